@@ -1,0 +1,263 @@
+"""Samples to log-mel frames, and stacking: the front end of NUMERICS 1, as stages.
+
+16 kHz mono samples in [-1, 1] (not clipped), (batch, samples) float -> (batch, frames, 80), natural
+log of mel power, one frame each 10 ms. Written over the array namespace of its input: NumPy serves
+and torch trains through these lines. Reading audio files is `stream.audio`, normalising
+`stream.normaliser`.
+
+Two generations differ only in what comes before the first sample:
+
+1. 1.4: nothing. Frame k covers samples [160k, 160k + window); the first `lead` = window - 160 samples
+   of a stream prime the state (`FrontEnd.prime`), and every 160 samples after them give one frame.
+   The first sample's predecessor, for pre-emphasis, is the sample itself.
+2. 1.14: window - 160 zeros, so the state starts primed and lead = 0. 160 samples give one frame.
+
+At the end of a stream an incomplete window is dropped, except that a stream without any frame but
+with more than window - 160 samples (padding included) gives one, zero-filled after pre-emphasis.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+
+from stream.stage import Array, State, constant_like
+
+__all__ = [
+    "BINS",
+    "CARD_FLOOR",
+    "FFT",
+    "HOP",
+    "SAMPLE_RATE",
+    "STACK",
+    "FrontEnd",
+    "LogMel",
+    "PreEmphasis",
+    "frame_count",
+    "hann",
+    "mel_matrix",
+    "stack",
+    "stacked_count",
+    "streamed_log_mel",
+]
+
+SAMPLE_RATE = 16_000  # Hz
+HOP = 160  # samples, 10 ms
+FFT = 512
+BINS = 80
+STACK = 3  # log-mel frames in a stacked frame, 30 ms
+PRE_EMPHASIS = 0.97  # fixed in the generations' code, whatever their configuration says
+CARD_FLOOR = 1e-20  # floor of mel power before the log, on Myrtle's card; log = -46.05
+
+
+@functools.cache
+def hann(window: int) -> NDArray[np.float64]:
+    """Return the Hann window with half-sample offset, (window,): neither periodic nor symmetric."""
+    return 0.5 * (1.0 - np.cos(2.0 * np.pi * (np.arange(window) + 0.5) / window))
+
+
+@functools.cache
+def mel_matrix() -> NDArray[np.float64]:
+    """Return the Slaney mel filterbank, (80, 257): triangles over power, normalised by area."""
+    top = 15.0 + np.log(8000.0 / 1000.0) / (np.log(6.4) / 27.0)  # mel of 8 kHz
+    mels = np.linspace(0.0, top, BINS + 2)
+    linear = mels * (200.0 / 3.0)
+    edges = np.where(
+        mels < 15.0, linear, 1000.0 * np.exp((mels - 15.0) * (np.log(6.4) / 27.0))
+    )
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    bin_hz = SAMPLE_RATE * np.arange(FFT // 2 + 1) / FFT
+    rising = (bin_hz - low) / (centre - low)
+    falling = (high - bin_hz) / (high - centre)
+    return 2.0 / (high - low) * np.maximum(0.0, np.minimum(rising, falling))
+
+
+class PreEmphasis:
+    """y[n] = x[n] - 0.97 x[n-1] over (batch, samples); state: the last sample, (batch, 1)."""
+
+    block = 1
+
+    def initial_state(self, batch: int) -> State:
+        """Return the zero before the first sample."""
+        return np.zeros((batch, 1), np.float32)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Emphasise the samples x, (batch, samples)."""
+        xp = array_namespace(x)
+        joined = xp.concat([state, x], axis=1)
+        return x - PRE_EMPHASIS * joined[:, :-1], joined[:, joined.shape[1] - 1 :]
+
+
+class LogMel:
+    """Emphasised samples (batch, 160 n) -> log-mel frames (batch, n, 80).
+
+    State: the last window - 160 emphasised samples, (batch, window - 160).
+
+    Args:
+        window: 320 or 400 samples (20 or 25 ms), or any length from 161 to 512.
+        floor: smallest mel power; the log is of max(power, floor).
+    """
+
+    block = HOP
+
+    def __init__(self, window: int, floor: float) -> None:
+        self.window, self.floor = window, floor
+        self._take = np.arange(window)[None, :]
+        self._hann = hann(window)
+        self._mel = np.ascontiguousarray(mel_matrix().T)
+        self._constants: dict[Any, tuple[Array, Array]] = {}
+
+    def initial_state(self, batch: int) -> State:
+        """Return the zeros before the first sample."""
+        return np.zeros((batch, self.window - HOP), np.float32)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Compute the frames that end within x, (batch, 160 n) emphasised samples.
+
+        Raises:
+            ValueError: the number of samples is not a multiple of 160.
+        """
+        xp = array_namespace(x)
+        batch, samples = x.shape
+        if samples % HOP:
+            raise ValueError(
+                f"log-mel: {samples} samples are not a multiple of the hop, {HOP}"
+            )
+        frames = samples // HOP
+        y = xp.concat([state, x], axis=1)
+        after = y[:, samples:]
+        if frames == 0 or batch == 0:
+            return xp.zeros((batch, frames, BINS), dtype=x.dtype), after
+        window, mel = self._in(x)
+        take = xp.asarray((HOP * np.arange(frames)[:, None] + self._take).ravel())
+        windows = (
+            xp.reshape(xp.take(y, take, axis=1), (batch, frames, self.window)) * window
+        )
+        spectrum = xp.fft.rfft(windows, n=FFT)
+        power = xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2
+        energy = xp.matmul(power, mel)
+        return xp.log(xp.clip(energy, self.floor, None)), after
+
+    def _in(self, x: Array) -> tuple[Array, Array]:
+        key = (array_namespace(x).__name__, str(x.dtype))
+        if key not in self._constants:
+            self._constants[key] = (
+                constant_like(self._hann, x),
+                constant_like(self._mel, x),
+            )
+        return self._constants[key]
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Samples to un-normalised log-mel frames, for one specification of the front end.
+
+    A stage over (batch, 160 n) samples whose state is (previous sample, window tail).
+
+    Attributes:
+        window: analysis window in samples.
+        floor: smallest mel power.
+        initial_padding: zeros before the first sample (generation 1.14) or none (1.4).
+        final_padding: zeros, in samples, that an utterance is lengthened with at its end.
+    """
+
+    window: int
+    floor: float
+    initial_padding: bool
+    final_padding: int = 0
+
+    block = HOP
+
+    @functools.cached_property
+    def _stages(self) -> tuple[PreEmphasis, LogMel]:
+        return PreEmphasis(), LogMel(self.window, self.floor)
+
+    @property
+    def lead(self) -> int:
+        """Samples that prime the state before the first block; 0 with initial padding."""
+        return 0 if self.initial_padding else self.window - HOP
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample; without initial padding, `prime` replaces it."""
+        emphasis, log_mel = self._stages
+        return emphasis.initial_state(batch), log_mel.initial_state(batch)
+
+    def prime(self, x: Array) -> State:
+        """Return the state after the first `lead` samples of a stream, x (batch, lead)."""
+        xp = array_namespace(x)
+        if x.shape[1] != self.lead:
+            raise ValueError(
+                f"front end: primed with {x.shape[1]} samples, wants {self.lead}"
+            )
+        if self.initial_padding:
+            return tuple(constant_like(leaf, x) for leaf in self.initial_state(len(x)))
+        tail, previous = self._stages[0].step(x, xp.asarray(x[:, :1]))
+        return previous, tail
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Compute one log-mel frame, (batch, n, 80), for each 160 samples of x, (batch, 160 n)."""
+        previous, tail = state
+        emphasised, previous = self._stages[0].step(x, previous)
+        frames, tail = self._stages[1].step(emphasised, tail)
+        return frames, (previous, tail)
+
+    def short_frame(self, x: Array, state: State) -> Array:
+        """Compute the one frame, (batch, 1, 80), of a stream that ended before its first hop did.
+
+        Args:
+            x: (batch, 1 to 159) the samples after the `lead`.
+            state: the primed state.
+        """
+        xp = array_namespace(x)
+        emphasised, _ = self._stages[0].step(x, state[0])
+        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=x.dtype)
+        return self._stages[1].step(xp.concat([emphasised, fill], axis=1), state[1])[0]
+
+
+def frame_count(samples: int, front_end: FrontEnd) -> int:
+    """Return the number of log-mel frames of an utterance of that many real samples."""
+    if samples <= 0:
+        return 0
+    after_lead = samples + front_end.final_padding - front_end.lead
+    return max(after_lead // HOP, 1 if after_lead > 0 else 0)
+
+
+def stacked_count(frames: int) -> int:
+    """Return the number of stacked frames, the last one perhaps partial, of so many frames."""
+    return -(-frames // STACK)
+
+
+def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
+    """Compute the frames of whole utterances in one step.
+
+    Args:
+        x: (batch, samples), all rows of equal length; a padded batch has frames past a row's
+            `frame_count`, which are to be ignored.
+    Returns:
+        (batch, frames, 80), frames = `frame_count(samples, front_end)`.
+    """
+    xp = array_namespace(x)
+    frames = frame_count(x.shape[1], front_end)
+    if frames == 0:
+        return xp.zeros((len(x), 0, BINS), dtype=x.dtype)
+    if front_end.final_padding:
+        x = xp.concat(
+            [x, xp.zeros((len(x), front_end.final_padding), dtype=x.dtype)], axis=1
+        )
+    state = front_end.prime(x[:, : front_end.lead])
+    rest = x[:, front_end.lead :]
+    if rest.shape[1] < HOP:
+        return front_end.short_frame(rest, state)
+    return front_end.step(rest[:, : HOP * frames], state)[0]
+
+
+def stack(frames: Array) -> Array:
+    """Join frames in threes, oldest first: (batch, 3 n, 80) -> (batch, n, 240)."""
+    xp = array_namespace(frames)
+    batch, count, bins = frames.shape
+    return xp.reshape(frames, (batch, count // STACK, STACK * bins))

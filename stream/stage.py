@@ -1,0 +1,102 @@
+"""Stage: the one contract that every processing step of Rill keeps.
+
+`step(x, state) -> (y, state)` and `initial_state(batch)`; a whole utterance is one big step. Training,
+scoring, serving and export call the same method, so what is left to test is that chunking does not
+matter (`tests/contract.py`). This file holds the contract and the few functions over state trees;
+it knows no stage.
+
+A state is a value: nested tuples of arrays, the batch axis first in every leaf, shapes and dtypes
+unchanged by a step. Arrays are of any array-API namespace (NumPy serves, torch trains); `Array` is
+their type here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+__all__ = [
+    "Array",
+    "Chain",
+    "Stage",
+    "State",
+    "constant_like",
+    "map_state",
+    "select",
+    "whole",
+]
+
+Array: TypeAlias = Any
+State: TypeAlias = Any  # Array | tuple[State, ...]
+
+
+class Stage(Protocol):
+    """A causal processing step with explicit state."""
+
+    @property
+    def block(self) -> int:
+        """Number of input frames of which `step` takes a multiple, zero included."""
+        ...
+
+    def initial_state(self, batch: int) -> State:
+        """Return the NumPy state before the first frame, for `batch` rows."""
+        ...
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Process the frames of x, (batch, frames, ...), and return the output and the new state."""
+        ...
+
+
+class Chain:
+    """A stage made of stages, each fed with the output of the one before."""
+
+    def __init__(self, stages: Sequence[Stage], block: int) -> None:
+        self.stages = tuple(stages)
+        self.block = block
+
+    def initial_state(self, batch: int) -> State:
+        """Return the initial states of all stages as a tuple."""
+        return tuple(stage.initial_state(batch) for stage in self.stages)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Run every stage in turn over x, (batch, frames, ...); frames is a multiple of `block`."""
+        after = []
+        for stage, before in zip(self.stages, state, strict=True):
+            x, new = stage.step(x, before)
+            after.append(new)
+        return x, tuple(after)
+
+
+def map_state(function: Callable[..., Array], *states: State) -> State:
+    """Apply `function` to the corresponding leaves of one or more states of the same tree."""
+    if isinstance(states[0], tuple):
+        return tuple(
+            map_state(function, *leaves) for leaves in zip(*states, strict=True)
+        )
+    return function(*states)
+
+
+def select(rows: Array, new: State, old: State) -> State:
+    """Take the rows of `new` where `rows`, (batch,) bool, is true, else those of `old`."""
+
+    def choose(a: Array, b: Array) -> Array:
+        xp = array_namespace(a, b)
+        return xp.where(xp.reshape(rows, (-1,) + (1,) * (a.ndim - 1)), a, b)
+
+    return map_state(choose, new, old)
+
+
+def whole(stage: Stage, x: Array) -> Array:
+    """Process x, (batch, frames, ...), in one step from the initial state."""
+    state = map_state(lambda leaf: constant_like(leaf, x), stage.initial_state(len(x)))
+    return stage.step(x, state)[0]
+
+
+def constant_like(value: np.ndarray[Any, Any], x: Array) -> Array:
+    """Return a NumPy constant as an array of x's namespace, device and (if floating) dtype."""
+    xp = array_namespace(x)
+    floating = np.issubdtype(value.dtype, np.floating)
+    return xp.asarray(value, dtype=x.dtype if floating else None, device=device(x))

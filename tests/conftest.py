@@ -1,0 +1,45 @@
+"""Fixtures that every test may use: where the golden vectors and the speech pack lie.
+
+Both folders are outside the repository, so a test that wants one asks for the fixture `golden` or
+`speech` and is skipped, with a reason that names the variable to set, where there is none. In CI
+(environment `CI=true`) a missing folder is a failure: there nothing may go unchecked in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def outside_folder(variable: str, default: str, what: str) -> Path:
+    """Return the folder that an environment variable names, or skip the test that asks for it.
+
+    Args:
+        variable: the environment variable; a relative path in it counts from the repository root.
+        default: the folder to use where the variable is unset or empty.
+        what: what lies in the folder, for the message.
+    """
+    named = os.environ.get(variable)
+    folder = (REPOSITORY / (named or default)).resolve()
+    if folder.is_dir():
+        return folder
+    reason = f"{variable}: no folder {folder}; set {variable} to the folder that holds {what}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of golden vectors ($RILL_GOLDEN, default ../shared/golden)."""
+    return outside_folder("RILL_GOLDEN", "../shared/golden", "the golden vectors")
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """The folder of the speech pack ($RILL_DATA, default ../shared/data)."""
+    return outside_folder("RILL_DATA", "../shared/data", "the speech pack")
