@@ -42,9 +42,7 @@ __all__ = [
     "open_model",
 ]
 
-TIME_STACK = (
-    2  # encoder frames joined between the pre- and the post-RNN: 30 ms -> 60 ms
-)
+TIME_STACK = 2  # encoder frames joined between the pre- and the post-RNN: 30 ms -> 60 ms
 Activation = Literal["hard", "soft"]
 NumberFormat = Literal["float32", "bfp16"]
 
@@ -57,9 +55,7 @@ class ModelError(ValueError):
         self.path = path
 
 
-class Specification(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
-):
+class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything of a model that is not an array.
 
     Attributes:
@@ -109,9 +105,7 @@ class Specification(
         if not 0.0 <= self.alpha < 1.0:
             raise ValueError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
         if self.final_padding < 0:
-            raise ValueError(
-                f"final_padding is {self.final_padding} samples, wants at least 0"
-            )
+            raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
 
     @property
     def blank(self) -> int:
@@ -121,9 +115,7 @@ class Specification(
     @property
     def front_end(self) -> FrontEnd:
         """The front end that this specification describes."""
-        return FrontEnd(
-            self.window, self.floor, self.initial_padding, self.final_padding
-        )
+        return FrontEnd(self.window, self.floor, self.initial_padding, self.final_padding)
 
     @property
     def generation(self) -> Literal["1.4", "1.14"] | None:
@@ -158,8 +150,7 @@ class Specification(
             for n in range(layers):
                 inputs = first if n == 0 else size
                 shapes |= {
-                    f"{stack_name}.{n}.{k}": s
-                    for k, s in layer_shapes(inputs, size).items()
+                    f"{stack_name}.{n}.{k}": s for k, s in layer_shapes(inputs, size).items()
                 }
         for name, rows, columns in (
             ("joint.encoder", self.joint, self.hidden),
@@ -219,9 +210,7 @@ class Network:
                 at = np.argwhere(~np.isfinite(array))[0].tolist()
                 raise ModelError(f"{name} is not finite at {at}", self.path)
         if np.any(self.arrays["normaliser.variance"] <= 0.0):
-            raise ModelError(
-                "normaliser.variance has a bin that is not positive", self.path
-            )
+            raise ModelError("normaliser.variance has a bin that is not positive", self.path)
         if len(self.vocabulary) != self.specification.vocabulary:
             raise ModelError(
                 f"the tokenizer has {len(self.vocabulary)} pieces, "
@@ -247,10 +236,7 @@ class Network:
         """Yield the arrays of each LSTM layer of "encoder.pre", "encoder.post" or "prediction.lstm"."""
         n = 0
         while f"{stack_name}.{n}.weight_ih" in self.arrays:
-            yield {
-                key: self.arrays[f"{stack_name}.{n}.{key}"]
-                for key in layer_shapes(0, 0)
-            }
+            yield {key: self.arrays[f"{stack_name}.{n}.{key}"] for key in layer_shapes(0, 0)}
             n += 1
 
 
@@ -260,7 +246,7 @@ class _Reader(Protocol):
 
 
 # Modules with `recognises(path)` and `read(path)`, asked in this order. By name, because stream stands
-# on nothing of ours, and because a training checkpoint's reader needs torch, which a board has not.
+# on nothing of ours. Recognising needs no library; reading a training checkpoint needs torch.
 READERS = {
     "model directory": "stream.directory",
     "hardware checkpoint": "hwckpt.reader",
@@ -277,17 +263,15 @@ def open_model(path: str | Path) -> Network:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: no such model. Name a model directory or a checkpoint."
-        )
+        raise FileNotFoundError(f"{path}: no such model. Name a model directory or a checkpoint.")
     for kind, module in READERS.items():
+        reader = cast(_Reader, importlib.import_module(module))
+        if not reader.recognises(path):
+            continue
         try:
-            reader = cast(_Reader, importlib.import_module(module))
+            return reader.read(path)
         except ModuleNotFoundError as error:
             raise ModelError(
-                f"reading a {kind} needs {error.name}: pip install 'rill-asr[train]'",
-                path,
+                f"reading a {kind} needs {error.name}: pip install 'rill-asr[train]'", path
             ) from error
-        if reader.recognises(path):
-            return reader.read(path)
     raise ModelError(f"is none of: {', '.join(READERS)}", path)

@@ -65,9 +65,7 @@ class Normaliser:
         for frame in range(x.shape[1]):
             difference = x[:, frame, :] - mean
             mean = mean + self.alpha * difference
-            variance = (1.0 - self.alpha) * (
-                variance + self.alpha * difference * difference
-            )
+            variance = (1.0 - self.alpha) * (variance + self.alpha * difference * difference)
             means.append(mean)
             variances.append(variance)
         if not means:

@@ -73,9 +73,7 @@ class Chain:
 def map_state(function: Callable[..., Array], *states: State) -> State:
     """Apply `function` to the corresponding leaves of one or more states of the same tree."""
     if isinstance(states[0], tuple):
-        return tuple(
-            map_state(function, *leaves) for leaves in zip(*states, strict=True)
-        )
+        return tuple(map_state(function, *leaves) for leaves in zip(*states, strict=True))
     return function(*states)
 
 

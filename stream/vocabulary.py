@@ -26,11 +26,11 @@ class Vocabulary:
 
     def __init__(self, model: bytes) -> None:
         try:
+            if not model:  # SentencePiece would take none for one to be loaded later
+                raise RuntimeError("it is empty")
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
-            raise ValueError(
-                f"not a SentencePiece model ({len(model)} bytes): {error}"
-            ) from error
+            raise ValueError(f"not a SentencePiece model ({len(model)} bytes): {error}") from error
         ids = range(self._processor.get_piece_size())
         self.pieces = tuple(self._processor.id_to_piece(i) for i in ids)
         self._texts = tuple(

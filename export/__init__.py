@@ -1,0 +1,1 @@
+"""One file per target: ONNX model directories, hardware checkpoints."""

@@ -1,0 +1,1 @@
+"""hwckpt: hardware checkpoints, the files for Myrtle's card: read, written, converted."""

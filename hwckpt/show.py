@@ -1,0 +1,204 @@
+"""show: what is in a hardware checkpoint, and what is unusual about it.
+
+    python -m hwckpt.show F [--json]
+
+Prints the container, every entry, the tensors with shapes and types, the statistics, the
+tokenizer's pieces, and a list of findings. A file that reads but is no model (contradicting shapes,
+numbers that are not finite) is shown all the same, with the contradiction among the findings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwckpt import layout
+from hwckpt.container import CheckpointError, TorchFile
+from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
+from stream.network import ModelError
+from stream.vocabulary import Vocabulary
+
+__all__ = ["build_parser", "describe", "findings", "main"]
+
+SCHEMA = "rill.hwckpt.show/1"
+DEAD = 1e-3  # variance of log-mel below which a bin is as good as constant
+SILENCE = -46.0  # log of the card's floor is -46.05: a bin with that mean was never heard
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what is in a hardware checkpoint, as JSON can hold it.
+
+    Raises:
+        CheckpointError: the file is not a hardware checkpoint, is broken, or was refused.
+    """
+    checkpoint = read_checkpoint(path)
+    with TorchFile(path) as file:
+        container = {
+            "kind": file.container,
+            "protocol": file.protocol,
+            "byteorder": file.byteorder,
+            "bytes": path.stat().st_size,
+        }
+    tensors = {
+        key: {"shape": list(array.shape), "dtype": str(array.dtype)}
+        for key, array in checkpoint.state_dict.items()
+    }
+    unique = [a for key, a in checkpoint.state_dict.items() if layout.aliases(key) is None]
+    ngram = checkpoint.ngram
+    description: dict[str, Any] = {
+        "schema": SCHEMA,
+        "path": str(path),
+        "container": container,
+        "version": checkpoint.version,
+        "epoch": checkpoint.epoch,
+        "step": checkpoint.step,
+        "best_wer": checkpoint.best_wer,
+        "melalpha": checkpoint.melalpha,
+        "melmeans": _range(checkpoint.melmeans),
+        "melvars": _range(checkpoint.melvars),
+        "ngram": None
+        if ngram is None
+        else {"bytes": len(ngram.binary or b""), "scale_factor": ngram.scale_factor},
+        "rnnt_config": checkpoint.rnnt_config,
+        "parameters": sum(array.size for array in unique),
+        "tensors": tensors,
+        "tokenizer": {"bytes": len(checkpoint.sentpiece_model), "pieces": _pieces(checkpoint)},
+        "specification": None,
+    }
+    found = findings(checkpoint, container)
+    try:
+        specification = network_of(checkpoint).specification
+    except ModelError as error:
+        found.insert(0, str(error).removeprefix(f"{path}: "))
+    else:
+        fields = specification.__struct_fields__
+        description["specification"] = {name: getattr(specification, name) for name in fields}
+        description["generation"] = specification.generation
+    description["findings"] = found
+    return description
+
+
+def _range(array: np.ndarray[Any, Any]) -> list[float]:
+    return [float(array.min()), float(array.max())]
+
+
+def _pieces(checkpoint: HardwareCheckpoint) -> list[str] | None:
+    try:
+        return list(Vocabulary(checkpoint.sentpiece_model).pieces)
+    except ValueError:
+        return None
+
+
+def findings(checkpoint: HardwareCheckpoint, container: dict[str, Any]) -> list[str]:
+    """Return what is unusual about a checkpoint, a sentence each.
+
+    Args:
+        container: its kind, protocol and byteorder, as `describe` gives them.
+    """
+    found = []
+    state_dict = checkpoint.state_dict
+    repeated = [key for key in state_dict if layout.aliases(key) is not None]
+    if repeated:
+        found.append(f"{len(repeated)} tensors repeat others under a second name")
+    for key, array in {
+        **state_dict,
+        "melmeans": checkpoint.melmeans,
+        "melvars": checkpoint.melvars,
+    }.items():
+        if array.dtype != np.float32:
+            found.append(f"{key} is {array.dtype}, not float32")
+        if not np.isfinite(array).all():
+            at = np.argwhere(~np.isfinite(array))[0].tolist()
+            found.append(f"{key} is not finite at {at}")
+        elif array.size and not array.any():
+            found.append(f"{key} is all zeros")
+    for bin_ in np.flatnonzero(
+        ~(checkpoint.melvars > DEAD) | (checkpoint.melmeans <= SILENCE)
+    ).tolist():
+        mean, variance = checkpoint.melmeans[bin_], checkpoint.melvars[bin_]
+        found.append(f"bin {bin_} is dead: mean {mean:.4g}, variance {variance:.4g}")
+    version = checkpoint.version_numbers
+    if container["protocol"] != layout.pickle_protocol(version):
+        found.append(f"pickle protocol {container['protocol']}; its version writes another")
+    if container["kind"] != "zip" or container["byteorder"] != "little":
+        found.append(f"a {container['kind']} file, {container['byteorder']}-endian")
+    if checkpoint.version is None:
+        found.append("no version: of 1.0 or 1.1, taken to have hard activations and a 20 ms window")
+    if checkpoint.unknown:
+        found.append(f"unknown keys: {', '.join(checkpoint.unknown)}")
+    for field in layout.FIELDS:
+        late = version >= field.since
+        if late and field.since > (1, 0, 0) and getattr(checkpoint, field.name) is None:
+            found.append(f"no {field.name}, which its version has")
+    if checkpoint.step == 0:
+        found.append("step is 0: not from a training run; its weights may not be averaged ones")
+    if not 0 <= checkpoint.best_wer < 1 or math.isnan(checkpoint.best_wer):
+        found.append(f"best_wer is {checkpoint.best_wer}: never validated, or not a fraction")
+    return found
+
+
+def _print(description: dict[str, Any]) -> None:
+    container, tokenizer = description["container"], description["tokenizer"]
+    print(
+        f"{description['path']}: {container['kind']}, {container['bytes']:,} bytes, "
+        f"pickle protocol {container['protocol']}, {container['byteorder']}-endian"
+    )
+    for key in ("version", "epoch", "step", "best_wer", "melalpha", "ngram"):
+        print(f"{key:16} {description[key]}")
+    for key in ("melmeans", "melvars"):
+        low, high = description[key]
+        print(f"{key:16} {low:.4f} to {high:.4f}")
+    if description["specification"]:
+        values = ", ".join(f"{k} {v}" for k, v in description["specification"].items())
+        print(f"{'model':16} {values}; arithmetic of generation {description['generation']}")
+    print(f"{'rnnt_config':16} {json.dumps(description['rnnt_config'])}")
+    print(f"{'parameters':16} {description['parameters']:,}")
+    width = max(len(key) for key in description["tensors"])
+    for key, tensor in description["tensors"].items():
+        print(f"  {key:{width}} {tensor['dtype']} {tuple(tensor['shape'])}")
+    pieces = tokenizer["pieces"]
+    count = "not a SentencePiece model" if pieces is None else f"{len(pieces)} pieces"
+    print(f"{'sentpiece_model':16} {tokenizer['bytes']:,} bytes, {count}")
+    if pieces:
+        print(f"  {' '.join(pieces)}")
+    print("unusual:" if description["findings"] else "nothing unusual")
+    for line in description["findings"]:
+        print(f"  {line}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m hwckpt.show`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hwckpt.show",
+        description="Print what is in a hardware checkpoint, and what is unusual about it.",
+        epilog="example: python -m hwckpt.show base.hw.pt --json",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, metavar="F", help="hardware checkpoint, any version")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the description; 0 done, 3 the file is no hardware checkpoint."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        description = describe(arguments.file)
+    except (CheckpointError, OSError) as error:
+        print(f"hwckpt.show: {error}", file=sys.stderr)
+        return 3
+    if arguments.json:
+        print(json.dumps(description, ensure_ascii=False))
+    else:
+        _print(description)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,46 @@
+"""Limits: how much of everything one server process grants, as one frozen value.
+
+Bytes are of the wire (PCM of 16 bits, 32,000 a second). Where a limit is reached the socket is not
+read (backpressure) or the channel is refused or closed with a reason; audio is never dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one server process grants.
+
+    Attributes:
+        slots: channels that may be open at a time; more are refused with HTTP 503.
+        message_bytes: largest websocket message; a larger one closes the channel with 1009.
+        queued_messages: websocket messages read from a socket but not yet looked at, per channel.
+        unanswered_bytes: audio of a channel whose responses have not left yet; at this many its
+            socket is not read until some have. One more message may be on its way.
+        handshake_seconds: from the connection to the end of the websocket handshake.
+        idle_seconds: an open channel without any message is closed after it.
+        stall_seconds: a channel whose peer does not read its responses is closed after it.
+        close_seconds: from our Close to the peer's; then the connection is cut.
+        drain_seconds: at shutdown, how long open streams may go on before they are ended for their
+            clients (who still get the rest of the text).
+    """
+
+    slots: int = 32
+    message_bytes: int = 1 << 20  # 32.8 s: who uploads a recording may do so in a few messages
+    queued_messages: int = 4
+    unanswered_bytes: int = 320_000  # 10 s
+    handshake_seconds: float = 10.0
+    idle_seconds: float = 60.0
+    stall_seconds: float = 10.0
+    close_seconds: float = 5.0
+    drain_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                raise ValueError(f"limit {field.name} is {value}; it has to be greater than 0")

@@ -1,0 +1,111 @@
+"""The request that opens a stream: what may stand in it, checked before the upgrade.
+
+GET /asr/v0.1/stream?content_type=audio/x-raw;format=S16LE;channels=1;rate=16000&model=general&…
+
+Clients send the semicolons as they are, so the query is split at "&" only and each value is then
+percent-decoded. Keys that are not of this API are left alone; a key that is absent has its default.
+`parse_request` raises on nothing that a peer sends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import unquote_plus
+
+__all__ = ["PATH", "SUBPROTOCOL", "Parameters", "Refusal", "Served", "parse_request"]
+
+PATH = "/asr/v0.1/stream"
+SUBPROTOCOL = "stream.asr.api.myrtle.ai"
+AUDIO_FORMAT = MappingProxyType({"format": "S16LE", "rate": "16000", "channels": "1"})
+
+
+@dataclass(frozen=True)
+class Served:
+    """What this server offers under the names of the query.
+
+    Attributes:
+        model: value of `model`.
+        versions: values of `version`; "latest" is always one.
+        language: primary tag of `lang`; "en" serves "en-GB" too.
+    """
+
+    model: str = "general"
+    versions: tuple[str, ...] = ("v1",)
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A request that is granted; `alternatives` is the largest number a response may hold."""
+
+    model: str = "general"
+    version: str = "latest"
+    language: str = "en"
+    alternatives: int = 1
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that is not granted: an HTTP status and one sentence."""
+
+    status: int
+    text: str
+
+
+def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
+    """Check the target of an upgrade request.
+
+    Args:
+        target: of the request line, path and query.
+        served: what may be asked for.
+    """
+    served = served or Served()
+    path, _, query = target.partition("?")
+    if path != PATH:
+        return Refusal(404, f"there is nothing at {_quoted(path)}; streams are at {PATH}")
+    values: dict[str, str] = {}
+    for item in filter(None, query.split("&")):
+        key, _, value = map(unquote_plus, item.partition("="))
+        if key in values:
+            return Refusal(400, f"{_quoted(key)} is given twice")
+        values[key] = value
+    fault = _content_type_fault(values.get("content_type"))
+    if fault is not None:
+        return Refusal(400, fault)
+    model = values.get("model", served.model)
+    if model != served.model:
+        return Refusal(400, f"model is {_quoted(model)}; served is {served.model!r}")
+    version = values.get("version", "latest")
+    versions = ("latest", *served.versions)
+    if version not in versions:
+        return Refusal(400, f"version is {_quoted(version)}; served are {', '.join(versions)}")
+    language = values.get("lang", served.language)
+    if language.lower().split("-")[0] != served.language:
+        return Refusal(400, f"lang is {_quoted(language)}; served is {served.language!r}")
+    alternatives = values.get("alternatives", "1")
+    if alternatives not in map(str, range(1, 1000)):
+        return Refusal(400, f"alternatives is {_quoted(alternatives)}; want 1 to 999")
+    return Parameters(model, version, language, int(alternatives))
+
+
+def _content_type_fault(value: str | None) -> str | None:
+    """Return what is wrong with a `content_type`, None where nothing is or it is absent."""
+    if value is None:
+        return None
+    kind, *settings = (part.strip() for part in value.split(";"))
+    if kind.lower() != "audio/x-raw":
+        return f"content_type is {_quoted(kind)}; only 'audio/x-raw' is understood"
+    for setting in filter(None, settings):
+        key, _, given = (part.strip() for part in setting.partition("="))
+        wanted = AUDIO_FORMAT.get(key.lower())
+        if wanted is None:
+            return f"content_type has {_quoted(key)}; it may have {', '.join(AUDIO_FORMAT)}"
+        if given.upper() != wanted:
+            return f"content_type has {key} {_quoted(given)}; only {key}={wanted} is understood"
+    return None
+
+
+def _quoted(value: str) -> str:
+    """Return a peer's value for a message: short, and nothing in it that a terminal would obey."""
+    return repr(value[:100])

@@ -1,0 +1,1 @@
+"""stream: the arithmetic of a streaming recogniser, from samples to text, without torch."""

@@ -1,0 +1,101 @@
+"""Audio files of any format, rate and channel count to 16 kHz mono, in chunks with state.
+
+soundfile decodes, soxr resamples: (samples,) float32 in [-1, 1] as the file has them (int16 / 32768,
+channels averaged, floats beyond the range not clipped). At 16 kHz samples pass bit for bit. Memory is
+that of one chunk, however long the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from stream.features import SAMPLE_RATE
+
+__all__ = ["AudioError", "Resampler", "read_audio", "read_chunks"]
+
+QUALITY = "VHQ"
+READ_SECONDS = 1.0
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used; `path` names it."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class Resampler:
+    """Mono samples of one rate to 16 kHz, in pieces of any size.
+
+    Args:
+        rate: of the input, Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._stream = (
+            None
+            if rate == SAMPLE_RATE
+            else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=QUALITY)
+        )
+
+    def push(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the samples so far determine and was not returned before."""
+        if self._stream is None or not len(x):
+            return x
+        return np.asarray(self._stream.resample_chunk(x), np.float32)
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the rest, at the end of the input."""
+        empty = np.zeros(0, np.float32)
+        if self._stream is None:
+            return empty
+        return np.asarray(self._stream.resample_chunk(empty, last=True), np.float32)
+
+
+def read_chunks(path: str | Path) -> Iterator[NDArray[np.float32]]:
+    """Decode a file, chunk by chunk of about a second.
+
+    Raises:
+        AudioError: the file cannot be decoded, breaks off, holds no sample, or holds one that is
+            not finite.
+    """
+    path = Path(path)
+    read = 0
+    try:
+        with soundfile.SoundFile(path) as file:
+            resampler = Resampler(file.samplerate)
+            size = int(READ_SECONDS * file.samplerate)
+            while len(block := file.read(size, dtype="float32", always_2d=True)):
+                mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+                bad = np.flatnonzero(~np.isfinite(mono))
+                if bad.size:
+                    raise AudioError(
+                        path,
+                        f"sample {read + bad[0]} ({(read + bad[0]) / file.samplerate:.3f} s) is "
+                        f"{mono[bad[0]]}; write finite samples",
+                    )
+                read += len(mono)
+                yield resampler.push(np.ascontiguousarray(mono))
+            if read < file.frames < 1 << 62:  # an unknown length is given as the largest number
+                raise AudioError(
+                    path, f"breaks off after {read} of {file.frames} samples; it is truncated"
+                )
+            yield resampler.finish()
+    except soundfile.LibsndfileError as error:
+        raise AudioError(path, f"cannot be decoded: {error.error_string}") from error
+    except OSError as error:
+        raise AudioError(path, f"cannot be read: {error.strerror or error}") from error
+    if read == 0:
+        raise AudioError(path, "holds no sample")
+
+
+def read_audio(path: str | Path) -> NDArray[np.float32]:
+    """Decode a whole file, (samples,) float32 at 16 kHz; raises what `read_chunks` does."""
+    return np.concatenate(list(read_chunks(path)))

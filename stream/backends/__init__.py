@@ -1,0 +1,88 @@
+"""Backends: one model, several ways to compute it, all with the same four calls.
+
+A backend computes the network of NUMERICS 3 and nothing else: features come in normalised and
+stacked, logits go out. Arrays are NumPy's, whatever a backend computes with; every state leaf has the
+batch axis first. Which token follows from the logits is `stream.decoding`'s business.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.network import ModelError, Network, Specification
+from stream.stage import State
+
+__all__ = ["BACKENDS", "Backend", "load_backend"]
+
+Floats = NDArray[np.float32]
+
+
+class Backend(Protocol):
+    """The four calls. B rows, S stacked frames (30 ms), J joint size, C = V + 1 classes."""
+
+    specification: Specification
+
+    def initial_state(self, batch: int) -> tuple[State, State]:
+        """Return the states of encoder and prediction network at the start of a stream."""
+        ...
+
+    def encode(
+        self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
+    ) -> tuple[Floats, State]:
+        """Encode stacked frames.
+
+        Args:
+            x: (B, S, 240) normalised and stacked, S even.
+            state: of the encoder.
+            present: (B, S); False where a frame lies past the end of its stream: the pair then gets
+                a zero vector in its place. None: all are present.
+        Returns:
+            f, (B, S/2, J), projected to the joint size, and the state after the last frame.
+        """
+        ...
+
+    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
+        """Advance the prediction network by one token a row; blank stands for start of sequence.
+
+        Returns:
+            g, (B, J), projected to the joint size, and the state after the token.
+        """
+        ...
+
+    def join(self, f: Floats, g: Floats) -> Floats:
+        """Return the logits (B, C) of f and g, each (B, J)."""
+        ...
+
+
+class _Module(Protocol):
+    def load(self, network: Network) -> Backend: ...
+
+
+# By name: torch's stands in train, on which stream does not stand.
+BACKENDS = {
+    "numpy": "stream.backends.numpy",
+    "onnx": "stream.backends.onnx",
+    "torch": "train.backend",
+}
+
+
+def load_backend(name: str, network: Network) -> Backend:
+    """Build the backend of that name from a network.
+
+    Raises:
+        ValueError: there is no such backend.
+        ModelError: it cannot compute this network, or needs a package that is not installed.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"no backend {name!r}; there are {', '.join(BACKENDS)}")
+    try:
+        module = cast(_Module, importlib.import_module(BACKENDS[name]))
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"backend {name!r} needs {error.name}: pip install 'rill-asr[train]'", network.path
+        ) from error
+    return module.load(network)

@@ -1,0 +1,218 @@
+"""Greedy decoding of a batch: at each step the best class, until it is blank or a cap is reached.
+
+NUMERICS 4.1 to 4.3. Rows are independent; the rows that still emit are joined again together. The
+prediction network advances only where a token was emitted. Variants, by `GreedyConfig`:
+
+1. counter "frame": the count of tokens is reset at every step (generation 1.4).
+2. counter "running": it is reset only when it reaches the cap, so after every `symbols_per_step`
+   tokens one move in time is forced, even within a step (generation 1.14). At the last frame the
+   count carries on: reaching the cap stops the row there.
+3. `sample_cap` with "frame" is tested before a step and may be exceeded by what one step emits; with
+   "running" it is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.backends import Backend
+from stream.stage import State, map_state, select
+
+__all__ = ["Greedy", "GreedyConfig", "GreedyState", "Token"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One emitted token.
+
+    Attributes:
+        id: of the piece.
+        step: encoder frame, 60 ms each, counted from the start of the stream.
+        log_probability: natural log of its probability when it was chosen.
+    """
+
+    id: int
+    step: int
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class GreedyConfig:
+    """Which greedy decoder.
+
+    Attributes:
+        symbols_per_step: most tokens before time must move on.
+        counter: "frame" or "running", see the rules above.
+        sample_cap: most tokens of an utterance, or None.
+        eos: id of the `<EOS>` token where the tokenizer has one, else None.
+        eos_mode: "predict" weighs it by `eos_alpha` and drops it below `eos_beta`; "blank" adds its
+            probability to blank's; "ignore" forbids it; "none" leaves it alone.
+        eos_alpha: factor of the log-probability of `<EOS>`.
+        eos_beta: probability below which it is dropped; 0 = never.
+    """
+
+    symbols_per_step: int = 30
+    counter: Literal["frame", "running"] = "frame"
+    sample_cap: int | None = None
+    eos: int | None = None
+    eos_mode: Literal["none", "predict", "blank", "ignore"] = "none"
+    eos_alpha: float = 1.0
+    eos_beta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.symbols_per_step < 1:
+            raise ValueError(
+                f"greedy: symbols_per_step is {self.symbols_per_step}, wants 1 or more"
+            )
+        if self.eos_mode != "none" and self.eos is None:
+            raise ValueError(f"greedy: eos_mode {self.eos_mode!r} wants the id of the EOS token")
+
+
+class GreedyState(NamedTuple):
+    """State of a batch of rows, a tree of arrays; every one has the row axis first.
+
+    Attributes:
+        g: (B, J) output of the prediction network after the last token.
+        prediction: state of the prediction network.
+        count: (B,) tokens since the counter was reset.
+        emitted: (B,) tokens of the utterance.
+        step: (B,) encoder frames seen.
+    """
+
+    g: NDArray[np.float32]
+    prediction: State
+    count: NDArray[np.int64]
+    emitted: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+
+class Greedy:
+    """A greedy decoder over a backend's joint and prediction network."""
+
+    def __init__(self, backend: Backend, config: GreedyConfig | None = None) -> None:
+        self.backend = backend
+        self.config = config or GreedyConfig()
+        self.blank = backend.specification.blank
+
+    def initial_state(self, batch: int) -> GreedyState:
+        """Return the state of rows at the start of a stream."""
+        _, prediction = self.backend.initial_state(batch)
+        start = np.full(batch, self.blank, np.int64)
+        g, prediction = self.backend.predict(start, prediction)
+        count, emitted, step = np.zeros((3, batch), np.int64)
+        return GreedyState(g, prediction, count, emitted, step)
+
+    def step(
+        self,
+        f: NDArray[np.float32],
+        state: State,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> tuple[list[list[Token]], GreedyState]:
+        """Decode encoder frames.
+
+        Args:
+            f: (B, T, J) projected encoder frames.
+            state: before them.
+            lengths: (B,) frames of each row that count; None: all.
+        Returns:
+            the tokens of each row, and the state after its last frame.
+        Raises:
+            FloatingPointError: a row's logits are not finite numbers.
+        """
+        batch, frames, _ = f.shape
+        tokens: list[list[Token]] = [[] for _ in range(batch)]
+        now = GreedyState(*state)
+        for t in range(frames):
+            live = np.arange(batch) if lengths is None else np.flatnonzero(lengths > t)
+            now = self._frame(f[:, t], live, now, tokens)
+        return tokens, now
+
+    def _frame(
+        self,
+        f: NDArray[np.float32],
+        live: NDArray[np.int64],
+        state: GreedyState,
+        tokens: list[list[Token]],
+    ) -> GreedyState:
+        """Emit what the rows `live` emit at one encoder frame, f (B, J)."""
+        config, seen = self.config, live
+        count, emitted = state.count.copy(), state.emitted.copy()
+        g, prediction = state.g, state.prediction
+        if config.counter == "frame":
+            count[live] = 0
+            if config.sample_cap is not None:
+                live = live[emitted[live] <= config.sample_cap]
+        while live.size:
+            if config.counter == "running" and config.sample_cap is not None:
+                live = live[emitted[live] < config.sample_cap]
+                if not live.size:
+                    break
+            ids, log_probabilities = self._best(f[live], g[live], live)
+            emits = ids != self.blank
+            live, ids, log_probabilities = live[emits], ids[emits], log_probabilities[emits]
+            if not live.size:
+                break
+            for row, token, value in zip(live, ids, log_probabilities, strict=True):
+                tokens[row].append(Token(int(token), int(state.step[row]), float(value)))
+            count[live] += 1
+            emitted[live] += 1
+            g, prediction = self._advance(live, ids, g, prediction)
+            full = count[live] >= config.symbols_per_step
+            if config.counter == "running":
+                count[live[full]] = 0
+            live = live[~full]
+        step = state.step.copy()
+        step[seen] += 1
+        return GreedyState(g, prediction, count, emitted, step)
+
+    def _best(
+        self, f: NDArray[np.float32], g: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the best class of each row, the lowest on ties, and its log-probability."""
+        logits = self.backend.join(f, g)
+        if not np.isfinite(logits).all():
+            row = int(rows[np.flatnonzero(~np.isfinite(logits).all(axis=1))[0]])
+            raise FloatingPointError(f"row {row}: the joint's logits are not finite")
+        config = self.config
+        if config.eos_mode == "none":
+            ids = logits.argmax(axis=1)
+            best = np.take_along_axis(logits, ids[:, None], axis=1)[:, 0]
+            return ids, -np.log(np.exp(logits - best[:, None], dtype=np.float64).sum(axis=1))
+        wide = logits.astype(np.float64)
+        top = wide.max(axis=1, keepdims=True)
+        scores = wide - top - np.log(np.exp(wide - top).sum(axis=1, keepdims=True))
+        eos = scores[:, config.eos].copy()
+        scores[:, config.eos] = -np.inf
+        if config.eos_mode == "blank":
+            scores[:, self.blank] = np.logaddexp(scores[:, self.blank], eos)
+        elif config.eos_mode == "predict":
+            weighted = eos * config.eos_alpha
+            kept = weighted > np.log(config.eos_beta) if config.eos_beta > 0.0 else True
+            scores[:, config.eos] = np.where(kept, weighted, -np.inf)
+        ids = scores.argmax(axis=1)
+        return ids, np.take_along_axis(scores, ids[:, None], axis=1)[:, 0]
+
+    def _advance(
+        self,
+        rows: NDArray[np.int64],
+        ids: NDArray[np.int64],
+        g: NDArray[np.float32],
+        prediction: State,
+    ) -> tuple[NDArray[np.float32], State]:
+        """Advance the prediction network of some rows by a token each."""
+        new_g, new_state = self.backend.predict(ids, map_state(lambda leaf: leaf[rows], prediction))
+        mask = np.zeros(len(g), np.bool_)
+        mask[rows] = True
+
+        def spread(new: NDArray[np.float32], old: NDArray[np.float32]) -> NDArray[np.float32]:
+            full = old.copy()
+            full[rows] = new
+            return full
+
+        spread_tree = map_state(spread, (new_g, new_state), (g, prediction))
+        after: tuple[NDArray[np.float32], State] = select(mask, spread_tree, (g, prediction))
+        return after

@@ -1,0 +1,95 @@
+"""Corpus error rates: all edits over all reference units (NUMERICS 7.4), by jiwer.
+
+Texts are compared as they stand: which normaliser they went through is the caller's to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jiwer
+
+__all__ = ["ErrorRate", "character_error_rate", "mixed_error_rate", "word_error_rate"]
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """Edits of a corpus.
+
+    Attributes:
+        words: reference units.
+        substitutions, deletions, insertions: edits that turn the references into the hypotheses.
+    """
+
+    words: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+    @property
+    def wer(self) -> float:
+        """Edits over reference units, a fraction; infinite where there are edits but no units."""
+        edits = self.substitutions + self.deletions + self.insertions
+        if self.words == 0:
+            return math.inf if edits else 0.0
+        return edits / self.words
+
+
+def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+    """Count word edits; words are separated by white space.
+
+    Raises:
+        ValueError: the two have not the same number of texts.
+    """
+    return _count(references, hypotheses, str.split)
+
+
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+    """Count edits of characters other than white space."""
+    return _count(references, hypotheses, lambda text: list("".join(text.split())))
+
+
+def mixed_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+    """Count edits of CJK characters one by one, and of other text by words."""
+    return _count(references, hypotheses, _mixed)
+
+
+def _mixed(text: str) -> list[str]:
+    spaced = "".join(f" {c} " if _is_cjk(c) else c for c in text)
+    return spaced.split()
+
+
+def _is_cjk(character: str) -> bool:
+    code = ord(character)
+    return (
+        0x4E00 <= code <= 0x9FFF  # unified ideographs
+        or 0x3400 <= code <= 0x4DBF  # extension A
+        or 0x20000 <= code <= 0x2FA1F  # extensions B to F, compatibility supplement
+        or 0xF900 <= code <= 0xFAFF  # compatibility ideographs
+        or 0x3040 <= code <= 0x30FF  # kana
+        or 0xAC00 <= code <= 0xD7AF  # hangul syllables
+    )
+
+
+def _count(
+    references: Sequence[str], hypotheses: Sequence[str], units: Callable[[str], list[str]]
+) -> ErrorRate:
+    if len(references) != len(hypotheses):
+        raise ValueError(f"{len(references)} references, but {len(hypotheses)} hypotheses")
+    words = insertions = 0
+    wanted, found = [], []
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        reference_units, hypothesis_units = units(reference), units(hypothesis)
+        words += len(reference_units)
+        if reference_units:
+            # jiwer joins and splits again: one unit, one word without white space.
+            wanted.append(" ".join(reference_units))
+            found.append(" ".join(hypothesis_units))
+        else:
+            insertions += len(hypothesis_units)  # jiwer refuses an empty reference
+    if not wanted:
+        return ErrorRate(words, 0, 0, insertions)
+    edits = jiwer.process_words(wanted, found)
+    return ErrorRate(words, edits.substitutions, edits.deletions, insertions + edits.insertions)

@@ -1,0 +1,64 @@
+"""Recogniser: one channel, samples in, results out. A thin engine of one slot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.decoding.greedy import GreedyConfig, Token
+from stream.engine import Engine, Result
+from stream.network import Network, open_model
+from stream.backends import load_backend
+
+__all__ = ["Recogniser"]
+
+
+class Recogniser:
+    """Recognises one stream after another.
+
+    Args:
+        model: a path that `open_model` takes, or a network.
+        backend: name of the backend, "numpy" or "onnx".
+        decoding: variant of the greedy decoder.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Network,
+        backend: str = "numpy",
+        decoding: GreedyConfig | None = None,
+    ) -> None:
+        network = model if isinstance(model, Network) else open_model(model)
+        self.network = network
+        self._engine = Engine(network, load_backend(backend, network), 1, decoding)
+        self._slot = self._engine.open() or 0
+
+    def push(self, samples: NDArray[np.float32]) -> list[Result]:
+        """Recognise more of a stream, (n,) float32 at 16 kHz; one result for every 60 ms."""
+        self._engine.push(self._slot, samples)
+        return self._run()
+
+    def finish(self) -> list[Result]:
+        """End the stream; the last result has `last` set. Then `reset` begins another."""
+        self._engine.finish(self._slot)
+        return self._run()
+
+    def reset(self, *, keep_statistics: bool = False) -> None:
+        """Begin a new stream, with the running statistics as they are or fresh."""
+        self._engine.restart(self._slot, keep_statistics=keep_statistics)
+
+    def transcribe(self, samples: NDArray[np.float32]) -> tuple[str, list[Token]]:
+        """Recognise a whole recording as a stream of its own; returns its text and tokens."""
+        self.reset()
+        results = self.push(samples) + self.finish()
+        self.reset()
+        tokens = [token for result in results for token in result.tokens]
+        return "".join(result.text for result in results).strip(), tokens
+
+    def _run(self) -> list[Result]:
+        results = []
+        while self._engine.pending():
+            results += self._engine.tick()
+        return results

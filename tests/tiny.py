@@ -1,0 +1,60 @@
+"""tiny_network: a random model of a few thousand weights, for tests that need any valid one."""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import Any
+
+import numpy as np
+import sentencepiece
+
+from stream.network import Network, Specification
+
+__all__ = ["TEXTS", "tiny_network", "tiny_tokenizer"]
+
+TEXTS = ("the cat sat on the mat", "a hen and a cat", "one more mat", "ten hats and the sun")
+PIECES = 20
+DIMENSIONS: dict[str, Any] = {
+    "pre_layers": 1,
+    "post_layers": 1,
+    "hidden": 16,
+    "prediction_layers": 1,
+    "prediction_hidden": 8,
+    "joint": 16,
+}
+
+
+@functools.cache
+def tiny_tokenizer() -> bytes:
+    """Return a SentencePiece model of 20 pieces, trained on four sentences; piece 0 is unknown."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 5),
+        model_writer=model,
+        vocab_size=PIECES,
+        model_type="unigram",
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+        num_threads=1,
+    )
+    return model.getvalue()
+
+
+def tiny_network(seed: int = 0, **specification: Any) -> Network:
+    """Return a random model: hidden 16, joint 16, prediction_hidden 8, one layer in each stack.
+
+    Args:
+        seed: of the arrays; equal seeds and specifications give equal arrays.
+        specification: fields of `Specification` that differ from that.
+    """
+    chosen = Specification(**{"vocabulary": PIECES, **DIMENSIONS, **specification})
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in chosen.shapes().items():
+        scale = 1.0 / np.sqrt(shape[-1]) if len(shape) == 2 else 0.2
+        arrays[name] = rng.normal(0.0, scale, shape).astype(np.float32)
+    arrays["normaliser.mean"] = rng.normal(-12.0, 2.0, 80).astype(np.float32)
+    arrays["normaliser.variance"] = rng.uniform(4.0, 16.0, 80).astype(np.float32)
+    return Network(chosen, arrays, tiny_tokenizer(), {"corpus": "random"})

@@ -1,0 +1,121 @@
+"""`python -m train`: train a transducer as a configuration says, or go on with a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stream.audio import AudioError, read_audio
+from stream.causality import CausalityError
+from stream.manifest import ManifestError, read_manifest
+from stream.network import ModelError
+from stream.vocabulary import Vocabulary
+from train import checkpoint
+from train.config import Config, ConfigError, load_config, resolve
+from train.data.batches import Batches, Corpus
+from train.loop import Material, Run, Start
+from train.mel_stats import read_statistics
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m train`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train",
+        description="Train an LSTM transducer. A run goes on from RUN/last.pt where there is one.",
+        epilog="example: python -m train --config configs/en-commands.toml --output runs/soft",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, metavar="TOML", help="configuration of the run")
+    parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--init-from",
+        metavar="CKPT",
+        help="training checkpoint whose weights a new run starts from",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the configuration, as in optimiser.rate=0.004; may be repeated",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: all)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    try:
+        config = load_config(arguments.config, arguments.set)
+        start = _start(config, arguments.init_from)
+        run = Run(Path(arguments.output), config, start, _material(config, start))
+        run.train()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (ModelError, ManifestError, AudioError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 3
+    except (CausalityError, FloatingPointError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on from {arguments.output}/last.pt", file=sys.stderr)
+        return 130
+    print(f"{arguments.output}/best.pt")
+    return 0
+
+
+def _start(config: Config, init_from: str | None) -> Start:
+    if init_from is None:
+        tokenizer = resolve(config.data.tokenizer)
+        if not tokenizer.exists():
+            raise ConfigError(f"data.tokenizer: no {tokenizer}. Make it: python -m train.tokenizer")
+        mean, variance = read_statistics(resolve(config.data.statistics))
+        return Start(tokenizer.read_bytes(), mean, variance)
+    content = checkpoint.load(Path(init_from))
+    return Start(
+        content["tokenizer"],
+        np.array(content["mean"], np.float32),
+        np.array(content["variance"], np.float32),
+        content["averaged"],
+    )
+
+
+def _material(config: Config, start: Start) -> Material:
+    vocabulary = Vocabulary(start.tokenizer)
+    train = [u for name in config.data.train for u in read_manifest(resolve(name))]
+    dev = read_manifest(resolve(config.data.dev))
+    noise = sorted(resolve(config.data.noise).iterdir()) if config.data.noise else []
+    corpus = Corpus.load(train, vocabulary.encode, _counter("train"))
+    return Material(
+        Batches(
+            corpus,
+            [read_audio(path) for path in noise],
+            config.batches,
+            config.augmentation,
+            config.seed,
+        ),
+        dev,
+        [read_audio(u.audio) for u in dev],
+        sum(u.duration for u in train) / 3600,
+    )
+
+
+def _counter(what: str):  # type: ignore[no-untyped-def]
+    def show(done: int, total: int) -> None:
+        if done % 500 == 0 or done == total:
+            print(f"{what}: {done} of {total} recordings read", file=sys.stderr)
+
+    return show
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

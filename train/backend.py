@@ -1,0 +1,66 @@
+"""The torch backend: a `Network` computed by the training module, behind `stream.backends.Backend`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream.network import ModelError, Network
+from stream.stage import State, map_state
+from train.model import Transducer
+
+__all__ = ["TorchBackend", "load"]
+
+
+def load(network: Network) -> TorchBackend:
+    """Build the backend from a network.
+
+    Raises:
+        ModelError: the network's number format is not float32.
+    """
+    try:
+        return TorchBackend(Transducer.from_network(network))
+    except ValueError as error:
+        raise ModelError(str(error), network.path) from error
+
+
+class TorchBackend:
+    """A `Backend` of a module in evaluation mode; also what validates a model that is still training."""
+
+    def __init__(self, module: Transducer) -> None:
+        self.module = module
+        self.specification = module.specification
+
+    def initial_state(self, batch: int) -> tuple[State, State]:
+        """Return zeros."""
+        encoder, prediction = map_state(_array, self.module.initial_state(batch))
+        return encoder, prediction
+
+    @torch.inference_mode()
+    def encode(
+        self, x: NDArray[np.float32], state: State, present: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], State]:
+        """Encode stacked frames; see `Backend`."""
+        mask = None if present is None else torch.from_numpy(present)
+        f, state = self.module.encode(torch.from_numpy(x), map_state(torch.from_numpy, state), mask)
+        return _array(f), map_state(_array, state)
+
+    @torch.inference_mode()
+    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[NDArray[np.float32], State]:
+        """Advance the prediction network by one token a row; see `Backend`."""
+        g, state = self.module.predict(
+            torch.from_numpy(tokens)[:, None], map_state(torch.from_numpy, state)
+        )
+        return _array(g[:, 0]), map_state(_array, state)
+
+    @torch.inference_mode()
+    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits; see `Backend`."""
+        hidden = torch.relu(torch.from_numpy(f) + torch.from_numpy(g))
+        return _array(self.module.output(hidden))
+
+
+def _array(value: Tensor) -> NDArray[np.float32]:
+    return value.detach().numpy()

@@ -1,0 +1,113 @@
+"""Training checkpoints: everything that a run needs to go on bit for bit, in one file.
+
+A zip of `torch.save` whose top dictionary carries the key "rill_checkpoint" (the version); read with
+`weights_only=True`, so nothing is executed. Written to a temporary name and renamed: a checkpoint is
+never half written. `read` folds the averaged weights into a `Network`.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from stream.network import ModelError, Network, Specification
+
+if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
+    from train.model import Transducer
+
+__all__ = ["VERSION", "load", "network_of", "read", "recognises", "save"]
+
+KEY = "rill_checkpoint"
+VERSION = 1
+
+
+def recognises(path: Path) -> bool:
+    """Return whether the file is a training checkpoint of ours, by its content."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as container:
+            names = [name for name in container.namelist() if name.endswith("/data.pkl")]
+            return len(names) == 1 and KEY.encode() in container.read(names[0])
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint: tensors, numbers, strings and bytes in nested dictionaries and lists."""
+    import torch
+
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("wb") as file:
+        torch.save({KEY: VERSION, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote.
+
+    Raises:
+        ModelError: the file is truncated, or of a later version.
+    """
+    import torch
+
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has no common type of its own for a broken file
+        raise ModelError(f"not a readable training checkpoint: {error}", path) from error
+    if content.get(KEY) != VERSION:
+        raise ModelError(
+            f"is a checkpoint of version {content.get(KEY)}, this Rill reads {VERSION}", path
+        )
+    return content
+
+
+def read(path: Path) -> Network:
+    """Return the averaged weights of a checkpoint as a `Network`, the normalisation folded in.
+
+    Raises:
+        ModelError: the file is not a checkpoint, or one of its parts is missing.
+    """
+    from train.model import Transducer
+
+    content = load(path)
+    try:
+        specification = msgspec.convert(content["specification"], Specification)
+        module = Transducer(specification, normalised=True)
+        module.load_state_dict(content["averaged"])
+        return network_of(
+            module,
+            (np.array(content["mean"], np.float32), np.array(content["variance"], np.float32)),
+            content["tokenizer"],
+            content["notes"],
+            path,
+        )
+    except (KeyError, RuntimeError, msgspec.ValidationError) as error:
+        raise ModelError(f"a part of the checkpoint is missing or wrong: {error}", path) from error
+
+
+def network_of(
+    module: Transducer,
+    statistics: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
+    tokenizer: bytes,
+    notes: dict[str, Any],
+    path: Path | None = None,
+) -> Network:
+    """Fold a module into a `Network`.
+
+    Args:
+        statistics: mean and variance of log-mel, each (80,) float32.
+    """
+    arrays = {
+        "normaliser.mean": statistics[0],
+        "normaliser.variance": statistics[1],
+        **module.arrays(),
+    }
+    return Network(module.specification, arrays, tokenizer, notes, path)

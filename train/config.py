@@ -1,0 +1,190 @@
+"""Configuration of a training run: TOML into frozen structs, every key checked, none ignored.
+
+Paths may name environment variables (`$RILL_DATA/train.jsonl`) and are otherwise relative to the
+working directory. The resolved configuration is stored in every checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from stream.network import Specification
+from train.data.augmentation import AugmentationConfig
+from train.data.batches import BatchConfig
+from train.model import Dropout
+
+__all__ = ["Config", "ConfigError", "Data", "Loss", "Optimiser", "load_config", "resolve"]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names file, key and value."""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Data(_Table, kw_only=True):
+    """What is learned from.
+
+    Attributes:
+        train: manifests of the training set.
+        dev: manifest that chooses the checkpoint.
+        noise: folder of recordings without speech, or none.
+        tokenizer: SentencePiece model, from `python -m train.tokenizer`.
+        statistics: mel statistics, from `python -m train.mel_stats`.
+        license, language, author: provenance, carried into every exported model.
+    """
+
+    train: tuple[str, ...]
+    dev: str
+    noise: str | None = None
+    tokenizer: str
+    statistics: str
+    license: str = ""
+    language: str = ""
+    author: str = ""
+
+
+class Optimiser(_Table, kw_only=True):
+    """LAMB and its schedule (NUMERICS 5.2, 5.3).
+
+    Attributes:
+        rate, min_rate: learning rate at the plateau and at the end.
+        warmup, hold, half_life: updates.
+        joint_factor: of the learning rate, for the joint's output layer.
+        weight_decay, beta1, beta2, clip_norm: of LAMB.
+        ema: decay of the averaged weights, which are what is validated and exported.
+        gradient_noise: standard deviation at its start, on the encoder; 0 = none.
+    """
+
+    rate: float = 0.008
+    min_rate: float = 0.0002
+    warmup: int = 200
+    hold: int = 2000
+    half_life: int = 600
+    joint_factor: float = 1.0
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip_norm: float = 1.0
+    ema: float = 0.995
+    gradient_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.min_rate <= self.rate:
+            raise ValueError(f"optimiser: min_rate {self.min_rate} wants 0 < min_rate <= rate")
+        if not 0.0 <= self.ema < 1.0:
+            raise ValueError(f"optimiser: ema is {self.ema}, wants 0 <= ema < 1")
+
+
+class Loss(_Table, kw_only=True):
+    """Terms of the training loss.
+
+    Attributes:
+        ctc: weight of a CTC loss on the encoder, a help in the first thousand updates; its output
+            layer is not part of the model.
+        delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
+    """
+
+    ctc: float = 0.3
+    delay_penalty: float = 0.0
+
+
+class Config(_Table, kw_only=True):
+    """A whole run.
+
+    Attributes:
+        model: keys of `stream.network.Specification`; `vocabulary` follows from the tokenizer.
+        seed: of weights, dropout and batches.
+        updates: length of the run.
+        precision: of the products over all frames of a batch; weights and recurrence are float32.
+        statistics_jitter: standard deviation, in data-set deviations, by which a row's starting
+            mean is moved: a channel's statistics are never exactly the data set's.
+        freeze_norms_from: update from which input normalisation keeps its statistics.
+        validate_every, checkpoint_every: updates.
+        validate_activations: arithmetics to score; the first is the run's own.
+    """
+
+    model: dict[str, Any]
+    data: Data
+    batches: BatchConfig
+    augmentation: AugmentationConfig
+    optimiser: Optimiser = Optimiser()
+    dropout: Dropout = Dropout()
+    loss: Loss = Loss()
+    seed: int = 1
+    updates: int = 6000
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    statistics_jitter: float = 0.2
+    freeze_norms_from: int | None = None
+    validate_every: int = 250
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        if "vocabulary" in self.model:
+            raise ValueError("model.vocabulary follows from the tokenizer: leave it out")
+        self.specification(1)
+        for name in ("updates", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
+
+    def specification(self, vocabulary: int) -> Specification:
+        """Return the specification of a model of that many pieces."""
+        return msgspec.convert({**self.model, "vocabulary": vocabulary}, Specification)
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a TOML file and apply overrides such as "optimiser.rate=0.004".
+
+    Raises:
+        ConfigError: the file is not TOML, a key is unknown, or a value is out of range.
+    """
+    path = Path(path)
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _override(tree, override)
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def resolve(name: str) -> Path:
+    """Return the path that a configuration names, its environment variables filled in.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    path = os.path.expandvars(name)
+    if missing := re.search(r"\$(\w+)", path):
+        raise ConfigError(f"{name}: set the environment variable {missing[1]} to that folder")
+    return Path(path)
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {override}: wants KEY=VALUE, as in optimiser.rate=0.004")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        tree = tree.setdefault(table, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {table} is not a table")
+    tree[last] = value

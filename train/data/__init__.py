@@ -1,0 +1,1 @@
+"""What a training learns from: recordings in memory, augmented, joined and batched."""

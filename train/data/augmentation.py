@@ -1,0 +1,209 @@
+"""Augmentation of waveforms: small functions (samples,) float32 -> (samples,) float32.
+
+Each draws what it needs from an explicit `numpy.random.Generator`, so a batch is a function of its
+number. Noise is mixed by the rule of `train.data.mixing`; SpecAugment works on normalised frames.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream.features import SAMPLE_RATE
+
+__all__ = ["AugmentationConfig", "augment", "coloured_noise", "joined", "spec_augment"]
+
+Samples = NDArray[np.float32]
+Generator = np.random.Generator
+
+
+class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Probabilities and ranges.
+
+    Attributes:
+        speed: largest relative change of length, up and down.
+        gain_db: range of the level.
+        noise, noise_snr_db: probability of added noise, and its range.
+        reverberation: probability of a synthetic room.
+        narrowband: probability of a telephone's bandwidth.
+        dither: probability of a dither of 1e-5; without it silence stays exactly zero.
+        lead_seconds: most silence before the first clip; its length is also the random phase.
+        gap_seconds: most silence between and after clips.
+        digital_zeros: probability that a silence is exact zeros rather than a noise floor.
+        long_zeros, long_zeros_seconds: probability, in joined rows, that a silence is long, and its range.
+        frequency_masks, frequency_width: SpecAugment, bins.
+        time_masks, time_share: SpecAugment; the widest mask as a share of the row.
+    """
+
+    speed: float = 0.12
+    gain_db: tuple[float, float] = (-12.0, 8.0)
+    noise: float = 0.4
+    noise_snr_db: tuple[float, float] = (3.0, 35.0)
+    reverberation: float = 0.2
+    narrowband: float = 0.05
+    dither: float = 0.5
+    lead_seconds: float = 0.4
+    gap_seconds: float = 0.6
+    digital_zeros: float = 0.3
+    long_zeros: float = 0.08
+    long_zeros_seconds: tuple[float, float] = (0.8, 2.5)
+    frequency_masks: int = 2
+    frequency_width: int = 12
+    time_masks: int = 2
+    time_share: float = 0.04
+
+    def __post_init__(self) -> None:
+        for name in (
+            "noise",
+            "reverberation",
+            "narrowband",
+            "dither",
+            "digital_zeros",
+            "long_zeros",
+        ):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 to 1")
+        if not 0.0 <= self.speed < 0.5:
+            raise ValueError(f"augmentation.speed is {self.speed}, wants 0 to 0.5")
+        for name in ("gain_db", "noise_snr_db", "long_zeros_seconds"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"augmentation.{name} is {[low, high]}, wants the lower end first")
+
+
+def speed(x: Samples, rng: Generator, change: float) -> Samples:
+    """Play slower or faster: the length is multiplied by U(1 - change, 1 + change)."""
+    factor = rng.uniform(1.0 - change, 1.0 + change)
+    return np.asarray(soxr.resample(x, SAMPLE_RATE, SAMPLE_RATE * factor, quality="LQ"), np.float32)
+
+
+def gain(x: Samples, rng: Generator, decibels: tuple[float, float]) -> Samples:
+    """Change the level by U(decibels), as far as no sample leaves [-1, 1]."""
+    factor = 10.0 ** (rng.uniform(*decibels) / 20.0)
+    peak = float(np.abs(x).max(initial=0.0))
+    if peak > 0.0:
+        factor = min(factor, 1.0 / peak)
+    return x * np.float32(factor)
+
+
+def reverberation(x: Samples, rng: Generator) -> Samples:
+    """Put the speaker into a room of exponential decay; the direct path keeps its time and level."""
+    decay = rng.uniform(0.1, 0.5)  # seconds to -60 dB
+    length = int(decay * SAMPLE_RATE)
+    response = rng.standard_normal(length).astype(np.float32)
+    response *= np.exp(-6.9 * np.arange(length, dtype=np.float32) / length)
+    response *= np.float32(rng.uniform(0.1, 0.6) / np.sqrt(np.sum(response**2)))
+    response[: int(0.002 * SAMPLE_RATE)] = 0.0
+    response[0] = 1.0
+    size = 1 << (len(x) + length - 1).bit_length()
+    product = np.fft.rfft(x, size) * np.fft.rfft(response, size)
+    return np.asarray(np.fft.irfft(product, size)[: len(x)], np.float32)
+
+
+def narrowband(x: Samples) -> Samples:
+    """Take away what a telephone does not carry: everything above 4 kHz."""
+    low = soxr.resample(x, SAMPLE_RATE, 8000, quality="LQ")
+    back = np.asarray(soxr.resample(low, 8000, SAMPLE_RATE, quality="LQ"), np.float32)
+    return np.resize(back, len(x)) if len(back) < len(x) else back[: len(x)]
+
+
+def coloured_noise(samples: int, rng: Generator) -> Samples:
+    """Draw noise of unit power with a spectrum of f^-a, a from 0 (white) to 2 (brown)."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    slope = rng.uniform(0.0, 2.0) / 2.0
+    spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** -slope
+    noise = np.fft.irfft(spectrum, samples)
+    return np.asarray(noise / max(np.sqrt(np.mean(noise**2)), 1e-9), np.float32)
+
+
+def add_noise(
+    x: Samples, rng: Generator, recordings: list[Samples], snr_db: tuple[float, float]
+) -> Samples:
+    """Add a recording of noise, or synthetic noise, at U(snr_db) below the speech's power."""
+    if recordings and rng.random() < 0.6:
+        recording = recordings[rng.integers(len(recordings))]
+        repeats = -(-len(x) // len(recording)) + 1
+        long = np.tile(recording, repeats) if repeats > 2 else np.concatenate([recording] * 2)
+        start = int(rng.integers(max(len(long) - len(x), 1)))
+        noise = long[start : start + len(x)]
+    else:
+        noise = coloured_noise(len(x), rng)
+    power = float(np.mean(noise**2))
+    if power <= 0.0:
+        return x
+    wanted = float(np.mean(x**2)) * 10.0 ** (-rng.uniform(*snr_db) / 10.0)
+    return x + noise * np.float32(np.sqrt(wanted / power))
+
+
+def augment(
+    x: Samples, rng: Generator, config: AugmentationConfig, recordings: list[Samples]
+) -> Samples:
+    """Change one clip; its words stay what and about where they are."""
+    if config.speed:
+        x = speed(x, rng, config.speed)
+    if rng.random() < config.reverberation:
+        x = reverberation(x, rng)
+    if rng.random() < config.narrowband:
+        x = narrowband(x)
+    x = gain(x, rng, config.gain_db)
+    if rng.random() < config.noise:
+        x = add_noise(x, rng, recordings, config.noise_snr_db)
+    return x
+
+
+def silence(
+    rng: Generator, config: AugmentationConfig, most_seconds: float, level: float, long: bool
+) -> Samples:
+    """Draw a silence: digital zeros, or noise of the given level; perhaps a long one."""
+    seconds = rng.uniform(0.0, most_seconds)
+    if long and rng.random() < config.long_zeros:
+        seconds = rng.uniform(*config.long_zeros_seconds)
+    samples = int(seconds * SAMPLE_RATE)
+    if samples == 0 or rng.random() < config.digital_zeros:
+        return np.zeros(samples, np.float32)
+    return coloured_noise(samples, rng) * np.float32(level)
+
+
+def joined(
+    clips: list[Samples], rng: Generator, config: AugmentationConfig, long_silences: bool
+) -> Samples:
+    """Join clips with silences before, between and after them, as a channel that stays open.
+
+    The first silence also moves the clip against the grid of 60 ms. Without long silences a batch of
+    short clips pads little.
+    """
+    parts = []
+    for index, clip in enumerate(clips):
+        quiet = np.sort(np.abs(clip))[: max(len(clip) // 5, 1)]
+        level = float(np.sqrt(np.mean(quiet**2)))
+        most = config.gap_seconds if index else config.lead_seconds
+        parts += [silence(rng, config, most, level, long_silences), clip]
+    parts.append(silence(rng, config, config.gap_seconds, level, long_silences))
+    x = np.concatenate(parts)
+    if rng.random() < config.dither:
+        x = x + np.float32(1e-5) * rng.standard_normal(len(x), dtype=np.float32)
+    return x
+
+
+def spec_augment(z: Tensor, lengths: Tensor, config: AugmentationConfig, rng: Generator) -> Tensor:
+    """Mask bands and stretches of normalised frames with zeros (NUMERICS 1.7).
+
+    Args:
+        z: (B, F, 80); lengths: (B,) frames of each row.
+    """
+    batch, frames, bins = z.shape
+    keep = np.ones((batch, frames, bins), np.bool_)
+    for row, length in enumerate(lengths.tolist()):
+        for _ in range(config.frequency_masks):
+            width = int(rng.integers(config.frequency_width + 1))
+            start = int(rng.integers(bins - width + 1))
+            keep[row, :, start : start + width] = False
+        for _ in range(config.time_masks):
+            width = int(rng.integers(round(config.time_share * length) + 1))
+            start = int(rng.integers(max(length - width, 0) + 1))
+            keep[row, start : start + width] = False
+    return z * torch.from_numpy(keep)

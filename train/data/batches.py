@@ -1,0 +1,254 @@
+"""Batches as a function of their number: what update n learns from depends on nothing else.
+
+A batch holds rows of similar length; a row is one clip, or several joined into one stream. Each
+batch draws its clips from a generator keyed by (seed, number), so a resumed run needs no state, and
+a second process draws the same.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.audio import read_audio
+from stream.features import SAMPLE_RATE
+from stream.manifest import Utterance
+from train.data.augmentation import AugmentationConfig, augment, coloured_noise, joined
+
+__all__ = ["Batch", "BatchConfig", "Batches", "Corpus", "prefetch"]
+
+Samples = NDArray[np.float32]
+
+
+class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Composition of a batch.
+
+    Attributes:
+        seconds: padded audio in a batch, about.
+        weights: how often an utterance of a corpus is drawn, against 1 for others.
+        join_from, join_until: updates between which `join` rises from 0 to its value: single words
+            are learned first, then streams of them.
+        join: probability that a batch is one of joined clips.
+        join_clips: range of the number of clips in a joined row.
+        join_seconds: longest joined row.
+        without_speech: probability that a row has noise only and no tokens.
+    """
+
+    seconds: float = 120.0
+    weights: dict[str, float] = {}
+    join_from: int = 500
+    join_until: int = 1500
+    join: float = 0.6
+    join_clips: tuple[int, int] = (1, 6)
+    join_seconds: float = 10.0
+    without_speech: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0.0 or self.join_seconds <= 0.0:
+            raise ValueError("batches.seconds and batches.join_seconds want more than 0")
+        if not 0.0 <= self.join <= 1.0 or not 0.0 <= self.without_speech < 1.0:
+            raise ValueError("batches.join and batches.without_speech are probabilities, 0 to 1")
+        if not 1 <= self.join_clips[0] <= self.join_clips[1]:
+            raise ValueError(
+                f"batches.join_clips is {self.join_clips}, wants 1 or more, least first"
+            )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A padded batch.
+
+    Attributes:
+        audio: (B, N) float32, zero past each row's samples.
+        samples: (B,) int64.
+        tokens: (B, U) int64, zero past each row's tokens.
+        token_lengths: (B,) int64.
+    """
+
+    audio: Samples
+    samples: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    token_lengths: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Recordings in memory as 16-bit samples, with their tokens and corpus names."""
+
+    audio: list[NDArray[np.int16]]
+    tokens: list[list[int]]
+    names: list[str]
+
+    @classmethod
+    def load(
+        cls,
+        utterances: Sequence[Utterance],
+        encode: Callable[[str], list[int]],
+        progress: Callable[[int, int], None],
+    ) -> Corpus:
+        """Decode every recording once; raises `AudioError` for one that cannot be."""
+        audio = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders work outside the interpreter
+            for samples in pool.map(_read_int16, (u.audio for u in utterances)):
+                audio.append(samples)
+                progress(len(audio), len(utterances))
+        return cls(
+            audio, [encode(u.text) for u in utterances], [u.corpus or "" for u in utterances]
+        )
+
+
+def _read_int16(path: Path) -> NDArray[np.int16]:
+    return np.clip(np.rint(read_audio(path) * 32768.0), -32768, 32767).astype(np.int16)
+
+
+class Batches:
+    """The batches of a run.
+
+    Args:
+        corpus: what clips are drawn from.
+        noise: recordings without speech, (samples,) float32.
+        config, augmentation: see there.
+        seed: of everything drawn.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        noise: list[Samples],
+        config: BatchConfig,
+        augmentation: AugmentationConfig,
+        seed: int,
+    ) -> None:
+        self.corpus, self.noise, self.config = corpus, noise, config
+        self.augmentation, self.seed = augmentation, seed
+        weights = np.array([config.weights.get(name, 1.0) for name in corpus.names])
+        self._cumulative = np.cumsum(weights / weights.sum())
+        # Clips in order of length: a batch of single clips takes neighbours, so it pads little.
+        self._by_length = np.argsort([len(a) for a in corpus.audio], kind="stable")
+        self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
+
+    def generator(self, update: int, stream: int = 1) -> np.random.Generator:
+        """Return the generator of an update; stream 0 is the batch's, others are the caller's."""
+        return np.random.Generator(np.random.Philox(key=[self.seed * 16 + stream, update]))
+
+    def batch(self, update: int) -> Batch:
+        """Draw the batch of an update, counted from 0."""
+        rng = self.generator(update, stream=0)
+        config = self.config
+        progress = (update - config.join_from) / max(config.join_until - config.join_from, 1)
+        if rng.random() < config.join * min(max(progress, 0.0), 1.0):
+            return self._pad([self._row(clips, rng, True) for clips in self._joined_rows(rng)])
+        return self._pad([self._row(clips, rng, False) for clips in self._single_rows(rng)])
+
+    def _single_rows(self, rng: np.random.Generator) -> list[list[int]]:
+        """Draw neighbours in length around a random place, as many as fill the batch."""
+        middle = rng.random()
+        longest = len(self.corpus.audio[self._at(middle)]) / SAMPLE_RATE + 0.5
+        rows = max(1, int(self.config.seconds / longest))
+        # A window of the sorted clips four times as wide as the batch, so that batches differ.
+        width = min(1.0, 4.0 * rows / len(self.corpus.audio))
+        low = min(max(middle - width / 2, 0.0), 1.0 - width)
+        return [[self._at(place)] for place in rng.uniform(low, low + width, rows)]
+
+    def _at(self, place: float) -> int:
+        index = int(np.searchsorted(self._sorted_cumulative, place))
+        return int(self._by_length[min(index, len(self._by_length) - 1)])
+
+    def _joined_rows(self, rng: np.random.Generator) -> list[list[int]]:
+        """Draw rows of several clips, all about as long as the first."""
+        config = self.config
+        target = rng.uniform(2.5, config.join_seconds)
+        rows = []
+        for _ in range(max(1, int(config.seconds / (target + 1.0)))):
+            most = int(rng.integers(config.join_clips[0], config.join_clips[1] + 1))
+            row: list[int] = []
+            length = 0.0
+            while len(row) < most:
+                clip = int(np.searchsorted(self._cumulative, rng.random()))
+                clip = min(clip, len(self.corpus.audio) - 1)
+                length += len(self.corpus.audio[clip]) / SAMPLE_RATE
+                length += self.augmentation.gap_seconds / 2
+                if row and length > target:
+                    break
+                row.append(clip)
+            rows.append(row)
+        return rows
+
+    def _row(
+        self, clips: list[int], rng: np.random.Generator, long_silences: bool
+    ) -> tuple[Samples, list[int]]:
+        corpus = self.corpus
+        if rng.random() < self.config.without_speech:
+            length = sum(len(corpus.audio[i]) for i in clips)
+            return self._without_speech(length, rng), []
+        audio = [
+            augment(
+                corpus.audio[i].astype(np.float32) / 32768.0, rng, self.augmentation, self.noise
+            )
+            for i in clips
+        ]
+        tokens = [token for i in clips for token in corpus.tokens[i]]
+        return joined(audio, rng, self.augmentation, long_silences), tokens
+
+    def _without_speech(self, samples: int, rng: np.random.Generator) -> Samples:
+        level = np.float32(10.0 ** rng.uniform(-4.0, -1.0))
+        if self.noise and rng.random() < 0.5:
+            recording = self.noise[rng.integers(len(self.noise))]
+            start = int(rng.integers(max(len(recording) - samples, 1)))
+            return recording[start : start + samples] * np.float32(rng.uniform(0.2, 1.0))
+        return coloured_noise(samples, rng) * level
+
+    def _pad(self, rows: list[tuple[Samples, list[int]]]) -> Batch:
+        samples = np.array([len(audio) for audio, _ in rows], np.int64)
+        lengths = np.array([len(tokens) for _, tokens in rows], np.int64)
+        audio = np.zeros((len(rows), samples.max()), np.float32)
+        tokens = np.zeros((len(rows), lengths.max()), np.int64)
+        for i, (x, ids) in enumerate(rows):
+            audio[i, : len(x)] = x
+            tokens[i, : len(ids)] = ids
+        return Batch(audio, samples, tokens, lengths)
+
+
+def prefetch(batches: Batches, start: int, end: int, depth: int = 6) -> Iterator[Batch]:
+    """Yield the batches of updates start to end, drawn ahead by a thread.
+
+    An error in the thread is raised here, in its place.
+    """
+    ready: queue.Queue[Batch | BaseException] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def draw() -> None:
+        for update in range(start, end):
+            try:
+                item: Batch | BaseException = batches.batch(update)
+            except BaseException as error:  # handed over, not swallowed
+                item = error
+            while not stopped.is_set():
+                try:
+                    ready.put(item, timeout=0.5)
+                    break
+                except queue.Full:
+                    continue
+            if stopped.is_set() or isinstance(item, BaseException):
+                return
+
+    thread = threading.Thread(target=draw, name="batches", daemon=True)
+    thread.start()
+    try:
+        for _ in range(start, end):
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

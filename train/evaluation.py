@@ -1,0 +1,83 @@
+"""The training forward over whole utterances, decoded: what streaming is held against.
+
+The batch is built as the training loop builds it: padded rows, torch's front end, one call of the
+module. `tokens_of` is used by the loop on the model in training, `training_tokens` by
+`stream.validate --compare-full` on any `Network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stream.decoding.greedy import Greedy
+from stream.network import Network
+from stream.normaliser import Normaliser
+from train.backend import TorchBackend
+from train.features import log_mel, normalised, stacked
+from train.model import Transducer, lengths_to_mask
+
+__all__ = ["pad", "tokens_of", "training_tokens"]
+
+BATCH_SECONDS = 240.0  # of padded audio; the encoder's activations are some 100 MB
+
+
+def pad(audio: Sequence[NDArray[np.float32]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack recordings into a zero-padded batch, (B, N) float32 and their samples, (B,) int64."""
+    batch = np.zeros((len(audio), max(map(len, audio), default=0)), np.float32)
+    for row, samples in zip(batch, audio, strict=True):
+        row[: len(samples)] = samples
+    return torch.from_numpy(batch), torch.tensor([len(samples) for samples in audio])
+
+
+@torch.inference_mode()
+def tokens_of(
+    module: Transducer, normaliser: Normaliser, audio: Sequence[NDArray[np.float32]]
+) -> list[list[tuple[int, int]]]:
+    """Decode recordings greedily, as one padded batch, with a module in evaluation mode.
+
+    Args:
+        audio: recordings, each (samples,) float32 at 16 kHz.
+    Returns:
+        for each recording its tokens as (id, step).
+    """
+    frames, counts = log_mel(*pad(audio), module.specification.front_end)
+    x, lengths = stacked(normalised(frames, counts, normaliser), counts)
+    state, _ = module.initial_state(len(x))
+    f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
+    greedy = Greedy(TorchBackend(module))
+    steps = ((lengths + 1) // 2).numpy()
+    tokens, _ = greedy.step(f.numpy(), greedy.initial_state(len(audio)), steps)
+    return [[(token.id, token.step) for token in row] for row in tokens]
+
+
+def training_tokens(
+    network: Network, audio: Sequence[NDArray[np.float32]]
+) -> list[list[tuple[int, int]]]:
+    """Decode recordings with the training forward of a network, in batches of similar length.
+
+    Returns:
+        for each recording, in the order given, its tokens as (id, step).
+    """
+    module = Transducer.from_network(network)
+    order = sorted(range(len(audio)), key=lambda i: len(audio[i]))
+    found: list[list[tuple[int, int]]] = [[] for _ in audio]
+    for rows in batches(order, [len(a) / 16_000 for a in audio], BATCH_SECONDS):
+        for i, tokens in zip(
+            rows, tokens_of(module, network.normaliser, [audio[i] for i in rows]), strict=True
+        ):
+            found[i] = tokens
+    return found
+
+
+def batches(order: Sequence[int], seconds: Sequence[float], limit: float) -> list[list[int]]:
+    """Cut an order, shortest first, into batches of at most `limit` padded seconds (or one row)."""
+    cut: list[list[int]] = []
+    for i in order:
+        if not cut or seconds[i] * (len(cut[-1]) + 1) > limit:
+            cut.append([])
+        cut[-1].append(i)
+    return cut

@@ -1,0 +1,323 @@
+"""The training form of the LSTM layer, and the normalisation between layers.
+
+The same layer as `stream.lstm.LSTM`, to rounding, an order of magnitude faster to train: one product
+over all frames for the input, the recurrence in preallocated buffers with one fused kernel a step, and
+a backward pass by hand whose weight gradients are again products over all frames. Under autocast
+those products run in bfloat16 where this CPU multiplies faster in it; weights, recurrence, cells and
+kernels stay float32, and outside autocast everything does: evaluation is what streaming computes.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stream.network import Activation
+
+__all__ = ["LSTM", "InputNorm", "bf16_pays", "matrix_product", "product"]
+
+# Full fastmath would drop NaN, which the causality check needs to see.
+_jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
+
+
+class LSTM(nn.Module):
+    """One layer, batch-first; state: (h, c), each (batch, hidden).
+
+    Args:
+        inputs, hidden: sizes.
+        activation: "hard" or "soft" (NUMERICS 3.2); gate order i, f, g, o.
+        recurrent_dropout: probability that a recurrent weight is dropped for a whole sequence.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, activation: Activation, recurrent_dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.inputs, self.hidden = inputs, hidden
+        self.activation: Activation = activation
+        self.recurrent_dropout = recurrent_dropout
+        rows = 4 * hidden
+        self.weight_ih = nn.Parameter(torch.zeros(rows, inputs))
+        self.weight_hh = nn.Parameter(torch.zeros(rows, hidden))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.bias_hh = nn.Parameter(torch.zeros(rows))
+
+    def initialise(
+        self, generator: torch.Generator, scale: float = 0.5, forget_bias: float = 1.0
+    ) -> None:
+        """Draw U(-1/sqrt(H), 1/sqrt(H)) times `scale`; then set the forget bias (NUMERICS 3.4)."""
+        bound = self.hidden**-0.5
+        forget = slice(self.hidden, 2 * self.hidden)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-bound, bound, generator=generator).mul_(scale)
+            self.bias_ih[forget] = forget_bias
+            self.bias_hh[forget] = 0.0
+
+    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Return (h, c) of zeros, each (batch, hidden)."""
+        zeros = self.weight_hh.new_zeros(batch, self.hidden)
+        return zeros, zeros
+
+    def step(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run over the frames of x, (B, T, inputs).
+
+        Returns:
+            h of every frame, (B, T, hidden), and the state after the last one.
+        """
+        h, c = state
+        if x.shape[1] == 0:
+            return x.new_zeros(len(x), 0, self.hidden), state
+        recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
+        # One product for all frames, with its own autograd; the two biases are constant in time.
+        frames = x.transpose(0, 1).reshape(-1, self.inputs)
+        gates = matrix_product(frames, self.weight_ih.t()) + (self.bias_ih + self.bias_hh)
+        gates = gates.view(x.shape[1], len(x), 4 * self.hidden)
+        outputs, last_h, last_c = _Recurrence.apply(  # type: ignore[no-untyped-call]
+            gates, recurrent, h, c, self.activation == "hard"
+        )
+        return outputs.transpose(0, 1), (last_h, last_c)
+
+
+class _Recurrence(torch.autograd.Function):
+    """(T, B, 4H) input products, W_hh, h, c -> h of every step (T, B, H), last h, last c."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, hard: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        steps, batch, rows = gates.shape
+        hidden = rows // 4
+        a = gates.detach().clone()
+        hs = a.new_empty(steps + 1, batch, hidden)
+        cs = a.new_empty(steps + 1, batch, hidden)
+        hs[0], cs[0] = h, c
+        transposed = weight.detach().t().contiguous()  # x1.3 to 1.6 on the step's product
+        squashed = a.new_empty(batch, hidden)  # T(c) of the soft cell
+        an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
+        for t in range(steps):
+            a[t].addmm_(hs[t], transposed)
+            if hard:
+                _hard_cell(an[t], cn[t], cn[t + 1], hn[t + 1])
+            else:
+                a[t, :, : 2 * hidden].sigmoid_()
+                a[t, :, 2 * hidden : 3 * hidden].tanh_()
+                a[t, :, 3 * hidden :].sigmoid_()
+                _soft_sum(an[t], cn[t], cn[t + 1])
+                torch.tanh(cs[t + 1], out=squashed)
+                _soft_output(an[t], tn, hn[t + 1])
+        ctx.save_for_backward(a, hs, cs, weight)
+        ctx.hard, ctx.bf16 = hard, bf16_pays(a)
+        return hs[1:], hs[-1].clone(), cs[-1].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        a, hs, cs, weight = ctx.saved_tensors
+        d_outputs, d_h, d_c = grads
+        steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
+        d_gates = torch.empty_like(a)
+        d_outputs = d_outputs.contiguous()
+        dh, dc = d_h.clone().contiguous(), d_c.clone().contiguous()
+        squashed = None if ctx.hard else torch.tanh(cs[1:])
+        an, cn, dan, don = a.numpy(), cs.numpy(), d_gates.numpy(), d_outputs.numpy()
+        dhn, dcn = dh.numpy(), dc.numpy()
+        tn = None if squashed is None else squashed.numpy()
+        for t in range(steps - 1, -1, -1):
+            if tn is None:
+                _hard_cell_backward(an[t], cn[t], cn[t + 1], don[t], dhn, dcn, dan[t])
+            else:
+                _soft_cell_backward(an[t], cn[t], tn[t], don[t], dhn, dcn, dan[t])
+            torch.mm(d_gates[t], weight, out=dh)
+        d_weight = product(d_gates.view(-1, 4 * hidden).t(), hs[:-1].reshape(-1, hidden), ctx.bf16)
+        return d_gates, d_weight, dh, dc, None
+
+
+@_jit
+def _hard_cell(a: Any, c: Any, c_new: Any, h_new: Any) -> None:
+    rows, hidden = c.shape
+    zero, one, half, eighth = (
+        a.dtype.type(0.0),
+        a.dtype.type(1.0),
+        a.dtype.type(0.5),
+        a.dtype.type(0.125),
+    )
+    for b in range(rows):
+        for n in range(hidden):
+            i = a[b, n] * eighth + half
+            f = a[b, hidden + n] * eighth + half
+            g = a[b, 2 * hidden + n]
+            o = a[b, 3 * hidden + n] * eighth + half
+            # Comparisons, not min and max: NaN must pass.
+            i = zero if i < zero else (one if i > one else i)
+            f = zero if f < zero else (one if f > one else f)
+            g = -one if g < -one else (one if g > one else g)
+            o = zero if o < zero else (one if o > one else o)
+            s = f * c[b, n] + i * g
+            u = -one if s < -one else (one if s > one else s)
+            a[b, n] = i
+            a[b, hidden + n] = f
+            a[b, 2 * hidden + n] = g
+            a[b, 3 * hidden + n] = o
+            c_new[b, n] = s
+            h_new[b, n] = o * u
+
+
+@_jit
+def _hard_cell_backward(a: Any, c: Any, c_new: Any, d_out: Any, dh: Any, dc: Any, da: Any) -> None:
+    rows, hidden = c.shape
+    zero, one, eighth = a.dtype.type(0.0), a.dtype.type(1.0), a.dtype.type(0.125)
+    for b in range(rows):
+        for n in range(hidden):
+            i, f = a[b, n], a[b, hidden + n]
+            g, o = a[b, 2 * hidden + n], a[b, 3 * hidden + n]
+            s = c_new[b, n]
+            u = -one if s < -one else (one if s > one else s)
+            d = dh[b, n] + d_out[b, n]
+            d_cell = dc[b, n] + (d * o if -one < u < one else zero)
+            # The derivative is 0 where the output equals a bound.
+            da[b, n] = d_cell * g * eighth if zero < i < one else zero
+            da[b, hidden + n] = d_cell * c[b, n] * eighth if zero < f < one else zero
+            da[b, 2 * hidden + n] = d_cell * i if -one < g < one else zero
+            da[b, 3 * hidden + n] = d * u * eighth if zero < o < one else zero
+            dc[b, n] = d_cell * f
+
+
+@_jit
+def _soft_sum(a: Any, c: Any, c_new: Any) -> None:
+    rows, hidden = c.shape
+    for b in range(rows):
+        for n in range(hidden):
+            c_new[b, n] = a[b, hidden + n] * c[b, n] + a[b, n] * a[b, 2 * hidden + n]
+
+
+@_jit
+def _soft_output(a: Any, squashed: Any, h_new: Any) -> None:
+    rows, hidden = h_new.shape
+    for b in range(rows):
+        for n in range(hidden):
+            h_new[b, n] = a[b, 3 * hidden + n] * squashed[b, n]
+
+
+@_jit
+def _soft_cell_backward(
+    a: Any, c: Any, squashed: Any, d_out: Any, dh: Any, dc: Any, da: Any
+) -> None:
+    rows, hidden = c.shape
+    one = a.dtype.type(1.0)
+    for b in range(rows):
+        for n in range(hidden):
+            i, f = a[b, n], a[b, hidden + n]
+            g, o = a[b, 2 * hidden + n], a[b, 3 * hidden + n]
+            u = squashed[b, n]
+            d = dh[b, n] + d_out[b, n]
+            d_cell = dc[b, n] + d * o * (one - u * u)
+            da[b, n] = d_cell * g * i * (one - i)
+            da[b, hidden + n] = d_cell * c[b, n] * f * (one - f)
+            da[b, 2 * hidden + n] = d_cell * i * (one - g * g)
+            da[b, 3 * hidden + n] = d * u * o * (one - o)
+            dc[b, n] = d_cell * f
+
+
+def matrix_product(a: Tensor, b: Tensor) -> Tensor:
+    """Return a @ b in a's dtype; under autocast in bfloat16, where that is faster on this CPU."""
+    c: Tensor = _Product.apply(a, b, bf16_pays(a))  # type: ignore[no-untyped-call]
+    return c
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, bf16: bool) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.bf16 = bf16
+        return product(a, b, bf16)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        return (
+            product(grads[0], b.t(), ctx.bf16) if needs[0] else None,
+            product(a.t(), grads[0], ctx.bf16) if needs[1] else None,
+            None,
+        )
+
+
+def product(a: Tensor, b: Tensor, bf16: bool) -> Tensor:
+    """Return a @ b in a's dtype, multiplied in bfloat16 or in that dtype."""
+    with torch.autocast("cpu", enabled=False):
+        return (a.bfloat16() @ b.bfloat16()).to(a.dtype) if bf16 else a @ b
+
+
+def bf16_pays(x: Tensor) -> bool:
+    """Return whether products over all frames should run in bfloat16: asked for, and faster here."""
+    return x.dtype == torch.float32 and torch.is_autocast_enabled("cpu") and _bf16_is_faster()
+
+
+@functools.cache
+def _bf16_is_faster() -> bool:
+    """Time one product of training's size in both formats, conversions included."""
+    a, b = torch.randn(2048, 512), torch.randn(512, 1024)
+    seconds = []
+    for bf16 in (False, True):
+        best = np.inf
+        for _ in range(5):
+            began = time.perf_counter()
+            product(a, b, bf16)
+            best = min(best, time.perf_counter() - began)
+        seconds.append(best)
+    return seconds[1] < 0.9 * seconds[0]
+
+
+class InputNorm(nn.Module):
+    """Batch normalisation of (B, T, F) without learned factors: an affine map once trained.
+
+    Statistics count the frames of a mask. In training they are the batch's (and update the running
+    ones) unless `frozen`; else the running ones. `affine` gives the map that folds into the next
+    layer's input weights. Float32, whatever autocast says.
+
+    Args:
+        features: F.
+        momentum: weight of a batch in the running statistics.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, features: int, momentum: float = 0.05, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.epsilon, self.frozen = momentum, epsilon, False
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.float32))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalise x, (B, T, F); `mask`, (B, T) bool, names the frames that count."""
+        if not self.training or self.frozen:
+            scale, shift = self.affine()
+            return x * scale + shift
+        if mask is None:
+            mean, variance = x.mean((0, 1)), x.var((0, 1), correction=0)
+            centred = x - mean
+        else:
+            weight = (mask / mask.sum().clamp(min=1)).to(x.dtype)[:, :, None]
+            mean = (x * weight).sum((0, 1))
+            centred = x - mean
+            variance = (centred * centred * weight).sum((0, 1))
+        with torch.no_grad():
+            rate = max(self.momentum, 1.0 / (float(self.batches) + 1.0))  # a mean, at the start
+            self.batches += 1
+            self.mean.lerp_(mean.to(self.mean.dtype), rate)
+            self.variance.lerp_(variance.to(self.variance.dtype), rate)
+        return centred * torch.rsqrt(variance + self.epsilon)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return (scale, shift), each (F,): y = scale x + shift by the running statistics."""
+        scale = torch.rsqrt(self.variance + self.epsilon)
+        return scale, -self.mean * scale

@@ -1,0 +1,323 @@
+"""The training loop: a run in a folder, resumable bit for bit after `kill -9`.
+
+    RUN/config.json       the resolved configuration
+    RUN/last.pt           everything to go on from, every `checkpoint_every` updates
+    RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
+    RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
+    RUN/metrics.jsonl     a line of metrics for every tenth update and every validation
+    RUN/events/           the same for TensorBoard
+
+A batch is a function of (seed, update) and so is all randomness of an update, so a resumed run needs
+no more than weights, optimiser and the update's number.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream.causality import check_causal
+from stream.error_rate import word_error_rate
+from stream.manifest import Utterance
+from stream.network import Activation
+from stream.normaliser import Normaliser
+from stream.vocabulary import Vocabulary
+from train import checkpoint
+from train.config import Config
+from train.data.augmentation import spec_augment
+from train.data.batches import Batch, Batches, prefetch
+from train.evaluation import batches as cut_batches
+from train.evaluation import tokens_of
+from train.features import log_mel, normalised, stacked
+from train.model import Transducer
+from train.objective import Objective, Parts
+from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
+from train.progress import Display, Journal
+
+__all__ = ["Material", "Run", "Start"]
+
+LOG_EVERY = 10  # updates
+VALIDATION_SECONDS = 240.0  # of padded audio in one batch
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a model begins with: tokenizer, statistics, and weights where it is a fine-tune.
+
+    Attributes:
+        tokenizer: bytes of the SentencePiece model.
+        mean, variance: (80,) float32 log-mel statistics of the training set.
+        weights: a state of `Transducer` with normalised layers, or None for random ones.
+    """
+
+    tokenizer: bytes
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    weights: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from, and what it is scored on.
+
+    Attributes:
+        batches: of the training set.
+        dev: utterances, and their audio, each (samples,) float32.
+        hours: of recordings in the training set, before augmentation.
+    """
+
+    batches: Batches
+    dev: Sequence[Utterance]
+    dev_audio: Sequence[NDArray[np.float32]]
+    hours: float
+
+
+@dataclass
+class Run:
+    """One run; `train` goes on from where its folder stands."""
+
+    folder: Path
+    config: Config
+    start: Start
+    material: Material
+    update: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        config, optimiser = self.config, self.config.optimiser
+        self.vocabulary = Vocabulary(self.start.tokenizer)
+        specification = config.specification(len(self.vocabulary))
+        self.normaliser = Normaliser(self.start.mean, self.start.variance, specification.alpha)
+        model = Transducer(specification, normalised=True, dropout=config.dropout)
+        torch.manual_seed(config.seed)
+        model.initialise(torch.Generator().manual_seed(config.seed))
+        if self.start.weights is not None:
+            model.load_state_dict(self.start.weights)
+        self.objective = Objective(model, config.loss)
+        output = set(model.output.parameters())
+        rest = [p for p in self.objective.parameters() if p not in output]
+        self.optimiser = Lamb(
+            [
+                {"params": rest, "factor": 1.0},
+                {"params": list(output), "factor": optimiser.joint_factor},
+            ],
+            betas=(optimiser.beta1, optimiser.beta2),
+            weight_decay=optimiser.weight_decay,
+            max_norm=optimiser.clip_norm,
+        )
+        self.average = Ema(model, optimiser.ema)
+        if (self.folder / "last.pt").exists():
+            self._resume(self.folder / "last.pt")
+
+    @property
+    def model(self) -> Transducer:
+        """The model in training, not the averaged one."""
+        return self.objective.model
+
+    def train(self) -> None:
+        """Train up to the configured number of updates, scoring and saving on the way.
+
+        Raises:
+            CausalityError: a later sample changes an earlier output of the model.
+            FloatingPointError: the loss is not finite.
+        """
+        torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(self.config))
+        )
+        check_causal(self._encoder_outputs(), "training forward")
+        journal = Journal(self.folder, self.update)
+        display = Display(self.folder.name, self.config.updates, self.update)
+        speeds: list[float] = []
+        with display:
+            for batch in prefetch(self.material.batches, self.update, self.config.updates):
+                began = time.perf_counter()
+                rate, parts, norm = self._learn(batch)
+                speeds.append(float(batch.samples.sum()) / 16_000 / (time.perf_counter() - began))
+                loss = float(parts.total.detach())
+                if not math.isfinite(loss):
+                    raise FloatingPointError(
+                        f"update {self.update}: the loss is {loss}. Lower optimiser.rate (now "
+                        f"{self.config.optimiser.rate}), or resume from the last checkpoint."
+                    )
+                display.update(self.update, loss, rate, float(np.mean(speeds[-50:])))
+                if self.update % LOG_EVERY == 0:
+                    journal.write(
+                        self.update,
+                        loss=loss,
+                        transducer=float(parts.transducer.detach()),
+                        ctc=float(parts.ctc.detach()),
+                        gradient_norm=norm,
+                        rate=rate,
+                        speed=float(np.mean(speeds[-LOG_EVERY:])),
+                    )
+                last = self.update == self.config.updates
+                if self.update % self.config.validate_every == 0 or last:
+                    journal.write(self.update, wer=self._validate(display))
+                if self.update % self.config.checkpoint_every == 0 or last:
+                    checkpoint.save(self._content(), self.folder / "last.pt")
+        journal.close()
+
+    def _learn(self, batch: Batch) -> tuple[float, Parts, float]:
+        """Make one update; returns its learning rate, losses and gradient norm."""
+        config, optimiser = self.config, self.config.optimiser
+        self.update += 1
+        torch.manual_seed(config.seed * 1_000_003 + self.update)  # dropout, and what follows
+        self.objective.train()
+        if config.freeze_norms_from is not None and self.update >= config.freeze_norms_from:
+            self.model.freeze_norms()
+        x, lengths = self._features(batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            parts = self.objective(
+                x,
+                lengths,
+                torch.from_numpy(batch.tokens),
+                torch.from_numpy(batch.token_lengths),
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        parts.total.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(
+                self.update,
+                rate=optimiser.rate * group["factor"],
+                min_rate=optimiser.min_rate,
+                warmup=optimiser.warmup,
+                hold=optimiser.hold,
+                half_life=optimiser.half_life,
+            )
+        add_gradient_noise(
+            self.model.encoder_parameters(),
+            noise_deviation(self.update, optimiser.gradient_noise),
+        )
+        norm = self.optimiser.step()
+        self.average.update(self.model)
+        return float(self.optimiser.param_groups[0]["lr"]), parts, norm
+
+    @torch.no_grad()
+    def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        frames, counts = log_mel(
+            torch.from_numpy(batch.audio),
+            torch.from_numpy(batch.samples),
+            self.model.specification.front_end,
+        )
+        mean = torch.from_numpy(self.start.mean).expand(len(frames), -1)
+        variance = torch.from_numpy(self.start.variance).expand(len(frames), -1)
+        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1)
+        state = (mean + jitter * variance.sqrt(), variance)
+        z = normalised(frames, counts, self.normaliser, state)
+        z = spec_augment(
+            z, counts, self.config.augmentation, self.material.batches.generator(self.update)
+        )
+        return stacked(z, counts)
+
+    def _averaged(self, activation: Activation) -> Transducer:
+        specification = msgspec.structs.replace(self.model.specification, activation=activation)
+        module = Transducer(specification, normalised=True)
+        module.load_state_dict(self.average.state_dict())
+        return module.eval()
+
+    def _validate(self, display: Display) -> dict[str, Any]:
+        """Score the averaged weights on dev; keep the best. Returns WER by activation and corpus."""
+        own = self.model.specification.activation
+        scores: dict[str, Any] = {}
+        activations: tuple[Activation, ...] = ("soft", "hard") if own == "soft" else ("hard",)
+        for activation in activations:
+            scores[activation] = score = self._score(self._averaged(activation))
+            improved = score["all"] < self.best.get(activation, math.inf)
+            if improved:
+                self.best[activation] = score["all"]
+                name = "best.pt" if activation == own else f"best-{activation}.pt"
+                checkpoint.save(self._content(activation, score), self.folder / name)
+            shown = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in score.items())
+            display.say(
+                f"update {self.update}   {activation} WER %: {shown}{'   best' if improved else ''}"
+            )
+        return scores
+
+    def _score(self, module: Transducer) -> dict[str, float]:
+        seconds = [len(audio) / 16_000 for audio in self.material.dev_audio]
+        order = sorted(range(len(seconds)), key=seconds.__getitem__)
+        texts = [""] * len(order)
+        for rows in cut_batches(order, seconds, VALIDATION_SECONDS):
+            audio = [self.material.dev_audio[i] for i in rows]
+            for i, tokens in zip(rows, tokens_of(module, self.normaliser, audio), strict=True):
+                texts[i] = self.vocabulary.decode([token for token, _ in tokens])
+        corpora = {"all": list(range(len(texts)))}
+        for i, utterance in enumerate(self.material.dev):
+            corpora.setdefault(utterance.corpus or "unnamed", []).append(i)
+        return {
+            name: word_error_rate(
+                [self.material.dev[i].text for i in rows], [texts[i] for i in rows]
+            ).wer
+            for name, rows in corpora.items()
+        }
+
+    def _encoder_outputs(self) -> Any:
+        """Return the function x (1, S, 240) -> f (1, E, J) of the model, in evaluation mode."""
+        module = copy.deepcopy(self.model).eval()
+
+        @torch.inference_mode()
+        def outputs(x: NDArray[np.float32]) -> NDArray[np.float32]:
+            state, _ = module.initial_state(len(x))
+            f: NDArray[np.float32] = module.encode(torch.from_numpy(x), state)[0].numpy()
+            return f
+
+        return outputs
+
+    def _content(
+        self, activation: Activation | None = None, score: dict[str, float] | None = None
+    ) -> dict[str, Any]:
+        """Return what a checkpoint holds; of a best one, without what resuming needs."""
+        specification = self.model.specification
+        content = {
+            "specification": msgspec.to_builtins(
+                msgspec.structs.replace(
+                    specification, activation=activation or specification.activation
+                )
+            ),
+            "averaged": self.average.state_dict(),
+            "mean": self.start.mean.tolist(),
+            "variance": self.start.variance.tolist(),
+            "tokenizer": self.start.tokenizer,
+            "config": msgspec.to_builtins(self.config),
+            "notes": {
+                "license": self.config.data.license,
+                "language": self.config.data.language,
+                "author": self.config.data.author,
+                "training": {
+                    "run": self.folder.name,
+                    "updates": self.update,
+                    "hours": round(self.material.hours, 2),
+                },
+                "wer": {"dev": score} if score else {},
+            },
+        }
+        if score is None:
+            content |= {
+                "update": self.update,
+                "best": dict(self.best),
+                "objective": self.objective.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            }
+        return content
+
+    def _resume(self, path: Path) -> None:
+        content = checkpoint.load(path)
+        if content["tokenizer"] != self.start.tokenizer:
+            raise ValueError(f"{path}: was trained with another tokenizer; choose another --output")
+        self.objective.load_state_dict(content["objective"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.average.load_state_dict(content["averaged"])
+        self.update, self.best = content["update"], dict(content["best"])

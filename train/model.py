@@ -1,0 +1,283 @@
+"""The LSTM transducer as a torch module: built from a specification or a `Network`, folded into one.
+
+NUMERICS 3: stacked frames (B, S, 240) -> f (B, E, J), E = ceil(S / 2), and tokens (B, U) ->
+g (B, U + 1, J), both projected to the joint size; the joint itself is in the loss (`train.loss`) and in
+the decoder. Training needs a normalisation between the layers, the target has none: `InputNorm` is an
+affine map once trained, and `arrays` folds it into the next layer's input weights and bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stream.backends.numpy import join_pairs
+from stream.features import BINS, STACK
+from stream.network import TIME_STACK, Activation, Network, Specification, layer_shapes
+from stream.stage import State
+from train.layers import LSTM, InputNorm
+
+__all__ = ["Dropout", "Layer", "Transducer", "lengths_to_mask"]
+
+
+class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Probabilities of dropping, all in training only.
+
+    Attributes:
+        encoder: an input of an encoder layer after the first, and of the encoder's projection.
+        recurrent: a recurrent weight of the encoder, for a whole sequence.
+        prediction: an input of the prediction network, and of its projection.
+        joint: a hidden unit of the joint.
+    """
+
+    encoder: float = 0.1
+    recurrent: float = 0.0
+    prediction: float = 0.3
+    joint: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"dropout.{name} is {getattr(self, name)}, wants 0 <= p < 1")
+
+
+def lengths_to_mask(lengths: Tensor, count: int) -> Tensor:
+    """Return (B, count) bool, True before each row's length."""
+    return torch.arange(count, device=lengths.device)[None, :] < lengths[:, None]
+
+
+class Layer(nn.Module):
+    """Normalisation of the input (not in an exported model), dropout, LSTM."""
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        activation: Activation,
+        *,
+        normalised: bool,
+        dropout: float,
+        recurrent_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm = InputNorm(inputs) if normalised else None
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = LSTM(inputs, hidden, activation, recurrent_dropout)
+
+    def step(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        """Run over x, (B, T, inputs); `mask`, (B, T), names the frames that the statistics count."""
+        if self.norm is not None:
+            x = self.norm(x, mask)
+        return cast(tuple[Tensor, State], self.lstm.step(self.dropout(x), state))
+
+
+class Transducer(nn.Module):
+    """Encoder and prediction network with the joint's linear layers.
+
+    Args:
+        specification: sizes and activation; number format float32.
+        normalised: whether layers normalise their inputs; False for a model read from a `Network`.
+        dropout: the probabilities while training.
+    """
+
+    def __init__(
+        self, specification: Specification, *, normalised: bool, dropout: Dropout | None = None
+    ) -> None:
+        super().__init__()
+        self.specification = spec = specification
+        drop = dropout or Dropout(0.0, 0.0, 0.0, 0.0)
+
+        def layers(first: int, count: int, encoder: bool, raw: bool) -> nn.ModuleList:
+            size = spec.hidden if encoder else spec.prediction_hidden
+            p = drop.encoder if encoder else drop.prediction
+            return nn.ModuleList(
+                Layer(
+                    first if n == 0 else size,
+                    size,
+                    spec.activation,
+                    normalised=normalised and encoder and not (raw and n == 0),
+                    dropout=0.0 if raw and n == 0 and encoder else p,
+                    recurrent_dropout=drop.recurrent if encoder else 0.0,
+                )
+                for n in range(count)
+            )
+
+        self.pre = layers(BINS * STACK, spec.pre_layers, encoder=True, raw=True)
+        self.post = layers(TIME_STACK * spec.hidden, spec.post_layers, encoder=True, raw=False)
+        self.prediction = layers(
+            spec.prediction_hidden, spec.prediction_layers, encoder=False, raw=True
+        )
+        self.embedding = nn.Embedding(spec.vocabulary, spec.prediction_hidden)
+        self.joint_norm = InputNorm(spec.hidden) if normalised else None
+        self.encoder_dropout = nn.Dropout(drop.encoder)
+        self.prediction_dropout = nn.Dropout(drop.prediction)
+        self.joint_dropout = drop.joint
+        self.joint_encoder = nn.Linear(spec.hidden, spec.joint)
+        self.joint_prediction = nn.Linear(spec.prediction_hidden, spec.joint)
+        self.output = nn.Linear(spec.joint, spec.vocabulary + 1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1)."""
+        for layer in self._layers():
+            layer.lstm.initialise(generator)
+        with torch.no_grad():
+            self.embedding.weight.normal_(generator=generator)
+            for linear in (self.joint_encoder, self.joint_prediction, self.output):
+                bound = linear.in_features**-0.5
+                linear.weight.uniform_(-bound, bound, generator=generator)
+                linear.bias.uniform_(-bound, bound, generator=generator)
+
+    def initial_state(self, batch: int) -> tuple[State, State]:
+        """Return the states of encoder and prediction network: zeros."""
+        pre, post, prediction = (
+            tuple(cast(Layer, layer).lstm.initial_state(batch) for layer in stack)
+            for stack in (self.pre, self.post, self.prediction)
+        )
+        return (pre, post), prediction
+
+    def encode(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Encode stacked frames.
+
+        Args:
+            x: (B, S, 240) normalised stacked frames, S even.
+            state: of the encoder.
+            present: (B, S) bool; False where a frame lies past the end of its row.
+        Returns:
+            f, (B, S/2, J), and the state after the last frame.
+        """
+        pre, post = state
+        h, pre = _run(self.pre, x, pre, present)
+        pairs = None if present is None else present[:, ::TIME_STACK]
+        h, post = _run(self.post, join_pairs(h, present), post, pairs)
+        if self.joint_norm is not None:
+            h = self.joint_norm(h, pairs)
+        return self.joint_encoder(self.encoder_dropout(h)), (pre, post)
+
+    def predict(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run the prediction network over tokens (B, U), blank standing for start of sequence.
+
+        Returns:
+            g, (B, U, J), and the state after the last token.
+        """
+        # The start of a sequence is a zero vector, not a token: one more row, at the id of blank.
+        table = nn.functional.pad(self.embedding.weight, (0, 0, 0, 1))
+        h, state = _run(self.prediction, nn.functional.embedding(tokens, table), state, None)
+        return self.joint_prediction(self.prediction_dropout(h)), state
+
+    def forward(self, x: Tensor, lengths: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode whole utterances and predict after every prefix of their tokens.
+
+        Args:
+            x: (B, S, 240) stacked frames, S even; what lies past a row's length has no influence.
+            lengths: (B,) stacked frames of each row.
+            tokens: (B, U) padded with anything.
+        Returns:
+            f (B, E, J), g (B, U + 1, J), and the encoder frames of each row, (B,).
+        """
+        encoder_state, prediction_state = self.initial_state(len(x))
+        f, _ = self.encode(x, encoder_state, lengths_to_mask(lengths, x.shape[1]))
+        start = tokens.new_full((len(tokens), 1), self.specification.blank)
+        g, _ = self.predict(torch.cat([start, tokens], dim=1), prediction_state)
+        return f, g, (lengths + TIME_STACK - 1) // TIME_STACK
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights of the encoder's layers."""
+        for stack in (self.pre, self.post):
+            yield from stack.parameters()
+
+    def freeze_norms(self) -> None:
+        """Keep the input normalisation's statistics from here on, in training too."""
+        for module in self.modules():
+            if isinstance(module, InputNorm):
+                module.frozen = True
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return the arrays of a `Network`, statistics aside, with the normalisation folded in.
+
+        y = W (s x + t) + b is (W s) x + (b + W t): exact up to rounding, computed in float64.
+        """
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for name, layer in self._named_layers():
+            values = {k: getattr(layer.lstm, k).detach().double() for k in layer_shapes(0, 0)}
+            values["weight_ih"], values["bias_ih"] = _fold(
+                layer.norm, values["weight_ih"], values["bias_ih"]
+            )
+            arrays |= {f"{name}.{key}": _array(value) for key, value in values.items()}
+        arrays["prediction.embedding"] = _array(self.embedding.weight)
+        for name, linear, norm in (
+            ("joint.encoder", self.joint_encoder, self.joint_norm),
+            ("joint.prediction", self.joint_prediction, None),
+            ("joint.output", self.output, None),
+        ):
+            weight, bias = _fold(
+                norm, linear.weight.detach().double(), linear.bias.detach().double()
+            )
+            arrays[f"{name}.weight"], arrays[f"{name}.bias"] = _array(weight), _array(bias)
+        return arrays
+
+    @classmethod
+    def from_network(cls, network: Network) -> Transducer:
+        """Build the module, in evaluation mode, that computes a network of number format float32.
+
+        Raises:
+            ValueError: the network rounds to another number format.
+        """
+        spec = network.specification
+        if spec.number_format != "float32":
+            raise ValueError(
+                f"torch computes float32, the model's number format is {spec.number_format}: "
+                "use the numpy backend"
+            )
+        module = cls(spec, normalised=False)
+        arrays = {name: torch.from_numpy(value.copy()) for name, value in network.arrays.items()}
+        with torch.no_grad():
+            for name, layer in module._named_layers():
+                for key in layer_shapes(0, 0):
+                    getattr(layer.lstm, key).copy_(arrays[f"{name}.{key}"])
+            module.embedding.weight.copy_(arrays["prediction.embedding"])
+            for name in ("encoder", "prediction", "output"):
+                linear = getattr(module, "output" if name == "output" else f"joint_{name}")
+                linear.weight.copy_(arrays[f"joint.{name}.weight"])
+                linear.bias.copy_(arrays[f"joint.{name}.bias"])
+        return module.eval()
+
+    def _named_layers(self) -> Iterator[tuple[str, Layer]]:
+        for name, stack in (
+            ("encoder.pre", self.pre),
+            ("encoder.post", self.post),
+            ("prediction.lstm", self.prediction),
+        ):
+            for n, layer in enumerate(stack):
+                yield f"{name}.{n}", cast(Layer, layer)
+
+    def _layers(self) -> Iterator[Layer]:
+        return (layer for _, layer in self._named_layers())
+
+
+def _run(
+    layers: nn.ModuleList, x: Tensor, state: State, mask: Tensor | None
+) -> tuple[Tensor, State]:
+    after = []
+    for layer, before in zip(layers, state, strict=True):
+        x, new = cast(Layer, layer).step(x, before, mask)
+        after.append(new)
+    return x, tuple(after)
+
+
+def _fold(norm: nn.Module | None, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    if norm is None:
+        return weight, bias
+    scale, shift = (v.double() for v in cast(InputNorm, norm).affine())
+    return weight * scale, bias + weight @ shift
+
+
+def _array(value: Tensor) -> NDArray[np.float32]:
+    return value.detach().float().cpu().numpy().copy()

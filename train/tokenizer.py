@@ -1,0 +1,119 @@
+"""A SentencePiece tokenizer for small vocabularies: whole words, and letters for the rest.
+
+    python -m train.tokenizer --manifest train.jsonl --output tokenizer.model
+
+On digits, letters and commands a word that is one token is learned within minutes, a word spelled in
+letters hardly at all. So every word of at least `whole_words_from` occurrences is one piece `▁word`,
+and all letters and the apostrophe are pieces too, so that any text can be spelled. The unigram model
+is written out, not estimated: a word's score is its log-probability, a letter's far below, so that
+the best segmentation has as few letters as it can. `<unk>` is 0, as the hardware wants it; there are
+no marks for begin, end or padding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import string
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from sentencepiece import sentencepiece_model_pb2
+
+from stream.manifest import ManifestError, read_manifest
+from stream.vocabulary import WORD_MARK, Vocabulary
+
+__all__ = ["build_tokenizer"]
+
+LETTERS = string.ascii_lowercase + "'"
+LETTER_SCORE = -30.0  # nats: below any word that occurs once in ten billion
+WHOLE_WORDS_FROM = 5
+
+
+def build_tokenizer(texts: Iterable[str], whole_words_from: int = WHOLE_WORDS_FROM) -> bytes:
+    """Build the bytes of a SentencePiece model from normalised texts (a-z, apostrophe, space).
+
+    Args:
+        texts: transcripts of the training set.
+        whole_words_from: occurrences from which a word is one piece.
+    Raises:
+        ValueError: a text has a character that no piece covers.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        if foreign := set(text) - set(LETTERS) - {" "}:
+            raise ValueError(
+                f"text {text!r} has {sorted(foreign)}; normalise it to a-z, apostrophe and space"
+            )
+        counts.update(text.split())
+    words = sorted(
+        (word for word, count in counts.items() if count >= whole_words_from),
+        key=lambda word: (-counts[word], word),
+    )
+    total = max(counts.total(), 1)
+    model = sentencepiece_model_pb2.ModelProto()
+    kind = sentencepiece_model_pb2.ModelProto.SentencePiece
+    model.pieces.add(piece="<unk>", score=0.0, type=kind.UNKNOWN)
+    for word in words:
+        model.pieces.add(piece=WORD_MARK + word, score=math.log(counts[word] / total))
+    for letter in (WORD_MARK, *LETTERS):
+        model.pieces.add(piece=letter, score=LETTER_SCORE)
+    trainer = model.trainer_spec
+    trainer.model_type = sentencepiece_model_pb2.TrainerSpec.UNIGRAM
+    trainer.vocab_size = len(model.pieces)
+    trainer.character_coverage = 1.0
+    trainer.unk_id, trainer.bos_id, trainer.eos_id, trainer.pad_id = 0, -1, -1, -1
+    normaliser = model.normalizer_spec
+    normaliser.name = "identity"
+    normaliser.add_dummy_prefix = True
+    normaliser.remove_extra_whitespaces = True
+    normaliser.escape_whitespaces = True
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m train.tokenizer`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.tokenizer",
+        description="Build a tokenizer of whole words and letters from manifests.",
+        epilog="example: python -m train.tokenizer --manifest train.jsonl --output tokenizer.model",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--manifest", action="append", required=True, metavar="JSONL", help="may be repeated"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="SentencePiece model")
+    parser.add_argument(
+        "--whole-words-from",
+        type=int,
+        default=WHOLE_WORDS_FROM,
+        metavar="COUNT",
+        help="occurrences from which a word is one piece (default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        texts = [u.text for path in arguments.manifest for u in read_manifest(path)]
+        model = build_tokenizer(texts, arguments.whole_words_from)
+    except (ManifestError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 3
+    output = Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(output.name + ".partial")
+    partial.write_bytes(model)
+    partial.replace(output)
+    vocabulary = Vocabulary(model)
+    tokens = sum(len(vocabulary.encode(text)) for text in texts)
+    print(f"{output}: {len(vocabulary)} pieces, {tokens / len(texts):.2f} tokens an utterance")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
