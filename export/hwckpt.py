@@ -29,11 +29,13 @@ from numpy.typing import NDArray
 from hwckpt.layout import Format
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint, recognises
 from hwckpt.writer import from_network, write_checkpoint
+from stream.audio import AudioError
 from stream.backends import Backend, load_backend
 from stream.causality import CausalityError, check_causal
 from stream.features import BINS, CARD_FLOOR, STACK
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, Specification, open_model
+from stream.validate import validate
 
 __all__ = ["Refusal", "VerificationError", "build_parser", "main", "target", "verify"]
 
@@ -186,9 +188,7 @@ def _provenance(network: Network, source: Path, format: Format) -> dict[str, Any
 
 
 def _error_rate(network: Network, utterances: list[Utterance]) -> float:
-    from stream.validate import validate
-
-    return float(validate(network, utterances, backend="numpy", reset_stats=True).wer)
+    return validate(network, utterances, backend="numpy", reset_stats=True).wer
 
 
 def _utterances(manifest: Path | None) -> list[Utterance]:
@@ -273,7 +273,7 @@ def main(argv: list[str] | None = None) -> int:
     except VerificationError as error:
         print(f"export.hwckpt: {output}: {error}; deleted", file=sys.stderr)
         return 1
-    except (ModelError, ManifestError, CausalityError, OSError) as error:
+    except (ModelError, ManifestError, AudioError, CausalityError, OSError) as error:
         print(f"export.hwckpt: {error}", file=sys.stderr)
         return 3
     finally:

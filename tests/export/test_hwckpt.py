@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 
 import export.hwckpt as module
 from export.hwckpt import Refusal, VerificationError, main, target, verify
@@ -50,14 +53,10 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[Network]:
         asked.append(network)
         return types.SimpleNamespace(wer=len(asked) / 10)
 
-    modules: dict[str, dict[str, Any]] = {
-        "stream.validate": {"validate": validate},
-        "stream.bundled": {"recordings": lambda: ["bundled"]},
-    }
-    for name, content in modules.items():
-        replaced = types.ModuleType(name)
-        vars(replaced).update(content)
-        monkeypatch.setitem(sys.modules, name, replaced)
+    bundled = types.ModuleType("stream.bundled")
+    vars(bundled)["recordings"] = lambda: ["bundled"]
+    monkeypatch.setitem(sys.modules, "stream.bundled", bundled)
+    monkeypatch.setattr(module, "validate", validate)
     monkeypatch.setattr(module, "read_manifest", lambda path: ["first", "second"])
     return asked
 
@@ -240,3 +239,18 @@ def test_a_manifest_that_is_not_there_is_status_3(
     assert main([*argv, "--manifest", str(tmp_path / "m.jsonl")]) == 3
     assert "m.jsonl" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_the_error_rates_are_measured_on_real_recordings(
+    opened: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).normal(0.0, 0.1, 8000)
+    soundfile.write(tmp_path / "noise.wav", noise, 16_000)
+    line = {"audio_filepath": "noise.wav", "text": "the cat sat", "duration": 0.5}
+    (tmp_path / "m.jsonl").write_text(json.dumps(line))
+    options = ["--format", "1.14", "--convert", "--manifest", str(tmp_path / "m.jsonl")]
+    assert main([*opened(tiny_network()), *options]) == 0
+    found = re.findall(r"WER ([0-9.]+)% (as it is|under generation 1.14)", capsys.readouterr().out)
+    assert [where for _, where in found] == ["as it is", "under generation 1.14"]
+    (tmp_path / "noise.wav").write_bytes(b"no audio")
+    assert main([*opened(tiny_network()), *options]) == 3

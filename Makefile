@@ -1,0 +1,116 @@
+# Everything that is done with this repository by name. Nothing is written outside the clone:
+# environments lie in .venv-core and .venv, caches and temporary files in .cache.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check setup fmt bench docs lock clean
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+# Where CPU-only builds of torch are looked for besides pip's own indexes. PyPI's Linux build brings
+# some 3 GB of CUDA libraries; for those: make setup TORCH_INDEX=https://download.pytorch.org/whl/cu130
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+PACKAGES := stream export train hwckpt server
+SOURCES := $(shell find $(PACKAGES) models -type f -not -path '*/__pycache__/*')
+CACHE := $(CURDIR)/.cache
+$(shell mkdir -p $(CACHE)/tmp)
+
+export TMPDIR := $(CACHE)/tmp
+export XDG_CACHE_HOME := $(CACHE)
+export PIP_CACHE_DIR := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export NUMBA_CACHE_DIR := $(CACHE)/numba
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
+export RUSTUP_HOME := $(CACHE)/rustup # pip asks `rustc --version`; rustup's shim then makes a folder
+unexport PYTHONPATH
+
+CORE := .venv-core/bin/python
+DEV := .venv/bin/python
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: .venv-core/installed ## serve the bundled model and watch a recording being transcribed
+	$(CORE) -P -m server.demo
+
+test: .venv/installed ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
+	$(DEV) -m pytest -q tests
+
+check: .venv/installed ## formatting, linting, strict typing, layering, stale docs: what CI runs
+	$(DEV) -m ruff format --check .
+	$(DEV) -m ruff check .
+	$(DEV) -m mypy --strict
+	$(DEV) -m pytest -q tests/test_layering.py
+	$(DEV) -m tests.generate_docs --check
+
+setup: .venv-core/installed .venv/installed ## make both environments, run nothing
+
+fmt: .venv/installed ## format the sources and repair what ruff can
+	$(DEV) -m ruff check --fix .
+	$(DEV) -m ruff format .
+
+bench: .venv/installed ## run the benchmarks in tests/benchmarks
+	$(DEV) -m pytest tests/benchmarks -o python_files='bench_*.py' \
+		--benchmark-storage=file://$(CACHE)/benchmarks
+
+docs: .venv/installed ## write the generated pages again
+	$(DEV) -m tests.generate_docs
+
+clean: ## remove environments and caches (not runs/, which holds training)
+	rm -rf .venv-core .venv .cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Environments. Each is made from nothing when its lock or pyproject.toml changes; a make that was
+# interrupted leaves no stamp, so the next one starts again.
+
+.venv-core/locked: requirements/core.txt pyproject.toml
+	$(call new-environment,.venv-core)
+	$(CORE) -m pip install -q -r requirements/core.txt
+	@touch $@
+
+# A real install, wheel and bundled model included: the demo runs with -P, so not from the sources.
+.venv-core/installed: .venv-core/locked $(SOURCES)
+	$(CORE) -m pip install -q --no-deps --force-reinstall .
+	@touch $@
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	$(call new-environment,.venv)
+	$(call install-torch,$(DEV))
+	$(DEV) -m pip install -q -r requirements/dev.txt
+	$(DEV) -m pip install -q --no-deps -e .
+	@touch $@
+
+define new-environment
+@$(PYTHON) -c 'import sys; sys.exit("%s is Python %d.%d; Rill needs 3.11 or newer: make PYTHON=python3.12 ..." \
+	% (sys.executable, *sys.version_info[:2]) if sys.version_info < (3, 11) else 0)'
+@echo "Installing into $(1) (once; again when its lock changes)"
+@rm -rf $(1)
+@$(PYTHON) -m venv $(1)
+endef
+
+# torch by itself and first: an index that cannot be reached is asked once and passed over, and pip
+# takes the CPU build wherever it finds one (2.13.0+cpu is newer than 2.13.0), else PyPI's.
+define install-torch
+$(1) -m pip install -q --no-deps --retries 0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	$$(grep '^torch==' requirements/dev.txt)
+endef
+
+# New versions: resolve pyproject.toml in an empty environment and write down what came. The builds of
+# torch differ by machine, so its local version and its CUDA packages stay out of the lock.
+
+lock: ## choose the newest versions that pyproject.toml allows and write requirements/*.txt
+	$(call write-lock,core,.)
+	$(call write-lock,dev,.[dev])
+
+define write-lock
+rm -rf $(CACHE)/lock && $(PYTHON) -m venv $(CACHE)/lock
+$(if $(filter dev,$(1)),$(CACHE)/lock/bin/python -m pip install -q --no-deps --retries 0 \
+	--extra-index-url $(TORCH_INDEX) $$(grep -o 'torch==[0-9.]*' pyproject.toml))
+$(CACHE)/lock/bin/python -m pip install -q '$(2)'
+{ echo "# Made by: make lock   (rill-asr$(subst .,,$(2)), Python 3.11, Linux)"; \
+	$(CACHE)/lock/bin/python -m pip freeze --exclude rill-asr \
+	| sed -E -e 's/\+[a-z0-9]+$$//' -e "s/^uvloop==.*/&; sys_platform != 'win32'/" \
+	| grep -v -i -E '^(nvidia|cuda|triton)'; } > requirements/$(1).txt
+rm -rf $(CACHE)/lock
+endef

@@ -1,0 +1,33 @@
+"""What ships with Rill: one model, and a few recordings to try it on.
+
+The model lies in `models/en-commands` of a checkout and in this package of an installation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream.manifest import Utterance, read_manifest
+
+__all__ = ["model_path", "recordings"]
+
+NAME = "en-commands"
+HERE = Path(__file__).resolve().parent
+
+
+def model_path() -> Path:
+    """Return the folder of the bundled model.
+
+    Raises:
+        FileNotFoundError: neither the installation nor the checkout has it.
+    """
+    places = (HERE / NAME, HERE.parent.parent / "models" / NAME)
+    for place in places:
+        if (place / "model.json").is_file():
+            return place
+    raise FileNotFoundError(f"no bundled model in {places[0]} or {places[1]}; install Rill again")
+
+
+def recordings() -> list[Utterance]:
+    """Return the bundled recordings, from the development set, none of which was trained on."""
+    return read_manifest(HERE / "recordings" / "manifest.jsonl")
