@@ -26,11 +26,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hwckpt.layout import Format
+from hwckpt.layout import FINAL_PADDING, Format
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint, recognises
-from hwckpt.writer import from_network, write_checkpoint
+from hwckpt.writer import from_network, inexpressible, write_checkpoint
 from stream.audio import AudioError
 from stream.backends import Backend, load_backend
+from stream.bundled import recordings
 from stream.causality import CausalityError, check_causal
 from stream.features import BINS, CARD_FLOOR, STACK
 from stream.manifest import ManifestError, Utterance, read_manifest
@@ -76,6 +77,8 @@ def target(
     """
     specification = network.specification
     native = specification.generation
+    if native is not None and inexpressible(specification, native):
+        native = None
     chosen = format or native
     if chosen is None:
         raise Refusal(
@@ -100,6 +103,7 @@ def target(
         changes = {
             "activation": "hard" if chosen == "1.4" else "soft",
             "initial_padding": chosen == "1.14",
+            "final_padding": FINAL_PADDING if chosen == "1.14" else 0,
             "alpha": (specification.alpha or ALPHA) if chosen == "1.4" else 0.0,
         }
         if chosen == "1.14":
@@ -115,7 +119,10 @@ def _arithmetic(specification: Specification) -> str:
         f"EWMA, alpha {specification.alpha}" if specification.alpha else "global statistics"
     )
     padding = "with" if specification.initial_padding else "without"
-    return f"the model has {specification.activation} activations, {statistics}, {padding} padding"
+    return (
+        f"the model has {specification.activation} activations, {statistics}, {padding} padding, "
+        f"{specification.number_format}"
+    )
 
 
 def verify(
@@ -191,14 +198,6 @@ def _error_rate(network: Network, utterances: list[Utterance]) -> float:
     return validate(network, utterances, backend="numpy", reset_stats=True).wer
 
 
-def _utterances(manifest: Path | None) -> list[Utterance]:
-    if manifest is None:
-        from stream.bundled import recordings
-
-        return list(recordings())
-    return read_manifest(manifest)
-
-
 def _report_rates(network: Network, plan: Plan, card: Network, manifest: Path | None) -> None:
     """Print how often the model errs, and how often it will on the card, where they may differ."""
     floor = network.specification.floor
@@ -210,7 +209,7 @@ def _report_rates(network: Network, plan: Plan, card: Network, manifest: Path | 
         )
     elif manifest is None:
         return
-    utterances = _utterances(manifest)
+    utterances = recordings() if manifest is None else read_manifest(manifest)
     on = f"{len(utterances)} utterances of {manifest or 'the bundled recordings'}"
     print(f"WER {_error_rate(network, utterances):.2%} as it is, on {on}")
     print(f"WER {_error_rate(card, utterances):.2%} under generation {plan.format}, on the card")

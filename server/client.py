@@ -1,7 +1,7 @@
 """python -m server.client: stream recordings or the microphone to a server and watch the text grow.
 
-On a terminal the text appears as it comes; elsewhere each recording gives one line. Transcripts go to
-stdout, everything else to stderr. The session itself is `server.session`.
+On a terminal the text appears as it comes; elsewhere each recording gives one line. Transcripts go
+to stdout, everything else to stderr. The session itself is `server.session`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m server.client",
-        description="Stream recordings or the microphone to a server and show the text as it grows.",
+        description="Stream recordings or the microphone to a server; show the text as it grows.",
         epilog="Example: python -m server.client speech.wav --url ws://127.0.0.1:3030",
         allow_abbrev=False,
     )
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--device",
         type=int,
         metavar="N",
-        help="number of the microphone, as `python -m sounddevice` lists them (default: the system's)",
+        help="number of the microphone; `python -m sounddevice` lists them (default: the system's)",
     )
     parser.add_argument(
         "--url", default=DEFAULT_URL, metavar="U", help=f"server (default: {DEFAULT_URL})"
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             for path in arguments.files:
                 asyncio.run(_stream_file(arguments.url, path, realtime=not arguments.fast))
     except SessionError as error:
-        if error.transcript:
+        if error.transcript and not sys.stdout.isatty():
             print(error.transcript)
         return _complain(error, 3)
     except MicrophoneError as error:

@@ -51,8 +51,8 @@ async def microphone_chunks(
     The sound system resamples to 16 kHz.
 
     Args:
-        device: number of the input device, as `python -m sounddevice` lists them; None: the default.
-        stop: ends the recording; what was heard until then is yielded.
+        device: number of the input device, as `python -m sounddevice` lists them; None: the
+        default. stop: ends the recording; what was heard until then is yielded.
     Raises:
         MicrophoneError: sounddevice, PortAudio or the device is missing.
     """

@@ -4,8 +4,8 @@ Speaks Myrtle's websocket API, greedy or beam, to this server or to theirs. Audi
 16 kHz in pieces of any size; it is sent as 60 ms messages (1920 bytes), so that the k-th response
 which belongs to new audio answers the k-th message. Files and microphones are the caller's.
 
-Compute latency (CL) is the time from sending a 60 ms message to receiving its response; CL50 and CL99
-are its percentiles, sorted[int(n * p / 100)]. A last message of less than 60 ms has none.
+Compute latency (CL) is the time from sending a 60 ms message to receiving its response; CL50 and
+CL99 are its percentiles, sorted[int(n * p / 100)]. A last message of less than 60 ms has none.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ async def stream_audio(
     Args:
         url: of the server, "ws://host:port"; a path and query of one's own are left as they are.
         chunks: the audio, (n,) float32 at 16 kHz each, any n; a microphone gives an async iterable.
-        on_text: called when the text changes, with all final text and the provisional text after it.
-        realtime: send chunk k at k * 60 ms, as a microphone would; else as fast as it is taken.
+        on_text: called when the text changes, with all final text and the provisional text after
+        it. realtime: send chunk k at k * 60 ms, as a microphone would; else as fast as it is taken.
     Raises:
         SessionError: no server answers there, it refused the stream, or it did not end it well.
     Whatever `chunks` raises is raised, and ends the session.
@@ -217,5 +217,5 @@ async def _as_async(chunks: Chunks) -> AsyncIterator[NDArray[np.float32]]:
 
 
 def _pcm(samples: NDArray[np.float32]) -> bytes:
-    """Return samples as signed 16-bit little-endian; what was 16 bits before is so again exactly."""
+    """Return samples as signed 16-bit little-endian; what came from 16 bits is the same again."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[Network]:
         asked.append(network)
         return types.SimpleNamespace(wer=len(asked) / 10)
 
-    bundled = types.ModuleType("stream.bundled")
-    vars(bundled)["recordings"] = lambda: ["bundled"]
-    monkeypatch.setitem(sys.modules, "stream.bundled", bundled)
+    monkeypatch.setattr(module, "recordings", lambda: ["bundled"])
     monkeypatch.setattr(module, "validate", validate)
     monkeypatch.setattr(module, "read_manifest", lambda path: ["first", "second"])
     return asked
@@ -80,6 +77,7 @@ def test_the_format_is_the_one_whose_arithmetic_is_the_model_s(
         ({}, ["--format", "1.14"], "hard activations.*1.14 computes something else.*it is 1.4"),
         (SOFT, ["--format", "1.4"], "soft activations.*1.4 computes something else.*it is 1.14"),
         (MIXED, [], "neither generation computes this"),
+        ({**SOFT, "number_format": "bfp16"}, [], "bfp16: neither generation computes this"),
         (MIXED, ["--format", "1.4"], "soft activations, EWMA.*add --convert --manifest"),
         (SOFT, ["--melalpha", "0.1"], "--melalpha is 0.1; generation 1.14 wants 0"),
         ({}, ["--melalpha", "1.5"], "wants at least 0 and below 1"),
@@ -113,7 +111,12 @@ def test_converting_without_a_manifest_is_a_bad_command_line(opened: Any) -> Non
 
 @pytest.mark.parametrize(
     ("specification", "format", "alpha"),
-    [({}, "1.14", 0.0), (SOFT, "1.4", 0.001), (MIXED, "1.4", 0.001)],
+    [
+        ({}, "1.14", 0.0),
+        (SOFT, "1.4", 0.001),
+        (MIXED, "1.4", 0.001),
+        ({**SOFT, "number_format": "bfp16"}, "1.14", 0.0),
+    ],
 )
 def test_converting_prints_the_error_rate_before_and_after(
     opened: Any,

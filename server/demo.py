@@ -1,0 +1,129 @@
+"""python -m server.demo: the whole way once, by itself: server, websocket, live text, figures.
+
+Starts `python -m server` on the bundled model as a process of its own, streams a bundled recording
+to it in real time, and prints what came, how fast, and what to try next. The last line on stdout is
+the transcript. The server is stopped in any case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.session import Session, SessionError, stream_audio
+from server.terminal import LiveText
+from stream.audio import read_chunks
+from stream.bundled import recordings
+from stream.manifest import Utterance
+
+__all__ = ["build_parser", "install_size", "main", "running_server"]
+
+STOP_SECONDS = 10.0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    return argparse.ArgumentParser(
+        prog="python -m server.demo",
+        description="Start the server on the bundled model and stream a bundled recording to it.",
+        epilog="Example: python -m server.demo",
+        allow_abbrev=False,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demo; returns the exit status."""
+    build_parser().parse_args(argv)
+    recording = recordings()[0]
+    try:
+        with running_server() as url:
+            print(f"The server listens on {url}")
+            print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
+            session = asyncio.run(_stream(url, recording))
+    except (SessionError, ServerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        return 130
+    _report(session)
+    return 0
+
+
+class ServerError(Exception):
+    """The server did not start; the message holds its log."""
+
+
+@contextmanager
+def running_server(*flags: str) -> Iterator[str]:
+    """Run `python -m server` on a free port and yield the URL of its streams.
+
+    Args:
+        flags: further ones of its command line.
+    Raises:
+        ServerError: it ended before it was ready.
+    """
+    with tempfile.TemporaryFile("w+") as log:
+        command = [sys.executable, "-m", "server", "--port", "0", *flags]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+            try:
+                assert process.stdout is not None
+                url = process.stdout.readline().strip()  # printed when the model is loaded
+                if not url:
+                    status = process.wait(STOP_SECONDS)
+                    log.seek(0)
+                    raise ServerError(f"the server ended with {status}:\n{log.read().strip()}")
+                yield url
+            finally:
+                process.terminate()
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+async def _stream(url: str, recording: Utterance) -> Session:
+    chunks = read_chunks(recording.audio)
+    if not sys.stdout.isatty():
+        return await stream_audio(
+            url, chunks, lambda final, tail: print(f"  {final + tail}", flush=True)
+        )
+    live = LiveText(sys.stdout)
+    try:
+        return await stream_audio(url, chunks, live.show)
+    finally:
+        live.end()
+
+
+def install_size() -> int:
+    """Return the bytes of all files of this environment's packages."""
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    files = (file for folder in folders for file in Path(folder).rglob("*"))
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def _report(session: Session) -> None:
+    print(
+        f"""
+Compute latency over {len(session.latencies)} chunks of 60 ms: \
+CL50 {1000 * session.latency(50):.1f} ms, CL99 {1000 * session.latency(99):.1f} ms
+Size of the install: {install_size() / 1e6:.0f} MB
+
+Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
+  {Path(sys.executable)} -m pip install 'rill-asr[mic]'
+  {Path(sys.executable)} -m server &
+  {Path(sys.executable)} -m server.client --mic
+
+The recording says:
+{session.transcript}"""
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
