@@ -4,7 +4,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
-SHELL := /bin/bash
 
 PYTHON ?= python3
 # Where CPU-only builds of torch are looked for besides pip's own indexes. PyPI's Linux build brings
@@ -14,7 +13,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PACKAGES := stream export train hwckpt server
 SOURCES := $(shell find $(PACKAGES) models -type f -not -path '*/__pycache__/*')
 CACHE := $(CURDIR)/.cache
-$(shell mkdir -p $(CACHE)/tmp)
+$(shell mkdir -p .cache/tmp)
 
 export TMPDIR := $(CACHE)/tmp
 export XDG_CACHE_HOME := $(CACHE)
@@ -22,17 +21,19 @@ export PIP_CACHE_DIR := $(CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NUMBA_CACHE_DIR := $(CACHE)/numba
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
-export RUSTUP_HOME := $(CACHE)/rustup # pip asks `rustc --version`; rustup's shim then makes a folder
+export ORT_DISABLE_TELEMETRY := 1
+# pip asks `rustc --version` for its user agent, and rustup's shim then makes a folder in $HOME.
+export RUSTUP_HOME := $(CACHE)/rustup
 unexport PYTHONPATH
 
 CORE := .venv-core/bin/python
 DEV := .venv/bin/python
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv-core/installed ## serve the bundled model and watch a recording being transcribed
-	$(CORE) -P -m server.demo
+	PYTHONSAFEPATH=1 $(CORE) -m server.demo
 
 test: .venv/installed ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
 	$(DEV) -m pytest -q tests
@@ -51,8 +52,7 @@ fmt: .venv/installed ## format the sources and repair what ruff can
 	$(DEV) -m ruff format .
 
 bench: .venv/installed ## run the benchmarks in tests/benchmarks
-	$(DEV) -m pytest tests/benchmarks -o python_files='bench_*.py' \
-		--benchmark-storage=file://$(CACHE)/benchmarks
+	$(DEV) -m pytest tests/benchmarks -o python_files='bench_*.py'
 
 docs: .venv/installed ## write the generated pages again
 	$(DEV) -m tests.generate_docs
@@ -69,7 +69,8 @@ clean: ## remove environments and caches (not runs/, which holds training)
 	$(CORE) -m pip install -q -r requirements/core.txt
 	@touch $@
 
-# A real install, wheel and bundled model included: the demo runs with -P, so not from the sources.
+# A real install, wheel and bundled model included. The demo imports that, not the sources beside it:
+# with PYTHONSAFEPATH, `python -m` leaves the current folder out of the path.
 .venv-core/installed: .venv-core/locked $(SOURCES)
 	$(CORE) -m pip install -q --no-deps --force-reinstall .
 	@touch $@
@@ -104,13 +105,13 @@ lock: ## choose the newest versions that pyproject.toml allows and write require
 	$(call write-lock,dev,.[dev])
 
 define write-lock
-rm -rf $(CACHE)/lock && $(PYTHON) -m venv $(CACHE)/lock
-$(if $(filter dev,$(1)),$(CACHE)/lock/bin/python -m pip install -q --no-deps --retries 0 \
+rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+$(if $(filter dev,$(1)),.cache/lock/bin/python -m pip install -q --no-deps --retries 0 \
 	--extra-index-url $(TORCH_INDEX) $$(grep -o 'torch==[0-9.]*' pyproject.toml))
-$(CACHE)/lock/bin/python -m pip install -q '$(2)'
+.cache/lock/bin/python -m pip install -q '$(2)'
 { echo "# Made by: make lock   (rill-asr$(subst .,,$(2)), Python 3.11, Linux)"; \
-	$(CACHE)/lock/bin/python -m pip freeze --exclude rill-asr \
+	.cache/lock/bin/python -m pip freeze --exclude rill-asr \
 	| sed -E -e 's/\+[a-z0-9]+$$//' -e "s/^uvloop==.*/&; sys_platform != 'win32'/" \
 	| grep -v -i -E '^(nvidia|cuda|triton)'; } > requirements/$(1).txt
-rm -rf $(CACHE)/lock
+rm -rf .cache/lock
 endef

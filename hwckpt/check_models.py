@@ -75,8 +75,8 @@ def transducer(path: Path) -> Iterator[Row]:
             yield found
             continue
         name, backend = found
-        f = _encode(backend, np.ascontiguousarray(z["x"].transpose(1, 0, 2)))
-        g = _predict(backend, z["y"])
+        f = encode_batch(backend, np.ascontiguousarray(z["x"].transpose(1, 0, 2)))
+        g = predict_tokens(backend, z["y"])
         yield compare("encoder", name, f, want_f, STAGE)
         yield compare("prediction", name, g, want_g, STAGE)
         grid = np.broadcast_to(f[:, :, None], (*f.shape[:2], g.shape[1], f.shape[2]))
@@ -104,7 +104,7 @@ def _stages(z: Arrays, network: Network) -> Iterator[Row]:
             )
 
 
-def _encode(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def encode_batch(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Encode a padded batch as one, frames past its end being absent."""
     batch, frames, size = x.shape
     fill = -frames % TIME_STACK
@@ -113,7 +113,7 @@ def _encode(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return backend.encode(x, backend.initial_state(batch)[0], np.ascontiguousarray(present))[0]
 
 
-def _predict(backend: Backend, y: NDArray[np.int64]) -> NDArray[np.float32]:
+def predict_tokens(backend: Backend, y: NDArray[np.int64]) -> NDArray[np.float32]:
     blank = backend.specification.blank
     start = np.full((len(y), 1), blank, np.int64)
     _, state = backend.initial_state(len(y))
@@ -136,7 +136,7 @@ def _greedy(z: Arrays, name: str, backend: Backend, f: NDArray[np.float32]) -> I
             config = GreedyConfig(int(variant[3:]))
         else:
             config = GreedyConfig(int(variant[3:]), "running" if counter == "running" else "frame")
-        tokens = _decode(backend, f[int(row[1:]), :length], config)
+        tokens = decode_steps(backend, f[int(row[1:]), :length], config)
         label = f"greedy {variant}{' per frame' if 'framecap' in key else ''} {row}"
         yield exact(label, name, [t.id for t in tokens], z[key].tolist())
         frames = key.replace("tokens", "frames")
@@ -144,7 +144,7 @@ def _greedy(z: Arrays, name: str, backend: Backend, f: NDArray[np.float32]) -> I
             yield exact(f"{label} steps", name, [t.step for t in tokens], z[frames].tolist())
 
 
-def _decode(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> list[Token]:
+def decode_steps(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> list[Token]:
     greedy = Greedy(backend, config)
     (tokens,), _ = greedy.step(np.ascontiguousarray(f[None]), greedy.initial_state(1))
     return tokens
@@ -183,14 +183,14 @@ def _samples_to_tokens(z: Arrays, network: Network, name: str, backend: Backend)
         else:
             normalised, after = normaliser.step(frames, statistics)
             statistics = after if carried else statistics
-        x = _stacked(normalised)
+        x = stacked_frames(normalised)
         yield compare(f"features {i}", name, x[0], z[f"features_{i}"], FEATURES)
-        f = _encode(backend, x)
+        f = encode_batch(backend, x)
         want = _projected(network, z[f"encoder_{i}"], z)
         yield compare(f"encoder {i}", name, f[0], want, FEATURES)
         for key, stream in engines.items():
             if kind == "per_utterance":  # needs the whole utterance, so it cannot be streamed
-                tokens = _decode(backend, f[0], variants[key])
+                tokens = decode_steps(backend, f[0], variants[key])
             else:
                 tokens = stream.run(samples, keep_statistics=carried)
             label = f"{key.replace('_', ' ')}{i}"
@@ -244,7 +244,7 @@ class _Stream:
         return [token for result in results for token in result.tokens]
 
 
-def _stacked(z: NDArray[np.float32]) -> NDArray[np.float32]:
+def stacked_frames(z: NDArray[np.float32]) -> NDArray[np.float32]:
     batch, frames, bins = z.shape
     return cast(
         NDArray[np.float32],

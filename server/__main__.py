@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import uvloop
+
 from server.app import AddressError, Application
 from server.channels import Channels
 from server.limits import Limits
@@ -36,8 +38,13 @@ from stream.network import ModelError
 logger = logging.getLogger("server")
 
 
-def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """Return the parser; a variable RILL_<FLAG> of the environment is the default of its flag."""
+def build_parser(environment: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser.
+
+    Args:
+        environment: where a variable RILL_<FLAG> is the default of its flag; None: nowhere.
+    """
+    variables = environment or {}
     parser = argparse.ArgumentParser(
         prog="python -m server",
         description="Serve a model over Myrtle's websocket API, with /healthz and /readyz.",
@@ -49,7 +56,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     def add(flag: str, default: str | None, text: str, kind: type = str) -> None:
         parser.add_argument(
             f"--{flag}",
-            default=environment.get(f"RILL_{flag.upper()}", default),
+            default=variables.get(f"RILL_{flag.upper()}", default),
             type=kind,
             metavar=flag.upper(),
             help=f"{text} (default: {default or 'the bundled model'})",
@@ -79,7 +86,8 @@ def main(argv: list[str] | None = None) -> int:
     # A peer that breaks the handshake is no error of ours; what handlers raise, server.app logs.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     try:
-        asyncio.run(_serve(arguments))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(arguments))
     except AddressError as error:
         logger.error("%s", error)
         return 2

@@ -184,7 +184,7 @@ class _Session:
                 await self._outgoing.wait()
             for message in messages:
                 if isinstance(message, Close):
-                    await self._connection.close(message.code, message.reason)
+                    await self._close(message)
                     return
                 try:
                     async with asyncio.timeout(limits.stall_seconds):
@@ -196,6 +196,14 @@ class _Session:
                 except ConnectionClosed:  # the reader sees it too, and tells the protocol
                     return
             self._room.set()
+
+    async def _close(self, close: Close) -> None:
+        """Send a Close and wait for the peer's, or cut the connection."""
+        try:
+            async with asyncio.timeout(self._limits.close_seconds):
+                await self._connection.close(close.code, close.reason)
+        except TimeoutError:  # it may even wait for the room to send its Close
+            self._connection.transport.abort()
 
     def shut_down(self) -> None:
         """End the stream for its client, who gets the rest of the text."""

@@ -221,7 +221,6 @@ class _EngineThread(threading.Thread):
             while self._run_commands():
                 try:
                     results = self._engine.tick()
-                    failed = 0
                 except Exception as error:
                     failed += 1
                     self._abandon(f"a step of the engine failed: {error}")
@@ -229,6 +228,7 @@ class _EngineThread(threading.Thread):
                         raise
                     continue
                 if results:
+                    failed = 0
                     self._on_results([(self._channels[each.slot], each) for each in results])
         except Exception as error:
             logger.exception("the engine is broken; no channel is taken any more")

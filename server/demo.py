@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     build_parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
     recording = recordings()[0]
     try:
         with running_server() as url:
@@ -70,7 +72,8 @@ def running_server(*flags: str) -> Iterator[str]:
         ServerError: it ended before it was ready.
     """
     with tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "-m", "server", "--port", "0", *flags]
+        safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
+        command = [sys.executable, *safe_path, "-m", "server", "--port", "0", *flags]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
             try:
                 assert process.stdout is not None

@@ -3,6 +3,9 @@
 Both folders are outside the repository, so a test that wants one asks for the fixture `golden` or
 `speech` and is skipped, with a reason that names the variable to set, where there is none. In CI
 (environment `CI=true`) a missing folder is a failure: there nothing may go unchecked in silence.
+
+Hypothesis has no deadline here, since a shared machine is slow without anybody's fault, and tries the
+same examples each time in CI, so that a failure there is the change's.
 """
 
 from __future__ import annotations
@@ -11,8 +14,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI") == "true"
+
+settings.register_profile("rill", deadline=None, derandomize=IN_CI, print_blob=True)
+settings.load_profile("rill")
 
 
 def outside_folder(variable: str, default: str, what: str) -> Path:
@@ -28,7 +36,7 @@ def outside_folder(variable: str, default: str, what: str) -> Path:
     if folder.is_dir():
         return folder
     reason = f"{variable}: no folder {folder}; set {variable} to the folder that holds {what}"
-    if os.environ.get("CI") == "true":
+    if IN_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.features import SAMPLE_RATE
+from train.data.mixing import blend
 
 __all__ = ["AugmentationConfig", "augment", "coloured_noise", "joined", "spec_augment"]
 
@@ -123,20 +124,10 @@ def coloured_noise(samples: int, rng: Generator) -> Samples:
 def add_noise(
     x: Samples, rng: Generator, recordings: list[Samples], snr_db: tuple[float, float]
 ) -> Samples:
-    """Add a recording of noise, or synthetic noise, at U(snr_db) below the speech's power."""
-    if recordings and rng.random() < 0.6:
-        recording = recordings[rng.integers(len(recordings))]
-        repeats = -(-len(x) // len(recording)) + 1
-        long = np.tile(recording, repeats) if repeats > 2 else np.concatenate([recording] * 2)
-        start = int(rng.integers(max(len(long) - len(x), 1)))
-        noise = long[start : start + len(x)]
-    else:
-        noise = coloured_noise(len(x), rng)
-    power = float(np.mean(noise**2))
-    if power <= 0.0:
-        return x
-    wanted = float(np.mean(x**2)) * 10.0 ** (-rng.uniform(*snr_db) / 10.0)
-    return x + noise * np.float32(np.sqrt(wanted / power))
+    """Add a recording of noise, or synthetic noise, at a signal-to-noise ratio of U(snr_db)."""
+    recorded = recordings and rng.random() < 0.6
+    noise = recordings[rng.integers(len(recordings))] if recorded else coloured_noise(len(x), rng)
+    return blend(x, noise, rng.uniform(*snr_db), rng.random()).astype(np.float32)
 
 
 def augment(

@@ -132,8 +132,11 @@ class Batches:
         self.augmentation, self.seed = augmentation, seed
         weights = np.array([config.weights.get(name, 1.0) for name in corpus.names])
         self._cumulative = np.cumsum(weights / weights.sum())
-        # Clips in order of length: a batch of single clips takes neighbours, so it pads little.
-        self._by_length = np.argsort([len(a) for a in corpus.audio], kind="stable")
+        # Clips in order of length, so that a batch of neighbours pads little; those of equal length in
+        # random order, because manifests are sorted by word and a batch of one word teaches nothing.
+        tenths = np.array([len(a) for a in corpus.audio]) * 10 // SAMPLE_RATE
+        shuffled = np.random.default_rng(seed).permutation(len(tenths))
+        self._by_length = shuffled[np.argsort(tenths[shuffled], kind="stable")]
         self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
 
     def generator(self, update: int, stream: int = 1) -> np.random.Generator:

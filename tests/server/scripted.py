@@ -1,0 +1,151 @@
+"""What the tests of the server share: an engine that says what it is told, real audio of noise, a
+network that talks, and a server of either on the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.app import Application
+from server.channels import Channels, Stepper
+from server.limits import Limits
+from stream.engine import CHUNK, Result
+from stream.network import Network
+from tests.tiny import tiny_network
+
+QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
+Say = Callable[[int, NDArray[np.float32]], str]
+
+
+class ScriptedEngine:
+    """An engine whose text is a function of the number and the samples of a chunk.
+
+    Args:
+        slots: of channels.
+        say: from the number of a chunk, from 0, and its samples (960,), to its text; for the
+            closing result from -1 and what was left.
+    """
+
+    def __init__(self, slots: int, say: Say = lambda chunk, samples: "") -> None:
+        self._say = say
+        self._free = list(range(slots))
+        self._waiting: dict[int, NDArray[np.float32]] = {}
+        self._chunks: dict[int, int] = {}
+        self._finishing: set[int] = set()
+        self.closed: list[int] = []
+
+    def open(self) -> int | None:
+        if not self._free:
+            return None
+        slot = self._free.pop()
+        self._waiting[slot] = np.zeros(0, np.float32)
+        self._chunks[slot] = 0
+        return slot
+
+    def push(self, slot: int, samples: NDArray[np.float32], /) -> None:
+        self._waiting[slot] = np.concatenate([self._waiting[slot], samples])
+
+    def finish(self, slot: int, /) -> None:
+        self._finishing.add(slot)
+
+    def close(self, slot: int, /) -> None:
+        self._free.append(slot)
+        self.closed.append(slot)
+        self._finishing.discard(slot)
+        del self._waiting[slot], self._chunks[slot]
+
+    def pending(self) -> bool:
+        return bool(self._finishing) or any(len(x) >= CHUNK for x in self._waiting.values())
+
+    def tick(self) -> list[Result]:
+        results = []
+        for slot, samples in self._waiting.items():
+            chunk = self._chunks[slot]
+            if len(samples) >= CHUNK:
+                text = self._say(chunk, samples[:CHUNK])
+                results.append(Result(slot, 0.06 * chunk, 0.06 * (chunk + 1), text, (), last=False))
+                self._waiting[slot] = samples[CHUNK:]
+                self._chunks[slot] += 1
+            elif slot in self._finishing:
+                text = self._say(-1, samples)
+                results.append(Result(slot, 0.06 * chunk, 0.06 * chunk, text, (), last=True))
+                self._finishing.discard(slot)
+        return results
+
+
+def checksum(chunk: int, samples: NDArray[np.float32]) -> str:
+    """Return a word that tells one chunk from any other; for `ScriptedEngine`."""
+    return f" {hash(samples.tobytes()) % 1000:03d}"
+
+
+def pcm(seconds: float, seed: int = 0) -> bytes:
+    """Return noise of changing loudness as S16LE."""
+    count = int(16000 * seconds)
+    loudness = np.abs(np.sin(np.arange(count) / 3000)) * 3000
+    noise = np.random.default_rng(seed).normal(0.0, 1.0, count) * loudness
+    return bytes(np.rint(noise).clip(-32768, 32767).astype("<i2").tobytes())
+
+
+def samples_of(audio: bytes) -> NDArray[np.float32]:
+    """Return S16LE as the engine gets it."""
+    return np.frombuffer(audio, "<i2").astype(np.float32) / np.float32(32768)
+
+
+@functools.cache
+def talking_network() -> Network:
+    """Return a random network that says something varied, now and then, about noise."""
+    network = tiny_network(11)
+    arrays = {name: array.copy() for name, array in network.arrays.items()}
+    arrays["joint.output.weight"] *= 4
+    arrays["joint.output.bias"][-1] += 2
+    return Network(network.specification, arrays, network.tokenizer, network.notes)
+
+
+class Service:
+    """A server on the test's event loop."""
+
+    def __init__(self, port: int, channels: Channels) -> None:
+        self.port = port
+        self.channels = channels
+        self.url = f"ws://127.0.0.1:{port}/asr/v0.1/stream?{QUERY}"
+
+    async def until_free(self) -> None:
+        """Wait until no channel is in use."""
+        async with asyncio.timeout(5):
+            while self.channels.in_use:
+                await asyncio.sleep(0.01)
+
+    async def get(self, target: str, *headers: str) -> tuple[int, str]:
+        """Return status and body of a GET."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        lines = [f"GET {target} HTTP/1.1", "Host: localhost", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode())
+        async with asyncio.timeout(5):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        return int(head.split()[1]), body.decode()
+
+
+UPGRADE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+)
+
+
+@asynccontextmanager
+async def serving(engine: Stepper, **limits: Any) -> AsyncIterator[Service]:
+    """Run a server with an engine; `limits` are fields of `Limits`."""
+    granted = Limits(**{"slots": 4, "drain_seconds": 0.5, **limits})
+    channels = Channels(lambda: engine, granted.slots)
+    await channels.start()
+    async with Application(channels, granted).listening("127.0.0.1", 0) as server:
+        yield Service(server.sockets[0].getsockname()[1], channels)
+    await channels.stop()

@@ -1,0 +1,159 @@
+"""`python -m server` as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from server.__main__ import build_parser, main
+from server.demo import running_server
+from server.session import stream_audio
+from stream.audio import read_audio
+from stream.bundled import recordings
+from stream.directory import write
+from stream.recogniser import Recogniser
+from tests.server.scripted import QUERY, pcm, samples_of, talking_network
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory that the NumPy backend runs."""
+    path = tmp_path_factory.mktemp("models") / "talking"
+    write(talking_network(), path, {})
+    return path
+
+
+def flags(model: Path) -> list[str]:
+    return ["--model", str(model), "--backend", "numpy"]
+
+
+def test_a_stream_through_the_process_says_what_the_recogniser_says(model: Path) -> None:
+    audio = samples_of(pcm(1.0))
+    with running_server(*flags(model)) as url:
+        session = asyncio.run(stream_audio(f"{url}?{QUERY}", [audio], realtime=False))
+        with urllib.request.urlopen(url.replace("ws:", "http:").split("/asr")[0] + "/readyz") as ok:
+            assert ok.status == 200
+    assert session.transcript == Recogniser(talking_network()).transcribe(audio)[0] != ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_mid_stream_finishes_the_stream_and_exits_with_0(
+    model: Path, number: signal.Signals
+) -> None:
+    audio = pcm(1.0)
+    command = [sys.executable, "-m", "server", "--port", "0", *flags(model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+
+        async def stream() -> str:
+            text = ""
+            async with connect(url) as connection:
+                await connection.send(audio[:16000])
+                await connection.recv()
+                process.send_signal(number)
+                await asyncio.sleep(0.2)
+                with pytest.raises(OSError):
+                    await asyncio.open_connection(
+                        "127.0.0.1", int(url.split(":")[2][:5].strip("/"))
+                    )
+                await connection.send(audio[16000:])
+                await connection.send(b"")
+                async for message in connection:
+                    text += str(message).split('"transcript":"')[1].split('"')[0]
+            return text
+
+        text = asyncio.run(stream())
+        assert process.wait(10) == 0
+    alone = Recogniser(talking_network()).transcribe(samples_of(audio))[0]
+    assert alone.endswith(text.strip())
+    assert len(text) > len(alone) // 2
+
+
+def test_a_taken_port_exits_with_2_and_says_so(
+    model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "server", "--port", str(port), *flags(model)]
+        assert subprocess.run(command, check=False, timeout=30).returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"not a model"])
+def test_a_model_that_is_missing_or_broken_exits_with_3_and_names_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    path = tmp_path / "model"
+    if content is not None:
+        path.write_bytes(content)
+    command = [sys.executable, "-m", "server", "--port", "0", "--model", str(path)]
+    assert subprocess.run(command, check=False, timeout=30).returncode == 3
+    error = capfd.readouterr().err
+    assert str(path) in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "argv, text",
+    [
+        (["--port", "65536"], "--port is 65536; want 0 to 65535"),
+        (["--port", "http"], "--port: invalid int value: 'http'"),
+        (["--slots", "0"], "--slots is 0; want 1 or more"),
+        (["--backend", "abacus"], "--backend is 'abacus'; there are"),
+        (["--por", "1"], "unrecognized arguments: --por"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(
+    argv: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
+    environment = {
+        "RILL_MODEL": "/models/a",
+        "RILL_HOST": "0.0.0.0",
+        "RILL_PORT": "4040",
+        "RILL_SLOTS": "7",
+        "RILL_BACKEND": "numpy",
+    }
+    got = vars(build_parser(environment).parse_args(["--slots", "9"]))
+    assert got == {
+        "model": Path("/models/a"),
+        "host": "0.0.0.0",
+        "port": 4040,
+        "slots": 9,
+        "backend": "numpy",
+    }
+
+
+def test_help_does_not_depend_on_the_environment() -> None:
+    assert build_parser({"RILL_PORT": "4040"}).format_help() == build_parser().format_help()
+
+
+def test_the_demo_ends_with_the_transcript_and_leaves_no_server(model: Path) -> None:
+    environment = {**os.environ, "RILL_MODEL": str(model), "RILL_BACKEND": "numpy"}
+    command = [sys.executable, "-m", "server.demo"]
+    demo = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    audio = read_audio(recordings()[0].audio)
+    assert demo.stdout.splitlines()[-1] == Recogniser(talking_network()).transcribe(audio)[0]
+    assert "CL50" in demo.stdout
+    assert "CL99" in demo.stdout
+    port = int(demo.stdout.split("ws://127.0.0.1:")[1].split("/")[0])
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port))

@@ -1,0 +1,40 @@
+"""Standard spelling for scoring: two texts that say the same are written the same (NUMERICS 7.3).
+
+The rules and tables (fillers, contractions and titles, British spelling) are those of OpenAI
+Whisper's English normaliser, by the package whisper-normalizer. Generation 1.14 differs from it:
+numbers are left alone, and so are parentheses' contents and apostrophes.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from whisper_normalizer.basic import remove_symbols_and_diacritics
+from whisper_normalizer.english import EnglishTextNormalizer
+
+__all__ = ["standardise"]
+
+KEPT_SYMBOLS = ".%$¢€£'"
+
+
+def standardise(text: str) -> str:
+    """Expand contractions and titles, drop fillers and symbols, spell the American way."""
+    tables = _tables()
+    text = re.sub(r"[<\[][^>\]]*[>\]]", "", text.lower())
+    text = re.sub(tables.ignore_patterns, "", text)
+    text = re.sub(r"\s+'", "'", text)
+    for pattern, replacement in tables.replacers.items():
+        text = re.sub(pattern, replacement, text)
+    text = re.sub(r"(\d),(\d)", r"\1\2", text)
+    text = re.sub(r"\.([^0-9]|$)", r" \1", text)
+    text = remove_symbols_and_diacritics(text, keep=KEPT_SYMBOLS)
+    text = tables.standardize_spellings(text)
+    text = re.sub(r"[.$¢€£]([^0-9])", r" \1", text)
+    text = re.sub(r"([^0-9])%", r"\1 ", text)
+    return re.sub(r"\s+", " ", text)
+
+
+@functools.cache
+def _tables() -> EnglishTextNormalizer:
+    return EnglishTextNormalizer()
