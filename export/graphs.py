@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,7 +89,7 @@ class _Graph:
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     initializers: dict[str, TensorProto] = field(default_factory=dict)
 
-    def node(self, operator: str, inputs: list[str], outputs: int = 1, **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], outputs: int = 1, **attributes: Any) -> str:
         """Add a node; returns its output, or the first of several, which are numbered."""
         name = f"{operator.lower()}.{len(self.nodes)}"
         names = [name] + [f"{name}.{n}" for n in range(1, outputs)]
@@ -140,7 +141,7 @@ class _Graph:
         )
         if not external:  # the checker wants external files to be there
             onnx.checker.check_model(model, full_check=True)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
 
 def _cell(graph: _Graph, x: str, h: str, c: str, prefix: str, activation: str) -> tuple[str, str]:
@@ -178,9 +179,7 @@ def _stack(
     return y
 
 
-def _states(
-    graph: _Graph, layers: int, hidden: int, suffix: str
-) -> list[tuple[str, str]]:
+def _states(graph: _Graph, layers: int, hidden: int, suffix: str) -> list[tuple[str, str]]:
     """Add packed states, (B, layers, H) each, as inputs; returns h and c of each layer."""
     packed = [graph.input(f"{kind}{suffix}", FLOAT, ["B", layers, hidden]) for kind in "hc"]
     states = []
@@ -201,9 +200,7 @@ def _advance(
     return x, after
 
 
-def _return_states(
-    graph: _Graph, states: list[tuple[str, str]], hidden: int, suffix: str
-) -> None:
+def _return_states(graph: _Graph, states: list[tuple[str, str]], hidden: int, suffix: str) -> None:
     axis = graph.constant("axis_one", np.array([1], np.int64))
     for kind, values in zip("hc", zip(*states, strict=True), strict=True):
         rows = [graph.node("Unsqueeze", [value, axis]) for value in values]
@@ -269,9 +266,10 @@ def _offsets(weights: bytes) -> dict[str, tuple[int, int]]:
     size = int.from_bytes(weights[:8], "little")
     header = json.loads(weights[8 : 8 + size])
     return {
-        name: (8 + size + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        name: (
+            8 + size + entry["data_offsets"][0],
+            entry["data_offsets"][1] - entry["data_offsets"][0],
+        )
         for name, entry in header.items()
         if name != "__metadata__"
     }
-
-

@@ -36,7 +36,7 @@ from stream.causality import CausalityError, check_causal
 from stream.features import BINS, CARD_FLOOR, STACK
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, Specification, open_model
-from stream.validate import validate
+from stream.validation import validate
 
 __all__ = ["Refusal", "VerificationError", "build_parser", "main", "target", "verify"]
 

@@ -97,9 +97,7 @@ def _compare(reference: Backend, graphs: Backend) -> float:
     x = rng.standard_normal((ROWS, CHUNKS * TIME_STACK, STACK * BINS)).astype(np.float32)
     present = np.ones(x.shape[:2], np.bool_)
     present[-1, -1] = False  # a stream that ends within a pair
-    tokens = np.concatenate(
-        [np.full((1, ROWS), blank), rng.integers(0, blank, (CHUNKS - 1, ROWS))]
-    )
+    tokens = np.concatenate([np.full((1, ROWS), blank), rng.integers(0, blank, (CHUNKS - 1, ROWS))])
     found = []
     for backend in (reference, graphs):
         encoder, prediction = backend.initial_state(ROWS)

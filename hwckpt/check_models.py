@@ -5,6 +5,7 @@ A vector file names its hardware checkpoint, which lies beside it.
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt.comparison import Arrays, Row, VectorError, compare, exact, installed, load, skipped
-from hwckpt.convert import convert
+from hwckpt.conversion import convert
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import write_checkpoint
@@ -44,17 +45,17 @@ def _network(path: Path, z: Arrays) -> Network:
     return network_of(read_checkpoint(checkpoint))
 
 
-def backends(stage: str, network: Network, names: tuple[str, ...]) -> Iterator[tuple[str, Backend] | Row]:
+def backends(
+    stage: str, network: Network, names: tuple[str, ...]
+) -> Iterator[tuple[str, Backend] | Row]:
     """Yield the backends that are installed as (name, backend), and a skipped row for others."""
     for name in names:
-        if name == "numpy":
-            yield name, load_backend(name, network)
-        elif name == "torch" and installed("torch"):
+        if name == "numpy" or name == "torch" and installed("torch"):
             yield name, load_backend(name, network)
         elif name == "onnx" and installed("onnx"):
-            from export.graphs import build_graphs  # a check is part of a main, which wires
-
-            yield name, OnnxBackend(network, build_graphs(network))
+            # By name: export stands on hwckpt, and only this check goes the other way.
+            graphs = importlib.import_module("export.graphs").build_graphs(network)
+            yield name, OnnxBackend(network, graphs)
         else:
             yield skipped(stage, name, f"{name} is not installed")
 
@@ -194,7 +195,9 @@ def _samples_to_tokens(z: Arrays, network: Network, name: str, backend: Backend)
             else:
                 tokens = stream.run(samples, keep_statistics=carried)
             label = f"{key.replace('_', ' ')}{i}"
-            yield exact(f"tokens {label}", name, [t.id for t in tokens], z[f"tokens_{key}{i}"].tolist())
+            yield exact(
+                f"tokens {label}", name, [t.id for t in tokens], z[f"tokens_{key}{i}"].tolist()
+            )
             if f"frames_{key}{i}" in z:
                 steps = [t.step for t in tokens]
                 yield exact(f"steps {label}", name, steps, z[f"frames_{key}{i}"].tolist())
@@ -215,9 +218,7 @@ def _config(z: Arrays) -> GreedyConfig:
     mode = str(z["eos_decoding"])
     if mode not in ("none", "predict", "blank", "ignore"):
         raise VectorError(f"eos_decoding is {mode!r}")
-    return GreedyConfig(
-        cap, "running", eos=int(z["eos_index"]), eos_mode=cast(Any, mode)
-    )
+    return GreedyConfig(cap, "running", eos=int(z["eos_index"]), eos_mode=cast(Any, mode))
 
 
 class _Stream:
@@ -271,7 +272,9 @@ def checkpoint(path: Path) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         write_checkpoint(original, copy)
-        yield exact("rewritten and reread", "numpy", original.differences(read_checkpoint(copy)), [])
+        yield exact(
+            "rewritten and reread", "numpy", original.differences(read_checkpoint(copy)), []
+        )
 
 
 def training_checkpoint(path: Path) -> Iterator[Row]:
@@ -285,5 +288,3 @@ def training_checkpoint(path: Path) -> Iterator[Row]:
         statistics = (folder / f"melmeans_{version}.pt", folder / f"melvars_{version}.pt")
     converted = convert(path, folder / f"config_{version}.yaml", generation, statistics=statistics)
     yield exact("converted", "numpy", wanted.differences(converted), [])
-
-

@@ -121,7 +121,9 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR", help="folder of vector files")
-    parser.add_argument("--json", action="store_true", help="one object per line in place of a table")
+    parser.add_argument(
+        "--json", action="store_true", help="one object per line in place of a table"
+    )
     return parser
 
 
@@ -143,7 +145,10 @@ def main(argv: list[str] | None = None) -> int:
     if not counts:
         print(f"{folder}: no vector files", file=sys.stderr)
         return 3
-    print(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())), file=sys.stderr)
+    print(
+        ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
+        file=sys.stderr,
+    )
     return 1 if counts.get("FAIL") else 0
 
 
@@ -151,7 +156,9 @@ def _text(line: Line) -> str:
     file, row = line
     numbers = f"{row.largest:9.2e} {row.mean:9.2e} {row.allowed:8.1e}"
     numbers = numbers if row.skip is None else " " * len(numbers)
-    return f"{file:42} {row.stage:34} {row.backend:7} {numbers}  {row.verdict:8} {row.note}".rstrip()
+    return (
+        f"{file:42} {row.stage:34} {row.backend:7} {numbers}  {row.verdict:8} {row.note}".rstrip()
+    )
 
 
 def _object(line: Line) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,15 @@ from hwckpt.writer import from_network, write_checkpoint
 from stream.backends import load_backend
 from stream.bfp16 import bf16, bfp
 from stream.decoding.greedy import GreedyConfig
-from stream.features import CARD_FLOOR, FFT, SAMPLE_RATE, FrontEnd, hann, mel_matrix, streamed_log_mel
+from stream.features import (
+    CARD_FLOOR,
+    FFT,
+    SAMPLE_RATE,
+    FrontEnd,
+    hann,
+    mel_matrix,
+    streamed_log_mel,
+)
 from stream.lstm import lstm_stack
 from stream.network import Activation, Network, NumberFormat, Specification
 from stream.normaliser import Normaliser
@@ -167,7 +174,9 @@ def _ewma(rng: Rng, alpha: float) -> dict[str, Any]:
 
 def _bfp16(rng: Rng) -> dict[str, Any]:
     x = (rng.normal(0.0, 1.0, (5, 24)) * 2.0 ** rng.integers(-20, 20, (5, 24))).astype(np.float32)
-    columns, short = (rng.normal(0.0, 1.0, shape).astype(np.float32) for shape in ((19, 6), (3, 13)))
+    columns, short = (
+        rng.normal(0.0, 1.0, shape).astype(np.float32) for shape in ((19, 6), (3, 13))
+    )
     return {
         "block": 8,
         "bf16_in": x,
@@ -191,7 +200,10 @@ def _lstm(
         shapes = ((4 * hidden, width), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         layers.append(
-            {k: rng.normal(0, gain / 3, s).astype(np.float32) for k, s in zip(names, shapes, strict=True)}
+            {
+                k: rng.normal(0, gain / 3, s).astype(np.float32)
+                for k, s in zip(names, shapes, strict=True)
+            }
         )
     x = rng.normal(0.0, 1.0, (frames, batch, inputs)).astype(np.float32)
     h0, c0 = rng.normal(0.0, 0.5, (2, count, batch, hidden)).astype(np.float32)
@@ -261,7 +273,10 @@ def _transducer(rng: Rng, network: Network, checkpoint: str) -> dict[str, Any]:
     post = lstm_stack(list(network.layers("encoder.post")), spec.activation, spec.number_format)
     h, after = pre.step(batch, pre.initial_state(2))
     padded = np.concatenate([h, np.zeros_like(h[:, :1])], axis=1).reshape(2, 6, -1)
-    for key, (out, state) in {"pre": (h, after), "post": post.step(padded, post.initial_state(2))}.items():
+    for key, (out, state) in {
+        "pre": (h, after),
+        "post": post.step(padded, post.initial_state(2)),
+    }.items():
         arrays[f"{key}_rnn_out"] = out.transpose(1, 0, 2)
         arrays[f"{key}_h"], arrays[f"{key}_c"] = (np.stack([s[i] for s in state]) for i in (0, 1))
     arrays["stacked"] = padded.transpose(1, 0, 2)
@@ -284,7 +299,12 @@ def _pcm_to_tokens(rng: Rng, network: Network, checkpoint: str) -> dict[str, Any
     arrays: dict[str, Any] = {"num": 3, "checkpoint": checkpoint, "max_symbols_per_step": 30}
     if spec.activation == "hard":
         config = GreedyConfig(30, sample_cap=300)
-        arrays |= {"normalisation": "ewma", "reset": 1, "alpha": spec.alpha, "max_symbol_per_sample": 300}
+        arrays |= {
+            "normalisation": "ewma",
+            "reset": 1,
+            "alpha": spec.alpha,
+            "max_symbol_per_sample": 300,
+        }
     else:
         config = GreedyConfig(30, "running", eos=1, eos_mode="predict")
         arrays |= {
@@ -319,16 +339,15 @@ def _pcm_to_tokens(rng: Rng, network: Network, checkpoint: str) -> dict[str, Any
 
 def _unprojected(network: Network, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the encoder's output before its projection, as generation 1.4's files have it."""
-    identity = msgspec.structs.replace(
-        network.specification, joint=network.specification.hidden
-    )
+    identity = msgspec.structs.replace(network.specification, joint=network.specification.hidden)
     size = identity.hidden
     arrays = {name: np.zeros(shape, np.float32) for name, shape in identity.shapes().items()}
     arrays |= {k: v for k, v in network.arrays.items() if v.shape == arrays[k].shape}
     arrays["joint.encoder.weight"] = np.eye(size, dtype=np.float32)
     arrays["joint.encoder.bias"] = np.zeros(size, np.float32)
     backend = load_backend("numpy", Network(identity, arrays, network.tokenizer))
-    return encode_batch(backend, x)[0]
+    encoder: NDArray[np.float32] = encode_batch(backend, x)[0]
+    return encoder
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -359,7 +378,6 @@ def main(argv: list[str] | None = None) -> int:
     size = sum(file.stat().st_size for file in files) / 1e6
     print(f"{arguments.output}: {len(files)} files, {size:.1f} MB")
     return 0
-
 
 
 if __name__ == "__main__":

@@ -223,9 +223,7 @@ class Engine:
         z, statistics = self._normaliser.step(frames, statistics)
         f, encoder = self._backend.encode(stack(z), encoder)
         real = len(slots)
-        tokens, decoder = self._greedy.step(
-            f[:real], map_state(lambda leaf: leaf[:real], decoder)
-        )
+        tokens, decoder = self._greedy.step(f[:real], map_state(lambda leaf: leaf[:real], decoder))
         after = map_state(lambda leaf: leaf[:real], (front, statistics, encoder))
         self._write(rows[:real], (*after, decoder))
         results = []
@@ -277,9 +275,7 @@ class Engine:
         channel.finished = True
         return self._result(slot, channel, tokens, last=True)
 
-    def _result(
-        self, slot: int, channel: _Channel, tokens: list[Token], *, last: bool
-    ) -> Result:
+    def _result(self, slot: int, channel: _Channel, tokens: list[Token], *, last: bool) -> Result:
         start = round(CHUNK_SECONDS * channel.chunks, 2)
         channel.chunks += not last
         end = round(CHUNK_SECONDS * channel.chunks, 2)
@@ -299,9 +295,7 @@ class Engine:
         map_state(put, state, self._state)
 
 
-def load_engine(
-    model: str | Path | Network, slots: int, backend: str = "onnx"
-) -> Engine:
+def load_engine(model: str | Path | Network, slots: int, backend: str = "onnx") -> Engine:
     """Open a model and build an engine around it.
 
     Raises:

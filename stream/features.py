@@ -72,7 +72,8 @@ def mel_matrix() -> NDArray[np.float64]:
     bin_hz = SAMPLE_RATE * np.arange(FFT // 2 + 1) / FFT
     rising = (bin_hz - low) / (centre - low)
     falling = (high - bin_hz) / (high - centre)
-    return 2.0 / (high - low) * np.maximum(0.0, np.minimum(rising, falling))
+    matrix: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    return 2.0 / (high - low) * matrix
 
 
 class PreEmphasis:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.backends import load_backend
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.engine import Engine, Result
 from stream.network import Network, open_model
-from stream.backends import load_backend
 
 __all__ = ["Recogniser"]
 

@@ -53,7 +53,9 @@ def group(texts: Sequence[str], steps: Sequence[int]) -> list[Word]:
                 continue
             if open_word:
                 before = words[-1]
-                words[-1] = Word(before.text + part, min(before.first, step), max(before.last, step))
+                words[-1] = Word(
+                    before.text + part, min(before.first, step), max(before.last, step)
+                )
             else:
                 words.append(Word(part, step, step))
                 open_word = True

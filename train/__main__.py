@@ -18,7 +18,7 @@ from train import checkpoint
 from train.config import Config, ConfigError, load_config, resolve
 from train.data.batches import Batches, Corpus
 from train.loop import Material, Run, Start
-from train.mel_stats import read_statistics
+from train.statistics import read_statistics
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -27,11 +27,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message names file, key and value."""
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class Data(_Table, kw_only=True):
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is learned from.
 
     Attributes:
@@ -53,7 +49,7 @@ class Data(_Table, kw_only=True):
     author: str = ""
 
 
-class Optimiser(_Table, kw_only=True):
+class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """LAMB and its schedule (NUMERICS 5.2, 5.3).
 
     Attributes:
@@ -85,7 +81,7 @@ class Optimiser(_Table, kw_only=True):
             raise ValueError(f"optimiser: ema is {self.ema}, wants 0 <= ema < 1")
 
 
-class Loss(_Table, kw_only=True):
+class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Terms of the training loss.
 
     Attributes:
@@ -98,7 +94,7 @@ class Loss(_Table, kw_only=True):
     delay_penalty: float = 0.0
 
 
-class Config(_Table, kw_only=True):
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole run.
 
     Attributes:
@@ -110,7 +106,6 @@ class Config(_Table, kw_only=True):
             mean is moved: a channel's statistics are never exactly the data set's.
         freeze_norms_from: update from which input normalisation keeps its statistics.
         validate_every, checkpoint_every: updates.
-        validate_activations: arithmetics to score; the first is the run's own.
     """
 
     model: dict[str, Any]

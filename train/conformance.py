@@ -21,9 +21,9 @@ from stream.words import emission_latencies, group
 from train.data.mixing import blend, lengthened
 from train.layers import LSTM
 from train.loss import Penalties, transducer_loss
-from train.mel_stats import Statistics
 from train.optimiser import Ema, Lamb, learning_rate
 from train.schedules import linear_delay_penalty, noise_ranges, normalisation_ratio, wer_switch
+from train.statistics import Statistics
 from train.text.normaliser import (
     CHARSET,
     normalise,
@@ -50,9 +50,13 @@ def loss(z: Arrays) -> Iterator[Comparison]:
         z["star_idx"] if z["star_idx"] >= 0 else None,
         z["star_penalty"],
     )
-    lengths = (torch.from_numpy(np.atleast_1d(z[k])) for k in ("logit_lens", "target_lens"))
     losses = transducer_loss(
-        logits, torch.from_numpy(z["targets"]), *lengths, z["blank"], penalties
+        logits,
+        torch.from_numpy(z["targets"]),
+        torch.from_numpy(np.atleast_1d(z["logit_lens"])),
+        torch.from_numpy(np.atleast_1d(z["target_lens"])),
+        z["blank"],
+        penalties,
     )
     losses.mean().backward()
     yield "loss", losses.detach().numpy(), np.atleast_1d(z["loss"]), 1e-9
@@ -75,7 +79,8 @@ class _TinyTransducer(nn.Module):
         self.hard = hard
 
     def value(self, name: str) -> Tensor:
-        return self.values[name.replace(".", "/")]
+        value: Tensor = self.values[name.replace(".", "/")]
+        return value
 
     def stack(self, name: str, x: Tensor) -> Tensor:
         n = 0
@@ -131,7 +136,7 @@ def gradients(z: Arrays) -> Iterator[Comparison]:
 
 def _one_update(z: Arrays, model: _TinyTransducer) -> Iterator[Comparison]:
     names = [key[3:] for key in z if key.startswith("w1:")]
-    weights, gradients = {}, {}
+    weights = {}
     for name in names:
         weights[name] = nn.Parameter(model.value(name).detach().float())
         gradient = model.value(name).grad
@@ -172,7 +177,9 @@ def schedule(z: Arrays) -> Iterator[Comparison]:
 
 def lamb(z: Arrays) -> Iterator[Comparison]:
     """lamb_step: several updates of tensors in groups."""
-    parameters = [nn.Parameter(torch.from_numpy(z[f"param_{i}_init"])) for i in range(z["num_params"])]
+    parameters = [
+        nn.Parameter(torch.from_numpy(z[f"param_{i}_init"])) for i in range(z["num_params"])
+    ]
     groups: dict[int, list[nn.Parameter]] = {}
     for parameter, number in zip(parameters, z["group_of_param"].tolist(), strict=True):
         groups.setdefault(number, []).append(parameter)
@@ -192,7 +199,12 @@ def lamb(z: Arrays) -> Iterator[Comparison]:
             parameter.grad = torch.from_numpy(z[f"grad_{i}_step{step}"])
         optimiser.step()
         for i, parameter in enumerate(parameters):
-            yield f"weights {i}, update {step}", parameter.detach(), z[f"param_{i}_step{step}"], 1e-6
+            yield (
+                f"weights {i}, update {step}",
+                parameter.detach(),
+                z[f"param_{i}_step{step}"],
+                1e-6,
+            )
             state = optimiser.state[parameter]
             for key in ("exp_avg", "exp_avg_sq"):
                 if f"{key}_{i}_step{step}" in z:
@@ -318,14 +330,13 @@ def texts(path: Path) -> Iterator[tuple[str, list[Any], list[Any]]]:
     if "latency" in content:
         of = content["latency"]
         files = sorted({row[3] for row in of["gt"]})
-        late = [
-            value
-            for file in files
-            for value in emission_latencies(
-                *([(w, end) for w, _, end, f in of[side] if f == file] for side in ("gt", "pred")),
-                frame_seconds=0.0,
+        late: list[float] = []
+        for file in files:
+            wanted, found = (
+                [(word, end) for word, _, end, name in of[side] if name == file]
+                for side in ("gt", "pred")
             )
-        ]
+            late += emission_latencies(wanted, found, frame_seconds=0.0)
         yield "latencies", np.round(late, 9).tolist(), np.round(of["latencies"], 9).tolist()
 
 

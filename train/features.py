@@ -31,9 +31,9 @@ def log_mel(audio: Tensor, samples: Tensor, front_end: FrontEnd) -> tuple[Tensor
         frames (B, F, 80), and the frames of each row, (B,) int64.
     """
     counts = [frame_count(int(n), front_end) for n in samples]
-    frames = torch.cat(
-        [streamed_log_mel(rows, front_end) for rows in audio.split(ROWS)]
-    )[:, : max(counts, default=0)]
+    frames = torch.cat([streamed_log_mel(rows, front_end) for rows in audio.split(ROWS)])[
+        :, : max(counts, default=0)
+    ]
     for row, (n, count) in enumerate(zip(samples.tolist(), counts, strict=True)):
         if count and 0 < n + front_end.final_padding < front_end.window:
             # A row too short for one window is zero-filled after pre-emphasis, the batch before it.

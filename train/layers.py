@@ -120,7 +120,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         a, hs, cs, weight = ctx.saved_tensors
         d_outputs, d_h, d_c = grads
-        steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
+        steps, hidden = hs.shape[0] - 1, hs.shape[2]
         d_gates = torch.empty_like(a)
         d_outputs = d_outputs.contiguous()
         dh, dc = d_h.clone().contiguous(), d_c.clone().contiguous()

@@ -196,7 +196,7 @@ class _Lattice:
 
 
 @_jit
-def _log_add(a: float, b: float) -> float:
+def _log_add(a: Any, b: Any) -> Any:
     if a < b:
         a, b = b, a
     if b == -np.inf:
@@ -229,10 +229,7 @@ def _forward_backward(n: Any, e: Any, first: Any, steps: Any, labels: Any) -> An
             right = -np.inf  # beta of (t, u + 1)
             for u in range(width - 1, -1, -1):
                 k = begin + t * width + u
-                if t == last and u == width - 1:
-                    on = n[k]
-                else:
-                    on = below[u] + n[k]
+                on = n[k] if t == last and u == width - 1 else below[u] + n[k]
                 emit = right + e[k] if u < width - 1 else -np.inf
                 of_blank[k] = np.exp(alpha[k] + on - total)
                 of_label[k] = np.exp(alpha[k] + emit - total)
@@ -275,8 +272,10 @@ class _LogitLoss(torch.autograd.Function):
         for row, nodes, own in _rows(logits, lattice):
             scale = float(grads[0][row])
             ids = torch.from_numpy(lattice.label[nodes])
-            weights = ((of[nodes] * scale).to(logits.dtype) for of in (of_blank, of_label))
-            own_gradient = _gradient(own, *weights, ids, lattice.blank)
+            scaled_blank, scaled_label = (
+                (of[nodes] * scale).to(logits.dtype) for of in (of_blank, of_label)
+            )
+            own_gradient = _gradient(own, scaled_blank, scaled_label, ids, lattice.blank)
             t, u = lattice.steps[row], lattice.labels[row] + 1
             gradient[row, :t, :u] = own_gradient.view(t, u, -1)
         return gradient, None
@@ -306,8 +305,7 @@ class _JointLoss(torch.autograd.Function):
         label = np.empty_like(blank)
         ctx.lattice, ctx.dropout, ctx.seed = lattice, dropout, seed
         ctx.bf16 = bf16_pays(f)
-        detached = [x.detach() for x in (f, g, weight, bias)]
-        for nodes, _, logits, _ in _chunks(*detached, lattice, dropout, seed):
+        for nodes, _, logits, _ in _chunks(f, g, weight, bias, lattice, dropout, seed):
             normaliser = logits.logsumexp(-1)
             ids = torch.from_numpy(lattice.label[nodes])[:, None]
             blank[nodes] = (logits[:, lattice.blank] - normaliser).numpy()

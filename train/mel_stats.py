@@ -1,78 +1,17 @@
-"""Mean and variance of log-mel over a training set: `python -m train.mel_stats`.
-
-NUMERICS 2.5: float64 sums over un-normalised, un-augmented frames, population variance, stored as
-float32. Where a stream's running statistics start.
-"""
+"""`python -m train.mel_stats`: measure the log-mel statistics of a training set, once before it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.audio import AudioError, read_audio
-from stream.features import BINS, FrontEnd, streamed_log_mel
 from stream.manifest import ManifestError, read_manifest
 from train.config import ConfigError, load_config, resolve
-
-__all__ = ["Statistics", "read_statistics"]
-
-
-class Statistics:
-    """Running sums of log-mel frames."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self._sum = np.zeros(BINS)
-        self._squares = np.zeros(BINS)
-
-    def add(self, frames: NDArray[np.float32]) -> None:
-        """Count frames, (F, 80)."""
-        wide = frames.astype(np.float64)
-        self.frames += len(wide)
-        self._sum += wide.sum(axis=0)
-        self._squares += (wide * wide).sum(axis=0)
-
-    def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return mean and population variance, each (80,) float32.
-
-        Raises:
-            ValueError: there were no frames, or a bin never changed.
-        """
-        if not self.frames:
-            raise ValueError("mel statistics: not one frame of audio")
-        mean = self._sum / self.frames
-        variance = (self._squares / self.frames - mean * mean).astype(np.float32)
-        if not (variance > 0.0).all():
-            raise ValueError(f"mel statistics: bin {int(np.argmin(variance))} never changes")
-        return mean.astype(np.float32), variance
-
-
-def measure(audio: Iterable[NDArray[np.float32]], front_end: FrontEnd) -> Statistics:
-    """Measure recordings, each (samples,) float32 at 16 kHz."""
-    statistics = Statistics()
-    for samples in audio:
-        statistics.add(streamed_log_mel(samples[None], front_end)[0])
-    return statistics
-
-
-def read_statistics(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read mean and variance, each (80,) float32.
-
-    Raises:
-        ConfigError: there is no such file, or it holds something else.
-    """
-    if not path.exists():
-        raise ConfigError(f"data.statistics: no {path}. Make it: python -m train.mel_stats")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["mean"], file["variance"]
-    except (ValueError, KeyError, OSError) as error:
-        raise ConfigError(f"data.statistics: {path} holds no mel statistics: {error}") from error
+from train.statistics import measure
 
 
 def build_parser() -> argparse.ArgumentParser:

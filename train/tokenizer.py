@@ -19,8 +19,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import sentencepiece_model_pb2 as proto
 
 from stream.manifest import ManifestError, read_manifest
 from stream.vocabulary import WORD_MARK, Vocabulary
@@ -53,15 +54,16 @@ def build_tokenizer(texts: Iterable[str], whole_words_from: int = WHOLE_WORDS_FR
         key=lambda word: (-counts[word], word),
     )
     total = max(counts.total(), 1)
-    model = sentencepiece_model_pb2.ModelProto()
-    kind = sentencepiece_model_pb2.ModelProto.SentencePiece
+    messages: Any = proto  # made at run time, so no checker knows what is in it
+    model = messages.ModelProto()
+    kind = messages.ModelProto.SentencePiece
     model.pieces.add(piece="<unk>", score=0.0, type=kind.UNKNOWN)
     for word in words:
         model.pieces.add(piece=WORD_MARK + word, score=math.log(counts[word] / total))
     for letter in (WORD_MARK, *LETTERS):
         model.pieces.add(piece=letter, score=LETTER_SCORE)
     trainer = model.trainer_spec
-    trainer.model_type = sentencepiece_model_pb2.TrainerSpec.UNIGRAM
+    trainer.model_type = messages.TrainerSpec.UNIGRAM
     trainer.vocab_size = len(model.pieces)
     trainer.character_coverage = 1.0
     trainer.unk_id, trainer.bos_id, trainer.eos_id, trainer.pad_id = 0, -1, -1, -1

@@ -11,8 +11,8 @@ from torch import nn
 
 from train.data.mixing import blend, lengthened
 from train.loss import Penalties, transducer_loss
-from train.mel_stats import Statistics
 from train.optimiser import Ema, Lamb, learning_rate
+from train.statistics import Statistics
 
 __all__ = ["TRAINING_FILES"]
 
@@ -27,7 +27,9 @@ def _loss(rng: Rng, penalties: Penalties) -> dict[str, Any]:
     lengths, target_lengths = np.array([7, 5, 6]), np.array([4, 0, 3])
     losses = transducer_loss(
         logits,
-        *(torch.from_numpy(a) for a in (targets, lengths, target_lengths)),
+        torch.from_numpy(targets),
+        torch.from_numpy(lengths),
+        torch.from_numpy(target_lengths),
         classes - 1,
         penalties,
     )
@@ -79,7 +81,9 @@ def _schedule(rng: Rng) -> dict[str, Any]:
 
 def _lamb(rng: Rng, weight_decay: float) -> dict[str, Any]:
     shapes = ((6, 3), (5,))
-    parameters = [nn.Parameter(torch.from_numpy(rng.normal(0, 1, s).astype(np.float32))) for s in shapes]
+    parameters = [
+        nn.Parameter(torch.from_numpy(rng.normal(0, 1, s).astype(np.float32))) for s in shapes
+    ]
     optimiser = Lamb(
         [{"params": [p]} for p in parameters], eps=1e-9, weight_decay=weight_decay, max_norm=1.0
     )
@@ -97,7 +101,9 @@ def _lamb(rng: Rng, weight_decay: float) -> dict[str, Any]:
     for step in range(3):
         rates = np.array([0.01, 0.003]) / (step + 1)
         arrays[f"lr_step{step}"] = rates
-        for i, (group, parameter) in enumerate(zip(optimiser.param_groups, parameters, strict=True)):
+        for i, (group, parameter) in enumerate(
+            zip(optimiser.param_groups, parameters, strict=True)
+        ):
             group["lr"] = float(rates[i])
             gradient = rng.normal(0.0, 2.0, shapes[i]).astype(np.float32)
             arrays[f"grad_{i}_step{step}"] = gradient

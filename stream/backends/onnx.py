@@ -87,9 +87,7 @@ class OnnxBackend:
             zeros(layers, spec.hidden)
             for layers in (spec.pre_layers, spec.pre_layers, spec.post_layers, spec.post_layers)
         )
-        prediction = tuple(
-            zeros(spec.prediction_layers, spec.prediction_hidden) for _ in range(2)
-        )
+        prediction = tuple(zeros(spec.prediction_layers, spec.prediction_hidden) for _ in range(2))
         return encoder, prediction
 
     def encode(

@@ -78,14 +78,14 @@ class GreedyState(NamedTuple):
     Attributes:
         g: (B, J) output of the prediction network after the last token.
         prediction: state of the prediction network.
-        count: (B,) tokens since the counter was reset.
+        symbols: (B,) tokens since the counter was reset.
         emitted: (B,) tokens of the utterance.
         step: (B,) encoder frames seen.
     """
 
     g: NDArray[np.float32]
     prediction: State
-    count: NDArray[np.int64]
+    symbols: NDArray[np.int64]
     emitted: NDArray[np.int64]
     step: NDArray[np.int64]
 
@@ -140,7 +140,7 @@ class Greedy:
     ) -> GreedyState:
         """Emit what the rows `live` emit at one encoder frame, f (B, J)."""
         config, seen = self.config, live
-        count, emitted = state.count.copy(), state.emitted.copy()
+        count, emitted = state.symbols.copy(), state.emitted.copy()
         g, prediction = state.g, state.prediction
         if config.counter == "frame":
             count[live] = 0

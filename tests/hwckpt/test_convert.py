@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hwckpt.convert import convert, main, read_statistics
+from hwckpt.conversion import convert, read_statistics
+from hwckpt.convert import main
 from hwckpt.reader import CheckpointError, read_checkpoint
 
 

@@ -288,11 +288,11 @@ async def test_the_subprotocol_is_echoed_if_it_is_offered() -> None:
 
 
 async def test_an_idle_stream_is_closed_and_a_busy_one_is_not() -> None:
-    async with serving(ScriptedEngine(1), idle_seconds=0.1) as service:
+    async with serving(ScriptedEngine(1), idle_seconds=0.5) as service:
         async with connect(service.url) as connection:
             for _ in range(5):
                 await connection.send(pcm(0.06))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.15)
             messages, closed = await read_all(connection)
         assert len(messages) == 5
         assert code_and_reason(closed)[0] == 1008
@@ -357,7 +357,7 @@ async def test_leaving_finishes_streams_and_ends_those_that_take_too_long() -> N
 
     audio = pcm(0.7)
     opened = [asyncio.Event(), asyncio.Event()]
-    async with serving(engine(), drain_seconds=0.5) as service:
+    async with serving(engine(), drain_seconds=1.5) as service:
         ending = asyncio.create_task(client(service.url, opened[0], True))
         endless = asyncio.create_task(client(service.url, opened[1], False))
         for event in opened:

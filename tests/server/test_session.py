@@ -52,7 +52,7 @@ async def test_real_time_takes_real_time_and_fast_does_not() -> None:
             await stream_audio(service.url, [samples_of(pcm(0.48))], realtime=realtime)
             took[realtime] = loop.time() - start
     assert took[True] > 0.48
-    assert took[False] < 0.3
+    assert took[False] < took[True]
 
 
 async def test_pieces_of_any_size_are_sent_as_60_ms_and_samples_survive_exactly() -> None:

@@ -35,8 +35,8 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         seconds: padded audio in a batch, about.
         weights: how often an utterance of a corpus is drawn, against 1 for others.
-        join_from, join_until: updates between which `join` rises from 0 to its value: single words
-            are learned first, then streams of them.
+        short_seconds: longest clip before update `join_from`: words are learned first.
+        join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
         join: probability that a batch is one of joined clips.
         join_clips: range of the number of clips in a joined row.
         join_seconds: longest joined row.
@@ -45,6 +45,7 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     seconds: float = 120.0
     weights: dict[str, float] = {}
+    short_seconds: float = 1.6
     join_from: int = 500
     join_until: int = 1500
     join: float = 0.6
@@ -107,7 +108,8 @@ class Corpus:
 
 
 def _read_int16(path: Path) -> NDArray[np.int16]:
-    return np.clip(np.rint(read_audio(path) * 32768.0), -32768, 32767).astype(np.int16)
+    samples: NDArray[np.float32] = np.clip(np.rint(read_audio(path) * 32768.0), -32768, 32767)
+    return samples.astype(np.int16)
 
 
 class Batches:
@@ -138,6 +140,9 @@ class Batches:
         shuffled = np.random.default_rng(seed).permutation(len(tenths))
         self._by_length = shuffled[np.argsort(tenths[shuffled], kind="stable")]
         self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
+        seconds = np.sort([len(a) / SAMPLE_RATE for a in corpus.audio])
+        short = int(np.searchsorted(seconds, config.short_seconds, side="right"))
+        self._short = float(self._sorted_cumulative[short - 1]) if short else 1.0
 
     def generator(self, update: int, stream: int = 1) -> np.random.Generator:
         """Return the generator of an update; stream 0 is the batch's, others are the caller's."""
@@ -150,16 +155,17 @@ class Batches:
         progress = (update - config.join_from) / max(config.join_until - config.join_from, 1)
         if rng.random() < config.join * min(max(progress, 0.0), 1.0):
             return self._pad([self._row(clips, rng, True) for clips in self._joined_rows(rng)])
-        return self._pad([self._row(clips, rng, False) for clips in self._single_rows(rng)])
+        upto = self._short if update < config.join_from else 1.0
+        return self._pad([self._row(clips, rng, False) for clips in self._single_rows(rng, upto)])
 
-    def _single_rows(self, rng: np.random.Generator) -> list[list[int]]:
-        """Draw neighbours in length around a random place, as many as fill the batch."""
-        middle = rng.random()
+    def _single_rows(self, rng: np.random.Generator, upto: float) -> list[list[int]]:
+        """Draw neighbours in length around a random place below `upto`, as many as fill the batch."""
+        middle = rng.uniform(0.0, upto)
         longest = len(self.corpus.audio[self._at(middle)]) / SAMPLE_RATE + 0.5
         rows = max(1, int(self.config.seconds / longest))
         # A window of the sorted clips four times as wide as the batch, so that batches differ.
         width = min(1.0, 4.0 * rows / len(self.corpus.audio))
-        low = min(max(middle - width / 2, 0.0), 1.0 - width)
+        low = min(max(middle - width / 2, 0.0), max(upto - width, 0.0))
         return [[self._at(place)] for place in rng.uniform(low, low + width, rows)]
 
     def _at(self, place: float) -> int:

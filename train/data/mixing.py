@@ -46,8 +46,8 @@ def lengthened(noise: NDArray[Any], samples: int) -> NDArray[Any]:
         longer = np.zeros(begin + len(noise), noise.dtype)
         longer[:begin] = noise[:begin]
         longer[len(noise) :] = noise[overlap:]
-        longer[begin : len(noise)] = (
-            noise[begin:] * np.cos(angle[:overlap]) + noise[:overlap] * np.sin(angle[:overlap])
-        )
+        longer[begin : len(noise)] = noise[begin:] * np.cos(angle[:overlap]) + noise[
+            :overlap
+        ] * np.sin(angle[:overlap])
         noise = longer
     return noise

@@ -15,7 +15,15 @@ from text_unidecode import unidecode
 from train.text.numbers import dehyphenated, numbers_to_words, separated
 from train.text.standard import standardise
 
-__all__ = ["CHARSET", "Level", "lowercased", "normalise", "normalise_v1_4", "punctuation_marks", "standardise_wer"]
+__all__ = [
+    "CHARSET",
+    "Level",
+    "lowercased",
+    "normalise",
+    "normalise_v1_4",
+    "punctuation_marks",
+    "standardise_wer",
+]
 
 Level = Literal["identity", "scrub", "ascii", "digit_to_word", "lowercase"]
 CHARSET = " '" + string.ascii_lowercase
@@ -116,7 +124,7 @@ def standardise_wer(text: str) -> str:
 
 def punctuation_marks(text: str) -> str:
     """Reduce punctuation to what the punctuation error rate counts: comma, stop, question mark."""
-    return text.translate(str.maketrans({";": ",", ":": ".", "!": ".", "-": " ", '"': None}))
+    return text.translate(str.maketrans(";:!-", ",.. ", '"'))
 
 
 def _abbreviations(text: str, mrs: str) -> str:

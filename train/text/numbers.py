@@ -23,10 +23,10 @@ _DECIMAL = re.compile(r"([0-9]+)\.([0-9]+)")
 _ORDINAL = re.compile(r"[0-9]+(?:st|nd|rd|th)", re.IGNORECASE)
 _INTEGER = re.compile(r"[0-9]+")
 
-_UNITS = "one two three four five six seven eight nine".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 # Generation 1.14 puts two spaces for the hyphen before a fraction's word; 21st and 22nd stay joined.
-_FRACTIONS = "half third fourth fifth sixth seventh eighth ninth".split()
+_FRACTIONS = ["half", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
 
 
 def separated(text: str) -> str:
@@ -42,9 +42,7 @@ def dehyphenated(text: str) -> str:
     tens, units = "|".join(_TENS), "|".join(_UNITS)
     text = re.sub(rf"\b({tens})-({units})\b", r"\1 \2", text, flags=re.IGNORECASE)
     before = f"{tens}|{units}"
-    return re.sub(
-        rf"\b({before})-({'|'.join(_FRACTIONS)})\b", r"\1  \2", text, flags=re.IGNORECASE
-    )
+    return re.sub(rf"\b({before})-({'|'.join(_FRACTIONS)})\b", r"\1  \2", text, flags=re.IGNORECASE)
 
 
 def numbers_to_words(text: str) -> str:

@@ -1,0 +1,245 @@
+"""Validation: stream utterances through a model and count errors; compare with the training forward.
+
+Every utterance runs through the engine in chunks, as a channel would: from the data set's statistics,
+or with the statistics that the utterance before it left, as on a channel that stays open.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.audio import read_audio
+from stream.backends import load_backend
+from stream.engine import Engine, Result
+from stream.error_rate import word_error_rate
+from stream.features import SAMPLE_RATE
+from stream.manifest import Utterance
+from stream.network import Network
+
+__all__ = [
+    "Difference",
+    "Outcome",
+    "Progress",
+    "Reference",
+    "Report",
+    "default_backend",
+    "validate",
+]
+
+COMPARED_AT_ONCE = 256  # utterances whose audio is in memory
+SLOTS = 16  # utterances streamed side by side where they are independent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One utterance: its texts, and its tokens' ids."""
+
+    id: str
+    reference: str
+    hypothesis: str
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where streaming and the training forward part.
+
+    Attributes:
+        id: of the utterance.
+        index: of the first token that differs.
+        step: encoder frame of the earlier of the two tokens there.
+        streamed, trained: (token, step) of each, or None past its last token.
+    """
+
+    id: str
+    index: int
+    step: int
+    streamed: tuple[int, int] | None
+    trained: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a validation found; `wer` and `rtf` are fractions, see `stream.error_rate`.
+
+    RTF counts front end, network and decoder, not the decoding of audio files.
+    """
+
+    wer: float
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+    rtf: float
+    utterances: list[Outcome]
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def different(self) -> int:
+        """Utterances whose tokens differ from the training forward's."""
+        return len(self.differences)
+
+
+Progress: TypeAlias = Callable[[int, int], None]
+# (network, recordings) -> of each its tokens as (id, step): `train.evaluation.training_tokens`.
+Reference: TypeAlias = Callable[
+    [Network, Sequence[NDArray[np.float32]]], list[list[tuple[int, int]]]
+]
+
+
+def default_backend(network: Network) -> str:
+    """Return "onnx" for a model directory, whose graphs are what is served, else "numpy"."""
+    return "onnx" if network.path is not None and network.path.is_dir() else "numpy"
+
+
+def validate(
+    network: Network,
+    utterances: Sequence[Utterance],
+    *,
+    backend: str | None = None,
+    reset_stats: bool = False,
+    alpha: float | None = None,
+    chunk_ms: float = 60.0,
+    reference: Reference | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Stream utterances and score them.
+
+    Args:
+        network: the model.
+        utterances: of a manifest.
+        backend: its name; None: `default_backend`.
+        reset_stats: whether every utterance starts from the data set's statistics.
+        alpha: overrides the model's weight of a new frame in the statistics.
+        chunk_ms: audio handed in at once; no result depends on it.
+        reference: the training forward, to hold every token against; wants `reset_stats`.
+        progress: called with (utterances done, utterances).
+    Raises:
+        ValueError: the arguments contradict each other.
+        AudioError: a recording cannot be decoded.
+    """
+    if reference and not reset_stats:
+        raise ValueError(
+            "the training forward starts every utterance from the data set's statistics: "
+            "--compare-full wants --reset-stats"
+        )
+    if chunk_ms * SAMPLE_RATE / 1000 < 1:
+        raise ValueError(f"a chunk of {chunk_ms} ms is less than a sample")
+    if alpha is not None:
+        specification = msgspec.structs.replace(network.specification, alpha=alpha)
+        network = Network(
+            specification, network.arrays, network.tokenizer, network.notes, network.path
+        )
+    slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
+    computed = load_backend(backend or default_backend(network), network)
+    stream = _Streams(Engine(network, computed, slots), reset_stats)
+    chunk = int(chunk_ms * SAMPLE_RATE / 1000)
+    results = stream.run(utterances, chunk, progress)
+    outcomes = [
+        Outcome(
+            u.id,
+            u.text,
+            "".join(r.text for r in of).strip(),
+            [token.id for r in of for token in r.tokens],
+        )
+        for u, of in zip(utterances, results, strict=True)
+    ]
+    rate = word_error_rate([o.reference for o in outcomes], [o.hypothesis for o in outcomes])
+    differences = _compare(reference, network, utterances, results) if reference else []
+    return Report(
+        rate.wer,
+        rate.substitutions,
+        rate.deletions,
+        rate.insertions,
+        rate.words,
+        stream.seconds / max(stream.audio_seconds, 1e-9),
+        outcomes,
+        differences,
+    )
+
+
+class _Streams:
+    """Runs utterances through an engine, several at once where they are independent."""
+
+    def __init__(self, engine: Engine, reset_stats: bool) -> None:
+        self._engine, self._reset = engine, reset_stats
+        self.seconds = 0.0  # of processing
+        self.audio_seconds = 0.0
+
+    def run(
+        self, utterances: Sequence[Utterance], chunk: int, progress: Progress | None
+    ) -> list[list[Result]]:
+        """Return the results of each utterance."""
+        engine = self._engine
+        found: list[list[Result]] = [[] for _ in utterances]
+        waiting = iter(range(len(utterances)))
+        rest: dict[int, NDArray[np.float32]] = {}  # slot -> audio not yet handed in
+        of: dict[int, int] = {}  # slot -> utterance
+        done = 0
+
+        def begin(slot: int) -> None:
+            number = next(waiting, None)
+            if number is None:
+                engine.close(slot)
+                return
+            rest[slot] = read_audio(utterances[number].audio)
+            self.audio_seconds += len(rest[slot]) / SAMPLE_RATE
+            of[slot] = number
+
+        while (slot := engine.open()) is not None:
+            begin(slot)
+        while of:
+            for slot, audio in list(rest.items()):
+                engine.push(slot, audio[:chunk])
+                rest[slot] = audio[chunk:]
+                if not len(rest[slot]):
+                    del rest[slot]
+                    engine.finish(slot)
+            while engine.pending():
+                began = time.perf_counter()
+                results = engine.tick()
+                self.seconds += time.perf_counter() - began
+                for result in results:
+                    found[of[result.slot]].append(result)
+                    if result.last:
+                        done += 1
+                        if progress:
+                            progress(done, len(utterances))
+                        del of[result.slot]
+                        engine.restart(result.slot, keep_statistics=not self._reset)
+                        begin(result.slot)
+        return found
+
+
+def _compare(
+    reference: Reference,
+    network: Network,
+    utterances: Sequence[Utterance],
+    results: Sequence[Sequence[Result]],
+) -> list[Difference]:
+    """Hold streamed tokens against the training forward's, utterance by utterance."""
+    differences = []
+    for begin in range(0, len(utterances), COMPARED_AT_ONCE):
+        block = slice(begin, begin + COMPARED_AT_ONCE)
+        trained = reference(network, [read_audio(u.audio) for u in utterances[block]])
+        for utterance, of, want in zip(utterances[block], results[block], trained, strict=True):
+            got = [(token.id, token.step) for result in of for token in result.tokens]
+            if got != want:
+                differences.append(_first_difference(utterance.id, got, want))
+    return differences
+
+
+def _first_difference(
+    name: str, got: list[tuple[int, int]], want: list[tuple[int, int]]
+) -> Difference:
+    index = next(i for i in range(max(len(got), len(want))) if got[i : i + 1] != want[i : i + 1])
+    pair = [tokens[index] if index < len(tokens) else None for tokens in (got, want)]
+    step = min(token[1] for token in pair if token is not None)
+    return Difference(name, index, step, pair[0], pair[1])
