@@ -24,7 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stream.directory import WEIGHTS
+from stream.directory import FORMAT, WEIGHTS
 from stream.features import BINS, STACK
 from stream.network import TIME_STACK, ModelError, Network
 
@@ -139,6 +139,7 @@ class _Graph:
             ir_version=IR_VERSION,
             producer_name="rill",
         )
+        helper.set_model_props(model, {"format": FORMAT, "graph": name})
         if not external:  # the checker wants external files to be there
             onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())

@@ -1,30 +1,33 @@
-"""Refuse a model that looks ahead: no later frame may change an earlier output.
+"""Refuse a model that looks ahead: nothing later may change an earlier output.
 
-The check runs the real model: it perturbs everything after a frame, with NaN and with large finite
-values, and compares the outputs that are due before. Training and export call it at start.
+The check runs the real stages: it sets everything after a moment to NaN and to a large finite value,
+and compares the outputs that are due by then. Training and export call it at start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.features import BINS, STACK
-from stream.network import TIME_STACK
+from stream.features import BINS, HOP, SAMPLE_RATE, STACK, streamed_log_mel
+from stream.network import TIME_STACK, Network
+from stream.stage import whole
 
-__all__ = ["CausalityError", "check_causal"]
+__all__ = ["CausalityError", "check_causal", "check_features_causal"]
 
-Encode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Floats = NDArray[np.float32]
 PAIRS = 6
+FRAMES = PAIRS * TIME_STACK * STACK
+FRAME_SECONDS = HOP / SAMPLE_RATE
 
 
 class CausalityError(ValueError):
     """A model in which a later sample changes an earlier output; it cannot stream."""
 
 
-def check_causal(encode: Encode, name: str) -> None:
+def check_causal(encode: Callable[[Floats], Floats], name: str) -> None:
     """Check an encoder.
 
     Args:
@@ -33,21 +36,69 @@ def check_causal(encode: Encode, name: str) -> None:
     Raises:
         CausalityError: an output changed with frames that come after it.
     """
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, PAIRS * TIME_STACK, STACK * BINS)).astype(np.float32)
-    want = encode(x)
-    for pair in range(1, PAIRS):
-        for value in (np.float32(np.nan), np.float32(100.0)):
+    x = _noise(1, PAIRS * TIME_STACK, STACK * BINS)
+    cuts = [(pair * TIME_STACK, pair) for pair in range(1, PAIRS)]
+    _check(encode, x, cuts, f"{name}: encoder frame", TIME_STACK * STACK * FRAME_SECONDS)
+
+
+def check_features_causal(network: Network) -> None:
+    """Check a network's front end, samples to log-mel, and its normaliser, frame by frame.
+
+    Raises:
+        CausalityError: a frame changed with samples or frames that come after it.
+    """
+    front_end, normaliser = network.specification.front_end, network.normaliser
+    samples = 0.1 * _noise(1, front_end.lead + FRAMES * HOP)
+    cuts = [(front_end.lead + frame * HOP, frame) for frame in range(1, FRAMES)]
+    _check(
+        lambda x: streamed_log_mel(x, front_end),
+        samples,
+        cuts,
+        "front end: log-mel frame",
+        FRAME_SECONDS,
+    )
+    cuts = [(frame, frame) for frame in range(1, FRAMES)]
+    _check(
+        lambda x: whole(normaliser, x),
+        _noise(1, FRAMES, BINS),
+        cuts,
+        "normaliser: frame",
+        FRAME_SECONDS,
+    )
+
+
+def _check(
+    function: Callable[[Floats], Floats],
+    x: Floats,
+    cuts: Iterable[tuple[int, int]],
+    name: str,
+    seconds: float,
+) -> None:
+    """Compare outputs, (1, frames, …), with those for an input that is disturbed at its end.
+
+    Args:
+        function: of x, from the initial state.
+        x: (1, n, …) input.
+        cuts: pairs of how much of the input is left as it is, and how many outputs follow from that.
+        name: of an output frame.
+        seconds: of an output frame.
+    """
+    want = function(x)
+    for kept, due in cuts:
+        for value in (np.nan, 100.0):
             disturbed = x.copy()
-            disturbed[:, pair * TIME_STACK :] = value
-            got = encode(disturbed)[:, :pair]
+            disturbed[:, kept:] = value
+            got = function(disturbed)
             # A product over other values may round another way, so equality is up to rounding.
-            if not np.allclose(got, want[:, :pair], rtol=1e-4, atol=1e-4):
-                step = int(
-                    np.flatnonzero(~np.isclose(got, want[:, :pair], 1e-4, 1e-4).all((0, 2)))[0]
-                )
+            same = np.isclose(got[0, :due], want[0, :due], rtol=1e-4, atol=1e-4)
+            if not same.all():
+                frame = int(np.argwhere(~same)[0, 0])
                 raise CausalityError(
-                    f"{name}: encoder frame {step} ({0.06 * step:.2f} s) changes when frames from "
-                    f"{0.06 * pair:.2f} s on are set to {value}. A stream cannot know them: use "
-                    "layers that only look back."
+                    f"{name} {frame} ({seconds * frame:.2f} s) changes when the input from "
+                    f"{seconds * due:.2f} s on is set to {value}. A stream cannot know it: use "
+                    "stages that only look back."
                 )
+
+
+def _noise(*shape: int) -> Floats:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)

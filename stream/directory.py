@@ -1,13 +1,14 @@
 """The model directory: what is served. `model.json` and the files it lists, nothing executable.
 
-    model.json            specification, files with size and SHA-256, notes (provenance, WER)
+    model.json            specification, files with size and SHA-256, notes (provenance, WER); its own
+                          `sha256` is that of the file with this value emptied
     weights.safetensors   the arrays of `stream.network`, by name
     tokenizer.model       SentencePiece
     encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
 
-Relocatable. Every byte is verified on load: a flipped one is named by its file. Written to a
-temporary folder that is renamed when whole. The graphs come in as bytes: building them is
-`export.graphs`.
+Relocatable. Every byte is verified on load: a flipped one is named by its file. Files that the index
+does not list, such as a model card, are never opened. Written to a temporary folder that is renamed
+when whole. The graphs come in as bytes: building them is `export.graphs`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ import safetensors.numpy
 
 from stream.network import ModelError, Network, Specification
 
-__all__ = ["FORMAT", "GRAPHS", "read", "recognises", "write"]
+__all__ = ["FORMAT", "GRAPHS", "WEIGHTS", "read", "recognises", "serialise", "write", "writing"]
 
 FORMAT = "rill-model/1"
 INDEX = "model.json"
@@ -44,6 +46,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
+    sha256: str
     specification: Specification
     files: dict[str, _File]
     notes: dict[str, Any]
@@ -58,12 +61,15 @@ def read(path: Path) -> Network:
     """Read and verify a model directory.
 
     Raises:
-        ModelError: the index is not understood, a file is missing, or its content is not what the
-            index says.
+        ModelError: the index is not understood, a file is missing, not listed, or its content is not
+            what the index says.
     """
     index = _read_index(path)
-    for name, file in index.files.items():
+    for name, file in sorted(index.files.items()):
         _verify(path / name, file)
+    for name in sorted(NAMES - set(index.files)):
+        if (path / name).exists():  # nobody vouches for it, and a backend would run it
+            raise ModelError(f"{name} is not listed in {INDEX}; remove it", path)
     try:
         arrays = safetensors.numpy.load_file(path / WEIGHTS)
     except (safetensors.SafetensorError, OSError) as error:
@@ -72,42 +78,90 @@ def read(path: Path) -> Network:
     return Network(index.specification, arrays, (path / TOKENIZER).read_bytes(), notes, path)
 
 
+def serialise(network: Network) -> bytes:
+    """Return the content of `weights.safetensors`; graphs point into it by offset."""
+    return safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in network.arrays.items()}
+    )
+
+
 def write(network: Network, path: Path, graphs: Mapping[str, bytes]) -> None:
-    """Write a model directory, in one piece or not at all.
+    """Write a model directory, in one piece or not at all; see `writing`."""
+    with writing(network, path, graphs):
+        pass
+
+
+@contextmanager
+def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write a model directory under a temporary name, and rename it when the block is left.
+
+    In the block the folder is whole and can be tried out. If the block raises, nothing is left, and
+    what stood at `path` before stands there still.
 
     Args:
         network: the model; its notes go into the index.
-        path: a new folder, or an older model directory, which is replaced.
+        path: a new or empty folder, or an older model directory, which is replaced; files in that
+            one which are no part of the model, such as a model card, stay.
         graphs: bytes of the ONNX graphs by the names of `GRAPHS`; all of them, or none for a model
             that only the NumPy backend runs.
+    Yields:
+        the temporary folder, beside `path`.
     Raises:
         ModelError: the path is something else than a model directory.
+        ValueError: some graphs are missing or unknown.
     """
-    if set(graphs) - set(GRAPHS):
-        raise ValueError(f"unknown graphs {sorted(set(graphs) - set(GRAPHS))}")
-    if path.exists() and not recognises(path):
+    if graphs and set(graphs) != set(GRAPHS):
+        raise ValueError(f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)} or none")
+    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if occupied and not recognises(path):
         raise ModelError("exists and is not a model directory; choose another place", path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        arrays = {name: np.ascontiguousarray(a) for name, a in network.arrays.items()}
-        safetensors.numpy.save_file(arrays, whole / WEIGHTS)
-        (whole / TOKENIZER).write_bytes(network.tokenizer)
-        for name, content in graphs.items():
-            (whole / name).write_bytes(content)
-        files = {file.name: _describe(file) for file in sorted(whole.iterdir())}
-        index = _Index(FORMAT, network.specification, files, dict(network.notes))
-        (whole / INDEX).write_bytes(msgspec.json.format(msgspec.json.encode(index)) + b"\n")
-        whole.chmod(0o755)
-        if path.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-            os.rename(path, retired / path.name)
-            os.rename(whole, path)
-            shutil.rmtree(retired)
+    path = path.resolve()
+    # Beside the path, or as near as there is a folder: renaming must not cross file systems.
+    near = next(folder for folder in path.parents if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=near) as temporary:
+        whole = Path(temporary) / path.name
+        if occupied:
+            ours = {INDEX, *NAMES}
+            shutil.copytree(
+                path, whole, symlinks=True, ignore=lambda at, _: ours if Path(at) == path else ()
+            )
         else:
-            os.rename(whole, path)
-    finally:
-        shutil.rmtree(whole, ignore_errors=True)
+            whole.mkdir()
+        content = {WEIGHTS: serialise(network), TOKENIZER: network.tokenizer, **graphs}
+        files = {name: _store(whole / name, content[name]) for name in sorted(content)}
+        index = _Index(FORMAT, "", network.specification, files, dict(network.notes))
+        (whole / INDEX).write_bytes(_seal(msgspec.json.format(msgspec.json.encode(index)) + b"\n"))
+        yield whole
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(whole, path, Path(temporary) / "retired")
+
+
+def _replace(whole: Path, path: Path, retired: Path) -> None:
+    """Rename `whole` to `path`; an older folder there is moved away, and back if that fails.
+
+    Between the two renames there is nothing at `path`: a reader finds the old model, none, or the new
+    one.
+    """
+    if not path.exists():
+        os.rename(whole, path)
+        return
+    os.rename(path, retired)
+    try:
+        os.rename(whole, path)
+    except BaseException:
+        os.rename(retired, path)
+        raise
+
+
+def _store(file: Path, content: bytes) -> _File:
+    file.write_bytes(content)
+    return _File(len(content), hashlib.sha256(content).hexdigest())
+
+
+def _seal(content: bytes) -> bytes:
+    """Fill the index' own hash, which is the first `"sha256": ""` in it, in."""
+    digest = hashlib.sha256(content).hexdigest()
+    return content.replace(b'"sha256": ""', f'"sha256": "{digest}"'.encode(), 1)
 
 
 def _read_index(path: Path) -> _Index:
@@ -117,8 +171,10 @@ def _read_index(path: Path) -> _Index:
         if version != FORMAT:
             raise ModelError(f"{INDEX} has format {version!r}, this Rill reads {FORMAT!r}", path)
         index = msgspec.json.decode(content, type=_Index)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{INDEX} is not understood: {error}", path) from error
+    if _seal(content.replace(index.sha256.encode(), b"", 1)) != content:
+        raise ModelError(f"{INDEX} is damaged: it is not the text of its SHA-256", path)
     if unknown := set(index.files) - NAMES:
         raise ModelError(f"{INDEX} lists {sorted(unknown)}, which no model has", path)
     if missing := {WEIGHTS, TOKENIZER} - set(index.files):

@@ -34,6 +34,7 @@ Samples = NDArray[np.float32]
 CHUNK = HOP * STACK * TIME_STACK  # 960 samples, 60 ms: one encoder frame
 CHUNK_SECONDS = CHUNK / SAMPLE_RATE
 FRAMES = STACK * TIME_STACK  # log-mel frames in a chunk
+LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # a shape is never new at run time
 
 
@@ -162,18 +163,26 @@ class Engine:
         self._write(np.array([slot]), (front, kept, encoder, decoder))
 
     def push(self, slot: int, samples: Samples) -> None:
-        """Hand in samples of a stream, (n,) float32 at 16 kHz, any n. They are not copied.
+        """Hand in samples of a stream, (n,) float32 at 16 kHz, any n.
+
+        They are not copied: leave them unchanged until `backlog` is 0.
 
         Raises:
-            ValueError: a sample is not finite, the stream was finished, or the slot is not open.
+            ValueError: the samples are not (n,), one of them is not finite or absurdly loud, the
+                stream was finished, or the slot is not open. The stream is as before the call.
         """
         channel = self._channel(slot)
         if channel.finishing:
             raise ValueError(f"channel {slot}: samples after the end of the stream")
-        if not np.isfinite(samples).all():
-            bad = channel.received + int(np.flatnonzero(~np.isfinite(samples))[0])
+        if samples.ndim != 1:
+            raise ValueError(f"channel {slot}: samples are {samples.shape}, want (n,), mono")
+        # Extremes, not a mask: an hour handed in at once costs no memory. They are NaN if a sample is.
+        if len(samples) and not -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
+            index = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])
+            bad = channel.received + index
             raise ValueError(
-                f"channel {slot}: sample {bad} ({bad / SAMPLE_RATE:.3f} s) is not a finite number"
+                f"channel {slot}: sample {bad} ({bad / SAMPLE_RATE:.3f} s) is {samples[index]}, wants "
+                "a finite number; full scale is 1"
             )
         channel.samples.put(np.asarray(samples, np.float32))
         channel.received += len(samples)

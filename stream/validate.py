@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -65,7 +66,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.json and not Path(arguments.json).parent.is_dir():
+        parser.error(f"--json {arguments.json}: there is no such folder")
     try:
         network, utterances = _material(arguments.model, arguments.manifest)
         report = validate(
@@ -134,6 +138,7 @@ def _write_json(report: Report, path: Path) -> None:
     content: dict[str, Any] = {
         "schema": "rill.validation/1",
         **asdict(report),
+        "wer": report.wer if math.isfinite(report.wer) else None,  # JSON has no infinity
         "different": report.different,
     }
     partial = path.with_name(path.name + ".partial")

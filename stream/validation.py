@@ -130,8 +130,8 @@ def validate(
             "the training forward starts every utterance from the data set's statistics: "
             "--compare-full wants --reset-stats"
         )
-    if chunk_ms * SAMPLE_RATE / 1000 < 1:
-        raise ValueError(f"a chunk of {chunk_ms} ms is less than a sample")
+    if not 1 <= chunk_ms * SAMPLE_RATE / 1000 < float("inf"):
+        raise ValueError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
     if alpha is not None:
         specification = msgspec.structs.replace(network.specification, alpha=alpha)
         network = Network(
@@ -187,14 +187,14 @@ class _Streams:
         def begin(slot: int) -> None:
             number = next(waiting, None)
             if number is None:
-                engine.close(slot)
                 return
             rest[slot] = read_audio(utterances[number].audio)
             self.audio_seconds += len(rest[slot]) / SAMPLE_RATE
             of[slot] = number
 
-        while (slot := engine.open()) is not None:
-            begin(slot)
+        for _ in range(engine.slots):
+            if (slot := engine.open()) is not None:
+                begin(slot)
         while of:
             for slot, audio in list(rest.items()):
                 engine.push(slot, audio[:chunk])

@@ -1,5 +1,7 @@
 """Configuration of a training run: TOML into frozen structs, every key checked, none ignored.
 
+A file may extend another: `extends = "soft.toml"` takes all of it, key by key, and changes some.
+
 Paths may name environment variables (`$RILL_DATA/train.jsonl`) and are otherwise relative to the
 working directory. The resolved configuration is stored in every checkpoint.
 """
@@ -85,12 +87,12 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Terms of the training loss.
 
     Attributes:
-        ctc: weight of a CTC loss on the encoder, a help in the first thousand updates; its output
-            layer is not part of the model.
+        ctc, bag: weights of the helps on the encoder, see `train.objective`.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
     """
 
     ctc: float = 0.3
+    bag: float = 0.3
     delay_penalty: float = 0.0
 
 
@@ -143,18 +145,34 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         ConfigError: the file is not TOML, a key is unknown, or a value is out of range.
     """
     path = Path(path)
-    try:
-        tree = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    tree = _read(path)
     for override in overrides:
         _override(tree, override)
     try:
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file over the one that its key `extends` names, which counts from its folder."""
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    extended = tree.pop("extends", None)
+    return tree if extended is None else _merged(_read(path.parent / extended), tree)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _merged(merged[key], value)
+        merged[key] = value
+    return merged
 
 
 def resolve(name: str) -> Path:

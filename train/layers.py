@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from stream.network import Activation
 
-__all__ = ["LSTM", "InputNorm", "bf16_pays", "matrix_product", "product"]
+__all__ = ["LSTM", "InputNorm", "bf16_pays", "product"]
 
 # Full fastmath would drop NaN, which the causality check needs to see.
 _jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -75,52 +75,66 @@ class LSTM(nn.Module):
         if x.shape[1] == 0:
             return x.new_zeros(len(x), 0, self.hidden), state
         recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
-        # One product for all frames, with its own autograd; the two biases are constant in time.
-        frames = x.transpose(0, 1).reshape(-1, self.inputs)
-        gates = matrix_product(frames, self.weight_ih.t()) + (self.bias_ih + self.bias_hh)
-        gates = gates.view(x.shape[1], len(x), 4 * self.hidden)
-        outputs, last_h, last_c = _Recurrence.apply(  # type: ignore[no-untyped-call]
-            gates, recurrent, h, c, self.activation == "hard"
+        outputs, last_h, last_c = _Layer.apply(  # type: ignore[no-untyped-call]
+            x.transpose(0, 1),
+            self.weight_ih,
+            recurrent,
+            self.bias_ih + self.bias_hh,
+            h,
+            c,
+            self.activation == "hard",
         )
         return outputs.transpose(0, 1), (last_h, last_c)
 
 
-class _Recurrence(torch.autograd.Function):
-    """(T, B, 4H) input products, W_hh, h, c -> h of every step (T, B, H), last h, last c."""
+class _Layer(torch.autograd.Function):
+    """x (T, B, I), weights, bias (4H,), h, c (B, H) -> h of every step (T, B, H), last h, last c."""
 
     @staticmethod
     def forward(
-        ctx: Any, gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, hard: bool
+        ctx: Any,
+        x: Tensor,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        h: Tensor,
+        c: Tensor,
+        hard: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps, batch, rows = gates.shape
-        hidden = rows // 4
-        a = gates.detach().clone()
-        hs = a.new_empty(steps + 1, batch, hidden)
-        cs = a.new_empty(steps + 1, batch, hidden)
+        steps, batch, _ = x.shape
+        hidden = weight_hh.shape[1]
+        frames = x.reshape(steps * batch, -1)
+        bf16 = bf16_pays(x)
+        # The input's share of the gates, for all frames at once; each step turns its own in place
+        # into the gates' values.
+        a = product(frames, weight_ih.t(), bf16, bias).view(steps, batch, 4 * hidden)
+        hs = x.new_empty(steps + 1, batch, hidden)
+        cs = x.new_empty(steps + 1, batch, hidden)
         hs[0], cs[0] = h, c
-        transposed = weight.detach().t().contiguous()  # x1.3 to 1.6 on the step's product
-        squashed = a.new_empty(batch, hidden)  # T(c) of the soft cell
+        transposed = weight_hh.t().contiguous()  # x1.3 to 1.6 on the step's product
+        squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
         an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
-        for t in range(steps):
-            a[t].addmm_(hs[t], transposed)
-            if hard:
-                _hard_cell(an[t], cn[t], cn[t + 1], hn[t + 1])
-            else:
-                a[t, :, : 2 * hidden].sigmoid_()
-                a[t, :, 2 * hidden : 3 * hidden].tanh_()
-                a[t, :, 3 * hidden :].sigmoid_()
-                _soft_sum(an[t], cn[t], cn[t + 1])
-                torch.tanh(cs[t + 1], out=squashed)
-                _soft_output(an[t], tn, hn[t + 1])
-        ctx.save_for_backward(a, hs, cs, weight)
-        ctx.hard, ctx.bf16 = hard, bf16_pays(a)
+        with torch.autocast("cpu", enabled=False):
+            for t in range(steps):
+                a[t].addmm_(hs[t], transposed)
+                if hard:
+                    _hard_cell(an[t], cn[t], cn[t + 1], hn[t + 1])
+                else:
+                    a[t, :, : 2 * hidden].sigmoid_()
+                    a[t, :, 2 * hidden : 3 * hidden].tanh_()
+                    a[t, :, 3 * hidden :].sigmoid_()
+                    _soft_sum(an[t], cn[t], cn[t + 1])
+                    torch.tanh(cs[t + 1], out=squashed)
+                    _soft_output(an[t], tn, hn[t + 1])
+        ctx.save_for_backward(frames, a, hs, cs, weight_ih, weight_hh)
+        ctx.hard, ctx.bf16 = hard, bf16
         return hs[1:], hs[-1].clone(), cs[-1].clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        a, hs, cs, weight = ctx.saved_tensors
+        frames, a, hs, cs, weight_ih, weight_hh = ctx.saved_tensors
         d_outputs, d_h, d_c = grads
-        steps, hidden = hs.shape[0] - 1, hs.shape[2]
+        steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
         d_gates = torch.empty_like(a)
         d_outputs = d_outputs.contiguous()
         dh, dc = d_h.clone().contiguous(), d_c.clone().contiguous()
@@ -133,9 +147,13 @@ class _Recurrence(torch.autograd.Function):
                 _hard_cell_backward(an[t], cn[t], cn[t + 1], don[t], dhn, dcn, dan[t])
             else:
                 _soft_cell_backward(an[t], cn[t], tn[t], don[t], dhn, dcn, dan[t])
-            torch.mm(d_gates[t], weight, out=dh)
-        d_weight = product(d_gates.view(-1, 4 * hidden).t(), hs[:-1].reshape(-1, hidden), ctx.bf16)
-        return d_gates, d_weight, dh, dc, None
+            torch.mm(d_gates[t], weight_hh, out=dh)
+        flat = d_gates.view(steps * batch, 4 * hidden)
+        needs_x, bf16 = ctx.needs_input_grad[0], ctx.bf16
+        d_x = product(flat, weight_ih, bf16).view(steps, batch, -1) if needs_x else None
+        d_weight_ih = product(flat.t(), frames, bf16)
+        d_weight_hh = product(flat.t(), hs[:-1].reshape(-1, hidden), bf16)
+        return d_x, d_weight_ih, d_weight_hh, flat.sum(0), dh, dc, None
 
 
 @_jit
@@ -224,34 +242,13 @@ def _soft_cell_backward(
             dc[b, n] = d_cell * f
 
 
-def matrix_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a @ b in a's dtype; under autocast in bfloat16, where that is faster on this CPU."""
-    c: Tensor = _Product.apply(a, b, bf16_pays(a))  # type: ignore[no-untyped-call]
-    return c
-
-
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, bf16: bool) -> Tensor:
-        ctx.save_for_backward(a, b)
-        ctx.bf16 = bf16
-        return product(a, b, bf16)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        a, b = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        return (
-            product(grads[0], b.t(), ctx.bf16) if needs[0] else None,
-            product(a.t(), grads[0], ctx.bf16) if needs[1] else None,
-            None,
-        )
-
-
-def product(a: Tensor, b: Tensor, bf16: bool) -> Tensor:
-    """Return a @ b in a's dtype, multiplied in bfloat16 or in that dtype."""
+def product(a: Tensor, b: Tensor, bf16: bool, bias: Tensor | None = None) -> Tensor:
+    """Return a @ b, plus bias, in a's dtype, multiplied in bfloat16 or in that dtype."""
     with torch.autocast("cpu", enabled=False):
-        return (a.bfloat16() @ b.bfloat16()).to(a.dtype) if bf16 else a @ b
+        if bf16:
+            c = (a.bfloat16() @ b.bfloat16()).to(a.dtype)
+            return c if bias is None else c.add_(bias)
+        return a @ b if bias is None else torch.addmm(bias, a, b)
 
 
 def bf16_pays(x: Tensor) -> bool:

@@ -159,6 +159,7 @@ class Run:
                         loss=loss,
                         transducer=float(parts.transducer.detach()),
                         ctc=float(parts.ctc.detach()),
+                        bag=float(parts.bag.detach()),
                         gradient_norm=norm,
                         rate=rate,
                         speed=float(np.mean(speeds[-LOG_EVERY:])),

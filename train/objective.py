@@ -1,7 +1,9 @@
-"""The training loss of a batch: the transducer's, and CTC on the encoder as a help at the start.
+"""The training loss of a batch: the transducer's, and two helps for the encoder at the start.
 
-A transducer that starts from nothing spends thousands of updates emitting blanks only; CTC on the same
-encoder output shows it at once where the words are. CTC's output layer belongs to training alone.
+A transducer that starts from nothing, and CTC no less, spends hundreds of updates on blanks: while
+nothing is known, every frame is as good a place for a word as any other, and the gradient that tells
+words apart is spread over all of them. Which words a row has, wherever they are (`bag`), is learned at
+once from the mean of the encoder's outputs; CTC then shows where. Both heads belong to training alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from train.config import Loss
 from train.loss import Penalties, joint_transducer_loss
-from train.model import Transducer
+from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Objective", "Parts"]
 
@@ -24,16 +26,19 @@ class Parts(NamedTuple):
     total: Tensor
     transducer: Tensor
     ctc: Tensor
+    bag: Tensor
 
 
 class Objective(nn.Module):
-    """The loss of a transducer on padded batches; holds the model and CTC's output layer."""
+    """The loss of a transducer on padded batches; holds the model and the helps' output layers."""
 
     def __init__(self, model: Transducer, weights: Loss) -> None:
         super().__init__()
         self.model = model
         self.weights = weights
-        self.ctc = nn.Linear(model.specification.joint, model.specification.vocabulary + 1)
+        classes = model.specification.vocabulary + 1
+        self.ctc = nn.Linear(model.specification.joint, classes)
+        self.bag = nn.Linear(model.specification.joint, classes)
 
     def forward(self, x: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Parts:
         """Compute the mean losses of a batch.
@@ -55,10 +60,14 @@ class Objective(nn.Module):
             penalties=Penalties(delay=self.weights.delay_penalty),
             dropout=self.model.joint_dropout if self.training else 0.0,
         ).mean()
-        if self.weights.ctc == 0.0:
-            return Parts(transducer, transducer, transducer.new_zeros(()))
+        ctc = self._ctc(f, steps, tokens, token_lengths)
+        bag = self._bag(f, steps, tokens, token_lengths)
+        total = transducer + self.weights.ctc * ctc + self.weights.bag * bag
+        return Parts(total, transducer, ctc, bag)
+
+    def _ctc(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
         log_probabilities = self.ctc(torch.relu(f)).float().log_softmax(-1)
-        ctc = nn.functional.ctc_loss(
+        return nn.functional.ctc_loss(
             log_probabilities.transpose(0, 1),
             tokens,
             steps,
@@ -67,4 +76,11 @@ class Objective(nn.Module):
             reduction="none",
             zero_infinity=True,  # a row of more tokens than steps teaches CTC nothing
         ).mean()
-        return Parts(transducer + self.weights.ctc * ctc, transducer, ctc)
+
+    def _bag(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
+        """Cross-entropy of each row's tokens, in no order, given the mean of its encoder outputs."""
+        inside = lengths_to_mask(steps, f.shape[1])[:, :, None]
+        mean = (f.float() * inside).sum(1) / steps[:, None]
+        log_probabilities = self.bag(mean).float().log_softmax(-1)
+        wanted = lengths_to_mask(token_lengths, tokens.shape[1])
+        return -(log_probabilities.gather(1, tokens) * wanted).sum(1).mean()

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.stage import State, map_state, select
+from stream.stage import State, map_state
 
 __all__ = ["Greedy", "GreedyConfig", "GreedyState", "Token"]
 
@@ -91,12 +91,20 @@ class GreedyState(NamedTuple):
 
 
 class Greedy:
-    """A greedy decoder over a backend's joint and prediction network."""
+    """A greedy decoder over a backend's joint and prediction network.
+
+    Raises:
+        ValueError: the config's `eos` is no piece of the vocabulary.
+    """
 
     def __init__(self, backend: Backend, config: GreedyConfig | None = None) -> None:
         self.backend = backend
         self.config = config or GreedyConfig()
         self.blank = backend.specification.blank
+        if self.config.eos is not None and not 0 <= self.config.eos < self.blank:
+            raise ValueError(
+                f"greedy: eos is {self.config.eos}, the vocabulary has pieces 0 to {self.blank - 1}"
+            )
 
     def initial_state(self, batch: int) -> GreedyState:
         """Return the state of rows at the start of a stream."""
@@ -204,15 +212,12 @@ class Greedy:
         prediction: State,
     ) -> tuple[NDArray[np.float32], State]:
         """Advance the prediction network of some rows by a token each."""
-        new_g, new_state = self.backend.predict(ids, map_state(lambda leaf: leaf[rows], prediction))
-        mask = np.zeros(len(g), np.bool_)
-        mask[rows] = True
+        new = self.backend.predict(ids, map_state(lambda leaf: leaf[rows], prediction))
 
-        def spread(new: NDArray[np.float32], old: NDArray[np.float32]) -> NDArray[np.float32]:
-            full = old.copy()
-            full[rows] = new
-            return full
+        def spread(some: NDArray[np.float32], all_rows: NDArray[np.float32]) -> NDArray[np.float32]:
+            after = all_rows.copy()
+            after[rows] = some
+            return after
 
-        spread_tree = map_state(spread, (new_g, new_state), (g, prediction))
-        after: tuple[NDArray[np.float32], State] = select(mask, spread_tree, (g, prediction))
+        after: tuple[NDArray[np.float32], State] = map_state(spread, new, (g, prediction))
         return after

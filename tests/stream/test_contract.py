@@ -1,0 +1,136 @@
+"""Every stage of `stream` keeps the contract of a stage."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.backends import load_backend
+from stream.backends.numpy import NumpyBackend
+from stream.features import FrontEnd, LogMel, PreEmphasis
+from stream.lstm import LSTM
+from stream.normaliser import Normaliser
+from stream.stage import Chain
+from tests import contract
+from tests.contract import Case, Encoder
+from tests.tiny import tiny_network
+
+MEAN = np.linspace(-12.0, -4.0, 80, dtype=np.float32)
+VARIANCE = np.linspace(1.0, 9.0, 80, dtype=np.float32)
+LAYER = dict(next(tiny_network().layers("encoder.pre")))
+# float32's last digits: BLAS sums a product of one frame in another order than one of many. A log-mel
+# value is the log of such a sum.
+LOG_MEL = 1e-4
+
+FRONT_END = FrontEnd(400, 2.0**-23, initial_padding=True)
+ALL = Chain(
+    [FRONT_END, Normaliser(MEAN, VARIANCE, 0.001)], block=FRONT_END.block
+)  # what comes before stacking
+
+STAGES = [
+    Case("pre-emphasis", PreEmphasis(), 40, ()),
+    Case("log-mel of 20 ms", LogMel(320, 1e-20), 12, (), LOG_MEL),
+    Case("log-mel of 25 ms", LogMel(400, 2.0**-23), 12, (), LOG_MEL),
+    Case("front end", FRONT_END, 12, (), LOG_MEL),
+    Case("EWMA normaliser", Normaliser(MEAN, VARIANCE, 0.05), 12, (80,)),
+    Case("global normaliser", Normaliser(MEAN, VARIANCE, 0.0), 12, (80,)),
+    Case("front end and normaliser", ALL, 12, (), LOG_MEL),
+    Case("hard LSTM", LSTM(LAYER, "hard"), 12, (240,)),
+    Case("soft LSTM", LSTM(LAYER, "soft"), 12, (240,)),
+    Case("LSTM in block floating point", LSTM(LAYER, "hard", "bfp16"), 12, (240,)),
+    Case("hard encoder", Encoder(NumpyBackend(tiny_network(pre_layers=2))), 6, (240,), 1e-6),
+    Case("soft encoder", Encoder(NumpyBackend(tiny_network(activation="soft"))), 6, (240,), 1e-6),
+]
+every_stage = pytest.mark.parametrize("case", STAGES, ids=str)
+
+
+@every_stage
+@settings(max_examples=20)
+@given(data=st.data())
+def test_any_chunking_gives_the_frames_of_one_big_step(case: Case, data: st.DataObject) -> None:
+    contract.check_chunking(case, data.draw(st.lists(st.integers(0, case.blocks), max_size=12)))
+
+
+@every_stage
+def test_the_state_keeps_its_tree_shapes_and_dtypes(case: Case) -> None:
+    contract.check_state(case)
+
+
+@every_stage
+def test_nan_in_other_rows_changes_nothing(case: Case) -> None:
+    contract.check_rows(case)
+
+
+@every_stage
+def test_nan_after_a_frame_changes_no_output_before_it(case: Case) -> None:
+    contract.check_causality(case)
+
+
+@every_stage
+def test_a_row_that_is_reset_equals_a_fresh_one(case: Case) -> None:
+    contract.check_reset(case)
+
+
+@every_stage
+def test_a_stream_that_is_saved_and_moved_goes_on_bit_for_bit(case: Case) -> None:
+    contract.check_saving(case)
+
+
+@functools.cache
+def encoder_of(backend: str) -> Case:
+    network = tiny_network(pre_layers=2)
+    if backend == "torch":
+        pytest.importorskip("torch")
+        return Case(backend, Encoder(load_backend(backend, network)), 6, (240,), 1e-6)
+    pytest.importorskip("onnx")
+    from export.graphs import build_graphs
+    from stream.backends.onnx import OnnxBackend
+
+    return Case(backend, Encoder(OnnxBackend(network, build_graphs(network))), 6, (240,), 1e-6)
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+@pytest.mark.parametrize(
+    "check",
+    [
+        contract.check_state,
+        contract.check_rows,
+        contract.check_causality,
+        contract.check_reset,
+        contract.check_saving,
+        functools.partial(contract.check_chunking, cuts=[0, 1, 1, 3, 4, 6]),
+    ],
+)
+def test_the_other_backends_encoders_keep_the_contract(backend: str, check: object) -> None:
+    assert callable(check)
+    check(encoder_of(backend))
+
+
+class Leaky:
+    """Breaks the contract: each output depends on all that its step has seen."""
+
+    block = 1
+
+    def initial_state(self, batch: int) -> np.ndarray:
+        return np.zeros((batch, 1), np.float32)
+
+    def step(self, x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return x - 0.1 * x.sum(axis=(0, 1), keepdims=True), state
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        functools.partial(contract.check_chunking, cuts=[2]),
+        contract.check_rows,
+        contract.check_causality,
+    ],
+)
+def test_a_stage_that_looks_at_other_rows_and_ahead_is_caught(check: object) -> None:
+    assert callable(check)
+    with pytest.raises(AssertionError):
+        check(Case("leaky", Leaky(), 12, ()))

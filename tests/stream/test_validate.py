@@ -1,0 +1,148 @@
+"""`python -m stream.validate`: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from stream import validate
+from stream.directory import write
+from tests.server.scripted import pcm, samples_of, talking_network
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> list[str]:
+    """A model and a manifest of three recordings, one of them without speech."""
+    write(talking_network(), tmp_path / "model", {})
+    lines = []
+    for i, text in enumerate(("a cat", "", "ten hats")):
+        soundfile.write(tmp_path / f"{i}.flac", samples_of(pcm(0.8, i)), 16_000)
+        entry = {"audio_filepath": f"{i}.flac", "text": text, "duration": 0.8, "more": 1}
+        lines.append(json.dumps(entry) + "\n")
+    (tmp_path / "manifest.jsonl").write_text("".join(lines))
+    manifest = str(tmp_path / "manifest.jsonl")
+    return ["--model", str(tmp_path / "model"), "--manifest", manifest, "--backend", "numpy"]
+
+
+def test_the_report_is_printed_and_written(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "report.json"
+    assert validate.main([*flags, "--reset-stats", "--json", str(target)]) == 0
+    report = json.loads(target.read_text())
+    edits = report["substitutions"] + report["deletions"] + report["insertions"]
+    assert report["words"] == 4 and report["wer"] == edits / 4
+    assert report["different"] == 0 and report["rtf"] > 0
+    assert [u["id"] for u in report["utterances"]] == ["0.flac", "1.flac", "2.flac"]
+    assert [u["reference"] for u in report["utterances"]] == ["a cat", "", "ten hats"]
+    vocabulary = talking_network().vocabulary
+    for utterance in report["utterances"]:
+        assert vocabulary.decode(utterance["tokens"]) == utterance["hypothesis"]
+    printed = capsys.readouterr().out
+    assert f"WER {100 * report['wer']:.2f} %   4 words, " in printed
+    assert "said  a cat" in printed and "3 utterances" in printed
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_errors_without_any_word_are_null_in_json(tmp_path: Path, flags: list[str]) -> None:
+    lines = (tmp_path / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "manifest.jsonl").write_text(lines[1])  # the one without speech
+    assert validate.main([*flags, "--json", str(tmp_path / "report.json")]) == 0
+    content = (tmp_path / "report.json").read_text()
+    assert "Infinity" not in content
+    report = json.loads(content)
+    assert report["insertions"] > 0 and report["words"] == 0 and report["wer"] is None
+
+
+def test_streaming_equals_the_training_forward(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 0
+    assert capsys.readouterr().out.endswith("0 different of 3\n")
+
+
+def test_a_difference_from_the_training_forward_is_shown_and_returns_1(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        validate, "_training_forward", lambda: lambda network, audio: [[(3, 1)] for _ in audio]
+    )
+    assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 1
+    printed = capsys.readouterr().out
+    assert "2.flac: token 0 differs at encoder frame" in printed
+    assert "at step 1" in printed and printed.endswith("3 different of 3\n")
+
+
+def test_a_comparison_without_reset_statistics_is_a_wrong_command_line(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validate, "_training_forward", lambda: lambda network, audio: [])
+    assert validate.main([*flags, "--compare-full"]) == 2
+    assert "--compare-full wants --reset-stats" in capsys.readouterr().err
+
+
+def test_a_comparison_without_torch_says_how_to_get_it(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "train.evaluation", raising=False)
+    assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 4
+    assert capsys.readouterr().err == "needs torch: pip install 'rill-asr[train]'\n"
+
+
+def test_a_manifest_line_without_text_is_named_and_returns_3(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "manifest.jsonl").open("a") as manifest:
+        manifest.write('{"audio_filepath": "0.flac", "duration": 0.8}\n')
+    assert validate.main(flags) == 3
+    error = capsys.readouterr().err
+    assert "manifest.jsonl: line 4:" in error and "text" in error
+
+
+def test_a_missing_model_is_named_and_returns_3(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate.main(["--model", str(tmp_path / "none"), *flags[2:]]) == 3
+    assert f"{tmp_path / 'none'}: no such model" in capsys.readouterr().err
+
+
+def test_a_broken_recording_is_named_and_returns_3(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "1.flac").write_bytes((tmp_path / "1.flac").read_bytes()[:2000])
+    assert validate.main(flags) == 3
+    assert "1.flac" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--alpha", "1.5"], "alpha is 1.5"),
+        (["--chunk-ms", "0"], "wants at least a sample"),
+    ],
+)
+def test_arguments_out_of_range_return_2(
+    flags: list[str], wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate.main([*flags, *wrong]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_anything_runs(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        validate.main([*flags, "--json", str(tmp_path / "none" / "report.json")])
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_an_abbreviated_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        validate.main(["--reset"])
+    assert "--reset" in capsys.readouterr().err
