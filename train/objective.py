@@ -83,4 +83,5 @@ class Objective(nn.Module):
         mean = (f.float() * inside).sum(1) / steps[:, None]
         log_probabilities = self.bag(mean).float().log_softmax(-1)
         wanted = lengths_to_mask(token_lengths, tokens.shape[1])
-        return -(log_probabilities.gather(1, tokens) * wanted).sum(1).mean()
+        likelihood: Tensor = (log_probabilities.gather(1, tokens) * wanted).sum(1)
+        return -likelihood.mean()
