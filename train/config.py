@@ -87,12 +87,14 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Terms of the training loss.
 
     Attributes:
-        ctc, bag: weights of the helps on the encoder, see `train.objective`.
+        ctc, bag: weights of the helps on the encoder at the start, see `train.objective`.
+        help_updates: over so many updates they fall to a tenth.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
     """
 
     ctc: float = 0.3
-    bag: float = 0.3
+    bag: float = 0.7
+    help_updates: int = 1300
     delay_penalty: float = 0.0
 
 

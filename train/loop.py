@@ -186,6 +186,7 @@ class Run:
                 lengths,
                 torch.from_numpy(batch.tokens),
                 torch.from_numpy(batch.token_lengths),
+                self.update,
             )
         self.optimiser.zero_grad(set_to_none=True)
         parts.total.backward()

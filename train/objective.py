@@ -19,6 +19,8 @@ from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Objective", "Parts"]
 
+LEAST_HELP = 0.1  # of the helps' weights, kept to the end
+
 
 class Parts(NamedTuple):
     """The mean losses of a batch, nats an utterance: what is minimised, and what it is made of."""
@@ -40,13 +42,16 @@ class Objective(nn.Module):
         self.ctc = nn.Linear(model.specification.joint, classes)
         self.bag = nn.Linear(model.specification.joint, classes)
 
-    def forward(self, x: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Parts:
+    def forward(
+        self, x: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, update: int = 0
+    ) -> Parts:
         """Compute the mean losses of a batch.
 
         Args:
             x: (B, S, 240) normalised stacked frames, S even.
             lengths: (B,) stacked frames of each row.
             tokens: (B, U) padded; token_lengths: (B,).
+            update: of the run; the helps' weights fall with it.
         """
         f, g, steps = self.model(x, lengths, tokens)
         transducer = joint_transducer_loss(
@@ -62,7 +67,8 @@ class Objective(nn.Module):
         ).mean()
         ctc = self._ctc(f, steps, tokens, token_lengths)
         bag = self._bag(f, steps, tokens, token_lengths)
-        total = transducer + self.weights.ctc * ctc + self.weights.bag * bag
+        help_share = max(1.0 - update / self.weights.help_updates, LEAST_HELP)
+        total = transducer + help_share * (self.weights.ctc * ctc + self.weights.bag * bag)
         return Parts(total, transducer, ctc, bag)
 
     def _ctc(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
