@@ -32,7 +32,7 @@ from hwckpt.writer import from_network, inexpressible, write_checkpoint
 from stream.audio import AudioError
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
-from stream.causality import CausalityError, check_causal
+from stream.causality import CausalityError, check_causal, check_features_causal
 from stream.features import BINS, CARD_FLOOR, STACK
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, Specification, open_model
@@ -256,6 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         plan = target(
             network, arguments.format, convert=arguments.convert, alpha=arguments.melalpha
         )
+        check_features_causal(plan.network)
         check_causal(_encoder(load_backend("numpy", plan.network)), str(source))
         checkpoint = from_network(
             plan.network, plan.format, **_provenance(network, source, plan.format)
