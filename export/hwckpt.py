@@ -256,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         plan = target(
             network, arguments.format, convert=arguments.convert, alpha=arguments.melalpha
         )
-        check_features_causal(plan.network)
+        check_features_causal(plan.network.specification.front_end, plan.network.normaliser)
         check_causal(_encoder(load_backend("numpy", plan.network)), str(source))
         checkpoint = from_network(
             plan.network, plan.format, **_provenance(network, source, plan.format)

@@ -78,7 +78,7 @@ def verify(network: Network, written: Path) -> float:
     if read.specification != network.specification or read.tokenizer != network.tokenizer:
         raise ExportError("specification or tokenizer is not the model's")
     reference, graphs = load_backend("numpy", network), load_backend("onnx", read)
-    check_features_causal(network)
+    check_features_causal(network.specification.front_end, network.normaliser)
     for backend, name in ((reference, "model"), (graphs, "ONNX graph")):
         check_causal(_encoder(backend), name)
     rng = np.random.default_rng(0)

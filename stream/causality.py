@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.features import BINS, HOP, SAMPLE_RATE, STACK, streamed_log_mel
-from stream.network import TIME_STACK, Network
+from stream.features import BINS, HOP, SAMPLE_RATE, STACK, FrontEnd, streamed_log_mel
+from stream.network import TIME_STACK
+from stream.normaliser import Normaliser
 from stream.stage import whole
 
 __all__ = ["CausalityError", "check_causal", "check_features_causal"]
@@ -41,13 +42,12 @@ def check_causal(encode: Callable[[Floats], Floats], name: str) -> None:
     _check(encode, x, cuts, f"{name}: encoder frame", TIME_STACK * STACK * FRAME_SECONDS)
 
 
-def check_features_causal(network: Network) -> None:
-    """Check a network's front end, samples to log-mel, and its normaliser, frame by frame.
+def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:
+    """Check the front end, samples to log-mel, and the normaliser, frame by frame.
 
     Raises:
         CausalityError: a frame changed with samples or frames that come after it.
     """
-    front_end, normaliser = network.specification.front_end, network.normaliser
     samples = 0.1 * _noise(1, front_end.lead + FRAMES * HOP)
     cuts = [(front_end.lead + frame * HOP, frame) for frame in range(1, FRAMES)]
     _check(

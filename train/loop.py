@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.causality import check_causal
+from stream.causality import check_causal, check_features_causal
 from stream.error_rate import word_error_rate
 from stream.manifest import Utterance
 from stream.network import Activation
@@ -137,6 +137,7 @@ class Run:
         (self.folder / "config.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(self.config))
         )
+        check_features_causal(self.model.specification.front_end, self.normaliser)
         check_causal(self._encoder_outputs(), "training forward")
         journal = Journal(self.folder, self.update)
         display = Display(self.folder.name, self.config.updates, self.update)
