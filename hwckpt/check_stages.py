@@ -1,14 +1,20 @@
-"""Checks of the front end, the normaliser, block floating point and the LSTM, on NumPy and torch."""
+"""Checks of the front end, the normaliser, block floating point and the LSTM, on NumPy and torch.
+
+The LSTM also as an ONNX graph.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from hwckpt.comparison import Arrays, Row, VectorError, compare, installed, load, skipped
+from stream.backends.onnx import session_options
 from stream.bfp16 import bf16, bfp
 from stream.features import CARD_FLOOR, FrontEnd, hann, mel_matrix, streamed_log_mel
 from stream.lstm import lstm_stack
@@ -142,18 +148,39 @@ def lstm(path: Path) -> Iterator[Row]:
     stack = lstm_stack(layer_arrays(z), activation, "bfp16" if rounded else "float32")  # type: ignore[arg-type]
     # One bf16 step where every value is rounded to bf16: 2^-8 of the value.
     allowed = 2.0**-8 if rounded else 2e-6
+    x = np.ascontiguousarray(z["x"].transpose(1, 0, 2))
     for backend in namespaces("LSTM"):
         if isinstance(backend, Row):
             yield backend
             continue
         name, to = backend
-        x = np.ascontiguousarray(z["x"].transpose(1, 0, 2))
         state = tuple((to(h), to(c)) for h, c in zip(z["h0"], z["c0"], strict=True))
         y, after = stack.step(to(x), state)
-        y = np.asarray(y).transpose(1, 0, 2)
-        yield compare("LSTM y", name, y, z["y"], allowed, relative_above=1.0)
-        for index, key in enumerate(("hn", "cn")):
-            got = np.stack([np.asarray(layer[index]) for layer in after])
-            yield compare(
-                f"LSTM {key}", name, got, z[key], allowed, relative_above=1.0
-            )  # |c| may exceed 1
+        states = (np.stack([np.asarray(layer[index]) for layer in after]) for index in (0, 1))
+        yield from _lstm_rows(name, z, np.asarray(y), *states, allowed=allowed)
+    if not rounded:  # ONNX has no block floating point
+        yield from _lstm_on_onnx(z, x, activation, allowed)
+
+
+def _lstm_on_onnx(z: Arrays, x: Any, activation: str, allowed: float) -> Iterator[Row]:
+    if not installed("onnx"):
+        yield skipped("LSTM", "onnx", "onnx is not installed")
+        return
+    # By name: export stands on hwckpt, and only this check goes the other way.
+    graph = importlib.import_module("export.graphs").lstm_graph(layer_arrays(z), activation)
+    session = onnxruntime.InferenceSession(graph, session_options())
+    h, c = (np.ascontiguousarray(z[key].transpose(1, 0, 2)) for key in ("h0", "c0"))
+    steps = []
+    for frame in x.transpose(1, 0, 2):
+        y, h, c = session.run(
+            ["y", "h.after", "c.after"], {"x": np.ascontiguousarray(frame), "h": h, "c": c}
+        )
+        steps.append(y)
+    states = (value.transpose(1, 0, 2) for value in (h, c))
+    yield from _lstm_rows("onnx", z, np.stack(steps, axis=1), *states, allowed=allowed)
+
+
+def _lstm_rows(backend: str, z: Arrays, y: Any, h: Any, c: Any, *, allowed: float) -> Iterator[Row]:
+    """Compare y (batch, frames, H) and the last states, (layers, batch, H); |c| may exceed 1."""
+    for key, got in (("y", y.transpose(1, 0, 2)), ("hn", h), ("cn", c)):
+        yield compare(f"LSTM {key}", backend, got, z[key], allowed, relative_above=1.0)

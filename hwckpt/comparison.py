@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -72,9 +73,9 @@ def load(path: Path) -> Arrays:
         VectorError: it is not an .npz file of plain arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise VectorError(f"{path}: not a vector file: {error}") from error
     return _Named({k: v.item() if v.ndim == 0 else v for k, v in found.items()}, path)
 

@@ -81,6 +81,8 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"optimiser: min_rate {self.min_rate} wants 0 < min_rate <= rate")
         if not 0.0 <= self.ema < 1.0:
             raise ValueError(f"optimiser: ema is {self.ema}, wants 0 <= ema < 1")
+        if self.half_life < 1:
+            raise ValueError(f"optimiser: half_life is {self.half_life}, wants at least 1")
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +98,10 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     bag: float = 0.7
     help_updates: int = 1300
     delay_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.help_updates < 1:
+            raise ValueError(f"loss: help_updates is {self.help_updates}, wants at least 1")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -134,6 +140,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, wants at least 0")
 
     def specification(self, vocabulary: int) -> Specification:
         """Return the specification of a model of that many pieces."""
@@ -156,8 +164,10 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a file over the one that its key `extends` names, which counts from its folder."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: extends itself")
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -165,7 +175,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     extended = tree.pop("extends", None)
-    return tree if extended is None else _merged(_read(path.parent / extended), tree)
+    if extended is None:
+        return tree
+    return _merged(_read(path.parent / extended, (*above, path.resolve())), tree)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +196,7 @@ def resolve(name: str) -> Path:
         ConfigError: a variable is not set.
     """
     path = os.path.expandvars(name)
-    if missing := re.search(r"\$(\w+)", path):
+    if missing := re.search(r"\$\{?(\w+)", path):
         raise ConfigError(f"{name}: set the environment variable {missing[1]} to that folder")
     return Path(path)
 

@@ -34,8 +34,7 @@ from train.text.normaliser import (
 
 __all__ = ["CHECKS", "Comparison"]
 
-# (stage, backend, largest and mean difference, allowed, note): hwckpt, on which train does not
-# stand, turns it into a row of its table.
+# (stage, got, want, allowed): hwckpt, on which train does not stand, makes a row of its table of it.
 Comparison = tuple[str, Any, Any, float]
 Arrays = dict[str, Any]
 

@@ -13,6 +13,7 @@ no more than weights, optimiser and the update's number.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -30,7 +31,7 @@ from torch import Tensor
 from stream.causality import check_causal, check_features_causal
 from stream.error_rate import word_error_rate
 from stream.manifest import Utterance
-from stream.network import Activation
+from stream.network import Activation, ModelError, Specification
 from stream.normaliser import Normaliser
 from stream.vocabulary import Vocabulary
 from train import checkpoint
@@ -103,7 +104,10 @@ class Run:
         torch.manual_seed(config.seed)
         model.initialise(torch.Generator().manual_seed(config.seed))
         if self.start.weights is not None:
-            model.load_state_dict(self.start.weights)
+            try:
+                model.load_state_dict(self.start.weights)
+            except RuntimeError as error:
+                raise ModelError(f"the weights to start from do not fit: {error}") from error
         self.objective = Objective(model, config.loss)
         output = set(model.output.parameters())
         rest = [p for p in self.objective.parameters() if p not in output]
@@ -142,7 +146,7 @@ class Run:
         journal = Journal(self.folder, self.update)
         display = Display(self.folder.name, self.config.updates, self.update)
         speeds: list[float] = []
-        with display:
+        with contextlib.closing(journal), display:
             for batch in prefetch(self.material.batches, self.update, self.config.updates):
                 began = time.perf_counter()
                 rate, parts, norm = self._learn(batch)
@@ -170,7 +174,6 @@ class Run:
                     journal.write(self.update, wer=self._validate(display))
                 if self.update % self.config.checkpoint_every == 0 or last:
                     checkpoint.save(self._content(), self.folder / "last.pt")
-        journal.close()
 
     def _learn(self, batch: Batch) -> tuple[float, Parts, float]:
         """Make one update; returns its learning rate, losses and gradient norm."""
@@ -319,7 +322,9 @@ class Run:
     def _resume(self, path: Path) -> None:
         content = checkpoint.load(path)
         if content["tokenizer"] != self.start.tokenizer:
-            raise ValueError(f"{path}: was trained with another tokenizer; choose another --output")
+            raise ModelError("was trained with another tokenizer; choose another --output", path)
+        if msgspec.convert(content["specification"], Specification) != self.model.specification:
+            raise ModelError("is of another [model]; choose another --output", path)
         self.objective.load_state_dict(content["objective"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.average.load_state_dict(content["averaged"])

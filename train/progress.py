@@ -55,7 +55,7 @@ class Journal:
                 try:
                     if msgspec.json.decode(line)["update"] <= update:
                         kept.append(line + b"\n")
-                except (msgspec.DecodeError, KeyError):
+                except (msgspec.DecodeError, KeyError, TypeError):
                     break  # a line cut short by a kill; all before it are whole
         self._path.write_bytes(b"".join(kept))
         self._file = self._path.open("ab", buffering=0)

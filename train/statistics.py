@@ -6,6 +6,7 @@ float32. Where a stream's running statistics start.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from stream.features import BINS, FrontEnd, streamed_log_mel
 from train.config import ConfigError
 
 __all__ = ["Statistics", "measure", "read_statistics"]
+
+LEAST_VARIANCE = 1e-6  # nats squared; what rounding leaves of a constant bin is far below it
 
 
 class Statistics:
@@ -43,7 +46,7 @@ class Statistics:
             raise ValueError("mel statistics: not one frame of audio")
         mean = self._sum / self.frames
         variance = (self._squares / self.frames - mean * mean).astype(np.float32)
-        if not (variance > 0.0).all():
+        if not (variance > LEAST_VARIANCE).all():
             raise ValueError(f"mel statistics: bin {int(np.argmin(variance))} never changes")
         return mean.astype(np.float32), variance
 
@@ -65,7 +68,13 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32
     if not path.exists():
         raise ConfigError(f"data.statistics: no {path}. Make it: python -m train.mel_stats")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["mean"], file["variance"]
-    except (ValueError, KeyError, OSError) as error:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            mean, variance = file["mean"], file["variance"]
+        for name, value in (("mean", mean), ("variance", variance)):
+            if value.shape != (BINS,) or value.dtype != np.float32 or not np.isfinite(value).all():
+                raise ValueError(f"{name} wants {BINS} finite float32 numbers")
+        if not (variance > 0.0).all():
+            raise ValueError("variance wants numbers above 0")
+        return mean, variance
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"data.statistics: {path} holds no mel statistics: {error}") from error

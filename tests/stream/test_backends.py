@@ -56,6 +56,19 @@ def run(
     return f, np.stack(logits, axis=1), encoder, prediction
 
 
+@pytest.mark.parametrize("name", ["numpy", "onnx", "torch"])
+def test_no_two_arrays_of_a_state_share_memory(name: str) -> None:
+    """The engine writes rows of a state in place."""
+    if name == "torch":
+        pytest.importorskip("torch")
+    backend = onnx_backend() if name == "onnx" else load_backend(name, tiny_network())
+    leaves: list[Any] = []
+    map_state(leaves.append, backend.initial_state(2))
+    assert len(leaves) >= 6
+    for index, leaf in enumerate(leaves):
+        assert not any(np.shares_memory(leaf, other) for other in leaves[index + 1 :])
+
+
 @pytest.mark.parametrize("specification", SIZES, ids=str)
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_onnx_computes_what_numpy_computes(specification: dict[str, Any], batch: int) -> None:

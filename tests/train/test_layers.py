@@ -255,7 +255,7 @@ def test_recurrent_dropout_drops_weights_once_a_sequence_and_only_in_training() 
 def test_autocast_keeps_types_and_changes_little(
     activation: Activation, pays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "_bf16_is_faster", lambda: pays)
+    monkeypatch.setattr(layers, "_cpu_has_bf16", lambda: pays)
     own = layer(activation, inputs=64, hidden=32, gain=0.1)
     x = torch.randn(4, 30, 64, requires_grad=True)
     y, _ = own.step(x, own.initial_state(4))

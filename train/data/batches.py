@@ -7,6 +7,7 @@ a second process draws the same.
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -19,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import read_audio
+from stream.audio import AudioError, read_audio
 from stream.features import SAMPLE_RATE
 from stream.manifest import Utterance
 from train.data.augmentation import AugmentationConfig, augment, coloured_noise, joined
@@ -39,6 +40,9 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
         join: probability that a batch is one of joined clips.
         join_clips: range of the number of clips in a joined row.
+        repeat: probability that the next clip of a joined row is the last one again: a word is heard on
+            for some frames after its token, so a model that never hears a word twice learns that none
+            follows itself.
         join_seconds: longest joined row.
         without_speech: probability that a row has noise only and no tokens.
     """
@@ -50,14 +54,18 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     join_until: int = 1500
     join: float = 0.6
     join_clips: tuple[int, int] = (1, 6)
+    repeat: float = 0.0
     join_seconds: float = 10.0
     without_speech: float = 0.02
 
     def __post_init__(self) -> None:
         if self.seconds <= 0.0 or self.join_seconds <= 0.0:
             raise ValueError("batches.seconds and batches.join_seconds want more than 0")
-        if not 0.0 <= self.join <= 1.0 or not 0.0 <= self.without_speech < 1.0:
-            raise ValueError("batches.join and batches.without_speech are probabilities, 0 to 1")
+        for name in ("join", "repeat", "without_speech"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
+        if not all(0.0 <= weight < math.inf for weight in self.weights.values()):
+            raise ValueError(f"batches.weights is {self.weights}, wants 0 or more")
         if not 1 <= self.join_clips[0] <= self.join_clips[1]:
             raise ValueError(
                 f"batches.join_clips is {self.join_clips}, wants 1 or more, least first"
@@ -109,6 +117,8 @@ class Corpus:
 
 def _read_int16(path: Path) -> NDArray[np.int16]:
     samples: NDArray[np.float32] = np.clip(np.rint(read_audio(path) * 32768.0), -32768, 32767)
+    if not len(samples):  # one sample at a higher rate
+        raise AudioError(path, f"holds no sample at {SAMPLE_RATE} Hz")
     return samples.astype(np.int16)
 
 
@@ -133,6 +143,8 @@ class Batches:
         self.corpus, self.noise, self.config = corpus, noise, config
         self.augmentation, self.seed = augmentation, seed
         weights = np.array([config.weights.get(name, 1.0) for name in corpus.names])
+        if not weights.any():
+            raise ValueError(f"batches.weights is {config.weights}: leaves nothing to draw")
         self._cumulative = np.cumsum(weights / weights.sum())
         # Clips in order of length, so that a batch of neighbours pads little; those of equal length in
         # random order, because manifests are sorted by word and a batch of one word teaches nothing.
@@ -142,7 +154,7 @@ class Batches:
         self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
         seconds = np.sort([len(a) / SAMPLE_RATE for a in corpus.audio])
         short = int(np.searchsorted(seconds, config.short_seconds, side="right"))
-        self._short = float(self._sorted_cumulative[short - 1]) if short else 1.0
+        self._short = (float(self._sorted_cumulative[short - 1]) if short else 0.0) or 1.0
 
     def generator(self, update: int, stream: int = 1) -> np.random.Generator:
         """Return the generator of an update; stream 0 is the batch's, others are the caller's."""
@@ -164,9 +176,11 @@ class Batches:
         longest = len(self.corpus.audio[self._at(middle)]) / SAMPLE_RATE + 0.5
         rows = max(1, int(self.config.seconds / longest))
         # A window of the sorted clips four times as wide as the batch, so that batches differ.
-        width = min(1.0, 4.0 * rows / len(self.corpus.audio))
+        width = min(upto, 4.0 * rows / len(self.corpus.audio))
         low = min(max(middle - width / 2, 0.0), max(upto - width, 0.0))
-        return [[self._at(place)] for place in rng.uniform(low, low + width, rows)]
+        clips = [self._at(place) for place in rng.uniform(low, low + width, rows)]
+        longest = max(len(self.corpus.audio[i]) for i in clips) / SAMPLE_RATE + 0.5
+        return [[i] for i in clips[: max(1, int(self.config.seconds / longest))]]
 
     def _at(self, place: float) -> int:
         index = int(np.searchsorted(self._sorted_cumulative, place))
@@ -184,6 +198,8 @@ class Batches:
             while len(row) < most:
                 clip = int(np.searchsorted(self._cumulative, rng.random()))
                 clip = min(clip, len(self.corpus.audio) - 1)
+                if row and rng.random() < config.repeat:
+                    clip = row[-1]
                 length += len(self.corpus.audio[clip]) / SAMPLE_RATE
                 length += self.augmentation.gap_seconds / 2
                 if row and length > target:

@@ -39,6 +39,8 @@ def blend(
 
 def lengthened(noise: NDArray[Any], samples: int) -> NDArray[Any]:
     """Repeat a noise, each time doubling it with a cross-fade, until it has that many samples."""
+    if len(noise) < 2:  # nothing to fade
+        return np.resize(noise, samples)
     angle = np.linspace(0.0, 0.5 * np.pi, FADE)
     while len(noise) < samples:
         begin = max(int(FADE_FROM * len(noise)), len(noise) - FADE)

@@ -20,7 +20,8 @@ _THOUSANDS = re.compile(r"[0-9][0-9,]+[0-9]")
 _POUNDS = re.compile(r"£([0-9,]*[0-9]+)")
 _DOLLARS = re.compile(r"\$([0-9.,]*[0-9]+)")
 _DECIMAL = re.compile(r"([0-9]+)\.([0-9]+)")
-_ORDINAL = re.compile(r"[0-9]+(?:st|nd|rd|th)", re.IGNORECASE)
+LARGEST = 36  # figures that have a name; longer numbers are read digit by digit
+_ORDINAL = re.compile(rf"(?<![0-9])[0-9]{{1,{LARGEST}}}(?:st|nd|rd|th)", re.IGNORECASE)
 _INTEGER = re.compile(r"[0-9]+")
 
 _UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -60,20 +61,21 @@ def _dollars(amount: str) -> str:
     parts = amount.replace(",", "").split(".")
     if len(parts) > 2:
         return f"{amount} dollars"
-    dollars = int(parts[0] or 0)
-    cents = int(parts[1]) if len(parts) > 1 and parts[1] else 0
+    dollars, cents = (part.lstrip("0") for part in (*parts, "")[:2])
     said = []
     if dollars:
-        said.append(f"{dollars} dollar{'' if dollars == 1 else 's'}")
+        said.append(f"{dollars} dollar{'' if dollars == '1' else 's'}")
     if cents:
-        said.append(f"{cents} cent{'' if cents == 1 else 's'}")
+        said.append(f"{cents} cent{'' if cents == '1' else 's'}")
     return ", ".join(said) or "zero dollars"
 
 
 def _integer(figures: str) -> str:
-    number = int(figures)
-    if figures.startswith("0") or (number > 1_000_000_000 and number % 10_000):
+    if figures.startswith("0") or len(figures) > LARGEST:
         return _words(figures, group=1)  # digit by digit
+    number = int(figures)
+    if number > 1_000_000_000 and number % 10_000:
+        return _words(figures, group=1)
     if 1000 < number < 3000:
         if number == 2000:
             return "two thousand"

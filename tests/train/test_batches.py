@@ -1,0 +1,179 @@
+"""Batches are functions of seed and update; words come first, then rows of joined clips."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from train.data.augmentation import AugmentationConfig
+from train.data.batches import BatchConfig, Batches, Corpus, prefetch
+
+WORDS = 10
+EACH = 30
+PLAIN = {"speed": 0.0, "reverberation": 0.0, "narrowband": 0.0, "noise": 0.0}
+
+
+def corpus() -> Corpus:
+    """300 clips of one second, one token each, sorted by it; then 20 long ones of corpus "long"."""
+    rng = np.random.default_rng(0)
+    audio = [rng.integers(-9000, 9000, 16000).astype(np.int16) for _ in range(WORDS * EACH)]
+    audio += [rng.integers(-9000, 9000, 64000).astype(np.int16) for _ in range(20)]
+    tokens = [[i // EACH] for i in range(WORDS * EACH)] + [[10, 11, 12]] * 20
+    return Corpus(audio, tokens, ["words"] * (WORDS * EACH) + ["long"] * 20)
+
+
+def batches(seed: int = 1, augmentation: dict[str, Any] | None = None, **config: Any) -> Batches:
+    chosen = {"seconds": 20.0, "join_from": 10, "join_until": 20, "without_speech": 0.0, **config}
+    noise = [np.random.default_rng(9).normal(0, 0.1, 8000).astype(np.float32)]
+    return Batches(
+        corpus(),
+        noise,
+        BatchConfig(**chosen),
+        AugmentationConfig(**(PLAIN if augmentation is None else augmentation)),
+        seed,
+    )
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in ("audio", "samples", "tokens", "token_lengths")
+    )
+
+
+def test_a_batch_depends_on_seed_and_update_only() -> None:
+    one, again, other = batches(augmentation={}), batches(augmentation={}), batches(2, {})
+    for update in (30, 3, 11):
+        assert same(one.batch(update), again.batch(update))
+        assert not same(one.batch(update), other.batch(update))
+    assert not same(one.batch(30), one.batch(31))
+
+
+def test_a_batch_of_a_manifest_sorted_by_word_has_many_words() -> None:
+    for update in range(10):
+        batch = batches().batch(update)
+        assert len(set(batch.tokens[:, 0].tolist())) >= 5
+
+
+def test_words_come_first_and_are_never_joined() -> None:
+    own = batches()
+    for update in range(10):
+        batch = own.batch(update)
+        assert set(batch.token_lengths.tolist()) == {1}
+        assert batch.samples.max() < 1.6 * 16000 + 16000  # a second, and silence at both ends
+
+
+def test_then_rows_of_several_clips_come_with_the_probability_asked_for() -> None:
+    own = batches(join=0.5)
+    joined = sum(
+        int(any(n not in (1, 3) for n in own.batch(update).token_lengths))
+        for update in range(20, 80)
+    )
+    assert 15 <= joined <= 45
+
+
+def test_rows_are_padded_with_zeros_and_hold_about_the_seconds_asked_for() -> None:
+    own = batches()
+    for update in range(40):
+        batch = own.batch(update)
+        assert batch.audio.shape == (len(batch.samples), batch.samples.max())
+        assert batch.tokens.shape == (len(batch.samples), batch.token_lengths.max())
+        assert batch.audio.dtype == np.float32
+        assert np.isfinite(batch.audio).all()
+        assert batch.audio.size / 16000 < 2.0 * 20.0
+        for row, n, tokens, m in zip(
+            batch.audio, batch.samples, batch.tokens, batch.token_lengths, strict=True
+        ):
+            assert not row[n:].any()
+            assert not tokens[m:].any()
+
+
+def test_weights_decide_how_often_a_corpus_is_drawn() -> None:
+    def share(weight: float) -> float:
+        own = batches(weights={"long": weight}, join=1.0, join_from=0, join_until=0)
+        tokens: Counter[bool] = Counter()
+        for update in range(5, 60):
+            batch = own.batch(update)
+            for row, m in zip(batch.tokens, batch.token_lengths, strict=True):
+                tokens.update((row[:m] >= 10).tolist())
+        return tokens[True] / 3 / (tokens[True] / 3 + tokens[False])
+
+    assert share(0.0) == 0.0
+    assert share(15.0) == pytest.approx(
+        0.5, abs=0.15
+    )  # 20 clips of weight 15 beside 300 of weight 1
+
+
+def test_a_joined_row_repeats_a_clip_with_the_probability_asked_for() -> None:
+    def share(repeat: float) -> float:
+        own = batches(join=1.0, join_from=0, join_until=0, repeat=repeat, weights={"long": 0.0})
+        pairs = [
+            a == b
+            for update in range(5, 40)
+            for row, m in zip(*(lambda b: (b.tokens, b.token_lengths))(own.batch(update)))
+            for a, b in zip(row[: m - 1], row[1:m], strict=True)
+        ]
+        return sum(pairs) / len(pairs)
+
+    assert share(0.0) == pytest.approx(0.1, abs=0.05)  # one of ten words
+    assert share(0.5) == pytest.approx(0.55, abs=0.1)
+
+
+def test_rows_without_speech_have_audio_and_no_tokens() -> None:
+    batch = batches(without_speech=0.9999).batch(3)
+    assert not batch.token_lengths.any()
+    assert batch.tokens.shape == (len(batch.samples), 0)
+    assert (np.abs(batch.audio).max(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"seconds": 0.0}, "want more than 0"),
+        ({"join": 1.5}, "join is 1.5, wants 0 to 1"),
+        ({"repeat": -0.5}, "repeat is -0.5"),
+        ({"join_clips": (0, 3)}, "least first"),
+        ({"join_clips": (4, 3)}, "least first"),
+    ],
+)
+def test_a_composition_that_cannot_be_is_refused(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchConfig(**config)
+
+
+def test_batches_drawn_ahead_are_those_drawn_in_turn() -> None:
+    own = batches(augmentation={})
+    for update, batch in enumerate(prefetch(own, 8, 14), start=8):
+        assert same(batch, own.batch(update))
+    assert update == 13
+
+
+def test_an_error_while_drawing_ahead_is_raised_and_the_thread_ends() -> None:
+    own = batches()
+    plain = own.batch
+
+    def failing(update: int) -> Any:
+        if update == 2:
+            raise RuntimeError("no such clip")
+        return plain(update)
+
+    own.batch = failing  # type: ignore[method-assign]
+    drawn = prefetch(own, 0, 5)
+    next(drawn)
+    next(drawn)
+    with pytest.raises(RuntimeError, match="no such clip"):
+        next(drawn)
+    assert not any(thread.name == "batches" for thread in threading.enumerate())
+
+
+def test_a_loop_that_stops_early_ends_the_thread() -> None:
+    drawn = prefetch(batches(), 0, 1000)
+    next(drawn)
+    drawn.close()
+    assert not any(thread.name == "batches" for thread in threading.enumerate())

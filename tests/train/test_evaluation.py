@@ -1,0 +1,63 @@
+"""The training forward's tokens are the stream's, on rows of any length in one batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from stream.recogniser import Recogniser  # noqa: E402
+from tests.tiny import tiny_network  # noqa: E402
+from train.evaluation import batches, pad, training_tokens  # noqa: E402
+
+SAMPLES = [16000, 9119, 1, 0, 400, 24003, 3000]
+
+
+def audio(seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [
+        (0.3 * rng.standard_normal(n) * np.abs(np.sin(np.arange(n) / 700))).astype(np.float32)
+        for n in SAMPLES
+    ]
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {},
+        {"activation": "soft"},
+        {"window": 320, "final_padding": 3840, "initial_padding": True, "alpha": 0.0},
+    ],
+    ids=str,
+)
+def test_a_batch_gives_each_rows_streamed_tokens(specification: dict) -> None:
+    network = tiny_network(4, **specification)
+    network.arrays["joint.output.bias"][-1] -= 0.3  # fewer blanks, so that there are tokens
+    got = training_tokens(network, audio())
+    assert sum(map(len, got)) > 10
+    for row, samples in zip(got, audio(), strict=True):
+        recogniser = Recogniser(network, "numpy")
+        results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
+        results += recogniser.finish()
+        assert row == [(token.id, token.step) for result in results for token in result.tokens]
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    network = tiny_network(4)
+    network.arrays["joint.output.bias"][-1] -= 0.3
+    assert training_tokens(network, audio()[::-1]) == training_tokens(network, audio())[::-1]
+
+
+def test_padding_is_zero_and_lengths_are_kept() -> None:
+    batch, lengths = pad([np.ones(3, np.float32), np.ones(0, np.float32), np.ones(1, np.float32)])
+    assert batch.tolist() == [[1, 1, 1], [0, 0, 0], [1, 0, 0]]
+    assert lengths.tolist() == [3, 0, 1]
+
+
+def test_batches_hold_all_in_order_and_no_more_seconds_than_asked() -> None:
+    seconds = [1.0, 1.0, 2.0, 2.0, 9.0, 30.0, 30.0]
+    cut = list(batches(list(range(7)), seconds, 10.0))
+    assert [i for rows in cut for i in rows] == list(range(7))
+    for rows in cut:
+        assert len(rows) == 1 or max(seconds[i] for i in rows) * len(rows) <= 10.0

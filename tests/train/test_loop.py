@@ -1,0 +1,409 @@
+"""A run in a folder: killed and resumed to the bit, refused where it cannot be right, never surprised."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+torch = pytest.importorskip("torch")
+
+from stream.audio import read_audio  # noqa: E402
+from stream.causality import CausalityError  # noqa: E402
+from stream.error_rate import word_error_rate  # noqa: E402
+from stream.manifest import read_manifest  # noqa: E402
+from stream.network import open_model  # noqa: E402
+from stream.recogniser import Recogniser  # noqa: E402
+from tests.conftest import REPOSITORY  # noqa: E402
+from tests.tiny import PIECES, TEXTS, tiny_tokenizer  # noqa: E402
+from train import __main__, checkpoint, mel_stats  # noqa: E402
+from train.config import load_config  # noqa: E402
+from train.data.batches import Batches  # noqa: E402
+from train.loop import Run  # noqa: E402
+
+UPDATES = 25
+CONFIG = """
+updates = 25
+validate_every = 9
+checkpoint_every = 7
+freeze_norms_from = 20
+precision = "float32"
+
+[model]
+pre_layers = 1
+post_layers = 1
+hidden = 16
+prediction_hidden = 8
+joint = 16
+
+[data]
+train = ["train.jsonl"]
+dev = "dev.jsonl"
+tokenizer = "tokenizer.model"
+statistics = "statistics.npz"
+license = "CC0-1.0"
+language = "en"
+
+[batches]
+seconds = 4.0
+join_from = 3
+join_until = 10
+join_seconds = 3.0
+
+[augmentation]
+
+[dropout]
+recurrent = 0.1
+
+[optimiser]
+warmup = 5
+gradient_noise = 0.01
+"""
+
+# Dies as if by a power cut, with the checkpoint of an update written but not yet in its place.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from train import __main__
+
+replace = Path.replace
+saves = []
+
+def dying(self, target):
+    saves.append(Path(target).name == "last.pt")
+    if sum(saves) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+Path.replace = dying
+__main__.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus in which every word is a tone, its statistics and a configuration."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    words = sorted({word for text in TEXTS for word in text.split()})
+    lines = []
+    for n in range(12):
+        word = words[n % 6]
+        time = np.arange(4000 + 700 * n) / 16000
+        tone = 0.3 * np.sin(2 * np.pi * 300 * (1 + n % 6) * time)
+        soundfile.write(folder / f"{n}.wav", tone + 0.01 * rng.standard_normal(len(time)), 16000)
+        line = {"audio_filepath": f"{n}.wav", "text": word, "duration": len(time) / 16000}
+        lines.append(json.dumps({**line, "corpus": "tones"}) + "\n")
+    (folder / "train.jsonl").write_text("".join(lines))
+    (folder / "dev.jsonl").write_text("".join(lines[:4]))
+    (folder / "tokenizer.model").write_bytes(tiny_tokenizer())
+    config = CONFIG
+    for name in ("train.jsonl", "dev.jsonl", "tokenizer.model", "statistics.npz"):
+        config = config.replace(f'"{name}"', json.dumps(str(folder / name)))
+    (folder / "run.toml").write_text(config)
+    assert mel_stats.main(["--config", str(folder / "run.toml")]) == 0
+    return folder
+
+
+def command(folder: Path, run: Path, *settings: str) -> list[str]:
+    arguments = ["--config", str(folder / "run.toml"), "--output", str(run), "--threads", "1"]
+    return arguments + [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> Path:
+    """The folder of a run that nothing interrupted."""
+    run = folder / "runs" / "whole"
+    assert __main__.main(command(folder, run)) == 0
+    return run
+
+
+def prepared(folder: Path, run: Path, *settings: str) -> Run:
+    """Return the run that the command would train."""
+    config = load_config(folder / "run.toml", settings)
+    start = __main__._start(config, None)
+    return Run(run, config, start, __main__._material(config, start))
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("speed", None)
+    return lines
+
+
+def assert_equal_content(got: Any, want: Any, where: str = "") -> None:
+    """Compare nested content to the bit, the name of the run aside."""
+    assert type(got) is type(want), where
+    if isinstance(want, dict):
+        assert got.keys() == want.keys(), where
+        for key in want.keys() - {"run"}:
+            assert_equal_content(got[key], want[key], f"{where}/{key}")
+    elif isinstance(want, (list, tuple)):
+        assert len(got) == len(want), where
+        for n, (a, b) in enumerate(zip(got, want, strict=True)):
+            assert_equal_content(a, b, f"{where}/{n}")
+    elif isinstance(want, torch.Tensor):
+        assert torch.equal(got, want), where
+    else:
+        assert got == want, where
+
+
+def assert_equal_runs(got: Path, want: Path) -> None:
+    for name in ("last.pt", "best.pt"):
+        assert_equal_content(checkpoint.load(got / name), checkpoint.load(want / name), name)
+    assert metrics(got) == metrics(want)
+
+
+def in_a_process(program: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        [sys.executable, *program, *arguments], env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_saves_and_resumed_equals_an_uninterrupted_one(
+    folder: Path, finished: Path
+) -> None:
+    run = folder / "runs" / "killed"
+    killed = in_a_process(["-c", KILLED], command(folder, run))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert checkpoint.load(run / "last.pt")["update"] == 14
+    assert (run / "last.pt.partial").exists()
+    assert [line["update"] for line in metrics(run)] == [9, 10, 18, 20]
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"schema":"rill.metrics/1","upd')  # a line that the kill cut short
+
+    resumed = in_a_process(["-m", "train"], command(folder, run))
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == f"{run}/best.pt\n"
+    assert_equal_runs(run, finished)
+    assert not (run / "last.pt.partial").exists()
+
+
+def test_a_finished_run_holds_what_it_says(folder: Path, finished: Path) -> None:
+    lines = metrics(finished)
+    assert [line["update"] for line in lines] == [9, 10, 18, 20, UPDATES]
+    for line in lines:
+        assert line["schema"] == "rill.metrics/1"
+        if "wer" in line:
+            assert line["wer"]["hard"].keys() == {"all", "tones"}
+        else:
+            assert line["loss"] > 0 and line["transducer"] > 0 and line["gradient_norm"] > 0
+    network = open_model(finished / "best.pt")
+    assert network.specification.vocabulary == PIECES
+    assert network.tokenizer == tiny_tokenizer()
+    assert network.notes["license"] == "CC0-1.0"
+    best = min(line["wer"]["hard"]["all"] for line in lines if "wer" in line)
+    assert network.notes["wer"]["dev"]["all"] == best
+    config = json.loads((finished / "config.json").read_text())
+    assert config["updates"] == UPDATES and config["optimiser"]["ema"] == 0.995
+
+
+def test_the_score_of_the_best_model_is_what_its_stream_gets(folder: Path, finished: Path) -> None:
+    network = open_model(finished / "best.pt")
+    recogniser = Recogniser(network)
+    dev = read_manifest(folder / "dev.jsonl")
+    texts = [recogniser.transcribe(read_audio(u.audio))[0] for u in dev]
+    wer = word_error_rate([u.text for u in dev], texts).wer
+    assert network.notes["wer"]["dev"] == {"all": wer, "tones": wer}
+
+
+def test_a_finished_run_started_again_changes_nothing(folder: Path, finished: Path) -> None:
+    names = ("last.pt", "best.pt", "metrics.jsonl", "config.json")
+    before = {name: (finished / name).read_bytes() for name in names}
+    assert __main__.main(command(folder, finished)) == 0
+    assert {name: (finished / name).read_bytes() for name in names} == before
+
+
+def test_a_run_made_longer_is_the_long_run(folder: Path, finished: Path, tmp_path: Path) -> None:
+    assert __main__.main(command(folder, tmp_path, "updates=14")) == 0
+    assert json.loads((tmp_path / "config.json").read_text())["updates"] == 14
+    assert __main__.main(command(folder, tmp_path)) == 0
+    assert json.loads((tmp_path / "config.json").read_text())["updates"] == UPDATES
+    got, want = (checkpoint.load(run / "last.pt") for run in (tmp_path, finished))
+    for part in ("objective", "optimiser", "averaged", "update"):
+        assert_equal_content(got[part], want[part], part)
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    drawn = Batches.batch
+
+    def interrupted(self: Batches, update: int) -> Any:
+        if update == 9:
+            raise KeyboardInterrupt
+        return drawn(self, update)
+
+    monkeypatch.setattr(Batches, "batch", interrupted)
+    assert __main__.main(command(folder, tmp_path, "updates=12")) == 130
+    assert f"goes on from {tmp_path}/last.pt" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert checkpoint.load(tmp_path / "last.pt")["update"] == 7
+    assert __main__.main(command(folder, tmp_path, "updates=12")) == 0
+    assert [line["update"] for line in metrics(tmp_path)] == [9, 10, 12]
+
+
+def test_another_seed_gives_other_weights(folder: Path, tmp_path: Path) -> None:
+    states = []
+    for name, setting in (("a", "seed=1"), ("b", "seed=2"), ("c", "seed=2")):
+        assert __main__.main(command(folder, tmp_path / name, "updates=1", setting)) == 0
+        states.append(checkpoint.load(tmp_path / name / "last.pt")["averaged"])
+    assert not torch.equal(states[0]["output.weight"], states[1]["output.weight"])
+    assert_equal_content(states[1], states[2])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["model.hidden=24", "model.post_layers=2", "model.activation=soft", "model.window=320"],
+)
+def test_resuming_as_another_model_is_refused(
+    folder: Path, finished: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    before = (finished / "last.pt").read_bytes(), (finished / "config.json").read_bytes()
+    assert __main__.main(command(folder, finished, setting)) == 3
+    message = capsys.readouterr().err
+    assert f"{finished / 'last.pt'}: is of another [model]; choose another --output" in message
+    assert ((finished / "last.pt").read_bytes(), (finished / "config.json").read_bytes()) == before
+
+
+def test_resuming_with_another_tokenizer_is_refused(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.model"
+    other.write_bytes(tiny_tokenizer() + b"\x80\x40\x00")  # an unknown field: the same pieces
+    assert __main__.main(command(folder, finished, f"data.tokenizer={other}")) == 3
+    assert "was trained with another tokenizer; choose another --output" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_cut_short_is_named(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "last.pt").write_bytes((finished / "last.pt").read_bytes()[:5000])
+    assert __main__.main(command(folder, tmp_path)) == 3
+    assert f"{tmp_path / 'last.pt'}: not a readable training checkpoint" in capsys.readouterr().err
+
+
+def test_a_model_that_looks_ahead_is_refused_before_the_first_update(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train import model
+
+    joined = model.join_pairs
+
+    def ahead(h: Any, present: Any) -> Any:
+        pairs = joined(h, present)
+        return pairs + torch.nn.functional.pad(pairs, (0, 0, 0, 1))[:, 1:]
+
+    monkeypatch.setattr(model, "join_pairs", ahead)
+    run = prepared(folder, tmp_path)
+    with pytest.raises(CausalityError, match="training forward: encoder frame 0"):
+        run.train()
+    assert run.update == 0
+    assert not (tmp_path / "last.pt").exists()
+    assert __main__.main(command(folder, tmp_path)) == 1
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(command(folder, tmp_path, "updates=7")) == 0
+    before = (tmp_path / "last.pt").read_bytes()
+    capsys.readouterr()
+    assert __main__.main(command(folder, tmp_path, "optimiser.rate=1e38")) == 1
+    message = capsys.readouterr().err
+    assert "the loss is nan. Lower optimiser.rate (now 1e+38)" in message
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert all(line["update"] <= 7 for line in metrics(tmp_path))
+    assert __main__.main(command(folder, tmp_path, "updates=8")) == 0
+
+
+def test_a_soft_run_keeps_its_best_under_hard_activations_too(folder: Path, tmp_path: Path) -> None:
+    soft = command(folder, tmp_path / "soft", "model.activation=soft", "updates=2")
+    assert __main__.main(soft) == 0
+    assert open_model(tmp_path / "soft" / "best.pt").specification.activation == "soft"
+    start = tmp_path / "soft" / "best-hard.pt"
+    assert open_model(start).specification.activation == "hard"
+    (line,) = metrics(tmp_path / "soft")
+    assert line["wer"].keys() == {"soft", "hard"}
+
+    run = prepared(folder, tmp_path / "hard", "updates=1")
+    assert not torch.equal(
+        run.model.output.weight, checkpoint.load(start)["averaged"]["output.weight"]
+    )
+    hard = command(folder, tmp_path / "hard", "updates=1", "optimiser.ema=0.999")
+    assert __main__.main([*hard, "--init-from", str(start)]) == 0
+    tuned = checkpoint.load(tmp_path / "hard" / "last.pt")["averaged"]["output.weight"]
+    assert (tuned - checkpoint.load(start)["averaged"]["output.weight"]).abs().max() < 1e-3
+
+
+def test_starting_from_weights_of_other_sizes_is_refused(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--init-from", str(finished / "best.pt")]
+    assert __main__.main([*command(folder, tmp_path, "model.hidden=24"), *start]) == 3
+    message = capsys.readouterr().err
+    assert "the weights to start from do not fit" in message
+    assert "pre.0.lstm.weight_hh" in message
+    missing = ["--init-from", str(tmp_path / "none.pt")]
+    assert __main__.main([*command(folder, tmp_path), *missing]) == 3
+    assert "none.pt" in capsys.readouterr().err
+    assert not (tmp_path / "last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "message"),
+    [
+        ("data.tokenizer=none.model", 2, "python -m train.tokenizer"),
+        ("data.statistics=none.npz", 2, "python -m train.mel_stats"),
+        ("data.dev=none.jsonl", 3, "none.jsonl"),
+        ("data.noise=none", 3, "none"),
+        ("data.train=['$RILL_NO_SUCH_FOLDER/train.jsonl']", 2, "RILL_NO_SUCH_FOLDER"),
+        ("optimizer.rate=1", 2, "optimizer"),
+        ("updates=0", 2, "wants at least 1"),
+        ("seed=-1", 2, "seed is -1"),
+        ("loss.help_updates=0", 2, "help_updates is 0"),
+        ("optimiser.half_life=0", 2, "half_life is 0"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    code: int,
+    message: str,
+) -> None:
+    assert __main__.main(command(folder, tmp_path / "run", setting)) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_without_speech_alone_are_learned_from(folder: Path, tmp_path: Path) -> None:
+    assert (
+        __main__.main(command(folder, tmp_path, "updates=2", "batches.without_speech=0.999")) == 0
+    )
+    assert checkpoint.load(tmp_path / "last.pt")["update"] == 2

@@ -1,0 +1,125 @@
+"""Transcript normalisers on text that people write; the vectors are held by the conformance run."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("inflect")
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.text.normaliser import (
+    CHARSET,
+    lowercased,
+    normalise,
+    normalise_v1_4,
+    punctuation_marks,
+    standardise_wer,
+)
+from train.text.numbers import numbers_to_words
+
+HOSTILE = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from("0123456789.,:-$£€%&+@<>[]()'\"/ apm"),
+    ),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("It's 5 o'clock", "it's five o'clock"),
+        ("Mr. Smith paid $3.50!", "mister smith paid three dollars fifty cents"),
+        ("Ünïcödé – naïve café", "unicode naive cafe"),
+        ("", ""),
+        ("   \t ", ""),
+        ("...", ""),
+        ("in 1984", "in nineteen eighty four"),
+        ("1,000,000", "one million"),
+        ("the 21st", "the twenty first"),
+        ("3.14", "three point fourteen"),
+    ],
+)
+def test_generation_1_4_gives_what_a_model_can_write(text: str, want: str) -> None:
+    assert normalise_v1_4(text) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("At 8:05", "at eight zero five"),
+        ("10am", "ten am"),
+        ("1-5 people", "one to five people"),
+        ("-5 degrees", "minus five degrees"),
+        ("50% & more", "fifty percent and more"),
+        ("a <laugh> b", "a  b"),
+    ],
+)
+def test_generation_1_14_separates_numbers_first(text: str, want: str) -> None:
+    assert normalise(text, "lowercase") == want
+
+
+def test_levels_change_as_much_as_they_say() -> None:
+    text = "Café No. 2!"
+    charset = CHARSET + CHARSET.upper() + "0123456789!."
+    assert normalise(text, "identity", charset) == text
+    assert normalise(text, "scrub", charset) == "Caf No. 2!"
+    assert normalise(text, "ascii", charset) == "Cafe No. 2!"
+    assert normalise(text, "digit_to_word", charset) == "Cafe No. two!"
+
+
+def test_user_symbols_pass_every_level_unchanged() -> None:
+    for level in ("scrub", "ascii", "digit_to_word", "lowercase"):
+        got = normalise("Yes <EOS> 2", level, user_symbols=["<EOS>", "<x>"])  # type: ignore[arg-type]
+        assert "<EOS>" in got
+
+
+def test_tags_go_or_stay() -> None:
+    assert normalise("a <unk> b", "lowercase").split() == ["a", "b"]
+    assert "<unk>" in normalise("a <unk> b", "lowercase", remove_tags=False)
+
+
+def test_replacements_run_in_order() -> None:
+    assert normalise("a", "lowercase", replacements=[("a", "b"), ("b", "c")]) == "c"
+
+
+@given(HOSTILE)
+def test_any_text_becomes_the_charset_and_stays_as_it_is_then(text: str) -> None:
+    once = normalise_v1_4(text)
+    assert set(once) <= set(CHARSET)
+    assert normalise_v1_4(once).split() == once.split()
+    assert set(normalise(text, "lowercase")) <= set(CHARSET)
+
+
+@given(HOSTILE)
+def test_scoring_takes_any_text(text: str) -> None:
+    standardise_wer(text)
+    punctuation_marks(text)
+    lowercased(text)
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [("Colour", "color"), ("I'm here", "i am here"), ("um the 2nd", "the second")],
+)
+def test_two_spellings_of_the_same_words_score_as_equal(reference: str, hypothesis: str) -> None:
+    assert standardise_wer(reference).split() == standardise_wer(hypothesis).split()
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ("007", "zero, zero, seven"),
+        ("2000", "two thousand"),
+        ("2005", "two thousand five"),
+        ("1900", "nineteen hundred"),
+        ("$0", "zero dollars"),
+        ("$1.01", "one dollar, one cent"),
+        ("0.5", "zero point five"),
+    ],
+)
+def test_figures_are_read_as_people_read_them(figures: str, words: str) -> None:
+    assert numbers_to_words(figures) == words

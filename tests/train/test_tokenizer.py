@@ -1,0 +1,111 @@
+"""The tokenizer of whole words and letters: every text can be spelled, frequent words are one token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("google.protobuf")
+
+from stream.vocabulary import Vocabulary
+from train.tokenizer import LETTERS, build_tokenizer, main
+
+TEXTS = ["yes", "no", "yes no"] * 5 + ["o'hara", "y e s"]
+VOCABULARY = Vocabulary(build_tokenizer(TEXTS))
+
+
+def test_frequent_words_are_one_token_and_rare_ones_are_spelled() -> None:
+    vocabulary = Vocabulary(build_tokenizer(TEXTS))
+
+    def texts(text: str) -> list[str]:
+        return [vocabulary.text(token) for token in vocabulary.encode(text)]
+
+    assert texts("yes no") == [" yes", " no"]
+    assert "".join(texts("o'hara")) == " o'hara"
+    assert len(texts("o'hara")) == 7
+    assert len(vocabulary) == 1 + 2 + 28
+
+
+@pytest.mark.parametrize("text", ["yes", "no yes", "quick brown fox", "it's", "y e s", "yesno"])
+def test_any_text_comes_back(text: str) -> None:
+    vocabulary = Vocabulary(build_tokenizer(TEXTS))
+    tokens = vocabulary.encode(text)
+    assert 0 not in tokens
+    assert vocabulary.decode(tokens) == text
+
+
+@given(text=st.text(alphabet=LETTERS + "   "))
+def test_every_text_is_spelled_without_unknowns(text: str) -> None:
+    tokens = VOCABULARY.encode(text)
+    assert 0 not in tokens
+    assert VOCABULARY.decode(tokens) == " ".join(text.split())
+    assert "".join(VOCABULARY.text(token) for token in tokens).strip() == " ".join(text.split())
+
+
+@given(words=st.lists(st.sampled_from(["yes", "no"])))
+def test_a_text_of_frequent_words_has_one_token_a_word(words: list[str]) -> None:
+    assert [VOCABULARY.text(t) for t in VOCABULARY.encode(" ".join(words))] == [
+        " " + word for word in words
+    ]
+
+
+def test_a_word_of_any_length_is_one_token_however_rare_among_others() -> None:
+    long = "pneumonoultramicroscopicsilicovolcanoconiosis"
+    texts = ["a"] * 100_000 + [long, "a" * 40] * 5
+    vocabulary = Vocabulary(build_tokenizer(texts))
+    assert len(vocabulary.encode(f"{long} {'a' * 40} a")) == 3
+
+
+def test_texts_of_recordings_without_speech_have_no_tokens() -> None:
+    vocabulary = Vocabulary(build_tokenizer(["", "", " "]))
+    assert len(vocabulary) == 1 + 28
+    assert vocabulary.encode("") == []
+
+
+def test_the_count_decides_what_is_a_word() -> None:
+    assert len(Vocabulary(build_tokenizer(TEXTS, 11))) == 1 + 28
+    assert len(Vocabulary(build_tokenizer(TEXTS, 1))) > len(Vocabulary(build_tokenizer(TEXTS, 5)))
+
+
+def test_equal_texts_in_any_order_give_equal_bytes() -> None:
+    assert build_tokenizer(TEXTS) == build_tokenizer(TEXTS[::-1])
+
+
+@pytest.mark.parametrize("text", ["Yes", "no 5", "naïve", "a-b"])
+def test_text_that_is_not_normalised_is_refused_with_its_characters(text: str) -> None:
+    with pytest.raises(ValueError, match="normalise it to a-z, apostrophe and space"):
+        build_tokenizer([text])
+
+
+def manifest(folder: Path, text: str) -> Path:
+    soundfile.write(folder / "a.wav", np.zeros(1600), 16000)
+    path = folder / "m.jsonl"
+    line = {"audio_filepath": "a.wav", "text": text, "duration": 0.1}
+    path.write_text((json.dumps(line) + "\n") * 6)
+    return path
+
+
+def test_the_command_writes_the_model_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "new" / "t.model"
+    assert main(["--manifest", str(manifest(tmp_path, "go up")), "--output", str(output)]) == 0
+    assert Vocabulary(output.read_bytes()).decode([1, 2]) == "go up"
+    assert "31 pieces, 2.00 tokens an utterance" in capsys.readouterr().out
+
+
+def test_the_command_names_what_it_cannot_take_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "t.model"
+    assert main(["--manifest", str(manifest(tmp_path, "Go 5")), "--output", str(output)]) == 3
+    assert "'Go 5'" in capsys.readouterr().err
+    assert main(["--manifest", str(tmp_path / "none.jsonl"), "--output", str(output)]) == 3
+    assert "none.jsonl" in capsys.readouterr().err
+    assert not output.exists()
