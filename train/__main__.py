@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,21 +96,20 @@ def _material(config: Config, start: Start) -> Material:
     dev = read_manifest(resolve(config.data.dev))
     noise = sorted(resolve(config.data.noise).iterdir()) if config.data.noise else []
     corpus = Corpus.load(train, vocabulary.encode, _counter("train"))
+    recordings = [read_audio(path) for path in noise]
+    try:
+        batches = Batches(corpus, recordings, config.batches, config.augmentation, config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return Material(
-        Batches(
-            corpus,
-            [read_audio(path) for path in noise],
-            config.batches,
-            config.augmentation,
-            config.seed,
-        ),
+        batches,
         dev,
         [read_audio(u.audio) for u in dev],
         sum(u.duration for u in train) / 3600,
     )
 
 
-def _counter(what: str):  # type: ignore[no-untyped-def]
+def _counter(what: str) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         if done % 500 == 0 or done == total:
             print(f"{what}: {done} of {total} recordings read", file=sys.stderr)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("torch")
 
+from stream.audio import AudioError
+from stream.manifest import Utterance
 from train.data.augmentation import AugmentationConfig
 from train.data.batches import BatchConfig, Batches, Corpus, prefetch
 
 WORDS = 10
 EACH = 30
-PLAIN = {"speed": 0.0, "reverberation": 0.0, "narrowband": 0.0, "noise": 0.0}
+PLAIN = {
+    "speed": 0.0,
+    "reverberation": 0.0,
+    "narrowband": 0.0,
+    "noise": 0.0,
+    "dither": 0.0,
+    "digital_zeros": 1.0,
+}
 
 
 def corpus() -> Corpus:
@@ -56,8 +67,9 @@ def test_a_batch_depends_on_seed_and_update_only() -> None:
 
 
 def test_a_batch_of_a_manifest_sorted_by_word_has_many_words() -> None:
+    own = batches()
     for update in range(10):
-        batch = batches().batch(update)
+        batch = own.batch(update)
         assert len(set(batch.tokens[:, 0].tolist())) >= 5
 
 
@@ -67,6 +79,22 @@ def test_words_come_first_and_are_never_joined() -> None:
         batch = own.batch(update)
         assert set(batch.token_lengths.tolist()) == {1}
         assert batch.samples.max() < 1.6 * 16000 + 16000  # a second, and silence at both ends
+
+
+@pytest.mark.parametrize("weights", [{}, {"long": 100.0}, {"words": 0.1}])
+def test_words_come_first_even_where_they_are_few(weights: dict[str, float]) -> None:
+    own = batches(weights=weights)
+    tokens = [own.batch(update).tokens for update in range(10)]
+    assert all(rows.max() < WORDS for rows in tokens)
+    assert len({int(word) for rows in tokens for word in rows[:, 0]}) == WORDS
+
+
+@pytest.mark.parametrize("unusable", [{"short_seconds": 0.5}, {"weights": {"words": 0.0}}])
+def test_without_short_clips_learning_begins_with_all(unusable: dict[str, Any]) -> None:
+    own = batches(**unusable)
+    rows = [own.batch(update).tokens for update in range(10)]
+    assert max(int(tokens.max()) for tokens in rows) == 12
+    assert all(len(tokens) > 1 for tokens in rows)
 
 
 def test_then_rows_of_several_clips_come_with_the_probability_asked_for() -> None:
@@ -113,16 +141,45 @@ def test_weights_decide_how_often_a_corpus_is_drawn() -> None:
 def test_a_joined_row_repeats_a_clip_with_the_probability_asked_for() -> None:
     def share(repeat: float) -> float:
         own = batches(join=1.0, join_from=0, join_until=0, repeat=repeat, weights={"long": 0.0})
-        pairs = [
-            a == b
-            for update in range(5, 40)
-            for row, m in zip(*(lambda b: (b.tokens, b.token_lengths))(own.batch(update)))
-            for a, b in zip(row[: m - 1], row[1:m], strict=True)
-        ]
+        pairs: list[bool] = []
+        for update in range(5, 40):
+            batch = own.batch(update)
+            for row, m in zip(batch.tokens, batch.token_lengths, strict=True):
+                pairs += (row[: m - 1] == row[1:m]).tolist() if m else []
         return sum(pairs) / len(pairs)
 
     assert share(0.0) == pytest.approx(0.1, abs=0.05)  # one of ten words
     assert share(0.5) == pytest.approx(0.55, abs=0.1)
+
+
+def test_a_weight_of_no_corpus_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"\['lng'\]; the corpora are \['long', 'words'\]"):
+        batches(weights={"lng": 2.0})
+
+
+def test_weights_that_leave_nothing_to_draw_are_refused() -> None:
+    with pytest.raises(ValueError, match="leaves nothing to draw"):
+        batches(weights={"words": 0.0, "long": 0.0})
+
+
+def test_a_joined_row_has_no_more_clips_and_seconds_than_asked_for() -> None:
+    silences = {"long_zeros": 0.0, "lead_seconds": 0.0, "gap_seconds": 0.0}
+    own = batches(
+        augmentation=PLAIN | silences,
+        join=1.0,
+        join_from=0,
+        join_until=0,
+        join_clips=(2, 4),
+        join_seconds=6.0,
+    )
+    counts: Counter[int] = Counter()
+    for update in range(5, 15):
+        batch = own.batch(update)
+        for row, n, m in zip(batch.tokens, batch.samples, batch.token_lengths, strict=True):
+            counts[int((row[:m] <= 10).sum())] += 1  # a long clip has one token of 10
+            assert n <= 6 * 16000
+    assert set(counts) <= {1, 2, 3, 4}  # one, where a second would not fit
+    assert counts[4] > 0
 
 
 def test_rows_without_speech_have_audio_and_no_tokens() -> None:
@@ -132,12 +189,64 @@ def test_rows_without_speech_have_audio_and_no_tokens() -> None:
     assert (np.abs(batch.audio).max(axis=1) > 0).all()
 
 
+def test_drawing_leaves_the_recordings_as_they_are() -> None:
+    own = batches(augmentation={"noise": 1.0}, without_speech=0.5)
+    before = [x.copy() for x in own.corpus.audio], [x.copy() for x in own.noise]
+    for update in (0, 30):
+        own.batch(update)
+    assert all(map(np.array_equal, before[0], own.corpus.audio))
+    assert all(map(np.array_equal, before[1], own.noise))
+
+
+def utterance(path: Path, text: str, corpus: str | None = None) -> Utterance:
+    return Utterance(id=path.name, audio=path, text=text, duration=1.0, corpus=corpus)
+
+
+def test_a_corpus_keeps_order_and_every_sample(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    audio = [rng.integers(-32768, 32768, n).astype(np.int16) for n in (1, 900, 40)]
+    utterances = []
+    for i, samples in enumerate(audio):
+        soundfile.write(tmp_path / f"{i}.wav", samples, 16000, subtype="PCM_16")
+        utterances.append(utterance(tmp_path / f"{i}.wav", "a" * i, "x" if i else None))
+    seen: list[tuple[int, int]] = []
+    loaded = Corpus.load(
+        utterances, lambda text: [len(text)], lambda done, of: seen.append((done, of))
+    )
+    for got, want in zip(loaded.audio, audio, strict=True):
+        assert got.dtype == np.int16
+        np.testing.assert_array_equal(got, want)
+    assert (loaded.tokens, loaded.names) == ([[0], [1], [2]], ["", "x", "x"])
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_samples_beyond_full_scale_do_not_wrap_around(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.array([1.5, -1.5, 1.0], np.float32), 16000, subtype="FLOAT")
+    loaded = Corpus.load([utterance(path, "")], lambda text: [], lambda done, of: None)
+    assert loaded.audio[0].tolist() == [32767, -32768, 32767]
+
+
+@pytest.mark.parametrize("content", ["text", "one sample"])
+def test_a_recording_that_cannot_be_learned_from_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.wav"
+    if content == "text":
+        path.write_text("one two")
+    else:  # nothing is left of one sample at 48 kHz
+        soundfile.write(path, np.zeros(1), 48000)
+    with pytest.raises(AudioError, match="bad.wav"):
+        Corpus.load([utterance(path, "")], lambda text: [], lambda done, of: None)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"seconds": 0.0}, "want more than 0"),
         ({"join": 1.5}, "join is 1.5, wants 0 to 1"),
         ({"repeat": -0.5}, "repeat is -0.5"),
+        ({"without_speech": float("nan")}, "without_speech is nan, wants 0 to 1"),
+        ({"weights": {"a": 1.0, "b": -1.0}}, "weights is .*wants 0 or more"),
+        ({"weights": {"a": float("inf")}}, "weights is .*wants 0 or more"),
         ({"join_clips": (0, 3)}, "least first"),
         ({"join_clips": (4, 3)}, "least first"),
     ],

@@ -32,6 +32,24 @@ def test_silence_on_either_side_leaves_the_speech() -> None:
     np.testing.assert_array_equal(blend(nothing, speech, 10.0, 0.5), nothing)
 
 
+def test_no_noise_at_all_leaves_the_speech() -> None:
+    speech = tone(800, 500.0)
+    np.testing.assert_array_equal(blend(speech, np.zeros(0, np.float32), 10.0, 0.5), speech)
+
+
+@pytest.mark.parametrize("samples", [1, 700, 800, 5000])
+def test_a_noise_of_any_length_is_mixed_and_left_as_it_is(samples: int) -> None:
+    speech = tone(800, 500.0)
+    noise = np.random.default_rng(0).normal(0.0, 0.1, samples).astype(np.float32)
+    before = speech.copy(), noise.copy()
+    for place in (0.0, 0.5, 1.0):
+        y = blend(speech, noise, 3.0, place)
+        assert y.shape == speech.shape
+        assert power(y) == pytest.approx(power(speech))
+    np.testing.assert_array_equal(speech, before[0])
+    np.testing.assert_array_equal(noise, before[1])
+
+
 def test_the_place_chooses_the_piece_of_a_long_noise() -> None:
     noise = np.concatenate([tone(16000, 1000.0), tone(16000, 3000.0)])
     speech = tone(16000, 500.0)
@@ -40,7 +58,7 @@ def test_the_place_chooses_the_piece_of_a_long_noise() -> None:
         assert spectrum[hertz] == pytest.approx(spectrum[500], rel=0.02)
 
 
-@pytest.mark.parametrize("samples", [1, 3, 1000, 8000, 15999, 16000])
+@pytest.mark.parametrize("samples", [1, 2, 3, 1000, 8000, 15999, 16000])
 def test_a_noise_of_any_length_is_lengthened_without_a_gap(samples: int) -> None:
     noise = np.random.default_rng(0).normal(0.0, 0.1, samples).astype(np.float32)
     long = lengthened(noise, 16000)

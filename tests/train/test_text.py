@@ -62,6 +62,23 @@ def test_generation_1_14_separates_numbers_first(text: str, want: str) -> None:
     assert normalise(text, "lowercase") == want
 
 
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("\u202ewhole\u202c \u200bword", "whole word"),  # direction marks, a space of no width
+        ("cafe\u0301 \ufb01ne stra\xdfe", "cafe fine strasse"),
+        ("don\u2019t\xa0stop", "don't stop"),
+        ("\uff11\uff12 \u0663 \xb2", "twelve three two"),  # figures of other scripts
+        ("a\x00b \U0001f600 c\x07", "ab c"),
+        ("x \ud800 y", "x y"),  # half a surrogate pair, as JSON may escape one
+        ("\u0130stanbul", "istanbul"),  # its lower case is two characters
+    ],
+)
+def test_unicode_of_any_kind_becomes_plain_words(text: str, want: str) -> None:
+    assert normalise_v1_4(text) == want
+    assert normalise(text, "lowercase").split() == want.split()
+
+
 def test_levels_change_as_much_as_they_say() -> None:
     text = "Café No. 2!"
     charset = CHARSET + CHARSET.upper() + "0123456789!."
@@ -75,6 +92,12 @@ def test_user_symbols_pass_every_level_unchanged() -> None:
     for level in ("scrub", "ascii", "digit_to_word", "lowercase"):
         got = normalise("Yes <EOS> 2", level, user_symbols=["<EOS>", "<x>"])  # type: ignore[arg-type]
         assert "<EOS>" in got
+
+
+def test_user_symbols_are_told_apart_however_many_they_are() -> None:
+    symbols = [f"<s{n}>" for n in range(40)]
+    text = " ".join(symbols)
+    assert normalise(text, "lowercase", user_symbols=symbols, standard=True) == text
 
 
 def test_tags_go_or_stay() -> None:
@@ -123,3 +146,18 @@ def test_two_spellings_of_the_same_words_score_as_equal(reference: str, hypothes
 )
 def test_figures_are_read_as_people_read_them(figures: str, words: str) -> None:
     assert numbers_to_words(figures) == words
+
+
+@pytest.mark.parametrize("figures", ["9" * 37, "1" + "0" * 36, "0" * 5000, "12" * 2500])
+def test_a_number_too_long_for_a_name_is_read_figure_by_figure(figures: str) -> None:
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    want = [names[int(figure)] for figure in figures]
+    assert normalise_v1_4(figures).split() == want
+    assert normalise(figures, "lowercase").split() == want
+    assert normalise_v1_4(f"${figures}").split()[-1] == "dollars"
+    assert normalise_v1_4(f"{figures}th").split()[:30] == want[:30]
+
+
+def test_the_longest_number_with_a_name_keeps_it() -> None:
+    assert numbers_to_words("1" + "0" * 33) == "one decillion"
+    assert numbers_to_words("1" + "0" * 35 + "th") == "one hundred decillionth"

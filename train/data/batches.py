@@ -142,6 +142,10 @@ class Batches:
     ) -> None:
         self.corpus, self.noise, self.config = corpus, noise, config
         self.augmentation, self.seed = augmentation, seed
+        if unknown := set(config.weights) - set(corpus.names):
+            raise ValueError(
+                f"batches.weights has {sorted(unknown)}; the corpora are {sorted(set(corpus.names))}"
+            )
         weights = np.array([config.weights.get(name, 1.0) for name in corpus.names])
         if not weights.any():
             raise ValueError(f"batches.weights is {config.weights}: leaves nothing to draw")
