@@ -387,3 +387,25 @@ def check_golden(path: Path, counter: str) -> None:
         if not counter and f"probs_{i}" in z:
             got = np.exp([token.log_probability for token in tokens])
             np.testing.assert_allclose(got, z[f"probs_{i}"], atol=1e-4)
+
+
+@pytest.mark.parametrize("slots", [1, 3, 16])
+def test_a_warm_engine_is_free_and_as_good_as_new(slots: int) -> None:
+    network = talking_network()
+    warm, cold = (
+        load_engine(network, slots, "numpy"),
+        Engine(network, load_backend("numpy", network), slots),
+    )
+    assert not warm.pending()
+    audio = np.random.default_rng(4).normal(0.0, 0.1, 9000).astype(np.float32)
+    results = []
+    for engine in (warm, cold):
+        taken = [engine.open() for _ in range(slots)]
+        assert taken == list(range(slots))
+        engine.push(slots - 1, audio)
+        engine.finish(slots - 1)
+        found: list[Result] = []
+        while engine.pending():
+            found += engine.tick()
+        results.append(found)
+    assert results[0] == results[1]
