@@ -119,7 +119,7 @@ CL50 {1000 * session.latency(50):.1f} ms, CL99 {1000 * session.latency(99):.1f} 
 Size of the install: {install_size() / 1e6:.0f} MB
 
 Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
-  {Path(sys.executable)} -m pip install 'rill-asr[mic]'
+  {Path(sys.executable)} -m pip install sounddevice
   {Path(sys.executable)} -m server &
   {Path(sys.executable)} -m server.client --mic
 
