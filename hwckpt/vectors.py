@@ -201,7 +201,8 @@ def _lstm(
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         layers.append(
             {
-                k: rng.normal(0, gain / 3, s).astype(np.float32)
+                # Large recurrent weights are chaos, in which float32 decides on nothing.
+                k: rng.normal(0, (1.0 if k == "weight_hh" else gain) / 3, s).astype(np.float32)
                 for k, s in zip(names, shapes, strict=True)
             }
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def recognises(path: Path) -> bool:
         with zipfile.ZipFile(path) as container:
             names = [name for name in container.namelist() if name.endswith("/data.pkl")]
             return len(names) == 1 and KEY.encode() in container.read(names[0])
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError):  # RuntimeError: encrypted
         return False
 
 
@@ -54,17 +55,19 @@ def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote.
 
     Raises:
-        ModelError: the file is truncated, or of a later version.
+        ModelError: the file is truncated, no checkpoint of ours, or of another version.
     """
     import torch
 
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no common type of its own for a broken file
         raise ModelError(f"not a readable training checkpoint: {error}", path) from error
-    if content.get(KEY) != VERSION:
+    if not isinstance(content, dict) or KEY not in content:
+        raise ModelError("is not a training checkpoint", path)
+    if content[KEY] != VERSION:
         raise ModelError(
-            f"is a checkpoint of version {content.get(KEY)}, this Rill reads {VERSION}", path
+            f"is a checkpoint of version {content[KEY]}, this Rill reads {VERSION}", path
         )
     return content
 
@@ -86,10 +89,12 @@ def read(path: Path) -> Network:
             module,
             (np.array(content["mean"], np.float32), np.array(content["variance"], np.float32)),
             content["tokenizer"],
-            content["notes"],
+            dict(content["notes"]),
             path,
         )
-    except (KeyError, RuntimeError, msgspec.ValidationError) as error:
+    except ModelError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, msgspec.ValidationError) as error:
         raise ModelError(f"a part of the checkpoint is missing or wrong: {error}", path) from error
 
 

@@ -79,8 +79,13 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def __post_init__(self) -> None:
         if not 0.0 < self.min_rate <= self.rate:
             raise ValueError(f"optimiser: min_rate {self.min_rate} wants 0 < min_rate <= rate")
-        if not 0.0 <= self.ema < 1.0:
-            raise ValueError(f"optimiser: ema is {self.ema}, wants 0 <= ema < 1")
+        for name in ("ema", "beta1", "beta2"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(
+                    f"optimiser: {name} is {getattr(self, name)}, wants 0 <= {name} < 1"
+                )
+        if not self.clip_norm > 0.0:
+            raise ValueError(f"optimiser: clip_norm is {self.clip_norm}, wants more than 0")
         if self.half_life < 1:
             raise ValueError(f"optimiser: half_life is {self.half_life}, wants at least 1")
 
@@ -136,7 +141,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if "vocabulary" in self.model:
             raise ValueError("model.vocabulary follows from the tokenizer: leave it out")
-        self.specification(1)
+        try:
+            self.specification(1)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"model: {error}") from error
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
@@ -172,11 +180,15 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         tree = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     extended = tree.pop("extends", None)
     if extended is None:
         return tree
+    if not isinstance(extended, str):
+        raise ConfigError(f"{path}: extends is {extended!r}, wants the path of a file")
     return _merged(_read(path.parent / extended, (*above, path.resolve())), tree)
 
 

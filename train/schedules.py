@@ -22,7 +22,7 @@ def linear_delay_penalty(
     """Return generation 1.12's delay penalty: 0, then from `first` linearly to `last`."""
     if update < start:
         return 0.0
-    if update > end:
+    if update >= end:
         return last
     return first + (update - start) * (last - first) / (end - start)
 
