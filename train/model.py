@@ -178,7 +178,7 @@ class Transducer(nn.Module):
         Args:
             x: (B, S, 240) stacked frames, S even; what lies past a row's length has no influence.
             lengths: (B,) stacked frames of each row.
-            tokens: (B, U) padded with anything.
+            tokens: (B, U) padded with any of the ids.
         Returns:
             f (B, E, J), g (B, U + 1, J), and the encoder frames of each row, (B,).
         """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 pytest.importorskip("torch")
 
-from train.config import ConfigError, load_config, resolve
+from train.config import Config, ConfigError, load_config, resolve
+from train.model import Dropout
 
 SMALL = """
 updates = 10
@@ -88,11 +90,87 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("precision=float16", r"float16.*precision"),
         ("updates", r"--set updates: wants KEY=VALUE"),
         ("updates.more=1", r"updates is not a table"),
+        ("data.dev.x.y=1", r"--set data.dev.x.y=1: dev is not a table"),
+        ("=1", r"unknown field ``"),
+        ("a..b=1", r"unknown field `a`"),
+        ("extends=small.toml", r"unknown field `extends`"),
+        ("optimiser=1", r"Expected `object`, got `int`.*optimiser"),
+        ("data.train=a.jsonl", r"Expected `array`, got `str`.*data.train"),
+        ("updates=10.5", r"Expected `int`, got `float`.*updates"),
+        ("updates=true", r"Expected `int`, got `bool`.*updates"),
+        ("updates=", r"Expected `int`, got `str`.*updates"),
+        ("model.hiden=4", r"model: .*unknown field `hiden`"),
+        ("model.hidden=wide", r"model: Expected `int`, got `str`.*hidden"),
+        ("optimiser.rate=nan", r"min_rate 0.0002 wants 0 < min_rate <= rate"),
+        ("optimiser.min_rate=0.0", r"min_rate 0.0 wants 0 < min_rate <= rate"),
+        ("optimiser.ema=1.0", r"ema is 1.0, wants 0 <= ema < 1"),
+        ("optimiser.beta1=-0.1", r"beta1 is -0.1, wants 0 <= beta1 < 1"),
+        ("optimiser.beta2=1", r"beta2 is 1.0, wants 0 <= beta2 < 1"),
+        ("optimiser.clip_norm=0", r"clip_norm is 0.0, wants more than 0"),
+        ("optimiser.clip_norm=nan", r"clip_norm is nan, wants more than 0"),
+        ("optimiser.half_life=0", r"half_life is 0, wants at least 1"),
+        ("loss.help_updates=0", r"help_updates is 0, wants at least 1"),
+        ("dropout.encoder=nan", r"dropout.encoder is nan, wants 0 <= p < 1"),
+        ("checkpoint_every=0", r"checkpoint_every is 0, wants at least 1"),
+        ("seed=-1", r"seed is -1, wants at least 0"),
     ],
 )
 def test_a_wrong_value_is_named(small: Path, override: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=f"(?s){message}"):
+    with pytest.raises(ConfigError, match=f"(?s){message}") as caught:
         load_config(small, [override])
+    assert str(caught.value).startswith((f"{small}: ", f"--set {override}: "))
+
+
+@pytest.mark.parametrize("table", ["model", "data", "batches", "augmentation"])
+def test_a_missing_table_is_named(small: Path, table: str) -> None:
+    sections = SMALL.split("\n[")
+    small.write_text("\n[".join(x for x in sections if not x.startswith(table)))
+    with pytest.raises(ConfigError, match=f"small.toml: .*missing required field `{table}`"):
+        load_config(small)
+
+
+@pytest.mark.parametrize("key", ["dev", "tokenizer", "statistics"])
+def test_a_missing_path_is_named(small: Path, key: str) -> None:
+    small.write_text("".join(x for x in SMALL.splitlines(True) if not x.startswith(key)))
+    with pytest.raises(ConfigError, match=rf"missing required field `{key}`.*\$\.data"):
+        load_config(small)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("optimiser.rate=1", 1.0),
+        (" optimiser.rate = 5e-3 ", 5e-3),
+        ("optimiser.rate=0.5 # higher", 0.5),
+    ],
+)
+def test_an_override_is_read_as_toml(small: Path, override: str, value: float) -> None:
+    assert load_config(small, [override]).optimiser.rate == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.jsonl", "a.jsonl"),
+        ("$RILL_X/a.jsonl", "$RILL_X/a.jsonl"),
+        ("a=b.jsonl", "a=b.jsonl"),
+        ('"7"', "7"),
+        ("", ""),
+    ],
+)
+def test_an_override_that_is_no_toml_is_a_string(small: Path, text: str, value: str) -> None:
+    assert load_config(small, [f"data.dev={text}"]).data.dev == value
+
+
+def test_an_override_makes_the_table_that_the_file_leaves_out(small: Path) -> None:
+    assert load_config(small).dropout == Dropout()
+    assert load_config(small, ["dropout.joint=0.25"]).dropout == Dropout(joint=0.25)
+
+
+def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> None:
+    config = load_config(small, ["freeze_norms_from=5", "augmentation.gain_db=[-3, 3]"])
+    assert msgspec.convert(msgspec.to_builtins(config), Config) == config
+    assert config.specification(31).blank == 31
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
@@ -104,6 +182,41 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
             load_config(tmp_path / "bad.toml")
     (tmp_path / "up.toml").write_text('extends = "gone.toml"\n')
     with pytest.raises(ConfigError, match=r"gone.toml: no such configuration"):
+        load_config(tmp_path / "up.toml")
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{tmp_path}: cannot be read"):
+        load_config(tmp_path)
+    (tmp_path / "up.toml").write_text('extends = "."\n')
+    with pytest.raises(ConfigError, match=rf"{tmp_path}: cannot be read"):
+        load_config(tmp_path / "up.toml")
+
+
+@pytest.mark.parametrize("name", ["3", '["a.toml"]', "true", "{ a = 1 }"])
+def test_what_extends_names_has_to_be_one_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "up.toml").write_text(f"extends = {name}\n")
+    with pytest.raises(ConfigError, match=r"up.toml: extends is .*, wants the path of a file"):
+        load_config(tmp_path / "up.toml")
+
+
+def test_a_chain_of_files_is_followed_to_its_end(small: Path, tmp_path: Path) -> None:
+    for name, below in (("a", "small"), ("b", "a"), ("c", "b")):
+        (tmp_path / f"{name}.toml").write_text(
+            f'extends = "{below}.toml"\n[data]\ndev = "{name}.jsonl"\nauthor = "{name}"\n'
+            if name != "c"
+            else f'extends = "{below}.toml"\n[data]\ntrain = []\n'
+        )
+    data = load_config(tmp_path / "c.toml").data
+    assert (data.train, data.dev, data.author, data.tokenizer) == ((), "b.jsonl", "b", "t.model")
+    assert load_config(small).data.dev == "dev.jsonl"
+
+
+def test_a_key_that_stops_being_a_table_is_an_error_of_the_upper_file(
+    small: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "up.toml").write_text('extends = "small.toml"\ndata = 3\n')
+    with pytest.raises(ConfigError, match=r"up.toml: Expected `object`, got `int`.*data"):
         load_config(tmp_path / "up.toml")
 
 
@@ -124,3 +237,10 @@ def test_paths_take_variables_and_name_the_one_that_is_not_set(
     for name in ("$RILL_Y/a.jsonl", "${RILL_Y}/a.jsonl"):
         with pytest.raises(ConfigError, match="set the environment variable RILL_Y"):
             resolve(name)
+
+
+def test_a_path_without_variables_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RILL_X", "over/there")
+    assert resolve("runs/my set.jsonl") == Path("runs/my set.jsonl")
+    assert resolve("costs$") == Path("costs$")
+    assert resolve("a/$RILL_X/b/${RILL_X}.jsonl") == Path("a/over/there/b/over/there.jsonl")

@@ -9,9 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.utils._pytree import tree_leaves, tree_map  # noqa: E402
+
 from stream.backends import load_backend  # noqa: E402
 from stream.network import Network  # noqa: E402
 from tests.tiny import tiny_network  # noqa: E402
+from train.layers import InputNorm  # noqa: E402
 from train.model import Dropout, Transducer, lengths_to_mask  # noqa: E402
 
 ACTIVATIONS = ["hard", "soft"]
@@ -56,20 +59,156 @@ def test_the_folded_network_computes_what_the_trained_model_computes(activation:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @torch.inference_mode()
+def test_folding_rounds_once_however_far_the_statistics_are_from_zero(activation: str) -> None:
+    module = trained(activation)
+    norms = [m for m in module.modules() if isinstance(m, InputNorm)]
+    assert len(norms) == 2  # before the post-RNN and before the joint
+    for norm in norms:
+        norm.mean.uniform_(-30.0, 30.0)
+        norm.variance.uniform_(0.5, 2.0)
+    folded = Transducer.from_network(network_of(module)).double()
+    x = 2 * torch.randn(2, 24, 240, dtype=torch.float64)
+    exact, _ = module.double().encode(x, module.initial_state(2)[0])
+    got, _ = folded.encode(x, folded.initial_state(2)[0])
+    # Weights are rounded at 2^-24 of sizes up to 30 * 16 * 0.5; folded in float32 it is many times that.
+    torch.testing.assert_close(got, exact, rtol=0, atol=5e-5)
+
+
+def test_a_model_whose_normalisations_saw_nothing_folds_too() -> None:
+    module = Transducer(tiny_network().specification, normalised=True).eval()
+    module.initialise(torch.Generator().manual_seed(1))
+    x, lengths, tokens = torch.randn(1, 8, 240), torch.tensor([8]), torch.tensor([[1]])
+    with torch.inference_mode():
+        want = module(x, lengths, tokens)
+        got = Transducer.from_network(network_of(module))(x, lengths, tokens)
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_hard_and_soft_are_two_functions_of_the_same_weights() -> None:
+    hard, soft = trained("hard"), trained("soft")
+    soft.load_state_dict(hard.state_dict())
+    x, lengths, tokens = torch.randn(1, 8, 240), torch.tensor([8]), torch.tensor([[1]])
+    for a, b in zip(hard(x, lengths, tokens)[:2], soft(x, lengths, tokens)[:2], strict=True):
+        assert (a - b).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@torch.inference_mode()
 def test_a_row_is_the_same_alone_and_padded_with_anything(activation: str) -> None:
     module = trained(activation)
     x = torch.randn(3, 20, 240)
-    lengths = torch.tensor([20, 7, 1])
+    x = torch.cat([x, x[:1]])
+    lengths = torch.tensor([20, 7, 1, 0])
     garbage = x.clone()
-    garbage[1, 7:], garbage[2, 1:] = 1e3, torch.nan
-    tokens = torch.tensor([[1, 2], [3, 0], [0, 0]])
-    f, _, steps = module(torch.nan_to_num(garbage), lengths, tokens)
-    assert steps.tolist() == [10, 4, 1]
+    garbage[1, 7:], garbage[2, 1:], garbage[3] = 1e3, torch.nan, torch.inf
+    tokens = torch.tensor([[1, 2], [3, 0], [0, 0], [4, 4]])
+    f, _, steps = module(garbage, lengths, tokens)
+    assert steps.tolist() == [10, 4, 1, 0]
     for row, length in enumerate(lengths.tolist()):
         even = torch.zeros(1, length + length % 2, 240)
         even[0, :length] = x[row, :length]
         alone, _, _ = module(even, torch.tensor([length]), tokens[row : row + 1])
         torch.testing.assert_close(alone[0], f[row, : steps[row]], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_padding_teaches_nothing(activation: str) -> None:
+    """In training too: neither outputs, gradients nor statistics depend on what the padding holds."""
+    lengths = torch.tensor([20, 7, 1])
+    mask = lengths_to_mask(lengths, 20)[:, :, None]
+    x = torch.randn(3, 20, 240, generator=torch.Generator().manual_seed(8))
+    seen = []
+    for padding in (0.0, 50.0):
+        module = trained(activation).train()
+        rows = torch.where(mask, x, torch.tensor(padding)).requires_grad_()
+        tokens = torch.tensor([[1, 2], [3, int(padding) % 19], [4, 0]])
+        f, g, steps = module(rows, lengths, tokens)
+        present = lengths_to_mask(steps, f.shape[1])[:, :, None]
+        loss = torch.where(present, f, 0.0).square().sum() + g[0].square().sum() + g[1:, :2].sum()
+        loss.backward()
+        assert torch.equal(rows.grad == 0.0, ~mask.expand_as(rows))
+        state = {k: v for k, v in module.state_dict().items()}
+        seen.append((loss.detach(), [p.grad for p in module.parameters() if p.grad is not None]))
+        seen[-1][1].extend(v for k, v in state.items() if "norm" in k)
+    (one, values), (other, others) = seen
+    assert torch.equal(one, other)
+    for a, b in zip(values, others, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_tokens_after_a_row_s_own_change_none_of_its_own() -> None:
+    module = trained()
+    x, lengths = torch.randn(2, 4, 240), torch.tensor([4, 4])
+    _, g, _ = module(x, lengths, torch.tensor([[1, 2, 3], [4, 5, 6]]))
+    _, other, _ = module(x, lengths, torch.tensor([[1, 2, 3], [4, 0, module.specification.blank]]))
+    assert torch.equal(g[0], other[0])
+    assert torch.equal(g[1, :2], other[1, :2])
+    assert not torch.equal(g[1, 2], other[1, 2])
+
+
+@torch.inference_mode()
+def test_no_tokens_leave_the_start_of_sequence_which_is_a_zero_vector() -> None:
+    module = trained()
+    none = torch.zeros(2, 0, dtype=torch.long)
+    _, g, _ = module(torch.randn(2, 4, 240), torch.tensor([4, 4]), none)
+    assert g.shape == (2, 1, module.specification.joint)
+    module.embedding.weight.add_(1.0)
+    _, moved, _ = module(torch.randn(2, 4, 240), torch.tensor([4, 4]), none)
+    assert torch.equal(g, moved)
+    assert torch.equal(g[0], g[1])
+
+
+@torch.inference_mode()
+def test_a_state_is_a_value_that_no_step_changes() -> None:
+    module = trained()
+    encoder, prediction = module.initial_state(2)
+    _, encoder = module.encode(torch.randn(2, 4, 240), encoder)
+    _, prediction = module.predict(torch.tensor([[1], [2]]), prediction)
+    x, tokens = torch.randn(2, 6, 240), torch.tensor([[3, 4], [5, 6]])
+    for first, again in (
+        (module.encode(x, encoder), module.encode(x, encoder)),
+        (module.predict(tokens, prediction), module.predict(tokens, prediction)),
+    ):
+        for a, b in zip(tree_leaves(first), tree_leaves(again), strict=True):
+            assert torch.equal(a, b)
+
+
+@torch.inference_mode()
+def test_channels_of_a_state_do_not_know_of_each_other() -> None:
+    module = trained()
+    start, prediction = module.initial_state(3)
+    _, state = module.encode(torch.randn(3, 4, 240), start)
+    x, tokens = torch.randn(3, 6, 240), torch.tensor([[1, 2], [3, 4], [5, 6]])
+    order = torch.tensor([2, 0, 1])
+    shuffled = tree_map(lambda v: v[order], state)
+    torch.testing.assert_close(
+        module.encode(x[order], shuffled)[0], module.encode(x, state)[0][order], rtol=0, atol=1e-6
+    )
+    torch.testing.assert_close(
+        module.predict(tokens[order], prediction)[0],
+        module.predict(tokens, prediction)[0][order],
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+@torch.inference_mode()
+def test_tokens_one_at_a_time_give_what_all_at_once_give() -> None:
+    module = trained()
+    tokens = torch.tensor([[20, 1, 7, 7, 0], [20, 3, 19, 2, 5]])
+    assert module.specification.blank == 20
+    _, start = module.initial_state(2)
+    want, end = module.predict(tokens, start)
+    state, pieces = start, []
+    for token in tokens.split(1, dim=1):
+        g, state = module.predict(token, state)
+        pieces.append(g)
+    torch.testing.assert_close(torch.cat(pieces, 1), want, rtol=0, atol=1e-6)
+    for a, b in zip(tree_leaves(state), tree_leaves(end), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
 @torch.inference_mode()
@@ -113,6 +252,74 @@ def test_equal_seeds_draw_equal_weights_and_all_of_them() -> None:
         assert value.abs().max() > 0, name
 
 
+def test_weights_are_drawn_as_the_numerics_say() -> None:
+    specification = tiny_network(hidden=64, prediction_hidden=32, joint=48).specification
+    module = Transducer(specification, normalised=True)
+    before = torch.random.get_rng_state()
+    module.initialise(torch.Generator().manual_seed(1))
+    assert torch.equal(torch.random.get_rng_state(), before)  # the generator's draws, no others
+    for stack, size in ((module.pre, 64), (module.post, 64), (module.prediction, 32)):
+        lstm, bound = stack[0].lstm, 0.5 * size**-0.5
+        for weight in (lstm.weight_ih, lstm.weight_hh):
+            assert 0.95 * bound < weight.abs().max() <= bound
+            assert weight.std() == pytest.approx(bound / 3**0.5, rel=0.05)
+        i, forget, g, o = (lstm.bias_ih + lstm.bias_hh).chunk(4)
+        assert torch.equal(forget, torch.ones(size))
+        assert 0 < torch.cat([i, g, o]).abs().max() <= 2 * bound
+    for linear in (module.joint_encoder, module.joint_prediction, module.output):
+        bound = linear.in_features**-0.5
+        assert 0.9 * bound < linear.weight.abs().max() <= bound
+        assert 0 < linear.bias.abs().max() <= bound
+    assert module.embedding.weight.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_module_shares_no_memory_with_the_network_it_came_from() -> None:
+    network = tiny_network()
+    before = {name: array.copy() for name, array in network.arrays.items()}
+    module = Transducer.from_network(network)
+    arrays = module.arrays()
+    kept = {name: array.copy() for name, array in arrays.items()}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(1.0)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, kept[name], err_msg=name)
+        np.testing.assert_array_equal(network.arrays[name], before[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes_f", "changes_g"),
+    [
+        ("encoder", True, False),
+        ("recurrent", True, False),
+        ("prediction", False, True),
+        ("joint", False, False),  # it acts on the sum of the two, in the loss
+    ],
+)
+def test_each_dropout_acts_where_its_name_says(kind: str, changes_f: bool, changes_g: bool) -> None:
+    none = dict.fromkeys(("encoder", "recurrent", "prediction", "joint"), 0.0)
+    module = trained(dropout=Dropout(**{**none, kind: 0.5}))
+    module.freeze_norms()
+    x, lengths, tokens = torch.randn(2, 8, 240), torch.tensor([8, 8]), torch.tensor([[1], [2]])
+    f, g, _ = module(x, lengths, tokens)
+    module.train()
+    torch.manual_seed(3)
+    dropped_f, dropped_g, _ = module(x, lengths, tokens)
+    assert torch.allclose(dropped_f, f, rtol=0, atol=1e-6) is not changes_f
+    assert torch.allclose(dropped_g, g, rtol=0, atol=1e-6) is not changes_g
+    torch.manual_seed(3)
+    again_f, again_g, _ = module(x, lengths, tokens)
+    assert torch.equal(again_f, dropped_f)
+    assert torch.equal(again_g, dropped_g)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "recurrent", "prediction", "joint"])
+@pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
+def test_a_probability_of_dropping_is_below_one(kind: str, p: float) -> None:
+    with pytest.raises(ValueError, match=rf"dropout.{kind} is {p}, wants 0 <= p < 1"):
+        Dropout(**{kind: p})
+
+
 def test_dropout_acts_in_training_only() -> None:
     module = trained(dropout=Dropout(0.5, 0.5, 0.5, 0.5))
     module.freeze_norms()
@@ -137,3 +344,10 @@ def test_frozen_normalisations_keep_their_statistics_in_training() -> None:
 def test_masks_are_true_before_the_end() -> None:
     mask = lengths_to_mask(torch.tensor([0, 2, 5]), 4)
     assert mask.tolist() == [[False] * 4, [True, True, False, False], [True] * 4]
+
+
+def test_the_encoder_s_parameters_are_those_of_its_layers() -> None:
+    module = Transducer(tiny_network(pre_layers=2).specification, normalised=True)
+    names = {id(p): name for name, p in module.named_parameters()}
+    got = {names[id(p)].partition(".lstm.")[0] for p in module.encoder_parameters()}
+    assert got == {"pre.0", "pre.1", "post.0"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -44,6 +45,74 @@ def test_without_decay_lamb_is_adam() -> None:
         adam.step()
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def by_the_book(
+    w: list[np.ndarray],
+    gradients: list[list[np.ndarray]],
+    rates: list[float],
+    decay: float,
+    max_norm: float,
+) -> list[np.ndarray]:
+    """LAMB as its formula is printed: one list of gradients and one rate per tensor."""
+    w, m, v = [x.copy() for x in w], [0.0 * x for x in w], [0.0 * x for x in w]
+    for t, step in enumerate(gradients, 1):
+        norm = np.sqrt(sum((g * g).sum() for g in step))
+        for k, g in enumerate(step):
+            g = g * min(1.0, max_norm / norm)
+            m[k] = 0.9 * m[k] + 0.1 * g
+            v[k] = 0.98 * v[k] + 0.02 * g * g
+            u = m[k] / (1 - 0.9**t) / (np.sqrt(v[k] / (1 - 0.98**t)) + 1e-9) + decay * w[k]
+            of_weight, of_update = np.linalg.norm(w[k]), np.linalg.norm(u)
+            trust = of_weight / of_update if decay and of_weight and of_update else 1.0
+            w[k] = w[k] - rates[k] * trust * u
+    return w
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("max_norm", [0.5, 1e9])
+def test_many_steps_of_groups_are_those_of_the_book(decay: float, max_norm: float) -> None:
+    rng = np.random.default_rng(4)
+    start = [rng.normal(size=(4, 3)), np.zeros(5), rng.normal(size=(2,))]  # a bias starts at zero
+    gradients = [[rng.normal(0, 10.0**-k, w.shape) for w in start] for k in (0, 0, 1, 1, 3, 3, 0)]
+    parameters = [torch.nn.Parameter(torch.from_numpy(w.copy())) for w in start]
+    lamb = Lamb(
+        [{"params": parameters[:2]}, {"params": parameters[2:]}],
+        betas=(0.9, 0.98),
+        weight_decay=decay,
+        max_norm=max_norm,
+    )
+    for step in gradients:
+        lamb.param_groups[0]["lr"], lamb.param_groups[1]["lr"] = 0.02, 0.005
+        for p, g in zip(parameters, step, strict=True):
+            p.grad = torch.from_numpy(g.copy())
+        lamb.step()
+    want = by_the_book(start, gradients, [0.02, 0.02, 0.005], decay, max_norm)
+    for p, w in zip(parameters, want, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), w, rtol=0, atol=1e-12)
+
+
+def test_a_step_leaves_the_gradients_and_what_has_none_as_they_are() -> None:
+    parameters = weights()
+    give_gradients(parameters, 1, scale=100.0)
+    gradient, parameters[1].grad = parameters[0].grad.clone(), None
+    before = [p.detach().clone() for p in parameters]
+    lamb = Lamb(parameters)
+    assert lamb.step() == pytest.approx(float(gradient.norm()))
+    assert torch.equal(parameters[0].grad, gradient)
+    assert not torch.equal(parameters[0], before[0])
+    assert torch.equal(parameters[1], before[1])
+    parameters[0].grad = None
+    assert lamb.step() == 0.0
+
+
+def test_gradients_whose_squares_overflow_float32_still_make_a_step() -> None:
+    large, small = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    large.grad, small.grad = torch.tensor([3e30, -4e30]), torch.tensor([0.6, -0.8])
+    assert Lamb([large]).step() == pytest.approx(5e30, rel=1e-6)
+    Lamb([small]).step()
+    assert bool(large.detach().isfinite().all())
+    torch.testing.assert_close(large, small)
 
 
 def test_two_steps_are_those_of_the_formula() -> None:
@@ -118,6 +187,38 @@ def test_the_rate_warms_up_holds_and_halves() -> None:
     assert rates[-1] == 0.0001
 
 
+@pytest.mark.parametrize(("warmup", "hold"), [(0, 0), (0, 7), (7, 0), (3, 4)])
+def test_the_rate_has_no_jump_where_its_phases_meet(warmup: int, hold: int) -> None:
+    schedule = {**SCHEDULE, "warmup": warmup, "hold": hold, "half_life": 1000}
+    assert learning_rate(max(warmup, 1), **{**schedule, "hold": hold + 1}) == 0.004
+    assert learning_rate(warmup + hold, **schedule) == 0.004
+    assert learning_rate(warmup + hold + 1, **schedule) == pytest.approx(0.004, rel=1e-3)
+    assert learning_rate(10**9, **schedule) == 0.0001
+
+
+def test_the_floor_holds_in_warm_up_and_for_a_group_of_small_factor() -> None:
+    assert learning_rate(1, **{**SCHEDULE, "min_rate": 0.003}) == 0.003
+    assert learning_rate(15, **{**SCHEDULE, "rate": 0.004 * 0.01}) == 0.0001
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.995])
+def test_the_average_is_the_weighted_sum_of_all_states(decay: float) -> None:
+    module = torch.nn.Linear(3, 2, dtype=torch.float64)
+    states = [module.weight.detach().numpy().copy()]
+    average = Ema(module, decay)
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        states.append(rng.normal(size=(2, 3)))
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(states[-1]))
+        average.update(module)
+    shares = np.array([decay**10, *((1 - decay) * decay ** np.arange(9, -1, -1.0))])
+    assert shares.sum() == pytest.approx(1.0)
+    got = average.state_dict()["weight"]
+    np.testing.assert_allclose(got, np.tensordot(shares, states, 1), atol=1e-12)
+    assert torch.equal(module.weight, torch.from_numpy(states[-1]))  # the module is only looked at
+
+
 def test_averaged_weights_follow_every_tensor_of_the_state() -> None:
     module = torch.nn.BatchNorm1d(2, dtype=torch.float64)
     module.num_batches_tracked = torch.zeros(())  # the average wants floating tensors
@@ -152,3 +253,16 @@ def test_gradient_noise_starts_late_falls_and_has_its_deviation() -> None:
     before = parameter.grad.clone()
     add_gradient_noise([parameter], 0.0)
     assert torch.equal(parameter.grad, before)
+
+
+def test_gradient_noise_is_the_seed_s_and_another_for_every_weight() -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        parameters = weights()
+        give_gradients(parameters, 0, scale=0.0)
+        torch.manual_seed(seed)
+        add_gradient_noise(parameters, 1.0)
+        drawn.append(torch.cat([p.grad.flatten() for p in parameters]))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert len(drawn[0].unique()) == 17

@@ -37,3 +37,35 @@ def test_the_blend_goes_from_its_first_share_to_one() -> None:
     assert normalisation_ratio(20, start=10, end=20) == 1.0
     assert normalisation_ratio(3, start=5, end=5) == 0.0
     assert normalisation_ratio(6, start=5, end=5) == 1.0
+
+
+def test_a_delay_penalty_may_start_and_end_at_the_same_update() -> None:
+    schedule = {"start": 5, "end": 5, "first": 0.1, "last": 0.2}
+    assert [linear_delay_penalty(n, **schedule) for n in (4, 5, 6)] == [0.0, 0.2, 0.2]
+
+
+def test_a_delay_penalty_may_also_fall() -> None:
+    schedule = {"start": 10, "end": 20, "first": 0.2, "last": 0.0}
+    values = [linear_delay_penalty(n, **schedule) for n in range(10, 25)]
+    assert values == sorted(values, reverse=True)
+    assert values[5] == pytest.approx(0.1)
+    assert values[10:] == [0.0] * 5
+
+
+def test_a_word_error_rate_that_is_not_a_number_switches_nothing() -> None:
+    assert wer_switch([float("nan"), 0.2, float("nan")], 1.0, 2.0, 0.3) == [1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(("delay", "ramp"), [(0, 1), (0, 30), (7, 100), (4896, 4896)])
+def test_noise_ranges_are_whole_decibels_with_the_lower_end_first(delay: int, ramp: int) -> None:
+    last = ((30, 60), (30, 60))
+    for update in range(0, delay + ramp + 3, max(1, ramp // 97)):
+        ranges = noise_ranges(update, delay=delay, ramp=ramp)
+        for (low, high), (low_before, high_before) in zip(ranges, last, strict=True):
+            assert isinstance(low, int)
+            assert isinstance(high, int)
+            assert low < high
+            assert low <= low_before
+            assert high <= high_before
+        last = ranges
+    assert noise_ranges(delay + ramp, delay=delay, ramp=ramp) == ((0, 30), (15, 30))
