@@ -62,7 +62,7 @@ def test_the_folded_network_computes_what_the_trained_model_computes(activation:
 def test_folding_rounds_once_however_far_the_statistics_are_from_zero(activation: str) -> None:
     module = trained(activation)
     norms = [m for m in module.modules() if isinstance(m, InputNorm)]
-    assert len(norms) == 2  # before the post-RNN and before the joint
+    assert norms  # else nothing is folded
     for norm in norms:
         norm.mean.uniform_(-30.0, 30.0)
         norm.variance.uniform_(0.5, 2.0)
@@ -262,7 +262,7 @@ def test_weights_are_drawn_as_the_numerics_say() -> None:
         lstm, bound = stack[0].lstm, 0.5 * size**-0.5
         for weight in (lstm.weight_ih, lstm.weight_hh):
             assert 0.95 * bound < weight.abs().max() <= bound
-            assert weight.std() == pytest.approx(bound / 3**0.5, rel=0.05)
+            assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
         i, forget, g, o = (lstm.bias_ih + lstm.bias_hh).chunk(4)
         assert torch.equal(forget, torch.ones(size))
         assert 0 < torch.cat([i, g, o]).abs().max() <= 2 * bound
@@ -270,7 +270,7 @@ def test_weights_are_drawn_as_the_numerics_say() -> None:
         bound = linear.in_features**-0.5
         assert 0.9 * bound < linear.weight.abs().max() <= bound
         assert 0 < linear.bias.abs().max() <= bound
-    assert module.embedding.weight.std() == pytest.approx(1.0, abs=0.1)
+    assert module.embedding.weight.std().item() == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_module_shares_no_memory_with_the_network_it_came_from() -> None:
