@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Large tensors in large pages (read when torch is imported): a tenth of a training step is page faults.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 import argparse
 import sys
 from collections.abc import Callable

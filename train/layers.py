@@ -11,7 +11,6 @@ Devices other than the CPU take a plain loop.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from stream.network import Activation
 
-__all__ = ["LSTM", "InputNorm", "bf16_pays", "product"]
+__all__ = ["LSTM", "InputNorm", "bf16_pays"]
 
 # Full fastmath would drop NaN, which the causality check needs to see.
 _jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -103,25 +102,30 @@ class _Layer(torch.autograd.Function):
         c: Tensor,
         hard: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps, batch, _ = x.shape
-        hidden = weight_hh.shape[1]
-        frames = x.reshape(steps * batch, -1)
         bf16 = bf16_pays(x)
-        # The input's share of the gates, for all frames at once; each step turns its own in place
-        # into the gates' values.
-        a = product(frames, weight_ih.t(), bf16, bias).view(steps, batch, 4 * hidden)
-        hs = x.new_empty(steps + 1, batch, hidden)
-        cs = x.new_empty(steps + 1, batch, hidden)
-        hs[0], cs[0] = h, c
-        times_weight = _times(weight_hh, batch, bf16)
-        squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
-        an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
         with torch.autocast("cpu", enabled=False):
+            steps, batch, _ = x.shape
+            hidden = weight_hh.shape[1]
+            frames = x.reshape(steps * batch, -1)
+            if bf16:
+                frames = frames.bfloat16()
+            # The input's share of the gates, for all frames at once; in the weights' own dtype the
+            # gates' values take its place.
+            share = _Times(weight_ih, len(frames), bf16)(frames).view(steps, batch, 4 * hidden)
+            a = share if share.dtype == x.dtype else x.new_empty(share.shape)
+            hs = x.new_empty(steps + 1, batch, hidden)
+            cs = x.new_empty(steps + 1, batch, hidden)
+            hs[0], cs[0] = h, c
+            recurrent = _Times(weight_hh, batch, bf16)
+            squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
+            an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
+            bn = bias.numpy()
             for t in range(steps):
-                a[t].add_(times_weight(hs[t]))
+                z = recurrent.plus(share[t], hs[t])
                 if hard:
-                    _hard_cell(an[t], cn[t], cn[t + 1], hn[t + 1])
+                    _hard_cell(z.numpy(), bn, cn[t], an[t], cn[t + 1], hn[t + 1])
                 else:
+                    torch.add(z, bias, out=a[t])
                     a[t, :, : 2 * hidden].sigmoid_()
                     a[t, :, 2 * hidden : 3 * hidden].tanh_()
                     a[t, :, 3 * hidden :].sigmoid_()
@@ -129,34 +133,42 @@ class _Layer(torch.autograd.Function):
                     torch.tanh(cs[t + 1], out=squashed)
                     _soft_output(an[t], tn, hn[t + 1])
         ctx.save_for_backward(frames, a, hs, cs, weight_ih, weight_hh)
-        ctx.hard, ctx.bf16 = hard, bf16
+        ctx.hard = hard
         return hs[1:], hs[-1].clone(), cs[-1].clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         frames, a, hs, cs, weight_ih, weight_hh = ctx.saved_tensors
         d_outputs, d_h, d_c = grads
-        steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
-        d_gates = torch.empty_like(a)
-        d_outputs = d_outputs.contiguous()
-        dh, dc = d_h.clone().contiguous(), d_c.clone().contiguous()
-        times_weight = _times(weight_hh.t(), batch, ctx.bf16)
-        squashed = None if ctx.hard else torch.tanh(cs[1:])
-        an, cn, dan, don = a.numpy(), cs.numpy(), d_gates.numpy(), d_outputs.numpy()
-        dhn, dcn = dh.numpy(), dc.numpy()
-        tn = None if squashed is None else squashed.numpy()
-        for t in range(steps - 1, -1, -1):
-            if tn is None:
-                _hard_cell_backward(an[t], cn[t], cn[t + 1], don[t], dhn, dcn, dan[t])
-            else:
-                _soft_cell_backward(an[t], cn[t], tn[t], don[t], dhn, dcn, dan[t])
-            dh.copy_(times_weight(d_gates[t]))
-        flat = d_gates.view(steps * batch, 4 * hidden)
-        needs_x, bf16 = ctx.needs_input_grad[0], ctx.bf16
-        d_x = product(flat, weight_ih, bf16).view(steps, batch, -1) if needs_x else None
-        d_weight_ih = product(flat.t(), frames, bf16)
-        d_weight_hh = product(flat.t(), hs[:-1].reshape(-1, hidden), bf16)
-        return d_x, d_weight_ih, d_weight_hh, flat.sum(0), dh, dc, None
+        bf16 = frames.dtype != a.dtype
+        with torch.autocast("cpu", enabled=False):
+            steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
+            d_gates = torch.empty_like(a)
+            d_outputs = d_outputs.contiguous()
+            dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
+            back = _Times(weight_hh.t(), batch, bf16)
+            squashed = None if ctx.hard else torch.tanh(cs[1:])
+            an, cn, dan, don = a.numpy(), cs.numpy(), d_gates.numpy(), d_outputs.numpy()
+            dcn = dc.numpy()
+            tn = None if squashed is None else squashed.numpy()
+            for t in range(steps - 1, -1, -1):
+                if tn is None:
+                    _hard_cell_backward(an[t], cn[t], cn[t + 1], don[t], dh.numpy(), dcn, dan[t])
+                else:
+                    _soft_cell_backward(an[t], cn[t], tn[t], don[t], dh.numpy(), dcn, dan[t])
+                dh = back(d_gates[t]).to(a.dtype)
+            flat = d_gates.view(steps * batch, 4 * hidden)
+            d_bias = flat.sum(0)
+            before = hs[:-1].reshape(-1, hidden)
+            if bf16:
+                flat, before = flat.bfloat16(), before.bfloat16()
+            d_x = None
+            if ctx.needs_input_grad[0]:
+                d_x = _Times(weight_ih.t(), len(flat), bf16)(flat).to(a.dtype)
+                d_x = d_x.view(steps, batch, -1)
+            d_weight_ih = (flat.t() @ frames).to(a.dtype)
+            d_weight_hh = (flat.t() @ before).to(a.dtype)
+        return d_x, d_weight_ih, d_weight_hh, d_bias, dh, dc, None
 
 
 def plain_layer(
@@ -181,120 +193,153 @@ def plain_layer(
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _times(weight: Tensor, rows: int, bf16: bool) -> Callable[[Tensor], Tensor]:
-    """Return x (rows, n) -> x @ weight.t(), the weight laid out once for the many steps to come.
+class _Times:
+    """x @ weight.t() of a weight that is laid out once, in bfloat16 or in the weight's dtype.
 
-    In float32 by oneDNN, as torch.nn.LSTM does, with the operators of torch's own compiler: mm, which
-    is MKL's, takes 1.1 (64 rows, hidden 256) to 1.8 times as long (16, 1024) on an AMD CPU.
+    By oneDNN, as torch.nn.LSTM does, with the operators of torch's own compiler: mm, which is MKL's,
+    takes 1.1 (64 rows, hidden 256) to 1.8 times as long (16, 1024) on an AMD CPU.
+
+    Args:
+        weight: (m, n), of any strides.
+        rows: of the x to come, about.
     """
-    if bf16:
-        rounded = weight.bfloat16().t()
-        return lambda x: x.bfloat16() @ rounded
-    if _ONEDNN and weight.dtype == torch.float32:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
-        linear: Any = torch.ops.mkldnn._linear_pointwise.default
-        return lambda x: linear(x, packed, None, "none", [], "")
-    transposed = weight.t().contiguous()
-    return lambda x: x @ transposed
+
+    def __init__(self, weight: Tensor, rows: int, bf16: bool) -> None:
+        weight = weight.bfloat16() if bf16 else weight
+        self._dtype = weight.dtype
+        self._linear: Any = None
+        if _ONEDNN and weight.dtype in (torch.float32, torch.bfloat16):
+            self._linear = torch.ops.mkldnn._linear_pointwise
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        else:
+            self._weight = weight.t().contiguous()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x (rows, n) -> (rows, m), in the dtype of the product."""
+        x = x.to(self._dtype)
+        if self._linear is None:
+            return torch.mm(x, self._weight)
+        product: Tensor = self._linear.default(x, self._weight, None, "none", [], "")
+        return product
+
+    def plus(self, share: Tensor, x: Tensor) -> Tensor:
+        """Return share + x @ weight.t(), in x's dtype."""
+        if x.dtype != self._dtype:
+            return share.to(x.dtype).add_(self(x))
+        if self._linear is None:
+            return torch.addmm(share, x, self._weight)
+        total: Tensor = self._linear.binary(x, share, self._weight, None, "add")
+        return total
 
 
 @_jit
-def _hard_cell(a: Any, c: Any, c_new: Any, h_new: Any) -> None:
-    rows, hidden = c.shape
-    zero, one, half, eighth = (
-        a.dtype.type(0.0),
-        a.dtype.type(1.0),
-        a.dtype.type(0.5),
-        a.dtype.type(0.125),
+def _quarters(row: Any) -> Any:
+    """Return views of the gates i, f, g, o in a row (4H,): loops over views run in SIMD, loops over
+    row[H + n] test every index for its sign and do not."""
+    hidden = len(row) // 4
+    return (
+        row[:hidden],
+        row[hidden : 2 * hidden],
+        row[2 * hidden : 3 * hidden],
+        row[3 * hidden :],
     )
-    for b in range(rows):
-        for n in range(hidden):
-            i = a[b, n] * eighth + half
-            f = a[b, hidden + n] * eighth + half
-            g = a[b, 2 * hidden + n]
-            o = a[b, 3 * hidden + n] * eighth + half
+
+
+@_jit
+def _hard_cell(z: Any, bias: Any, c: Any, a: Any, c_new: Any, h_new: Any) -> None:
+    """Turn pre-activations z, less the bias, into the gates' values a (both (B, 4H)), c and h."""
+    zero, one, half, eighth = (
+        z.dtype.type(0.0),
+        z.dtype.type(1.0),
+        z.dtype.type(0.5),
+        z.dtype.type(0.125),
+    )
+    bias_i, bias_f, bias_g, bias_o = _quarters(bias)
+    for b in range(len(c)):
+        z_i, z_f, z_g, z_o = _quarters(z[b])
+        a_i, a_f, a_g, a_o = _quarters(a[b])
+        c_b, c_new_b, h_new_b = c[b], c_new[b], h_new[b]
+        for n in range(len(c_b)):
+            i = (z_i[n] + bias_i[n]) * eighth + half
+            f = (z_f[n] + bias_f[n]) * eighth + half
+            g = z_g[n] + bias_g[n]
+            o = (z_o[n] + bias_o[n]) * eighth + half
             # Comparisons, not min and max: NaN must pass.
             i = zero if i < zero else (one if i > one else i)
             f = zero if f < zero else (one if f > one else f)
             g = -one if g < -one else (one if g > one else g)
             o = zero if o < zero else (one if o > one else o)
-            s = f * c[b, n] + i * g
+            s = f * c_b[n] + i * g
             u = -one if s < -one else (one if s > one else s)
-            a[b, n] = i
-            a[b, hidden + n] = f
-            a[b, 2 * hidden + n] = g
-            a[b, 3 * hidden + n] = o
-            c_new[b, n] = s
-            h_new[b, n] = o * u
+            a_i[n] = i
+            a_f[n] = f
+            a_g[n] = g
+            a_o[n] = o
+            c_new_b[n] = s
+            h_new_b[n] = o * u
 
 
 @_jit
 def _hard_cell_backward(a: Any, c: Any, c_new: Any, d_out: Any, dh: Any, dc: Any, da: Any) -> None:
-    rows, hidden = c.shape
     zero, one, eighth = a.dtype.type(0.0), a.dtype.type(1.0), a.dtype.type(0.125)
-    for b in range(rows):
-        for n in range(hidden):
-            i, f = a[b, n], a[b, hidden + n]
-            g, o = a[b, 2 * hidden + n], a[b, 3 * hidden + n]
-            s = c_new[b, n]
+    for b in range(len(c)):
+        a_i, a_f, a_g, a_o = _quarters(a[b])
+        d_i, d_f, d_g, d_o = _quarters(da[b])
+        c_b, c_new_b, d_out_b, dh_b, dc_b = c[b], c_new[b], d_out[b], dh[b], dc[b]
+        for n in range(len(c_b)):
+            i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
+            s = c_new_b[n]
             u = -one if s < -one else (one if s > one else s)
-            d = dh[b, n] + d_out[b, n]
-            d_cell = dc[b, n] + (d * o if -one < u < one else zero)
+            d = dh_b[n] + d_out_b[n]
+            d_cell = dc_b[n] + (d * o if -one < u < one else zero)
             # The derivative is 0 where the output equals a bound.
-            da[b, n] = d_cell * g * eighth if zero < i < one else zero
-            da[b, hidden + n] = d_cell * c[b, n] * eighth if zero < f < one else zero
-            da[b, 2 * hidden + n] = d_cell * i if -one < g < one else zero
-            da[b, 3 * hidden + n] = d * u * eighth if zero < o < one else zero
-            dc[b, n] = d_cell * f
+            d_i[n] = d_cell * g * eighth if zero < i < one else zero
+            d_f[n] = d_cell * c_b[n] * eighth if zero < f < one else zero
+            d_g[n] = d_cell * i if -one < g < one else zero
+            d_o[n] = d * u * eighth if zero < o < one else zero
+            dc_b[n] = d_cell * f
 
 
 @_jit
 def _soft_sum(a: Any, c: Any, c_new: Any) -> None:
-    rows, hidden = c.shape
-    for b in range(rows):
-        for n in range(hidden):
-            c_new[b, n] = a[b, hidden + n] * c[b, n] + a[b, n] * a[b, 2 * hidden + n]
+    for b in range(len(c)):
+        a_i, a_f, a_g, _ = _quarters(a[b])
+        c_b, c_new_b = c[b], c_new[b]
+        for n in range(len(c_b)):
+            c_new_b[n] = a_f[n] * c_b[n] + a_i[n] * a_g[n]
 
 
 @_jit
 def _soft_output(a: Any, squashed: Any, h_new: Any) -> None:
-    rows, hidden = h_new.shape
-    for b in range(rows):
-        for n in range(hidden):
-            h_new[b, n] = a[b, 3 * hidden + n] * squashed[b, n]
+    for b in range(len(h_new)):
+        a_o, squashed_b, h_new_b = _quarters(a[b])[3], squashed[b], h_new[b]
+        for n in range(len(h_new_b)):
+            h_new_b[n] = a_o[n] * squashed_b[n]
 
 
 @_jit
 def _soft_cell_backward(
     a: Any, c: Any, squashed: Any, d_out: Any, dh: Any, dc: Any, da: Any
 ) -> None:
-    rows, hidden = c.shape
     one = a.dtype.type(1.0)
-    for b in range(rows):
-        for n in range(hidden):
-            i, f = a[b, n], a[b, hidden + n]
-            g, o = a[b, 2 * hidden + n], a[b, 3 * hidden + n]
-            u = squashed[b, n]
-            d = dh[b, n] + d_out[b, n]
-            d_cell = dc[b, n] + d * o * (one - u * u)
-            da[b, n] = d_cell * g * i * (one - i)
-            da[b, hidden + n] = d_cell * c[b, n] * f * (one - f)
-            da[b, 2 * hidden + n] = d_cell * i * (one - g * g)
-            da[b, 3 * hidden + n] = d * u * o * (one - o)
-            dc[b, n] = d_cell * f
-
-
-def product(a: Tensor, b: Tensor, bf16: bool, bias: Tensor | None = None) -> Tensor:
-    """Return a @ b, plus bias, in a's dtype, multiplied in bfloat16 or in that dtype."""
-    with torch.autocast("cpu", enabled=False):
-        if bf16:
-            c = (a.bfloat16() @ b.bfloat16()).to(a.dtype)
-            return c if bias is None else c.add_(bias)
-        return a @ b if bias is None else torch.addmm(bias, a, b)
+    for b in range(len(c)):
+        a_i, a_f, a_g, a_o = _quarters(a[b])
+        d_i, d_f, d_g, d_o = _quarters(da[b])
+        c_b, squashed_b, d_out_b, dh_b, dc_b = c[b], squashed[b], d_out[b], dh[b], dc[b]
+        for n in range(len(c_b)):
+            i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
+            u = squashed_b[n]
+            d = dh_b[n] + d_out_b[n]
+            d_cell = dc_b[n] + d * o * (one - u * u)
+            d_i[n] = d_cell * g * i * (one - i)
+            d_f[n] = d_cell * c_b[n] * f * (one - f)
+            d_g[n] = d_cell * i * (one - g * g)
+            d_o[n] = d * u * o * (one - o)
+            dc_b[n] = d_cell * f
 
 
 def bf16_pays(x: Tensor) -> bool:
-    """Return whether products over all frames should run in bfloat16: asked for, and faster here."""
+    """Return whether products of x should run in bfloat16: autocast asks for it, it is faster here."""
     return x.dtype == torch.float32 and torch.is_autocast_enabled("cpu") and _cpu_has_bf16()
 
 

@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.layers import bf16_pays, product
+from train.layers import bf16_pays
 
 __all__ = ["Penalties", "joint_transducer_loss", "transducer_loss"]
 
+PIECE_VALUES = 1 << 19  # logits worked on at once: 2 MB in float32, which caches hold
 CHUNK_VALUES = 1 << 20  # logits and hidden units alive at once: 4 MB in float32
 
 _jit: Any = numba.njit(cache=True, error_model="numpy")
@@ -55,6 +56,8 @@ def transducer_loss(
     target_lengths: Tensor,
     blank: int,
     penalties: Penalties | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Tensor:
     """Compute the negative log-likelihood of each row.
 
@@ -63,6 +66,9 @@ def transducer_loss(
         targets: (B, U) int64, padded with anything.
         logit_lengths: (B,) steps of each row, 1 to T; target_lengths: (B,) labels, 0 to U.
         blank: class that moves time on.
+        overwrite: the backward pass writes the gradient where the logits were, which saves their
+            size in memory and half of its time. Read nothing from the logits after it; where
+            autograd itself still needs them, it raises.
     Returns:
         (B,) losses in nats, dtype of the logits.
     Raises:
@@ -73,7 +79,9 @@ def transducer_loss(
         targets, logit_lengths, target_lengths, (batch, steps, labels - 1, classes), blank,
         penalties or Penalties(),
     )  # fmt: skip
-    losses: Tensor = _LogitLoss.apply(logits, lattice)  # type: ignore[no-untyped-call]
+    losses: Tensor = _LogitLoss.apply(  # type: ignore[no-untyped-call]
+        logits, lattice, overwrite
+    )
     return losses
 
 
@@ -251,42 +259,48 @@ def _gradient(
 
 class _LogitLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, lattice: _Lattice) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, lattice: _Lattice, overwrite: bool) -> Tensor:
         blank = np.empty(lattice.first[-1], np.float64)
         label = np.empty_like(blank)
-        for _, nodes, own in _rows(logits, lattice):
-            normaliser = own.logsumexp(-1)
+        for nodes, where in _pieces(logits, lattice):
+            # Torch's log-softmax reads twice and writes; its logsumexp takes twice as long.
+            own = torch.log_softmax(logits.detach()[where], -1)
             ids = torch.from_numpy(lattice.label[nodes])[:, None]
-            blank[nodes] = (own[:, lattice.blank] - normaliser).numpy()
-            label[nodes] = (own.gather(1, ids)[:, 0] - normaliser).numpy()
+            blank[nodes] = own[..., lattice.blank].flatten().numpy()
+            label[nodes] = own.view(-1, own.shape[-1]).gather(1, ids)[:, 0].numpy()
         losses, of_blank, of_label = lattice.solve(blank, label)
         ctx.save_for_backward(logits, torch.from_numpy(of_blank), torch.from_numpy(of_label))
-        ctx.lattice = lattice
+        ctx.lattice, ctx.overwrite = lattice, overwrite
         return torch.from_numpy(losses).to(logits.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         logits, of_blank, of_label = ctx.saved_tensors
         lattice: _Lattice = ctx.lattice
-        gradient = torch.zeros_like(logits)
-        for row, nodes, own in _rows(logits, lattice):
-            scale = float(grads[0][row])
+        scale = grads[0].double()[torch.from_numpy(lattice.node_row)]
+        of_blank, of_label = ((of * scale).to(logits.dtype) for of in (of_blank, of_label))
+        gradient = logits.detach() if ctx.overwrite else torch.empty_like(logits)
+        for row, (t, u) in enumerate(zip(lattice.steps, lattice.labels, strict=True)):
+            gradient[row, t:] = 0.0
+            gradient[row, :t, u + 1 :] = 0.0
+        for nodes, where in _pieces(logits, lattice):
+            own = logits[where]
             ids = torch.from_numpy(lattice.label[nodes])
-            scaled_blank, scaled_label = (
-                (of[nodes] * scale).to(logits.dtype) for of in (of_blank, of_label)
-            )
-            own_gradient = _gradient(own, scaled_blank, scaled_label, ids, lattice.blank)
-            t, u = lattice.steps[row], lattice.labels[row] + 1
-            gradient[row, :t, :u] = own_gradient.view(t, u, -1)
-        return gradient, None
+            flat = own.reshape(-1, own.shape[-1])
+            piece = _gradient(flat, of_blank[nodes], of_label[nodes], ids, lattice.blank)
+            gradient[where] = piece.view(own.shape)
+        return gradient, None, None
 
 
-def _rows(logits: Tensor, lattice: _Lattice) -> Any:
-    """Yield each row's number, nodes and logits, (nodes, C)."""
-    detached = logits.detach()
+def _pieces(logits: Tensor, lattice: _Lattice) -> Any:
+    """Yield (nodes, index into the logits) of some steps of a row at a time, which fit into a cache."""
     for row, (t, u) in enumerate(zip(lattice.steps, lattice.labels, strict=True)):
-        nodes = slice(lattice.first[row], lattice.first[row + 1])
-        yield row, nodes, detached[row, :t, : u + 1].reshape(-1, logits.shape[-1])
+        count = max(1, PIECE_VALUES // (int(u + 1) * logits.shape[-1]))
+        for begin in range(0, t, count):
+            end = min(begin + count, t)
+            first = lattice.first[row]
+            nodes = slice(first + begin * (u + 1), first + end * (u + 1))
+            yield nodes, (row, slice(begin, end), slice(u + 1))
 
 
 class _JointLoss(torch.autograd.Function):
@@ -329,15 +343,21 @@ class _JointLoss(torch.autograd.Function):
         ):
             ids = torch.from_numpy(lattice.label[nodes])
             d_logits = _gradient(logits, of_blank[nodes], of_label[nodes], ids, lattice.blank)
-            d_weight += product(d_logits.t(), hidden, ctx.bf16)
+            d_weight += _product(d_logits.t(), hidden, ctx.bf16)
             d_bias += d_logits.sum(0)
             # hidden > 0 where the unit was neither cut off nor dropped.
-            d_hidden = product(d_logits, weight, ctx.bf16).mul_(hidden > 0)
+            d_hidden = _product(d_logits, weight, ctx.bf16).mul_(hidden > 0)
             if ctx.dropout:
                 d_hidden /= 1.0 - ctx.dropout
             d_f.index_add_(0, at_f, d_hidden)
             d_g.index_add_(0, at_g, d_hidden)
         return d_f.view(f.shape), d_g.view(g.shape), d_weight, d_bias, None, None, None
+
+
+def _product(a: Tensor, b: Tensor, bf16: bool) -> Tensor:
+    """Return a @ b in a's dtype, multiplied in bfloat16 or in that dtype."""
+    with torch.autocast("cpu", enabled=False):
+        return (a.bfloat16() @ b.bfloat16()).to(a.dtype) if bf16 else a @ b
 
 
 def _chunks(

@@ -77,6 +77,25 @@ def test_the_gradient_is_the_derivative() -> None:
     assert torch.autograd.gradcheck(loss, logits().requires_grad_())
 
 
+def test_the_gradient_may_take_the_place_of_the_logits() -> None:
+    def gradient(*, overwrite: bool) -> Tensor:
+        leaf = logits().requires_grad_()
+        args = (TARGETS, LENGTHS, LABELS, CLASSES - 1)
+        losses = transducer_loss(2.0 * leaf, *args, overwrite=overwrite)
+        losses.sum().backward()
+        assert leaf.grad is not None
+        return leaf.grad
+
+    assert torch.equal(gradient(overwrite=True), gradient(overwrite=False))
+
+
+def test_logits_that_autograd_still_needs_are_not_overwritten_unnoticed() -> None:
+    scores = logits().requires_grad_().exp()  # its derivative is its result
+    loss = transducer_loss(scores, TARGETS, LENGTHS, LABELS, CLASSES - 1, overwrite=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.sum().backward()
+
+
 def joint(seed: int = 0) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(seed)
 
