@@ -98,9 +98,9 @@ def target(
     if alpha is not None and (not 0.0 <= alpha < 1.0 or (chosen == "1.14" and alpha != 0.0)):
         wanted = "0 (global statistics)" if chosen == "1.14" else "at least 0 and below 1"
         raise Refusal(f"--melalpha is {alpha}; generation {chosen} wants {wanted}")
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"mute_chunks": 0}  # the format has no word for it
     if chosen != native:
-        changes = {
+        changes |= {
             "activation": "hard" if chosen == "1.4" else "soft",
             "initial_padding": chosen == "1.14",
             "final_padding": FINAL_PADDING if chosen == "1.14" else 0,

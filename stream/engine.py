@@ -9,6 +9,9 @@ One `Result` is due for every chunk of 960 samples (60 ms) received, and one, wi
 `finish`. A front end without initial padding sees its first frame only after `lead` samples more, so
 its encoder frame e comes with chunk e + 1 and the first result is empty.
 
+A channel that sends exact zeros is muted after a while (`stream.mute`): it costs nothing, and begins a
+new segment when sound comes back.
+
 State of a slot, as a tree: front end, normaliser, encoder, decoder.
 """
 
@@ -94,6 +97,8 @@ class _Channel:
         self.chunks = 0  # results given
         self.frames = 0  # log-mel frames computed
         self.primed = False
+        self.zeros = 0  # chunks of zeros in a row
+        self.skipped = 0  # the last of them, since the channel is muted
         self.finishing = False
         self.finished = False
 
@@ -122,6 +127,7 @@ class Engine:
         if slots < 1:
             raise ValueError(f"engine: {slots} slots, wants at least 1")
         self.slots = slots
+        self._mute_chunks = network.specification.mute_chunks
         self._backend = backend
         self._vocabulary = network.vocabulary
         self._front_end = network.specification.front_end
@@ -240,12 +246,23 @@ class Engine:
             results += self._step(stepping[begin : begin + BATCH_SIZES[-1]])
         return results
 
-    def _step(self, slots: list[int]) -> list[Result]:
-        """Advance some slots by a chunk, as one batch."""
+    def _step(self, due: list[int]) -> list[Result]:
+        """Advance some slots by a chunk, those that are not muted as one batch."""
+        chunks = np.empty((len(due), CHUNK), np.float32)
+        for row, slot in enumerate(due):
+            self._channel(slot).samples.take(CHUNK, chunks[row])
+        heard = [self._hears(slot, bool(x.any())) for slot, x in zip(due, chunks, strict=True)]
+        muted = [
+            self._result(slot, self._channel(slot), [], last=False)
+            for slot, hears in zip(due, heard, strict=True)
+            if not hears
+        ]
+        slots = [slot for slot, hears in zip(due, heard, strict=True) if hears]
+        if not slots:
+            return muted
         size = next(n for n in BATCH_SIZES if n >= len(slots))
         samples = np.zeros((size, CHUNK), np.float32)
-        for row, slot in enumerate(slots):
-            self._channel(slot).samples.take(CHUNK, samples[row])
+        samples[: len(slots)] = chunks[heard]
         rows = np.array(slots + slots[:1] * (size - len(slots)))  # padded with a valid state
         front, statistics, encoder, decoder = map_state(lambda leaf: leaf[rows], self._state)
         frames, front = self._front_end.step(samples, front)
@@ -255,13 +272,33 @@ class Engine:
         tokens, decoder = self._greedy.step(f[:real], map_state(lambda leaf: leaf[:real], decoder))
         after = map_state(lambda leaf: leaf[:real], (front, statistics, encoder))
         self._write(rows[:real], (*after, decoder))
-        results = []
+        results = muted
         for slot, row_tokens in zip(slots, tokens, strict=True):
             channel = self._channel(slot)
             channel.primed = True
             channel.frames += FRAMES
             results.append(self._result(slot, channel, row_tokens, last=False))
         return results
+
+    def _hears(self, slot: int, sound: bool) -> bool:
+        """Count zeros; return whether a chunk is to be stepped, in a new segment if it ends a mute."""
+        channel = self._channel(slot)
+        if not sound and 0 < self._mute_chunks <= channel.zeros:
+            channel.skipped += 1
+            return False
+        channel.zeros = 0 if sound else channel.zeros + 1
+        if channel.skipped:
+            self._begin_segment(slot, channel)
+        return True
+
+    def _begin_segment(self, slot: int, channel: _Channel) -> None:
+        """Give encoder and decoder their initial state; time and statistics go on."""
+        row = np.array([slot])
+        front, statistics, _, decoder = map_state(lambda leaf: leaf[row], self._state)
+        encoder = self._fresh[2]
+        decoder = self._greedy.restart(decoder, channel.skipped)
+        self._write(row, (front, statistics, encoder, decoder))
+        channel.skipped = 0
 
     def _prime(self, slot: int, channel: _Channel) -> None:
         lead = np.empty((1, self._front_end.lead), np.float32)
@@ -274,8 +311,13 @@ class Engine:
         """Process what is left of a stream that ended: incomplete blocks, final padding."""
         front_end = self._front_end
         padding = front_end.final_padding if channel.received else 0
-        x = np.zeros((1, channel.samples.count + padding), np.float32)
-        channel.samples.take(channel.samples.count, x[0])
+        rest = np.empty(channel.samples.count, np.float32)
+        channel.samples.take(len(rest), rest)
+        if channel.skipped and rest.any():
+            self._begin_segment(slot, channel)
+        elif channel.skipped:
+            rest = rest[:0]
+        x = np.pad(rest, (0, padding))[None]
         front, statistics, encoder, decoder = map_state(lambda leaf: leaf[[slot]], self._state)
         if not channel.primed and x.shape[1] > front_end.lead:
             if front_end.lead:

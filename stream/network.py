@@ -70,6 +70,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         vocabulary: number of pieces V; blank is V.
         activation: of all LSTM layers.
         number_format: of the LSTM layers.
+        mute_chunks: chunks of exact zeros after which a channel is muted (`stream.mute`); 0 = never.
     """
 
     window: int = 400
@@ -86,6 +87,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     vocabulary: int
     activation: Activation = "hard"
     number_format: NumberFormat = "float32"
+    mute_chunks: int = 0
 
     def __post_init__(self) -> None:
         positive = (
@@ -106,6 +108,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
         if self.final_padding < 0:
             raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
+        if self.mute_chunks < 0:
+            raise ValueError(f"mute_chunks is {self.mute_chunks}, wants at least 0")
 
     @property
     def blank(self) -> int:

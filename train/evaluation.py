@@ -12,9 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.greedy import Greedy
-from stream.network import Network
+from stream.engine import CHUNK
+from stream.mute import Cut, cut
+from stream.network import TIME_STACK, Network
 from stream.normaliser import Normaliser
 from train.backend import TorchBackend
 from train.features import log_mel, normalised, stacked
@@ -44,14 +48,34 @@ def tokens_of(
     Returns:
         for each recording its tokens as (id, step).
     """
-    frames, counts = log_mel(*pad(audio), module.specification.front_end)
+    front_end, mute_chunks = module.specification.front_end, module.specification.mute_chunks
+    cuts = [cut(samples, CHUNK, mute_chunks, front_end.lead) for samples in audio]
+    frames, counts = log_mel(*pad([c.samples for c in cuts]), front_end)
     x, lengths = stacked(normalised(frames, counts, normaliser), counts)
+    # Each segment of a recording becomes a row: encoder and decoder start afresh, statistics do not.
+    pieces = [
+        (row, segment, TIME_STACK * segment.first, min(TIME_STACK * after, int(lengths[row])))
+        for row, c in enumerate(cuts)
+        for segment, after in zip(c.segments, _ends(c), strict=True)
+    ]
+    x = pad_sequence([x[row, begin : max(begin, end)] for row, _, begin, end in pieces], True)
+    x = nn.functional.pad(x, (0, 0, 0, x.shape[1] % TIME_STACK))
+    lengths = torch.tensor([max(end - begin, 0) for _, _, begin, end in pieces])
     state, _ = module.initial_state(len(x))
     f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
     greedy = Greedy(TorchBackend(module))
     steps = ((lengths + 1) // 2).numpy()
-    tokens, _ = greedy.step(f.numpy(), greedy.initial_state(len(audio)), steps)
-    return [[(token.id, token.step) for token in row] for row in tokens]
+    tokens, _ = greedy.step(f.numpy(), greedy.initial_state(len(pieces)), steps)
+    found: list[list[tuple[int, int]]] = [[] for _ in audio]
+    for (row, segment, _, _), emitted in zip(pieces, tokens, strict=True):
+        offset = segment.first + segment.skipped
+        found[row] += [(token.id, token.step + offset) for token in emitted]
+    return found
+
+
+def _ends(of: Cut) -> list[int]:
+    """Return, for each segment, the number of the chunk after its last one."""
+    return [*(segment.first for segment in of.segments[1:]), 1 << 40]
 
 
 def training_tokens(

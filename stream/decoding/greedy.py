@@ -114,6 +114,11 @@ class Greedy:
         count, emitted, step = np.zeros((3, batch), np.int64)
         return GreedyState(g, prediction, count, emitted, step)
 
+    def restart(self, state: State, skipped: int) -> GreedyState:
+        """Return the state of rows that start afresh, in the same stream, after skipped frames."""
+        now = GreedyState(*state)
+        return self.initial_state(len(now.step))._replace(step=now.step + skipped)
+
     def step(
         self,
         f: NDArray[np.float32],

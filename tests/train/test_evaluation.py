@@ -43,6 +43,25 @@ def test_a_batch_gives_each_rows_streamed_tokens(specification: dict) -> None:
         assert row == [(token.id, token.step) for result in results for token in result.tokens]
 
 
+@pytest.mark.parametrize("padding", [False, True])
+def test_muted_channels_are_cut_alike(padding: bool) -> None:
+    network = tiny_network(4, mute_chunks=2, initial_padding=padding, alpha=0.02)
+    network.arrays["joint.output.bias"][-1] -= 0.3
+    rows = audio()
+    for begin, end in ((2000, 9000), (9500, 15000)):
+        rows[0][begin:end] = rows[5][begin : end - 500] = 0.0
+    rows[1][5000:] = rows[6][:2990] = 0.0
+    got = training_tokens(network, rows)
+    plain = tiny_network(4, initial_padding=padding, alpha=0.02)
+    plain.arrays["joint.output.bias"][-1] -= 0.3
+    assert got[0] != training_tokens(plain, rows)[0]
+    for row, samples in zip(got, rows, strict=True):
+        recogniser = Recogniser(network, "numpy")
+        results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
+        results += recogniser.finish()
+        assert row == [(token.id, token.step) for result in results for token in result.tokens]
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     network = tiny_network(4)
     network.arrays["joint.output.bias"][-1] -= 0.3
