@@ -28,11 +28,12 @@ from stream.directory import FORMAT, WEIGHTS
 from stream.features import BINS, STACK
 from stream.network import TIME_STACK, ModelError, Network
 
-__all__ = ["build_graphs", "lstm_graph"]
+__all__ = ["Graph", "build_graphs", "lstm_graph", "offsets"]
 
 OPSET = 18
 IR_VERSION = 10
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
 
 
 def build_graphs(network: Network, weights: bytes | None = None) -> dict[str, bytes]:
@@ -53,7 +54,7 @@ def build_graphs(network: Network, weights: bytes | None = None) -> dict[str, by
             f"{network.specification.number_format}: run it on the numpy backend",
             network.path,
         )
-    offsets = None if weights is None else _offsets(weights)
+    where = None if weights is None else offsets(weights)
     builders = {
         "encoder.onnx": _encoder,
         "prediction.onnx": _prediction,
@@ -61,29 +62,36 @@ def build_graphs(network: Network, weights: bytes | None = None) -> dict[str, by
     }
     graphs = {}
     for name, build in builders.items():
-        graph = _Graph(network.arrays, offsets)
+        graph = Graph(network.arrays, where)
         build(graph, network)
-        graphs[name] = graph.model(name.removesuffix(".onnx"), external=offsets is not None)
+        graphs[name] = graph.model(name.removesuffix(".onnx"))
     return graphs
 
 
 def lstm_graph(layers: list[Mapping[str, NDArray[np.float32]]], activation: str) -> bytes:
     """Build one step of a stack of LSTM layers: x (B, I), h, c (B, layers, H) -> y (B, H), h, c."""
     arrays = {f"layer.{n}.{k}": a for n, layer in enumerate(layers) for k, a in layer.items()}
-    graph = _Graph(arrays, None)
+    graph = Graph(arrays, None)
     hidden = layers[0]["weight_hh"].shape[1]
     graph.input("x", FLOAT, ["B", layers[0]["weight_ih"].shape[1]])
     y = _stack(graph, "x", "layer", len(layers), hidden, activation, "")
     graph.output(graph.node("Identity", [y]), "y", ["B", hidden])
-    return graph.model("lstm", external=False)
+    return graph.model("lstm")
 
 
 @dataclass
-class _Graph:
-    """A graph under construction; names are made here."""
+class Graph:
+    """A graph under construction; names are made here.
 
-    arrays: Mapping[str, NDArray[np.float32]]
+    Attributes:
+        arrays: weights by name.
+        offsets: (offset, length) of each in the file `location`; None: they go into the graph.
+        location: the file beside the graph that has the weights.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
     offsets: Mapping[str, tuple[int, int]] | None
+    location: str = WEIGHTS
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -97,14 +105,17 @@ class _Graph:
         return name
 
     def input(self, name: str, kind: int, shape: list[str | int]) -> str:
+        """Add an input of the graph."""
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
-    def output(self, value: str, name: str, shape: list[str | int]) -> None:
+    def output(self, value: str, name: str, shape: list[str | int], kind: int = FLOAT) -> None:
+        """Give a value out under a name."""
         self.nodes.append(helper.make_node("Identity", [value], [name], name=f"output.{name}"))
-        self.outputs.append(helper.make_tensor_value_info(name, FLOAT, shape))
+        self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def constant(self, name: str, value: NDArray[np.int64] | NDArray[np.float32]) -> str:
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add a small array, inside the file."""
         self.initializers[name] = numpy_helper.from_array(value, name)
         return name
 
@@ -118,9 +129,12 @@ class _Graph:
             return name
         offset, length = self.offsets[name]
         tensor = TensorProto(
-            name=name, data_type=FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+            dims=array.shape,
+            data_location=TensorProto.EXTERNAL,
         )
-        for key, value in (("location", WEIGHTS), ("offset", offset), ("length", length)):
+        for key, value in (("location", self.location), ("offset", offset), ("length", length)):
             tensor.external_data.add(key=key, value=str(value))
         self.initializers[name] = tensor
         return name
@@ -129,23 +143,27 @@ class _Graph:
         """Add y = x W^T + b, with the weight as the network has it."""
         return self.node("Gemm", [x, self.weight(weight), self.weight(bias)], transB=1)
 
-    def model(self, name: str, *, external: bool) -> bytes:
+    def model(self, name: str) -> bytes:
+        """Return the graph, serialised, under a name."""
         graph = helper.make_graph(
             self.nodes, name, self.inputs, self.outputs, list(self.initializers.values())
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid("", OPSET), *self._further_opsets()],
             ir_version=IR_VERSION,
             producer_name="rill",
         )
         helper.set_model_props(model, {"format": FORMAT, "graph": name})
-        if not external:  # the checker wants external files to be there
+        if self.offsets is None:  # the checker wants external files to be there
             onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
 
+    def _further_opsets(self) -> list[onnx.OperatorSetIdProto]:
+        return [helper.make_opsetid(d, 1) for d in {node.domain for node in self.nodes} - {""}]
 
-def _cell(graph: _Graph, x: str, h: str, c: str, prefix: str, activation: str) -> tuple[str, str]:
+
+def _cell(graph: Graph, x: str, h: str, c: str, prefix: str, activation: str) -> tuple[str, str]:
     """Add one step of one layer; returns the new h and c."""
     from_x = graph.linear(x, f"{prefix}.weight_ih", f"{prefix}.bias_ih")
     from_h = graph.linear(h, f"{prefix}.weight_hh", f"{prefix}.bias_hh")
@@ -171,7 +189,7 @@ def _cell(graph: _Graph, x: str, h: str, c: str, prefix: str, activation: str) -
 
 
 def _stack(
-    graph: _Graph, x: str, prefix: str, layers: int, hidden: int, activation: str, suffix: str
+    graph: Graph, x: str, prefix: str, layers: int, hidden: int, activation: str, suffix: str
 ) -> str:
     """Add one step of a stack with its states as inputs and outputs; returns its output."""
     states = _states(graph, layers, hidden, suffix)
@@ -180,7 +198,7 @@ def _stack(
     return y
 
 
-def _states(graph: _Graph, layers: int, hidden: int, suffix: str) -> list[tuple[str, str]]:
+def _states(graph: Graph, layers: int, hidden: int, suffix: str) -> list[tuple[str, str]]:
     """Add packed states, (B, layers, H) each, as inputs; returns h and c of each layer."""
     packed = [graph.input(f"{kind}{suffix}", FLOAT, ["B", layers, hidden]) for kind in "hc"]
     states = []
@@ -192,7 +210,7 @@ def _states(graph: _Graph, layers: int, hidden: int, suffix: str) -> list[tuple[
 
 
 def _advance(
-    graph: _Graph, x: str, prefix: str, states: list[tuple[str, str]], activation: str
+    graph: Graph, x: str, prefix: str, states: list[tuple[str, str]], activation: str
 ) -> tuple[str, list[tuple[str, str]]]:
     after = []
     for n, (h, c) in enumerate(states):
@@ -201,7 +219,7 @@ def _advance(
     return x, after
 
 
-def _return_states(graph: _Graph, states: list[tuple[str, str]], hidden: int, suffix: str) -> None:
+def _return_states(graph: Graph, states: list[tuple[str, str]], hidden: int, suffix: str) -> None:
     axis = graph.constant("axis_one", np.array([1], np.int64))
     for kind, values in zip("hc", zip(*states, strict=True), strict=True):
         rows = [graph.node("Unsqueeze", [value, axis]) for value in values]
@@ -209,7 +227,7 @@ def _return_states(graph: _Graph, states: list[tuple[str, str]], hidden: int, su
         graph.output(packed, f"{kind}{suffix}.after", ["B", len(states), hidden])
 
 
-def _encoder(graph: _Graph, network: Network) -> None:
+def _encoder(graph: Graph, network: Network) -> None:
     spec = network.specification
     x = graph.input("x", FLOAT, ["B", TIME_STACK, STACK * BINS])
     second = graph.input("second", FLOAT, ["B", 1])
@@ -230,7 +248,7 @@ def _encoder(graph: _Graph, network: Network) -> None:
     graph.output(f, "f", ["B", spec.joint])
 
 
-def _prediction(graph: _Graph, network: Network) -> None:
+def _prediction(graph: Graph, network: Network) -> None:
     spec = network.specification
     token = graph.input("token", INT64, ["B"])
     # Start of sequence, the id of blank, is a zero vector; the embedding has no row for it.
@@ -253,7 +271,7 @@ def _prediction(graph: _Graph, network: Network) -> None:
     graph.output(g, "g", ["B", spec.joint])
 
 
-def _joint(graph: _Graph, network: Network) -> None:
+def _joint(graph: Graph, network: Network) -> None:
     spec = network.specification
     f = graph.input("f", FLOAT, ["B", spec.joint])
     g = graph.input("g", FLOAT, ["B", spec.joint])
@@ -262,7 +280,7 @@ def _joint(graph: _Graph, network: Network) -> None:
     graph.output(logits, "logits", ["B", spec.vocabulary + 1])
 
 
-def _offsets(weights: bytes) -> dict[str, tuple[int, int]]:
+def offsets(weights: bytes) -> dict[str, tuple[int, int]]:
     """Return (offset, length) of each array in a safetensors file."""
     size = int.from_bytes(weights[:8], "little")
     header = json.loads(weights[8 : 8 + size])

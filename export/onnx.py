@@ -3,7 +3,8 @@
 What was written is reopened, its arrays compared, and its graphs held against the NumPy reference, on
 random frames and on the bundled recordings; these are also streamed in random chunks, tokens must be
 equal; and none of it may look ahead. Only then does the folder get its name. If anything differs nothing
-is left behind.
+is left behind. int8 graphs are written too where they lose no more than is allowed, see
+`export.precision`.
 """
 
 from __future__ import annotations
@@ -12,26 +13,29 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.precision import Precision, int8_files
 from stream import directory
 from stream.audio import AudioError, read_audio
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.causality import CausalityError, check_causal, check_features_causal
 from stream.features import BINS, STACK, stack, streamed_log_mel
-from stream.manifest import ManifestError
+from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import TIME_STACK, ModelError, Network, open_model
 from stream.recogniser import Recogniser
 from stream.stage import whole
 
-__all__ = ["ExportError", "export", "verify"]
+__all__ = ["ExportError", "Exported", "export", "verify"]
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
+INT8_LOSS = 0.005  # by which int8's WER may be above float32's
 CHUNKS = 40  # 2.4 s
 ROWS = 3
 
@@ -42,14 +46,35 @@ class ExportError(RuntimeError):
     """An artefact that does not compute what the model computes."""
 
 
-def export(network: Network, output: Path) -> float:
+@dataclass(frozen=True)
+class Exported:
+    """What an export found.
+
+    Attributes:
+        difference: the largest from the NumPy reference, of encoder outputs and logits.
+        precision: what int8 loses; None where it was not asked for.
+        int8: whether the int8 graphs were written.
+    """
+
+    difference: float
+    precision: Precision | None
+    int8: bool
+
+
+def export(
+    network: Network,
+    output: Path,
+    *,
+    utterances: Sequence[Utterance] | None = None,
+    int8_loss: float | None = INT8_LOSS,
+) -> Exported:
     """Write and verify a model directory.
 
     Args:
         network: the model, of number format float32.
         output: folder to write; an older model directory there is replaced.
-    Returns:
-        the largest difference from the NumPy reference.
+        utterances: what int8 is calibrated and measured on; None: the bundled recordings.
+        int8_loss: by which its WER may rise for int8 to be written; None: no int8.
     Raises:
         ExportError: what was written computes something else; nothing was left behind.
         CausalityError: the model looks ahead.
@@ -59,8 +84,13 @@ def export(network: Network, output: Path) -> float:
     graphs = importlib.import_module("export.graphs").build_graphs(
         network, directory.serialise(network)
     )
-    with directory.writing(network, output, graphs) as written:
-        return verify(network, written)
+    precision, files = None, {}
+    if int8_loss is not None:
+        files, precision = int8_files(network, graphs, utterances or recordings())
+        if precision.loss > int8_loss:
+            files = {}
+    with directory.writing(network, output, {**graphs, **files}) as written:
+        return Exported(verify(network, written), precision, bool(files))
 
 
 def verify(network: Network, written: Path) -> float:
@@ -167,16 +197,38 @@ def build_parser() -> argparse.ArgumentParser:
         "--ckpt", required=True, metavar="MODEL", help="checkpoint or model directory"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="model directory to write")
+    parser.add_argument("--no-int8", action="store_true", help="write float32 graphs only")
+    parser.add_argument(
+        "--int8-loss",
+        type=float,
+        default=100 * INT8_LOSS,
+        metavar="P",
+        help="points by which the WER of int8, in %%, may be above that of float32; beyond them it is "
+        f"left out (default: {100 * INT8_LOSS:g})",
+    )
+    parser.add_argument(
+        "--manifest",
+        metavar="JSONL",
+        help="recordings that int8 is calibrated and measured on (default: the bundled ones)",
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
-    output = Path(arguments.output)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if not 0.0 <= arguments.int8_loss <= 100.0:
+        parser.error(f"--int8-loss is {arguments.int8_loss}; want 0 to 100")
+    output, loss = Path(arguments.output), arguments.int8_loss / 100
     began = time.perf_counter()
     try:
-        largest = export(open_model(arguments.ckpt), output)
+        exported = export(
+            open_model(arguments.ckpt),
+            output,
+            utterances=read_manifest(Path(arguments.manifest)) if arguments.manifest else None,
+            int8_loss=None if arguments.no_int8 else loss,
+        )
     except (ExportError, CausalityError) as error:
         print(f"{arguments.ckpt}: {error}. Nothing was written.", file=sys.stderr)
         return 1
@@ -191,8 +243,14 @@ def main(argv: list[str] | None = None) -> int:
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     print(
         f"{output}: {size:.1f} MB in {time.perf_counter() - began:.1f} s, verified: "
-        f"largest difference {largest:.1e}, tokens of {len(recordings())} recordings equal"
+        f"largest difference {exported.difference:.1e}, tokens of {len(recordings())} recordings equal"
     )
+    if found := exported.precision:
+        print(
+            f"int8: WER of {found.recordings} recordings {100 * found.wer_float32:.2f} % -> "
+            f"{100 * found.wer_int8:.2f} %, {100 * found.changed:.2f} % of the words change: "
+            + ("written" if exported.int8 else f"left out, for more than {100 * loss:g} points")
+        )
     return 0
 
 

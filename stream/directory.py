@@ -5,6 +5,8 @@
     weights.safetensors   the arrays of `stream.network`, by name
     tokenizer.model       SentencePiece
     encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
+    encoder.int8.onnx, prediction.int8.onnx, joint.int8.onnx, weights.int8.safetensors
+                          the same in int8; there only where the export found them as good
 
 Relocatable. Every byte is verified on load: a flipped one is named by its file. Files that the index
 does not list, such as a model card, are never opened. Written to a temporary folder that is renamed
@@ -29,14 +31,28 @@ import safetensors.numpy
 
 from stream.network import ModelError, Network, Specification
 
-__all__ = ["FORMAT", "GRAPHS", "WEIGHTS", "read", "recognises", "serialise", "write", "writing"]
+__all__ = [
+    "FORMAT",
+    "GRAPHS",
+    "INT8_GRAPHS",
+    "INT8_WEIGHTS",
+    "WEIGHTS",
+    "read",
+    "recognises",
+    "serialise",
+    "write",
+    "writing",
+]
 
 FORMAT = "rill-model/1"
 INDEX = "model.json"
 WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.model"
 GRAPHS = ("encoder.onnx", "prediction.onnx", "joint.onnx")
-NAMES = {WEIGHTS, TOKENIZER, *GRAPHS}
+INT8_GRAPHS = ("encoder.int8.onnx", "prediction.int8.onnx", "joint.int8.onnx")
+INT8_WEIGHTS = "weights.int8.safetensors"
+INT8 = {*INT8_GRAPHS, INT8_WEIGHTS}
+NAMES = {WEIGHTS, TOKENIZER, *GRAPHS, *INT8}
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,15 +119,18 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         path: a new or empty folder, or an older model directory, which is replaced; files in that
             one which are no part of the model, such as a model card, stay.
         graphs: bytes of the ONNX graphs by the names of `GRAPHS`; all of them, or none for a model
-            that only the NumPy backend runs.
+            that only the NumPy backend runs. Beside them all of the int8 ones, `INT8_GRAPHS` and
+            `INT8_WEIGHTS`, or none.
     Yields:
         the temporary folder, beside `path`.
     Raises:
         ModelError: the path is something else than a model directory.
         ValueError: some graphs are missing or unknown.
     """
-    if graphs and set(graphs) != set(GRAPHS):
-        raise ValueError(f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)} or none")
+    if set(graphs) not in (set(), set(GRAPHS), {*GRAPHS, *INT8}):
+        raise ValueError(
+            f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)}, those and {sorted(INT8)}, or none"
+        )
     occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
     if occupied and not recognises(path):
         raise ModelError("exists and is not a model directory; choose another place", path)

@@ -106,8 +106,7 @@ class LogMel:
 
     def __init__(self, window: int, floor: float) -> None:
         self.window, self.floor = window, floor
-        self._take = np.arange(window)[None, :]
-        self._hann = hann(window)
+        self._hann = np.concatenate([hann(window), np.zeros(FFT - window)])
         self._mel = np.ascontiguousarray(mel_matrix().T)
         self._constants: dict[Any, tuple[Array, Array]] = {}
 
@@ -133,9 +132,14 @@ class LogMel:
         # The spectrum is float64's: in float32 the valleys of a loud frame are rounding, which differs
         # between NumPy and torch by up to 0.1 in the log, and NumPy's float32 transform is no faster.
         window, mel = self._in(x)
-        take = xp.asarray((HOP * np.arange(frames)[:, None] + self._take).ravel())
-        windows = xp.reshape(xp.take(y, take, axis=1), (batch, frames, self.window))
-        spectrum = xp.fft.rfft(xp.astype(windows, xp.float64) * window, n=FFT)
+        hops = -(-self.window // HOP)  # that a window reaches into: windows are joined from slices
+        fill = xp.zeros((batch, HOP * hops - self.window), dtype=x.dtype)
+        pieces = xp.reshape(xp.concat([y, fill], axis=1), (batch, frames + hops - 1, HOP))
+        widths = [HOP] * (hops - 1) + [self.window - HOP * (hops - 1)]
+        slices = [pieces[:, n : n + frames, :width] for n, width in enumerate(widths)]
+        beyond = xp.zeros((batch, frames, FFT - self.window), dtype=x.dtype)
+        windows = xp.concat([*slices, beyond], axis=2)
+        spectrum = xp.fft.rfft(xp.astype(windows, xp.float64) * window)
         power = xp.astype(xp.square(xp.real(spectrum)) + xp.square(xp.imag(spectrum)), x.dtype)
         energy = xp.matmul(power, mel)
         return xp.log(xp.clip(energy, self.floor, None)), after

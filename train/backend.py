@@ -14,7 +14,7 @@ from train.model import Transducer
 __all__ = ["TorchBackend", "load"]
 
 
-def load(network: Network) -> TorchBackend:
+def load(network: Network, threads: int = 1) -> TorchBackend:
     """Build the backend from a network.
 
     Raises:

@@ -19,12 +19,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from sentencepiece import sentencepiece_model_pb2 as proto
 
 from stream.manifest import ManifestError, read_manifest
 from stream.vocabulary import WORD_MARK, Vocabulary
+from train.pieces import write_pieces
 
 __all__ = ["build_tokenizer"]
 
@@ -54,25 +52,8 @@ def build_tokenizer(texts: Iterable[str], whole_words_from: int = WHOLE_WORDS_FR
         key=lambda word: (-counts[word], word),
     )
     total = max(counts.total(), 1)
-    messages: Any = proto  # made at run time, so no checker knows what is in it
-    model = messages.ModelProto()
-    kind = messages.ModelProto.SentencePiece
-    model.pieces.add(piece="<unk>", score=0.0, type=kind.UNKNOWN)
-    for word in words:
-        model.pieces.add(piece=WORD_MARK + word, score=math.log(counts[word] / total))
-    for letter in (WORD_MARK, *LETTERS):
-        model.pieces.add(piece=letter, score=LETTER_SCORE)
-    trainer = model.trainer_spec
-    trainer.model_type = messages.TrainerSpec.UNIGRAM
-    trainer.vocab_size = len(model.pieces)
-    trainer.character_coverage = 1.0
-    trainer.unk_id, trainer.bos_id, trainer.eos_id, trainer.pad_id = 0, -1, -1, -1
-    normaliser = model.normalizer_spec
-    normaliser.name = "identity"
-    normaliser.add_dummy_prefix = True
-    normaliser.remove_extra_whitespaces = True
-    normaliser.escape_whitespaces = True
-    return bytes(model.SerializeToString(deterministic=True))
+    scored = [(WORD_MARK + word, math.log(counts[word] / total)) for word in words]
+    return write_pieces(scored + [(letter, LETTER_SCORE) for letter in (WORD_MARK, *LETTERS)])
 
 
 def build_parser() -> argparse.ArgumentParser:

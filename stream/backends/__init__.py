@@ -59,20 +59,26 @@ class Backend(Protocol):
 
 
 class _Module(Protocol):
-    def load(self, network: Network) -> Backend: ...
+    def load(self, network: Network, threads: int) -> Backend: ...
 
 
 # By name: torch's stands in train, on which stream does not stand.
 BACKENDS = {
     "numpy": "stream.backends.numpy",
     "onnx": "stream.backends.onnx",
+    "int8": "stream.backends.int8",
     "torch": "train.backend",
 }
 
 
-def load_backend(name: str, network: Network) -> Backend:
+def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
     """Build the backend of that name from a network.
 
+    Args:
+        name: of `BACKENDS`.
+        network: the model.
+        threads: of one operator, where the backend has its own; NumPy's and torch's are set for the
+            process.
     Raises:
         ValueError: there is no such backend.
         ModelError: it cannot compute this network, or needs a package that is not installed.
@@ -85,4 +91,4 @@ def load_backend(name: str, network: Network) -> Backend:
         raise ModelError(
             f"backend {name!r} needs {error.name}: pip install 'rill-asr[train]'", network.path
         ) from error
-    return module.load(network)
+    return module.load(network, threads)

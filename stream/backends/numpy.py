@@ -13,8 +13,8 @@ from stream.stage import Array, State
 __all__ = ["NumpyBackend", "join_pairs", "load"]
 
 
-def load(network: Network) -> NumpyBackend:
-    """Build the backend from a network."""
+def load(network: Network, threads: int = 1) -> NumpyBackend:
+    """Build the backend from a network; BLAS has the threads it has."""
     return NumpyBackend(network)
 
 

@@ -1,39 +1,55 @@
 """The ONNX backend: ONNX Runtime on the graphs of a model directory, one step of 60 ms a call.
 
-Graphs are written by `export.graphs`; their inputs and outputs are listed there.
+Graphs are written by `export.graphs` and `export.int8`; their inputs and outputs are listed there. A
+state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in
+its order; uint8 ones have zero point 128.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from stream.backends.integer_products import PRECISION, products_are_exact
 from stream.directory import GRAPHS
 from stream.network import TIME_STACK, ModelError, Network
 from stream.stage import State
 
-__all__ = ["OnnxBackend", "load", "session_options"]
+__all__ = ["OnnxBackend", "located", "load", "session_options"]
 
 Floats = NDArray[np.float32]
+AFTER = ".after"
+TYPES = {"tensor(float)": (np.float32, 0), "tensor(uint8)": (np.uint8, 128)}  # with their zeros
 
 
-def load(network: Network) -> OnnxBackend:
+def load(network: Network, threads: int = 1) -> OnnxBackend:
     """Build the backend from the graphs in the network's model directory.
 
     Raises:
         ModelError: the network does not come from a model directory with graphs.
     """
+    graphs = located(
+        network,
+        GRAPHS,
+        "has no ONNX graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
+        "or use the numpy backend",
+    )
+    return OnnxBackend(network, graphs, threads)
+
+
+def located(network: Network, names: Sequence[str], otherwise: str) -> dict[str, str]:
+    """Return the paths of files in the network's model directory, by name.
+
+    Raises:
+        ModelError: one is not there; the message is `otherwise`.
+    """
     path = network.path
-    if path is None or not all((path / name).is_file() for name in GRAPHS):
-        raise ModelError(
-            "has no ONNX graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
-            "or use the numpy backend",
-            path,
-        )
-    return OnnxBackend(network, {name: str(path / name) for name in GRAPHS})
+    if path is None or not all((path / name).is_file() for name in names):
+        raise ModelError(otherwise, path)
+    return {name: str(path / name) for name in names}
 
 
 def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
@@ -47,10 +63,41 @@ def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Integer products are exact on every CPU, not only where it has VNNI.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry(PRECISION, "0" if products_are_exact() else "1")
     options.log_severity_level = 3
     return options
+
+
+class _Step:
+    """A session that takes inputs and a state, and gives outputs and the state after."""
+
+    def __init__(self, graph: str | bytes, threads: int) -> None:
+        self._session = onnxruntime.InferenceSession(
+            graph, session_options(threads), providers=["CPUExecutionProvider"]
+        )
+        outputs = [output.name for output in self._session.get_outputs()]
+        inputs = {value.name: value for value in self._session.get_inputs()}
+        self._states = {
+            name: value for name, value in inputs.items() if f"{name}{AFTER}" in outputs
+        }
+        self._wanted = [name for name in outputs if not name.endswith(AFTER)]
+        self._wanted += [f"{name}{AFTER}" for name in self._states]
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state that stands for zeros."""
+        leaves = []
+        for value in self._states.values():
+            dtype, zero = TYPES[value.type]
+            leaves.append(np.full((batch, *value.shape[1:]), zero, dtype))
+        return tuple(leaves)
+
+    def run(
+        self, inputs: dict[str, NDArray[np.generic]], state: State = ()
+    ) -> tuple[Floats, State]:
+        """Run the graph; returns its one output and the state after."""
+        inputs.update(zip(self._states, state, strict=True))
+        output, *after = self._session.run(self._wanted, inputs)
+        return output, tuple(after)
 
 
 class OnnxBackend:
@@ -58,7 +105,7 @@ class OnnxBackend:
 
     Args:
         network: the model.
-        graphs: path or bytes of each graph, by the names of `stream.directory.GRAPHS`.
+        graphs: path or bytes of encoder, prediction network and joint, in this order, by name.
         threads: of one operator.
     """
 
@@ -66,31 +113,17 @@ class OnnxBackend:
         self, network: Network, graphs: Mapping[str, str | bytes], threads: int = 1
     ) -> None:
         self.specification = network.specification
-        sessions = []
-        for name in GRAPHS:
+        steps = []
+        for name, graph in graphs.items():
             try:
-                sessions.append(
-                    onnxruntime.InferenceSession(
-                        graphs[name], session_options(threads), providers=["CPUExecutionProvider"]
-                    )
-                )
+                steps.append(_Step(graph, threads))
             except Exception as error:  # ONNX Runtime's errors have no public common type
                 raise ModelError(f"{name} cannot be run: {error}", network.path) from error
-        self._encoder, self._prediction, self._joint = sessions
+        self._encoder, self._prediction, self._joint = steps
 
     def initial_state(self, batch: int) -> tuple[State, State]:
-        """Return zeros, (batch, layers, size) each: h and c of both encoder stacks; h and c."""
-        spec = self.specification
-
-        def zeros(layers: int, size: int) -> Floats:
-            return np.zeros((batch, layers, size), np.float32)
-
-        encoder = tuple(
-            zeros(layers, spec.hidden)
-            for layers in (spec.pre_layers, spec.pre_layers, spec.post_layers, spec.post_layers)
-        )
-        prediction = tuple(zeros(spec.prediction_layers, spec.prediction_hidden) for _ in range(2))
-        return encoder, prediction
+        """Return zeros, an array for each state input of the encoder and the prediction network."""
+        return self._encoder.initial_state(batch), self._prediction.initial_state(batch)
 
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
@@ -102,30 +135,19 @@ class OnnxBackend:
         for begin in range(0, frames, TIME_STACK):
             if present is not None:
                 second = present[:, begin + 1, None].astype(np.float32)
-            h_pre, c_pre, h_post, c_post = state
-            inputs = {
-                "x": np.ascontiguousarray(x[:, begin : begin + TIME_STACK]),
-                "second": second,
-                "h.pre": h_pre,
-                "c.pre": c_pre,
-                "h.post": h_post,
-                "c.post": c_post,
-            }
-            names = ["f", "h.pre.after", "c.pre.after", "h.post.after", "c.post.after"]
-            f, *after = self._encoder.run(names, inputs)
-            state = tuple(after)
+            pair = np.ascontiguousarray(x[:, begin : begin + TIME_STACK])
+            f, state = self._encoder.run({"x": pair, "second": second}, state)
             outputs.append(f)
+        if len(outputs) == 1:
+            return outputs[0][:, None], state
         if not outputs:
             return np.zeros((batch, 0, self.specification.joint), np.float32), state
         return np.stack(outputs, axis=1), state
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
         """Advance the prediction network by one token a row; see `Backend`."""
-        inputs = {"token": tokens, "h": state[0], "c": state[1]}
-        g, h, c = self._prediction.run(["g", "h.after", "c.after"], inputs)
-        return g, (h, c)
+        return self._prediction.run({"token": tokens}, state)
 
     def join(self, f: Floats, g: Floats) -> Floats:
         """Return the logits; see `Backend`."""
-        (logits,) = self._joint.run(["logits"], {"f": f, "g": g})
-        return np.asarray(logits)
+        return self._joint.run({"f": f, "g": g})[0]

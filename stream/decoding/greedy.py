@@ -114,7 +114,7 @@ class Greedy:
         count, emitted, step = np.zeros((3, batch), np.int64)
         return GreedyState(g, prediction, count, emitted, step)
 
-    def restart(self, state: State, skipped: int) -> GreedyState:
+    def restart(self, state: State, skipped: NDArray[np.int64]) -> GreedyState:
         """Return the state of rows that start afresh, in the same stream, after skipped frames."""
         now = GreedyState(*state)
         return self.initial_state(len(now.step))._replace(step=now.step + skipped)
@@ -136,65 +136,94 @@ class Greedy:
         Raises:
             FloatingPointError: a row's logits are not finite numbers.
         """
-        batch, frames, _ = f.shape
-        tokens: list[list[Token]] = [[] for _ in range(batch)]
-        now = GreedyState(*state)
-        for t in range(frames):
-            live = np.arange(batch) if lengths is None else np.flatnonzero(lengths > t)
-            now = self._frame(f[:, t], live, now, tokens)
-        return tokens, now
+        after = GreedyState(*map_state(np.copy, tuple(state)))
+        return self.decode(f, np.arange(len(f)), after, lengths), after
+
+    def decode(
+        self,
+        f: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        state: GreedyState,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> list[list[Token]]:
+        """Decode encoder frames of some rows of a state, which is changed in place.
+
+        Args:
+            f: (B, T, J) projected encoder frames.
+            rows: (B,) of the state, all different; no other is looked at.
+            state: before the frames; after the call, behind them.
+            lengths: (B,) frames of each row that count; None: all.
+        Returns:
+            the tokens of each row of f.
+        Raises:
+            FloatingPointError: a row's logits are not finite numbers.
+        """
+        tokens: list[list[Token]] = [[] for _ in rows]
+        for t in range(f.shape[1]):
+            live = np.arange(len(rows)) if lengths is None else np.flatnonzero(lengths > t)
+            self._frame(f[:, t], live, rows, state, tokens)
+        return tokens
 
     def _frame(
         self,
         f: NDArray[np.float32],
         live: NDArray[np.int64],
+        rows: NDArray[np.int64],
         state: GreedyState,
         tokens: list[list[Token]],
-    ) -> GreedyState:
-        """Emit what the rows `live` emit at one encoder frame, f (B, J)."""
-        config, seen = self.config, live
-        count, emitted = state.symbols.copy(), state.emitted.copy()
-        g, prediction = state.g, state.prediction
+    ) -> None:
+        """Emit what the rows `live` of f, (B, J), emit at one encoder frame."""
+        config, count, emitted = self.config, state.symbols, state.emitted
+        seen = at = rows[live]
         if config.counter == "frame":
-            count[live] = 0
+            count[at] = 0
             if config.sample_cap is not None:
-                live = live[emitted[live] <= config.sample_cap]
+                live = live[emitted[at] <= config.sample_cap]
         while live.size:
+            at = rows[live]
             if config.counter == "running" and config.sample_cap is not None:
-                live = live[emitted[live] < config.sample_cap]
+                live = live[emitted[at] < config.sample_cap]
                 if not live.size:
                     break
-            ids, log_probabilities = self._best(f[live], g[live], live)
-            emits = ids != self.blank
-            live, ids, log_probabilities = live[emits], ids[emits], log_probabilities[emits]
-            if not live.size:
+                at = rows[live]
+            emits, ids, log_probabilities = self._best(f[live], state.g[at], live)
+            if not emits.size:
                 break
-            for row, token, value in zip(live, ids, log_probabilities, strict=True):
-                tokens[row].append(Token(int(token), int(state.step[row]), float(value)))
-            count[live] += 1
-            emitted[live] += 1
-            g, prediction = self._advance(live, ids, g, prediction)
-            full = count[live] >= config.symbols_per_step
+            live, at = live[emits], at[emits]
+            steps = state.step[at].tolist()
+            for row, *token in zip(
+                live.tolist(), ids.tolist(), steps, log_probabilities.tolist(), strict=True
+            ):
+                tokens[row].append(Token(*token))
+            count[at] += 1
+            emitted[at] += 1
+            self._advance(at, ids, state)
+            full = count[at] >= config.symbols_per_step
             if config.counter == "running":
-                count[live[full]] = 0
+                count[at[full]] = 0
             live = live[~full]
-        step = state.step.copy()
-        step[seen] += 1
-        return GreedyState(g, prediction, count, emitted, step)
+        state.step[seen] += 1
 
     def _best(
         self, f: NDArray[np.float32], g: NDArray[np.float32], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the best class of each row, the lowest on ties, and its log-probability."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Choose the best class of each row, the lowest on ties.
+
+        Returns:
+            the indices of the rows whose choice is not blank, and of these the class and its
+            log-probability.
+        """
         logits = self.backend.join(f, g)
-        if not np.isfinite(logits).all():
-            row = int(rows[np.flatnonzero(~np.isfinite(logits).all(axis=1))[0]])
+        ids = logits.argmax(axis=1)
+        best = logits[np.arange(len(ids)), ids]
+        if not np.isfinite(best).all():  # the best is NaN where any is
+            row = int(rows[np.flatnonzero(~np.isfinite(best))[0]])
             raise FloatingPointError(f"row {row}: the joint's logits are not finite")
         config = self.config
         if config.eos_mode == "none":
-            ids = logits.argmax(axis=1)
-            best = np.take_along_axis(logits, ids[:, None], axis=1)[:, 0]
-            return ids, -np.log(np.exp(logits - best[:, None], dtype=np.float64).sum(axis=1))
+            emits = np.flatnonzero(ids != self.blank)
+            below = logits[emits] - best[emits, None]
+            return emits, ids[emits], -np.log(np.exp(below, dtype=np.float64).sum(axis=1))
         wide = logits.astype(np.float64)
         top = wide.max(axis=1, keepdims=True)
         scores = wide - top - np.log(np.exp(wide - top).sum(axis=1, keepdims=True))
@@ -207,22 +236,17 @@ class Greedy:
             kept = weighted > np.log(config.eos_beta) if config.eos_beta > 0.0 else True
             scores[:, config.eos] = np.where(kept, weighted, -np.inf)
         ids = scores.argmax(axis=1)
-        return ids, np.take_along_axis(scores, ids[:, None], axis=1)[:, 0]
+        emits = np.flatnonzero(ids != self.blank)
+        return emits, ids[emits], scores[emits, ids[emits]]
 
     def _advance(
-        self,
-        rows: NDArray[np.int64],
-        ids: NDArray[np.int64],
-        g: NDArray[np.float32],
-        prediction: State,
-    ) -> tuple[NDArray[np.float32], State]:
+        self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState
+    ) -> None:
         """Advance the prediction network of some rows by a token each."""
-        new = self.backend.predict(ids, map_state(lambda leaf: leaf[rows], prediction))
+        before = map_state(lambda leaf: leaf[rows], state.prediction)
+        state.g[rows], after = self.backend.predict(ids, before)
 
-        def spread(some: NDArray[np.float32], all_rows: NDArray[np.float32]) -> NDArray[np.float32]:
-            after = all_rows.copy()
-            after[rows] = some
-            return after
+        def write(new: NDArray[np.float32], leaf: NDArray[np.float32]) -> None:
+            leaf[rows] = new
 
-        after: tuple[NDArray[np.float32], State] = map_state(spread, new, (g, prediction))
-        return after
+        map_state(write, after, state.prediction)

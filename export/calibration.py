@@ -1,0 +1,119 @@
+"""Calibration: what a network computes on recordings, for the ranges of int8 and for rates.
+
+The recordings go through front end, normaliser and encoder once, in float32, each as a stream of its
+own. What is made of them is `export.int8`'s and `export.random`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.audio import read_audio
+from stream.backends import Backend
+from stream.decoding.greedy import Greedy, Token
+from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_count, streamed_log_mel
+from stream.manifest import Utterance
+from stream.network import TIME_STACK, Network
+from stream.stage import State, whole
+
+__all__ = ["Calibration"]
+
+Floats = NDArray[np.float32]
+ROWS = 64  # recordings encoded side by side
+
+
+class _Batch(NamedTuple):
+    f: Floats  # (B, T, J), projected encoder frames
+    lengths: NDArray[np.int64]  # (B,) frames that count
+
+
+class Calibration:
+    """A network on recordings.
+
+    Args:
+        network: the model.
+        backend: that computes it, in float32.
+        utterances: the recordings; their texts are not looked at.
+    Attributes:
+        seconds: of all recordings.
+        x: largest magnitude at the encoder's input.
+    Raises:
+        AudioError: a recording cannot be decoded.
+        ValueError: there are no recordings.
+    """
+
+    def __init__(self, network: Network, backend: Backend, utterances: Sequence[Utterance]) -> None:
+        if not utterances:
+            raise ValueError("calibration: no recordings")
+        self.seconds = self.x = 0.0
+        self._network = network
+        self._batches: list[_Batch] = []
+        ordered = sorted(utterances, key=lambda utterance: utterance.duration)
+        for begin in range(0, len(ordered), ROWS):
+            audio = [read_audio(utterance.audio) for utterance in ordered[begin : begin + ROWS]]
+            self._batches.append(self._encode(backend, audio))
+
+    def _encode(self, backend: Backend, audio: list[Floats]) -> _Batch:
+        front_end = self._network.specification.front_end
+        samples = np.zeros((len(audio), max(map(len, audio))), np.float32)
+        for row, recording in zip(samples, audio, strict=True):
+            row[: len(recording)] = recording
+        self.seconds += sum(map(len, audio)) / SAMPLE_RATE
+        z = whole(self._network.normaliser, streamed_log_mel(samples, front_end))
+        z = np.pad(z, ((0, 0), (0, -z.shape[1] % (STACK * TIME_STACK)), (0, 0)))
+        frames = np.array([frame_count(len(recording), front_end) for recording in audio])
+        for row, count in zip(z, frames, strict=True):
+            row[count:] = 0.0
+        self.x = max(self.x, float(np.abs(z).max()))
+        x = stack(z)
+        counts = np.array([stacked_count(int(count)) for count in frames])
+        present = np.arange(x.shape[1])[None] < counts[:, None]
+        f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
+        return _Batch(f, -(-counts // TIME_STACK))
+
+    def decode(self, backend: Backend) -> list[list[Token]]:
+        """Decode all recordings greedily, with the joint and the prediction network of a backend."""
+        greedy = Greedy(backend)
+        tokens = []
+        for f, lengths in self._batches:
+            tokens += greedy.step(f, greedy.initial_state(len(f)), lengths)[0]
+        return tokens
+
+    def rate(self, backend: Backend) -> float:
+        """Return tokens a second of recording."""
+        return sum(map(len, self.decode(backend))) / self.seconds
+
+    def joint(self, backend: Backend) -> float:
+        """Return the largest element of the joint's hidden vector while all is decoded."""
+        watched = _Watched(backend)
+        self.decode(watched)
+        return watched.largest
+
+
+class _Watched:
+    """A backend that remembers the largest element of the joint's hidden vector."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.specification = backend.specification
+        self.largest = 0.0
+
+    def initial_state(self, batch: int) -> tuple[State, State]:
+        return self._backend.initial_state(batch)
+
+    def encode(
+        self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
+    ) -> tuple[Floats, State]:
+        return self._backend.encode(x, state, present)
+
+    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
+        return self._backend.predict(tokens, state)
+
+    def join(self, f: Floats, g: Floats) -> Floats:
+        if len(f):
+            self.largest = max(self.largest, float((f + g).max()))
+        return self._backend.join(f, g)

@@ -1,0 +1,219 @@
+"""`python -m export.random`: a model directory with random weights, for measuring speed.
+
+It has the shape of a real model and emits tokens at a real model's rate, so that it costs what that
+would; its text is nonsense. Random weights alone emit nothing or run in circles of tokens, whatever the
+bias of blank. So a few units beat time, and the rest is random:
+
+1. Units 0 and 1 of the last encoder layer turn: each step rotates (h0, h1) by an angle and lengthens
+   it, the clip of the hard activation keeps it at 1. h0 changes its sign at the rate that is wanted.
+2. Unit 0 of the last prediction layer changes its sign with every token.
+3. Units 0 and 1 of the joint are positive where the two signs differ one way or the other; then
+   blank's logit falls below all others, else it is above them.
+
+Which token it is depends on what is heard and was said. Pieces are made-up syllables. int8 graphs are
+written unchecked: a random model has nothing to lose. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from export.calibration import Calibration
+from stream import directory
+from stream.audio import AudioError
+from stream.backends.numpy import NumpyBackend
+from stream.bundled import model_path, recordings
+from stream.manifest import ManifestError, read_manifest
+from stream.network import ModelError, Network, Specification, open_model
+from train.pieces import write_pieces
+
+__all__ = ["SHAPES", "pieces", "random_network"]
+
+# NUMERICS 3.5, with the arithmetic of the bundled model where the shape leaves it open.
+SHAPES = {
+    "base": Specification(
+        pre_layers=2,
+        post_layers=6,
+        hidden=1024,
+        prediction_layers=2,
+        prediction_hidden=512,
+        joint=768,
+        vocabulary=8703,
+    ),
+    "testing": Specification(
+        window=320,
+        pre_layers=2,
+        post_layers=3,
+        hidden=1024,
+        prediction_layers=2,
+        prediction_hidden=512,
+        joint=512,
+        vocabulary=1023,
+    ),
+}
+BUNDLED = "bundled"
+Floats = NDArray[np.float32]
+GAIN = 2.0  # of the LSTMs' weights: with less, a hard LSTM forgets what it hears
+OPEN = 8.0  # bias of a gate that is always 1; its negative, of one that is always 0
+LENGTHENING, KICK = 1.1, 0.05  # of the turning units: a step, and at the start
+FALL = 2000.0  # of blank's logit, per unit of the joint
+ABOVE = 40.0  # blank's logit where no token is due
+ALLOWED = 0.25  # deviation from the rate
+STEP_SECONDS = 0.06
+CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
+
+
+def pieces(count: int) -> bytes:
+    """Return a SentencePiece model of so many pieces, `<unk>` and made-up syllables."""
+    syllables = [c + v for c in CONSONANTS for v in VOWELS]
+    words = ("".join(parts) for n in (1, 2, 3) for parts in itertools.product(syllables, repeat=n))
+    marked = (piece for word in words for piece in (f"▁{word}", word))
+    return write_pieces((piece, -10.0) for piece in itertools.islice(marked, count - 1))
+
+
+def random_network(
+    specification: Specification, statistics: Network, rate: float, seed: int = 0
+) -> Network:
+    """Return a network of random weights.
+
+    Args:
+        specification: its shape; the activation is hard.
+        statistics: a network whose normaliser's statistics it takes, so that it hears speech as a
+            trained one does.
+        rate: tokens a second, 1 to 8.
+        seed: of the weights.
+    """
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, Floats] = {}
+    for name, shape in specification.shapes().items():
+        if name.startswith("normaliser."):
+            arrays[name] = statistics.arrays[name]
+        elif len(shape) == 1:
+            arrays[name] = np.zeros(shape, np.float32)
+        else:
+            gain = GAIN if "weight_" in name else 1.0
+            scale = 1.0 if name.endswith("embedding") else gain / np.sqrt(shape[1])
+            arrays[name] = rng.standard_normal(shape, np.float32) * np.float32(scale)
+    _beat(arrays, specification, rate)
+    notes = {"corpus": "none: random weights, for measuring speed", "seed": seed}
+    return Network(specification, arrays, pieces(specification.vocabulary), notes)
+
+
+def _beat(arrays: dict[str, Floats], specification: Specification, rate: float) -> None:
+    """Make the units of the rules above of random ones, in place."""
+    angle = np.pi * rate * STEP_SECONDS  # half a turn a token
+    turn = LENGTHENING * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    encoder = f"encoder.post.{specification.post_layers - 1}"
+    _plain_units(arrays, encoder, specification.hidden, turn, KICK)
+    prediction = f"prediction.lstm.{specification.prediction_layers - 1}"
+    _plain_units(arrays, prediction, specification.prediction_hidden, np.array([[-4.0]]), 1.0)
+    sides = np.array([1.0, -1.0], np.float32)
+    for part, sign in (("encoder", 1.0), ("prediction", -1.0)):
+        weight = arrays[f"joint.{part}.weight"]
+        weight[:2] = 0.0
+        weight[:2, 0] = sign * sides
+    arrays["joint.encoder.bias"][:2] = -1.0  # signs that agree leave nothing behind the ReLU
+    output = arrays["joint.output.weight"]
+    output[:, :2] = 0.0
+    output[-1] = 0.0
+    output[-1, :2] = -FALL
+    arrays["joint.output.bias"][-1] = ABOVE
+
+
+def _plain_units(
+    arrays: dict[str, Floats], layer: str, hidden: int, weight: NDArray[np.float64], kick: float
+) -> None:
+    """Make h = clip(weight h + kick) of the first units of a layer, which then hear nothing else."""
+    units = len(weight)
+    for gate, bias in enumerate((OPEN, -OPEN, 0.0, OPEN)):  # i, f, g, o
+        rows = slice(gate * hidden, gate * hidden + units)
+        arrays[f"{layer}.weight_ih"][rows] = 0.0
+        arrays[f"{layer}.weight_hh"][rows] = 0.0
+        arrays[f"{layer}.bias_ih"][rows] = bias
+    candidate = slice(2 * hidden, 2 * hidden + units)
+    arrays[f"{layer}.weight_hh"][candidate, :units] = weight
+    arrays[f"{layer}.bias_ih"][2 * hidden] = kick
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m export.random`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.random",
+        description="Write a model directory with random weights, for measuring speed.",
+        epilog="example: python -m export.random --shape base --tokens-per-second 4 --output m/base",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--shape",
+        choices=[*SHAPES, BUNDLED],
+        default="base",
+        help="sizes of the layers (default: base)",
+    )
+    parser.add_argument(
+        "--tokens-per-second",
+        type=float,
+        default=4.0,
+        metavar="R",
+        help="tokens a second of recording, 1 to 8, held within 25 %% (default: 4)",
+    )
+    parser.add_argument(
+        "--manifest",
+        metavar="JSONL",
+        help="recordings that the rate is checked and the ranges of int8 are measured on "
+        "(default: the bundled sentences)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights (default: 0)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="model directory to write")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    rate, output = arguments.tokens_per_second, Path(arguments.output)
+    if not 1.0 <= rate <= 8.0:
+        parser.error(f"--tokens-per-second is {rate}; want 1 to 8")
+    try:
+        graphs, int8 = (importlib.import_module(f"export.{name}") for name in ("graphs", "int8"))
+        bundled = open_model(model_path())
+        if arguments.manifest:
+            utterances = read_manifest(Path(arguments.manifest))
+        else:
+            utterances = [each for each in recordings() if " " in each.text]
+        hard = msgspec.structs.replace(bundled.specification, activation="hard")
+        specification = SHAPES.get(arguments.shape, hard)
+        network = random_network(specification, bundled, rate, arguments.seed)
+        backend = NumpyBackend(network)
+        calibration = Calibration(network, backend, utterances)
+        found, largest = calibration.rate(backend), calibration.joint(backend)
+        if abs(found - rate) > ALLOWED * rate:
+            raise ValueError(f"--tokens-per-second {rate}: the model emits {found:.2f}")
+        ranges = int8.Ranges(calibration.x, largest)
+        network = replace(network, notes={**network.notes, "tokens_per_second": round(found, 2)})
+        files = graphs.build_graphs(network, directory.serialise(network))
+        directory.write(network, output, {**files, **int8.build_int8(network, ranges)})
+    except (ModelError, ManifestError, AudioError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 3
+    except ModuleNotFoundError as error:
+        print(f"needs {error.name}: pip install 'rill-asr[train]'", file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        return 130
+    size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
+    print(f"{output}: {size:.0f} MB, {found:.2f} tokens a second of {len(utterances)} recordings")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,164 @@
+"""Self-test at start: what this machine can carry, measured within some two seconds.
+
+1. Precision: int8 where the model directory has it (its export found it as good) and a step of
+   `TRIAL` channels is faster than in float32.
+2. Threads: one, or all cores, whichever carries more channels.
+3. Capacity: the most channels whose step, front end to text, takes at most `SHARE` of a chunk. Where the
+   engine computes on all cores the event loop has none of its own, and its `LOOP_SECONDS` a
+   channel count against the share too.
+
+Channels hear the bundled recordings, so that decoding costs what it does on speech. Loading the model
+is not counted in the two seconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.audio import read_audio
+from stream.backends import load_backend
+from stream.bundled import recordings
+from stream.directory import GRAPHS, INT8_GRAPHS
+from stream.engine import CHUNK, Engine
+from stream.features import SAMPLE_RATE
+from stream.network import Network
+
+__all__ = ["Plan", "capacity", "self_test"]
+
+SHARE = 0.75  # of a chunk's time that a step may take; the rest is for what comes at the same time
+LOOP_SECONDS = 50e-6  # of the event loop for a channel's chunk: audio in, text out
+TRIAL = 32
+REPEATS = 3
+MOST = 4096  # channels
+CHUNK_SECONDS = CHUNK / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run a model here.
+
+    Attributes:
+        backend, threads: for `stream.engine.load_engine`.
+        slots: channels that the machine carries in real time; at least 1.
+        steps: (channels, seconds of their step) as measured with them, ascending.
+        tried: (backend, threads, seconds of a step of `TRIAL` channels) of all that were tried.
+    """
+
+    backend: str
+    threads: int
+    slots: int
+    steps: tuple[tuple[int, float], ...]
+    tried: tuple[tuple[str, int, float], ...]
+
+    def __str__(self) -> str:
+        tried = ", ".join(
+            f"{backend} on {threads}: {1e3 * seconds:.1f} ms" for backend, threads, seconds in self.tried
+        )
+        steps = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in self.steps)
+        return (
+            f"{self.slots} channels with {self.backend} on {self.threads} thread(s); "
+            f"a step of {TRIAL} channels takes with {tried}; channels and their step: {steps}"
+        )
+
+
+def self_test(network: Network, backend: str | None = None) -> Plan:
+    """Measure this machine with a model.
+
+    Args:
+        network: the model.
+        backend: the one to use; None: whichever the network has files for and is fastest.
+    Raises:
+        ModelError: no backend can compute the network.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
+    names = [backend] if backend else _backends(network)
+    single = {name: _Trial(network, name, 1, audio) for name in names}
+    seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
+    best = min(seconds, key=seconds.__getitem__)
+    tried = [(name, 1, found) for name, found in seconds.items()]
+    plans = {1: capacity(single[best].step, shared=cores == 1)}
+    if cores > 1 and best in ("onnx", "int8"):
+        trial = _Trial(network, best, cores, audio)
+        tried.append((best, cores, trial.step(TRIAL)))
+        plans[cores] = capacity(trial.step, shared=True)
+    threads = max(plans, key=lambda count: plans[count][0])
+    slots, steps = plans[threads]
+    return Plan(best, threads, slots, steps, tuple(tried))
+
+
+def capacity(
+    step: Callable[[int], float], *, shared: bool
+) -> tuple[int, tuple[tuple[int, float], ...]]:
+    """Find the most channels whose step fits, between the doublings that were measured.
+
+    Args:
+        step: seconds of a step of so many channels.
+        shared: whether the event loop has no core of its own.
+    Returns:
+        channels, at least 1, and (channels, seconds) as measured.
+    """
+    budget = SHARE * CHUNK_SECONDS
+    loop = LOOP_SECONDS if shared else 0.0
+    measured: list[tuple[int, float]] = []
+    count = TRIAL
+    while not measured or (measured[-1][1] + loop * measured[-1][0] < budget and count <= MOST):
+        measured.append((count, step(count)))
+        count *= 2
+    if measured[0][1] + loop * TRIAL > budget:
+        measured.insert(0, (1, step(1)))
+    counts = np.arange(1, measured[-1][0] + 1)
+    found = np.interp(counts, *zip(*measured, strict=True)) + loop * counts
+    fitting = counts[found <= budget]
+    return int(fitting[-1]) if fitting.size else 1, tuple(measured)
+
+
+def _backends(network: Network) -> list[str]:
+    path = network.path
+    if path is None or not all((path / name).is_file() for name in GRAPHS):
+        return ["numpy"]
+    return ["onnx", "int8"] if (path / INT8_GRAPHS[0]).is_file() else ["onnx"]
+
+
+class _Trial:
+    """An engine on a trial.
+
+    Args:
+        audio: (n,) at 16 kHz; channels hear it from places of their own, round and round.
+    """
+
+    def __init__(
+        self, network: Network, backend: str, threads: int, audio: NDArray[np.float32]
+    ) -> None:
+        self._network = network
+        self._backend = load_backend(backend, network, threads)
+        self._audio = audio
+
+    def step(self, channels: int) -> float:
+        """Return the seconds of a step of so many channels, the median of a few."""
+        engine = Engine(self._network, self._backend, channels)
+        heard = {}
+        for slot in range(channels):
+            engine.open()
+            heard[slot] = self._chunks(slot * len(self._audio) // channels)
+        seconds = []
+        for _ in range(2 + REPEATS):  # the first primes the front end, the second allocates
+            for slot, chunks in heard.items():
+                engine.push(slot, next(chunks))
+            began = time.perf_counter()
+            engine.tick()
+            seconds.append(time.perf_counter() - began)
+        return statistics.median(seconds[2:])
+
+    def _chunks(self, begin: int) -> Iterator[NDArray[np.float32]]:
+        for n in itertools.count():
+            at = (begin + n * CHUNK) % (len(self._audio) - CHUNK)
+            yield self._audio[at : at + CHUNK]
