@@ -132,9 +132,7 @@ def quantise(network: Network, ranges: Ranges) -> Arrays:
         ("prediction", float(UNIT)),
         ("output", ranges.joint / LEVELS),
     ):
-        linear(
-            f"joint.{name}", source[f"joint.{name}.weight"], source[f"joint.{name}.bias"], scale
-        )
+        linear(f"joint.{name}", source[f"joint.{name}.weight"], source[f"joint.{name}.bias"], scale)
     return arrays
 
 

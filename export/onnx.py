@@ -84,7 +84,8 @@ def export(
     graphs = importlib.import_module("export.graphs").build_graphs(
         network, directory.serialise(network)
     )
-    precision, files = None, {}
+    precision: Precision | None = None
+    files: dict[str, bytes] = {}
     if int8_loss is not None:
         files, precision = int8_files(network, graphs, utterances or recordings())
         if precision.loss > int8_loss:

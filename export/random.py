@@ -171,7 +171,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="recordings that the rate is checked and the ranges of int8 are measured on "
         "(default: the bundled sentences)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the weights (default: 0)"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="model directory to write")
     return parser
 

@@ -20,7 +20,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -33,8 +33,10 @@ from server.request import PATH
 from stream.backends import BACKENDS
 from stream.bundled import model_path
 from stream.engine import load_engine
-from stream.network import ModelError
+from stream.network import ModelError, open_model
+from stream.selftest import available_backends, self_test
 
+AUTO = "auto"
 logger = logging.getLogger("server")
 
 
@@ -53,7 +55,7 @@ def build_parser(environment: Mapping[str, str] | None = None) -> argparse.Argum
         allow_abbrev=False,
     )
 
-    def add(flag: str, default: str | None, text: str, kind: type = str) -> None:
+    def add(flag: str, default: str | None, text: str, kind: Callable[[str], object] = str) -> None:
         parser.add_argument(
             f"--{flag}",
             default=variables.get(f"RILL_{flag.upper()}", default),
@@ -65,9 +67,20 @@ def build_parser(environment: Mapping[str, str] | None = None) -> argparse.Argum
     add("model", None, "what to serve: a model directory or a checkpoint", Path)
     add("host", "127.0.0.1", "address to listen on; 0.0.0.0 is every one of this machine")
     add("port", "3030", "TCP port; 0 takes any free one", int)
-    add("slots", str(Limits().slots), "streams at a time; more are refused with HTTP 503", int)
-    add("backend", "onnx", f"what computes the model: {', '.join(sorted(BACKENDS))}")
+    add("slots", AUTO, "streams at a time, more get HTTP 503; auto: what a self-test finds", _slots)
+    add(
+        "backend",
+        AUTO,
+        f"what computes the model: {', '.join(sorted(BACKENDS))}; auto: the fastest",
+    )
     return parser
+
+
+def _slots(text: str) -> int | None:
+    try:
+        return None if text == AUTO else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {AUTO}") from error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,9 +89,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.port <= 65535:
         parser.error(f"--port is {arguments.port}; want 0 to 65535")
-    if arguments.slots < 1:
+    if arguments.slots is not None and arguments.slots < 1:
         parser.error(f"--slots is {arguments.slots}; want 1 or more")
-    if arguments.backend not in BACKENDS:
+    if arguments.backend not in (AUTO, *BACKENDS):
         parser.error(f"--backend is {arguments.backend!r}; there are {', '.join(sorted(BACKENDS))}")
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
@@ -102,17 +115,23 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(arguments: argparse.Namespace) -> None:
     stop = _stop_at_signals()
     model = arguments.model or model_path()
-    channels = Channels(
-        partial(load_engine, model, arguments.slots, arguments.backend), arguments.slots
-    )
-    application = Application(channels, Limits(slots=arguments.slots))
+    network, threads = open_model(model), 1
+    slots, backend = arguments.slots, arguments.backend
+    if slots is None:
+        plan = self_test(network, None if backend == AUTO else backend)
+        logger.info("self-test: %s", plan)
+        slots, backend, threads = plan.slots, plan.backend, plan.threads
+    elif backend == AUTO:
+        backend = available_backends(network)[-1]
+    channels = Channels(partial(load_engine, network, slots, backend, threads), slots)
+    application = Application(channels, Limits(slots=slots))
     async with application.listening(arguments.host, arguments.port) as server:
         host, port = server.sockets[0].getsockname()[:2]
         logger.info("port %d is open; loading %s", port, model)
         await channels.start()
         gc.collect()
         gc.freeze()  # what was made so far stays: no collection need look at it again
-        logger.info("%d channels, backend %s", arguments.slots, arguments.backend)
+        logger.info("%d channels, backend %s", slots, backend)
         print(f"ws://{f'[{host}]' if ':' in host else host}:{port}{PATH}", flush=True)
         await stop.wait()
         logger.info("no more streams are accepted; %d are finishing", channels.in_use)

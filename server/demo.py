@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
     recording = recordings()[0]
     try:
-        with running_server() as url:
+        with running_server("--slots", "4") as url:
             print(f"The server listens on {url}")
             print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
             session = asyncio.run(_stream(url, recording))

@@ -236,7 +236,7 @@ class Engine:
         samples = self._rings.take_chunks(rows)
         results: list[Result] = []
         if self._mute_chunks:
-            heard = self._hear(rows, samples.any(axis=1))
+            heard = self._hear(rows, np.asarray(samples.any(axis=1)))
             if not heard.all():
                 muted = rows[~heard]
                 results = self._results(muted, [[]] * len(muted))

@@ -31,7 +31,7 @@ from stream.engine import CHUNK, Engine
 from stream.features import SAMPLE_RATE
 from stream.network import Network
 
-__all__ = ["Plan", "capacity", "self_test"]
+__all__ = ["Plan", "available_backends", "capacity", "self_test"]
 
 SHARE = 0.75  # of a chunk's time that a step may take; the rest is for what comes at the same time
 LOOP_SECONDS = 50e-6  # of the event loop for a channel's chunk: audio in, text out
@@ -60,7 +60,8 @@ class Plan:
 
     def __str__(self) -> str:
         tried = ", ".join(
-            f"{backend} on {threads}: {1e3 * seconds:.1f} ms" for backend, threads, seconds in self.tried
+            f"{backend} on {threads}: {1e3 * seconds:.1f} ms"
+            for backend, threads, seconds in self.tried
         )
         steps = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in self.steps)
         return (
@@ -78,9 +79,11 @@ def self_test(network: Network, backend: str | None = None) -> Plan:
     Raises:
         ModelError: no backend can compute the network.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
-    names = [backend] if backend else _backends(network)
+    names = [backend] if backend else available_backends(network)
     single = {name: _Trial(network, name, 1, audio) for name in names}
     seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
     best = min(seconds, key=seconds.__getitem__)
@@ -116,12 +119,13 @@ def capacity(
     if measured[0][1] + loop * TRIAL > budget:
         measured.insert(0, (1, step(1)))
     counts = np.arange(1, measured[-1][0] + 1)
-    found = np.interp(counts, *zip(*measured, strict=True)) + loop * counts
-    fitting = counts[found <= budget]
+    seconds = np.interp(counts, [n for n, _ in measured], [found for _, found in measured])
+    fitting = counts[seconds + loop * counts <= budget]
     return int(fitting[-1]) if fitting.size else 1, tuple(measured)
 
 
-def _backends(network: Network) -> list[str]:
+def available_backends(network: Network) -> list[str]:
+    """Return the backends that a network has files for, the one that is commonly fastest last."""
     path = network.path
     if path is None or not all((path / name).is_file() for name in GRAPHS):
         return ["numpy"]

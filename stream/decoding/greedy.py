@@ -239,9 +239,7 @@ class Greedy:
         emits = np.flatnonzero(ids != self.blank)
         return emits, ids[emits], scores[emits, ids[emits]]
 
-    def _advance(
-        self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState
-    ) -> None:
+    def _advance(self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState) -> None:
         """Advance the prediction network of some rows by a token each."""
         before = map_state(lambda leaf: leaf[rows], state.prediction)
         state.g[rows], after = self.backend.predict(ids, before)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stream import directory
 from stream.backends import Backend, load_backend
+from stream.backends.integer_products import PRECISION, products_are_exact
 from stream.backends.onnx import OnnxBackend, session_options
 from stream.network import ModelError, Network, open_model
 from stream.stage import map_state
@@ -196,7 +197,7 @@ def test_block_floating_point_has_no_graphs() -> None:
 
 
 def test_an_unknown_backend_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no backend 'cuda'; there are numpy, onnx, torch"):
+    with pytest.raises(ValueError, match="no backend 'cuda'; there are numpy, onnx, int8, torch"):
         load_backend("cuda", tiny_network())
 
 
@@ -204,4 +205,5 @@ def test_a_session_runs_one_thread_that_does_not_spin() -> None:
     options = session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    saturating = not products_are_exact()
+    assert options.get_session_config_entry(PRECISION) == ("1" if saturating else "0")

@@ -1,0 +1,63 @@
+"""The self-test's arithmetic, with steps of known cost, and one run on a small model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream import directory, selftest
+from stream.network import open_model
+from stream.selftest import LOOP_SECONDS, SHARE, capacity, self_test
+from tests.tiny import tiny_network
+
+BUDGET = SHARE * 0.06
+
+
+@pytest.mark.parametrize("a_channel", [1e-3, 1e-4, 2e-5])
+def test_the_capacity_is_where_the_step_fills_its_share(a_channel: float) -> None:
+    slots, steps = capacity(lambda count: 2e-3 + a_channel * count, shared=False)
+    assert slots == pytest.approx((BUDGET - 2e-3) / a_channel, abs=1)
+    assert [count for count, _ in steps] == sorted(count for count, _ in steps)
+
+
+def test_on_shared_cores_the_event_loop_counts_too() -> None:
+    slots, _ = capacity(lambda count: 1e-4 * count, shared=True)
+    assert slots == pytest.approx(BUDGET / (1e-4 + LOOP_SECONDS), abs=1)
+
+
+def test_a_machine_that_is_too_slow_for_any_still_takes_one() -> None:
+    assert capacity(lambda count: 1.0 * count, shared=True)[0] == 1
+
+
+def test_a_machine_without_end_is_not_asked_for_ever() -> None:
+    slots, steps = capacity(lambda count: 1e-9, shared=False)
+    assert slots >= 4096 and len(steps) < 12
+
+
+def test_a_model_without_graphs_is_measured_on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "MOST", 32)
+    plan = self_test(tiny_network())
+    assert (plan.backend, plan.threads) == ("numpy", 1)
+    assert f"{plan.slots} channels with numpy on 1 thread(s)" in str(plan)
+    assert [name for name, *_ in plan.tried] == ["numpy"]
+
+
+def test_int8_is_tried_where_the_directory_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = pytest.importorskip("export.graphs")
+    int8 = pytest.importorskip("export.int8")
+    monkeypatch.setattr(selftest, "MOST", 32)
+    network = tiny_network()
+    files = graphs.build_graphs(network, directory.serialise(network))
+    for extra, names in (
+        ({}, {"onnx"}),
+        (int8.build_int8(network, int8.Ranges(8, 8)), {"onnx", "int8"}),
+    ):
+        directory.write(network, tmp_path / "model", {**files, **extra})
+        plan = self_test(open_model(tmp_path / "model"))
+        assert {name for name, *_ in plan.tried} == names
+        fastest = min((plan for plan in plan.tried if plan[1] == 1), key=lambda tried: tried[2])
+        assert plan.backend == fastest[0]
+    assert self_test(open_model(tmp_path / "model"), "onnx").backend == "onnx"
