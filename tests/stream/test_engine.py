@@ -146,8 +146,8 @@ def samples_in_pieces(data: st.DataObject, samples: Samples) -> list[Samples]:
     return np.split(samples, sorted(cuts))
 
 
-def test_more_channels_than_a_batch_size_say_what_each_says_alone() -> None:
-    shared = engine(5)  # padded to a batch of 8
+def test_channels_of_one_batch_say_what_each_says_alone() -> None:
+    shared = engine(5)
     slots = [opened(shared) for _ in range(5)]
     for slot in slots:
         shared.push(slot, NOISE[slot % 3])
@@ -156,6 +156,51 @@ def test_more_channels_than_a_batch_size_say_what_each_says_alone() -> None:
     for result in drain(shared):
         found[result.slot].append(result)
     assert [said(found[slot]) for slot in slots] == [alone(NOISE[slot % 3]) for slot in slots]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_streams_that_end_together_say_what_each_says_alone(generation: str) -> None:
+    lengths = [0, 1, 150, 239, 241, 400, 1000, 1300, 2881, 5000, 9599, 9600]
+    shared = engine(len(lengths), generation)
+    for length in lengths:
+        slot = opened(shared)
+        shared.push(slot, NOISE[slot % 3][:length])
+        shared.finish(slot)
+    found: dict[int, list[Result]] = {slot: [] for slot in range(len(lengths))}
+    for result in drain(shared):
+        found[result.slot].append(result)
+    for slot, length in enumerate(lengths):
+        samples = NOISE[slot % 3][:length]
+        assert said(found[slot]) == (alone(samples, generation) if length else [])
+        assert [result.last for result in found[slot]] == [False] * (length // CHUNK) + [True]
+
+
+def test_samples_of_sixteen_bits_are_samples_of_float32() -> None:
+    wide = np.frombuffer(pcm(2.0, 5), np.int16)
+    narrow = samples_of(pcm(2.0, 5))
+    results = []
+    for samples in (wide, narrow):
+        chunked = engine()
+        results.append(stream(chunked, opened(chunked), np.array_split(samples, 7)))
+    assert results[0] == results[1]
+    assert said(results[0]) == alone(narrow) != []
+
+
+def test_a_channel_that_fell_behind_catches_up_beside_one_that_did_not() -> None:
+    shared = engine(2)
+    late, live = opened(shared), opened(shared)
+    found: dict[int, list[Result]] = {late: [], live: []}
+    shared.push(late, NOISE[2])  # more than its ring holds
+    shared.finish(late)
+    for chunk in np.array_split(NOISE[0], 30):
+        shared.push(live, chunk)
+        for result in shared.tick():
+            found[result.slot].append(result)
+    shared.finish(live)
+    for result in drain(shared):
+        found[result.slot].append(result)
+    assert said(found[late]) == alone(NOISE[2])
+    assert said(found[live]) == alone(NOISE[0])
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

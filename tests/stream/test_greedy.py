@@ -216,6 +216,30 @@ def test_rows_that_are_shorter_than_the_batch_stop_at_their_length() -> None:
     np.testing.assert_array_equal(state.step, lengths)
 
 
+def test_rows_of_a_larger_state_are_decoded_in_place_and_no_other_is_touched() -> None:
+    greedy = Greedy(BACKEND)
+    state = greedy.initial_state(9)
+    rows = np.array([7, 1, 4, 2])
+    before = map_state(np.copy, tuple(state))
+    assert greedy.decode(FRAMES, rows, state) == decode(FRAMES)
+    _, want = greedy.step(FRAMES, greedy.initial_state(4))
+
+    def same(all_rows: NDArray[Any], old: NDArray[Any], new: NDArray[Any]) -> None:
+        np.testing.assert_array_equal(all_rows[rows], new)
+        others = np.setdiff1d(np.arange(9), rows)
+        np.testing.assert_array_equal(all_rows[others], old[others])
+
+    map_state(same, tuple(state), before, tuple(want))
+
+
+def test_a_step_leaves_the_state_that_it_was_given() -> None:
+    greedy = Greedy(BACKEND)
+    state = greedy.initial_state(4)
+    before = map_state(np.copy, tuple(state))
+    assert any(greedy.step(FRAMES, state)[0])
+    map_state(np.testing.assert_array_equal, tuple(state), before)
+
+
 def test_only_rows_that_still_emit_are_joined_and_predicted_again() -> None:
     backend = Counting(BACKEND)
     got = decode(FRAMES, GreedyConfig(symbols_per_step=10), backend)
