@@ -19,8 +19,10 @@ from export.int8 import Ranges, build_int8, quantise
 from export.onnx import export, main
 from export.precision import Precision
 from stream import directory
+from stream.audio import read_audio
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path, recordings
+from stream.engine import Engine, Result
 from stream.network import ModelError, Network, open_model
 from tests.tiny import tiny_network
 
@@ -95,6 +97,46 @@ def test_a_row_of_the_bundled_models_size_is_the_same_in_any_batch(tmp_path: Pat
     for count in (1, 7, 64):
         for all_rows, some in zip((f, logits), run(backend, x[-count:]), strict=True):
             np.testing.assert_array_equal(some, all_rows[-count:])
+
+
+def test_forty_streams_out_of_phase_say_what_each_says_alone_to_the_bit(tmp_path: Path) -> None:
+    network = open_model(model_path())
+    graphs = build_graphs(network, directory.serialise(network))
+    directory.write(network, tmp_path / "m", {**graphs, **build_int8(network, Ranges(8.0, 20.0))})
+    network = open_model(tmp_path / "m")
+    backend = load_backend("int8", network)
+    audio = [read_audio(recording.audio) for recording in recordings()]
+    rng = np.random.default_rng(0)
+    shared = Engine(network, backend, 40)
+    rest, begins, found = {}, {}, dict[int, list[Result]]()
+    for _ in range(40):
+        slot = shared.open()
+        assert slot is not None
+        rest[slot], begins[slot], found[slot] = audio[slot % len(audio)], rng.integers(30), []
+    ticks = 0
+    while rest or shared.pending():
+        for slot in [slot for slot in rest if begins[slot] <= ticks]:
+            count = int(rng.integers(1, 2000))
+            shared.push(slot, rest[slot][:count])
+            rest[slot] = rest[slot][count:]
+            if not len(rest[slot]):
+                shared.finish(slot)
+                del rest[slot]
+        for result in shared.tick():
+            found[result.slot].append(result)
+        ticks += 1
+    for n, samples in enumerate(audio):
+        alone = Engine(network, backend, 1)
+        alone.open()
+        alone.push(0, samples)
+        alone.finish(0)
+        results: list[Result] = []
+        while alone.pending():
+            results += alone.tick()
+        want = [token for result in results for token in result.tokens]
+        assert want
+        for slot in range(n, 40, len(audio)):
+            assert [token for result in found[slot] for token in result.tokens] == want
 
 
 def test_a_frame_past_the_end_is_a_zero_half_of_its_pair() -> None:
