@@ -52,8 +52,10 @@ __all__ = [
     "Finish",
     "Input",
     "Release",
+    "Restart",
     "State",
     "diagram",
+    "short_close",
 ]
 
 CHUNK_BYTES = 1920  # 960 samples, 60 ms
@@ -130,19 +132,36 @@ class Finish:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """Begin a new stream in the slot, whose stream is over."""
+
+
+@dataclass(frozen=True)
 class Release:
     """Free the slot."""
 
 
-Event: TypeAlias = Audio | Finish | Release
+Event: TypeAlias = Audio | Finish | Restart | Release
 
 
 @dataclass(frozen=True)
 class Close:
-    """A Close to send; `reason` has at most 123 bytes of UTF-8."""
+    """A Close to send.
+
+    Attributes:
+        code: RFC 6455 section 7.4.
+        reason: at most 123 bytes of UTF-8.
+        by_peer: whether the peer closes in this protocol; it gets some time to, then this is sent.
+    """
 
     code: int
     reason: str = ""
+    by_peer: bool = False
+
+
+def short_close(code: int, reason: str) -> Close:
+    """Return a Close whose reason fits into its frame."""
+    return Close(code, reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore"))
 
 
 class _Alternative(msgspec.Struct):
@@ -284,9 +303,4 @@ class ChannelProtocol:
             self._farewell = Close(1008, reason)
 
     def _close(self, code: int, reason: str) -> None:
-        self._messages.append(_short_close(code, reason))
-
-
-def _short_close(code: int, reason: str) -> Close:
-    """Return a Close whose reason fits into its frame."""
-    return Close(code, reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore"))
+        self._messages.append(short_close(code, reason))
