@@ -12,21 +12,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from stream.engine import Result, Token
 from stream.words import FRAME_SECONDS, group
 
-__all__ = ["Piece", "Segment", "TimedWord", "TokenText", "Transcript", "confidence", "timed_words"]
+__all__ = [
+    "Piece",
+    "Recording",
+    "Segment",
+    "TimedWord",
+    "TokenText",
+    "Transcript",
+    "confidence",
+    "timed_words",
+]
 
 TokenText: TypeAlias = Callable[[int], str]
 """From a token's id to what it adds to the text, as `stream.vocabulary.Vocabulary.text`."""
 
 
 class Piece(NamedTuple):
-    """A token as text: its times in seconds, and the natural log of its probability."""
+    """A token, its text, its times in seconds, and the natural log of its probability."""
 
+    id: int
     text: str
     start: float
     end: float
@@ -131,4 +141,43 @@ class Transcript:
     def _piece(self, token: Token, before: float) -> Piece:
         start = round(before + FRAME_SECONDS * token.step, 4)
         end = round(before + FRAME_SECONDS * (token.step + 1), 4)
-        return Piece(self._token_text(token.id), start, end, token.log_probability)
+        return Piece(token.id, self._token_text(token.id), start, end, token.log_probability)
+
+
+class Recording:
+    """All that is said in one stream.
+
+    Args:
+        token_text: of the served model.
+
+    Attributes:
+        segments: that are complete, and in which something was said, numbered from 0.
+        duration: seconds of audio whose results are in.
+    """
+
+    def __init__(self, token_text: TokenText) -> None:
+        self._transcript = Transcript(token_text)
+        self.segments: list[Segment] = []
+        self.duration = 0.0
+
+    def add(self, result: Result) -> None:
+        """Add the next result of the stream; the last one makes the recording complete."""
+        segment = self._transcript.add(result)
+        self.duration = self._transcript.end
+        if segment is not None and segment.text:
+            self.segments.append(replace(segment, number=len(self.segments)))
+
+    @property
+    def text(self) -> str:
+        """The text of all segments."""
+        return "".join(segment.text for segment in self.segments).strip()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The tokens of all segments."""
+        return [piece for segment in self.segments for piece in segment.pieces]
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """The words of all segments, whole also where an endpoint fell within one."""
+        return timed_words(self.pieces)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from server.transcript import Piece, TimedWord, Transcript, confidence, timed_words
+from server.transcript import Piece, Recording, TimedWord, Transcript, confidence, timed_words
 from stream.engine import Hypothesis, Result, Token
 
 TEXTS = (" one", " thir", "teen", "")
@@ -67,9 +67,20 @@ def test_times_go_on_behind_a_restart() -> None:
 
 @pytest.mark.parametrize("log_probability, expected", [(0.1, 1.0), (-math.inf, 0.0)])
 def test_confidence_is_a_probability(log_probability: float, expected: float) -> None:
-    assert confidence([Piece(" a", 0.0, 0.06, log_probability)]) == expected
+    assert confidence([Piece(0, " a", 0.0, 0.06, log_probability)]) == expected
 
 
 def test_tokens_without_text_make_no_word() -> None:
-    assert timed_words([Piece("", 0.0, 0.06, -9.0)]) == ()
+    assert timed_words([Piece(0, "", 0.0, 0.06, -9.0)]) == ()
     assert confidence([]) == 1.0
+
+
+def test_a_recording_joins_what_an_endpoint_cut_within_a_word() -> None:
+    recording = Recording(TEXTS.__getitem__)
+    recording.add(result(0, endpoint=True))
+    recording.add(result(1, 0, 1, endpoint=True))
+    recording.add(result(2, 2, last=True))
+    assert recording.text == "one thirteen"
+    assert [word.text for word in recording.words] == ["one", "thirteen"]
+    assert [segment.number for segment in recording.segments] == [0, 1]
+    assert recording.duration == 0.18
