@@ -41,8 +41,9 @@ from stream.audio import Resampler
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
-__all__ = ["Conversation", "Dialect"]
+__all__ = ["HIGHEST_RATE", "LOWEST_RATE", "Conversation", "Dialect"]
 
+LOWEST_RATE, HIGHEST_RATE = 4000, 384_000  # Hz, of audio that a dialect may let a client choose
 SAMPLE_BYTES = 2  # in `unanswered`, whatever the wire has
 
 

@@ -26,14 +26,13 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from server.conversation import Conversation
+from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
 from server.protocol import Close, State
 from server.transcript import Segment, TimedWord, TokenText, Transcript, confidence, timed_words
 from stream.engine import Result
 
 __all__ = ["Vosk", "dump"]
 
-RATES = (4000, 384_000)  # Hz, lowest and highest
 Json: TypeAlias = "str | float | Sequence[Json] | Mapping[str, Json]"
 
 
@@ -127,10 +126,10 @@ class Vosk:
         if self._heard_audio:
             return
         if config.sample_rate is not None:
-            if not RATES[0] <= config.sample_rate <= RATES[1]:
+            if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:
                 channel.close(
                     1008,
-                    f"400 sample_rate is {config.sample_rate:g}; want {RATES[0]} to {RATES[1]}",
+                    f"400 sample_rate is {config.sample_rate:g}; want {LOWEST_RATE} to {HIGHEST_RATE}",
                 )
                 return
             channel.listen_at(round(config.sample_rate))
