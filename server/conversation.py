@@ -172,9 +172,13 @@ class Conversation:
 
     @property
     def unanswered(self) -> int:
-        """Bytes of audio, as 16 bits at 16 kHz, without a result; and characters not handed out."""
+        """Bytes of audio, as 16 bits at 16 kHz, without a result; and characters not handed out.
+
+        What waits behind a cut counts a chunk more each, so that cuts alone are bounded too.
+        """
         waiting = sum(len(message) for message in self._messages if isinstance(message, str))
-        return SAMPLE_BYTES * (self._received - self._heard) + waiting
+        samples = self._received - self._heard + CHUNK * len(self._held)
+        return SAMPLE_BYTES * samples + waiting
 
     # What it means, by the dialect.
 

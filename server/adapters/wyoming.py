@@ -1,9 +1,7 @@
-r"""Wyoming, Home Assistant's protocol for speech services: bytes of a TCP connection in and out.
+"""Wyoming, Home Assistant's protocol for speech services: bytes of a TCP connection in and out.
 
-An event is one line of JSON, {"type": "audio-chunk", "version": "1.10.2", "data_length": 50,
-"payload_length": 2048}, then `data_length` bytes of JSON, merged over the header's own `data`, then
-`payload_length` raw bytes. `EventReader` cuts the bytes, `Wyoming` is the conversation. No sockets,
-clock or threads, and nothing that a peer sends raises out of `Wyoming`.
+`Wyoming` is the conversation of one connection, `server.adapters.wyoming_framing` cuts its bytes
+into events. No sockets, clock or threads, and nothing that a peer sends raises.
 
 Rules:
 
@@ -22,117 +20,24 @@ Rules:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent, encode
 from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
 from server.protocol import Close, Event, State
 from server.transcript import Recording, TokenText
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 
-__all__ = ["EventReader", "FramingError", "Offer", "Open", "WireEvent", "Wyoming", "encode"]
+__all__ = ["Offer", "Open", "Wyoming", "WyomingEvent"]
 
-VERSION = "1.10.2"  # of the protocol
-HEADER_BYTES = 1 << 16
-PART_BYTES = 1 << 20  # most of data and of payload
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}
 MOST_CHANNELS = 64
-_T = TypeVar("_T")
-
-
-class FramingError(ValueError):
-    """Bytes that are no event."""
-
-
-@dataclass(frozen=True)
-class WireEvent:
-    """One event as it came."""
-
-    type: str
-    data: Mapping[str, object]
-    payload: bytes
-
-
-class _Header(msgspec.Struct):
-    type: str
-    data: dict[str, object] | None = None
-    data_length: int | None = None
-    payload_length: int | None = None
-
-
-class EventReader:
-    """Cuts the bytes of a connection into events."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._searched = 0  # no line ends before
-        self._header: _Header | None = None
-
-    def feed(self, received: bytes) -> None:
-        """Take bytes, as many as came."""
-        self._bytes += received
-
-    def next_event(self) -> WireEvent | None:
-        """Return the next event, None where it is not complete.
-
-        Raises:
-            FramingError: the bytes are no event, or one is too large. Nothing can follow.
-        """
-        if self._header is None:
-            self._header = self._read_header()
-            if self._header is None:
-                return None
-        header = self._header
-        data_length = max(header.data_length or 0, 0)
-        payload_length = max(header.payload_length or 0, 0)
-        for name, length in (("data", data_length), ("payload", payload_length)):
-            if length > PART_BYTES:
-                raise FramingError(f"{name} of {length} bytes; at most {PART_BYTES} are taken")
-        if len(self._bytes) < data_length + payload_length:
-            return None
-        self._header = None
-        data = dict(header.data or {})
-        if data_length:
-            data |= _decode(self._take(data_length), dict[str, object], "data")
-        return WireEvent(header.type, data, self._take(payload_length))
-
-    def _read_header(self) -> _Header | None:
-        end = self._bytes.find(b"\n", self._searched)
-        if max(end, len(self._bytes) if end < 0 else 0) > HEADER_BYTES:
-            raise FramingError(f"no end of line within {HEADER_BYTES} bytes")
-        if end < 0:
-            self._searched = len(self._bytes)
-            return None
-        self._searched = 0
-        return _decode(self._take(end + 1), _Header, "line")
-
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._bytes[:count])
-        del self._bytes[:count]
-        return taken
-
-
-def _decode(encoded: bytes, kind: type[_T], name: str) -> _T:
-    try:
-        return msgspec.json.decode(encoded, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise FramingError(f"the {name} is no event: {error}") from error
-
-
-def encode(kind: str, data: Mapping[str, object] | None = None) -> str:
-    """Write an event without payload as Wyoming's own library does."""
-    header: dict[str, object] = {"type": kind, "version": VERSION}
-    text = json.dumps(data, ensure_ascii=False) if data else ""
-    if text:
-        header["data_length"] = len(text.encode())
-    return f"{json.dumps(header, ensure_ascii=False)}\n{text}"
 
 
 @dataclass(frozen=True)
