@@ -185,12 +185,12 @@ class Realtime:
             raise Mistake(f"audio is not base64: {error}", param="audio") from error
         if self._settings.format != PCM:
             table = g711.MU_LAW if self._settings.format == MU_LAW else g711.A_LAW
-            samples: NDArray[np.float32] = table[np.frombuffer(encoded, np.uint8)]
-            return samples
+            return table.take(np.frombuffer(encoded, np.uint8))
         pcm = self._odd + encoded
         self._odd = pcm[len(pcm) // 2 * 2 :]
         values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
-        return np.divide(values, 32768, dtype=np.float32)
+        samples: NDArray[np.float32] = np.divide(values, 32768, dtype=np.float32)
+        return samples
 
     def _cut(self, channel: Conversation) -> None:
         self._odd = b""

@@ -192,7 +192,8 @@ class Wyoming:
         """Take note that there is no slot."""
         self._utterance = None
         self._events.clear()
-        self._fail(reason, "busy")
+        if not self._closed:  # by a mistake behind the one that asked for it
+            self._fail(reason, "busy")
 
     def receive_idle(self, seconds: float) -> None:
         """Take note that nothing came for so long."""
