@@ -238,17 +238,17 @@ class Conversation:
             waiting = (self._received - self._cut_at) % CHUNK + len(samples)
             self._received += len(samples)
             if waiting >= CHUNK:
-                together = np.concatenate(self._rest)
+                together = samples if len(self._rest) == 1 else np.concatenate(self._rest)
                 whole = waiting // CHUNK * CHUNK
-                self._rest = [together[whole:]]
+                self._rest = [together[whole:]] if whole < waiting else []
                 self._pass_on(Audio(together[:whole]))
 
     def _flush(self) -> None:
         """Pass on all audio that is left of a stream."""
         self._keep(self._resampler.finish())
-        if self._rest and len(rest := np.concatenate(self._rest)):
-            self._pass_on(Audio(rest))
-        self._rest.clear()
+        if self._rest:
+            self._pass_on(Audio(np.concatenate(self._rest)))
+            self._rest.clear()
 
     def _finish(self, farewell: Close) -> None:
         self._farewell = farewell

@@ -20,7 +20,8 @@ Rules:
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,27 +53,25 @@ class Sherpa:
         self.rate = rate
         self._token_text = token_text
         self._samples = 0  # received
-        self._segment = 0
-        self._start = 0.0
-        self._text = ""
-        self._tokens: list[Token] = []
+        self._number = 0
+        self._segment = _Segment(0.0)
 
     def receive_audio(self, channel: Conversation, message: bytes) -> None:
         """Take samples; rules 3 and 4."""
         if channel.state is not State.OPEN:
             return
         samples = np.frombuffer(message, "<f4", count=len(message) // 4)
-        with np.errstate(invalid="ignore"):
-            bad = np.flatnonzero(~(np.abs(samples) <= LOUDEST))
-        if bad.size:
+        # The extremes are NaN if a sample is.
+        if len(samples) and not -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
+            bad = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])
             channel.close(
                 1008,
-                f"400 sample {self._samples + bad[0]} is {samples[bad[0]]:g}; send float32, "
+                f"400 sample {self._samples + bad} is {samples[bad]:g}; send float32, "
                 "little-endian, in [-1, 1]",
             )
             return
         self._samples += len(samples)
-        channel.push(samples.astype(np.float32))
+        channel.push(samples)
 
     def receive_text(self, channel: Conversation, text: str) -> None:
         """End the stream if the client says so."""
@@ -81,35 +80,59 @@ class Sherpa:
 
     def send_result(self, channel: Conversation, result: Result) -> None:
         """Say the segment so far."""
-        self._text += result.text
-        self._tokens += result.tokens
-        channel.say(self._describe(result))
+        self._segment.add(result.text, result.tokens, self._token_text)
+        segment = self._segment
+        if result.provisional:
+            best = result.provisional[0]
+            segment = replace(segment)
+            segment.add(best.text, best.tokens, self._token_text)
+        channel.say(self._describe(segment, result))
         if result.endpoint:
-            self._segment += 1
-            self._start = result.end
-            self._text = ""
-            self._tokens.clear()
+            self._number += 1
+            self._segment = _Segment(result.end)
         if result.last:
             channel.say("Done!")
 
-    def _describe(self, result: Result) -> str:
-        text, tokens = self._text, self._tokens
-        if result.provisional:
-            text += result.provisional[0].text
-            tokens = list(chain(tokens, result.provisional[0].tokens))
-        names = ", ".join(_quoted(self._token_text(token.id)) for token in tokens)
-        times = ", ".join(f"{FRAME_SECONDS * token.step - self._start:.2f}" for token in tokens)
-        logs = ", ".join(f"{token.log_probability:.6f}" for token in tokens)
-        since = tokens[-1].step + 1 if tokens else round(self._start / FRAME_SECONDS)
+    def _describe(self, segment: _Segment, result: Result) -> str:
+        since = round(segment.start / FRAME_SECONDS) if segment.step is None else segment.step + 1
         blanks = max(0, round(result.end / FRAME_SECONDS) - since)
         return (
-            f'{{ "text": {_quoted(text.lstrip(" "))}, "tokens": [{names}], '
-            f'"timestamps": [{times}], "ys_probs": [{logs}], "lm_probs": [], '
-            f'"context_scores": [], "segment": {self._segment}, "words": [], '
-            f'"num_trailing_blanks": {blanks}, "start_time": {self._start:.2f}, '
+            f'{{ "text": {_quoted(segment.text.lstrip(" "))}, "tokens": [{segment.names}], '
+            f'"timestamps": [{segment.times}], "ys_probs": [{segment.logs}], "lm_probs": [], '
+            f'"context_scores": [], "segment": {self._number}, "words": [], '
+            f'"num_trailing_blanks": {blanks}, "start_time": {segment.start:.2f}, '
             f'"is_final": {_boolean(result.endpoint or result.last)}, '
             f'"is_eof": {_boolean(result.last)}}}'
         )
+
+
+@dataclass
+class _Segment:
+    """A segment as it is written: it goes with every message, so its lists only grow.
+
+    Attributes:
+        start: seconds at which it begins.
+        text: of its tokens.
+        names, times, logs: elements of the lists in JSON.
+        step: of the last token.
+    """
+
+    start: float
+    text: str = ""
+    names: str = ""
+    times: str = ""
+    logs: str = ""
+    step: int | None = None
+
+    def add(self, text: str, tokens: Sequence[Token], token_text: TokenText) -> None:
+        """Add tokens."""
+        self.text += text
+        for token in tokens:
+            comma = "" if self.step is None else ", "
+            self.names += comma + _quoted(token_text(token.id))
+            self.times += f"{comma}{FRAME_SECONDS * token.step - self.start:.2f}"
+            self.logs += f"{comma}{token.log_probability:.6f}"
+            self.step = token.step
 
 
 def _quoted(text: str) -> str:
