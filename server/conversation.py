@@ -133,10 +133,10 @@ class Conversation:
             self._messages.clear()  # they would wait behind those that it does not read
             self._say(short_close(1008, f"400 no response was read for {seconds:g} s"))
 
-    def receive_shutdown(self) -> None:
-        """Take note that the server shuts down and can wait no longer for the end of the stream."""
+    def receive_shutdown(self, reason: str = "the server is shutting down") -> None:
+        """Take note that the server can wait no longer for the end of the stream, and why."""
         if self._happens(Input.SHUTDOWN):
-            self._finish(Close(1001, "the server is shutting down"))
+            self._finish(short_close(1001, reason))
 
     def receive_gone(self) -> None:
         """Take note that the connection is closed."""

@@ -12,8 +12,9 @@ Rules of a channel (`TRANSITIONS` is their table; a pair that is not in it chang
 nothing):
 
 1. Audio is cut at chunks, wherever the messages cut it, even within a sample. Each chunk of 1920
-   bytes gets exactly one response, with or without text, in order: clients in lock-step wait for
-   it.
+   bytes gets a response, with or without text, in order: clients in lock-step wait for it. It is
+   exactly one, unless text becomes final while other text stays provisional: then the final
+   response is followed by the provisional one.
 2. An empty binary message ends the stream. What is left of the audio goes to the engine; one
    closing response follows, then Close 1000. A second end is ignored.
 3. If half a sample is left at the end, all text is sent as in rule 2, but the Close is 1008 and
@@ -25,12 +26,23 @@ nothing):
 7. The engine failed the channel: Close 1011.
 8. The server shuts down and can wait no longer: the stream is ended as in rule 2, with Close 1001.
 9. The peer vanished: nothing is sent. Whenever a channel closes, and only then, its slot is freed.
+
+Rules of a response:
+
+10. Final text never changes; provisional text follows it and is replaced by the next response.
+    `start` and `end` are the chunk's, unless there is provisional text: then `start` is that of its
+    first token until some of it is final, and of what follows then, `end`.
+11. `confidence` is the probability of the least certain token. Behind the documented keys, and only
+    where there is something in them, come `words`, those that the response completes (see
+    `server.running_words`), and `end_of_utterance`. In strict mode `confidence` is 1.0 and nothing
+    is added, as Myrtle's server has it.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -40,7 +52,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.request import Parameters
-from stream.engine import Result
+from server.running_words import RunningWords
+from server.transcript import TokenText
+from stream.engine import Hypothesis, Result, Token
+from stream.words import FRAME_SECONDS
 
 __all__ = [
     "CHUNK_BYTES",
@@ -159,6 +174,11 @@ class Close:
     by_peer: bool = False
 
 
+def _short(value: float) -> float:
+    """Round for the wire: 0.06 * 3 is 0.18, not 0.18000000000000002; a sample takes 0.0001 s."""
+    return round(value, 4)
+
+
 def short_close(code: int, reason: str) -> Close:
     """Return a Close whose reason fits into its frame."""
     return Close(code, reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore"))
@@ -166,7 +186,14 @@ def short_close(code: int, reason: str) -> Close:
 
 class _Alternative(msgspec.Struct):
     transcript: str
-    confidence: float = 1.0  # documented as unused, and 1.0 in all published samples
+    confidence: float
+
+
+class _Word(msgspec.Struct):
+    word: str
+    start: float
+    end: float
+    confidence: float
 
 
 class _Response(msgspec.Struct):
@@ -174,6 +201,8 @@ class _Response(msgspec.Struct):
     end: float
     is_provisional: bool
     alternatives: list[_Alternative]
+    words: list[_Word] | msgspec.UnsetType = msgspec.UNSET
+    end_of_utterance: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChannelProtocol:
@@ -182,14 +211,22 @@ class ChannelProtocol:
     After any call, run `events()` and send `messages_to_send()`. No method raises on what a peer
     sends, in any order.
 
-    Attributes:
+    Args:
         parameters: what the client asked for.
+        token_text: of the served model.
+        strict: whether responses have nothing that Myrtle's have not.
+
+    Attributes:
         state: where the channel stands.
         unanswered: bytes of audio that came in and whose response was not yet handed out.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: Parameters, token_text: TokenText, strict: bool = False) -> None:
+        self._parameters = parameters
+        self._strict = strict
+        self._words = RunningWords(token_text)
+        self._since: float | None = None  # rule 10: where the provisional text begins
+        self._answered = 0  # bytes whose responses wait to be handed out
         self.state = State.OPEN
         self.unanswered = 0
         self._pcm = bytearray()  # less than a chunk
@@ -230,10 +267,10 @@ class ChannelProtocol:
             self._messages.clear()  # they would wait behind those that it does not read
             self._close(1008, f"400 no response was read for {seconds:g} s")
 
-    def receive_shutdown(self) -> None:
-        """Take note that the server shuts down and can wait no longer for the end of the stream."""
+    def receive_shutdown(self, reason: str = "the server is shutting down") -> None:
+        """Take note that the server can wait no longer for the end of the stream, and why."""
         if self._happens(Input.SHUTDOWN):
-            self._finish(Close(1001, "the server is shutting down"))
+            self._finish(short_close(1001, reason))
 
     def receive_gone(self) -> None:
         """Take note that the connection is closed."""
@@ -243,17 +280,14 @@ class ChannelProtocol:
     def send_result(self, result: Result) -> None:
         """Answer a chunk, or close the stream with the last result."""
         if self._happens(Input.LAST if result.last else Input.RESULT):
-            response = _Response(
-                round(
-                    result.start, 4
-                ),  # 0.06 * 3 is 0.18, not 0.18000000000000002; samples: 0.0001
-                round(result.end, 4),
-                False,
-                [_Alternative(result.text)],
-            )
-            self._messages.append(msgspec.json.encode(response).decode())
+            if result.text or not result.provisional:
+                self._say_final(result)
+            if result.provisional:
+                self._say_provisional(result)
             if result.last:
                 self._messages.append(self._farewell)
+            else:
+                self._answered += CHUNK_BYTES
 
     def send_fault(self, reason: str) -> None:
         """Close the channel because the engine failed it."""
@@ -268,9 +302,45 @@ class ChannelProtocol:
     def messages_to_send(self) -> list[str | Close]:
         """Return and forget the messages for the peer, in order; nothing follows a Close."""
         messages, self._messages = self._messages, []
-        answered = sum(isinstance(message, str) for message in messages)
-        self.unanswered = max(0, self.unanswered - CHUNK_BYTES * answered)
+        self.unanswered -= self._answered
+        self._answered = 0
         return messages
+
+    def _say_final(self, result: Result) -> None:
+        start = result.start if self._since is None else self._since
+        self._since = None
+        response = _Response(
+            _short(start),
+            _short(result.end),
+            False,
+            [self._alternative(result.text, result.tokens)],
+        )
+        if not self._strict:
+            words = [
+                _Word(word.text, word.start, word.end, _short(word.confidence))
+                for word in self._words.add(result)
+            ]
+            response.words = words or msgspec.UNSET
+            response.end_of_utterance = result.endpoint or msgspec.UNSET
+        self._say(response)
+
+    def _say_provisional(self, result: Result) -> None:
+        best: Hypothesis = result.provisional[0]
+        if self._since is None:
+            begins = FRAME_SECONDS * best.tokens[0].step if best.tokens else result.start
+            self._since = result.end if result.text else begins
+        alternatives = [
+            self._alternative(each.text, each.tokens)
+            for each in result.provisional[: self._parameters.alternatives]
+        ]
+        self._say(_Response(_short(self._since), _short(result.end), True, alternatives))
+
+    def _alternative(self, text: str, tokens: Iterable[Token]) -> _Alternative:
+        least = 0.0 if self._strict else min((each.log_probability for each in tokens), default=0.0)
+        return _Alternative(text, _short(math.exp(min(least, 0.0))))
+
+    def _say(self, response: _Response) -> None:
+        self._messages.append(msgspec.json.encode(response).decode())
 
     def _happens(self, happened: Input) -> bool:
         """Move on by the table; return whether anything has to be done about it."""

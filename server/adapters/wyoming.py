@@ -206,10 +206,10 @@ class Wyoming:
             self._messages.clear()  # they would wait behind those that it does not read
             self._fail(f"nothing was read for {seconds:g} s")
 
-    def receive_shutdown(self) -> None:
-        """Take note that the server shuts down and can wait no longer for the end of an utterance."""
+    def receive_shutdown(self, reason: str = "the server is shutting down") -> None:
+        """Take note that the server can wait no longer for the end of an utterance, and why."""
         if self._utterance is not None:
-            self._utterance.receive_shutdown()
+            self._utterance.receive_shutdown(reason)
             self._follow()
         elif not self._closed:
             self._close(Close(1001))

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.app import Application
-from server.channels import Channels, Stepper
+from server.app import Application, Settings
+from server.channels import Stepper
 from server.limits import Limits
+from server.models import Loaded, Model, Models
 from stream.engine import CHUNK, Result
 from stream.network import Network
 from tests.tiny import tiny_network
@@ -53,6 +54,10 @@ class ScriptedEngine:
 
     def finish(self, slot: int, /) -> None:
         self._finishing.add(slot)
+
+    def restart(self, slot: int, *, keep_statistics: bool) -> None:
+        self._waiting[slot] = np.zeros(0, np.float32)
+        self._chunks[slot] = 0
 
     def close(self, slot: int, /) -> None:
         self._free.append(slot)
@@ -110,10 +115,11 @@ def talking_network() -> Network:
 class Service:
     """A server on the test's event loop."""
 
-    def __init__(self, port: int, channels: Channels) -> None:
-        self.port = port
-        self.channels = channels
-        self.url = f"ws://127.0.0.1:{port}/asr/v0.1/stream?{QUERY}"
+    def __init__(self, ports: list[int], models: Models) -> None:
+        self.port = ports[0]
+        self.wyoming_port = ports[-1]
+        self.channels = next(iter(models.values())).channels
+        self.url = f"ws://127.0.0.1:{self.port}/asr/v0.1/stream?{QUERY}"
 
     async def until_free(self) -> None:
         """Wait until no channel is in use."""
@@ -124,7 +130,12 @@ class Service:
     async def get(self, target: str, *headers: str) -> tuple[int, str]:
         """Return status and body of a GET."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        lines = [f"GET {target} HTTP/1.1", "Host: localhost", *headers, "", ""]
+        last = (
+            ()
+            if any(header.startswith("Connection") for header in headers)
+            else ("Connection: close",)
+        )
+        lines = [f"GET {target} HTTP/1.1", "Host: localhost", *headers, *last, "", ""]
         writer.write("\r\n".join(lines).encode())
         async with asyncio.timeout(5):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -140,12 +151,26 @@ UPGRADE = (
 )
 
 
+def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
+    """Return a model whose tokens have the texts of the talking network."""
+    text = talking_network().vocabulary.text
+    return Model(name, lambda: Loaded(engine, text, {"language": "en"}), slots)
+
+
 @asynccontextmanager
-async def serving(engine: Stepper, **limits: Any) -> AsyncIterator[Service]:
-    """Run a server with an engine; `limits` are fields of `Limits`."""
+async def serving(
+    engine: Stepper,
+    *others: Model,
+    settings: Settings | None = None,
+    wyoming_port: int | None = None,
+    **limits: Any,
+) -> AsyncIterator[Service]:
+    """Run a server with an engine, and further models; `limits` are fields of `Limits`."""
     granted = Limits(**{"slots": 4, "drain_seconds": 0.5, **limits})
-    channels = Channels(lambda: engine, granted.slots)
-    await channels.start()
-    async with Application(channels, granted).listening("127.0.0.1", 0) as server:
-        yield Service(server.sockets[0].getsockname()[1], channels)
-    await channels.stop()
+    models = Models(model_of(engine, granted.slots), *others)
+    await models.start()
+    application = Application(models, granted, settings)
+    async with application.listening("127.0.0.1", 0, wyoming_port) as servers:
+        ports = [server.sockets[0].getsockname()[1] for server in servers]
+        yield Service(ports, models)
+    await models.stop()

@@ -32,7 +32,7 @@ def result(chunk: int, text: str = "", *, last: bool = False) -> Result:
 
 
 def channel() -> ChannelProtocol:
-    return ChannelProtocol(Parameters())
+    return ChannelProtocol(Parameters(), str)
 
 
 def samples(protocol: ChannelProtocol) -> NDArray[np.float32]:
