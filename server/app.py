@@ -38,12 +38,15 @@ from server.request import Refusal, parse_query
 from server.talks import TALKS
 from server.wires import Tcp, Websocket
 
-__all__ = ["AddressError", "Application", "Settings"]
+__all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 
 logger = logging.getLogger(__name__)
 # A peer that breaks HTTP is no error of ours, and what handlers raise is logged here.
 _quiet = logging.getLogger("server.http")
 _quiet.setLevel(logging.CRITICAL)
+
+
+ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
 
 
 class AddressError(OSError):
@@ -56,7 +59,7 @@ class Settings:
 
     Attributes:
         access: who may use it.
-        root: what a websocket at "/" speaks, a name of `TALKS`; "page": nothing, there is a page.
+        root: what a websocket at "/" speaks, one of `ROOTS`.
         strict: whether Myrtle's responses have nothing that theirs have not.
         tls: where connections are encrypted.
     """

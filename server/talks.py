@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
 from server.conversation import Conversation
@@ -48,7 +49,9 @@ def _parse_model(target: str, served: Served) -> Parameters | Refusal:
     if isinstance(values, Refusal):
         return values
     model = choose_model(values.get("model"), served.models)
-    return model if isinstance(model, Refusal) else Parameters(model=model)
+    if isinstance(model, Refusal):
+        return model
+    return Parameters(model=model, language=served.models[model])
 
 
 TALKS: Mapping[str, Talk] = MappingProxyType(
@@ -58,6 +61,13 @@ TALKS: Mapping[str, Talk] = MappingProxyType(
             parse_request,
             lambda parameters, text, strict: ChannelProtocol(parameters, text, strict),
             (SUBPROTOCOL,),
+        ),
+        "realtime": Talk(
+            "/v1/realtime",
+            _parse_model,
+            lambda parameters, text, strict: Conversation(
+                Realtime(text, (parameters.model,), parameters.language)
+            ),
         ),
         "sherpa": Talk("/sherpa", _parse_model, lambda _, text, strict: Conversation(Sherpa(text))),
         "vosk": Talk("/vosk", _parse_model, lambda _, text, strict: Conversation(Vosk(text))),

@@ -55,9 +55,12 @@ class Websocket:
     async def close(self, close: Close) -> None:
         """Send a Close and wait for the peer's, or cut the connection."""
         try:
-            async with asyncio.timeout(self._close_seconds):
-                await self._socket.close(code=close.code, message=close.reason.encode())
-        except TimeoutError:  # it may even wait for the room to send its Close
+            async with asyncio.timeout(2 * self._close_seconds):  # its own limit is once that
+                # Not drained: after a send that was given up, aiohttp's drain is cancelled for good.
+                await self._socket.close(
+                    code=close.code, message=close.reason.encode(), drain=False
+                )
+        except TimeoutError:
             self._transport.abort()
         if self._socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
             self._transport.abort()
