@@ -26,13 +26,14 @@ from pathlib import Path
 import uvloop
 
 from server import options
-from server.app import AddressError, Application
+from server.app import AddressError, Application, Settings
 from server.logs import start_logging
 from server.models import Loaded, Model, Models
 from server.options import OptionError, Options
 from server.request import PATH
 from stream.bundled import model_path
-from stream.engine import load_engine
+from stream.engine import CHUNK, load_engine
+from stream.features import SAMPLE_RATE
 from stream.network import ModelError, open_model
 
 logger = logging.getLogger("server")
@@ -67,3 +68,70 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+async def _serve(chosen: Options, settings: Settings) -> None:
+    stop = _stop_at_signals()
+    limits = chosen.limits
+    models = Models(
+        *(
+            Model(
+                name,
+                partial(_load, path or model_path(), limits.slots, chosen.backend),
+                limits.slots,
+            )
+            for name, path in chosen.models.items()
+        )
+    )
+    application = Application(models, limits, settings)
+    async with application.listening(chosen.host, chosen.port, chosen.wyoming_port) as servers:
+        addresses = [server.sockets[0].getsockname()[:2] for server in servers]
+        for (_, port), what in zip(addresses, ("websockets and HTTP", "Wyoming"), strict=False):
+            logger.info("port %d is open for %s", port, what)
+        await models.start()
+        gc.collect()
+        gc.freeze()  # what was made so far stays: no collection need look at it again
+        for name, model in models.items():
+            logger.info(
+                "model %s: %d channels, backend %s", name, model.channels.slots, chosen.backend
+            )
+        host, port = addresses[0]
+        scheme = "wss" if settings.tls else "ws"
+        print(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{PATH}", flush=True)
+        await stop.wait()
+        in_use = sum(model.channels.in_use for model in models.values())
+        logger.info("no more streams are accepted; %d are finishing", in_use)
+    await models.stop()
+
+
+def _load(path: Path, slots: int, backend: str) -> Loaded:
+    logger.info("loading %s", path)
+    network = open_model(path)
+    engine = load_engine(network, slots, backend)
+    about = {
+        "language": network.notes.get("language", "en"),
+        "vocabulary": len(network.vocabulary),
+        "backend": backend,
+        "sample_rate": SAMPLE_RATE,
+        "chunk_samples": CHUNK,
+        "notes": network.notes,
+    }
+    return Loaded(engine, network.vocabulary.text, about)
+
+
+def _stop_at_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set; the second of them cancels the current task."""
+    stop = asyncio.Event()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

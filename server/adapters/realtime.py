@@ -110,7 +110,9 @@ class Realtime:
         self._previous: str | None = None  # the item that was committed last
         # The engine hears the first; the client appends to the last.
         self._streams = deque([_Stream(self._new_item(0.0))])
-        self.greeting = (self._event("session.created", session=self._settings.describe()),)
+        self.greeting: tuple[str, ...] = (
+            self._event("session.created", session=self._settings.describe()),
+        )
 
     def receive_audio(self, channel: Conversation, message: bytes) -> None:
         """Take a binary message, which is a mistake."""
