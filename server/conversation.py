@@ -78,7 +78,7 @@ class Conversation:
     After any call, run `events()` and send `messages_to_send()`.
 
     Args:
-        dialect: what the peer speaks; it calls `push`, `say`, `cut`, `receive_end` and `close`.
+        dialect: what the peer speaks; it calls what stands below `listen_at`.
 
     Attributes:
         state: where the channel stands.
@@ -211,9 +211,14 @@ class Conversation:
         """Send a message."""
         self._say(message)
 
+    def blame(self, reason: str) -> None:
+        """Say with the Close, behind all text, what the peer did wrong; the first mistake counts."""
+        if self._farewell.code == 1000:
+            self._farewell = short_close(1008, reason)
+
     def close(self, code: int, reason: str) -> None:
         """Close the channel because of what the peer did."""
-        if self._happens(Input.TEXT):
+        if self._happens(Input.MISTAKE):
             self._say(short_close(code, reason))
 
     # How.

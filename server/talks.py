@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from server.adapters.myrtle import Myrtle
 from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
 from server.conversation import Conversation
-from server.protocol import ChannelProtocol
 from server.request import (
     PATH,
     SUBPROTOCOL,
@@ -39,7 +39,7 @@ class Talk:
 
     path: str
     parse: Callable[[str, Served], Parameters | Refusal]
-    open: Callable[[Parameters, TokenText, bool], ChannelProtocol | Conversation]
+    open: Callable[[Parameters, TokenText, bool], Conversation]
     subprotocols: tuple[str, ...] = ()
 
 
@@ -59,7 +59,7 @@ TALKS: Mapping[str, Talk] = MappingProxyType(
         "myrtle": Talk(
             PATH,
             parse_request,
-            lambda parameters, text, strict: ChannelProtocol(parameters, text, strict),
+            lambda parameters, text, strict: Conversation(Myrtle(parameters, text, strict)),
             (SUBPROTOCOL,),
         ),
         "realtime": Talk(
