@@ -44,9 +44,8 @@ logger = logging.getLogger(__name__)
 # A peer that breaks HTTP is no error of ours, and what handlers raise is logged here.
 _quiet = logging.getLogger("server.http")
 _quiet.setLevel(logging.CRITICAL)
-
-
 ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
+SERVER = "rill"
 
 
 class AddressError(OSError):
@@ -171,6 +170,7 @@ class Application:
                 logger.exception("a request failed")
                 response = plain(500, "the server failed")
         if not response.prepared:
+            response.headers["Server"] = SERVER
             origin = request.headers.get("Origin")
             if origin is not None and response.status != 403:
                 response.headers["Access-Control-Allow-Origin"] = origin
@@ -233,6 +233,7 @@ class Application:
             timeout=self._limits.close_seconds,
             max_msg_size=self._limits.message_bytes + 1,
         )
+        socket.headers["Server"] = SERVER
         if not socket.can_prepare(request).ok:
             return plain(426, f"{talk.path} wants a websocket", Upgrade="websocket")
         model = self._models[parameters.model]

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import http.client
+import io
+import json
+import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -141,6 +146,64 @@ class Service:
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         return int(head.split()[1]), body.decode()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an HTTP server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def request(
+    service: Service,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    **headers: str,
+) -> Reply:
+    """Send a request with the standard library's client; underscores in headers are dashes."""
+
+    def send() -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, target, body, named)
+            answer = connection.getresponse()
+            return Reply(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(send)
+
+
+def form(file: bytes | None, name: str = "file", **fields: str) -> tuple[bytes, str]:
+    """Return a multipart body with a recording and fields, and its content type."""
+    parts = [
+        f'--XX\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
+        for key, value in fields.items()
+    ]
+    if file is not None:
+        head = f'--XX\r\nContent-Disposition: form-data; name="{name}"; filename="a b.wav"\r\n\r\n'
+        parts.append(head.encode() + file + b"\r\n")
+    return b"".join(parts) + b"--XX--\r\n", "multipart/form-data; boundary=XX"
+
+
+def wav(audio: bytes) -> bytes:
+    """Return S16LE as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(16000)
+        writer.writeframes(audio)
+    return file.getvalue()
 
 
 UPGRADE = (
