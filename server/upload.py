@@ -26,15 +26,17 @@ from server.channels import Channels
 from server.limits import Limits
 from server.request import Refusal
 from stream.audio import AudioError, read_chunks
-from stream.engine import Result
+from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
 __all__ = ["Form", "Refused", "receive_form", "recognise"]
 
 logger = logging.getLogger(__name__)
 FIELD_BYTES = 65_536
+READ_BYTES = 1 << 18
 MOST_FIELDS = 64
 SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
+LOOK_SECONDS = 0.5  # how often an upload that is paced looks around
 
 
 class Refused(Exception):
@@ -132,7 +134,7 @@ async def _read_field(part: BodyPartReader, limits: Limits) -> str:
 
 async def _next_chunk(part: BodyPartReader, limits: Limits) -> bytes:
     async with asyncio.timeout(limits.idle_seconds):
-        return bytes(await part.read_chunk())
+        return bytes(await part.read_chunk(READ_BYTES))
 
 
 def _too_large(limits: Limits) -> Refused:
@@ -153,40 +155,50 @@ async def recognise(
         Refused: no slot is free, the recording cannot be decoded, or the engine failed.
     """
     arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
+    room = asyncio.Event()  # the feeder has something to look at
+
+    def take(result: Result | Refused) -> None:
+        arrived.put_nowait(result)
+        room.set()
+
     full = channels.full
-    channel = channels.open(
-        arrived.put_nowait,
-        lambda reason: arrived.put_nowait(Refused(500, reason, "engine")),
-        live=False,
-    )
+    channel = channels.open(take, lambda reason: take(Refused(500, reason, "engine")), live=False)
     if channel is None:
         raise Refused(503, str(channels.refusal()), "full" if full else "not ready")
     loop = asyncio.get_running_loop()
     began = loop.time()
+    most = limits.unanswered_bytes / SAMPLE_BYTES / SAMPLE_RATE
+
+    async def make_room() -> None:
+        while not channel.closed:
+            seconds = channel.received / SAMPLE_RATE
+            waits = channel.backlog + arrived.qsize() * CHUNK / SAMPLE_RATE
+            if (wait := limits.wait_seconds(seconds, loop.time() - began)) > 0:
+                await asyncio.sleep(min(wait, LOOK_SECONDS))
+            elif waits >= most:
+                room.clear()
+                await room.wait()
+            else:
+                return
 
     async def feed() -> None:
         chunks = read_chunks(form.path)
-        most = limits.unanswered_bytes / SAMPLE_BYTES / SAMPLE_RATE
         try:
             while (samples := await asyncio.to_thread(_next, chunks)) is not None:
                 channel.push(samples)
-                seconds = channel.received / SAMPLE_RATE
-                while not channel.closed and (
-                    channel.backlog >= most or limits.wait_seconds(seconds, loop.time() - began) > 0
-                ):
-                    await asyncio.sleep(0.02)
+                await make_room()
             channel.finish()
         except AudioError as error:
-            text = str(error).replace(str(form.path), form.filename[:100])
-            arrived.put_nowait(Refused(400, text))
+            take(Refused(400, str(error).replace(str(form.path), form.filename[:100])))
         except Exception:
             logger.exception("an upload failed")
-            arrived.put_nowait(Refused(500, "the server failed", "engine"))
+            take(Refused(500, "the server failed", "engine"))
 
     feeder = asyncio.create_task(feed())
     try:
         while request.transport is not None:
             result = await arrived.get()
+            room.set()
             if isinstance(result, Refused):
                 raise result
             yield result
