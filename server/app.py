@@ -28,6 +28,7 @@ from aiohttp import web
 
 from server.access import Access
 from server.adapters.wyoming import Offer, Wyoming
+from server.adapters.wyoming_framing import encode
 from server.answers import STOPPING, Answers, plain, preflight, refuse
 from server.limits import Limits
 from server.live import Message, Session
@@ -134,6 +135,7 @@ class Application:
             for server in servers:
                 server.close()
             await self._drain()
+            http.pre_shutdown()  # only now: it makes connections deaf
             await http.shutdown(limits.close_seconds)
 
     async def _drain(self) -> None:
@@ -264,11 +266,12 @@ class Application:
     ) -> None:
         model = next(iter(self._models.values()))
         refusal = self._answers.refusal(model)
+        wire = Tcp(reader, writer, self._limits.close_seconds)
         if refusal is not None and refusal.reason != "full":  # not loaded, broken, or stopping
-            writer.close()
+            await wire.send(encode("error", {"text": refusal.text}))
+            await wire.close(Close(1001))
             return
         protocol = Wyoming(model.loaded.token_text, Offer(model.name, model.language))
-        wire = Tcp(reader, writer, self._limits.close_seconds)
 
         def hear(message: Message) -> None:
             assert isinstance(message, bytes)

@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from server.demo import running_server
 from server.session import stream_audio
 from stream.directory import write
 from stream.engine import Engine, load_engine
@@ -31,7 +30,6 @@ from tests.server.scripted import (
     Service,
     checksum,
     pcm,
-    request,
     samples_of,
     serving,
     talking_network,
@@ -153,33 +151,51 @@ def odd_frame(rng: np.random.Generator) -> bytes:
 async def test_ten_thousand_odd_frames_and_queries() -> None:
     rng = np.random.default_rng(0)
     before = resident()
-    async with serving(engine(8), slots=8) as service, neighbour(service):
-        for number in range(500):  # of 10 frames each
-            path = PATHS[number % 4]
-            reader, writer = await open_socket(service, path)
-            writer.write(b"".join(odd_frame(rng) for _ in range(10)))
+
+    async def send_frames(path: str, wire: bytes, cut: bool) -> None:
+        reader, writer = await open_socket(service, path)
+        writer.write(wire)
+        if cut:
             writer.write_eof()
-            await drop(reader, writer)
-        for _ in range(50):  # of 100 queries each, as many as are answered on one connection
-            reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-            for _ in range(100):
-                path = PATHS[int(rng.integers(len(PATHS)))]
-                query = bytes(rng.integers(0x21, 0x100, int(rng.integers(60)), dtype=np.uint8))
-                method = b"POST" if path == "/transcribe" else b"GET"
-                writer.write(
-                    method + b" " + path.encode() + b"?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reader.read()
+        writer.transport.abort()
+
+    async def answers(wire: bytes) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(wire)
+        async with asyncio.timeout(20):
+            answered = await reader.read()
+        writer.close()
+        return answered.count(b"HTTP/1.1 ")
+
+    async with serving(engine(22), slots=22) as service, neighbour(service):
+        for _ in range(25):
+            await asyncio.gather(
+                *(
+                    send_frames(
+                        PATHS[number % 4], b"".join(odd_frame(rng) for _ in range(10)), number > 9
+                    )
+                    for number in range(20)
                 )
-            writer.write_eof()
-            await drop(reader, writer)
+            )
+        for _ in range(50):
+            wire = b"".join(odd_request(rng) for _ in range(99))
+            last = odd_request(rng).replace(b"Host: x", b"Host: x\r\nConnection: close")
+            assert await answers(wire + last) == 100
+        for _ in range(100):  # not even HTTP
+            assert await answers(rng.bytes(100) + b"\r\n\r\n") <= 1
     assert resident() - before < 100 * MEGABYTE
 
 
-async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Read what comes until the server has closed, or is slow to; then go."""
-    with contextlib.suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(0.02):
-            await reader.read()
-    writer.transport.abort()
+def odd_request(rng: np.random.Generator) -> bytes:
+    """Return a request that is HTTP, and whose query is anything."""
+    path = PATHS[int(rng.integers(len(PATHS)))].encode()
+    signs = np.frombuffer(b"&=;%?+a0-/\"'<{~token=model=%ff%00", np.uint8)
+    query = rng.choice(signs, int(rng.integers(60))).tobytes()
+    method = b"POST" if path == b"/transcribe" else b"GET"
+    return method + b" " + path + b"?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def test_a_client_that_sends_one_byte_at_a_time_is_heard() -> None:
