@@ -70,18 +70,10 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _serve(chosen: Options, settings: Settings) -> None:
     stop = _stop_at_signals()
-    limits = chosen.limits
     models = Models(
-        *(
-            Model(
-                name,
-                partial(_load, path or model_path(), limits.slots, chosen.backend),
-                limits.slots,
-            )
-            for name, path in chosen.models.items()
-        )
+        *(Model(name, partial(_load, path, chosen)) for name, path in chosen.models.items())
     )
-    application = Application(models, limits, settings)
+    application = Application(models, chosen.limits, settings)
     async with application.listening(chosen.host, chosen.port, chosen.wyoming_port) as servers:
         addresses = [server.sockets[0].getsockname()[:2] for server in servers]
         for (_, port), what in zip(addresses, ("websockets and HTTP", "Wyoming"), strict=False):
@@ -102,9 +94,12 @@ async def _serve(chosen: Options, settings: Settings) -> None:
     await models.stop()
 
 
-def _load(path: Path, slots: int, backend: str) -> Loaded:
+def _load(path: Path | None, chosen: Options) -> Loaded:
+    """Load a model, in the thread of its engine; None is the bundled one."""
+    path = path or model_path()
     logger.info("loading %s", path)
     network = open_model(path)
+    slots, backend = chosen.limits.slots, chosen.backend
     engine = load_engine(network, slots, backend)
     about = {
         "language": network.notes.get("language", "en"),
@@ -114,7 +109,7 @@ def _load(path: Path, slots: int, backend: str) -> Loaded:
         "chunk_samples": CHUNK,
         "notes": network.notes,
     }
-    return Loaded(engine, network.vocabulary.text, about)
+    return Loaded(engine, slots, network.vocabulary.text, about)
 
 
 def _stop_at_signals() -> asyncio.Event:

@@ -250,7 +250,8 @@ class Application:
             else:
                 protocol.receive_audio(message)
 
-        assert request.transport is not None
+        if request.transport is None:
+            raise ConnectionResetError("the client is gone already")
         wire = Websocket(socket, request.transport, self._limits.close_seconds)
         session = Session(wire, protocol, hear, model.channels, self._limits)
         session.take_slot()
@@ -265,12 +266,22 @@ class Application:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         model = next(iter(self._models.values()))
-        refusal = self._answers.refusal(model)
         wire = Tcp(reader, writer, self._limits.close_seconds)
-        if refusal is not None and refusal.reason != "full":  # not loaded, broken, or stopping
-            await wire.send(encode("error", {"text": refusal.text}))
-            await wire.close(Close(1001))
-            return
+        with self._being_busy():
+            try:
+                refusal = self._answers.refusal(model)
+                if refusal is None or refusal.reason == "full":
+                    await self._serve_wyoming(wire, model)
+                else:  # not loaded, broken, or stopping
+                    await wire.send(encode("error", {"text": refusal.text}))
+            except OSError:  # the peer is gone
+                pass
+            except Exception:
+                logger.exception("a connection failed")
+            finally:
+                await wire.close(Close(1000))
+
+    async def _serve_wyoming(self, wire: Tcp, model: Model) -> None:
         protocol = Wyoming(model.loaded.token_text, Offer(model.name, model.language))
 
         def hear(message: Message) -> None:
@@ -278,15 +289,10 @@ class Application:
             protocol.receive_data(message)
 
         session = Session(wire, protocol, hear, model.channels, self._limits)
-        peer = (writer.get_extra_info("peername") or ("",))[0]
-        with self._being_busy():
-            try:
-                await self._serve(session, "wyoming", model, peer)
-            except Exception:
-                logger.exception("a connection failed")
-            finally:
-                session.close()
-                await wire.close(Close(1000))
+        try:
+            await self._serve(session, "wyoming", model, wire.peer)
+        finally:
+            session.close()
 
     async def _serve(self, session: Session, name: str, model: Model, peer: str) -> None:
         """Run a session, count it, and say in the log what it was."""

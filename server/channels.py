@@ -128,7 +128,8 @@ class Channels:
 
     Args:
         load: makes the engine; called in the engine's thread, which `start` starts.
-        slots: channels that may be open at a time; the engine has to have as many.
+        slots: channels that may be open at a time; the engine has to have as many. Where only
+            loading tells, `load` sets the attribute.
 
     Attributes:
         received: samples of all channels since the start.
@@ -137,7 +138,7 @@ class Channels:
             loop.
     """
 
-    def __init__(self, load: Callable[[], Stepper], slots: int) -> None:
+    def __init__(self, load: Callable[[], Stepper], slots: int = 0) -> None:
         self.slots = slots
         self._load = load
         self._open: set[Channel] = set()

@@ -38,7 +38,7 @@ class Wire(Protocol):
         """Return the next message; None when the connection is closed or about to be."""
 
     async def send(self, message: Message) -> None:
-        """Send a message; raises ConnectionError where the peer is gone."""
+        """Send a message; raises OSError where the peer is gone."""
 
     async def close(self, close: Close) -> None:
         """Close the connection, with a word about it where the protocol has one."""
@@ -213,7 +213,7 @@ class Session:
                     protocol.receive_stall(self._limits.stall_seconds)
                     self._follow()
                     break
-                except ConnectionError:  # the reader sees it too, and tells the protocol
+                except OSError:  # the peer is gone; the reader sees it too, and tells the protocol
                     return None
             self._room.set()
 

@@ -24,11 +24,13 @@ class Loaded:
 
     Attributes:
         engine: that steps it.
+        slots: streams at a time, as many as the engine has.
         token_text: from a token's id to what it adds to the text.
         about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
     """
 
     engine: Stepper
+    slots: int
     token_text: TokenText
     about: Mapping[str, Any]
 
@@ -39,20 +41,20 @@ class Model:
     Args:
         name: for `model` in queries.
         load: makes it; called in the engine's thread.
-        slots: streams at a time.
 
     Attributes:
         channels: where its streams are recognised.
     """
 
-    def __init__(self, name: str, load: Callable[[], Loaded], slots: int) -> None:
+    def __init__(self, name: str, load: Callable[[], Loaded]) -> None:
         self.name = name
-        self.channels = Channels(self._load_engine, slots)
+        self.channels = Channels(self._load_engine)
         self._load = load
         self._loaded: Loaded | None = None
 
     def _load_engine(self) -> Stepper:
         self._loaded = self._load()
+        self.channels.slots = self._loaded.slots
         return self._loaded.engine
 
     @property

@@ -80,6 +80,9 @@ class Tcp:
     Args:
         reader, writer: of the connection.
         close_seconds: to wait until what was sent has left.
+
+    Attributes:
+        peer: address of the other side.
     """
 
     def __init__(
@@ -87,13 +90,14 @@ class Tcp:
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self.peer = str((writer.get_extra_info("peername") or ("",))[0])
         self._close_seconds = close_seconds
 
     async def receive(self) -> Message | None:
         """Return the next bytes; None when the connection is closed."""
         try:
             return await self._reader.read(READ_BYTES) or None
-        except ConnectionError:
+        except OSError:
             return None
 
     async def send(self, message: Message) -> None:
@@ -107,7 +111,7 @@ class Tcp:
         try:
             async with asyncio.timeout(self._close_seconds):
                 await self._writer.wait_closed()
-        except (TimeoutError, ConnectionError):
+        except OSError:
             self._writer.transport.abort()
 
     def waiting(self) -> int:

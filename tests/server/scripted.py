@@ -217,7 +217,7 @@ UPGRADE = (
 def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
     """Return a model whose tokens have the texts of the talking network."""
     text = talking_network().vocabulary.text
-    return Model(name, lambda: Loaded(engine, text, {"language": "en"}), slots)
+    return Model(name, lambda: Loaded(engine, slots, text, {"language": "en"}))
 
 
 @asynccontextmanager

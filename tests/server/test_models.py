@@ -10,7 +10,7 @@ from tests.server.scripted import ScriptedEngine
 
 def model(name: str, language: str = "en", slots: int = 2) -> Model:
     about = {"language": language, "notes": {"license": "Apache-2.0"}}
-    return Model(name, lambda: Loaded(ScriptedEngine(slots), str, about), slots)
+    return Model(name, lambda: Loaded(ScriptedEngine(slots), slots, str, about))
 
 
 async def test_a_model_tells_of_itself_what_is_known() -> None:
@@ -18,7 +18,7 @@ async def test_a_model_tells_of_itself_what_is_known() -> None:
     assert models.refusal() == "the model is being loaded"
     assert models["b"].describe() == {
         "name": "b",
-        "channels": 1,
+        "channels": 0,
         "channels_open": 0,
         "refusal": "the model is being loaded",
     }
@@ -48,7 +48,7 @@ async def test_a_model_that_cannot_be_loaded_says_why() -> None:
         raise ValueError("model.json: not JSON")
 
     with pytest.raises(ValueError, match="not JSON"):
-        await Models(Model("a", load, 1)).start()
+        await Models(Model("a", load)).start()
 
 
 @pytest.mark.parametrize("name", ["myrtle", "sherpa", "vosk", "realtime"])
