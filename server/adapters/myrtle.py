@@ -44,6 +44,13 @@ from stream.words import FRAME_SECONDS
 __all__ = ["Myrtle"]
 
 
+# Most responses, and so not worth an encoder; %r writes a float as JSON has it.
+NOTHING = (
+    '{"start":%r,"end":%r,"is_provisional":false,'
+    '"alternatives":[{"transcript":"","confidence":1.0}]}'
+)
+
+
 class _Alternative(msgspec.Struct):
     transcript: str
     confidence: float
@@ -92,9 +99,10 @@ class Myrtle:
             if message:
                 channel.blame("400 audio after the empty message that ends a stream")
         elif message:
-            pcm = self._odd + message
-            self._odd = pcm[len(pcm) // 2 * 2 :]
-            values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
+            if self._odd or len(message) % 2:
+                message = self._odd + message
+                self._odd = message[len(message) // 2 * 2 :]
+            values = np.frombuffer(message, "<i2", count=len(message) // 2)
             channel.push(np.divide(values, 32768, dtype=np.float32))
         else:
             channel.receive_end()
@@ -113,6 +121,9 @@ class Myrtle:
             channel.say(self._provisional(result))
 
     def _final(self, result: Result) -> str:
+        said = result.text or result.tokens or result.last or result.endpoint
+        if not said and self._since is None:
+            return NOTHING % (_short(result.start), _short(result.end))
         start = result.start if self._since is None else self._since
         self._since = None
         response = _Response(
