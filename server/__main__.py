@@ -35,6 +35,7 @@ from stream.bundled import model_path
 from stream.engine import CHUNK, load_engine
 from stream.features import SAMPLE_RATE
 from stream.network import ModelError, open_model
+from stream.selftest import available_backends, self_test
 
 logger = logging.getLogger("server")
 
@@ -82,9 +83,8 @@ async def _serve(chosen: Options, settings: Settings) -> None:
         gc.collect()
         gc.freeze()  # what was made so far stays: no collection need look at it again
         for name, model in models.items():
-            logger.info(
-                "model %s: %d channels, backend %s", name, model.channels.slots, chosen.backend
-            )
+            backend = model.loaded.about["backend"]
+            logger.info("model %s: %d channels, backend %s", name, model.channels.slots, backend)
         host, port = addresses[0]
         scheme = "wss" if settings.tls else "ws"
         print(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{PATH}", flush=True)
@@ -99,8 +99,18 @@ def _load(path: Path | None, chosen: Options) -> Loaded:
     path = path or model_path()
     logger.info("loading %s", path)
     network = open_model(path)
-    slots, backend = chosen.limits.slots, chosen.backend
-    engine = load_engine(network, slots, backend)
+    slots, backend, threads = chosen.slots, chosen.backend, 1
+    if slots is None:
+        plan = self_test(network, backend)
+        logger.info("self-test: %s", plan)
+        slots, backend, threads = (
+            max(1, plan.slots // len(chosen.models)),
+            plan.backend,
+            plan.threads,
+        )
+    elif backend is None:
+        backend = available_backends(network)[-1]
+    engine = load_engine(network, slots, backend, threads)
     about = {
         "language": network.notes.get("language", "en"),
         "vocabulary": len(network.vocabulary),

@@ -16,7 +16,6 @@ class Limits:
     """What one server process grants.
 
     Attributes:
-        slots: channels that may be open at a time; more are refused with HTTP 503.
         message_bytes: largest websocket message; a larger one closes the channel with 1009.
         upload_bytes: largest body of an upload, as it is sent; a larger one is refused with 413.
         unanswered_bytes: audio of a channel whose responses have not left yet; at this many its
@@ -33,7 +32,6 @@ class Limits:
             clients (who still get the rest of the text).
     """
 
-    slots: int = 32
     message_bytes: int = 1 << 20  # 32.8 s: who uploads a recording may do so in a few messages
     upload_bytes: int = 1 << 30  # an hour and a half of 48 kHz, stereo, 16 bits
     unanswered_bytes: int = 320_000  # 10 s

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from stream.backends import BACKENDS
 
 __all__ = ["OptionError", "Options", "build_parser", "read"]
 
+AUTO = "auto"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
 LIMITS = {
@@ -46,8 +47,9 @@ class Options:
     Attributes:
         models: paths by name, the default first; a path None is the bundled model.
         host, port, wyoming_port: to listen on; no Wyoming where it is None.
-        backend: what computes the models.
-        limits: what a client may ask of this process; `slots` are of each model.
+        backend: what computes the models; None: what is the fastest.
+        slots: streams at a time of each model; None: what the machine carries.
+        limits: what a client may ask of this process.
         log_format: one of `server.logs.FORMATS`.
     """
 
@@ -55,7 +57,8 @@ class Options:
     host: str
     port: int
     wyoming_port: int | None
-    backend: str
+    backend: str | None
+    slots: int | None
     limits: Limits
     log_format: str
     root: str
@@ -104,7 +107,13 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
 
-    def add(flag: str, default: str | None, text: str, kind: type = str, shown: str = "") -> None:
+    def add(
+        flag: str,
+        default: str | None,
+        text: str,
+        kind: Callable[[str], object] = str,
+        shown: str = "",
+    ) -> None:
         parser.add_argument(
             f"--{flag}",
             default=environment.get(_variable(flag), default),
@@ -132,8 +141,18 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         int,
         "none",
     )
-    add("slots", str(limits.slots), "streams at a time of each model; more get HTTP 503", int)
-    add("backend", "onnx", f"what computes the models: {', '.join(sorted(BACKENDS))}")
+    add(
+        "slots",
+        AUTO,
+        f"streams at a time of each model, more get HTTP 503; {AUTO}: what a self-test finds, of "
+        "which each of several models gets its part",
+        _slots,
+    )
+    add(
+        "backend",
+        AUTO,
+        f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
+    )
     add("root-protocol", "page", "what a websocket at / speaks: " + ", ".join(ROOTS))
     _add_switch(
         parser,
@@ -185,10 +204,14 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
             raise OptionError(f"--{flag} is {port}; want 0 to 65535")
     for flag in ("slots", *LIMITS):
         value = getattr(arguments, _field(flag))
-        if not value > 0:
+        if value is not None and not value > 0:
             least = "1 or more" if isinstance(value, int) else "more than 0"
             raise OptionError(f"--{flag} is {value:g}; want {least}")
-    choices = {"backend": sorted(BACKENDS), "root-protocol": ROOTS, "log-format": list(FORMATS)}
+    choices = {
+        "backend": [AUTO, *sorted(BACKENDS)],
+        "root-protocol": ROOTS,
+        "log-format": list(FORMATS),
+    }
     for flag, choice in choices.items():
         chosen = getattr(arguments, _field(flag))
         if chosen not in choice:
@@ -199,13 +222,14 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
     if not isinstance(strict, bool) and strict.lower() not in TRUE + FALSE:
         raise OptionError(f"RILL_STRICT_MYRTLE is {strict!r}; want 1 or 0")
     origins = (arguments.allowed_origins or "").split(",")
-    fields = {_field(flag): getattr(arguments, _field(flag)) for flag in ("slots", *LIMITS)}
+    fields = {_field(flag): getattr(arguments, _field(flag)) for flag in LIMITS}
     return Options(
         models=_models(arguments.model or (arguments.model_variable or "").split(",")),
         host=arguments.host,
         port=arguments.port,
         wyoming_port=arguments.wyoming_port,
-        backend=arguments.backend,
+        backend=None if arguments.backend == AUTO else arguments.backend,
+        slots=arguments.slots,
         limits=Limits(**fields),
         log_format=arguments.log_format,
         root=arguments.root_protocol,
@@ -216,6 +240,13 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         tls_cert=arguments.tls_cert,
         tls_key=arguments.tls_key,
     )
+
+
+def _slots(text: str) -> int | None:
+    try:
+        return None if text == AUTO else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {AUTO}") from error
 
 
 def _models(values: list[str]) -> dict[str, Path | None]:

@@ -224,13 +224,14 @@ def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
 async def serving(
     engine: Stepper,
     *others: Model,
+    slots: int = 4,
     settings: Settings | None = None,
     wyoming_port: int | None = None,
     **limits: Any,
 ) -> AsyncIterator[Service]:
     """Run a server with an engine, and further models; `limits` are fields of `Limits`."""
-    granted = Limits(**{"slots": 4, "drain_seconds": 0.5, **limits})
-    models = Models(model_of(engine, granted.slots), *others)
+    granted = Limits(**{"drain_seconds": 0.5, **limits})
+    models = Models(model_of(engine, slots), *others)
     await models.start()
     application = Application(models, granted, settings)
     async with application.listening("127.0.0.1", 0, wyoming_port) as servers:

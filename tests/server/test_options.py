@@ -20,6 +20,7 @@ def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
     assert dict(got.models) == {"general": None}
     assert (got.host, got.port, got.wyoming_port) == ("127.0.0.1", 3030, None)
     assert got.limits == Limits()
+    assert (got.slots, got.backend) == (None, None)
     assert (got.root, got.strict, got.log_format) == ("page", False, "text")
     assert got.settings().access.tokens == ()
     assert got.settings().tls is None
@@ -43,8 +44,9 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
     got = options("--slots", "9", **variables)
     assert dict(got.models) == {"a": Path("/models/a"), "general": Path("/models/b")}
     assert (got.host, got.port, got.wyoming_port) == ("0.0.0.0", 4040, 10300)
-    assert got.limits == replace(Limits(), slots=9, audio_rate=float("inf"), idle_seconds=5.0)
-    assert (got.backend, got.root, got.strict, got.log_format) == ("numpy", "vosk", True, "json")
+    assert got.limits == replace(Limits(), audio_rate=float("inf"), idle_seconds=5.0)
+    assert (got.slots, got.backend) == (9, "numpy")
+    assert (got.root, got.strict, got.log_format) == ("vosk", True, "json")
     assert got.origins == {"https://a.org", "https://b.org"}
     assert dict(options("--model", "x=/x", **variables).models) == {"x": Path("/x")}
 
