@@ -317,12 +317,12 @@ class Application:
                 "reason": farewell.reason if farewell else "",
             }
             logger.info(
-                "stream of %s ended: %s, %.1f s of audio, close %s %s",
+                "stream of %s ended: %s, %.1f s of audio, close %s%s",
                 peer,
                 name,
                 session.seconds,
                 fields["close"],
-                fields["reason"],
+                f" {farewell.reason}" if farewell and farewell.reason else "",
                 extra={"fields": fields},
             )
 
