@@ -1,243 +1,339 @@
-"""The adapter: one TCP port for websocket streams and health, by `websockets` on asyncio.
+"""The adapter: one TCP port for websockets and HTTP, by aiohttp on asyncio; Wyoming on a second one.
 
-It moves messages between a socket, a `ChannelProtocol` and a `Channel`; what they mean is decided
-in `server.protocol`. Requests are checked, and a slot is taken, before the upgrade, so that a
-client who cannot be served gets an HTTP status instead of a connection. GET /healthz answers 200
-while the process lives; GET /readyz answers 200 while a new stream would be taken, else 503 and why
-not.
+Requests are checked, and a slot is taken, before the upgrade, so that a client who cannot be served
+gets an HTTP status instead of a connection. What is spoken on a websocket is `server.talks`, how a
+connection lives `server.live`, what else is answered `server.answers`. Here stand the order of the
+checks, and what happens when the server stops:
+
+1. Health is open to all. Elsewhere a request needs an allowed origin, then a token if there are any;
+   but the page itself, which has no secrets, needs no token.
+2. A websocket gets 404, 400 or 503 before it gets 426 for a handshake that is none, and 101 at last.
+3. On leaving, nothing is accepted any more. Streams and uploads may end by themselves for
+   `Limits.drain_seconds`; then streams are ended for their clients, who get the rest of the text,
+   and uploads are cut.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
+from aiohttp import web
 
-from server.channels import Channel, Channels
+from server.access import Access
+from server.adapters.wyoming import Offer, Wyoming
+from server.adapters.wyoming_framing import encode
+from server.answers import STOPPING, Answers, plain, preflight, refuse
 from server.limits import Limits
-from server.protocol import Audio, ChannelProtocol, Close, Finish, State
-from server.request import SUBPROTOCOL, Parameters, Refusal, Served, parse_request
-from stream.engine import Result
+from server.live import Message, Session
+from server.metrics import Metrics
+from server.models import Model, Models
+from server.protocol import Close
+from server.request import Refusal, parse_query
+from server.talks import TALKS
+from server.wires import Tcp, Websocket
 
-__all__ = ["AddressError", "Application"]
+__all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 
 logger = logging.getLogger(__name__)
+# A peer that breaks HTTP is no error of ours, and what handlers raise is logged here.
+_quiet = logging.getLogger("server.http")
+_quiet.setLevel(logging.CRITICAL)
+ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
+SERVER = "rill"
 
 
 class AddressError(OSError):
     """The address to listen on cannot be had."""
 
 
-class Application:
-    """All connections of one port.
+@dataclass(frozen=True)
+class Settings:
+    """How a server presents itself.
 
-    Args:
-        channels: where streams are recognised.
-        limits: what a client may ask of this process.
-        served: what may be asked for by name.
+    Attributes:
+        access: who may use it.
+        root: what a websocket at "/" speaks, one of `ROOTS`.
+        strict: whether Myrtle's responses have nothing that theirs have not.
+        tls: where connections are encrypted.
     """
 
-    def __init__(self, channels: Channels, limits: Limits, served: Served | None = None) -> None:
-        self._channels = channels
+    access: Access = field(default_factory=Access)
+    root: str = "page"
+    strict: bool = False
+    tls: ssl.SSLContext | None = None
+
+
+class Application:
+    """All connections of a server.
+
+    Args:
+        models: what is served.
+        limits: what a client may ask of this process.
+        settings: how it presents itself.
+    """
+
+    def __init__(self, models: Models, limits: Limits, settings: Settings | None = None) -> None:
+        self._models = models
         self._limits = limits
-        self._served = served
-        self._sessions: dict[ServerConnection, _Session] = {}
+        self._settings = settings or Settings()
+        self._metrics = Metrics(models)
+        self._answers = Answers(models, limits, self._metrics)
+        self._sessions: set[Session] = set()
+        self._busy: set[asyncio.Task[Any]] = set()  # what the drain waits for
+        self._talks = {talk.path: name for name, talk in TALKS.items()}
+        if self._settings.root != "page":
+            self._talks["/"] = self._settings.root
 
     @asynccontextmanager
-    async def listening(self, host: str, port: int) -> AsyncIterator[Server]:
-        """Accept connections at `host:port`; on leaving, stop accepting and finish the streams.
+    async def listening(
+        self, host: str, port: int, wyoming_port: int | None = None
+    ) -> AsyncIterator[tuple[asyncio.Server, ...]]:
+        """Accept connections; on leaving, stop accepting and finish the streams.
 
-        Streams have `Limits.drain_seconds` to end by themselves, then they are ended. To cut this
-        short, cancel the task that is leaving.
+        To cut this short, cancel the task that is leaving.
 
+        Args:
+            host: address to listen on.
+            port: of websockets and HTTP; 0 takes any free one.
+            wyoming_port: of Wyoming's protocol, for the first model; None: there is none.
+        Yields:
+            the servers, in this order.
         Raises:
-            AddressError: the port is taken, or the host is none of this machine's.
+            AddressError: a port is taken, or the host is none of this machine's.
         """
         limits = self._limits
+        http = web.Server(
+            self._answer,
+            access_log=None,
+            logger=_quiet,
+            keepalive_timeout=limits.handshake_seconds,
+            lingering_time=limits.close_seconds,
+        )
+        tls: dict[str, Any] = {}
+        if self._settings.tls is not None:
+            tls = {"ssl": self._settings.tls, "ssl_handshake_timeout": limits.handshake_seconds}
+        loop = asyncio.get_running_loop()
+        servers: list[asyncio.Server] = []
         try:
-            server = await serve(
-                self._converse,
-                host,
-                port,
-                process_request=self._answer_request,
-                select_subprotocol=_select_subprotocol,
-                compression=None,  # messages of a hundred bytes
-                ping_interval=None,  # idle and stalled peers are found by what they do not do
-                open_timeout=limits.handshake_seconds,
-                close_timeout=limits.close_seconds,
-                max_size=limits.message_bytes,
-                max_queue=limits.queued_messages,
-                server_header=None,
-            )
-        except OSError as error:
-            raise AddressError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}. Is another server "
-                "running there? Choose another with --host and --port."
-            ) from error
-        try:
-            yield server
+            with _naming(host, port):
+                servers.append(await loop.create_server(http, host, port, backlog=1024, **tls))
+            if wyoming_port is not None:
+                with _naming(host, wyoming_port):
+                    servers.append(
+                        await asyncio.start_server(self._converse_wyoming, host, wyoming_port)
+                    )
+            yield tuple(servers)
         finally:
-            server.close(close_connections=False)
-            try:
-                async with asyncio.timeout(limits.drain_seconds):
-                    await server.wait_closed()
-            except TimeoutError:
-                logger.warning("ending %d streams for their clients", len(self._sessions))
-                for session in tuple(self._sessions.values()):
-                    session.shut_down()
-                await server.wait_closed()
+            self._answers.stopping = True
+            for server in servers:
+                server.close()
+            await self._drain()
+            http.pre_shutdown()  # only now: it makes connections deaf
+            await http.shutdown(limits.close_seconds)
 
-    def _answer_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a request that is not to be upgraded; None lets it be."""
-        path = request.path.partition("?")[0]
-        if path == "/healthz":
-            return connection.respond(200, "ok\n")
-        if path == "/readyz":
-            refusal = self._channels.refusal()
-            return connection.respond(*((503, f"{refusal}\n") if refusal else (200, "ready\n")))
-        parameters = parse_request(request.path, self._served)
-        if isinstance(parameters, Refusal):
-            return connection.respond(parameters.status, f"{parameters.text}\n")
-        session = _Session(connection, parameters, self._limits)
-        if not session.take_slot(self._channels):
-            return connection.respond(503, f"{self._channels.refusal()}\n")
-        # The slot lives as long as the task that serves this connection, whatever ends it: also a
-        # handshake that turns out to be wrong, or a peer that vanishes in the middle of it.
-        self._sessions[connection] = session
+    async def _drain(self) -> None:
+        """Wait until nothing is served any more, for so long; then end it."""
+        limits = self._limits
+        for session in tuple(self._sessions):
+            if not session.recognises:
+                session.end_stream(STOPPING)
+        if await self._becomes_idle(limits.drain_seconds):
+            return
+        logger.warning("ending %d streams for their clients", len(self._sessions))
+        for session in tuple(self._sessions):
+            session.end_stream(STOPPING)
+        for task in self._busy - {session.task for session in self._sessions}:
+            task.cancel()
+        # Who still owes a result or an answer to a Close gets the time that anybody has for it.
+        if not await self._becomes_idle(limits.stall_seconds + 2 * limits.close_seconds):
+            logger.warning("cutting %d streams", len(self._sessions))
+            for task in self._busy:
+                task.cancel()
+
+    async def _becomes_idle(self, seconds: float) -> bool:
+        """Return whether everything that is being served ends in time."""
+        return not self._busy or not (await asyncio.wait(tuple(self._busy), timeout=seconds))[1]
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; nothing that a peer does is an exception here."""
+        with self._being_busy():
+            try:
+                response = await self._route(request)
+            except ConnectionError:  # the peer is gone, and gets nothing
+                response = plain(400, "the connection was lost")
+            except Exception:
+                logger.exception("a request failed")
+                response = plain(500, "the server failed")
+        if not response.prepared:
+            response.headers["Server"] = SERVER
+            origin = request.headers.get("Origin")
+            if origin is not None and response.status != 403:
+                response.headers["Access-Control-Allow-Origin"] = origin
+            if "Upgrade" in request.headers:  # nothing follows an upgrade that was refused
+                response.force_close()
+        return response
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query_text = request.raw_path.partition("?")
+        health = self._answers.health(path)
+        if health is not None:
+            return health
+        query = parse_query(request.raw_path)
+        values = {} if isinstance(query, Refusal) else query
+        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        talk = self._talks.get(path)
+        page = None if upgrade else self._answers.page(path)
+        access = self._settings.access
+        if page is not None or request.method == "OPTIONS":
+            access = Access(origins=access.origins)
+        refusal = access.refusal(request.headers, values)
+        if refusal is not None:
+            return self._refuse(refusal)
+        if request.method == "OPTIONS":
+            return preflight()
+        if page is not None:
+            return page
+        if isinstance(query, Refusal):
+            return self._refuse(query)
+        if talk is not None and (upgrade or path != "/"):
+            return await self._serve_websocket(request, talk, query_text)
+        return await self._answers.answer(request, path, values)
+
+    @contextmanager
+    def _being_busy(self) -> Iterator[None]:
+        """Let the drain wait for the current task."""
         task = asyncio.current_task()
         assert task is not None
-        task.add_done_callback(lambda _: self._end(connection))
-        return None
-
-    def _end(self, connection: ServerConnection) -> None:
-        self._sessions.pop(connection).end()
-
-    async def _converse(self, connection: ServerConnection) -> None:
-        session = self._sessions[connection]
+        self._busy.add(task)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(session.read())
-                group.create_task(session.write())
+            yield
+        finally:
+            self._busy.discard(task)
+
+    def _refuse(self, refusal: Refusal) -> web.Response:
+        self._metrics.count_refusal(refusal.reason)
+        return refuse(refusal)
+
+    async def _serve_websocket(
+        self, request: web.BaseRequest, name: str, query: str
+    ) -> web.StreamResponse:
+        talk = TALKS[name]
+        parameters = talk.parse(f"{talk.path}?{query}", self._models.served)
+        if isinstance(parameters, Refusal):
+            return self._refuse(parameters)
+        socket = web.WebSocketResponse(
+            protocols=talk.subprotocols,
+            compress=False,  # messages of a hundred bytes
+            heartbeat=None,  # idle and stalled peers are found by what they do not do
+            timeout=self._limits.close_seconds,
+            max_msg_size=self._limits.message_bytes + 1,
+        )
+        socket.headers["Server"] = SERVER
+        if not socket.can_prepare(request).ok:
+            return plain(426, f"{talk.path} wants a websocket", Upgrade="websocket")
+        model = self._models[parameters.model]
+        refusal = self._answers.refusal(model)
+        if refusal is not None:
+            return self._refuse(refusal)
+        protocol = talk.open(parameters, model.loaded.token_text, self._settings.strict)
+
+        def hear(message: Message) -> None:
+            if isinstance(message, str):
+                protocol.receive_text(message)
+            else:
+                protocol.receive_audio(message)
+
+        if request.transport is None:
+            raise ConnectionResetError("the client is gone already")
+        wire = Websocket(socket, request.transport, self._limits.close_seconds)
+        session = Session(wire, protocol, hear, model.channels, self._limits)
+        session.take_slot()
+        try:
+            await socket.prepare(request)
+            await self._serve(session, name, model, str(request.remote))
+        finally:
+            session.close()
+        return socket
+
+    async def _converse_wyoming(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        model = next(iter(self._models.values()))
+        wire = Tcp(reader, writer, self._limits.close_seconds)
+        with self._being_busy():
+            try:
+                refusal = self._answers.refusal(model)
+                if refusal is None or refusal.reason == "full":
+                    await self._serve_wyoming(wire, model)
+                else:  # not loaded, broken, or stopping
+                    await wire.send(encode("error", {"text": refusal.text}))
+            except OSError:  # the peer is gone
+                pass
+            except Exception:
+                logger.exception("a connection failed")
+            finally:
+                await wire.close(Close(1000))
+
+    async def _serve_wyoming(self, wire: Tcp, model: Model) -> None:
+        protocol = Wyoming(model.loaded.token_text, Offer(model.name, model.language))
+
+        def hear(message: Message) -> None:
+            assert isinstance(message, bytes)
+            protocol.receive_data(message)
+
+        session = Session(wire, protocol, hear, model.channels, self._limits)
+        try:
+            await self._serve(session, "wyoming", model, wire.peer)
+        finally:
+            session.close()
+
+    async def _serve(self, session: Session, name: str, model: Model, peer: str) -> None:
+        """Run a session, count it, and say in the log what it was."""
+        self._metrics.count_stream(name)
+        self._sessions.add(session)
+        began = time.monotonic()
+        try:
+            await session.run()
         except Exception:
             logger.exception("the adapter failed a connection, which is closed with 1011")
-            raise
+            await session.break_off()
+        finally:
+            self._sessions.discard(session)
+            farewell = session.farewell
+            fields = {
+                "peer": peer,
+                "protocol": name,
+                "model": model.name,
+                "audio_seconds": round(session.seconds, 2),
+                "seconds": round(time.monotonic() - began, 2),
+                "close": farewell.code if farewell else None,
+                "reason": farewell.reason if farewell else "",
+            }
+            logger.info(
+                "stream of %s ended: %s, %.1f s of audio, close %s%s",
+                peer,
+                name,
+                session.seconds,
+                fields["close"],
+                f" {farewell.reason}" if farewell and farewell.reason else "",
+                extra={"fields": fields},
+            )
 
 
-class _Session:
-    """One connection: its socket, its protocol and its channel."""
-
-    def __init__(
-        self, connection: ServerConnection, parameters: Parameters, limits: Limits
-    ) -> None:
-        self._connection = connection
-        self._limits = limits
-        self._protocol = ChannelProtocol(parameters)
-        self._channel: Channel
-        self._outgoing = asyncio.Event()  # the writer has something to look at
-        self._room = asyncio.Event()  # the reader has
-
-    def take_slot(self, channels: Channels) -> bool:
-        channel = channels.open(self._on_result, self._on_fault)
-        if channel is not None:
-            self._channel = channel
-        return channel is not None
-
-    async def read(self) -> None:
-        """Take messages until the connection is closed, no faster than they are answered."""
-        protocol, limits = self._protocol, self._limits
-        while True:
-            try:
-                idle = limits.idle_seconds if protocol.state is State.OPEN else None
-                async with asyncio.timeout(idle):
-                    message = await self._connection.recv()
-            except TimeoutError:
-                protocol.receive_idle(limits.idle_seconds)
-            except ConnectionClosed:
-                protocol.receive_gone()
-                self._follow()
-                return
-            else:
-                if isinstance(message, str):
-                    protocol.receive_text(message)
-                else:
-                    protocol.receive_audio(message)
-            self._follow()
-            while protocol.unanswered >= limits.unanswered_bytes and protocol.state is State.OPEN:
-                self._room.clear()
-                await self._room.wait()
-
-    async def write(self) -> None:
-        """Send messages until one is a Close, or the connection is closed."""
-        protocol, limits = self._protocol, self._limits
-        while True:
-            messages = protocol.messages_to_send()
-            if not messages:
-                if protocol.state is State.CLOSED:
-                    return
-                self._outgoing.clear()
-                await self._outgoing.wait()
-            for message in messages:
-                if isinstance(message, Close):
-                    await self._close(message)
-                    return
-                try:
-                    async with asyncio.timeout(limits.stall_seconds):
-                        await self._connection.send(message)
-                except TimeoutError:
-                    protocol.receive_stall(limits.stall_seconds)
-                    self._follow()
-                    break
-                except ConnectionClosed:  # the reader sees it too, and tells the protocol
-                    return
-            self._room.set()
-
-    async def _close(self, close: Close) -> None:
-        """Send a Close and wait for the peer's, or cut the connection."""
-        try:
-            async with asyncio.timeout(self._limits.close_seconds):
-                await self._connection.close(close.code, close.reason)
-        except TimeoutError:  # it may even wait for the room to send its Close
-            self._connection.transport.abort()
-
-    def shut_down(self) -> None:
-        """End the stream for its client, who gets the rest of the text."""
-        self._protocol.receive_shutdown()
-        self._follow()
-
-    def end(self) -> None:
-        """Free the slot, if that has not happened."""
-        self._protocol.receive_gone()
-        self._follow()
-
-    def _on_result(self, result: Result) -> None:
-        self._protocol.send_result(result)
-        self._follow()
-
-    def _on_fault(self, reason: str) -> None:
-        self._protocol.send_fault(reason)
-        self._follow()
-
-    def _follow(self) -> None:
-        """Do what the protocol asks for, and let the two tasks look at it again."""
-        for event in self._protocol.events():
-            if isinstance(event, Audio):
-                self._channel.push(event.samples)
-            elif isinstance(event, Finish):
-                self._channel.finish()
-            else:
-                self._channel.close()
-                self._room.set()
-        self._outgoing.set()
-
-
-def _select_subprotocol(
-    connection: ServerConnection, offered: Sequence[Subprotocol]
-) -> Subprotocol | None:
-    """Echo Myrtle's subprotocol where it is offered; it is never required."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+@contextmanager
+def _naming(host: str, port: int) -> Iterator[None]:
+    """Turn what listening raises into an error that names the address."""
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        raise AddressError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}. Is another "
+            "server running there? Choose another with --host and --port."
+        ) from error

@@ -6,7 +6,9 @@ and hands the results back to the loop in one call. Commands run in order, so a 
 here is free before the next channel asks for one. The engine is touched by its thread only, the
 channels by the event loop only.
 
-No sockets and no protocol: a channel is samples in, (samples,) float32, and `Result`s out.
+No sockets and no protocol: a channel is samples in, (samples,) float32, and `Result`s out. What the
+operator wants to know is counted here, since all streams come by: the duration of steps, the time
+from a whole chunk to its result, the audio that waits.
 
 Faults:
 1. The engine refuses one channel's samples: that channel fails, the others do not notice.
@@ -22,6 +24,8 @@ import asyncio
 import logging
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
@@ -29,7 +33,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.engine import Result
+from server.histogram import Histogram
+from stream.engine import CHUNK, Result
+from stream.features import SAMPLE_RATE
 
 __all__ = ["Channel", "Channels", "Stepper"]
 
@@ -43,6 +49,7 @@ class Stepper(Protocol):
     def open(self) -> int | None: ...
     def push(self, slot: int, samples: NDArray[np.float32], /) -> None: ...
     def finish(self, slot: int, /) -> None: ...
+    def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
     def tick(self) -> list[Result]: ...
     def close(self, slot: int, /) -> None: ...
     def pending(self) -> bool: ...
@@ -55,6 +62,7 @@ class Channel:
         on_result: called with each result, in order.
         on_fault: called with a reason if the engine fails the channel, which is then closed.
         closed: whether the slot was given back.
+        received: samples of its streams so far.
     """
 
     def __init__(
@@ -62,19 +70,51 @@ class Channel:
         channels: Channels,
         on_result: Callable[[Result], None],
         on_fault: Callable[[str], None],
+        live: bool,
     ) -> None:
         self._channels = channels
         self.on_result = on_result
         self.on_fault = on_fault
         self.closed = False
+        self.received = 0
+        self._live = live
+        self._before = 0  # samples of the streams before this one
+        self._answered = 0  # samples of all streams that have a result
+        self._complete: deque[float] = deque()  # when each chunk that waits was whole
+
+    @property
+    def backlog(self) -> float:
+        """Audio that waits for its result, in whole chunks, seconds."""
+        return (self.received - self._answered) // CHUNK * CHUNK / SAMPLE_RATE
 
     def push(self, samples: NDArray[np.float32]) -> None:
         """Give the engine samples: (samples,) float32 at 16 kHz."""
+        whole = (self.received - self._before) // CHUNK
+        self.received += len(samples)
+        self._channels.received += len(samples)
+        if self._live:
+            chunks = (self.received - self._before) // CHUNK - whole
+            self._complete.extend([time.monotonic()] * chunks)
         self._channels.command(self, partial(_EngineThread.push, channel=self, samples=samples))
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""
         self._channels.command(self, partial(_EngineThread.finish, channel=self))
+
+    def restart(self) -> None:
+        """Begin a new stream in the slot, behind the last `Result` of the one before."""
+        self._channels.command(self, partial(_EngineThread.restart, channel=self))
+
+    def deliver(self, result: Result) -> None:
+        """Take a result, for the channels."""
+        if result.last:
+            self._before = self._answered = self.received
+            self._complete.clear()
+        else:
+            self._answered += CHUNK
+            if self._complete:
+                self._channels.response_seconds.observe(time.monotonic() - self._complete.popleft())
+        self.on_result(result)
 
     def close(self) -> None:
         """Give the slot back. Nothing is called back afterwards; a second call does nothing."""
@@ -88,25 +128,45 @@ class Channels:
 
     Args:
         load: makes the engine; called in the engine's thread, which `start` starts.
-        slots: channels that may be open at a time; the engine has to have as many.
+        slots: channels that may be open at a time; the engine has to have as many. Where only
+            loading tells, `load` sets the attribute.
+
+    Attributes:
+        received: samples of all channels since the start.
+        step_seconds: how long steps of the engine took.
+        response_seconds: from when a live channel's chunk was whole to its result, both in the event
+            loop.
     """
 
-    def __init__(self, load: Callable[[], Stepper], slots: int) -> None:
+    def __init__(self, load: Callable[[], Stepper], slots: int = 0) -> None:
         self.slots = slots
         self._load = load
         self._open: set[Channel] = set()
         self._commands: _Commands = queue.SimpleQueue()
         self._thread: _EngineThread | None = None
         self._refusal: str | None = "the model is being loaded"
+        self.received = 0
+        self.step_seconds = Histogram()
+        self.response_seconds = Histogram()
 
     @property
     def in_use(self) -> int:
         """Number of open channels."""
         return len(self._open)
 
+    @property
+    def backlog(self) -> float:
+        """Audio that waits for its result, of all channels, seconds."""
+        return sum(channel.backlog for channel in self._open)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing but its streams keeps a channel from being opened."""
+        return self._refusal is None and len(self._open) >= self.slots
+
     def refusal(self) -> str | None:
         """Return why no channel can be opened now, None where one can."""
-        if self._refusal is None and len(self._open) >= self.slots:
+        if self.full:
             return f"all {self.slots} channels are in use"
         return self._refusal
 
@@ -133,6 +193,7 @@ class Channels:
             on_results=partial(on_loop, self._deliver),
             on_fault=partial(on_loop, self._fail),
             on_end=partial(on_loop, self._break),
+            step_seconds=self.step_seconds,
         )
         self._thread.start()
         await loaded
@@ -146,12 +207,22 @@ class Channels:
             await asyncio.to_thread(self._thread.join)
 
     def open(
-        self, on_result: Callable[[Result], None], on_fault: Callable[[str], None]
+        self,
+        on_result: Callable[[Result], None],
+        on_fault: Callable[[str], None],
+        *,
+        live: bool = True,
     ) -> Channel | None:
-        """Take a slot; None where `refusal()` says why not. See `Channel` for the arguments."""
+        """Take a slot; None where `refusal()` says why not.
+
+        Args:
+            on_result, on_fault: see `Channel`.
+            live: whether its audio comes as it is spoken; what waits of an upload says nothing about
+                response times.
+        """
         if self.refusal() is not None:
             return None
-        channel = Channel(self, on_result, on_fault)
+        channel = Channel(self, on_result, on_fault, live)
         self._open.add(channel)
         self.command(channel, partial(_EngineThread.open, channel=channel))
         return channel
@@ -168,7 +239,7 @@ class Channels:
     def _deliver(self, results: list[tuple[Channel, Result]]) -> None:
         for channel, result in results:
             if not channel.closed:
-                channel.on_result(result)
+                channel.deliver(result)
 
     def _fail(self, channels: Iterable[Channel], reason: str) -> None:
         for channel in channels:
@@ -197,6 +268,7 @@ class _EngineThread(threading.Thread):
         on_results: Callable[[list[tuple[Channel, Result]]], None],
         on_fault: Callable[[list[Channel], str], None],
         on_end: Callable[[str], None],
+        step_seconds: Histogram,
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._load = load
@@ -205,6 +277,7 @@ class _EngineThread(threading.Thread):
         self._on_results = on_results
         self._on_fault = on_fault
         self._on_end = on_end
+        self._step_seconds = step_seconds
         self._slots: dict[Channel, int] = {}
         self._channels: dict[int, Channel] = {}
         self._engine: Stepper
@@ -219,6 +292,7 @@ class _EngineThread(threading.Thread):
         failed = 0
         try:
             while self._run_commands():
+                began = time.monotonic()
                 try:
                     results = self._engine.tick()
                 except Exception as error:
@@ -229,6 +303,7 @@ class _EngineThread(threading.Thread):
                     continue
                 if results:
                     failed = 0
+                    self._step_seconds.observe(time.monotonic() - began)
                     self._on_results([(self._channels[each.slot], each) for each in results])
         except Exception as error:
             logger.exception("the engine is broken; no channel is taken any more")
@@ -272,6 +347,10 @@ class _EngineThread(threading.Thread):
     def finish(self, channel: Channel) -> None:
         if channel in self._slots:
             self._engine.finish(self._slots[channel])
+
+    def restart(self, channel: Channel) -> None:
+        if channel in self._slots:
+            self._engine.restart(self._slots[channel], keep_statistics=False)
 
     def close(self, channel: Channel) -> None:
         if channel in self._slots:

@@ -16,25 +16,30 @@ class Limits:
     """What one server process grants.
 
     Attributes:
-        slots: channels that may be open at a time; more are refused with HTTP 503.
         message_bytes: largest websocket message; a larger one closes the channel with 1009.
-        queued_messages: websocket messages read from a socket but not yet looked at, per channel.
+        upload_bytes: largest body of an upload, as it is sent; a larger one is refused with 413.
         unanswered_bytes: audio of a channel whose responses have not left yet; at this many its
             socket is not read until some have. One more message may be on its way.
-        handshake_seconds: from the connection to the end of the websocket handshake.
+        audio_rate: seconds of audio that a client may send per second; one that sends faster is
+            read more slowly.
+        burst_seconds: of audio that it may send at once before that counts.
+        handshake_seconds: from the connection to the end of its first request, and between two.
         idle_seconds: an open channel without any message is closed after it.
+        stream_seconds: a stream that has lasted so long is ended as if its client had done so.
         stall_seconds: a channel whose peer does not read its responses is closed after it.
         close_seconds: from our Close to the peer's; then the connection is cut.
         drain_seconds: at shutdown, how long open streams may go on before they are ended for their
             clients (who still get the rest of the text).
     """
 
-    slots: int = 32
     message_bytes: int = 1 << 20  # 32.8 s: who uploads a recording may do so in a few messages
-    queued_messages: int = 4
+    upload_bytes: int = 1 << 30  # an hour and a half of 48 kHz, stereo, 16 bits
     unanswered_bytes: int = 320_000  # 10 s
+    audio_rate: float = 4.0
+    burst_seconds: float = 30.0
     handshake_seconds: float = 10.0
     idle_seconds: float = 60.0
+    stream_seconds: float = 6 * 3600.0
     stall_seconds: float = 10.0
     close_seconds: float = 5.0
     drain_seconds: float = 30.0
@@ -44,3 +49,7 @@ class Limits:
             value = getattr(self, field.name)
             if not value > 0:
                 raise ValueError(f"limit {field.name} is {value}; it has to be greater than 0")
+
+    def wait_seconds(self, audio_seconds: float, elapsed: float) -> float:
+        """Return how long a client that has sent so much audio in a time has to wait; 0 or less: not."""
+        return (audio_seconds - self.burst_seconds) / self.audio_rate - elapsed

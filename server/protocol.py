@@ -1,30 +1,22 @@
-"""Myrtle's websocket API without sockets, clock or threads: bytes in, events and messages out.
+"""What every channel has in common, whatever is spoken on it: states, events, and their table.
 
-`ChannelProtocol` is the conversation of one channel after the upgrade (what may be asked for before
-it is `server.request`). It raises on nothing that a peer sends. The adapter (`server.app`) moves
-messages between the socket and this file; `server.channels` runs the events on the engine.
-
-Audio on the wire is PCM, signed 16 bits little-endian, mono, 16 kHz, in messages of any size;
-towards the engine it is (samples,) float32 in [-1, 1), in whole chunks of 960 samples (60 ms, 1920
-bytes) but for the last. Times are seconds from the start of the stream.
+A channel is one stream of audio from the upgrade to the Close. Values only: `server.conversation`
+moves by the table, `server.adapters` say what messages mean, `server.live` moves bytes between them
+and a socket, `server.channels` runs the events on the engine.
 
 Rules of a channel (`TRANSITIONS` is their table; a pair that is not in it changes and sends
 nothing):
 
-1. Audio is cut at chunks, wherever the messages cut it, even within a sample. Each chunk of 1920
-   bytes gets exactly one response, with or without text, in order: clients in lock-step wait for
-   it.
-2. An empty binary message ends the stream. What is left of the audio goes to the engine; one
-   closing response follows, then Close 1000. A second end is ignored.
-3. If half a sample is left at the end, all text is sent as in rule 2, but the Close is 1008 and
-   says so: the client's audio is damaged, or not what it says it is.
-4. Audio after the end is a mistake of the client: it is not heard, and the Close is 1008 as in 3.
-5. A text message is not part of this API: Close 1003.
-6. A client that sends nothing for too long before the end, or at any time does not read, is closed
+1. Audio and results change nothing while the stream is open or being finished. What audio behind its
+   end means is the dialect's.
+2. The end of the stream: what is left of the audio goes to the engine, and behind the last result the
+   channel closes. A second end is ignored.
+3. What a dialect does not take from its client closes the channel.
+4. A client that sends nothing for too long before the end, or at any time does not read, is closed
    with 1008.
-7. The engine failed the channel: Close 1011.
-8. The server shuts down and can wait no longer: the stream is ended as in rule 2, with Close 1001.
-9. The peer vanished: nothing is sent. Whenever a channel closes, and only then, its slot is freed.
+5. The engine failed the channel: Close 1011.
+6. The server shuts down and can wait no longer: the stream is ended as in rule 2, with Close 1001.
+7. The peer vanished: nothing is sent. Whenever a channel closes, and only then, its slot is freed.
 """
 
 from __future__ import annotations
@@ -35,28 +27,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.request import Parameters
-from stream.engine import Result
-
 __all__ = [
-    "CHUNK_BYTES",
     "TRANSITIONS",
     "Audio",
-    "ChannelProtocol",
     "Close",
     "Event",
     "Finish",
     "Input",
     "Release",
+    "Restart",
     "State",
     "diagram",
+    "short_close",
 ]
 
-CHUNK_BYTES = 1920  # 960 samples, 60 ms
 REASON_BYTES = 123  # of a Close, RFC 6455 section 5.5
 
 
@@ -69,11 +56,11 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
-    """What can happen to a channel: from the peer, from the engine, from the adapter's clocks."""
+    """What can happen to a channel: from the peer, the engine, the clocks."""
 
     AUDIO = "audio"
     END = "end"
-    TEXT = "text"
+    MISTAKE = "mistake"
     GONE = "gone"
     RESULT = "result"
     LAST = "last result"
@@ -87,21 +74,21 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = MappingProxyType(
     {
         (State.OPEN, Input.AUDIO): State.OPEN,  # 1
         (State.OPEN, Input.RESULT): State.OPEN,  # 1
-        (State.OPEN, Input.END): State.FINISHING,  # 2, 3
-        (State.OPEN, Input.SHUTDOWN): State.FINISHING,  # 8
+        (State.OPEN, Input.END): State.FINISHING,  # 2
+        (State.OPEN, Input.SHUTDOWN): State.FINISHING,  # 6
         (State.OPEN, Input.LAST): State.CLOSED,  # 2
-        (State.OPEN, Input.TEXT): State.CLOSED,  # 5
-        (State.OPEN, Input.IDLE): State.CLOSED,  # 6
-        (State.OPEN, Input.STALL): State.CLOSED,  # 6
-        (State.OPEN, Input.FAULT): State.CLOSED,  # 7
-        (State.OPEN, Input.GONE): State.CLOSED,  # 9
+        (State.OPEN, Input.MISTAKE): State.CLOSED,  # 3
+        (State.OPEN, Input.IDLE): State.CLOSED,  # 4
+        (State.OPEN, Input.STALL): State.CLOSED,  # 4
+        (State.OPEN, Input.FAULT): State.CLOSED,  # 5
+        (State.OPEN, Input.GONE): State.CLOSED,  # 7
         (State.FINISHING, Input.RESULT): State.FINISHING,  # 1
-        (State.FINISHING, Input.LAST): State.CLOSED,  # 2, 3, 8
-        (State.FINISHING, Input.AUDIO): State.FINISHING,  # 4, 8
-        (State.FINISHING, Input.TEXT): State.CLOSED,  # 5
-        (State.FINISHING, Input.STALL): State.CLOSED,  # 6
-        (State.FINISHING, Input.FAULT): State.CLOSED,  # 7
-        (State.FINISHING, Input.GONE): State.CLOSED,  # 9
+        (State.FINISHING, Input.LAST): State.CLOSED,  # 2, 6
+        (State.FINISHING, Input.AUDIO): State.FINISHING,  # 1
+        (State.FINISHING, Input.MISTAKE): State.CLOSED,  # 3
+        (State.FINISHING, Input.STALL): State.CLOSED,  # 4
+        (State.FINISHING, Input.FAULT): State.CLOSED,  # 5
+        (State.FINISHING, Input.GONE): State.CLOSED,  # 7
     }
 )
 
@@ -130,163 +117,33 @@ class Finish:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """Begin a new stream in the slot, whose stream is over."""
+
+
+@dataclass(frozen=True)
 class Release:
     """Free the slot."""
 
 
-Event: TypeAlias = Audio | Finish | Release
+Event: TypeAlias = Audio | Finish | Restart | Release
 
 
 @dataclass(frozen=True)
 class Close:
-    """A Close to send; `reason` has at most 123 bytes of UTF-8."""
+    """A Close to send.
+
+    Attributes:
+        code: RFC 6455 section 7.4.
+        reason: at most 123 bytes of UTF-8.
+        by_peer: whether the peer closes in this protocol; it gets some time to, then this is sent.
+    """
 
     code: int
     reason: str = ""
+    by_peer: bool = False
 
 
-class _Alternative(msgspec.Struct):
-    transcript: str
-    confidence: float = 1.0  # documented as unused, and 1.0 in all published samples
-
-
-class _Response(msgspec.Struct):
-    start: float
-    end: float
-    is_provisional: bool
-    alternatives: list[_Alternative]
-
-
-class ChannelProtocol:
-    """The conversation of one channel, from the upgrade to the Close.
-
-    After any call, run `events()` and send `messages_to_send()`. No method raises on what a peer
-    sends, in any order.
-
-    Attributes:
-        parameters: what the client asked for.
-        state: where the channel stands.
-        unanswered: bytes of audio that came in and whose response was not yet handed out.
-    """
-
-    def __init__(self, parameters: Parameters) -> None:
-        self.parameters = parameters
-        self.state = State.OPEN
-        self.unanswered = 0
-        self._pcm = bytearray()  # less than a chunk
-        self._farewell = Close(1000)  # what follows the last result
-        self._events: list[Event] = []
-        self._messages: list[str | Close] = []
-
-    def receive_audio(self, pcm: bytes) -> None:
-        """Take a binary message; an empty one is the end of the stream."""
-        if not pcm:
-            self.receive_end()
-        elif self._happens(Input.AUDIO):
-            if self.state is State.FINISHING:
-                self._blame("400 audio after the empty message that ends a stream")
-                return
-            self.unanswered += len(pcm)
-            self._pcm += pcm
-            self._hand_over(len(self._pcm) // CHUNK_BYTES * CHUNK_BYTES)
-
-    def receive_end(self) -> None:
-        """Take the end of the stream."""
-        if self._happens(Input.END):
-            self._finish(Close(1000))
-
-    def receive_text(self, text: str) -> None:
-        """Take a text message, which is a mistake."""
-        if self._happens(Input.TEXT):
-            self._close(1003, f"text message of {len(text)} characters; send audio as binary ones")
-
-    def receive_idle(self, seconds: float) -> None:
-        """Take note that nothing came for so long."""
-        if self._happens(Input.IDLE):
-            self._close(1008, f"400 no message for {seconds:g} s; end streams with an empty one")
-
-    def receive_stall(self, seconds: float) -> None:
-        """Take note that the peer read nothing for so long."""
-        if self._happens(Input.STALL):
-            self._messages.clear()  # they would wait behind those that it does not read
-            self._close(1008, f"400 no response was read for {seconds:g} s")
-
-    def receive_shutdown(self) -> None:
-        """Take note that the server shuts down and can wait no longer for the end of the stream."""
-        if self._happens(Input.SHUTDOWN):
-            self._finish(Close(1001, "the server is shutting down"))
-
-    def receive_gone(self) -> None:
-        """Take note that the connection is closed."""
-        if self._happens(Input.GONE):
-            self._messages.clear()
-
-    def send_result(self, result: Result) -> None:
-        """Answer a chunk, or close the stream with the last result."""
-        if self._happens(Input.LAST if result.last else Input.RESULT):
-            response = _Response(
-                round(
-                    result.start, 4
-                ),  # 0.06 * 3 is 0.18, not 0.18000000000000002; samples: 0.0001
-                round(result.end, 4),
-                False,
-                [_Alternative(result.text)],
-            )
-            self._messages.append(msgspec.json.encode(response).decode())
-            if result.last:
-                self._messages.append(self._farewell)
-
-    def send_fault(self, reason: str) -> None:
-        """Close the channel because the engine failed it."""
-        if self._happens(Input.FAULT):
-            self._close(1011, reason)
-
-    def events(self) -> list[Event]:
-        """Return and forget what the engine has to do, in order."""
-        events, self._events = self._events, []
-        return events
-
-    def messages_to_send(self) -> list[str | Close]:
-        """Return and forget the messages for the peer, in order; nothing follows a Close."""
-        messages, self._messages = self._messages, []
-        answered = sum(isinstance(message, str) for message in messages)
-        self.unanswered = max(0, self.unanswered - CHUNK_BYTES * answered)
-        return messages
-
-    def _happens(self, happened: Input) -> bool:
-        """Move on by the table; return whether anything has to be done about it."""
-        after = TRANSITIONS.get((self.state, happened))
-        if after is None:
-            return False
-        self.state = after
-        if after is State.CLOSED:
-            self._pcm.clear()
-            self._events.append(Release())
-        return True
-
-    def _hand_over(self, size: int) -> None:
-        """Give the engine the first `size` bytes, an even number, of what was kept."""
-        if size:
-            values = np.frombuffer(bytes(self._pcm[:size]), "<i2")
-            del self._pcm[:size]
-            self._events.append(Audio(np.divide(values, 32768, dtype=np.float32)))
-
-    def _finish(self, farewell: Close) -> None:
-        self._farewell = farewell
-        self._hand_over(len(self._pcm) // 2 * 2)
-        if self._pcm:
-            self._blame("400 the audio ends within a 16-bit sample; want raw S16LE")
-        self._events.append(Finish())
-
-    def _blame(self, reason: str) -> None:
-        """Say at the end, behind all text, what the client did wrong; the first mistake counts."""
-        if self._farewell.code == 1000:
-            self._farewell = Close(1008, reason)
-
-    def _close(self, code: int, reason: str) -> None:
-        self._messages.append(_short_close(code, reason))
-
-
-def _short_close(code: int, reason: str) -> Close:
+def short_close(code: int, reason: str) -> Close:
     """Return a Close whose reason fits into its frame."""
     return Close(code, reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore"))

@@ -4,16 +4,26 @@ GET /asr/v0.1/stream?content_type=audio/x-raw;format=S16LE;channels=1;rate=16000
 
 Clients send the semicolons as they are, so the query is split at "&" only and each value is then
 percent-decoded. Keys that are not of this API are left alone; a key that is absent has its default.
-`parse_request` raises on nothing that a peer sends.
+Nothing here raises on what a peer sends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
-__all__ = ["PATH", "SUBPROTOCOL", "Parameters", "Refusal", "Served", "parse_request"]
+__all__ = [
+    "PATH",
+    "SUBPROTOCOL",
+    "Parameters",
+    "Refusal",
+    "Served",
+    "choose_model",
+    "parse_query",
+    "parse_request",
+]
 
 PATH = "/asr/v0.1/stream"
 SUBPROTOCOL = "stream.asr.api.myrtle.ai"
@@ -25,14 +35,13 @@ class Served:
     """What this server offers under the names of the query.
 
     Attributes:
-        model: value of `model`.
+        models: values of `model`, the first of which is the default, and the primary tag of the
+            language of each; "en" serves "en-GB" too.
         versions: values of `version`; "latest" is always one.
-        language: primary tag of `lang`; "en" serves "en-GB" too.
     """
 
-    model: str = "general"
+    models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
     versions: tuple[str, ...] = ("v1",)
-    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,39 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A request that is not granted: an HTTP status and one sentence."""
+    """A request that is not granted.
+
+    Attributes:
+        status: of HTTP.
+        text: one sentence for the client.
+        reason: what the refusal counts as, one of a few words.
+    """
 
     status: int
     text: str
+    reason: str = "request"
+
+
+def parse_query(target: str) -> dict[str, str] | Refusal:
+    """Return the values of the query of a request's target, by key."""
+    values: dict[str, str] = {}
+    for item in filter(None, target.partition("?")[2].split("&")):
+        key, _, value = map(unquote_plus, item.partition("="))
+        if key in values:
+            return Refusal(400, f"{_quoted(key)} is given twice")
+        values[key] = value
+    return values
+
+
+def choose_model(name: str | None, models: Iterable[str]) -> str | Refusal:
+    """Return the name of a served model: the one that is asked for, the first for None."""
+    names = list(models)
+    if name is None:
+        return names[0]
+    if name not in names:
+        are = "is" if len(names) == 1 else "are"
+        return Refusal(400, f"model is {_quoted(name)}; served {are} {', '.join(map(repr, names))}")
+    return name
 
 
 def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
@@ -61,28 +99,25 @@ def parse_request(target: str, served: Served | None = None) -> Parameters | Ref
         served: what may be asked for.
     """
     served = served or Served()
-    path, _, query = target.partition("?")
+    path = target.partition("?")[0]
     if path != PATH:
-        return Refusal(404, f"there is nothing at {_quoted(path)}; streams are at {PATH}")
-    values: dict[str, str] = {}
-    for item in filter(None, query.split("&")):
-        key, _, value = map(unquote_plus, item.partition("="))
-        if key in values:
-            return Refusal(400, f"{_quoted(key)} is given twice")
-        values[key] = value
+        return Refusal(404, f"there is nothing at {_quoted(path)}; streams are at {PATH}", "path")
+    values = parse_query(target)
+    if isinstance(values, Refusal):
+        return values
     fault = _content_type_fault(values.get("content_type"))
     if fault is not None:
         return Refusal(400, fault)
-    model = values.get("model", served.model)
-    if model != served.model:
-        return Refusal(400, f"model is {_quoted(model)}; served is {served.model!r}")
+    model = choose_model(values.get("model"), served.models)
+    if isinstance(model, Refusal):
+        return model
     version = values.get("version", "latest")
     versions = ("latest", *served.versions)
     if version not in versions:
         return Refusal(400, f"version is {_quoted(version)}; served are {', '.join(versions)}")
-    language = values.get("lang", served.language)
-    if language.lower().split("-")[0] != served.language:
-        return Refusal(400, f"lang is {_quoted(language)}; served is {served.language!r}")
+    language = values.get("lang", served.models[model])
+    if language.lower().split("-")[0] != served.models[model]:
+        return Refusal(400, f"lang is {_quoted(language)}; served is {served.models[model]!r}")
     alternatives = values.get("alternatives", "1")
     if alternatives not in map(str, range(1, 1000)):
         return Refusal(400, f"alternatives is {_quoted(alternatives)}; want 1 to 999")

@@ -32,7 +32,7 @@ from stream.network import TIME_STACK, Network, open_model
 from stream.rings import Rings, Samples
 from stream.stage import State, map_state
 
-__all__ = ["CHUNK", "Engine", "Result", "Token", "load_engine"]
+__all__ = ["CHUNK", "Engine", "Hypothesis", "Result", "Token", "load_engine"]
 
 Rows = NDArray[np.int64]
 
@@ -45,6 +45,21 @@ WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
 
 
 @dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What may follow the final text, as things stand.
+
+    Attributes:
+        text: behind all final text; a new word begins with a space.
+        tokens: the same as tokens.
+        log_probability: natural log of its probability.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    log_probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a chunk of a channel said.
 
@@ -54,6 +69,8 @@ class Result:
         text: what the chunk adds to the transcript; a new word begins with a space.
         tokens: the same as tokens.
         last: whether the stream is over and this is its closing result.
+        provisional: hypotheses of what follows, best first; each result's replace those before it.
+        endpoint: whether an utterance ends with this chunk; nothing is provisional then.
     """
 
     slot: int
@@ -62,6 +79,8 @@ class Result:
     text: str
     tokens: tuple[Token, ...]
     last: bool
+    provisional: tuple[Hypothesis, ...] = ()
+    endpoint: bool = False
 
 
 class Engine:

@@ -5,16 +5,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import http.client
+import io
+import json
+import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.app import Application
-from server.channels import Channels, Stepper
+from server.app import Application, Settings
+from server.channels import Stepper
 from server.limits import Limits
+from server.models import Loaded, Model, Models
 from stream.engine import CHUNK, Result
 from stream.network import Network
 from tests.tiny import tiny_network
@@ -53,6 +59,10 @@ class ScriptedEngine:
 
     def finish(self, slot: int, /) -> None:
         self._finishing.add(slot)
+
+    def restart(self, slot: int, *, keep_statistics: bool) -> None:
+        self._waiting[slot] = np.zeros(0, np.float32)
+        self._chunks[slot] = 0
 
     def close(self, slot: int, /) -> None:
         self._free.append(slot)
@@ -110,10 +120,11 @@ def talking_network() -> Network:
 class Service:
     """A server on the test's event loop."""
 
-    def __init__(self, port: int, channels: Channels) -> None:
-        self.port = port
-        self.channels = channels
-        self.url = f"ws://127.0.0.1:{port}/asr/v0.1/stream?{QUERY}"
+    def __init__(self, ports: list[int], models: Models) -> None:
+        self.port = ports[0]
+        self.wyoming_port = ports[-1]
+        self.channels = next(iter(models.values())).channels
+        self.url = f"ws://127.0.0.1:{self.port}/asr/v0.1/stream?{QUERY}"
 
     async def until_free(self) -> None:
         """Wait until no channel is in use."""
@@ -124,12 +135,75 @@ class Service:
     async def get(self, target: str, *headers: str) -> tuple[int, str]:
         """Return status and body of a GET."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        lines = [f"GET {target} HTTP/1.1", "Host: localhost", *headers, "", ""]
+        last = (
+            ()
+            if any(header.startswith("Connection") for header in headers)
+            else ("Connection: close",)
+        )
+        lines = [f"GET {target} HTTP/1.1", "Host: localhost", *headers, *last, "", ""]
         writer.write("\r\n".join(lines).encode())
         async with asyncio.timeout(5):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         return int(head.split()[1]), body.decode()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an HTTP server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def request(
+    service: Service,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    **headers: str,
+) -> Reply:
+    """Send a request with the standard library's client; underscores in headers are dashes."""
+
+    def send() -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, target, body, named)
+            answer = connection.getresponse()
+            return Reply(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(send)
+
+
+def form(file: bytes | None, name: str = "file", **fields: str) -> tuple[bytes, str]:
+    """Return a multipart body with a recording and fields, and its content type."""
+    parts = [
+        f'--XX\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
+        for key, value in fields.items()
+    ]
+    if file is not None:
+        head = f'--XX\r\nContent-Disposition: form-data; name="{name}"; filename="a b.wav"\r\n\r\n'
+        parts.append(head.encode() + file + b"\r\n")
+    return b"".join(parts) + b"--XX--\r\n", "multipart/form-data; boundary=XX"
+
+
+def wav(audio: bytes) -> bytes:
+    """Return S16LE as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(16000)
+        writer.writeframes(audio)
+    return file.getvalue()
 
 
 UPGRADE = (
@@ -140,12 +214,27 @@ UPGRADE = (
 )
 
 
+def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
+    """Return a model whose tokens have the texts of the talking network."""
+    text = talking_network().vocabulary.text
+    return Model(name, lambda: Loaded(engine, slots, text, {"language": "en"}))
+
+
 @asynccontextmanager
-async def serving(engine: Stepper, **limits: Any) -> AsyncIterator[Service]:
-    """Run a server with an engine; `limits` are fields of `Limits`."""
-    granted = Limits(**{"slots": 4, "drain_seconds": 0.5, **limits})
-    channels = Channels(lambda: engine, granted.slots)
-    await channels.start()
-    async with Application(channels, granted).listening("127.0.0.1", 0) as server:
-        yield Service(server.sockets[0].getsockname()[1], channels)
-    await channels.stop()
+async def serving(
+    engine: Stepper,
+    *others: Model,
+    slots: int = 4,
+    settings: Settings | None = None,
+    wyoming_port: int | None = None,
+    **limits: Any,
+) -> AsyncIterator[Service]:
+    """Run a server with an engine, and further models; `limits` are fields of `Limits`."""
+    granted = Limits(**{"drain_seconds": 0.5, **limits})
+    models = Models(model_of(engine, slots), *others)
+    await models.start()
+    application = Application(models, granted, settings)
+    async with application.listening("127.0.0.1", 0, wyoming_port) as servers:
+        ports = [server.sockets[0].getsockname()[1] for server in servers]
+        yield Service(ports, models)
+    await models.stop()

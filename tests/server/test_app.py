@@ -11,8 +11,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.app import AddressError, Application
-from server.channels import Channels
 from server.limits import Limits
+from server.models import Models
 from server.request import SUBPROTOCOL
 from server.session import stream_audio
 from stream.engine import Engine, Result, load_engine
@@ -23,6 +23,7 @@ from tests.server.scripted import (
     ScriptedEngine,
     Service,
     checksum,
+    model_of,
     pcm,
     samples_of,
     serving,
@@ -234,9 +235,9 @@ async def test_a_full_server_answers_503_and_serves_again_when_a_client_leaves()
 
 
 async def test_a_server_that_loads_its_model_lives_but_is_not_ready() -> None:
-    application = Application(Channels(lambda: ScriptedEngine(1), 1), Limits())
-    async with application.listening("127.0.0.1", 0) as server:
-        service = Service(server.sockets[0].getsockname()[1], Channels(ScriptedEngine, 1))  # type: ignore[arg-type]
+    models = Models(model_of(ScriptedEngine(1), 1))
+    async with Application(models, Limits()).listening("127.0.0.1", 0) as servers:
+        service = Service([servers[0].sockets[0].getsockname()[1]], models)
         assert await service.get("/healthz") == (200, "ok\n")
         assert await service.get("/readyz") == (503, "the model is being loaded\n")
         assert (await service.get(f"{PATH}?{QUERY}", *UPGRADE))[0] == 503
@@ -306,7 +307,8 @@ async def test_a_client_that_never_reads_is_closed_in_bounded_memory() -> None:
         answered.append(chunk)
         return "x" * 10_000
 
-    async with serving(ScriptedEngine(1, say), stall_seconds=0.3, close_seconds=0.3) as service:
+    limits = {"stall_seconds": 0.3, "close_seconds": 0.3, "audio_rate": float("inf")}
+    async with serving(ScriptedEngine(1, say), **limits) as service:
         _, writer, _ = await open_raw(service)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         chunk = bytes.fromhex("82fe0780") + masked(pcm(0.06))
@@ -368,7 +370,7 @@ async def test_leaving_finishes_streams_and_ends_those_that_take_too_long() -> N
 
 async def test_a_port_that_is_taken_is_named() -> None:
     async with serving(ScriptedEngine(1)) as service:
-        application = Application(service.channels, Limits())
+        application = Application(Models(model_of(ScriptedEngine(1), 1)), Limits())
         with pytest.raises(AddressError, match=f"cannot listen on 127.0.0.1:{service.port}"):
             async with application.listening("127.0.0.1", service.port):
                 pass

@@ -12,4 +12,4 @@ def test_a_limit_that_is_not_positive_is_refused_by_name() -> None:
 
 def test_limits_do_not_change() -> None:
     with pytest.raises(AttributeError):
-        Limits().slots = 3  # type: ignore[misc]
+        Limits().idle_seconds = 3  # type: ignore[misc]

@@ -122,24 +122,6 @@ def test_a_wrong_command_line_exits_with_2(
     assert text in capsys.readouterr().err
 
 
-def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
-    environment = {
-        "RILL_MODEL": "/models/a",
-        "RILL_HOST": "0.0.0.0",
-        "RILL_PORT": "4040",
-        "RILL_SLOTS": "7",
-        "RILL_BACKEND": "numpy",
-    }
-    got = vars(build_parser(environment).parse_args(["--slots", "9"]))
-    assert got == {
-        "model": Path("/models/a"),
-        "host": "0.0.0.0",
-        "port": 4040,
-        "slots": 9,
-        "backend": "numpy",
-    }
-
-
 def test_help_does_not_depend_on_the_environment() -> None:
     assert build_parser({"RILL_PORT": "4040"}).format_help() == build_parser().format_help()
 

@@ -71,7 +71,7 @@ def test_another_path_is_404() -> None:
 
 
 def test_another_server_serves_other_names() -> None:
-    served = Served("medical", ("v2", "v3"), "de")
+    served = Served({"medical": "de"}, ("v2", "v3"))
     assert parse_request(f"{PATH}?version=v3", served) == Parameters("medical", "v3", "de", 1)
 
 

@@ -1,0 +1,312 @@
+r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: fields in, bodies and events out.
+
+The form's fields are (name, value) in the order in which they came; uploads, decoding and sockets are
+the caller's. What is said comes as a `server.transcript.Recording`.
+
+1. Lists repeat their name, with "[]" behind it or without; keys of objects stand in brackets. Both
+   forms are taken. Unknown fields are left alone, as are those that this server has no use for
+   (prompt, temperature, chunking_strategy).
+2. A field that asks for what cannot be given (a model or a language that is not served, speakers) is
+   a `Fault` with the status and the error object that the SDK makes a typed exception of.
+3. With `stream` the body is text/event-stream: deltas that append up to the text, exactly one
+   transcript.text.done, then [DONE]. Deltas carry final text only, since they cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import msgspec
+
+from server.transcript import Piece, Recording, Segment, TimedWord, TokenText
+from stream.engine import Result
+
+__all__ = [
+    "Answer",
+    "EventStream",
+    "Fault",
+    "Transcription",
+    "answer",
+    "list_models",
+    "parse_fields",
+]
+
+FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+GRANULARITIES = ("word", "segment")
+TRUTH = MappingProxyType({"true": True, "1": True, "false": False, "0": False, "": False})
+CUE_CHARACTERS = 84  # two lines of a subtitle
+CUE_SECONDS = 7.0
+FRAMES_PER_SECOND = 100  # the unit of `seek`
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A body and its content type."""
+
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A request that is not served: HTTP status, one sentence, the field it is about, a code."""
+
+    status: int
+    message: str
+    param: str | None = None
+    code: str | None = None
+
+    def answer(self) -> Answer:
+        """Return the error object."""
+        return _json({"error": self._object()})
+
+    def event(self) -> str:
+        """Return the error as an event, where a stream of them has begun."""
+        return _event({"error": self._object()})
+
+    def _object(self) -> dict[str, object]:
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What a request asks for.
+
+    Attributes:
+        model: that is to transcribe.
+        response_format: one of json, text, srt, vtt, verbose_json.
+        granularities: of the times in verbose_json: word, segment or both.
+        stream: whether events are wanted.
+        log_probabilities: whether those of the tokens are.
+        keywords: words that are likely to be said.
+    """
+
+    model: str
+    response_format: str = "json"
+    granularities: frozenset[str] = frozenset({"segment"})
+    stream: bool = False
+    log_probabilities: bool = False
+    keywords: tuple[str, ...] = ()
+
+
+def parse_fields(
+    fields: Iterable[tuple[str, str]], models: Sequence[str], language: str = "en"
+) -> Transcription | Fault:
+    """Check the scalar fields of the form.
+
+    Args:
+        fields: names and values, without the file.
+        models: names that are served; the first where none is given.
+        language: that is served, its primary tag.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(name.removesuffix("[]"), []).append(value)
+
+    def last(name: str, default: str) -> str:
+        return values.get(name, [default])[-1]
+
+    model = last("model", models[0])
+    if model not in models:
+        return Fault(
+            404,
+            f"The model {_quoted(model)} does not exist. Served: {', '.join(models)}.",
+            "model",
+            "model_not_found",
+        )
+    wanted = last("language", language)
+    if wanted and wanted.lower().split("-")[0] != language:
+        return Fault(400, f"language is {_quoted(wanted)}; served is {language!r}", "language")
+    response_format = last("response_format", "json")
+    if response_format not in FORMATS:
+        return Fault(
+            400,
+            f"response_format is {_quoted(response_format)}; want one of {', '.join(FORMATS)}",
+            "response_format",
+        )
+    granularities = frozenset(values.get("timestamp_granularities", ()))
+    if unknown := granularities.difference(GRANULARITIES):
+        return Fault(
+            400,
+            f"timestamp_granularities has {_quoted(min(unknown))}; want word or segment",
+            "timestamp_granularities",
+        )
+    if granularities and response_format != "verbose_json":
+        return Fault(
+            400,
+            "timestamp_granularities wants response_format verbose_json",
+            "timestamp_granularities",
+        )
+    stream = TRUTH.get(last("stream", "false").lower())
+    if stream is None:
+        return Fault(400, f"stream is {_quoted(last('stream', ''))}; want true or false", "stream")
+    if stream and response_format not in ("json", "text"):
+        return Fault(400, f"stream gives no {response_format}; want json", "response_format")
+    return Transcription(
+        model,
+        response_format,
+        granularities or frozenset({"segment"}),
+        stream,
+        "logprobs" in values.get("include", ()),
+        tuple(filter(None, values.get("keywords", ()))),
+    )
+
+
+def answer(request: Transcription, recording: Recording, language: str = "en") -> Answer:
+    """Return the body for a recording that is complete."""
+    match request.response_format:
+        case "text":
+            return Answer("text/plain; charset=utf-8", f"{recording.text}\n".encode())
+        case "srt":
+            return Answer("application/x-subrip; charset=utf-8", _srt(recording).encode())
+        case "vtt":
+            return Answer("text/vtt; charset=utf-8", _vtt(recording).encode())
+    usage = {"type": "duration", "seconds": round(recording.duration, 2)}
+    body: dict[str, object] = {"text": recording.text}
+    if request.response_format == "verbose_json":
+        body = {"task": "transcribe", "language": language, "duration": recording.duration} | body
+        if "segment" in request.granularities:
+            body["segments"] = [_segment(segment) for segment in recording.segments]
+        if "word" in request.granularities:
+            body["words"] = [
+                {"word": word.text, "start": word.start, "end": word.end}
+                for word in recording.words
+            ]
+    if request.log_probabilities:
+        body["logprobs"] = _log_probabilities(recording.pieces)
+    return _json(body | {"usage": usage})
+
+
+def list_models(models: Sequence[str], owner: str) -> Answer:
+    """Return what GET /v1/models answers."""
+    entries = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name in models]
+    return _json({"object": "list", "data": entries})
+
+
+class EventStream:
+    """The events of one transcription with `stream`.
+
+    Args:
+        request: what was asked for.
+        token_text: of the served model.
+    """
+
+    content_type = "text/event-stream"
+
+    def __init__(self, request: Transcription, token_text: TokenText) -> None:
+        self._request = request
+        self._recording = Recording(token_text)
+        self._token_text = token_text
+        self._began = False
+
+    def send_result(self, result: Result) -> str:
+        """Return the events of a result, "" where there are none."""
+        self._recording.add(result)
+        text = result.text if self._began else result.text.lstrip()
+        events = ""
+        if text:
+            self._began = True
+            pieces = [
+                Piece(token.id, self._token_text(token.id), 0.0, 0.0, token.log_probability)
+                for token in result.tokens
+            ]
+            events = self._event({"type": "transcript.text.delta", "delta": text}, pieces)
+        if result.last:
+            usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
+            done = {"type": "transcript.text.done", "text": self._recording.text}
+            events += self._event(
+                done | {"usage": {"type": "tokens"} | usage}, self._recording.pieces
+            )
+            events += "data: [DONE]\n\n"
+        return events
+
+    def _event(self, event: dict[str, object], pieces: Sequence[Piece]) -> str:
+        if self._request.log_probabilities:
+            event = event | {"logprobs": _log_probabilities(pieces)}
+        return _event(event)
+
+
+def _segment(segment: Segment) -> dict[str, object]:
+    start, end = _bounds(segment)
+    encoded = segment.text.encode()
+    logs = [piece.log_probability for piece in segment.pieces]
+    return {
+        "id": segment.number,
+        "seek": round(start * FRAMES_PER_SECOND),
+        "start": start,
+        "end": end,
+        "text": segment.text,
+        "tokens": [piece.id for piece in segment.pieces],
+        "temperature": 0.0,
+        "avg_logprob": sum(logs) / max(len(logs), 1),
+        "compression_ratio": len(encoded) / len(zlib.compress(encoded)),
+        "no_speech_prob": 0.0,
+    }
+
+
+def _bounds(segment: Segment) -> tuple[float, float]:
+    """Return when its first word begins and its last one ends."""
+    said = [piece for piece in segment.pieces if piece.text]
+    return (said[0].start, said[-1].end) if said else (segment.start, segment.end)
+
+
+def _cues(recording: Recording) -> Iterator[tuple[float, float, str]]:
+    """Yield start, end and text of subtitles: segments, cut between words where they are long."""
+    for segment in recording.segments:
+        line: list[TimedWord] = []
+        for word in segment.words:
+            length = sum(len(before.text) + 1 for before in line) + len(word.text)
+            if line and (length > CUE_CHARACTERS or word.end - line[0].start > CUE_SECONDS):
+                yield line[0].start, line[-1].end, " ".join(word.text for word in line)
+                line = []
+            line.append(word)
+        if line:
+            yield line[0].start, line[-1].end, " ".join(word.text for word in line)
+
+
+def _srt(recording: Recording) -> str:
+    return "".join(
+        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n\n"
+        for number, (start, end, text) in enumerate(_cues(recording), 1)
+    )
+
+
+def _vtt(recording: Recording) -> str:
+    return "WEBVTT\n\n" + "".join(
+        f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n\n"
+        for start, end, text in _cues(recording)
+    )
+
+
+def _clock(seconds: float, point: str) -> str:
+    """Write a time as 00:00:00,000."""
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
+
+
+def _log_probabilities(pieces: Sequence[Piece]) -> list[dict[str, object]]:
+    return [
+        {
+            "token": piece.text,
+            "bytes": list(piece.text.encode()),
+            "logprob": piece.log_probability,
+        }
+        for piece in pieces
+    ]
+
+
+def _json(body: dict[str, object]) -> Answer:
+    return Answer("application/json", msgspec.json.encode(body))
+
+
+def _event(body: dict[str, object]) -> str:
+    return f"data: {msgspec.json.encode(body).decode()}\n\n"
+
+
+def _quoted(value: str) -> str:
+    """Return a peer's value for a message: short, and nothing in it that a terminal would obey."""
+    return repr(value[:100])

@@ -1,0 +1,304 @@
+"""OpenAI's realtime transcription (GET /v1/realtime?intent=transcription), as a dialect.
+
+All messages are JSON text. The client appends audio (base64; PCM of 16 bits at 24 kHz, or G.711 at 8
+kHz) to a buffer, which becomes an item of the conversation, which is transcribed.
+
+Rules:
+
+1. Turn detection is on at first: an endpoint of the engine commits the item, if anything was said in
+   it, and begins the next. With turn_detection null only `input_audio_buffer.commit` does that, and
+   endpoints mean nothing.
+2. A commit by the client cuts the engine's stream, so that everything said before it belongs to the
+   item, and what comes after to the next.
+3. Deltas append and carry final text only. Each committed item gets exactly one `completed` with
+   all of its text.
+4. `clear` drops the audio and the text of the item that is not committed.
+5. A mistake is an `error` event; the session goes on. There is no message for its end: the client
+   closes.
+6. The events of the beta (`transcription_session.update`) are understood too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from server.adapters import g711
+from server.adapters.realtime_settings import (
+    MU_LAW,
+    PCM,
+    PCM_RATE,
+    Mistake,
+    SessionUpdate,
+    Settings,
+)
+from server.conversation import Conversation
+from server.protocol import Close, State
+from server.transcript import TokenText
+from stream.engine import Result, Token
+
+__all__ = ["Realtime"]
+
+
+class _Message(msgspec.Struct):
+    type: str
+    event_id: str | None = None
+    audio: str | None = None
+    session: SessionUpdate | None = None
+
+
+@dataclass
+class _Item:
+    """A part of the audio, and what was said in it."""
+
+    id: str
+    start: float = 0.0  # seconds since the session began
+    text: str = ""
+    tokens: list[Token] = field(default_factory=list)
+
+
+@dataclass
+class _Stream:
+    """One stream of the engine, from cut to cut.
+
+    Attributes:
+        item: that is being heard.
+        audio: whether some was appended.
+        committed: by the client, so that endpoints mean nothing any more.
+        cleared: nothing of it is said.
+    """
+
+    item: _Item
+    audio: bool = False
+    committed: bool = False
+    cleared: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether a cut has ended it, for the client."""
+        return self.committed or self.cleared
+
+
+class Realtime:
+    """One session.
+
+    Args:
+        token_text: of the served model.
+        models: names under which it is served, the first where none is asked for.
+        language: that is served, its primary tag.
+    """
+
+    rate = PCM_RATE
+    end = "a Close"
+    farewell = Close(1000)
+
+    def __init__(
+        self, token_text: TokenText, models: Sequence[str] = ("general",), language: str = "en"
+    ) -> None:
+        self._token_text = token_text
+        self._settings = Settings(models, language)
+        self._odd = b""
+        self._event_ids = 0
+        self._item_ids = 0
+        self._previous: str | None = None  # the item that was committed last
+        # The engine hears the first; the client appends to the last.
+        self._streams = deque([_Stream(self._new_item(0.0))])
+        self.greeting: tuple[str, ...] = (
+            self._event("session.created", session=self._settings.describe()),
+        )
+
+    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+        """Take a binary message, which is a mistake."""
+        mistake = Mistake("binary message; append audio as base64 in JSON", "invalid_message")
+        channel.say(self._error(mistake))
+
+    def receive_text(self, channel: Conversation, text: str) -> None:
+        """Take a client event; rule 5."""
+        if channel.state is not State.OPEN:
+            return
+        event_id = None
+        try:
+            try:
+                message = msgspec.json.decode(text, type=_Message)
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+                raise Mistake(f"the message cannot be read: {error}", "invalid_json") from error
+            event_id = message.event_id
+            self._receive(channel, message)
+        except Mistake as mistake:
+            channel.say(self._error(mistake, event_id))
+
+    def send_result(self, channel: Conversation, result: Result) -> None:
+        """Say what became final, and complete items."""
+        stream = self._streams[0]
+        if not stream.cleared:
+            self._say_text(channel, stream, result)
+        if result.last:
+            if stream.committed or (stream.item.text and not stream.cleared):
+                self._complete(channel, stream, channel.before + result.end)
+            if len(self._streams) > 1:
+                self._streams.popleft()
+                self._streams[0].item.start = channel.before + result.end
+        elif result.endpoint and self._settings.turns and stream.item.text and not stream.over:
+            self._complete(channel, stream, channel.before + result.end)
+            stream.item = self._new_item(channel.before + result.end)
+
+    def _receive(self, channel: Conversation, message: _Message) -> None:
+        match message.type:
+            case "session.update" | "transcription_session.update":
+                before = self._settings.format
+                self._settings.update(message.session or SessionUpdate())
+                channel.listen_at(self._settings.rate)
+                if self._settings.format != before:
+                    self._odd = b""
+                channel.say(self._event(f"{message.type}d", session=self._settings.describe()))
+            case "input_audio_buffer.append":
+                samples = self._decode(message.audio)
+                self._streams[-1].audio = self._streams[-1].audio or len(samples) > 0
+                channel.push(samples)
+            case "input_audio_buffer.commit":
+                stream = self._streams[-1]
+                if not stream.audio:
+                    raise Mistake(
+                        "the input audio buffer is empty", "input_audio_buffer_commit_empty"
+                    )
+                stream.committed = True
+                self._commit(channel, stream.item)
+                self._cut(channel)
+            case "input_audio_buffer.clear":
+                if self._streams[-1].audio:
+                    self._streams[-1].cleared = True
+                    self._cut(channel)
+                channel.say(self._event("input_audio_buffer.cleared"))
+            case _:
+                raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
+
+    def _decode(self, audio: str | None) -> NDArray[np.float32]:
+        """Return appended audio as samples at its rate; half a sample waits for the next."""
+        try:
+            encoded = base64.b64decode(audio or "", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Mistake(f"audio is not base64: {error}", param="audio") from error
+        if self._settings.format != PCM:
+            table = g711.MU_LAW if self._settings.format == MU_LAW else g711.A_LAW
+            return table.take(np.frombuffer(encoded, np.uint8))
+        pcm = self._odd + encoded
+        self._odd = pcm[len(pcm) // 2 * 2 :]
+        values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
+        samples: NDArray[np.float32] = np.divide(values, 32768, dtype=np.float32)
+        return samples
+
+    def _cut(self, channel: Conversation) -> None:
+        self._odd = b""
+        self._streams.append(_Stream(self._new_item(0.0)))
+        channel.cut()
+
+    def _new_item(self, start: float) -> _Item:
+        self._item_ids += 1
+        return _Item(f"item_{self._item_ids}", start)
+
+    def _say_text(self, channel: Conversation, stream: _Stream, result: Result) -> None:
+        item = stream.item
+        text = result.text if item.text else result.text.lstrip()
+        if not text:
+            return
+        if not item.text and self._settings.turns and not stream.committed:
+            start = round(1000 * (channel.before + result.start))
+            channel.say(
+                self._event(
+                    "input_audio_buffer.speech_started", audio_start_ms=start, item_id=item.id
+                )
+            )
+        item.text += text
+        item.tokens += result.tokens
+        channel.say(
+            self._event(
+                "conversation.item.input_audio_transcription.delta",
+                item_id=item.id,
+                content_index=0,
+                delta=text,
+                **self._log_probabilities(result.tokens),
+            )
+        )
+
+    def _complete(self, channel: Conversation, stream: _Stream, end: float) -> None:
+        """Say that an item is complete, and before that that it is committed, if it was not."""
+        item = stream.item
+        if not stream.committed:
+            channel.say(
+                self._event(
+                    "input_audio_buffer.speech_stopped",
+                    audio_end_ms=round(1000 * end),
+                    item_id=item.id,
+                )
+            )
+            self._commit(channel, item)
+        channel.say(
+            self._event(
+                "conversation.item.input_audio_transcription.completed",
+                item_id=item.id,
+                content_index=0,
+                transcript=item.text.strip(),
+                usage={"type": "duration", "seconds": round(end - item.start, 2)},
+                **self._log_probabilities(item.tokens),
+            )
+        )
+
+    def _commit(self, channel: Conversation, item: _Item) -> None:
+        channel.say(
+            self._event(
+                "input_audio_buffer.committed", previous_item_id=self._previous, item_id=item.id
+            )
+        )
+        channel.say(
+            self._event(
+                "conversation.item.added",
+                previous_item_id=self._previous,
+                item={
+                    "id": item.id,
+                    "type": "message",
+                    "status": "completed",
+                    "role": "user",
+                    "content": [{"type": "input_audio", "transcript": None}],
+                },
+            )
+        )
+        self._previous = item.id
+
+    def _log_probabilities(self, tokens: Sequence[Token]) -> dict[str, object]:
+        if not self._settings.log_probabilities:
+            return {}
+        texts = [self._token_text(token.id) for token in tokens]
+        return {
+            "logprobs": [
+                {
+                    "token": text,
+                    "bytes": list(text.encode()),
+                    "logprob": token.log_probability,
+                }
+                for token, text in zip(tokens, texts, strict=True)
+            ]
+        }
+
+    def _error(self, mistake: Mistake, event_id: str | None = None) -> str:
+        return self._event(
+            "error",
+            error={
+                "type": "invalid_request_error",
+                "code": mistake.code,
+                "message": str(mistake),
+                "param": mistake.param,
+                "event_id": event_id,
+            },
+        )
+
+    def _event(self, kind: str, **fields: object) -> str:
+        self._event_ids += 1
+        event = {"type": kind, "event_id": f"event_{self._event_ids}", **fields}
+        return msgspec.json.encode(event).decode()

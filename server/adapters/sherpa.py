@@ -1,0 +1,144 @@
+"""sherpa-onnx's websocket protocol (the C++ online server), as a dialect.
+
+Audio is binary: little-endian float32 samples in [-1, 1], messages of any size, at 16 kHz unless the
+server is told otherwise. Every chunk of 60 ms is answered with one text message, with text or
+without. The text message "Done" ends the stream; behind the last result comes "Done!", and then the
+client closes. Results look as theirs do, byte for byte:
+
+    { "text": "one", "tokens": [" one"], "timestamps": [0.00], "ys_probs": [-0.100000], ... }
+
+Rules:
+
+1. Text, tokens and times are those of the segment, cumulative, with the best provisional hypothesis
+   at the end; times count from `start_time`, at which the segment began.
+2. An endpoint makes a result `is_final`; the segment's number grows and its text begins anew.
+3. Incomplete samples at the end of a message are dropped, other text messages and audio behind
+   "Done" ignored, as theirs does.
+4. Samples that are no audio (not finite, or absurdly loud, as other formats are when read as
+   float32) close with 1008; theirs stays silent about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from server.conversation import Conversation
+from server.protocol import Close, State
+from server.transcript import TokenText
+from stream.engine import Result, Token
+from stream.features import SAMPLE_RATE
+from stream.words import FRAME_SECONDS
+
+__all__ = ["Sherpa"]
+
+LOUDEST = 1e4  # int16 samples sent as floats are heard of, and everything is recognisable below
+
+
+class Sherpa:
+    """One client of sherpa-onnx's.
+
+    Args:
+        token_text: of the served model.
+        rate: of the audio, Hz.
+    """
+
+    end = "the text message Done"
+    greeting: tuple[str, ...] = ()
+    farewell = Close(1000, by_peer=True)
+
+    def __init__(self, token_text: TokenText, rate: int = SAMPLE_RATE) -> None:
+        self.rate = rate
+        self._token_text = token_text
+        self._samples = 0  # received
+        self._number = 0
+        self._segment = _Segment(0.0)
+
+    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+        """Take samples; rules 3 and 4."""
+        if channel.state is not State.OPEN:
+            return
+        samples = np.frombuffer(message, "<f4", count=len(message) // 4)
+        # The extremes are NaN if a sample is.
+        if len(samples) and not -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
+            bad = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])
+            channel.close(
+                1008,
+                f"400 sample {self._samples + bad} is {samples[bad]:g}; send float32, "
+                "little-endian, in [-1, 1]",
+            )
+            return
+        self._samples += len(samples)
+        channel.push(samples)
+
+    def receive_text(self, channel: Conversation, text: str) -> None:
+        """End the stream if the client says so."""
+        if text == "Done":
+            channel.receive_end()
+
+    def send_result(self, channel: Conversation, result: Result) -> None:
+        """Say the segment so far."""
+        self._segment.add(result.text, result.tokens, self._token_text)
+        segment = self._segment
+        if result.provisional:
+            best = result.provisional[0]
+            segment = replace(segment)
+            segment.add(best.text, best.tokens, self._token_text)
+        channel.say(self._describe(segment, result))
+        if result.endpoint:
+            self._number += 1
+            self._segment = _Segment(result.end)
+        if result.last:
+            channel.say("Done!")
+
+    def _describe(self, segment: _Segment, result: Result) -> str:
+        since = round(segment.start / FRAME_SECONDS) if segment.step is None else segment.step + 1
+        blanks = max(0, round(result.end / FRAME_SECONDS) - since)
+        return (
+            f'{{ "text": {_quoted(segment.text.lstrip(" "))}, "tokens": [{segment.names}], '
+            f'"timestamps": [{segment.times}], "ys_probs": [{segment.logs}], "lm_probs": [], '
+            f'"context_scores": [], "segment": {self._number}, "words": [], '
+            f'"num_trailing_blanks": {blanks}, "start_time": {segment.start:.2f}, '
+            f'"is_final": {_boolean(result.endpoint or result.last)}, '
+            f'"is_eof": {_boolean(result.last)}}}'
+        )
+
+
+@dataclass
+class _Segment:
+    """A segment as it is written: it goes with every message, so its lists only grow.
+
+    Attributes:
+        start: seconds at which it begins.
+        text: of its tokens.
+        names, times, logs: elements of the lists in JSON.
+        step: of the last token.
+    """
+
+    start: float
+    text: str = ""
+    names: str = ""
+    times: str = ""
+    logs: str = ""
+    step: int | None = None
+
+    def add(self, text: str, tokens: Sequence[Token], token_text: TokenText) -> None:
+        """Add tokens."""
+        self.text += text
+        for token in tokens:
+            comma = "" if self.step is None else ", "
+            self.names += comma + _quoted(token_text(token.id))
+            self.times += f"{comma}{FRAME_SECONDS * token.step - self.start:.2f}"
+            self.logs += f"{comma}{token.log_probability:.6f}"
+            self.step = token.step
+
+
+def _quoted(text: str) -> str:
+    """Return a JSON string as theirs: nothing but quotes and backslashes is escaped."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,34 @@
+"""POST /transcribe: a recording in a form, its text and timed words as JSON.
+
+    curl -F file=@recording.wav http://localhost:3030/transcribe
+
+The file is the part named `file`, or `audio` as other small servers have it. Uploads, decoding and
+sockets are the caller's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from server.transcript import Recording
+
+__all__ = ["FILE_FIELDS", "answer", "fault"]
+
+FILE_FIELDS = ("file", "audio")
+
+
+def answer(filename: str, recording: Recording) -> bytes:
+    """Return the JSON for a recording that is complete: one chunk per word, seconds.
+
+    Args:
+        filename: as the client calls it.
+        recording: what is said in it.
+    """
+    name = filename.encode(errors="replace").decode()  # JSON has no lone surrogates
+    chunks = [{"text": word.text, "timestamp": [word.start, word.end]} for word in recording.words]
+    return msgspec.json.encode({"filename": name, "text": recording.text, "chunks": chunks})
+
+
+def fault(detail: str) -> bytes:
+    """Return the JSON that says why there is no transcript."""
+    return msgspec.json.encode({"detail": detail})

@@ -1,0 +1,186 @@
+r"""vosk-server's websocket protocol, as a dialect.
+
+Audio is binary: PCM, signed 16 bits little-endian, mono, at 8 kHz unless the client's first message
+{"config": {"sample_rate": 16000, "words": true, "max_alternatives": 0}} says otherwise. JSON has the
+bytes of theirs: sorted keys, two spaces of indentation, " : ", six decimals.
+
+Rules:
+
+1. Each binary message gets exactly one reply, when all of its whole chunks are heard: the result of
+   what was completed by endpoints within it, else the partial text since the last result. Clients
+   in lock-step wait for it.
+2. {"eof" : 1} ends the stream: a final result, then Close 1000. {"reset" : 1} gets a final result
+   and begins a new stream, whose times go on.
+3. A config counts before the first audio only, and has no reply. Its other keys are left alone.
+4. Odd bytes are completed by the next message; at the end they are dropped.
+5. Other text is a mistake of the client: Close 1003, or 1008 for a config that cannot be served.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
+from server.protocol import Close, State
+from server.transcript import Segment, TimedWord, TokenText, Transcript, confidence, timed_words
+from stream.engine import Result
+
+__all__ = ["Vosk", "dump"]
+
+Json: TypeAlias = "str | float | Sequence[Json] | Mapping[str, Json]"
+
+
+class _Config(msgspec.Struct):
+    sample_rate: float | None = None
+    words: bool | int | None = None
+    max_alternatives: int | None = None
+
+
+class _Message(msgspec.Struct):
+    config: _Config | None = None
+    eof: object = None
+    reset: object = None
+
+
+class Vosk:
+    """One client of vosk-server's.
+
+    Args:
+        token_text: of the served model.
+        words: whether results have words, unless the client says otherwise.
+    """
+
+    rate = 8000  # theirs
+    end = 'the text message {"eof" : 1}'
+    greeting: tuple[str, ...] = ()
+    farewell = Close(1000)
+
+    def __init__(self, token_text: TokenText, words: bool = True) -> None:
+        self._transcript = Transcript(token_text)
+        self._words = words
+        self._alternatives = 0
+        self._odd = b""
+        self._heard_audio = False
+        self._completed: list[Segment] = []  # not yet in a reply
+        self._decoded = False  # anything since the last result
+        # Replies that are due, as (cuts before, results of that stream before).
+        self._due: deque[tuple[int, int]] = deque()
+        self._cuts_said = 0
+        self._cuts = 0
+        self._results = 0
+
+    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+        """Take PCM; rule 1."""
+        if channel.state is not State.OPEN:
+            return
+        self._heard_audio = True
+        pcm = self._odd + message
+        self._odd = pcm[len(pcm) // 2 * 2 :]
+        values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
+        results = channel.push(np.divide(values, 32768, dtype=np.float32))
+        self._due.append((self._cuts_said, results))
+        self._reply(channel)
+
+    def receive_text(self, channel: Conversation, text: str) -> None:
+        """Take a command; rules 2, 3 and 5."""
+        if channel.state is not State.OPEN:
+            return
+        try:
+            message = msgspec.json.decode(text, type=_Message)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            code, fault = (1008, "400 ") if '"config"' in text else (1003, "")
+            channel.close(code, f"{fault}{error}")
+            return
+        if message.config is not None:
+            self._configure(channel, message.config)
+        elif message.eof is not None:
+            channel.receive_end()
+        elif message.reset is not None:
+            self._cuts_said += 1
+            self._heard_audio = True
+            channel.cut()
+        else:
+            channel.close(1003, "text message without config, eof or reset")
+
+    def send_result(self, channel: Conversation, result: Result) -> None:
+        """Say what is due; the last result of a stream is always said."""
+        segment = self._transcript.add(result, channel.before)
+        if segment is not None:
+            self._completed.append(segment)
+        if result.last:
+            channel.say(self._result())
+            self._cuts += 1
+            self._results = 0
+        else:
+            self._decoded = True
+            self._results += 1
+        self._reply(channel)
+
+    def _configure(self, channel: Conversation, config: _Config) -> None:
+        if self._heard_audio:
+            return
+        if config.sample_rate is not None:
+            if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:
+                channel.close(
+                    1008,
+                    f"400 sample_rate is {config.sample_rate:g}; want {LOWEST_RATE} to {HIGHEST_RATE}",
+                )
+                return
+            channel.listen_at(round(config.sample_rate))
+        if config.words is not None:
+            self._words = bool(config.words)
+        if config.max_alternatives is not None:
+            self._alternatives = config.max_alternatives
+
+    def _reply(self, channel: Conversation) -> None:
+        while self._due and self._due[0] <= (self._cuts, self._results):
+            self._due.popleft()
+            if self._completed:
+                channel.say(self._result())
+            else:
+                text = self._transcript.text + self._transcript.provisional
+                channel.say(dump({"partial": text.strip()}))
+
+    def _result(self) -> str:
+        """Return what was completed since the last result, and forget it."""
+        text = "".join(segment.text for segment in self._completed).strip()
+        pieces = [piece for segment in self._completed for piece in segment.pieces]
+        self._completed.clear()
+        decoded, self._decoded = self._decoded, False
+        if not (decoded or text):  # theirs writes these two by hand
+            return (
+                '{"alternatives" : [{"text": "", "confidence" : 1.0}] }'
+                if self._alternatives > 0
+                else '{"text": ""}'
+            )
+        said: dict[str, Json] = {"text": text}
+        if self._alternatives > 0:
+            said["confidence"] = confidence(pieces)
+        if self._words and (words := timed_words(pieces)):
+            said["result"] = [self._word(word) for word in words]
+        return dump({"alternatives": [said]} if self._alternatives > 0 else said)
+
+    def _word(self, word: TimedWord) -> dict[str, Json]:
+        said: dict[str, Json] = {"word": word.text, "start": word.start, "end": word.end}
+        if self._alternatives <= 0:
+            said["conf"] = word.confidence
+        return said
+
+
+def dump(value: Json, depth: int = 1) -> str:
+    """Write JSON as vosk does; `depth` counts the brackets around."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if isinstance(value, Mapping):
+        pad = "  " * depth
+        members = (f'{pad}"{key}" : {dump(value[key], depth + 1)}' for key in sorted(value))
+        return "{\n" + ",\n".join(members) + "\n" + pad[2:] + "}"
+    return "[" + ", ".join(dump(element, depth + 1) for element in value) + "]"

@@ -1,0 +1,249 @@
+"""Answers: every HTTP request that is no websocket, from health to uploaded recordings.
+
+    GET  /healthz /readyz                 the process lives; a new stream would be taken
+    GET  /metrics /model /v1/models       Prometheus; what is served and where it comes from; for SDKs
+    GET  / /page/...                      the live page
+    POST /transcribe                      a recording in a form: JSON with timed words
+    POST /v1/audio/transcriptions         the same as OpenAI's API has it, events included
+
+Who may ask is `server.access`, how an upload becomes results `server.upload`, what bodies look like
+`server.adapters`. An answer that is refused says why in one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from server.adapters import openai, transcribe
+from server.adapters.openai import EventStream, Fault, Transcription
+from server.limits import Limits
+from server.metrics import Metrics
+from server.models import Model, Models
+from server.request import Refusal, choose_model
+from server.transcript import Recording
+from server.upload import Refused, receive_form, recognise
+from stream.engine import Result
+
+__all__ = ["STOPPING", "Answers", "plain", "preflight", "refuse"]
+
+PAGE = Path(__file__).parent / "page"
+OWNER = "rill"
+RETRY_SECONDS = "1"
+STOPPING = "the server is shutting down"
+
+
+def plain(status: int, text: str, **headers: str) -> web.Response:
+    """Return an answer of one line of text; underscores in names of headers are dashes."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(status=status, text=f"{text}\n", headers=named)
+
+
+def refuse(refusal: Refusal) -> web.Response:
+    """Return the answer to a request that is refused."""
+    response = plain(refusal.status, refusal.text)
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    elif refusal.status == 503:
+        response.headers["Retry-After"] = RETRY_SECONDS
+    return response
+
+
+def preflight() -> web.Response:
+    """Return the answer to a browser that asks whether a page may send a request."""
+    return web.Response(
+        status=204,
+        headers={
+            "Access-Control-Allow-Methods": "GET, POST",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type",
+            "Access-Control-Max-Age": "600",
+        },
+    )
+
+
+class Answers:
+    """Answers of one server.
+
+    Args:
+        models: what is served.
+        limits: what a client may ask of this process.
+        metrics: what is counted.
+
+    Attributes:
+        stopping: whether the server takes nothing new.
+    """
+
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
+        self._models = models
+        self._limits = limits
+        self._metrics = metrics
+        self.stopping = False
+        self._page = {
+            f"/page/{file.relative_to(PAGE).as_posix()}": file
+            for file in PAGE.rglob("*")
+            if file.is_file()
+        }
+        if "/page/index.html" in self._page:
+            self._page["/"] = self._page["/page/index.html"]
+        self._routes: Mapping[str, tuple[str, Callable[..., Awaitable[web.StreamResponse]]]] = {
+            "/metrics": ("GET", self._answer_metrics),
+            "/model": ("GET", self._answer_model),
+            "/v1/models": ("GET", self._answer_models),
+            "/transcribe": ("POST", self._answer_transcribe),
+            "/v1/audio/transcriptions": ("POST", self._answer_openai),
+        }
+
+    def refusal(self, model: Model) -> Refusal | None:
+        """Return why a model takes no stream now, None where it does."""
+        if self.stopping:
+            return Refusal(503, STOPPING, "stopping")
+        reason = model.channels.refusal()
+        if reason is None:
+            return None
+        return Refusal(503, reason, "full" if model.channels.full else "not ready")
+
+    def health(self, path: str) -> web.Response | None:
+        """Answer what an orchestrator asks; None for other paths."""
+        if path == "/healthz":
+            return plain(200, "ok")
+        if path == "/readyz":
+            reason = STOPPING if self.stopping else self._models.refusal()
+            return plain(503, reason) if reason else plain(200, "ready")
+        return None
+
+    def page(self, path: str) -> web.FileResponse | None:
+        """Answer with a file of the live page; None for other paths."""
+        file = self._page.get(path)
+        if file is None:
+            return None
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        headers = {"Content-Type": kind, "Cache-Control": "no-cache"}
+        return web.FileResponse(file, headers=headers)
+
+    async def answer(
+        self, request: web.BaseRequest, path: str, query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Answer any other request."""
+        route = self._routes.get(path)
+        if route is None:
+            there = ", ".join([*self._routes, "/healthz", "/readyz"])
+            text = f"there is nothing at {path[:100]!r}; streams are at /asr/v0.1/stream, and there are"
+            return refuse(Refusal(404, f"{text} {there}", "path"))
+        method, handler = route
+        if request.method != method and (method, request.method) != ("GET", "HEAD"):
+            return plain(405, f"{path} takes {method}", Allow=method)
+        return await handler(request, query)
+
+    async def _answer_metrics(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        return web.Response(
+            body=self._metrics.text(), headers={"Content-Type": self._metrics.content_type}
+        )
+
+    async def _answer_model(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        described = [model.describe() for model in self._models.values()]
+        return _json(msgspec.json.encode({"models": described}))
+
+    async def _answer_models(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        return _json(openai.list_models(list(self._models), OWNER).body)
+
+    async def _answer_transcribe(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        try:
+            model = self._choose(query.get("model"))
+            async with receive_form(request, self._limits) as form:
+                model = self._choose(dict(form.fields).get("model", model.name))
+                self._metrics.count_stream("transcribe")
+                recording = Recording(model.loaded.token_text)
+                async with aclosing(
+                    recognise(form, model.channels, self._limits, request)
+                ) as results:
+                    async for result in results:
+                        recording.add(result)
+            return _json(transcribe.answer(form.filename, recording))
+        except Refused as refused:
+            self._metrics.count_refusal(refused.refusal.reason)
+            return _json(transcribe.fault(refused.refusal.text), refused.refusal.status)
+
+    async def _answer_openai(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        try:
+            self._choose(query.get("model"))  # before a long body comes
+            async with receive_form(request, self._limits) as form:
+                named = dict(form.fields).get("model", "")
+                language = self._models.served.models.get(named, "en")
+                wanted = openai.parse_fields(form.fields, list(self._models), language)
+                if isinstance(wanted, Fault):
+                    self._metrics.count_refusal("request")
+                    return _json(wanted.answer().body, wanted.status)
+                model = self._choose(wanted.model)
+                self._metrics.count_stream("openai")
+                async with aclosing(
+                    recognise(form, model.channels, self._limits, request)
+                ) as results:
+                    if wanted.stream:
+                        return await self._send_events(request, wanted, model, results)
+                    recording = Recording(model.loaded.token_text)
+                    async for result in results:
+                        recording.add(result)
+            answer = openai.answer(wanted, recording, language)
+            return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
+        except Refused as refused:
+            self._metrics.count_refusal(refused.refusal.reason)
+            fault = Fault(refused.refusal.status, refused.refusal.text)
+            return _json(fault.answer().body, fault.status)
+
+    async def _send_events(
+        self,
+        request: web.BaseRequest,
+        wanted: Transcription,
+        model: Model,
+        results: AsyncIterator[Result],
+    ) -> web.StreamResponse:
+        stream = EventStream(wanted, model.loaded.token_text)
+        first = await anext(results)  # what is refused, is so before the answer begins
+        response = web.StreamResponse(
+            headers={"Content-Type": stream.content_type, "Cache-Control": "no-cache"}
+        )
+        await response.prepare(request)
+
+        async def send(events: str) -> None:
+            if events:
+                async with asyncio.timeout(self._limits.stall_seconds):
+                    await response.write(events.encode())
+
+        try:
+            await send(stream.send_result(first))
+            async for result in results:
+                await send(stream.send_result(result))
+        except Refused as refused:
+            await send(Fault(refused.refusal.status, refused.refusal.text).event())
+        except TimeoutError as error:
+            raise ConnectionResetError("the client does not read") from error
+        return response
+
+    def _choose(self, name: str | None) -> Model:
+        """Return the model of a name, which takes streams; raises Refused where there is none."""
+        chosen = choose_model(name, self._models)
+        refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
+        if refusal is not None:
+            raise Refused(refusal.status, refusal.text, refusal.reason)
+        assert isinstance(chosen, str)
+        return self._models[chosen]
+
+
+def _json(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})

@@ -1,0 +1,264 @@
+"""Live sessions: one connection, its protocol and its channel, whatever the wire and the protocol.
+
+A session moves messages between a `Wire` (a websocket or a TCP connection), a protocol without I/O
+(`server.protocol`, `server.conversation`, `server.adapters`) and a `Channel`. What messages mean is
+the protocol's; what the clocks say of a peer is found out here.
+
+1. One task reads, one writes. The reader stops while too much audio is unanswered, and while audio
+   came faster than a client may send it: then the peer's own buffers fill, and nothing is dropped.
+2. A peer that sends nothing for too long is idle, unless it is the session that does not read. One
+   that does not take what is sent stalls. A stream may last only so long.
+3. The slot is free when `close` returns, whatever happened before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from server.adapters.wyoming import Open, Wyoming, WyomingEvent
+from server.channels import Channel, Channels
+from server.limits import Limits
+from server.protocol import Audio, Close, Event, Finish, Release, Restart, State
+from stream.engine import Result
+from stream.features import SAMPLE_RATE
+
+__all__ = ["LiveProtocol", "Message", "Session", "Wire"]
+
+Message: TypeAlias = str | bytes
+LOOK_SECONDS = 0.5  # how often a session that waits for the clock looks whether its peer is there
+UNBLOCKED_BYTES = 32_768  # less than this in a socket's buffer never blocks a writer
+
+
+class Wire(Protocol):
+    """A connection that carries messages."""
+
+    async def receive(self) -> Message | None:
+        """Return the next message; None when the connection is closed or about to be."""
+
+    async def send(self, message: Message) -> None:
+        """Send a message; raises OSError where the peer is gone."""
+
+    async def close(self, close: Close) -> None:
+        """Close the connection, with a word about it where the protocol has one."""
+
+    def waiting(self) -> int:
+        """Return how many bytes wait to be sent."""
+
+    def gone(self) -> bool:
+        """Return whether the connection is lost."""
+
+
+class LiveProtocol(Protocol):
+    """A protocol without I/O: after any call, run `events()` and send `messages_to_send()`."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def unanswered(self) -> int: ...
+    def receive_idle(self, seconds: float) -> None: ...
+    def receive_stall(self, seconds: float) -> None: ...
+    def receive_shutdown(self, reason: str) -> None: ...
+    def receive_gone(self) -> None: ...
+    def send_result(self, result: Result) -> None: ...
+    def send_fault(self, reason: str) -> None: ...
+    def events(self) -> list[Event] | list[WyomingEvent]: ...
+    def messages_to_send(self) -> list[str | Close] | list[bytes | Close]: ...
+
+
+class Session:
+    """One connection.
+
+    Args:
+        wire: the connection.
+        protocol: what is spoken on it.
+        hear: takes a message for the protocol.
+        channels: where it is recognised.
+        limits: what the peer may ask for.
+
+    Attributes:
+        seconds: of audio that went to the engine.
+        farewell: the Close that was sent, if one was.
+        task: that runs it.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        protocol: LiveProtocol,
+        hear: Callable[[Message], None],
+        channels: Channels,
+        limits: Limits,
+    ) -> None:
+        self._wire = wire
+        self._protocol = protocol
+        self._hear = hear
+        self._channels = channels
+        self._limits = limits
+        self._channel: Channel | None = None
+        self._outgoing = asyncio.Event()  # the writer has something to look at
+        self._room = asyncio.Event()  # the reader has
+        self._closed = asyncio.Event()  # the peer has closed
+        self._reading = True
+        self._loop = asyncio.get_running_loop()
+        self._began = self._heard = self._loop.time()
+        self.seconds = 0.0
+        self.farewell: Close | None = None
+        self.task = asyncio.current_task()
+
+    @property
+    def recognises(self) -> bool:
+        """Whether it has a slot."""
+        return self._channel is not None
+
+    def take_slot(self) -> bool:
+        """Take a slot, which `close` gives back at last; return whether there was one."""
+        self._channel = self._channels.open(self._on_result, self._on_fault)
+        return self._channel is not None
+
+    async def run(self) -> None:
+        """Serve the peer until the connection is closed."""
+        self._idle_clock = self._loop.call_later(self._limits.idle_seconds, self._look_for_idleness)
+        lifetime = self._loop.call_later(
+            self._limits.stream_seconds,
+            self.end_stream,
+            f"the stream has lasted {self._limits.stream_seconds:g} s; open a new one",
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(self._read())
+                close = await self._write()
+                if close is not None and close.by_peer:
+                    await self._wait_for_close()
+                reader.cancel()  # who closes reads the answer to it
+            if close is not None and not self._closed.is_set():
+                self.farewell = close
+                await self._wire.close(close)
+        finally:
+            lifetime.cancel()
+            self._idle_clock.cancel()
+
+    async def break_off(self) -> None:
+        """Close the connection because the server failed it."""
+        self.farewell = Close(1011, "the server failed")
+        await self._wire.close(self.farewell)
+
+    def close(self) -> None:
+        """Free the slot, if that has not happened."""
+        self._protocol.receive_gone()
+        self._follow()
+
+    def end_stream(self, reason: str) -> None:
+        """End the stream for its client, who gets the rest of the text."""
+        self._protocol.receive_shutdown(reason)
+        self._follow()
+
+    async def _read(self) -> None:
+        protocol, limits = self._protocol, self._limits
+        while (message := await self._wire.receive()) is not None:
+            self._heard = self._loop.time()
+            self._hear(message)
+            self._follow()
+            elapsed = self._heard - self._began
+            if (
+                protocol.unanswered >= limits.unanswered_bytes
+                or limits.wait_seconds(self.seconds, elapsed) > 0
+            ):
+                self._reading = False
+                await self._hold_back()
+                self._reading = True
+                self._heard = self._loop.time()
+        self._closed.set()
+        protocol.receive_gone()
+        self._follow()
+
+    async def _hold_back(self) -> None:
+        """Wait until more audio may be read."""
+        protocol, limits = self._protocol, self._limits
+        while protocol.unanswered >= limits.unanswered_bytes and protocol.state is State.OPEN:
+            self._room.clear()
+            await self._room.wait()
+        while protocol.state is State.OPEN and not self._wire.gone():
+            wait = limits.wait_seconds(self.seconds, self._loop.time() - self._began)
+            if wait <= 0:
+                return
+            await asyncio.sleep(min(wait, LOOK_SECONDS))
+
+    def _look_for_idleness(self) -> None:
+        limit = self._limits.idle_seconds
+        quiet = self._loop.time() - self._heard if self._reading else 0.0
+        if quiet >= limit:
+            self._protocol.receive_idle(limit)
+            self._follow()
+            quiet = 0.0
+        self._idle_clock = self._loop.call_later(limit - quiet, self._look_for_idleness)
+
+    async def _write(self) -> Close | None:
+        """Send messages until one is a Close, and return that; None if the peer is gone."""
+        protocol = self._protocol
+        while True:
+            messages = protocol.messages_to_send()
+            if not messages:
+                if protocol.state is State.CLOSED:
+                    return None
+                self._outgoing.clear()
+                await self._outgoing.wait()
+            for message in messages:
+                if isinstance(message, Close):
+                    return message
+                try:
+                    await self._send(message)
+                except TimeoutError:
+                    protocol.receive_stall(self._limits.stall_seconds)
+                    self._follow()
+                    break
+                except OSError:  # the peer is gone; the reader sees it too, and tells the protocol
+                    return None
+            self._room.set()
+
+    async def _send(self, message: Message) -> None:
+        if self._wire.waiting() + len(message) < UNBLOCKED_BYTES:
+            await self._wire.send(message)
+        else:
+            async with asyncio.timeout(self._limits.stall_seconds):
+                await self._wire.send(message)
+
+    async def _wait_for_close(self) -> None:
+        """Give the peer the time to close by itself."""
+        try:
+            async with asyncio.timeout(self._limits.close_seconds):
+                await self._closed.wait()
+        except TimeoutError:
+            pass
+
+    def _on_result(self, result: Result) -> None:
+        self._protocol.send_result(result)
+        self._follow()
+
+    def _on_fault(self, reason: str) -> None:
+        self._protocol.send_fault(reason)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Do what the protocol asks for, and let the two tasks look at it again."""
+        for event in self._protocol.events():
+            if isinstance(event, Open):
+                assert isinstance(self._protocol, Wyoming)  # nobody else asks
+                if not self.take_slot():
+                    self._protocol.receive_refusal(str(self._channels.refusal()))
+                    break
+            elif self._channel is None:
+                pass  # it failed, or there was none: what was on its way is not heard
+            elif isinstance(event, Audio):
+                self.seconds += len(event.samples) / SAMPLE_RATE
+                self._channel.push(event.samples)
+            elif isinstance(event, Finish):
+                self._channel.finish()
+            elif isinstance(event, Restart):
+                self._channel.restart()
+            elif isinstance(event, Release):
+                self._channel.close()
+                self._channel = None
+                self._room.set()
+        self._outgoing.set()

@@ -1,0 +1,99 @@
+"""Metrics: what an operator watches, in Prometheus' text format, from a registry of its own.
+
+What the channels count themselves (`server.channels`) is read at the time of a scrape; refusals and
+streams are counted here. Every name begins with `rill_`, but for those of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from server.histogram import SECONDS, Histogram
+from server.models import Models
+from stream.features import SAMPLE_RATE
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """The metrics of one server.
+
+    Attributes:
+        content_type: of what `text` returns.
+    """
+
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self, models: Models) -> None:
+        self._registry = CollectorRegistry()
+        self._streams = Counter(
+            "rill_streams", "Streams that were taken.", ["protocol"], registry=self._registry
+        )
+        self._refused = Counter(
+            "rill_refused", "Requests that were refused.", ["reason"], registry=self._registry
+        )
+        self._registry.register(_Channels(models))
+        ProcessCollector(registry=self._registry)
+
+    def count_stream(self, protocol: str) -> None:
+        """Count a stream, live or uploaded, that got a slot."""
+        self._streams.labels(protocol).inc()
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a request that was refused, for one of a few reasons."""
+        self._refused.labels(reason).inc()
+
+    def text(self) -> bytes:
+        """Return all of them as they are now."""
+        return generate_latest(self._registry)
+
+
+class _Channels(Collector):
+    """What the channels of each model say of themselves."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[Metric]:
+        label = ["model"]
+        opened = GaugeMetricFamily("rill_channels_open", "Channels in use.", labels=label)
+        capacity = GaugeMetricFamily("rill_channels_capacity", "Channels there are.", labels=label)
+        ready = GaugeMetricFamily(
+            "rill_ready", "Whether a new stream would be taken.", labels=label
+        )
+        backlog = GaugeMetricFamily(
+            "rill_backlog_seconds", "Audio that waits for its result.", labels=label
+        )
+        audio = CounterMetricFamily("rill_audio_seconds", "Audio that came in.", labels=label)
+        step = HistogramMetricFamily(
+            "rill_step_seconds", "Duration of a batched step of the engine.", labels=label
+        )
+        response = HistogramMetricFamily(
+            "rill_response_seconds",
+            "From a whole chunk of a live stream to its result, within the server.",
+            labels=label,
+        )
+        for name, model in self._models.items():
+            channels = model.channels
+            opened.add_metric([name], channels.in_use)
+            capacity.add_metric([name], channels.slots)
+            ready.add_metric([name], channels.refusal() is None)
+            backlog.add_metric([name], channels.backlog)
+            audio.add_metric([name], channels.received / SAMPLE_RATE)
+            step.add_metric([name], *_buckets(channels.step_seconds))
+            response.add_metric([name], *_buckets(channels.response_seconds))
+        yield from (opened, capacity, ready, backlog, audio, step, response)
+
+
+def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    bounds = [*(str(float(seconds)) for seconds in SECONDS), "+Inf"]
+    return list(zip(bounds, map(float, histogram.cumulative()), strict=True)), histogram.sum

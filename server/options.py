@@ -1,0 +1,271 @@
+"""Options: the server's flags, the same as variables of the environment, and what they make.
+
+Every flag has a variable, RILL_ and its name in capitals, dashes as underscores: --idle-seconds is
+RILL_IDLE_SECONDS. The command line wins. A switch is on where its variable is 1, true, yes or on;
+values of a list are separated by commas. RILL_TOKEN, a token itself, has no flag: command lines are
+seen by everybody on the machine. Nothing is opened here but the files of tokens and of TLS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.access import Access, parse_tokens
+from server.app import ROOTS, Settings
+from server.limits import Limits
+from server.logs import FORMATS
+from stream.backends import BACKENDS
+
+__all__ = ["OptionError", "Options", "build_parser", "read"]
+
+AUTO = "auto"
+TRUE = ("1", "true", "yes", "on")
+FALSE = ("", "0", "false", "no", "off")
+LIMITS = {
+    "message-bytes": "largest websocket message; a larger one ends the stream with 1009",
+    "upload-bytes": "largest upload; a larger one is refused with 413",
+    "audio-rate": "seconds of audio that a client may send per second; a faster one is read slower",
+    "idle-seconds": "a stream without any message for so long is closed with 1008",
+    "stream-seconds": "a stream that has lasted so long is ended, with the rest of its text",
+    "stall-seconds": "a client that reads no response for so long is closed",
+    "drain-seconds": "at shutdown, how long streams may go on before they are ended",
+}
+
+
+class OptionError(ValueError):
+    """A flag or a variable that makes no sense; the message names it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        models: paths by name, the default first; a path None is the bundled model.
+        host, port, wyoming_port: to listen on; no Wyoming where it is None.
+        backend: what computes the models; None: what is the fastest.
+        slots: streams at a time of each model; None: what the machine carries.
+        limits: what a client may ask of this process.
+        log_format: one of `server.logs.FORMATS`.
+    """
+
+    models: Mapping[str, Path | None]
+    host: str
+    port: int
+    wyoming_port: int | None
+    backend: str | None
+    slots: int | None
+    limits: Limits
+    log_format: str
+    root: str
+    strict: bool
+    origins: frozenset[str]
+    token: str
+    token_file: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+
+    def settings(self) -> Settings:
+        """Read the files that access and encryption need.
+
+        Raises:
+            OSError: one of them cannot be read, or is not what it should be.
+        """
+        tokens: tuple[str, ...] = (self.token,) if self.token else ()
+        if self.token_file is not None:
+            tokens += parse_tokens(self.token_file.read_text())
+            if not tokens:
+                raise OSError(f"{self.token_file}: no token in it; write one a line")
+        tls = None
+        if self.tls_cert is not None:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            try:
+                tls.load_cert_chain(self.tls_cert, self.tls_key)
+            except OSError as error:
+                key = self.tls_key or self.tls_cert
+                raise OSError(f"{self.tls_cert} and {key} make no TLS: {error}") from error
+        return Settings(Access(tokens, self.origins), self.root, self.strict, tls)
+
+
+def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser.
+
+    Args:
+        environment: where a variable RILL_<FLAG> is the default of its flag.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m server",
+        description="Serve models over websockets (Myrtle's API, sherpa-onnx, vosk, OpenAI "
+        "realtime), HTTP uploads and Wyoming, with health and metrics.",
+        epilog="Example: python -m server --model models/en-commands --slots 64. Each flag may be "
+        "given as a variable of the environment too: --port as RILL_PORT, --idle-seconds as "
+        "RILL_IDLE_SECONDS, and so on. RILL_TOKEN is a token that clients have to show.",
+        allow_abbrev=False,
+    )
+
+    def add(
+        flag: str,
+        default: str | None,
+        text: str,
+        kind: Callable[[str], object] = str,
+        shown: str = "",
+    ) -> None:
+        parser.add_argument(
+            f"--{flag}",
+            default=environment.get(_variable(flag), default),
+            type=kind,
+            metavar=flag.upper().split("-")[-1],
+            help=f"{text} (default: {shown or default})",
+        )
+
+    limits = Limits()
+    models = environment.get(_variable("model"))
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="[NAME=]PATH",
+        help="a model directory or a checkpoint, and the name that clients ask for it by; may be "
+        "given several times, the first is the default (default: the bundled model as 'general')",
+    )
+    parser.set_defaults(model_variable=models)
+    add("host", "127.0.0.1", "address to listen on; 0.0.0.0 is every one of this machine")
+    add("port", "3030", "TCP port of websockets and HTTP; 0 takes any free one", int)
+    add(
+        "wyoming-port",
+        None,
+        "TCP port of Wyoming's protocol, which knows neither tokens nor TLS",
+        int,
+        "none",
+    )
+    add(
+        "slots",
+        AUTO,
+        f"streams at a time of each model, more get HTTP 503; {AUTO}: what a self-test finds, of "
+        "which each of several models gets its part",
+        _slots,
+    )
+    add(
+        "backend",
+        AUTO,
+        f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
+    )
+    add("root-protocol", "page", "what a websocket at / speaks: " + ", ".join(ROOTS))
+    _add_switch(
+        parser,
+        environment,
+        "strict-myrtle",
+        "responses of Myrtle's API have nothing that theirs have not: no words, confidence 1.0",
+    )
+    add(
+        "token-file",
+        None,
+        "file of tokens, one a line, of which clients have to show one",
+        Path,
+        "none",
+    )
+    add("tls-cert", None, "certificate chain, PEM; connections are encrypted then", Path, "none")
+    add("tls-key", None, "its private key, PEM", Path, "in the file of the certificate")
+    add(
+        "allowed-origins",
+        None,
+        "origins of web pages elsewhere that may use this server, "
+        "separated by commas; * is every one",
+        str,
+        "none but the server's own",
+    )
+    for flag, text in LIMITS.items():
+        value = getattr(limits, _field(flag))
+        add(flag, f"{value:g}" if isinstance(value, float) else str(value), text, type(value))
+    add("log-format", "text", "lines of the log on stderr: " + ", ".join(FORMATS))
+    return parser
+
+
+def _add_switch(
+    parser: argparse.ArgumentParser, environment: Mapping[str, str], flag: str, text: str
+) -> None:
+    parser.add_argument(
+        f"--{flag}", action="store_true", default=environment.get(_variable(flag), ""), help=text
+    )
+
+
+def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Options:
+    """Check what was parsed.
+
+    Raises:
+        OptionError: a value is none that its flag may have.
+    """
+    for flag in ("port", "wyoming-port"):
+        port = getattr(arguments, _field(flag))
+        if port is not None and not 0 <= port <= 65535:
+            raise OptionError(f"--{flag} is {port}; want 0 to 65535")
+    for flag in ("slots", *LIMITS):
+        value = getattr(arguments, _field(flag))
+        if value is not None and not value > 0:
+            least = "1 or more" if isinstance(value, int) else "more than 0"
+            raise OptionError(f"--{flag} is {value:g}; want {least}")
+    choices = {
+        "backend": [AUTO, *sorted(BACKENDS)],
+        "root-protocol": ROOTS,
+        "log-format": list(FORMATS),
+    }
+    for flag, choice in choices.items():
+        chosen = getattr(arguments, _field(flag))
+        if chosen not in choice:
+            raise OptionError(f"--{flag} is {chosen!r}; there are {', '.join(choice)}")
+    if arguments.tls_key is not None and arguments.tls_cert is None:
+        raise OptionError("--tls-key goes with --tls-cert")
+    strict = arguments.strict_myrtle
+    if not isinstance(strict, bool) and strict.lower() not in TRUE + FALSE:
+        raise OptionError(f"RILL_STRICT_MYRTLE is {strict!r}; want 1 or 0")
+    origins = (arguments.allowed_origins or "").split(",")
+    fields = {_field(flag): getattr(arguments, _field(flag)) for flag in LIMITS}
+    return Options(
+        models=_models(arguments.model or (arguments.model_variable or "").split(",")),
+        host=arguments.host,
+        port=arguments.port,
+        wyoming_port=arguments.wyoming_port,
+        backend=None if arguments.backend == AUTO else arguments.backend,
+        slots=arguments.slots,
+        limits=Limits(**fields),
+        log_format=arguments.log_format,
+        root=arguments.root_protocol,
+        strict=strict if isinstance(strict, bool) else strict.lower() in TRUE,
+        origins=frozenset(origin.strip().rstrip("/") for origin in origins if origin.strip()),
+        token=environment.get("RILL_TOKEN", "").strip(),
+        token_file=arguments.token_file,
+        tls_cert=arguments.tls_cert,
+        tls_key=arguments.tls_key,
+    )
+
+
+def _slots(text: str) -> int | None:
+    try:
+        return None if text == AUTO else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {AUTO}") from error
+
+
+def _models(values: list[str]) -> dict[str, Path | None]:
+    models: dict[str, Path | None] = {}
+    for value in filter(None, (value.strip() for value in values)):
+        name, equals, path = value.partition("=")
+        if not equals:
+            name, path = "general", value
+        if not name or not path:
+            raise OptionError(f"--model is {value!r}; want PATH or NAME=PATH")
+        if name in models:
+            raise OptionError(f"--model has {name!r} twice; give each model a name: NAME=PATH")
+        models[name] = Path(path)
+    return models or {"general": None}
+
+
+def _variable(flag: str) -> str:
+    return f"RILL_{_field(flag).upper()}"
+
+
+def _field(flag: str) -> str:
+    return flag.replace("-", "_")

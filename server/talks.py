@@ -1,0 +1,76 @@
+"""Talks: which websocket protocol is spoken at which path, and what a request may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from server.adapters.myrtle import Myrtle
+from server.adapters.realtime import Realtime
+from server.adapters.sherpa import Sherpa
+from server.adapters.vosk import Vosk
+from server.conversation import Conversation
+from server.request import (
+    PATH,
+    SUBPROTOCOL,
+    Parameters,
+    Refusal,
+    Served,
+    choose_model,
+    parse_query,
+    parse_request,
+)
+from server.transcript import TokenText
+
+__all__ = ["TALKS", "Talk"]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A websocket protocol.
+
+    Attributes:
+        path: where it is spoken.
+        parse: checks the target of an upgrade request.
+        open: begins a conversation; the last argument is whether Myrtle's responses are theirs alone.
+        subprotocols: that are echoed where they are offered.
+    """
+
+    path: str
+    parse: Callable[[str, Served], Parameters | Refusal]
+    open: Callable[[Parameters, TokenText, bool], Conversation]
+    subprotocols: tuple[str, ...] = ()
+
+
+def _parse_model(target: str, served: Served) -> Parameters | Refusal:
+    """Take the key `model`, which these protocols have not, and leave theirs alone."""
+    values = parse_query(target)
+    if isinstance(values, Refusal):
+        return values
+    model = choose_model(values.get("model"), served.models)
+    if isinstance(model, Refusal):
+        return model
+    return Parameters(model=model, language=served.models[model])
+
+
+TALKS: Mapping[str, Talk] = MappingProxyType(
+    {
+        "myrtle": Talk(
+            PATH,
+            parse_request,
+            lambda parameters, text, strict: Conversation(Myrtle(parameters, text, strict)),
+            (SUBPROTOCOL,),
+        ),
+        "realtime": Talk(
+            "/v1/realtime",
+            _parse_model,
+            lambda parameters, text, strict: Conversation(
+                Realtime(text, (parameters.model,), parameters.language)
+            ),
+        ),
+        "sherpa": Talk("/sherpa", _parse_model, lambda _, text, strict: Conversation(Sherpa(text))),
+        "vosk": Talk("/vosk", _parse_model, lambda _, text, strict: Conversation(Vosk(text))),
+    }
+)
+"""By name."""

@@ -1,0 +1,183 @@
+"""Transcript: what the results of one stream add up to, as text, timed words and segments.
+
+Adds `stream.engine.Result`s; knows no wire protocol. Times are seconds from the start of the stream.
+Text keeps the spaces of the tokens: a new word begins with one, so that the texts of the segments,
+concatenated, are the transcript, also where an endpoint fell within a word.
+
+A word's confidence is the probability of its least certain token: one doubtful piece makes a word
+doubtful, and the number does not depend on how many pieces a word has (a product would).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
+
+from stream.engine import Result, Token
+from stream.words import FRAME_SECONDS, group
+
+__all__ = [
+    "Piece",
+    "Recording",
+    "Segment",
+    "TimedWord",
+    "TokenText",
+    "Transcript",
+    "confidence",
+    "timed_words",
+]
+
+TokenText: TypeAlias = Callable[[int], str]
+"""From a token's id to what it adds to the text, as `stream.vocabulary.Vocabulary.text`."""
+
+
+class Piece(NamedTuple):
+    """A token, its text, its times in seconds, and the natural log of its probability."""
+
+    id: int
+    text: str
+    start: float
+    end: float
+    log_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word, its times in seconds, and how probable its least certain token was, 0 to 1."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was said between two endpoints.
+
+    Attributes:
+        number: from 0.
+        start, end: seconds of audio that it covers.
+        text: as the tokens have it; a new word begins with a space.
+        pieces: its tokens.
+    """
+
+    number: int
+    start: float
+    end: float
+    text: str
+    pieces: tuple[Piece, ...]
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """Its words, in order."""
+        return timed_words(self.pieces)
+
+
+def timed_words(pieces: Sequence[Piece]) -> tuple[TimedWord, ...]:
+    """Join tokens to words; one whose text begins with a space begins a word."""
+    said = [piece for piece in pieces if piece.text]
+    return tuple(
+        TimedWord(
+            word.text,
+            said[word.first].start,
+            said[word.last].end,
+            confidence(said[word.first : word.last + 1]),
+        )
+        for word in group([piece.text for piece in said], range(len(said)))
+    )
+
+
+def confidence(pieces: Iterable[Piece]) -> float:
+    """Return the probability of the least certain token, 1.0 where there is none."""
+    return min((math.exp(min(piece.log_probability, 0.0)) for piece in pieces), default=1.0)
+
+
+class Transcript:
+    """The segment that is being spoken.
+
+    Args:
+        token_text: of the served model.
+
+    Attributes:
+        number: of the segment, from 0.
+        start, end: seconds of audio that it covers so far.
+        text: what is final of it.
+        provisional: what may follow, of the best hypothesis.
+    """
+
+    def __init__(self, token_text: TokenText) -> None:
+        self._token_text = token_text
+        self.number = -1
+        self.end = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.number += 1
+        self.start = self.end
+        self.text = ""
+        self.provisional = ""
+        self._pieces: list[Piece] = []
+
+    def add(self, result: Result, before: float = 0.0) -> Segment | None:
+        """Add a result; return the segment that an endpoint or the end of the stream closes.
+
+        Args:
+            result: the next of the stream.
+            before: seconds of audio before the first that the engine's clock counts.
+        """
+        self.end = round(before + result.end, 4)
+        self.text += result.text
+        self._pieces += (self._piece(token, before) for token in result.tokens)
+        self.provisional = result.provisional[0].text if result.provisional else ""
+        if not (result.endpoint or result.last):
+            return None
+        segment = Segment(self.number, self.start, self.end, self.text, tuple(self._pieces))
+        self._begin()
+        return segment
+
+    def _piece(self, token: Token, before: float) -> Piece:
+        start = round(before + FRAME_SECONDS * token.step, 4)
+        end = round(before + FRAME_SECONDS * (token.step + 1), 4)
+        return Piece(token.id, self._token_text(token.id), start, end, token.log_probability)
+
+
+class Recording:
+    """All that is said in one stream.
+
+    Args:
+        token_text: of the served model.
+
+    Attributes:
+        segments: that are complete, and in which something was said, numbered from 0.
+        duration: seconds of audio whose results are in.
+    """
+
+    def __init__(self, token_text: TokenText) -> None:
+        self._transcript = Transcript(token_text)
+        self.segments: list[Segment] = []
+        self.duration = 0.0
+
+    def add(self, result: Result) -> None:
+        """Add the next result of the stream; the last one makes the recording complete."""
+        segment = self._transcript.add(result)
+        self.duration = self._transcript.end
+        if segment is not None and segment.text:
+            self.segments.append(replace(segment, number=len(self.segments)))
+
+    @property
+    def text(self) -> str:
+        """The text of all segments."""
+        return "".join(segment.text for segment in self.segments).strip()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The tokens of all segments."""
+        return [piece for segment in self.segments for piece in segment.pieces]
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """The words of all segments, whole also where an endpoint fell within one."""
+        return timed_words(self.pieces)

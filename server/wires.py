@@ -1,0 +1,123 @@
+"""Wires: websockets of aiohttp and TCP connections of asyncio, as a `server.live.Session` wants them.
+
+Neither knows what messages mean. A close that the peer does not answer, or whose bytes it does not
+take, ends in time by cutting the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from server.live import Message
+from server.protocol import Close
+
+__all__ = ["Tcp", "Websocket"]
+
+READ_BYTES = 65_536
+
+
+class Websocket:
+    """A websocket of the server, after the upgrade.
+
+    Args:
+        socket: prepared.
+        transport: under it.
+        close_seconds: to wait for the peer's Close.
+    """
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        close_seconds: float,
+    ) -> None:
+        self._socket = socket
+        self._transport = transport
+        self._close_seconds = close_seconds
+
+    async def receive(self) -> Message | None:
+        """Return the next message; None when the connection is closed or about to be."""
+        message = await self._socket.receive()
+        if message.type is WSMsgType.BINARY or message.type is WSMsgType.TEXT:
+            data: Message = message.data
+            return data
+        return None
+
+    async def send(self, message: Message) -> None:
+        """Send a text message."""
+        if isinstance(message, str):
+            await self._socket.send_str(message)
+        else:
+            await self._socket.send_bytes(message)
+
+    async def close(self, close: Close) -> None:
+        """Send a Close and wait for the peer's, or cut the connection."""
+        try:
+            async with asyncio.timeout(2 * self._close_seconds):  # its own limit is once that
+                # Not drained: after a send that was given up, aiohttp's drain is cancelled for good.
+                await self._socket.close(
+                    code=close.code, message=close.reason.encode(), drain=False
+                )
+        except TimeoutError:
+            self._transport.abort()
+        if self._socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
+            self._transport.abort()
+
+    def waiting(self) -> int:
+        """Return how many bytes wait to be sent."""
+        return self._transport.get_write_buffer_size()
+
+    def gone(self) -> bool:
+        """Return whether the connection is lost."""
+        return self._transport.is_closing()
+
+
+class Tcp:
+    """A TCP connection whose messages are bytes as they come.
+
+    Args:
+        reader, writer: of the connection.
+        close_seconds: to wait until what was sent has left.
+
+    Attributes:
+        peer: address of the other side.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, close_seconds: float
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.peer = str((writer.get_extra_info("peername") or ("",))[0])
+        self._close_seconds = close_seconds
+
+    async def receive(self) -> Message | None:
+        """Return the next bytes; None when the connection is closed."""
+        try:
+            return await self._reader.read(READ_BYTES) or None
+        except OSError:
+            return None
+
+    async def send(self, message: Message) -> None:
+        """Send bytes."""
+        self._writer.write(message.encode() if isinstance(message, str) else message)
+        await self._writer.drain()
+
+    async def close(self, close: Close) -> None:
+        """Close the connection when everything has left, or cut it."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._close_seconds):
+                await self._writer.wait_closed()
+        except OSError:
+            self._writer.transport.abort()
+
+    def waiting(self) -> int:
+        """Return how many bytes wait to be sent."""
+        return self._writer.transport.get_write_buffer_size()
+
+    def gone(self) -> bool:
+        """Return whether the connection is lost."""
+        return self._writer.transport.is_closing()

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from server.adapters.myrtle import Myrtle
+from server.conversation import Conversation
+from server.protocol import Audio, Close, Finish, Release, State
+from server.request import Parameters
+from stream.engine import Result
+
+CHUNK = bytes(range(256)) * 7 + bytes(128)  # 1920 bytes
+EMPTY = '"is_provisional":false,"alternatives":[{"transcript":"","confidence":1.0}]}'
+
+
+def result(chunk: int, text: str = "", *, last: bool = False) -> Result:
+    return Result(0, 0.06 * chunk, 0.06 * (chunk + (not last)), text, (), last)
+
+
+def channel() -> Conversation:
+    return Conversation(Myrtle(Parameters(), str))
+
+
+def samples(protocol: Conversation) -> NDArray[np.float32]:
+    parts = [event.samples for event in protocol.events() if isinstance(event, Audio)]
+    return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
+    protocol = channel()
+    for number, text in enumerate(["", "", " hello"]):
+        protocol.receive_audio(CHUNK)
+        protocol.send_result(result(number, text))
+    protocol.receive_audio(b"")
+    protocol.send_result(result(3, " world", last=True))
+    assert protocol.messages_to_send() == [
+        '{"start":0.0,"end":0.06,' + EMPTY,
+        '{"start":0.06,"end":0.12,' + EMPTY,
+        '{"start":0.12,"end":0.18,' + EMPTY.replace('""', '" hello"'),
+        '{"start":0.18,"end":0.18,' + EMPTY.replace('""', '" world"'),
+        Close(1000),
+    ]
+
+
+@pytest.mark.parametrize("chunk, times", [(2, '0.12,"end":0.18'), (99, '5.94,"end":6.0')])
+def test_times_are_short(chunk: int, times: str) -> None:
+    protocol = channel()
+    protocol.send_result(result(chunk))
+    (message,) = protocol.messages_to_send()
+    assert isinstance(message, str)
+    assert message.startswith(f'{{"start":{times},')
+
+
+def test_text_is_escaped_as_json() -> None:
+    protocol = channel()
+    protocol.send_result(result(0, ' "né\n'))
+    (message,) = protocol.messages_to_send()
+    assert isinstance(message, str)
+    assert r'"transcript":" \"né\n"' in message
+
+
+def test_samples_are_scaled_and_come_in_whole_chunks() -> None:
+    protocol = channel()
+    protocol.receive_audio(b"\x00\x80\xff\x7f" + bytes(1914))
+    assert protocol.events() == []
+    protocol.receive_audio(bytes(4))
+    (event,) = protocol.events()
+    assert isinstance(event, Audio)
+    assert event.samples.dtype == np.float32
+    assert event.samples.shape == (960,)
+    np.testing.assert_array_equal(event.samples[:3], [-1.0, 32767 / 32768, 0.0])
+
+
+@given(st.lists(st.binary(min_size=1, max_size=3000), max_size=8))
+def test_any_cut_of_the_audio_gives_the_same_samples(messages: list[bytes]) -> None:
+    whole, cut = channel(), channel()
+    audio = b"".join(messages)
+    if audio:
+        whole.receive_audio(audio)
+    for message in messages:
+        cut.receive_audio(message)
+    whole.receive_audio(b"")
+    cut.receive_audio(b"")
+    np.testing.assert_array_equal(samples(whole), samples(cut))
+
+
+def test_the_end_hands_over_what_is_left_and_then_finishes() -> None:
+    protocol = channel()
+    protocol.receive_audio(bytes(10))
+    protocol.receive_audio(b"")
+    audio, finish = protocol.events()
+    assert isinstance(audio, Audio)
+    assert len(audio.samples) == 5
+    assert finish == Finish()
+
+
+def test_an_empty_binary_message_is_the_end() -> None:
+    protocol = channel()
+    protocol.receive_audio(b"")
+    assert protocol.state is State.FINISHING
+    assert protocol.events() == [Finish()]
+    protocol.send_result(result(0, last=True))
+    assert protocol.messages_to_send() == ['{"start":0.0,"end":0.0,' + EMPTY, Close(1000)]
+    assert protocol.events() == [Release()]
+
+
+def test_half_a_sample_at_the_end_closes_with_1008_behind_all_text() -> None:
+    protocol = channel()
+    protocol.receive_audio(CHUNK + b"\x01")
+    protocol.receive_audio(b"")
+    protocol.send_result(result(0, " yes"))
+    protocol.send_result(result(1, " no", last=True))
+    *texts, close = protocol.messages_to_send()
+    assert len(texts) == 2
+    assert close == Close(1008, "400 the audio ends within a 16-bit sample; want raw S16LE")
+
+
+def test_audio_after_the_end_closes_with_1008_behind_all_text() -> None:
+    protocol = channel()
+    protocol.receive_audio(b"")
+    protocol.receive_audio(CHUNK)
+    protocol.receive_audio(b"")
+    assert protocol.events() == [Finish()]
+    protocol.send_result(result(0, " yes", last=True))
+    assert protocol.messages_to_send()[-1] == Close(
+        1008, "400 audio after the empty message that ends a stream"
+    )
+
+
+@pytest.mark.parametrize(
+    "happen, close",
+    [
+        (
+            lambda protocol: protocol.receive_text("EOS"),
+            Close(1003, "text message of 3 characters; send audio as binary ones"),
+        ),
+        (
+            lambda protocol: protocol.receive_idle(60.0),
+            Close(1008, "400 no message for 60 s; end streams with an empty one"),
+        ),
+        (
+            lambda protocol: protocol.receive_stall(10.0),
+            Close(1008, "400 no response was read for 10 s"),
+        ),
+        (lambda protocol: protocol.send_fault("it broke"), Close(1011, "it broke")),
+    ],
+)
+def test_what_goes_wrong_closes_once_frees_the_slot_and_says_why(
+    happen: Callable[[Conversation], None], close: Close
+) -> None:
+    protocol = channel()
+    happen(protocol)
+    happen(protocol)
+    protocol.send_result(result(0))
+    assert protocol.messages_to_send() == [close]
+    assert protocol.events() == [Release()]
+
+
+def test_a_vanished_peer_frees_the_slot_and_gets_nothing() -> None:
+    protocol = channel()
+    protocol.receive_audio(CHUNK)
+    protocol.send_result(result(0))
+    protocol.receive_gone()
+    assert protocol.messages_to_send() == []
+    assert protocol.events()[-1] == Release()
+
+
+def test_idle_counts_before_the_end_only() -> None:
+    protocol = channel()
+    protocol.receive_audio(b"")
+    protocol.receive_idle(60.0)
+    assert protocol.state is State.FINISHING
+
+
+def test_shutdown_gives_the_rest_of_the_text_and_1001_although_the_client_goes_on() -> None:
+    protocol = channel()
+    protocol.receive_audio(b"\x01")
+    protocol.receive_shutdown()
+    protocol.receive_audio(CHUNK)
+    protocol.send_result(result(0, " bye", last=True))
+    text, close = protocol.messages_to_send()
+    assert " bye" in str(text)
+    assert close == Close(1001, "the server is shutting down")
+
+
+def test_unanswered_counts_audio_without_a_response_and_responses_that_have_not_left() -> None:
+    protocol = channel()
+    protocol.receive_audio(CHUNK * 3 + b"12")
+    protocol.events()
+    assert protocol.unanswered == 5762
+    protocol.send_result(result(0))
+    assert protocol.unanswered == 3842 + len('{"start":0.0,"end":0.06,' + EMPTY)
+    protocol.messages_to_send()
+    assert protocol.unanswered == 3842
+
+
+ACTIONS: dict[str, Callable[[Conversation], None]] = {
+    "odd audio": lambda protocol: protocol.receive_audio(b"abc"),
+    "chunk": lambda protocol: protocol.receive_audio(CHUNK),
+    "end": lambda protocol: protocol.receive_audio(b""),
+    "text": lambda protocol: protocol.receive_text("{}"),
+    "gone": lambda protocol: protocol.receive_gone(),
+    "idle": lambda protocol: protocol.receive_idle(1.0),
+    "stall": lambda protocol: protocol.receive_stall(1.0),
+    "shutdown": lambda protocol: protocol.receive_shutdown(),
+    "result": lambda protocol: protocol.send_result(result(0)),
+    "last": lambda protocol: protocol.send_result(result(0, last=True)),
+    "fault": lambda protocol: protocol.send_fault("it broke"),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=30))
+def test_no_order_of_events_raises_closes_twice_or_leaks_a_slot(names: list[str]) -> None:
+    protocol = channel()
+    messages, events = [], []
+    for name in names:
+        ACTIONS[name](protocol)
+        messages += protocol.messages_to_send()
+        events += protocol.events()
+        closed = protocol.state is State.CLOSED
+        assert events.count(Release()) == closed
+    assert sum(isinstance(message, Close) for message in messages) <= 1
+    assert not any(isinstance(message, Close) for message in messages[:-1])
+    assert events.count(Finish()) <= 1
+    if Finish() in events:
+        assert not any(isinstance(e, Audio) for e in events[events.index(Finish()) :])

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from server.logs import FORMATS, JsonFormatter
+
+
+def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
+    made = logging.LogRecord("server.app", logging.INFO, "app.py", 1, message, arguments, None)
+    made.__dict__.update(extra)
+    return made
+
+
+def test_a_json_line_has_message_and_fields() -> None:
+    line = JsonFormatter().format(
+        record("stream of %s ended\n", "peer", fields={"close": 1000, "audio_seconds": 1.2})
+    )
+    assert "\n" not in line
+    got = json.loads(line)
+    assert got.pop("time").endswith("+00:00")
+    assert got == {
+        "level": "info",
+        "logger": "server.app",
+        "message": "stream of peer ended\n",
+        "close": 1000,
+        "audio_seconds": 1.2,
+    }
+
+
+def test_an_exception_is_one_line_too() -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        failed = record("a request failed", exc_info=sys.exc_info())
+    line = JsonFormatter().format(failed)
+    assert "\n" not in line
+    assert "ValueError: broken" in json.loads(line)["error"]
+
+
+def test_text_is_for_people() -> None:
+    assert FORMATS["text"]().format(record("port %d", 3030)).endswith("INFO port 3030")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from server.models import Loaded, Model, Models
+from server.request import Parameters, Refusal, Served
+from server.talks import TALKS
+from tests.server.scripted import ScriptedEngine
+
+
+def model(name: str, language: str = "en", slots: int = 2) -> Model:
+    about = {"language": language, "notes": {"license": "Apache-2.0"}}
+    return Model(name, lambda: Loaded(ScriptedEngine(slots), slots, str, about))
+
+
+async def test_a_model_tells_of_itself_what_is_known() -> None:
+    models = Models(model("a"), model("b", "de", 1))
+    assert models.refusal() == "the model is being loaded"
+    assert models["b"].describe() == {
+        "name": "b",
+        "channels": 0,
+        "channels_open": 0,
+        "refusal": "the model is being loaded",
+    }
+    await models.start()
+    assert models.refusal() is None
+    assert models.served == Served({"a": "en", "b": "de"})
+    assert models["b"].describe()["notes"] == {"license": "Apache-2.0"}
+    await models.stop()
+    assert models.refusal() == "the server is shutting down"
+
+
+async def test_a_server_is_ready_while_any_of_its_models_takes_streams() -> None:
+    models = Models(model("a", slots=1), model("b", slots=1))
+    await models.start()
+    first = models["a"].channels.open(print, print)
+    assert models.refusal() is None
+    second = models["b"].channels.open(print, print)
+    assert models.refusal() == "all 1 channels are in use"
+    assert first is not None and second is not None
+    second.close()
+    assert models.refusal() is None
+    await models.stop()
+
+
+async def test_a_model_that_cannot_be_loaded_says_why() -> None:
+    def load() -> Loaded:
+        raise ValueError("model.json: not JSON")
+
+    with pytest.raises(ValueError, match="not JSON"):
+        await Models(Model("a", load)).start()
+
+
+@pytest.mark.parametrize("name", ["myrtle", "sherpa", "vosk", "realtime"])
+def test_every_talk_picks_its_model_by_the_query(name: str) -> None:
+    served, talk = Served({"a": "en", "b": "de"}), TALKS[name]
+    assert talk.parse(talk.path, served) == Parameters("a", language="en")
+    assert talk.parse(f"{talk.path}?model=b", served) == Parameters("b", language="de")
+    for query in ("model=c", "model=a&model=b"):
+        refusal = talk.parse(f"{talk.path}?{query}", served)
+        assert isinstance(refusal, Refusal) and refusal.status == 400

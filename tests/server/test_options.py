@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import ssl
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from server.limits import Limits
+from server.options import OptionError, Options, build_parser, read
+
+
+def options(*argv: str, **variables: str) -> Options:
+    return read(build_parser(variables).parse_args(list(argv)), variables)
+
+
+def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
+    got = options()
+    assert dict(got.models) == {"general": None}
+    assert (got.host, got.port, got.wyoming_port) == ("127.0.0.1", 3030, None)
+    assert got.limits == Limits()
+    assert (got.slots, got.backend) == (None, None)
+    assert (got.root, got.strict, got.log_format) == ("page", False, "text")
+    assert got.settings().access.tokens == ()
+    assert got.settings().tls is None
+
+
+def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
+    variables = {
+        "RILL_MODEL": "a=/models/a, /models/b",
+        "RILL_HOST": "0.0.0.0",
+        "RILL_PORT": "4040",
+        "RILL_WYOMING_PORT": "10300",
+        "RILL_SLOTS": "7",
+        "RILL_BACKEND": "numpy",
+        "RILL_ROOT_PROTOCOL": "vosk",
+        "RILL_STRICT_MYRTLE": "yes",
+        "RILL_ALLOWED_ORIGINS": "https://a.org/, https://b.org",
+        "RILL_AUDIO_RATE": "inf",
+        "RILL_IDLE_SECONDS": "5",
+        "RILL_LOG_FORMAT": "json",
+    }
+    got = options("--slots", "9", **variables)
+    assert dict(got.models) == {"a": Path("/models/a"), "general": Path("/models/b")}
+    assert (got.host, got.port, got.wyoming_port) == ("0.0.0.0", 4040, 10300)
+    assert got.limits == replace(Limits(), audio_rate=float("inf"), idle_seconds=5.0)
+    assert (got.slots, got.backend) == (9, "numpy")
+    assert (got.root, got.strict, got.log_format) == ("vosk", True, "json")
+    assert got.origins == {"https://a.org", "https://b.org"}
+    assert dict(options("--model", "x=/x", **variables).models) == {"x": Path("/x")}
+
+
+def test_every_flag_has_a_variable() -> None:
+    flags = [
+        action.dest
+        for action in build_parser({})._actions
+        if action.option_strings and action.dest not in ("help", "model")
+    ]
+    set_ = build_parser({f"RILL_{flag.upper()}": "7" for flag in flags}).parse_args([])
+    assert [flag for flag in flags if str(getattr(set_, flag)) not in ("7", "7.0")] == []
+
+
+@pytest.mark.parametrize(
+    "argv, text",
+    [
+        (["--port", "65536"], "--port is 65536; want 0 to 65535"),
+        (["--wyoming-port", "-1"], "--wyoming-port is -1; want 0 to 65535"),
+        (["--slots", "0"], "--slots is 0; want 1 or more"),
+        (["--idle-seconds", "0"], "--idle-seconds is 0; want more than 0"),
+        (["--audio-rate", "nan"], "--audio-rate is nan; want more than 0"),
+        (["--backend", "abacus"], "--backend is 'abacus'; there are"),
+        (["--root-protocol", "morse"], "--root-protocol is 'morse'; there are page, myrtle"),
+        (["--log-format", "xml"], "--log-format is 'xml'; there are text, json"),
+        (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
+        (["--model", "=x"], "--model is '=x'; want PATH or NAME=PATH"),
+        (["--model", "a", "--model", "b"], "--model has 'general' twice"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named(argv: list[str], text: str) -> None:
+    with pytest.raises(OptionError) as raised:
+        options(*argv)
+    assert text in str(raised.value)
+
+
+def test_a_switch_whose_variable_is_neither_on_nor_off_is_named() -> None:
+    assert not options(RILL_STRICT_MYRTLE="0").strict
+    assert options("--strict-myrtle", RILL_STRICT_MYRTLE="0").strict
+    with pytest.raises(OptionError, match="RILL_STRICT_MYRTLE is 'perhaps'; want 1 or 0"):
+        options(RILL_STRICT_MYRTLE="perhaps")
+
+
+def test_tokens_come_from_the_environment_and_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("# of the desk\nfirst \n\nsecond\n")
+    got = options("--token-file", str(file), RILL_TOKEN="third")
+    assert got.settings().access.tokens == ("third", "first", "second")
+    file.write_text("# nobody\n")
+    with pytest.raises(OSError, match="no token in it"):
+        options("--token-file", str(file)).settings()
+
+
+def test_a_certificate_makes_tls_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    settings = options("--tls-cert", str(certificate), "--tls-key", str(key)).settings()
+    assert isinstance(settings.tls, ssl.SSLContext)
+    certificate.write_text("nonsense")
+    with pytest.raises(OSError, match=r"certificate\.pem and .*key\.pem make no TLS"):
+        options("--tls-cert", str(certificate), "--tls-key", str(key)).settings()
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate for localhost."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *subject, *files], check=True, capture_output=True)
+    return certificate, key
