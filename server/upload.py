@@ -155,6 +155,7 @@ async def recognise(
         Refused: no slot is free, the recording cannot be decoded, or the engine failed.
     """
     arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
+    fault: list[Refused] = []
     room = asyncio.Event()  # the feeder has something to look at
 
     def take(result: Result | Refused) -> None:
@@ -188,8 +189,13 @@ async def recognise(
                 channel.push(samples)
                 await make_room()
             channel.finish()
-        except AudioError as error:
-            take(Refused(400, str(error).replace(str(form.path), form.filename[:100])))
+        except AudioError as error:  # said behind the text of what could be decoded
+            refused = Refused(400, str(error).replace(str(form.path), form.filename[:100]))
+            if channel.received:
+                fault.append(refused)
+                channel.finish()
+            else:
+                take(refused)
         except Exception:
             logger.exception("an upload failed")
             take(Refused(500, "the server failed", "engine"))
@@ -201,6 +207,8 @@ async def recognise(
             room.set()
             if isinstance(result, Refused):
                 raise result
+            if result.last and fault:
+                raise fault[0]
             yield result
             if result.last:
                 return
