@@ -18,6 +18,7 @@ from typing import NamedTuple
 from hwckpt import check_models, check_stages
 from hwckpt.comparison import Check, Row, VectorError, compare, exact, installed, load, skipped
 from stream.network import ModelError
+from stream.process import run_main
 
 __all__ = ["Line", "run"]
 
@@ -178,4 +179,4 @@ def _object(line: Line) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

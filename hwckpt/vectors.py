@@ -36,6 +36,7 @@ from stream.features import (
 from stream.lstm import lstm_stack
 from stream.network import Activation, Network, NumberFormat, Specification
 from stream.normaliser import Normaliser
+from stream.process import run_main
 from stream.stage import map_state
 
 __all__ = ["write_vectors"]
@@ -382,4 +383,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)
