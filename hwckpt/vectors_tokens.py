@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hwckpt.check_models import encode_batch, stacked_frames
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
-from hwckpt.vectors_models import EOS, MARGIN, decode, network_file
+from hwckpt.vectors_models import EOS, MARGIN, TRIES, decode, network_file, utterance
 from stream.backends import Backend, load_backend
 from stream.decoding.greedy import GreedyConfig
 from stream.features import HOP, streamed_log_mel
@@ -54,7 +54,7 @@ def _pcm_to_tokens(rng: Rng, folder: Path, kind: str) -> dict[str, Any]:
 
 
 class _Utterances:
-    """Utterances of one file: noise that swells, as a network of random weights hears something in."""
+    """The utterances of one file, and its parameters."""
 
     def __init__(self, network: Network, kind: str) -> None:
         self._network, self._kind = network, kind
@@ -82,12 +82,15 @@ class _Utterances:
             }
 
     def draw(self, rng: Rng, samples: int, statistics: State) -> tuple[dict[str, Any], State]:
-        """Draw an utterance whose every token is clear; returns its arrays and the statistics."""
+        """Draw an utterance whose every token is clear; returns its arrays and the statistics.
+
+        One that says nothing is taken only after many, for there may be no other.
+        """
+        tries = 0
         while True:
-            envelope = 5000.0 * np.abs(np.sin(np.arange(samples) / rng.uniform(500, 1500)))
-            pcm = np.clip(np.rint(rng.normal(0.0, 1.0, samples) * envelope), -32768, 32767)
-            arrays, after = self._run(pcm.astype(np.int16), statistics)
-            if arrays["min_margin"] > MARGIN:
+            tries += 1
+            arrays, after = self._run(utterance(rng, samples), statistics)
+            if arrays["min_margin"] > MARGIN and (len(arrays["tokens"]) or tries > TRIES):
                 return arrays, after
 
     def _run(self, pcm: NDArray[np.int16], statistics: State) -> tuple[dict[str, Any], State]:

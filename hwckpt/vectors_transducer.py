@@ -17,9 +17,10 @@ import numpy as np
 from hwckpt.check_models import encode_batch, predict_tokens
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
-from hwckpt.vectors_models import EOS, MARGIN, decode, network_file
+from hwckpt.vectors_models import EOS, MARGIN, TRIES, decode, features, network_file
 from stream.backends import load_backend
 from stream.decoding.greedy import GreedyConfig
+from stream.features import HOP, STACK
 from stream.lstm import lstm_stack
 from stream.network import TIME_STACK, Activation, Network
 from stream.stage import State
@@ -27,7 +28,7 @@ from stream.stage import State
 __all__ = ["TRANSDUCER_FILES"]
 
 Rng = np.random.Generator
-FRAMES, ROWS, LABELS = 11, 2, 4  # an odd number of frames: the last pair is filled
+FRAMES, ROWS, LABELS = 23, 2, 4  # an odd number of frames: the last pair is filled
 # By what is between "greedy_" and "tokens", and the cap's name.
 DECODERS: dict[Format, dict[tuple[str, str], GreedyConfig]] = {
     "1.4": {("", f"max{cap}"): GreedyConfig(cap) for cap in (1, 2, 5, 30)},
@@ -43,19 +44,22 @@ def _transducer(rng: Rng, folder: Path, format: Format, activation: Activation) 
     network = network_of(read_checkpoint(folder / network_file(format)))
     specification = msgspec.structs.replace(network.specification, activation=activation)
     network = replace(network, specification=specification)
+    tries = 0
     while True:
+        tries += 1
         arrays = _stages(rng, network, format)
         margin = _greedy(arrays, network, format)
-        if margin > MARGIN:
+        says = all(len(arrays[f"greedy_tokens_b{row}_max30"]) for row in range(ROWS))
+        if margin > MARGIN and (says or tries > TRIES):
             return arrays
 
 
 def _stages(rng: Rng, network: Network, format: Format) -> dict[str, Any]:
     spec = network.specification
     backend = load_backend("numpy", network)
-    x = rng.normal(0.0, 1.0, (FRAMES, ROWS, 240)).astype(np.float32)
+    samples = HOP * STACK * FRAMES + spec.front_end.lead
+    batch = np.concatenate([features(network, rng, samples) for _ in range(ROWS)])
     y = rng.integers(1, spec.vocabulary, (ROWS, LABELS))
-    batch = np.ascontiguousarray(x.transpose(1, 0, 2))
     lengths = np.array([FRAMES, FRAMES - 4], np.int32)
     steps = -(-lengths // TIME_STACK)
     f, g = encode_batch(backend, batch), predict_tokens(backend, y)
@@ -79,7 +83,7 @@ def _stages(rng: Rng, network: Network, format: Format) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         "checkpoint": network_file(format),
         "blank": spec.blank,
-        "x": x,
+        "x": batch.transpose(1, 0, 2),
         "x_lens": lengths,
         "y": y,
         "y_lens": np.array([LABELS, LABELS - 1], np.int32),

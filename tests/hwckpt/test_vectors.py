@@ -189,6 +189,18 @@ def test_quantiser_files_hold_ties_and_saturation() -> None:
     assert (largest == 0.0).any()
 
 
+def test_greedy_files_hold_tokens_of_several_kinds() -> None:
+    for path in VECTORS.glob("pcm_to_tokens_*.npz"):
+        z = arrays(path.name)
+        tokens = [z[f"tokens_{i}"] for i in range(int(z["num"]))]
+        assert len(np.unique(np.concatenate(tokens))) > 3, path.name
+        assert min(float(z[f"min_margin_{i}"]) for i in range(int(z["num"]))) > 1e-3
+    for name in ("transducer_v1.4.0_hard.npz", "transducer_v1.14.0.npz"):
+        z = arrays(name)
+        assert len(z["greedy_tokens_b0_max30"]) > 3
+        assert len(z["greedy_tokens_b0_max1"]) < len(z["greedy_tokens_b0_max30"])
+
+
 def test_short_signals_are_refused_or_give_one_frame() -> None:
     accepted = {n: int(arrays(f"logmel_v1.4_len{n}.npz")["accepted_w20"]) for n in (1, 160, 161)}
     assert accepted == {1: 0, 160: 0, 161: 1}
