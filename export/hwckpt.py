@@ -36,6 +36,7 @@ from stream.causality import CausalityError, check_causal, check_features_causal
 from stream.features import BINS, CARD_FLOOR, STACK
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, Specification, open_model
+from stream.process import run_main
 from stream.validation import validate
 
 __all__ = ["Refusal", "VerificationError", "build_parser", "main", "target", "verify"]
@@ -286,4 +287,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

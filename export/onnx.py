@@ -29,6 +29,7 @@ from stream.causality import CausalityError, check_causal, check_features_causal
 from stream.features import BINS, STACK, stack, streamed_log_mel
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import TIME_STACK, ModelError, Network, open_model
+from stream.process import run_main
 from stream.recogniser import Recogniser
 from stream.stage import whole
 
@@ -256,4 +257,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -34,6 +34,7 @@ from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.manifest import ManifestError, read_manifest
 from stream.network import ModelError, Network, Specification, open_model
+from stream.process import run_main
 from train.pieces import write_pieces
 
 __all__ = ["SHAPES", "pieces", "random_network"]
@@ -218,4 +219,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -22,6 +22,7 @@ from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import write_checkpoint
 from stream.backends import Backend, load_backend
+from stream.backends.numpy import join_pairs
 from stream.backends.onnx import OnnxBackend
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.engine import Engine
@@ -90,19 +91,44 @@ def transducer(path: Path) -> Iterator[Row]:
 
 def _stages(z: Arrays, network: Network) -> Iterator[Row]:
     """Compare what lies inside the encoder and the prediction network, on NumPy."""
-    spec = network.specification
     x = np.ascontiguousarray(z["x"].transpose(1, 0, 2))
-    for name, stage, key in (("encoder.pre", x, "pre"), ("encoder.post", None, "post")):
-        layers = lstm_stack(list(network.layers(name)), spec.activation, spec.number_format)
-        if stage is None:
-            stage = np.ascontiguousarray(z["stacked"].transpose(1, 0, 2))
-        y, after = layers.step(stage, layers.initial_state(len(stage)))
-        yield compare(f"{key}-RNN", "numpy", y.transpose(1, 0, 2), z[f"{key}_rnn_out"], STAGE)
-        for index, leaf in enumerate("hc"):
-            got = np.stack([layer[index] for layer in after])
-            yield compare(
-                f"{key}-RNN {leaf}", "numpy", got, z[f"{key}_{leaf}"], STAGE, relative_above=1.0
-            )
+    y, rows = _layers(z, network, "encoder.pre", "pre", x)
+    yield from rows
+    fill = np.zeros((len(y), -y.shape[1] % TIME_STACK, y.shape[2]), np.float32)
+    pairs = join_pairs(np.concatenate([y, fill], axis=1))
+    yield compare("stacked", "numpy", pairs.transpose(1, 0, 2), z["stacked"], STAGE)
+    stacked = np.ascontiguousarray(z["stacked"].transpose(1, 0, 2))
+    y, rows = _layers(z, network, "encoder.post", "post", stacked)
+    yield from rows
+    if "joint_enc_out" in z:  # generation 1.4 has the encoder's output before its projection too
+        yield compare("encoder, unprojected", "numpy", y, z["encoder_out"], STAGE)
+    if "pred_h" in z:
+        embedding = network.arrays["prediction.embedding"]
+        start = np.zeros((len(x), 1, embedding.shape[1]), np.float32)
+        embedded = np.concatenate([start, embedding[z["y"]]], axis=1)
+        y, rows = _layers(z, network, "prediction.lstm", "pred", embedded)
+        yield from rows
+        if "joint_pred_out" in z:
+            yield compare("prediction, unprojected", "numpy", y, z["pred_out"], STAGE)
+    for key in (key for key in ("stacked_lens", "encoder_lens") if key in z):
+        yield exact(key, "numpy", -(-z["x_lens"] // TIME_STACK), z[key])
+
+
+def _layers(
+    z: Arrays, network: Network, name: str, key: str, x: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], list[Row]]:
+    """Run a stack of LSTM layers, compare it and its last state; returns its output too."""
+    spec = network.specification
+    layers = lstm_stack(list(network.layers(name)), spec.activation, spec.number_format)
+    y, after = layers.step(x, layers.initial_state(len(x)))
+    rows = []
+    if f"{key}_rnn_out" in z:
+        want = z[f"{key}_rnn_out"]
+        rows.append(compare(f"{key}-RNN", "numpy", y.transpose(1, 0, 2), want, STAGE))
+    for index, leaf in enumerate("hc"):
+        got, want = np.stack([layer[index] for layer in after]), z[f"{key}_{leaf}"]
+        rows.append(compare(f"{key}-RNN {leaf}", "numpy", got, want, STAGE, relative_above=1.0))
+    return y, rows
 
 
 def encode_batch(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -143,6 +169,10 @@ def _greedy(z: Arrays, name: str, backend: Backend, f: NDArray[np.float32]) -> I
         frames = key.replace("tokens", "frames")
         if frames in z:
             yield exact(f"{label} steps", name, [t.step for t in tokens], z[frames].tolist())
+        probs = key.replace("tokens", "probs")
+        if probs in z:
+            got = np.exp([t.log_probability for t in tokens])
+            yield compare(f"{label} probabilities", name, got, z[probs], PROBABILITY)
 
 
 def decode_steps(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> list[Token]:

@@ -13,12 +13,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from hwckpt.comparison import Arrays, Row, VectorError, compare, installed, load, skipped
+from hwckpt.comparison import Arrays, Row, VectorError, compare, exact, installed, load, skipped
 from stream.backends.onnx import session_options
 from stream.bfp16 import bf16, bfp
-from stream.features import CARD_FLOOR, FrontEnd, hann, mel_matrix, streamed_log_mel
+from stream.features import (
+    CARD_FLOOR,
+    FrontEnd,
+    frame_count,
+    hann,
+    mel_matrix,
+    streamed_log_mel,
+)
 from stream.lstm import lstm_stack
 from stream.normaliser import Normaliser, utterance_normalise
+from stream.stage import map_state
 
 __all__ = ["bfp16", "ewma", "layer_arrays", "log_mel", "lstm", "mel_filters", "norm"]
 
@@ -61,6 +69,9 @@ def log_mel(path: Path) -> Iterator[Row]:
         raise VectorError(f"{path}: has neither logmel_w20 nor logmel_w25")
     for tag in tags:
         front_end = FrontEnd(WINDOWS[tag], CARD_FLOOR, padded)
+        if f"accepted_{tag}" in z:
+            accepted = frame_count(len(samples), front_end) > 0
+            yield exact(f"any frame {tag}", "numpy", [accepted], [bool(z[f"accepted_{tag}"])])
         for backend in namespaces(f"log-mel {tag}"):
             if isinstance(backend, Row):
                 yield backend
@@ -104,9 +115,13 @@ def ewma(path: Path) -> Iterator[Row]:
 
 
 def norm(path: Path) -> Iterator[Row]:
-    """norm: global statistics, per utterance, and the blend of both in training."""
+    """norm: global statistics, per utterance; their blend in training is torch's to check."""
     z = load(path)
     frames = np.ascontiguousarray(z["logmel"].T)[None]
+    if "pcm" in z:  # of generation 1.14, window 25 ms
+        samples = (z["pcm"].astype(np.float32) / 32768)[None]
+        front_end = FrontEnd(WINDOWS["w25"], CARD_FLOOR, initial_padding=True)
+        yield compare("log-mel", "numpy", streamed_log_mel(samples, front_end), frames, LOG_MEL)
     for backend in namespaces("normalisation"):
         if isinstance(backend, Row):
             yield backend
@@ -158,6 +173,10 @@ def lstm(path: Path) -> Iterator[Row]:
         y, after = stack.step(to(x), state)
         states = (np.stack([np.asarray(layer[index]) for layer in after]) for index in (0, 1))
         yield from _lstm_rows(name, z, np.asarray(y), *states, allowed=allowed)
+        if "y_f64" in z:
+            wide = map_state(lambda leaf: to(np.asarray(leaf, np.float64)), state)  # noqa: B023
+            y = np.asarray(stack.step(to(x.astype(np.float64)), wide)[0]).transpose(1, 0, 2)
+            yield compare("LSTM y float64", name, y, z["y_f64"], 1e-9)
     if not rounded:  # ONNX has no block floating point
         yield from _lstm_on_onnx(z, x, activation, allowed)
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from hwckpt import check_models, check_stages
 from hwckpt.comparison import Check, Row, VectorError, compare, exact, installed, load, skipped
 from stream.network import ModelError
+from stream.process import run_main
 
 __all__ = ["Line", "run"]
 
@@ -47,12 +48,12 @@ def _normalisation(path: Path) -> Iterator[Row]:
 
 
 def _texts(path: Path) -> Iterator[Row]:
-    if not (installed("inflect") and installed("torch")):
+    if not installed("inflect"):
         yield skipped("text", "python", "the train extra is not installed")
         return
-    from train.conformance import texts
+    from train.text.conformance import texts
 
-    for stage, got, want in texts(path):
+    for stage, got, want in texts(json.loads(path.read_text("utf-8"))):
         yield exact(stage, "python", got, want)
 
 
@@ -178,4 +179,4 @@ def _object(line: Line) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -13,6 +13,7 @@ from hwckpt.conversion import ALPHA, convert
 from hwckpt.reader import network_of
 from hwckpt.writer import VERSIONS, card_notes, write_checkpoint
 from stream.network import ModelError
+from stream.process import run_main
 
 __all__ = ["build_parser", "main"]
 
@@ -77,4 +78,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -22,6 +22,7 @@ from hwckpt import layout
 from hwckpt.container import CheckpointError, TorchFile
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
 from stream.network import ModelError
+from stream.process import run_main
 from stream.vocabulary import Vocabulary
 
 __all__ = ["build_parser", "describe", "findings", "main"]
@@ -201,4 +202,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

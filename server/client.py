@@ -16,6 +16,7 @@ from server.microphone import MicrophoneError, microphone_chunks
 from server.session import DEFAULT_URL, Chunks, Session, SessionError, stream_audio
 from server.terminal import LiveText
 from stream.audio import AudioError, read_chunks
+from stream.process import run_main
 
 __all__ = ["build_parser", "main"]
 
@@ -120,4 +121,4 @@ def _report(session: Session, realtime: bool) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

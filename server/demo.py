@@ -23,6 +23,7 @@ from server.terminal import LiveText
 from stream.audio import read_chunks
 from stream.bundled import recordings
 from stream.manifest import Utterance
+from stream.process import run_main
 
 __all__ = ["build_parser", "install_size", "main", "running_server"]
 
@@ -129,4 +130,4 @@ The recording says:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

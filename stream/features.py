@@ -33,6 +33,7 @@ __all__ = [
     "CARD_FLOOR",
     "FFT",
     "HOP",
+    "PRE_EMPHASIS",
     "SAMPLE_RATE",
     "STACK",
     "FrontEnd",

@@ -21,6 +21,7 @@ from stream.bundled import model_path, recordings
 from stream.error_rate import word_error_rate
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, open_model
+from stream.process import run_main
 from stream.validation import Progress, Reference, Report, validate
 
 STEP_SECONDS = 0.06
@@ -156,4 +157,4 @@ def _counter() -> Progress:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

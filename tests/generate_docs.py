@@ -27,7 +27,8 @@ CLI_INTRODUCTION = """\
 
 Results go to stdout, progress and warnings to stderr. Exit status, everywhere: 0 done; 1 a check ran
 and found a difference; 2 wrong command line or configuration; 3 an input file is not what it should
-be; 4 an optional dependency is missing (the message is the pip command); 130 interrupted.
+be; 4 an optional dependency is missing (the message is the pip command); 130 interrupted; 141 nobody
+reads its output any more (as in `... | head`).
 """
 
 

@@ -19,6 +19,7 @@ from stream.audio import AudioError, read_audio
 from stream.causality import CausalityError
 from stream.manifest import ManifestError, read_manifest
 from stream.network import ModelError
+from stream.process import run_main
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config import Config, ConfigError, load_config, resolve
@@ -123,4 +124,4 @@ def _counter(what: str) -> Callable[[int, int], None]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -1,36 +1,26 @@
-"""Checks of training's arithmetic and of the text normalisers against vector files.
+"""Checks of training's arithmetic against vector files.
 
-Called by `hwckpt.conformance`; see `hwckpt.comparison` for what a check is.
+Called by `hwckpt.conformance`; see `hwckpt.comparison` for what a check is. Whole training steps are
+checked by `train.gradients`, texts by `train.text.conformance`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from stream.backends.numpy import join_pairs
-from stream.error_rate import ErrorRate, character_error_rate, mixed_error_rate, word_error_rate
 from stream.normaliser import Normaliser, utterance_normalise
-from stream.words import emission_latencies, group
 from train.data.mixing import blend, lengthened
-from train.layers import LSTM
+from train.gradients import gradients
+from train.lattice import lattice
 from train.loss import Penalties, transducer_loss
 from train.optimiser import Ema, Lamb, learning_rate
 from train.schedules import linear_delay_penalty, noise_ranges, normalisation_ratio, wer_switch
 from train.statistics import Statistics
-from train.text.normaliser import (
-    CHARSET,
-    normalise,
-    normalise_v1_4,
-    punctuation_marks,
-    standardise_wer,
-)
 
 __all__ = ["CHECKS", "Comparison"]
 
@@ -40,7 +30,7 @@ Arrays = dict[str, Any]
 
 
 def loss(z: Arrays) -> Iterator[Comparison]:
-    """loss: the losses and the gradient of their mean, float64."""
+    """loss: the losses and the gradient of their mean, and the lattice they come from, float64."""
     logits = torch.from_numpy(z["logits"]).requires_grad_()
     penalties = Penalties(
         z["delay_penalty"],
@@ -49,107 +39,32 @@ def loss(z: Arrays) -> Iterator[Comparison]:
         z["star_idx"] if z["star_idx"] >= 0 else None,
         z["star_penalty"],
     )
+    targets, lengths, labels = (
+        np.atleast_1d(z[key]) for key in ("targets", "logit_lens", "target_lens")
+    )
     losses = transducer_loss(
         logits,
-        torch.from_numpy(z["targets"]),
-        torch.from_numpy(np.atleast_1d(z["logit_lens"])),
-        torch.from_numpy(np.atleast_1d(z["target_lens"])),
+        torch.from_numpy(targets),
+        torch.from_numpy(lengths),
+        torch.from_numpy(labels),
         z["blank"],
         penalties,
     )
     losses.mean().backward()
     yield "loss", losses.detach().numpy(), np.atleast_1d(z["loss"]), 1e-9
+    if "mean_loss" in z:
+        yield "mean loss", losses.mean().item(), z["mean_loss"], 1e-9
     assert logits.grad is not None
     yield "loss gradient", logits.grad.numpy(), z["grad_of_mean"], 1e-9
-
-
-class _TinyTransducer(nn.Module):
-    """The network of a train_grad file, of whatever sizes it has, under its own names."""
-
-    def __init__(self, z: Arrays, hard: bool) -> None:
-        super().__init__()
-        self.values = nn.ParameterDict(
-            {
-                name[2:].replace(".", "/"): nn.Parameter(torch.from_numpy(z[name]))
-                for name in z
-                if name.startswith("w:")
-            }
-        )
-        self.hard = hard
-
-    def value(self, name: str) -> Tensor:
-        value: Tensor = self.values[name.replace(".", "/")]
-        return value
-
-    def stack(self, name: str, x: Tensor) -> Tensor:
-        n = 0
-        while f"{name}.weight_ih_l{n}".replace(".", "/") in self.values:
-            weight = self.value(f"{name}.weight_hh_l{n}")
-            layer = LSTM(x.shape[2], weight.shape[1], "hard" if self.hard else "soft").double()
-            for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                delattr(layer, key)
-                setattr(layer, key, self.value(f"{name}.{key}_l{n}"))
-            zeros = x.new_zeros(len(x), weight.shape[1])
-            x, _ = layer.step(x, (zeros, zeros))
-            n += 1
-        return x
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """x (B, T, I), y (B, U) -> logits (B, ceil(T / 2), U + 1, C)."""
-        h = self.stack("encoder.pre_rnn.lstm", x)
-        h = join_pairs(nn.functional.pad(h, (0, 0, 0, h.shape[1] % 2)))
-        f = self.stack("encoder.post_rnn.lstm", h)
-        embedded = nn.functional.embedding(y, self.value("prediction.embed.weight"))
-        start = embedded.new_zeros(len(y), 1, embedded.shape[2])
-        g = self.stack("prediction.dec_rnn.lstm", torch.cat([start, embedded], dim=1))
-
-        def linear(name: str, v: Tensor) -> Tensor:
-            return nn.functional.linear(v, self.value(f"{name}.weight"), self.value(f"{name}.bias"))
-
-        hidden = linear("joint_enc", f)[:, :, None] + linear("joint_pred", g)[:, None]
-        return linear("joint_net.2", torch.relu(hidden))
-
-
-def gradients(z: Arrays) -> Iterator[Comparison]:
-    """train_grad: logits, loss, every gradient, their norm, and one LAMB update."""
-    model = _TinyTransducer(z, hard="hard" in z["name"])
-    logits = model(torch.from_numpy(z["x"]).transpose(0, 1), torch.from_numpy(z["y"]))
-    losses = transducer_loss(
-        logits,
-        torch.from_numpy(z["y"]),
-        torch.from_numpy(z["encoder_lens"].astype(np.int64)),
-        torch.from_numpy(z["y_lens"].astype(np.int64)),
-        logits.shape[-1] - 1,
-        Penalties(z["delay_penalty"]),
-    )
-    losses.mean().backward()
-    yield "logits", logits.detach().numpy(), z["logits"], 1e-9
-    yield "losses", losses.detach().numpy(), z["loss"], 1e-9
-    for name in (key[2:] for key in z if key.startswith("g:")):
-        gradient = model.value(name).grad
-        yield f"gradient {name}", gradient, z[f"g:{name}"], 1e-9
-    norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
-    yield "gradient norm", norm.item(), z["global_grad_norm"], 1e-6
-    yield from _one_update(z, model)
-
-
-def _one_update(z: Arrays, model: _TinyTransducer) -> Iterator[Comparison]:
-    names = [key[3:] for key in z if key.startswith("w1:")]
-    weights = {}
-    for name in names:
-        weights[name] = nn.Parameter(model.value(name).detach().float())
-        gradient = model.value(name).grad
-        assert gradient is not None
-        weights[name].grad = gradient.float()
-    last = [weights[n] for n in names if n.startswith("joint_net")]
-    rest = [weights[n] for n in names if not n.startswith("joint_net")]
-    rate, factor = 0.004, 0.343  # of the golden set's README
-    optimiser = Lamb(
-        [{"params": rest, "lr": rate}, {"params": last, "lr": rate * factor}], weight_decay=0.01
-    )
-    optimiser.step()
-    for name in names:
-        yield f"updated {name}", weights[name].detach(), z[f"w1:{name}"], 1e-6
+    if "alpha" in z and "beta" in z:
+        alpha, beta = np.zeros((2, *logits.shape[:3]))
+        with torch.no_grad():
+            for row, (t, u) in enumerate(zip(lengths, labels, strict=True)):
+                nodes = logits[row, :t, : u + 1]
+                found = lattice(nodes, targets[row, :u].tolist(), z["blank"], penalties)
+                alpha[row, :t, : u + 1], beta[row, :t, : u + 1] = found.alpha, found.beta
+        yield "forward variable", alpha, z["alpha"], 1e-9
+        yield "backward variable", beta, z["beta"], 1e-9
 
 
 def schedule(z: Arrays) -> Iterator[Comparison]:
@@ -286,77 +201,6 @@ def noise(z: Arrays) -> Iterator[Comparison]:
             kind, snr = key.removeprefix("dupblend_").split("_snr")
             mixed = blend(z["speech"], z[f"noise_{kind}"], float(snr), 0.5)
             yield key, mixed, z[key], 1e-4
-
-
-def texts(path: Path) -> Iterator[tuple[str, list[Any], list[Any]]]:
-    """text: normalisers, error rates, word grouping and latency, exact; later parts are skipped."""
-    content = json.loads(path.read_text("utf-8"))
-    charset = content.get("charset", CHARSET)
-    cased = content.get("charset_cased_punct", charset)
-    dashes = [("-", " ")]
-    normalisers: dict[str, Callable[[str], str]] = {
-        "normalize": normalise_v1_4,
-        "with_charset_incl_hyphen_period": lambda t: normalise_v1_4(t, charset + "-."),
-        "identity": lambda t: normalise(t, "identity", charset),
-        "scrub": lambda t: normalise(t, "scrub", charset),
-        "ascii": lambda t: normalise(t, "ascii", charset),
-        "digit_to_word": lambda t: normalise(t, "digit_to_word", charset),
-        "lowercase": lambda t: normalise(t, "lowercase", charset),
-        "lowercase_standardize": lambda t: normalise(t, "lowercase", charset, standard=True),
-        "lowercase_replacements_keep_tags": lambda t: normalise(
-            t, "lowercase", charset, replacements=dashes, remove_tags=False
-        ),
-        "scrub_cased_punct": lambda t: normalise(t, "scrub", cased),
-        "digit_to_word_cased_punct": lambda t: normalise(t, "digit_to_word", cased),
-        "user_symbol_eos": lambda t: normalise(
-            t, "lowercase", charset, standard=True, user_symbols=["<EOS>"]
-        ),
-        "standardize_wer": standardise_wer,
-        "punctuation_normalize": punctuation_marks,
-    }
-    for name, function in normalisers.items():
-        if name in content:
-            rows = content[name]
-            yield name, [function(row["input"]) for row in rows], [row["output"] for row in rows]
-    yield from _error_rates(content["wer"])
-    if "group_timestamps" in content:
-        of = content["group_timestamps"]
-        words = [
-            [[word.text, word.first, word.last] for word in group(pieces, frames)]
-            for pieces, frames in zip(of["subwords"], of["frames"], strict=True)
-        ]
-        yield "word grouping", words, of["words"]
-    if "latency" in content:
-        of = content["latency"]
-        files = sorted({row[3] for row in of["gt"]})
-        late: list[float] = []
-        for file in files:
-            wanted, found = (
-                [(word, end) for word, _, end, name in of[side] if name == file]
-                for side in ("gt", "pred")
-            )
-            late += emission_latencies(wanted, found, frame_seconds=0.0)
-        yield "latencies", np.round(late, 9).tolist(), np.round(of["latencies"], 9).tolist()
-
-
-def _error_rates(of: dict[str, Any]) -> Iterator[tuple[str, list[Any], list[Any]]]:
-    rates: dict[str, Callable[[list[str], list[str]], ErrorRate]] = {
-        "word": word_error_rate,
-        "char": character_error_rate,
-        "mixture": mixed_error_rate,
-    }
-    cases = {k: v for k, v in of.items() if isinstance(v, dict)} or {"word_std0": of}
-    hypotheses, references = (list(side) for side in zip(*of["pairs_hyp_ref"], strict=True))
-    for name, want in cases.items():
-        unit, standard = name.split("_std")
-        if standard == "1":
-            said, heard = ([standardise_wer(t) for t in side] for side in (references, hypotheses))
-        else:
-            said, heard = references, hypotheses
-        found = rates[unit](said, heard)
-        edits = found.substitutions + found.deletions + found.insertions
-        got = [edits, found.words, round(found.wer, 9)]
-        yield f"error rate {name}", got, [want["errors"], want["words"], round(want["wer"], 9)]
 
 
 CHECKS: dict[str, Callable[[Arrays], Iterator[Comparison]]] = {

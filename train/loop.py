@@ -133,16 +133,17 @@ class Run:
         """Train up to the configured number of updates, scoring and saving on the way.
 
         Raises:
-            CausalityError: a later sample changes an earlier output of the model.
+            CausalityError: a later sample changes an earlier output of the model; nothing was
+                written.
             FloatingPointError: the loss is not finite.
         """
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
+        check_features_causal(self.model.specification.front_end, self.normaliser)
+        check_causal(self._encoder_outputs(), "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(self.config))
         )
-        check_features_causal(self.model.specification.front_end, self.normaliser)
-        check_causal(self._encoder_outputs(), "training forward")
         journal = Journal(self.folder, self.update)
         display = Display(self.folder.name, self.config.updates, self.update)
         speeds: list[float] = []

@@ -10,6 +10,7 @@ import numpy as np
 
 from stream.audio import AudioError, read_audio
 from stream.manifest import ManifestError, read_manifest
+from stream.process import run_main
 from train.config import ConfigError, load_config, resolve
 from train.statistics import measure
 
@@ -56,4 +57,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream.manifest import ManifestError, read_manifest
+from stream.process import run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
 from train.pieces import write_pieces
 
@@ -99,4 +100,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

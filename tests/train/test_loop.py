@@ -28,6 +28,7 @@ from tests.tiny import PIECES, TEXTS, tiny_tokenizer  # noqa: E402
 from train import __main__, checkpoint, mel_stats  # noqa: E402
 from train.config import load_config  # noqa: E402
 from train.data.batches import Batches  # noqa: E402
+from train.layers import bf16_pays  # noqa: E402
 from train.loop import Run  # noqa: E402
 
 UPDATES = 25
@@ -181,11 +182,21 @@ def in_a_process(program: list[str], arguments: list[str]) -> subprocess.Complet
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_run_killed_while_it_saves_and_resumed_equals_an_uninterrupted_one(
-    folder: Path, finished: Path
+    folder: Path, finished: Path, tmp_path: Path, precision: str
 ) -> None:
-    run = folder / "runs" / "killed"
-    killed = in_a_process(["-c", KILLED], command(folder, run))
+    setting, whole = f"precision={precision}", finished
+    if precision == "bfloat16":
+        with torch.autocast("cpu", torch.bfloat16):
+            if not bf16_pays(torch.zeros(1)):
+                pytest.skip("this CPU has no bfloat16 products")
+        whole = tmp_path / "whole"
+        assert __main__.main(command(folder, whole, setting)) == 0
+        weights = [checkpoint.load(of / "last.pt")["averaged"] for of in (whole, finished)]
+        assert not torch.equal(*(state["output.weight"] for state in weights))
+    run = tmp_path / "killed"
+    killed = in_a_process(["-c", KILLED], command(folder, run, setting))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert checkpoint.load(run / "last.pt")["update"] == 14
     assert (run / "last.pt.partial").exists()
@@ -193,10 +204,10 @@ def test_a_run_killed_while_it_saves_and_resumed_equals_an_uninterrupted_one(
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"schema":"rill.metrics/1","upd')  # a line that the kill cut short
 
-    resumed = in_a_process(["-m", "train"], command(folder, run))
+    resumed = in_a_process(["-m", "train"], command(folder, run, setting))
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout == f"{run}/best.pt\n"
-    assert_equal_runs(run, finished)
+    assert_equal_runs(run, whole)
     assert not (run / "last.pt.partial").exists()
 
 
@@ -307,7 +318,7 @@ def test_a_checkpoint_that_is_cut_short_is_named(
     assert f"{tmp_path / 'last.pt'}: not a readable training checkpoint" in capsys.readouterr().err
 
 
-def test_a_model_that_looks_ahead_is_refused_before_the_first_update(
+def test_a_model_that_looks_ahead_is_refused_before_anything_is_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from train import model
@@ -319,12 +330,12 @@ def test_a_model_that_looks_ahead_is_refused_before_the_first_update(
         return pairs + torch.nn.functional.pad(pairs, (0, 0, 0, 1))[:, 1:]
 
     monkeypatch.setattr(model, "join_pairs", ahead)
-    run = prepared(folder, tmp_path)
+    run = prepared(folder, tmp_path / "run")
     with pytest.raises(CausalityError, match="training forward: encoder frame 0"):
         run.train()
     assert run.update == 0
-    assert not (tmp_path / "last.pt").exists()
-    assert __main__.main(command(folder, tmp_path)) == 1
+    assert __main__.main(command(folder, tmp_path / "run")) == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(

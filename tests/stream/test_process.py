@@ -1,0 +1,74 @@
+"""How a command ends: its status, quietly where its reader goes away or Ctrl-C is pressed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+TABLE = REPOSITORY / "tests" / "vectors"
+COMMANDS = {
+    "show": ["hwckpt.show", str(TABLE / "hwckpt_v1.4.0.pt")],
+    "help": ["hwckpt.show", "--help"],
+    "conformance": ["hwckpt.conformance"],
+    "validate": ["stream.validate", "--backend", "numpy"],
+}
+
+
+def run(
+    arguments: list[str], output: int = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=variables,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "unbuffered"),
+    [("show", ""), ("show", "1"), ("help", ""), ("conformance", ""), ("validate", "")],
+)
+def test_a_reader_that_has_gone_ends_a_command_without_a_word(
+    name: str, unbuffered: str, tmp_path: Path
+) -> None:
+    arguments = list(COMMANDS[name])
+    if name == "conformance":
+        (tmp_path / "melmat.npz").write_bytes((TABLE / "melmat.npz").read_bytes())
+        arguments.append(str(tmp_path))
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = run(["-m", *arguments], writer, PYTHONUNBUFFERED=unbuffered)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "output"),
+    [
+        ("return 0", 0, ""),
+        ("print('a line'); return 3", 3, "a line\n"),
+        ("print('a line'); raise KeyboardInterrupt", 130, "a line\n"),
+    ],
+)
+def test_the_status_is_that_of_main(body: str, status: int, output: str) -> None:
+    program = f"from stream.process import run_main\ndef main():\n    {body}\nrun_main(main)"
+    ended = run(["-c", program])
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, output, "")
+
+
+def test_a_fault_of_ours_is_still_seen() -> None:
+    program = "from stream.process import run_main\nrun_main(lambda: 1 // 0)"
+    ended = run(["-c", program])
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
