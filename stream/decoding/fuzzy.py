@@ -1,0 +1,35 @@
+"""Fuzzy top-k: the logits as the card's top-k circuit sees them (NUMERICS 4.4).
+
+The classes come in packets of 8 vectors of 32 lanes. Of each packet and lane only the largest logit
+survives, the first on ties; all others become the smallest survivor of the row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LANES", "VECTORS", "fuzzy_logits"]
+
+VECTORS = 8  # in a packet
+LANES = 32  # in a vector
+
+
+def fuzzy_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits with all but the survivors at the smallest survivor.
+
+    Args:
+        logits: (B, C) float32, C a multiple of 256.
+    Raises:
+        ValueError: C is no multiple of 256.
+    """
+    batch, classes = logits.shape
+    if classes % (VECTORS * LANES):
+        raise ValueError(f"fuzzy top-k: {classes} classes, wants a multiple of {VECTORS * LANES}")
+    packets = logits.reshape(batch, -1, VECTORS, LANES)
+    places = packets.argmax(axis=2)[:, :, None]
+    survivors = np.take_along_axis(packets, places, axis=2)
+    floor = survivors.min(axis=(1, 2, 3), keepdims=True)
+    out = np.broadcast_to(floor, packets.shape).copy()
+    np.put_along_axis(out, places, survivors, axis=2)
+    return out.reshape(batch, classes)

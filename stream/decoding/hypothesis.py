@@ -1,0 +1,124 @@
+"""Hypotheses of a beam: scored token sequences, and the memo of what the network made of each.
+
+A `Path` is a value: never changed, replaced by the one that follows it. Its `Node` stands for its whole
+token history and keeps the prediction network's output and state there, so that a history that is
+met again at a later frame is not computed again; a node lives as long as a path stands on it.
+
+Two histories with the same text are one hypothesis. The text is compared by a hash over the pieces'
+characters, in which a word mark right behind a word mark counts for nothing (NUMERICS 4.4).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.decoding.greedy import Token
+from stream.stage import State
+from stream.vocabulary import WORD_MARK
+
+__all__ = ["Hypothesis", "Node", "Path", "log_add", "text_hash"]
+
+MODULUS = 1_000_000_000_039
+MULTIPLIER = 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What may yet become of the transcript, from the end of its final part.
+
+    Attributes:
+        text: of the tokens; a new word begins with a space.
+        tokens: that are not final.
+        probability: of the hypothesis among those of the same frame; they sum to 1.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    probability: float
+
+
+class Node:
+    """A token history.
+
+    Attributes:
+        token: the last token, blank at the start.
+        before: state of the prediction network before that token, until `g` is known.
+        g: (J,) output of the prediction network after it, or None: not computed yet.
+        prediction: state of the prediction network after it, without the batch axis.
+    """
+
+    __slots__ = ("__weakref__", "_children", "before", "g", "prediction", "token")
+
+    def __init__(self, token: int, before: State) -> None:
+        self.token, self.before = token, before
+        self.g: NDArray[np.float32] | None = None
+        self.prediction: State = None
+        self._children: WeakValueDictionary[int, Node] = WeakValueDictionary()
+
+    def child(self, token: int) -> Node:
+        """Return the history that follows this one by a token."""
+        node = self._children.get(token)
+        if node is None:
+            node = self._children[token] = Node(token, self.prediction)
+        return node
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Node:
+        return self  # what is known of a history never changes
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A hypothesis as the search keeps it.
+
+    Attributes:
+        score: sum of log-probabilities and boosts.
+        length: tokens since the start of the stream, start of sequence included.
+        tokens: those that are not final.
+        node: the whole history.
+        text: hash of the whole text, and whether it ends in a word mark.
+        symbols: tokens of this frame.
+        keyword: state of the keyword trie.
+        context: state of the n-gram model.
+    """
+
+    score: float
+    length: int
+    tokens: tuple[Token, ...]
+    node: Node
+    text: tuple[int, bool] = (0, False)
+    symbols: int = 0
+    keyword: int = 0
+    context: tuple[int, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        """Score per token, by which paths of different lengths compare."""
+        return self.score / self.length
+
+    def merged(self, score: float) -> Path:
+        """Return this path with the probability of another of the same text added to its own."""
+        return replace(self, score=log_add(self.score, score))
+
+
+def log_add(a: float, b: float) -> float:
+    """Return log(exp(a) + exp(b))."""
+    high, low = (a, b) if a > b else (b, a)
+    return high + math.log1p(math.exp(low - high))
+
+
+def text_hash(text: tuple[int, bool], piece: str) -> tuple[int, bool]:
+    """Return the hash of a text and a piece behind it, and whether it now ends in a word mark."""
+    value, marked = text
+    if marked and piece.startswith(WORD_MARK):
+        piece = piece[len(WORD_MARK) :]
+    if not piece:
+        return text
+    for character in piece:
+        value = (value * MULTIPLIER + ord(character)) % MODULUS
+    return value, piece.endswith(WORD_MARK)

@@ -1,0 +1,185 @@
+"""N-gram language model over pieces: log-probabilities with back-off (Katz, 1987).
+
+`Ngram` holds the search for the longest n-gram that the model has; where its n-grams come from is a
+table: an ARPA file here, KenLM's binary in `stream.decoding.kenlm`. Words of the model are the pieces
+of a vocabulary. Numbers in the files are base 10; this file gives them out as natural logs.
+
+A state is the tuple of the last order - 1 word ids, at the start of a stream that of <s>. No end of
+sentence is scored (NUMERICS 4.4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+__all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "open_ngram", "read_arpa"]
+
+Context: TypeAlias = tuple[int, ...]
+UNKNOWN = "<unk>"
+BEGIN = "<s>"
+REMEMBERED = 1 << 16  # (context, token) pairs whose score is kept
+
+
+class NgramError(ValueError):
+    """A file that is not the language model it should be."""
+
+
+class Table(Protocol):
+    """N-grams of one file: log10 probability and log10 back-off weight of each."""
+
+    order: int
+
+    def word(self, text: str) -> int | None:
+        """Return the id of a word, or None where the model does not have it."""
+        ...
+
+    def find(self, words: Context) -> tuple[float, float] | None:
+        """Return log10 probability and back-off of an n-gram, oldest word first, or None."""
+        ...
+
+
+class Ngram:
+    """A language model over the pieces of a vocabulary.
+
+    Args:
+        table: its n-grams.
+        pieces: of the vocabulary, by token id; one that the model lacks is its unknown word.
+        weight: factor of the log-probabilities, alpha in NUMERICS 4.4.
+        skipped: tokens that are no text, as `<EOS>`: they score 0 and do not change the state.
+    Raises:
+        NgramError: the table has no unknown word and lacks a piece, or has no <s>.
+        ValueError: the weight is not a finite number.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        pieces: Sequence[str],
+        weight: float,
+        skipped: frozenset[int] = frozenset(),
+    ) -> None:
+        if not math.isfinite(weight):
+            raise ValueError(f"n-gram: weight is {weight}, wants a finite number")
+        self._table, self._skipped = table, skipped
+        self._factor = weight * math.log(10.0)
+        unknown, begin = table.word(UNKNOWN), table.word(BEGIN)
+        if begin is None:
+            raise NgramError(f"n-gram: the model has no {BEGIN}")
+        self._words: list[int] = []
+        for piece in pieces:
+            word = table.word(piece)
+            word = unknown if word is None else word
+            if word is None:
+                raise NgramError(f"n-gram: the model has neither the piece {piece!r} nor {UNKNOWN}")
+            self._words.append(word)
+        self.start: Context = (begin,)[: table.order - 1]
+        self._scores: dict[tuple[Context, int], tuple[float, Context]] = {}
+
+    def step(self, context: Context, token: int) -> tuple[float, Context]:
+        """Return the weighted natural log-probability of a token, and the context after it."""
+        if token in self._skipped:
+            return 0.0, context
+        key = (context, token)
+        scored = self._scores.get(key)
+        if scored is None:
+            if len(self._scores) >= REMEMBERED:
+                self._scores.clear()
+            scored = self._scores[key] = self._score(context, self._words[token])
+        return scored
+
+    def _score(self, context: Context, word: int) -> tuple[float, Context]:
+        order, backed_off = self._table.order, 0.0
+        after = (*context, word)[-(order - 1) :] if order > 1 else ()
+        for begin in range(len(context) + 1):
+            found = self._table.find((*context[begin:], word))
+            if found is not None:
+                return (backed_off + found[0]) * self._factor, after
+            weight = self._table.find(context[begin:])
+            backed_off += weight[1] if weight is not None else 0.0
+        raise AssertionError(f"word {word} has no unigram")  # `word` gave its id
+
+
+@dataclass(frozen=True)
+class ArpaTable:
+    """The n-grams of an ARPA file.
+
+    Attributes:
+        order: longest n-gram.
+        ids: of words.
+        ngrams: log10 probability and back-off by word ids.
+    """
+
+    order: int
+    ids: dict[str, int]
+    ngrams: dict[Context, tuple[float, float]]
+
+    def word(self, text: str) -> int | None:
+        """Return the id of a word, or None where the model does not have it."""
+        return self.ids.get(text)
+
+    def find(self, words: Context) -> tuple[float, float] | None:
+        """Return log10 probability and back-off of an n-gram, or None."""
+        return self.ngrams.get(words)
+
+
+def read_arpa(path: Path) -> ArpaTable:
+    """Read an ARPA file (Doug Paul's format: \\data\\, \\N-grams:, \\end\\; UTF-8).
+
+    Raises:
+        NgramError: it is not one; the message names the line.
+    """
+    ids: dict[str, int] = {}
+    ngrams: dict[Context, tuple[float, float]] = {}
+    order, ended = 0, False
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise NgramError(f"{path}: not an ARPA file: {error}") from error
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if line == "\\end\\":
+            ended = True
+            break
+        if line.startswith("\\") and line.endswith("-grams:"):
+            if line != f"\\{order + 1}-grams:":
+                raise NgramError(f"{path}: line {number}: {line!r} after order {order}")
+            order += 1
+        elif line and order:
+            fields = line.split()
+            try:
+                if not order + 1 <= len(fields) <= order + 2:
+                    raise ValueError(f"{len(fields)} fields")
+                probability = float(fields[0])
+                backoff = float(fields[order + 1]) if len(fields) > order + 1 else 0.0
+                if not (math.isfinite(probability) and math.isfinite(backoff)):
+                    raise ValueError("a number is not finite")
+                words = fields[1 : order + 1]
+                if order == 1:
+                    ids.setdefault(words[0], len(ids))
+                ngrams[tuple(ids[word] for word in words)] = probability, backoff
+            except (ValueError, KeyError) as error:
+                raise NgramError(
+                    f"{path}: line {number}: {line[:60]!r} is no {order}-gram: {error}"
+                ) from error
+    if not (order and ended):
+        raise NgramError(f"{path}: not a whole ARPA file: it ends at line {len(lines)}")
+    return ArpaTable(order, ids, ngrams)
+
+
+def open_ngram(path: str | Path) -> Table:
+    """Read a language model, an ARPA file or KenLM's probing binary, told apart by content.
+
+    Raises:
+        NgramError: it is neither.
+        FileNotFoundError: there is no such file.
+    """
+    from stream.decoding.kenlm import MAGIC, read_kenlm
+
+    path = Path(path)
+    with path.open("rb") as file:
+        binary = file.read(len(MAGIC)) == MAGIC
+    return read_kenlm(path.read_bytes()) if binary else read_arpa(path)
