@@ -39,7 +39,7 @@ PROBABILITY = 1e-4
 CHUNKS = 7  # random chunkings are drawn with this seed
 
 
-def _network(path: Path, z: Arrays) -> Network:
+def network_beside(path: Path, z: Arrays) -> Network:
     checkpoint = path.parent / str(z["checkpoint"])
     if not checkpoint.is_file():
         raise VectorError(f"{path}: wants {checkpoint.name} beside it")
@@ -64,10 +64,10 @@ def backends(
 def transducer(path: Path) -> Iterator[Row]:
     """transducer: every stage, the logits, and greedy decoding with its caps."""
     z = load(path)
-    network = _network(path, z)
+    network = network_beside(path, z)
     if "hard" in z:
         activation = "hard" if z["hard"] else "soft"
-        network = _changed(network, activation=activation)
+        network = changed(network, activation=activation)
     yield from _stages(z, network)
     projected = "joint_enc_out" not in z  # generation 1.14 returns the projected outputs
     want_f = z["encoder_out"] if projected else z["joint_enc_out"]
@@ -181,7 +181,7 @@ def decode_steps(backend: Backend, f: NDArray[np.float32], config: GreedyConfig)
     return tokens
 
 
-def _changed(network: Network, **fields: Any) -> Network:
+def changed(network: Network, **fields: Any) -> Network:
     specification = msgspec.structs.replace(network.specification, **fields)
     return replace(network, specification=specification)
 
@@ -189,7 +189,7 @@ def _changed(network: Network, **fields: Any) -> Network:
 def pcm_to_tokens(path: Path) -> Iterator[Row]:
     """pcm_to_tokens: features, encoder, tokens and text, streamed in random chunks."""
     z = load(path)
-    network = _changed(_network(path, z), final_padding=int(z.get("final_padding_samples", 0)))
+    network = changed(network_beside(path, z), final_padding=int(z.get("final_padding_samples", 0)))
     for found in backends("samples to tokens", network, ("numpy", "onnx")):
         if isinstance(found, Row):
             yield found

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Arrays: TypeAlias = Mapping[str, Any]
-Verdict = Literal["ok", "FAIL", "skipped", "not yet"]
+Verdict = Literal["ok", "FAIL", "skipped"]
 
 
 class VectorError(ValueError):
@@ -55,7 +55,7 @@ class Row:
     mean: float
     allowed: float
     note: str = ""
-    skip: Literal["skipped", "not yet"] | None = None
+    skip: Literal["skipped"] | None = None
 
     @property
     def verdict(self) -> Verdict:

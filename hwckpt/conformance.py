@@ -1,8 +1,7 @@
 """`python -m hwckpt.conformance DIR`: run every vector file of a folder, print a table.
 
 Files are recognised by name, as NUMERICS section 8 lists them; a file that is not understood is an
-error, one whose stage is not built yet is listed and does not fail. Exit status 0: all pass; 1: a
-check fails; 3: a file is not understood.
+error. Exit status 0: all pass; 1: a check fails; 3: a file is not understood.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hwckpt import check_models, check_stages
+from hwckpt import check_decoding, check_models, check_stages
 from hwckpt.comparison import Check, Row, VectorError, compare, exact, installed, load, skipped
 from stream.network import ModelError
 from stream.process import run_main
@@ -48,6 +47,7 @@ def _normalisation(path: Path) -> Iterator[Row]:
 
 
 def _texts(path: Path) -> Iterator[Row]:
+    yield from check_decoding.texts(path)
     if not installed("inflect"):
         yield skipped("text", "python", "the train extra is not installed")
         return
@@ -60,10 +60,6 @@ def _texts(path: Path) -> Iterator[Row]:
 def _beside(path: Path) -> Iterator[Row]:
     """Accept a file that others refer to."""
     yield Row("read with the files that name it", "-", 0.0, 0.0, 0.0)
-
-
-def _not_yet(path: Path) -> Iterator[Row]:
-    yield Row("decoding", "-", 0.0, 0.0, 0.0, "of the server's decoders", "not yet")
 
 
 # First match counts.
@@ -83,9 +79,12 @@ PATTERNS: tuple[tuple[str, Check], ...] = (
         "loss_", "train_grad_", "lr_schedule", "lamb_step", "ema_step", "schedules", "noise_blend",
     )),
     ("text_*.json", _texts),
-    *((pattern, _not_yet) for pattern in (
-        "beam_*.json", "fuzzy_topk_*.npz", "keywords_*.json", "ngram_*", "state_resets_*.npz",
-    )),
+    ("beam_*.json", check_decoding.beam),
+    ("fuzzy_topk_*.npz", check_decoding.fuzzy_topk),
+    ("keywords_*.json", check_decoding.keywords),
+    ("ngram_scores_*.json", check_decoding.ngram_scores),
+    ("ngram_*", check_decoding.ngram),
+    ("state_resets_*.npz", check_decoding.state_resets),
     *((pattern, _beside) for pattern in (
         "config_*.yaml", "melmeans*.pt", "melvars*.pt", "meln*.pt", "spm_*.model", "stats_*",
     )),

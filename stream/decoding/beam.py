@@ -40,7 +40,7 @@ from stream.backends import Backend
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
-from stream.decoding.hypothesis import Hypothesis, Node, Path, log_add, text_hash
+from stream.decoding.hypothesis import Hypothesis, Node, Path, text_hash
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
 from stream.stage import map_state
@@ -142,9 +142,7 @@ class Beam:
         self._root = Node(self.blank, map_state(lambda leaf: leaf[0], start))
         self._predict([self._root])
 
-    def initial_state(
-        self, keywords: KeywordTrie | None = None, step: int = 0
-    ) -> BeamState:
+    def initial_state(self, keywords: KeywordTrie | None = None, step: int = 0) -> BeamState:
         """Return the state of a channel at the start of a stream, or at `step` after a reset."""
         context = self.ngram.start if self.ngram is not None else ()
         path = Path(0.0, 1, (), self._root, context=context)
@@ -278,9 +276,11 @@ class Beam:
             config.eos.apply(scores, self.blank)
         width = min(config.width, scores.shape[1])
         # Few classes are within the threshold, and none that is not among the `width` best counts.
-        floor = np.partition(scores, -width, axis=1)[:, -width] if (
-            config.token_threshold is None
-        ) else scores.max(axis=1) - np.float32(config.token_threshold)
+        floor = (
+            np.partition(scores, -width, axis=1)[:, -width]
+            if (config.token_threshold is None)
+            else scores.max(axis=1) - np.float32(config.token_threshold)
+        )
         at, classes = np.nonzero(scores >= floor[:, None])
         values = scores[at, classes]
         order = np.lexsort((classes, -values, at))
@@ -352,7 +352,9 @@ class _Frame:
                 longer = self._longer(path, token, log_probability)
                 there = self._open.get(longer.text[0])
                 if there is not None:
-                    better, worse = (longer, there) if longer.score > there.score else (there, longer)
+                    better, worse = (
+                        (longer, there) if longer.score > there.score else (there, longer)
+                    )
                     longer = better.merged(worse.score)
                 self._open[longer.text[0]] = longer
 

@@ -75,7 +75,9 @@ class KenlmTable:
         else:
             key = words[-1]
             for word in reversed(words[:-1]):
-                key = (key * 8978948897894561157 & MASK) ^ ((1 + word) * 17894857484156487943 & MASK)
+                key = (key * 8978948897894561157 & MASK) ^ (
+                    (1 + word) * 17894857484156487943 & MASK
+                )
             entry = _probe(self.longer[len(words) - 2], key)
             if entry is None:
                 return None

@@ -31,7 +31,10 @@ class NgramError(ValueError):
 class Table(Protocol):
     """N-grams of one file: log10 probability and log10 back-off weight of each."""
 
-    order: int
+    @property
+    def order(self) -> int:
+        """Length of the longest n-gram."""
+        ...
 
     def word(self, text: str) -> int | None:
         """Return the id of a word, or None where the model does not have it."""

@@ -66,7 +66,7 @@ def test_exact_comparison_counts_what_differs(got: list, want: list, count: int)
 
 def test_a_skip_is_neither_passed_nor_failed() -> None:
     assert skipped("lstm", "onnx", "not installed").verdict == "skipped"
-    assert Row("d", "-", 9.0, 9.0, 0.0, "", "not yet").verdict == "not yet"
+    assert Row("d", "-", 9.0, 9.0, 0.0, "", "skipped").verdict == "skipped"
 
 
 def test_a_vector_file_is_read_without_executing_and_named_when_wrong(tmp_path: Path) -> None:

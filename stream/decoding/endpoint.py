@@ -1,0 +1,148 @@
+"""Endpointing: where a segment of a stream ends, by silence, by length, by the `<EOS>` token.
+
+A decision about steps of 60 ms and nothing else: no state of the encoder or the decoder changes with
+it (a beam commits its best hypothesis then, see `stream.decoding.beam`). Rules; an endpoint begins
+the next segment at the step after it:
+
+1. Trailing silence: a token came in this segment, and none since for more than `silence` seconds.
+2. Nothing said: no token came in this segment for `quiet` seconds.
+3. The segment is `length` seconds long.
+4. The token of this step is `<EOS>`.
+
+`trim` is rules 1 and 4 on a whole utterance, as Myrtle's evaluation cuts it (NUMERICS 4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EndpointConfig", "EndpointState", "Endpointer", "Termination", "trim"]
+
+FRAME_SECONDS = 0.06
+STACKED_SECONDS = 0.03
+NEVER = np.iinfo(np.int64).max // 2
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    """When a segment ends; seconds, None for a rule that is off.
+
+    Attributes:
+        silence: after the last token, rule 1.
+        quiet: without any token, rule 2.
+        length: rule 3.
+        eos: id of the `<EOS>` token, rule 4.
+    Raises:
+        ValueError: a time is shorter than a step.
+    """
+
+    silence: float | None = 1.2
+    quiet: float | None = None
+    length: float | None = 20.0
+    eos: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("silence", "quiet", "length"):
+            value = getattr(self, name)
+            if value is not None and not FRAME_SECONDS <= value < np.inf:
+                raise ValueError(
+                    f"endpoint: {name} is {value} s, wants {FRAME_SECONDS} or more, or None for off"
+                )
+
+
+class EndpointState(NamedTuple):
+    """State of a batch of rows.
+
+    Attributes:
+        steps: (B,) int64, of the segment so far.
+        since: (B,) int64, steps since the segment's last token; NEVER where none came.
+    """
+
+    steps: NDArray[np.int64]
+    since: NDArray[np.int64]
+
+
+class Endpointer:
+    """The rules, over the rows of a batch."""
+
+    def __init__(self, config: EndpointConfig | None = None) -> None:
+        self.config = config = config or EndpointConfig()
+        self._silence, self._quiet, self._length = (
+            NEVER if seconds is None else round(seconds / FRAME_SECONDS)
+            for seconds in (config.silence, config.quiet, config.length)
+        )
+
+    def initial_state(self, batch: int) -> EndpointState:
+        """Return the state at the start of a segment."""
+        return EndpointState(np.zeros(batch, np.int64), np.full(batch, NEVER))
+
+    def step(
+        self, emitted: NDArray[np.bool_], eos: NDArray[np.bool_], state: EndpointState
+    ) -> tuple[NDArray[np.bool_], EndpointState]:
+        """Decide at one step.
+
+        Args:
+            emitted: (B,) whether a token came at this step.
+            eos: (B,) whether `<EOS>` was among them.
+            state: before the step.
+        Returns:
+            (B,) whether the segment ends with this step, and the state after it.
+        """
+        steps = state.steps + 1
+        since = np.where(emitted, 0, np.where(state.since == NEVER, NEVER, state.since + 1))
+        silent = (since != NEVER) & (since > self._silence)
+        quiet = (since == NEVER) & (steps >= self._quiet)
+        ends = silent | quiet | (steps >= self._length)
+        if self.config.eos is not None:
+            ends |= eos
+        return ends, EndpointState(np.where(ends, 0, steps), np.where(ends, NEVER, since))
+
+
+class Termination(NamedTuple):
+    """Why an utterance ended, and at how many seconds; "never" has none."""
+
+    reason: Literal["eos", "silence", "never"]
+    seconds: float | None
+
+
+def trim(
+    tokens: Sequence[int],
+    steps: Sequence[int],
+    frames: int,
+    *,
+    silence: float = np.inf,
+    eos: int | None = None,
+    terminal: bool = False,
+) -> tuple[int, Termination]:
+    """Cut an utterance at its first endpoint.
+
+    Args:
+        tokens, steps: of the utterance.
+        frames: its stacked frames, 30 ms each.
+        silence: seconds without a token that end it; never before the first token.
+        eos: id of the `<EOS>` token; one of several at the end counts once.
+        terminal: whether the first `<EOS>` ends it, not only one at the end.
+    Returns:
+        how many tokens are left, and why.
+    """
+    count, ended = len(tokens), Termination("never", None)
+    if eos is not None and eos in tokens:
+        run = count  # where the last run of <EOS> begins
+        while run and tokens[run - 1] == eos:
+            run -= 1
+        first = tokens.index(eos) if terminal else run
+        if first < count:
+            count, ended = first + 1, Termination("eos", (steps[first] + 1) * FRAME_SECONDS)
+    gap = round(silence / FRAME_SECONDS) if np.isfinite(silence) else NEVER
+    for i in range(1, count):
+        if steps[i] - steps[i - 1] > gap:
+            return i, Termination("silence", (steps[i - 1] + gap + 1) * FRAME_SECONDS)
+    end = (steps[count - 1] + 1) * FRAME_SECONDS if count else 0.0
+    if ended.reason == "never" and STACKED_SECONDS * frames - end > silence:
+        ended = Termination("silence", end + silence)
+    return count, ended
