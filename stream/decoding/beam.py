@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,8 @@ __all__ = ["Beam", "BeamConfig", "BeamState"]
 
 FRAME_SECONDS = 0.06
 GRACE = 0.12  # seconds after `final_delay` within which rule 6 may still do it
-ROWS_AT_ONCE = 256  # of the joint; log-probabilities of more do not fit a cache
+ROWS_AT_ONCE = 256  # of the joint
+ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
 Candidates: TypeAlias = list[tuple[int, float]]  # classes and log-probabilities, best first
 
 
@@ -92,8 +93,7 @@ class BeamConfig:
                 raise ValueError(f"beam: {name} is {value}, wants 0 or more, or None for off")
 
 
-@dataclass(frozen=True, slots=True)
-class BeamState:
+class BeamState(NamedTuple):
     """A channel between two frames.
 
     Attributes:
@@ -183,7 +183,7 @@ class Beam:
                 for (row, node), candidates in zip(wanted, found, strict=True):
                     frames[row].known[node] = candidates
             for row, frame in frames.items():
-                tokens, after[row] = self._finals(replace(after[row], paths=frame.kept()))
+                tokens, after[row] = self._finals(after[row]._replace(paths=frame.kept()))
                 finals[row] += tokens
         return finals, after
 
@@ -207,8 +207,8 @@ class Beam:
     def commit(self, state: BeamState) -> tuple[list[Token], BeamState]:
         """Make the best hypothesis final (rule 8); returns its tokens and the state after."""
         best = max(state.paths, key=lambda path: path.mean)
-        rest = replace(best, tokens=())
-        return list(best.tokens), replace(state, paths=(rest,), last=state.step)
+        rest = best._replace(tokens=())
+        return list(best.tokens), state._replace(paths=(rest,), last=state.step)
 
     def _finals(self, state: BeamState) -> tuple[list[Token], BeamState]:
         """Prune, give out what is final, and count the frame (rules 5 to 8)."""
@@ -229,7 +229,7 @@ class Beam:
                 tokens += more
         if len(paths) == 1:
             last = step
-        after = replace(state, paths=tuple(paths), step=step + 1, last=last, ended=terminal)
+        after = state._replace(paths=tuple(paths), step=step + 1, last=last, ended=terminal)
         if terminal:
             rest, after = self.commit(after)
             tokens += rest
@@ -261,7 +261,8 @@ class Beam:
             if not np.isfinite(logits).all():
                 row = int(part[np.flatnonzero(~np.isfinite(logits).all(axis=1))[0]])
                 raise FloatingPointError(f"row {row}: the joint's logits are not finite")
-            found += self._best(logits)
+            for row in range(0, len(logits), ROWS_IN_CACHE):
+                found += self._best(logits[row : row + ROWS_IN_CACHE])
         return found
 
     def _best(self, logits: NDArray[np.float32]) -> list[Candidates]:
@@ -269,20 +270,21 @@ class Beam:
         config = self.config
         if config.fuzzy:
             logits = fuzzy_logits(logits)
-        scores = logits / np.float32(config.temperature)
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        scores = logits - logits.max(axis=1, keepdims=True)
+        scores *= np.float32(1.0 / config.temperature)
+        total = np.log(np.exp(scores).sum(axis=1, keepdims=True))
         if config.eos is not None:
+            scores -= total
             config.eos.apply(scores, self.blank)
+            total = np.zeros_like(total)
         width = min(config.width, scores.shape[1])
         # Few classes are within the threshold, and none that is not among the `width` best counts.
-        floor = (
-            np.partition(scores, -width, axis=1)[:, -width]
-            if (config.token_threshold is None)
-            else scores.max(axis=1) - np.float32(config.token_threshold)
-        )
-        at, classes = np.nonzero(scores >= floor[:, None])
-        values = scores[at, classes]
+        if config.token_threshold is not None:
+            floor = scores.max(axis=1, keepdims=True) - np.float32(config.token_threshold)
+        else:
+            floor = np.partition(scores, -width, axis=1)[:, [-width]]
+        at, classes = np.divmod(np.flatnonzero(scores >= floor), scores.shape[1])
+        values = scores[at, classes] - total[at, 0]
         order = np.lexsort((classes, -values, at))
         found: list[Candidates] = [[] for _ in scores]
         for row, candidate, value in zip(
@@ -290,7 +292,7 @@ class Beam:
         ):
             if len(found[row]) < width and value > -math.inf:
                 found[row].append((candidate, value))
-        for row, value in enumerate(scores[:, self.blank].tolist()):
+        for row, value in enumerate((scores[:, self.blank] - total[:, 0]).tolist()):
             if all(candidate != self.blank for candidate, _ in found[row]):
                 found[row].append((self.blank, value))
         return found
@@ -305,7 +307,7 @@ class _Frame:
 
     def __init__(self, beam: Beam, state: BeamState) -> None:
         self._beam, self._state = beam, state
-        self._open = {path.text[0]: replace(path, symbols=0) for path in state.paths}  # A
+        self._open = {path.text[0]: path._replace(symbols=0) for path in state.paths}  # A
         self._closed: dict[int, Path] = {}  # B
         self.known: dict[Node, Candidates] = {}
 
@@ -343,7 +345,7 @@ class _Frame:
         full = path.symbols >= beam.config.symbols_per_step
         for token, log_probability in self.known[path.node]:
             if token == beam.blank:
-                moved = replace(path, score=path.score + log_probability)
+                moved = path._replace(score=path.score + log_probability)
                 earlier = self._closed.get(moved.text[0])
                 if earlier is not None:
                     moved = earlier.merged(moved.score)
@@ -390,7 +392,7 @@ def _cut(paths: list[Path], last: int) -> tuple[list[Token], list[Path], int]:
         return [], paths, last
     steps = [min(path.tokens[i].step for path in paths) for i in range(count)]
     final = [replace(token, step=step) for token, step in zip(first, steps, strict=False)]
-    return final, [replace(path, tokens=path.tokens[count:]) for path in paths], steps[-1]
+    return final, [path._replace(tokens=path.tokens[count:]) for path in paths], steps[-1]
 
 
 def _without_worst(paths: list[Path]) -> list[Path]:

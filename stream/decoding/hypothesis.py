@@ -11,8 +11,8 @@ characters, in which a word mark right behind a word mark counts for nothing (NU
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -72,8 +72,7 @@ class Node:
         return self  # what is known of a history never changes
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """A hypothesis as the search keeps it.
 
     Attributes:
@@ -103,7 +102,7 @@ class Path:
 
     def merged(self, score: float) -> Path:
         """Return this path with the probability of another of the same text added to its own."""
-        return replace(self, score=log_add(self.score, score))
+        return self._replace(score=log_add(self.score, score))
 
 
 def log_add(a: float, b: float) -> float:

@@ -1,0 +1,106 @@
+"""Endpointing: each rule, what begins anew, and where an utterance is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream.decoding.endpoint import EndpointConfig, Endpointer, Termination, trim
+
+EOS = 7
+
+
+def ends(config: EndpointConfig, tokens: dict[int, int], steps: int) -> list[int]:
+    """Return the steps that end a segment, of one row."""
+    endpointer = Endpointer(config)
+    state, found = endpointer.initial_state(1), []
+    for step in range(steps):
+        emitted = np.array([step in tokens])
+        eos = np.array([tokens.get(step) == EOS])
+        (ended,), state = endpointer.step(emitted, eos, state)
+        found += [step] * bool(ended)
+    return found
+
+
+def only(**rules: Any) -> EndpointConfig:
+    return EndpointConfig(**{"silence": None, "quiet": None, "length": None, **rules})
+
+
+def test_silence_counts_from_the_last_token() -> None:
+    # 0.6 s are 10 steps: more than ten without a token.
+    assert ends(only(silence=0.6), {3: 1, 12: 1}, 60) == [23]
+
+
+def test_silence_before_the_first_token_is_no_endpoint() -> None:
+    assert ends(only(silence=0.6), {}, 60) == []
+
+
+def test_after_an_endpoint_silence_wants_a_token_again() -> None:
+    assert ends(only(silence=0.6), {0: 1, 30: 1}, 60) == [11, 41]
+
+
+def test_nothing_said_ends_a_segment_again_and_again() -> None:
+    assert ends(only(quiet=0.6), {}, 30) == [9, 19, 29]
+    assert ends(only(quiet=0.6), {5: 1}, 30) == []
+
+
+def test_a_segment_has_a_greatest_length() -> None:
+    assert ends(only(length=0.6), {step: 1 for step in range(30)}, 30) == [9, 19, 29]
+
+
+def test_the_eos_token_ends_a_segment_where_the_model_has_one() -> None:
+    assert ends(only(eos=EOS), {4: 1, 9: EOS, 10: EOS}, 30) == [9, 10]
+    assert ends(only(), {9: EOS}, 30) == []
+
+
+def test_rows_are_independent() -> None:
+    endpointer = Endpointer(EndpointConfig(silence=0.6, quiet=0.9, length=1.2))
+    rng = np.random.default_rng(0)
+    emitted = rng.random((200, 5)) < 0.05
+    eos = np.zeros((200, 5), np.bool_)
+    state = endpointer.initial_state(5)
+    together = []
+    for step in range(200):
+        ended, state = endpointer.step(emitted[step], eos[step], state)
+        together.append(ended)
+    for row in range(5):
+        one = endpointer.initial_state(1)
+        for step in range(200):
+            ended, one = endpointer.step(emitted[step, [row]], eos[step, [row]], one)
+            assert ended[0] == together[step][row]
+    assert np.any(together)
+
+
+@pytest.mark.parametrize("field", ["silence", "quiet", "length"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{field} is {value}"):
+        only(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "steps", "rules", "count", "ended"),
+    [
+        ([5, 6, 7], [1, 3, 60], {"silence": 2.0}, 2, ("silence", 2.22)),
+        ([5, 6], [1, 3], {"silence": 2.0}, 2, ("silence", 2.24)),
+        ([5, 6], [1, 3], {"silence": 5.0}, 2, ("never", None)),
+        ([], [], {"silence": 2.0}, 0, ("silence", 2.0)),
+        ([5, 1, 6, 1], [1, 4, 6, 8], {"eos": 1, "terminal": True}, 2, ("eos", 0.3)),
+        ([5, 1, 6, 1, 1], [1, 4, 6, 8, 9], {"eos": 1}, 4, ("eos", 0.54)),
+        ([5, 1, 6], [1, 4, 6], {"eos": 1}, 3, ("never", None)),
+        ([5, 1, 6, 1], [1, 4, 60, 61], {"eos": 1, "silence": 2.0}, 2, ("silence", 2.28)),
+        ([5, 6], [1, 90], {}, 2, ("never", None)),
+    ],
+)
+def test_an_utterance_is_cut_at_its_first_endpoint(
+    tokens: list[int],
+    steps: list[int],
+    rules: dict[str, Any],
+    count: int,
+    ended: tuple[str, float | None],
+) -> None:
+    got, termination = trim(tokens, steps, 140, **rules)
+    assert got == count
+    assert termination == Termination(*[pytest.approx(x) if x else x for x in ended])  # type: ignore[arg-type]

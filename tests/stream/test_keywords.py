@@ -1,0 +1,139 @@
+"""The keyword trie, every branch of it, against the state {node: gathered} of NUMERICS 4.4."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.decoding import keywords
+from stream.decoding.keywords import ROOT, KeywordTrie
+
+PIECES = ["▁", *"abcrtk", "▁ca", "rt"]
+WORDS = st.text("abr ", min_size=1, max_size=5).filter(lambda word: bool(word.strip()))
+
+
+def walk(trie: KeywordTrie, text: str) -> list[float]:
+    deltas, state = [], ROOT
+    for character in text.replace(" ", "▁"):
+        delta, state = trie.advance(state, character)
+        deltas.append(delta)
+    return deltas
+
+
+def reference(found: dict[str, float], text: str) -> list[float]:
+    """The rules as written: a state of active prefixes, each with what it has gathered."""
+    prefixes = {word[:n] for word in found for n in range(len(word) + 1)} | {""}
+    edge = {p: sum(w for word, w in found.items() if word.startswith(p)) for p in prefixes}
+    deltas, state = [], {"": 0.0}
+    for character in text:
+        delta, after = 0.0, {"": 0.0}
+        for prefix, gathered in state.items():
+            if prefix in found:
+                gathered -= found[prefix] * len(prefix)
+            if prefix + character in prefixes:
+                delta += edge[prefix + character]
+                after[prefix + character] = gathered + edge[prefix + character]
+            else:
+                delta -= gathered
+        deltas.append(delta)
+        state = after
+    return deltas
+
+
+def test_a_keyword_is_earned_character_by_character() -> None:
+    assert walk(KeywordTrie({"cat": 2.0}, PIECES), "cat") == [2.0, 2.0, 2.0]
+
+
+def test_what_an_unfinished_keyword_gathered_is_taken_back() -> None:
+    assert walk(KeywordTrie({"cat": 2.0}, PIECES), "cab") == [2.0, 2.0, -4.0]
+
+
+def test_a_finished_keyword_is_kept() -> None:
+    assert walk(KeywordTrie({"cat": 2.0}, PIECES), "cats".replace("s", "k"))[-1] == 0.0
+
+
+def test_a_longer_keyword_that_fails_leaves_the_shorter_one_earned() -> None:
+    # Edges c, a, t carry both boosts; what is earned at "cat" is its own boost times its length.
+    deltas = walk(KeywordTrie({"cat": 1.0, "catr": 0.5}, PIECES), "catb")
+    assert deltas == [1.5, 1.5, 1.5, -1.5]
+    assert sum(deltas) == 3.0
+
+
+def test_a_space_is_the_start_of_a_word() -> None:
+    trie = KeywordTrie({" cat": 1.0}, PIECES)
+    assert sum(walk(trie, "cat")) == 0.0
+    assert sum(walk(trie, " cat")) == 4.0
+
+
+def test_a_keyword_may_begin_within_another() -> None:
+    deltas = walk(KeywordTrie({"abc": 1.0, "bcr": 1.0}, PIECES), "abcr")
+    assert deltas == [1.0, 2.0, 2.0, 1.0]
+    assert sum(deltas) == 6.0
+
+
+def test_a_negative_boost_discourages() -> None:
+    assert walk(KeywordTrie({"ab": -0.5}, PIECES), "abab") == [-0.5] * 4
+
+
+def test_a_piece_is_its_characters() -> None:
+    trie = KeywordTrie({" cart": 1.0}, PIECES)
+    first, state = trie.step(ROOT, PIECES.index("▁ca"))
+    second, state = trie.step(state, PIECES.index("rt"))
+    assert (first, second) == (3.0, 2.0)
+    assert trie.step(state, PIECES.index("k")) == (0.0, ROOT)
+
+
+def test_no_keywords_boost_nothing() -> None:
+    assert walk(KeywordTrie({}, PIECES), "cart") == [0.0] * 4
+
+
+def test_outcomes_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keywords, "REMEMBERED", 2)
+    trie = KeywordTrie({"cart": 1.0}, PIECES)
+    fresh = KeywordTrie({"cart": 1.0}, PIECES)
+    state = ROOT
+    for token in [3, 1, 4, 5, 3, 1, 8, 3]:
+        assert trie.step(state, token) == fresh.advance(state, PIECES[token])
+        state = trie.step(state, token)[1]
+        assert len(trie._outcomes) <= 2
+
+
+@given(
+    found=st.dictionaries(WORDS, st.sampled_from([-1.0, 0.25, 0.5, 2.0]), max_size=6),
+    text=st.text("abr ", max_size=12),
+)
+def test_one_node_is_as_much_as_all_active_ones(found: dict[str, float], text: str) -> None:
+    assert walk(KeywordTrie(found, PIECES), text) == pytest.approx(reference(found, text))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"": 1.0}, "keyword '' is empty"),
+        ({"  ": 1.0}, "keyword '  ' is empty"),
+        ({"cat": float("nan")}, "keyword 'cat': boost is nan"),
+        ({"cat": float("inf")}, "boost is inf"),
+        ({"Cat": 1.0}, "keyword 'Cat': no piece of this model has the character 'C'"),
+        ({"caté": 1.0}, "the character 'é'"),
+    ],
+)
+def test_a_keyword_that_cannot_work_is_refused(found: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        KeywordTrie(found, PIECES)
+
+
+def test_a_thousand_long_keywords_are_no_burden() -> None:
+    trie = KeywordTrie({f"{'ab' * 50}{'c' * i}": 0.1 for i in range(1000)}, PIECES)
+    assert trie.advance(ROOT, "ab" * 200 + "r")[1] == ROOT
+
+
+def test_where_greedy_emits_the_boost_chooses() -> None:
+    trie = KeywordTrie({" cart": 1.0}, PIECES)
+    _, state = trie.step(ROOT, PIECES.index("▁ca"))
+    t, rt = PIECES.index("t"), PIECES.index("rt")
+    # Both take nothing back but "t", which leaves the keyword: 3 gathered, against 2 more.
+    place, after = trie.choose(state, [t, rt], [-0.5, -1.5])
+    assert (place, after) == (1, trie.step(state, rt)[1])
+    assert trie.choose(ROOT, [t, rt], [-0.5, -1.5])[0] == 0
+    assert trie.choose(ROOT, [t, PIECES.index("k")], [-0.5, -0.5])[0] == 0
