@@ -9,20 +9,31 @@ prediction network advances only where a token was emitted. Variants, by `Greedy
    count carries on: reaching the cap stops the row there.
 3. `sample_cap` with "frame" is tested before a step and may be exceeded by what one step emits; with
    "running" it is exact.
+4. Keywords of a row choose among pieces where one is emitted, never between a piece and blank, so that
+   none is heard in silence: of the pieces at most `KEYWORD_MARGIN` less probable than the best, the
+   one whose log-probability plus boost (`KeywordTrie.step`) is the largest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
+from stream.decoding.eos import EosRule
+from stream.decoding.keywords import KeywordTrie
 from stream.stage import State, map_state
 
 __all__ = ["Greedy", "GreedyConfig", "GreedyState", "Token"]
+
+
+KEYWORD_MARGIN = 2.0  # natural log
+NO_KEYWORDS: Mapping[int, KeywordTrie] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,13 @@ class GreedyConfig:
         if self.eos_mode != "none" and self.eos is None:
             raise ValueError(f"greedy: eos_mode {self.eos_mode!r} wants the id of the EOS token")
 
+    @property
+    def eos_rule(self) -> EosRule | None:
+        """What becomes of `<EOS>`, or None: it is as any piece."""
+        if self.eos is None or self.eos_mode == "none":
+            return None
+        return EosRule(self.eos, self.eos_mode, self.eos_alpha, self.eos_beta)
+
 
 class GreedyState(NamedTuple):
     """State of a batch of rows, a tree of arrays; every one has the row axis first.
@@ -81,6 +99,7 @@ class GreedyState(NamedTuple):
         symbols: (B,) tokens since the counter was reset.
         emitted: (B,) tokens of the utterance.
         step: (B,) encoder frames seen.
+        keyword: (B,) states of the keyword tries, of rows that have one.
     """
 
     g: NDArray[np.float32]
@@ -88,6 +107,7 @@ class GreedyState(NamedTuple):
     symbols: NDArray[np.int64]
     emitted: NDArray[np.int64]
     step: NDArray[np.int64]
+    keyword: NDArray[np.int64]
 
 
 class Greedy:
@@ -105,14 +125,15 @@ class Greedy:
             raise ValueError(
                 f"greedy: eos is {self.config.eos}, the vocabulary has pieces 0 to {self.blank - 1}"
             )
+        self._eos = self.config.eos_rule
 
     def initial_state(self, batch: int) -> GreedyState:
         """Return the state of rows at the start of a stream."""
         _, prediction = self.backend.initial_state(batch)
         start = np.full(batch, self.blank, np.int64)
         g, prediction = self.backend.predict(start, prediction)
-        count, emitted, step = np.zeros((3, batch), np.int64)
-        return GreedyState(g, prediction, count, emitted, step)
+        count, emitted, step, keyword = np.zeros((4, batch), np.int64)
+        return GreedyState(g, prediction, count, emitted, step, keyword)
 
     def restart(self, state: State, skipped: NDArray[np.int64]) -> GreedyState:
         """Return the state of rows that start afresh, in the same stream, after skipped frames."""
@@ -124,6 +145,7 @@ class Greedy:
         f: NDArray[np.float32],
         state: State,
         lengths: NDArray[np.int64] | None = None,
+        keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> tuple[list[list[Token]], GreedyState]:
         """Decode encoder frames.
 
@@ -131,13 +153,14 @@ class Greedy:
             f: (B, T, J) projected encoder frames.
             state: before them.
             lengths: (B,) frames of each row that count; None: all.
+            keywords: of rows that have such.
         Returns:
             the tokens of each row, and the state after its last frame.
         Raises:
             FloatingPointError: a row's logits are not finite numbers.
         """
         after = GreedyState(*map_state(np.copy, tuple(state)))
-        return self.decode(f, np.arange(len(f)), after, lengths), after
+        return self.decode(f, np.arange(len(f)), after, lengths, keywords), after
 
     def decode(
         self,
@@ -145,6 +168,7 @@ class Greedy:
         rows: NDArray[np.int64],
         state: GreedyState,
         lengths: NDArray[np.int64] | None = None,
+        keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> list[list[Token]]:
         """Decode encoder frames of some rows of a state, which is changed in place.
 
@@ -153,6 +177,7 @@ class Greedy:
             rows: (B,) of the state, all different; no other is looked at.
             state: before the frames; after the call, behind them.
             lengths: (B,) frames of each row that count; None: all.
+            keywords: of rows of the state that have such.
         Returns:
             the tokens of each row of f.
         Raises:
@@ -161,7 +186,7 @@ class Greedy:
         tokens: list[list[Token]] = [[] for _ in rows]
         for t in range(f.shape[1]):
             live = np.arange(len(rows)) if lengths is None else np.flatnonzero(lengths > t)
-            self._frame(f[:, t], live, rows, state, tokens)
+            self._frame(f[:, t], live, rows, state, tokens, keywords)
         return tokens
 
     def _frame(
@@ -171,6 +196,7 @@ class Greedy:
         rows: NDArray[np.int64],
         state: GreedyState,
         tokens: list[list[Token]],
+        keywords: Mapping[int, KeywordTrie],
     ) -> None:
         """Emit what the rows `live` of f, (B, J), emit at one encoder frame."""
         config, count, emitted = self.config, state.symbols, state.emitted
@@ -186,10 +212,15 @@ class Greedy:
                 if not live.size:
                     break
                 at = rows[live]
-            emits, ids, log_probabilities = self._best(f[live], state.g[at], live)
+            emits, ids, scores, log_probabilities = self._best(f[live], state.g[at], live)
             if not emits.size:
                 break
             live, at = live[emits], at[emits]
+            for i, row in enumerate(at.tolist()) if keywords else ():
+                if row in keywords:
+                    before = scores[i, ids[i]]
+                    ids[i] = self._boosted(scores[i], ids[i], keywords[row], state.keyword, row)
+                    log_probabilities[i] += scores[i, ids[i]] - before
             steps = state.step[at].tolist()
             for row, *token in zip(
                 live.tolist(), ids.tolist(), steps, log_probabilities.tolist(), strict=True
@@ -206,12 +237,12 @@ class Greedy:
 
     def _best(
         self, f: NDArray[np.float32], g: NDArray[np.float32], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
         """Choose the best class of each row, the lowest on ties.
 
         Returns:
-            the indices of the rows whose choice is not blank, and of these the class and its
-            log-probability.
+            the indices of the rows whose choice is not blank, and of these the class, the
+            log-probabilities of all classes up to a constant, and that of the class.
         """
         logits = self.backend.join(f, g)
         ids = logits.argmax(axis=1)
@@ -219,25 +250,33 @@ class Greedy:
         if not np.isfinite(best).all():  # the best is NaN where any is
             row = int(rows[np.flatnonzero(~np.isfinite(best))[0]])
             raise FloatingPointError(f"row {row}: the joint's logits are not finite")
-        config = self.config
-        if config.eos_mode == "none":
+        if self._eos is None:
             emits = np.flatnonzero(ids != self.blank)
             below = logits[emits] - best[emits, None]
-            return emits, ids[emits], -np.log(np.exp(below, dtype=np.float64).sum(axis=1))
+            return emits, ids[emits], below, -np.log(np.exp(below, dtype=np.float64).sum(axis=1))
         wide = logits.astype(np.float64)
         top = wide.max(axis=1, keepdims=True)
         scores = wide - top - np.log(np.exp(wide - top).sum(axis=1, keepdims=True))
-        eos = scores[:, config.eos].copy()
-        scores[:, config.eos] = -np.inf
-        if config.eos_mode == "blank":
-            scores[:, self.blank] = np.logaddexp(scores[:, self.blank], eos)
-        elif config.eos_mode == "predict":
-            weighted = eos * config.eos_alpha
-            kept = weighted > np.log(config.eos_beta) if config.eos_beta > 0.0 else True
-            scores[:, config.eos] = np.where(kept, weighted, -np.inf)
+        self._eos.apply(scores, self.blank)
         ids = scores.argmax(axis=1)
         emits = np.flatnonzero(ids != self.blank)
-        return emits, ids[emits], scores[emits, ids[emits]]
+        return emits, ids[emits], scores[emits], scores[emits, ids[emits]]
+
+    def _boosted(
+        self,
+        scores: NDArray[Any],
+        best: int,
+        trie: KeywordTrie,
+        states: NDArray[np.int64],
+        row: int,
+    ) -> int:
+        """Return what one row emits by rule 4, and advance its keyword state."""
+        near = np.flatnonzero(scores[: self.blank] >= scores[best] - KEYWORD_MARGIN)
+        near = near[np.argsort(-scores[near], kind="stable")]
+        state = int(states[row])
+        chosen = int(near[trie.choose(state, near.tolist(), scores[near].tolist())])
+        states[row] = trie.step(state, chosen)[1]
+        return chosen
 
     def _advance(self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState) -> None:
         """Advance the prediction network of some rows by a token each."""

@@ -11,8 +11,8 @@ word only and "bridge" anywhere. Rules:
 3. What a path has gathered depends on its node alone, and the active nodes are the suffixes of the
    longest one. So the state is one integer: the longest active node (Aho and Corasick, 1975).
 
-In greedy decoding there is no other hypothesis from which a boost could be taken back, so there it
-chooses among pieces and never between a piece and blank: see `choose`.
+In greedy decoding nothing could be taken back by another hypothesis, so there keywords choose among
+pieces only: `choose`, by rule 4 of `stream.decoding.greedy`.
 """
 
 from __future__ import annotations
@@ -115,23 +115,15 @@ class KeywordTrie:
             outcome = self._outcomes[key] = self.advance(state, self._pieces[token])
         return outcome
 
-    def choose(
-        self, state: int, tokens: Sequence[int], log_probabilities: Sequence[float]
-    ) -> tuple[int, int]:
-        """Choose among pieces where greedy decoding emits one.
-
-        The rule of greedy hotwords: whether a step emits is decided without boost, so no keyword is
-        heard in silence. Where it emits, the pieces that are not much less probable than the best
-        compete, each with its log-probability plus the boost of `step`; the first wins a tie.
+    def choose(self, state: int, tokens: Sequence[int], scores: Sequence[float]) -> int:
+        """Return the place of the piece with the largest score plus boost, the first on ties.
 
         Args:
-            state: before.
-            tokens: the pieces that compete, one at least; the most probable first.
-            log_probabilities: of each.
-        Returns:
-            the place of the winner among them, and the state after it.
+            state: before the piece.
+            tokens: the pieces that compete, one at least.
+            scores: log-probability of each, up to a constant.
         """
-        outcomes = [self.step(state, token) for token in tokens]
-        scores = [p + boost for p, (boost, _) in zip(log_probabilities, outcomes, strict=True)]
-        winner = scores.index(max(scores))
-        return winner, outcomes[winner][1]
+        boosted = [
+            score + self.step(state, token)[0] for token, score in zip(tokens, scores, strict=True)
+        ]
+        return boosted.index(max(boosted))

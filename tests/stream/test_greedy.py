@@ -17,6 +17,7 @@ from hwckpt import reader
 from stream.backends import Backend
 from stream.backends.numpy import NumpyBackend
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
+from stream.decoding.keywords import KeywordTrie
 from stream.network import Specification
 from stream.stage import State, map_state
 from tests.tiny import tiny_network
@@ -347,3 +348,84 @@ def test_caps_per_step_and_per_sample_reproduce_the_golden_tokens(golden: Path, 
             np.testing.assert_allclose(got, z[probs], atol=1e-4)
         checked += 1
     assert checked >= 8
+
+
+class Spoken:
+    """A backend whose logits are the frames themselves; a token is followed by blank."""
+
+    specification = Specification(vocabulary=3, joint=4)
+
+    def initial_state(self, batch: int) -> tuple[State, State]:
+        return (), (np.zeros((batch, 1), np.float32),)
+
+    def encode(self, x: Any, state: State, present: Any = None) -> Any:
+        raise NotImplementedError
+
+    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
+        g = np.zeros((len(tokens), 4), np.float32)
+        g[tokens < 3, 3] = 50.0
+        return g, state
+
+    def join(self, f: Floats, g: Floats) -> Floats:
+        return f + g
+
+
+def spoken(frames: list[list[float]], trie: KeywordTrie | None, **config: Any) -> list[Token]:
+    greedy = Greedy(Spoken(), GreedyConfig(symbols_per_step=1, **config))
+    tokens, state = [], greedy.initial_state(2)
+    for frame in frames:  # the prediction network's 50 for blank is undone by the frame after
+        f = np.array([[frame], [frame]], np.float32)
+        state = state._replace(g=np.zeros_like(state.g))
+        (more, _), state = greedy.step(f, state, keywords={0: trie} if trie else {})
+        tokens += more
+    return tokens
+
+
+PIECES = ["▁a", "b", "c"]
+AC = KeywordTrie({" ac": 1.0}, PIECES)
+
+
+def test_a_keyword_wins_against_a_piece_that_is_a_little_more_probable() -> None:
+    frames = [[9.0, 0.0, 0.0, 0.0], [0.0, 5.0, 3.5, 0.0]]
+    assert [t.id for t in spoken(frames, None)] == [0, 1]
+    tokens = spoken(frames, AC)
+    assert [t.id for t in tokens] == [0, 2]
+    total = np.log(np.exp([0.0, 5.0, 3.5, 0.0]).sum())
+    assert tokens[1].log_probability == pytest.approx(3.5 - total, abs=1e-6)
+
+
+def test_a_keyword_never_wins_against_blank() -> None:
+    frames = [[9.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.9, 5.0]]
+    assert [t.id for t in spoken(frames, KeywordTrie({" ac": 9.0}, PIECES))] == [0]
+
+
+def test_a_keyword_does_not_win_against_what_is_much_more_probable() -> None:
+    frames = [[9.0, 0.0, 0.0, 0.0], [0.0, 5.0, 2.9, 0.0]]
+    assert [t.id for t in spoken(frames, KeywordTrie({" ac": 9.0}, PIECES))] == [0, 1]
+
+
+def test_a_keyword_goes_on_where_it_was_at_the_frame_before() -> None:
+    frames = [[0.0, 9.0, 0.0, 0.0], [0.0, 5.0, 3.5, 0.0]]
+    assert [t.id for t in spoken(frames, AC)] == [1, 1]  # "bc" begins no keyword
+
+
+def test_a_keyword_competes_after_the_rules_for_eos() -> None:
+    frames = [[9.0, 0.0, 0.0, 0.0], [0.0, 5.0, 3.5, 0.0]]
+    ignoring: dict[str, Any] = {"eos": 2, "eos_mode": "ignore"}
+    assert [t.id for t in spoken(frames, AC, **ignoring)] == [0, 1]
+    weighed: dict[str, Any] = {"eos": 1, "eos_mode": "predict", "eos_alpha": 2.0}
+    assert [t.id for t in spoken(frames, AC, **weighed)] == [0, 2]
+
+
+def test_keywords_of_a_row_change_no_other() -> None:
+    greedy = Greedy(BACKEND)
+    pieces = tiny_network(6).vocabulary.pieces
+    trie = KeywordTrie({piece.replace("▁", " "): 3.0 for piece in pieces[5:9]}, pieces)
+    start = greedy.initial_state(4)
+    plain, _ = greedy.step(FRAMES, start)
+    boosted, _ = greedy.step(FRAMES, start, keywords={1: trie, 3: trie})
+    assert boosted[0] == plain[0]
+    assert boosted[2] == plain[2]
+    assert boosted[1] != plain[1]
+    again, _ = greedy.step(FRAMES[1:2], greedy.initial_state(1), keywords={0: trie})
+    assert again[0] == boosted[1]

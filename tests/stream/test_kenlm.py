@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -129,7 +130,5 @@ def test_no_byte_makes_a_lookup_run_forever_or_out_of_the_file(place: int, value
     )
     content = bytearray(binary(table))
     content[place % len(content)] = value
-    try:
+    with contextlib.suppress(NgramError):
         log10s(Ngram(read_kenlm(bytes(content)), PIECES, 1.0), [1, 2, 3, 2])
-    except NgramError:
-        pass

@@ -128,12 +128,11 @@ def test_a_thousand_long_keywords_are_no_burden() -> None:
     assert trie.advance(ROOT, "ab" * 200 + "r")[1] == ROOT
 
 
-def test_where_greedy_emits_the_boost_chooses() -> None:
+def test_of_pieces_that_compete_the_boost_chooses_and_the_first_on_ties() -> None:
     trie = KeywordTrie({" cart": 1.0}, PIECES)
     _, state = trie.step(ROOT, PIECES.index("▁ca"))
-    t, rt = PIECES.index("t"), PIECES.index("rt")
-    # Both take nothing back but "t", which leaves the keyword: 3 gathered, against 2 more.
-    place, after = trie.choose(state, [t, rt], [-0.5, -1.5])
-    assert (place, after) == (1, trie.step(state, rt)[1])
-    assert trie.choose(ROOT, [t, rt], [-0.5, -1.5])[0] == 0
-    assert trie.choose(ROOT, [t, PIECES.index("k")], [-0.5, -0.5])[0] == 0
+    t, rt, k = (PIECES.index(piece) for piece in ("t", "rt", "k"))
+    # "t" loses the 3 that were gathered, "rt" earns 2 more.
+    assert trie.choose(state, [t, rt], [-0.5, -5.0]) == 1
+    assert trie.choose(state, [t, rt], [-0.5, -6.0]) == 0
+    assert trie.choose(ROOT, [t, k], [-0.5, -0.5]) == 0
