@@ -2,7 +2,7 @@
 
 A channel holds a slot: a row in every array, all of which are allocated at start. `push` copies
 samples in, `tick` advances every slot that holds a chunk by one batched step (front end, normaliser,
-encoder, greedy decoder), `finish` says that a stream has ended. The engine knows no sockets, no
+encoder, decoder), `finish` says that a stream has ended. The engine knows no sockets, no
 clock and no threads; whoever drives it calls from one thread.
 
 One `Result` is due for every chunk of 960 samples (60 ms) received, and one, with `last`, after
@@ -14,11 +14,13 @@ new segment when sound comes back.
 
 A step takes the rows of its slots out of the state arrays and writes them back; between the two there
 is no Python for each channel. ONNX Runtime computes a batch of any size as well as the next larger
-round one, so nothing is padded. State of a slot, as a tree: front end, normaliser, encoder, decoder.
+round one, so nothing is padded. State of a slot, as a tree: front end, normaliser. Encoder and decoder
+have rows of their own, one for each slot, or two where states are reset (`stream.decoding.channels`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend, load_backend
-from stream.decoding.greedy import Greedy, GreedyConfig, Token
+from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Search, Speech
+from stream.decoding.greedy import Token
+from stream.decoding.hypothesis import Hypothesis
+from stream.decoding.keywords import KeywordTrie
 from stream.features import BINS, HOP, SAMPLE_RATE, STACK, stack
 from stream.network import TIME_STACK, Network, open_model
 from stream.rings import Rings, Samples
 from stream.stage import State, map_state
 
-__all__ = ["CHUNK", "Engine", "Hypothesis", "Result", "Token", "load_engine"]
+__all__ = ["CHUNK", "Decoding", "Engine", "Hypothesis", "Result", "Token", "load_engine"]
 
 Rows = NDArray[np.int64]
 
@@ -45,32 +50,18 @@ WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
 
 
 @dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """What may follow the final text, as things stand.
-
-    Attributes:
-        text: behind all final text; a new word begins with a space.
-        tokens: the same as tokens.
-        log_probability: natural log of its probability.
-    """
-
-    text: str
-    tokens: tuple[Token, ...]
-    log_probability: float
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What a chunk of a channel said.
 
     Attributes:
         slot: of the channel.
         start, end: of the chunk, seconds since the stream began.
-        text: what the chunk adds to the transcript; a new word begins with a space.
-        tokens: the same as tokens.
+        text: what the chunk adds to the transcript, for good; a new word begins with a space.
+        tokens: the same as tokens; `<EOS>` is one of them and no text.
         last: whether the stream is over and this is its closing result.
-        provisional: hypotheses of what follows, best first; each result's replace those before it.
-        endpoint: whether an utterance ends with this chunk; nothing is provisional then.
+        provisional: what may follow the transcript so far, best first; replaces that of the chunk
+            before. Empty with greedy decoding, after the end, and where nothing waits.
+        endpoint: whether a segment of speech ended with this chunk; nothing is provisional then.
     """
 
     slot: int
@@ -90,7 +81,7 @@ class Engine:
         network: the model.
         backend: that computes it.
         slots: most channels at once.
-        decoding: variant of the greedy decoder.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
     """
 
     def __init__(
@@ -98,7 +89,7 @@ class Engine:
         network: Network,
         backend: Backend,
         slots: int,
-        decoding: GreedyConfig | None = None,
+        decoding: Decoding | Search | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"engine: {slots} slots, wants at least 1")
@@ -108,31 +99,39 @@ class Engine:
         self._vocabulary = network.vocabulary
         self._front_end = network.specification.front_end
         self._normaliser = network.normaliser
-        self._greedy = Greedy(backend, decoding)
+        self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
+        self._keywords: list[KeywordTrie | None] = [None] * slots
+        self._texts = [network.vocabulary.text(i) for i in range(len(network.vocabulary))]
+        if self._decoder.eos is not None:
+            self._texts[self._decoder.eos] = ""
         self._fresh: State = self._initial(1)
         self._state: State = self._initial(slots)
+        self._fresh_encoder: State = backend.initial_state(1)[0]
+        self._encoder: State = backend.initial_state(self._decoder.row_count)[0]
         self._rings = Rings(slots, CHUNK, self._front_end.lead)
         self._open = np.zeros(slots, np.bool_)
         self._primed = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given
         self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
-        self._skipped = np.zeros(slots, np.int64)  # the last of them, since the channel is muted
         self._due_at = np.full(slots, NEVER)  # samples received with which the next one is due
         self._finishing: set[int] = set()  # slots whose closing result is due
 
     def _initial(self, batch: int) -> State:
-        return (
-            self._front_end.initial_state(batch),
-            self._normaliser.initial_state(batch),
-            self._backend.initial_state(batch)[0],
-            self._greedy.initial_state(batch),
-        )
+        return self._front_end.initial_state(batch), self._normaliser.initial_state(batch)
 
-    def open(self) -> int | None:
-        """Give out a free slot, in its initial state, or None where all are taken."""
+    def open(self, keywords: Mapping[str, float] | None = None) -> int | None:
+        """Give out a free slot, in its initial state, or None where all are taken.
+
+        Args:
+            keywords: boost of each keyword per character; see `stream.decoding.keywords`.
+        Raises:
+            ValueError: a keyword is empty, or cannot be spelt with the model's pieces.
+        """
+        trie = KeywordTrie(keywords, self._vocabulary.pieces) if keywords else None
         if self._open.all():
             return None
         slot = int(self._open.argmin())
+        self._keywords[slot] = trie
         self._open[slot] = True
         self._begin(slot, self._fresh)
         return slot
@@ -148,18 +147,23 @@ class Engine:
     def restart(self, slot: int, *, keep_statistics: bool) -> None:
         """Begin a new stream in an open slot, with the running statistics as they are or fresh."""
         self._check(slot)
-        front, statistics, encoder, decoder = self._fresh
+        front, statistics = self._fresh
         if keep_statistics:
             statistics = self._take(self._state[1], np.array([slot]))
-        self._begin(slot, (front, statistics, encoder, decoder))
+        self._begin(slot, (front, statistics))
 
     def _begin(self, slot: int, state: State) -> None:
         self._rings.clear(slot)
         self._primed[slot] = not self._front_end.lead
-        self._chunks[slot] = self._zeros[slot] = self._skipped[slot] = 0
+        self._chunks[slot] = self._zeros[slot] = 0
         self._due_at[slot] = CHUNK
         self._finishing.discard(slot)
         self._write(np.array([slot]), state, self._state)
+        self._decoder.open(slot, self._keywords[slot])
+        self._reset_encoder(self._decoder.rows(np.array([slot])))
+
+    def _reset_encoder(self, rows: Rows) -> None:
+        self._write(rows, self._fresh_encoder, self._encoder)
 
     def push(self, slot: int, samples: Samples) -> None:
         """Hand in samples of a stream: (n,) at 16 kHz, float32, or int16 of full scale, any n.
@@ -248,7 +252,7 @@ class Engine:
         """Take the first samples of some streams, which give no frame yet."""
         self._write(rows, self._front_end.prime(self._rings.take_lead(rows)), self._state[0])
         self._primed[rows] = True
-        return self._results(rows, [[]] * len(rows))
+        return self._results(rows, [SILENCE] * len(rows))
 
     def _step(self, rows: Rows) -> list[Result]:
         """Advance some slots by a chunk, those that are not muted as one batch."""
@@ -258,11 +262,11 @@ class Engine:
             heard = self._hear(rows, np.asarray(samples.any(axis=1)))
             if not heard.all():
                 muted = rows[~heard]
-                results = self._results(muted, [[]] * len(muted))
+                results = self._results(muted, [self._decoder.mute(slot) for slot in muted])
                 rows, samples = rows[heard], samples[heard]
                 if not rows.size:
                     return results
-        front, statistics, encoder, decoder = self._state
+        front, statistics = self._state
         frames = np.empty((len(rows), FRAMES, BINS), np.float32)
         for begin in range(0, len(rows), BLOCK):
             block = slice(begin, begin + BLOCK)
@@ -271,35 +275,38 @@ class Engine:
             self._write(rows[block], after, front)
         z, after = self._normaliser.step(frames, self._take(statistics, rows))
         self._write(rows, after, statistics)
-        f, after = self._backend.encode(stack(z), self._take(encoder, rows))
-        self._write(rows, after, encoder)
-        return results + self._results(rows, self._greedy.decode(f, rows, decoder))
+        plan = self._decoder.plan(rows)
+        if plan.fresh.size:
+            self._reset_encoder(plan.fresh)
+        x = stack(z)
+        x = x if plan.owners is None else x[plan.owners]
+        f, after = self._backend.encode(x, self._take(self._encoder, plan.rows))
+        self._write(plan.rows, after, self._encoder)
+        return results + self._results(rows, self._decoder.step(rows, f, plan))
 
     def _hear(self, rows: Rows, sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
         heard = sound | (self._zeros[rows] < self._mute_chunks)
-        self._skipped[rows[~heard]] += 1
         counted = rows[heard]
         self._zeros[counted] = np.where(sound[heard], 0, self._zeros[counted] + 1)
-        self._begin_segments(counted[self._skipped[counted] > 0])
+        self._begin_segments(counted[self._decoder.muted[counted]])
         return heard
 
     def _begin_segments(self, rows: Rows) -> None:
         """Give encoder and decoder their initial state; time and statistics go on."""
+        for slot in rows:
+            self._decoder.resume(slot)
         if rows.size:
-            encoder, decoder = self._state[2:]
-            self._write(rows, self._fresh[2], encoder)
-            before = self._take(decoder, rows)
-            self._write(rows, self._greedy.restart(before, self._skipped[rows]), decoder)
-            self._skipped[rows] = 0
+            self._reset_encoder(self._decoder.rows(rows))
 
     def _flush(self, slots: list[int]) -> list[Result]:
         """Process what is left of streams that ended, as one batch from the encoder on."""
-        statistics, encoder, decoder = self._state[1:]
+        statistics = self._state[1]
         rows = np.array(slots)
         frames = [self._last_frames(slot) for slot in slots]
         counts = np.array([len(each) for each in frames])
-        tokens: list[list[Token]] = [[] for _ in slots]
+        f = np.zeros((len(rows), 0, 0), np.float32)
+        stacked = -(-counts // STACK)
         if longest := int(counts.max()):
             # Frames past the end are zeros in the normalised domain; a missing half of a pair is a
             # zero vector of the encoder.
@@ -311,21 +318,20 @@ class Engine:
                     z[row, :count], after = self._normaliser.step(frames[row][None], before)
                     self._write(some, after, statistics)
             x = stack(z)
-            stacked = -(-counts // STACK)
             present = np.arange(x.shape[1])[None] < stacked[:, None]
-            f, after = self._backend.encode(x, self._take(encoder, rows), present)
-            self._write(rows, after, encoder)
-            tokens = self._greedy.decode(f, rows, decoder, -(-stacked // TIME_STACK))
+            encoder = self._take(self._encoder, self._decoder.rows(rows))
+            f, _ = self._backend.encode(x, encoder, present)
+        speech = self._decoder.finish(rows, f, -(-stacked // TIME_STACK))
         self._finishing.difference_update(slots)
         self._due_at[rows] = NEVER
-        return self._results(rows, tokens, last=True)
+        return self._results(rows, speech, last=True)
 
     def _last_frames(self, slot: int) -> NDArray[np.float32]:
         """Compute the frames, (n, 80), of what is left of a stream: whole hops, final padding."""
         front_end, row = self._front_end, np.array([slot])
         padding = front_end.final_padding if self._rings.received[slot] else 0
         rest = self._rings.take_rest(slot)
-        if self._skipped[slot]:
+        if self._decoder.muted[slot]:
             if rest.any():
                 self._begin_segments(row)
             else:
@@ -350,23 +356,30 @@ class Engine:
         """Return whether a chunk of the stream has given frames: the first may only have primed."""
         return bool(self._chunks[slot] > (1 if self._front_end.lead else 0))
 
-    def _results(
-        self, rows: Rows, tokens: list[list[Token]], *, last: bool = False
-    ) -> list[Result]:
+    def _results(self, rows: Rows, speech: Sequence[Speech], *, last: bool = False) -> list[Result]:
         """Make the results of some slots, and count their chunks."""
         begun = self._chunks[rows]
         ended = begun if last else begun + 1
         if not last:
             self._chunks[rows] = ended
             self._due_at[rows] += CHUNK
-        text = self._vocabulary.text
+        texts = self._texts
         # The nearest to 0.06 n that there is, which a product with 0.06 is not.
         starts, ends = ((chunks * 6 / 100).tolist() for chunks in (begun, ended))
         return [
-            Result(slot, start, end, "".join([text(t.id) for t in said]), tuple(said), last)
-            if said
-            else Result(slot, start, end, "", (), last)
-            for slot, start, end, said in zip(rows.tolist(), starts, ends, tokens, strict=True)
+            Result(slot, start, end, "", (), last)
+            if said is SILENCE
+            else Result(
+                slot,
+                start,
+                end,
+                "".join([texts[token.id] for token in said.tokens]),
+                tuple(said.tokens),
+                last,
+                said.provisional,
+                said.endpoint,
+            )
+            for slot, start, end, said in zip(rows.tolist(), starts, ends, speech, strict=True)
         ]
 
     def _check(self, slot: int) -> None:
@@ -386,7 +399,11 @@ class Engine:
 
 
 def load_engine(
-    model: str | Path | Network, slots: int, backend: str = "onnx", threads: int = 1
+    model: str | Path | Network,
+    slots: int,
+    backend: str = "onnx",
+    threads: int = 1,
+    decoding: Decoding | Search | None = None,
 ) -> Engine:
     """Open a model and build an engine around it, warmed up.
 
@@ -395,10 +412,11 @@ def load_engine(
         slots: most channels at once.
         backend: its name.
         threads: of one operator.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
     Raises:
         ModelError: the model cannot be read, or the backend cannot compute it.
     """
     network = model if isinstance(model, Network) else open_model(model)
-    engine = Engine(network, load_backend(backend, network, threads), slots)
+    engine = Engine(network, load_backend(backend, network, threads), slots, decoding)
     engine.warm_up()
     return engine

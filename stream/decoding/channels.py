@@ -12,19 +12,61 @@ weighs becomes final) where a row ends: at an endpoint, at the end, and when a c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.backends import Backend
+from stream.decoding.beam import Beam, BeamConfig
 from stream.decoding.endpoint import NEVER, EndpointConfig, Endpointer, EndpointState
-from stream.decoding.greedy import Token
+from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.decoding.rows import DecoderRows
+from stream.decoding.ngram import Ngram
+from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
 from stream.decoding.splice import ResetConfig, Splice
+from stream.vocabulary import Vocabulary
 
-__all__ = ["ChannelDecoder", "Plan", "Speech"]
+__all__ = ["SILENCE", "ChannelDecoder", "Decoding", "Plan", "Search", "Speech"]
+
+Search: TypeAlias = GreedyConfig | BeamConfig
+Rows: TypeAlias = NDArray[np.int64]
+NOBODY = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How channels are decoded.
+
+    Attributes:
+        search: greedy or beam search.
+        ngram: language model of a beam search.
+        resets: when states are reset on long streams; None: never.
+        endpoint: when a segment of speech ends; None: no endpoints are reported.
+    Raises:
+        ValueError: an n-gram model without a beam.
+    """
+
+    search: Search = field(default_factory=GreedyConfig)
+    ngram: Ngram | None = None
+    resets: ResetConfig | None = None
+    endpoint: EndpointConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.ngram is not None and not isinstance(self.search, BeamConfig):
+            raise ValueError("decoding: an n-gram model wants beam search")
+
+    def rows(
+        self, backend: Backend, vocabulary: Vocabulary, count: int
+    ) -> tuple[int | None, DecoderRows]:
+        """Return the id of `<EOS>`, where it is decoded as such, and rows of the decoder."""
+        if isinstance(self.search, GreedyConfig):
+            return self.search.eos, GreedyRows(Greedy(backend, self.search), count)
+        beam = Beam(backend, vocabulary, self.search, self.ngram)
+        eos = self.search.eos
+        return None if eos is None else eos.id, BeamRows(beam, count)
 
 
 class Speech(NamedTuple):
@@ -41,52 +83,57 @@ class Speech(NamedTuple):
     endpoint: bool = False
 
 
+SILENCE = Speech(())
+
+
 class Plan(NamedTuple):
     """Which rows a step needs.
 
     Attributes:
-        rows: (R,) int64, first one for each slot in their order, then second rows.
-        owners: (R,) int64, for each row the place of its slot among the slots.
+        rows: (R,) first one for each slot in their order, then second rows.
+        owners: (R,) for each row the place of its slot among the slots; None: there are no second rows.
         fresh: those of the rows that begin now, from the encoder's initial state.
     """
 
-    rows: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    fresh: list[int]
+    rows: Rows
+    owners: Rows | None
+    fresh: Rows
 
 
 class ChannelDecoder:
     """The decoders of an engine's slots.
 
     Args:
-        rows: of the decoder, as many as `row_count` says.
+        backend: whose joint and prediction network decode.
+        vocabulary: the pieces.
+        decoding: how; None: greedy.
         slots: of the engine.
-        resets: when states are reset; None: never.
-        endpoint: when a segment of speech ends; None: no endpoints are reported.
+    Attributes:
+        row_count: rows of encoder states that the slots need.
+        eos: id of `<EOS>`, where it is decoded as such.
+        muted: (slots,) whether the last step of a slot was one of a muted channel.
     """
 
     def __init__(
         self,
-        rows: DecoderRows,
+        backend: Backend,
+        vocabulary: Vocabulary,
+        decoding: Decoding | Search | None,
         slots: int,
-        resets: ResetConfig | None = None,
-        endpoint: EndpointConfig | None = None,
     ) -> None:
-        self._rows, self._slots, self._resets = rows, slots, resets
-        self._steps = np.zeros(slots, np.int64)  # encoder frames of the stream, muted ones too
+        if not isinstance(decoding, Decoding):
+            decoding = Decoding(decoding or GreedyConfig())
+        self._slots, self._resets = slots, decoding.resets
+        self.row_count = slots if decoding.resets is None else 2 * slots
+        self.eos, self._rows = decoding.rows(backend, vocabulary, self.row_count)
+        self.muted = np.zeros(slots, np.bool_)
         self._row = np.arange(slots)  # that is heard
-        self._splices = [Splice(resets) for _ in range(slots)] if resets is not None else []
+        self._steps = np.zeros(slots, np.int64)  # encoder frames of the stream, muted ones too
         self._keywords: list[KeywordTrie | None] = [None] * slots
-        self._eos = endpoint.eos if endpoint is not None else None
-        self._endpointer = Endpointer(endpoint) if endpoint is not None else None
-        self._endpoints = Endpointer(endpoint).initial_state(slots)
+        self._splices: list[Splice] = [Splice(decoding.resets)] * slots if decoding.resets else []
+        self._endpoint = Endpointer(decoding.endpoint) if decoding.endpoint else None
+        self._endpoints = Endpointer(decoding.endpoint).initial_state(slots)
         self._latest = np.full(slots, -1)  # step of the last token, final or not
-        self._muted = np.zeros(slots, np.bool_)
-
-    @staticmethod
-    def row_count(slots: int, resets: ResetConfig | None) -> int:
-        """Return how many rows so many slots need."""
-        return slots if resets is None else 2 * slots
 
     def open(self, slot: int, keywords: KeywordTrie | None = None) -> None:
         """Begin a stream in a slot."""
@@ -94,84 +141,83 @@ class ChannelDecoder:
         self._latest[slot] = -1
         self._keywords[slot] = keywords
         self._endpoints.steps[slot], self._endpoints.since[slot] = 0, NEVER
-        self._begin(slot)
+        self.resume(slot)
 
-    def row(self, slot: int) -> int:
-        """Return the row that is heard."""
-        return int(self._row[slot])
-
-    def _begin(self, slot: int) -> None:
-        """Restart the slot's row where the stream is."""
-        self._muted[slot] = False
+    def resume(self, slot: int) -> None:
+        """Begin a slot's row afresh where its stream is, as after a mute."""
+        step = int(self._steps[slot])
+        self.muted[slot] = False
         if self._resets is not None:
-            self._splices[slot] = Splice(self._resets, begun=int(self._steps[slot]))
-        self._rows.restart(self.row(slot), int(self._steps[slot]), self._keywords[slot])
+            self._splices[slot] = Splice(self._resets, begun=step)
+        self._rows.restart(int(self._row[slot]), step, self._keywords[slot])
 
-    def resume(self, slot: int) -> bool:
-        """Return whether a slot was muted; then its row begins a new segment, in a fresh state."""
-        if not self._muted[slot]:
-            return False
-        self._begin(slot)
-        return True
+    def rows(self, slots: Rows) -> Rows:
+        """Return the rows that are heard."""
+        rows: Rows = self._row[slots]
+        return rows
 
-    def plan(self, slots: Sequence[int]) -> Plan:
+    def plan(self, slots: Rows) -> Plan:
         """Return the rows that a step of some slots needs."""
-        rows = self._row[slots]
-        owners = np.arange(len(slots))
+        rows = self.rows(slots)
         if self._resets is None:
-            return Plan(rows, owners, [])
+            return Plan(rows, None, NOBODY)
         beside, fresh = [], []
-        for place, slot in enumerate(slots):
+        for place, slot in enumerate(slots.tolist()):
             splice, step = self._splices[slot], int(self._steps[slot])
             if splice.begins(step):
                 fresh.append(self._other(slot))
                 self._rows.restart(fresh[-1], step, self._keywords[slot])
             if splice.second is not None:
                 beside.append(place)
-        second = [self._other(slots[place]) for place in beside]
-        return Plan(
-            np.concatenate([rows, np.array(second, np.int64)]),
-            np.concatenate([owners, np.array(beside, np.int64)]),
-            fresh,
-        )
+        if not beside:
+            return Plan(rows, None, NOBODY)
+        second = (rows[beside] + self._slots) % self.row_count
+        owners = np.concatenate([np.arange(len(rows)), beside])
+        return Plan(np.concatenate([rows, second]), owners, np.array(fresh, np.int64))
 
-    def step(self, slots: Sequence[int], f: NDArray[np.float32], plan: Plan) -> list[Speech]:
+    def step(self, slots: Rows, f: NDArray[np.float32], plan: Plan) -> list[Speech]:
         """Decode an encoder frame of every row of a plan, f (R, 1, J); one `Speech` for each slot."""
         found = self._rows.step(f, plan.rows)
-        heard: list[list[Token]] = found[: len(slots)]
+        heard = found[: len(slots)]
         if self._resets is not None:
-            second = dict(zip(plan.owners[len(slots) :].tolist(), found[len(slots) :], strict=True))
-            heard = [
-                self._spliced(slot, tokens, second.get(place, []))
-                for place, (slot, tokens) in enumerate(zip(slots, heard, strict=True))
-            ]
-        at = np.asarray(slots)
-        self._steps[at] += 1
+            second = {}
+            if plan.owners is not None:
+                places = plan.owners[len(slots) :].tolist()
+                second = dict(zip(places, found[len(slots) :], strict=True))
+            for place, slot in enumerate(slots.tolist()):
+                heard[place] = self._spliced(slot, heard[place], second.get(place, []))
+        self._steps[slots] += 1
         return self._speech(slots, heard)
 
     def mute(self, slot: int) -> Speech:
         """Let a step go by that a muted channel sends; the first one ends what was being said."""
-        tokens = [] if self._muted[slot] else self._commit(slot)
-        self._muted[slot] = True
+        tokens = [] if self.muted[slot] else self._commit(slot)
+        self.muted[slot] = True
         self._steps[slot] += 1
-        return self._speech([slot], [tokens])[0]
+        return self._speech(np.array([slot]), [tokens])[0]
 
-    def finish(self, slot: int, f: NDArray[np.float32]) -> Speech:
-        """Decode the last encoder frames of a slot, (1, T, J), and make all of it final."""
-        tokens: list[Token] = []
-        if f.shape[1]:
-            (tokens,) = self._rows.step(f, self._row[[slot]])
-        if self._resets is not None:
-            tokens = self._splices[slot].new(tokens)
-        return Speech(tokens + self._commit(slot))
+    def finish(self, slots: Rows, f: NDArray[np.float32], lengths: Rows) -> list[Speech]:
+        """Decode the last encoder frames of some slots and make all of them final.
+
+        Args:
+            slots: (B,).
+            f: (B, T, J) of the rows that are heard.
+            lengths: (B,) frames of each that count.
+        """
+        found = self._rows.step(f, self.rows(slots), lengths)
+        speech = []
+        for slot, tokens in zip(slots.tolist(), found, strict=True):
+            heard = self._splices[slot].new(tokens) if self._resets is not None else tokens
+            speech.append(Speech(heard + self._commit(slot)))
+        return speech
 
     def _commit(self, slot: int) -> list[Token]:
-        tokens = self._rows.commit(self.row(slot))
+        tokens = self._rows.commit(int(self._row[slot]))
         return self._splices[slot].new(tokens) if self._resets is not None else tokens
 
     def _other(self, slot: int) -> int:
         """Return the row of a slot that is not heard."""
-        return (self.row(slot) + self._slots) % (2 * self._slots)
+        return (int(self._row[slot]) + self._slots) % self.row_count
 
     def _spliced(self, slot: int, heard: list[Token], waiting: list[Token]) -> list[Token]:
         """Return what is heard of a slot whose states are reset now and then."""
@@ -179,7 +225,7 @@ class ChannelDecoder:
         tokens = splice.new(heard)
         if splice.second is None:
             return tokens
-        first, second = self.row(slot), self._other(slot)
+        first, second = int(self._row[slot]), self._other(slot)
         step = int(self._steps[slot])
         if splice.step(step, heard, waiting, rows.best(first), rows.best(second)):
             last, rest = rows.commit(first), rows.commit(second)
@@ -187,27 +233,28 @@ class ChannelDecoder:
             self._row[slot] = second
         return tokens
 
-    def _speech(self, slots: Sequence[int], heard: list[list[Token]]) -> list[Speech]:
+    def _speech(self, slots: Rows, heard: list[list[Token]]) -> list[Speech]:
         """Add what is provisional, and the endpoints."""
-        partials = [self._rows.partials(self.row(slot)) for slot in slots]
-        if self._endpointer is None:
-            return [Speech(*said) for said in zip(heard, partials, strict=True)]
-        at = np.asarray(slots)
+        partials = [self._rows.partials(row) for row in self.rows(slots).tolist()]
+        if self._endpoint is None:
+            return [
+                Speech(tokens, waiting) if tokens or waiting else SILENCE
+                for tokens, waiting in zip(heard, partials, strict=True)
+            ]
         emitted, eos = np.zeros((2, len(slots)), np.bool_)
-        for place, slot in enumerate(slots):
-            best = partials[place][0].tokens if partials[place] else ()
+        for place, (slot, waiting) in enumerate(zip(slots.tolist(), partials, strict=True)):
+            best = waiting[0].tokens if waiting else ()
             new = [t for t in (*heard[place], *best) if t.step > self._latest[slot]]
             if new:
                 emitted[place] = True
-                eos[place] = any(token.id == self._eos for token in new)
-                self._latest[slot] = max(token.step for token in new)
-        state = EndpointState(self._endpoints.steps[at], self._endpoints.since[at])
-        ends, after = self._endpointer.step(emitted, eos, state)
-        self._endpoints.steps[at], self._endpoints.since[at] = after
-        speech = []
-        for place, slot in enumerate(slots):
-            if ends[place]:
-                speech.append(Speech(heard[place] + self._commit(slot), (), True))
-            else:
-                speech.append(Speech(heard[place], partials[place]))
-        return speech
+                eos[place] = any(token.id == self._endpoint.config.eos for token in new)
+                self._latest[slot] = new[-1].step
+        state = EndpointState(self._endpoints.steps[slots], self._endpoints.since[slots])
+        ends, after = self._endpoint.step(emitted, eos, state)
+        self._endpoints.steps[slots], self._endpoints.since[slots] = after
+        return [
+            Speech(tokens + self._commit(slot), (), True) if end else Speech(tokens, waiting)
+            for slot, tokens, waiting, end in zip(
+                slots.tolist(), heard, partials, ends.tolist(), strict=True
+            )
+        ]
