@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import load_backend
-from stream.decoding.greedy import GreedyConfig, Token
+from stream.decoding.channels import Decoding, Search
+from stream.decoding.greedy import Token
 from stream.engine import Engine, Result
 from stream.network import Network, open_model
 
@@ -21,14 +22,14 @@ class Recogniser:
     Args:
         model: a path that `open_model` takes, or a network.
         backend: name of the backend, "numpy" or "onnx".
-        decoding: variant of the greedy decoder.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
     """
 
     def __init__(
         self,
         model: str | Path | Network,
         backend: str = "numpy",
-        decoding: GreedyConfig | None = None,
+        decoding: Decoding | Search | None = None,
     ) -> None:
         network = model if isinstance(model, Network) else open_model(model)
         self.network = network

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.bundled import recordings
+from stream.decoding.channels import Decoding, Search
 from stream.directory import GRAPHS, INT8_GRAPHS
 from stream.engine import CHUNK, Engine
 from stream.features import SAMPLE_RATE
@@ -70,12 +71,15 @@ class Plan:
         )
 
 
-def self_test(network: Network, backend: str | None = None) -> Plan:
+def self_test(
+    network: Network, backend: str | None = None, decoding: Decoding | Search | None = None
+) -> Plan:
     """Measure this machine with a model.
 
     Args:
         network: the model.
         backend: the one to use; None: whichever the network has files for and is fastest.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
     Raises:
         ModelError: no backend can compute the network.
     """
@@ -84,13 +88,13 @@ def self_test(network: Network, backend: str | None = None) -> Plan:
     )
     audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
     names = [backend] if backend else available_backends(network)
-    single = {name: _Trial(network, name, 1, audio) for name in names}
+    single = {name: _Trial(network, name, 1, audio, decoding) for name in names}
     seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
     best = min(seconds, key=seconds.__getitem__)
     tried = [(name, 1, found) for name, found in seconds.items()]
     plans = {1: capacity(single[best].step, shared=cores == 1)}
     if cores > 1 and best in ("onnx", "int8"):
-        trial = _Trial(network, best, cores, audio)
+        trial = _Trial(network, best, cores, audio, decoding)
         tried.append((best, cores, trial.step(TRIAL)))
         plans[cores] = capacity(trial.step, shared=True)
     threads = max(plans, key=lambda count: plans[count][0])
@@ -140,15 +144,20 @@ class _Trial:
     """
 
     def __init__(
-        self, network: Network, backend: str, threads: int, audio: NDArray[np.float32]
+        self,
+        network: Network,
+        backend: str,
+        threads: int,
+        audio: NDArray[np.float32],
+        decoding: Decoding | Search | None,
     ) -> None:
-        self._network = network
+        self._network, self._decoding = network, decoding
         self._backend = load_backend(backend, network, threads)
         self._audio = audio
 
     def step(self, channels: int) -> float:
         """Return the seconds of a step of so many channels, the median of a few."""
-        engine = Engine(self._network, self._backend, channels)
+        engine = Engine(self._network, self._backend, channels, self._decoding)
         heard = {}
         for slot in range(channels):
             engine.open()

@@ -135,11 +135,6 @@ class Greedy:
         count, emitted, step, keyword = np.zeros((4, batch), np.int64)
         return GreedyState(g, prediction, count, emitted, step, keyword)
 
-    def restart(self, state: State, skipped: NDArray[np.int64]) -> GreedyState:
-        """Return the state of rows that start afresh, in the same stream, after skipped frames."""
-        now = GreedyState(*state)
-        return self.initial_state(len(now.step))._replace(step=now.step + skipped)
-
     def step(
         self,
         f: NDArray[np.float32],

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.decoding.channels import ChannelDecoder, Speech
+from stream.backends import Backend
+from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Speech
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.splice import ResetConfig
+from stream.vocabulary import Vocabulary
+from tests.stream.scrambled import ScrambledBackend, letters
 
 RESETS = ResetConfig(segment=100, overlap=40)
 SLOTS = 3
@@ -31,7 +35,14 @@ class Script:
         self.restarted.append((row, step))
         self.waits.pop(row, None)
 
-    def step(self, f: NDArray[np.float32], rows: NDArray[np.int64]) -> list[list[Token]]:
+    def step(
+        self,
+        f: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        lengths: NDArray[np.int64] | None = None,
+    ) -> list[list[Token]]:
+        if not f.shape[1]:
+            return [[] for _ in rows]
         found = []
         for x, row in zip(f[:, 0, 0], rows.tolist(), strict=True):
             token = Token(abs(int(x)), self.now[row], -0.5)
@@ -52,22 +63,49 @@ class Script:
         return self.waits.pop(row, [])
 
 
+class Scripted(Decoding):
+    """Decoding by `Script`."""
+
+    def rows(self, backend: Backend, vocabulary: Vocabulary, count: int) -> tuple[None, Script]:
+        return None, Script(count)
+
+
 def decoder(
     resets: ResetConfig | None = None, endpoint: EndpointConfig | None = None
 ) -> tuple[ChannelDecoder, Script]:
-    rows = Script(ChannelDecoder.row_count(SLOTS, resets))
-    channels = ChannelDecoder(rows, SLOTS, resets, endpoint)
+    decoding = Scripted(resets=resets, endpoint=endpoint)
+    channels = ChannelDecoder(ScrambledBackend(3), letters(3), decoding, SLOTS)
     for slot in range(SLOTS):
         channels.open(slot)
+    rows = cast(Script, channels._rows)
     rows.restarted.clear()
     return channels, rows
 
 
+def plan(channels: ChannelDecoder, *slots: int) -> tuple[list[int], list[int], list[int]]:
+    """Return a plan's rows, their slots, and those that begin."""
+    found = channels.plan(np.array(slots))
+    owners = np.arange(len(slots)) if found.owners is None else found.owners
+    return found.rows.tolist(), [slots[owner] for owner in owners], found.fresh.tolist()
+
+
 def say(channels: ChannelDecoder, slots: list[int], *values: float) -> list[Speech]:
     """Step slots, every row of a slot hearing the same."""
-    plan = channels.plan(slots)
-    f = np.array([values[owner] for owner in plan.owners], np.float32)[:, None, None]
-    return channels.step(slots, f, plan)
+    at = np.array(slots)
+    planned = channels.plan(at)
+    owners = np.arange(len(slots)) if planned.owners is None else planned.owners
+    f = np.array([values[owner] for owner in owners], np.float32)[:, None, None]
+    return channels.step(at, f, planned)
+
+
+def finish(channels: ChannelDecoder, slot: int, *values: float) -> Speech:
+    f = np.array(values, np.float32).reshape(1, -1, 1)
+    (speech,) = channels.finish(np.array([slot]), f, np.array([len(values)]))
+    return speech
+
+
+def row(channels: ChannelDecoder, slot: int) -> int:
+    return int(channels.rows(np.array([slot]))[0])
 
 
 def ids(speech: Speech) -> list[int]:
@@ -76,9 +114,9 @@ def ids(speech: Speech) -> list[int]:
 
 def test_without_resets_each_slot_has_one_row() -> None:
     channels, _ = decoder()
-    plan = channels.plan([2, 0])
-    assert (plan.rows.tolist(), plan.owners.tolist(), plan.fresh) == ([2, 0], [0, 1], [])
-    assert ChannelDecoder.row_count(SLOTS, None) == SLOTS
+    assert plan(channels, 2, 0) == ([2, 0], [2, 0], [])
+    assert channels.row_count == SLOTS
+    assert decoder(RESETS)[0].row_count == 2 * SLOTS
 
 
 def test_what_is_final_is_given_out_and_the_rest_is_provisional() -> None:
@@ -87,45 +125,42 @@ def test_what_is_final_is_given_out_and_the_rest_is_provisional() -> None:
     assert (ids(first), first.provisional, first.endpoint) == ([5], (), False)
     assert ids(second) == []
     assert [token.id for token in second.provisional[0].tokens] == [7]
-    end = channels.finish(2, np.array([[[8.0]]], np.float32))
+    end = finish(channels, 2, 8.0)
     assert ids(end) == [8, 7]
     assert end.provisional == ()
-    assert ids(channels.finish(0, np.zeros((1, 0, 1), np.float32))) == []
+    assert ids(finish(channels, 0)) == []
 
 
 def test_a_second_row_begins_in_a_fresh_state_and_takes_over() -> None:
     channels, rows = decoder(RESETS)
-    for _step in range(60):
-        plan = channels.plan([1])
-        assert plan.rows.tolist() == [1]
-        channels.step([1], np.zeros((1, 1, 1), np.float32), plan)
-    plan = channels.plan([1])
-    assert (plan.rows.tolist(), plan.owners.tolist(), plan.fresh) == ([1, 4], [0, 0], [4])
+    for _ in range(60):
+        assert plan(channels, 1) == ([1], [1], [])
+        say(channels, [1], 0.0)
+    assert plan(channels, 1) == ([1, 4], [1, 1], [4])
     assert rows.restarted == [(4, 60)]
-    channels.step([1], np.zeros((2, 1, 1), np.float32), plan)
-    for _step in range(61, 81):
-        assert channels.row(1) == 1
-        assert channels.plan([1]).fresh == []
+    for _ in range(60, 81):
+        assert row(channels, 1) == 1
         say(channels, [1], 0.0)
-    assert channels.row(1) == 4  # silence: as soon as it was warm
-    for _step in range(81, 120):
-        assert channels.plan([1]).rows.tolist() == [4]
+        assert rows.restarted == [(4, 60)]
+    assert row(channels, 1) == 4  # silence: as soon as it was warm
+    for _ in range(81, 120):
+        assert plan(channels, 1) == ([4], [1], [])
         say(channels, [1], 0.0)
-    plan = channels.plan([1])  # one period after the row that is heard now began
-    assert (plan.rows.tolist(), plan.fresh) == ([4, 1], [1])
+    # One period after the row that is heard now began.
+    assert plan(channels, 1) == ([4, 1], [1, 1], [1])
 
 
 def test_slots_of_which_some_have_a_second_row_share_a_step() -> None:
     channels, _ = decoder(RESETS)
     for _ in range(60):
         say(channels, [0], 0.0)
-    plan = channels.plan([2, 0, 1])
-    assert plan.rows.tolist() == [2, 0, 1, 3]
-    assert plan.owners.tolist() == [0, 1, 2, 1]
-    spoken = channels.step(
-        [2, 0, 1], np.array([[[4.0]], [[5.0]], [[6.0]], [[9.0]]], np.float32), plan
-    )
-    assert [ids(speech) for speech in spoken] == [[4], [5], [6]]
+    slots = np.array([2, 0, 1])
+    planned = channels.plan(slots)
+    assert planned.rows.tolist() == [2, 0, 1, 3]
+    assert planned.owners is not None
+    assert planned.owners.tolist() == [0, 1, 2, 1]
+    f = np.array([4.0, 5.0, 6.0, 9.0], np.float32)[:, None, None]
+    assert [ids(speech) for speech in channels.step(slots, f, planned)] == [[4], [5], [6]]
 
 
 def test_a_long_stream_loses_and_repeats_nothing() -> None:
@@ -148,7 +183,7 @@ def test_provisional_tokens_become_final_at_a_take_over_once() -> None:
         heard += ids(speech)
         if step == 87:
             # Both rows have the same three tokens, so the second takes over; all is committed.
-            assert channels.row(0) == SLOTS
+            assert row(channels, 0) == SLOTS
             assert speech.provisional == ()
     assert heard == [3, 5, 6, 7]
     assert rows.waits == {}
@@ -158,10 +193,10 @@ def test_a_muted_channel_says_all_and_begins_anew_where_the_stream_is() -> None:
     channels, rows = decoder(RESETS)
     say(channels, [0], -5.0)
     assert ids(channels.mute(0)) == [5]
-    assert channels.mute(0) == Speech([])
-    assert channels.muted(0)
-    assert channels.resume(0)
-    assert not channels.resume(0)
+    assert channels.mute(0) is SILENCE
+    assert channels.muted.tolist() == [True, False, False]
+    channels.resume(0)
+    assert not channels.muted.any()
     assert rows.restarted == [(0, 3)]
     (speech,) = say(channels, [0], 6.0)
     assert speech.tokens[0].step == 3
@@ -193,9 +228,8 @@ def test_a_provisional_token_that_turns_final_is_not_new_speech() -> None:
     for _ in range(5):
         say(channels, [0], 0.0)
     waiting = rows.waits.pop(0)
-    plan = channels.plan([0])
-    rows.step = lambda f, at: [waiting]  # type: ignore[method-assign]
-    (speech,) = channels.step([0], np.zeros((1, 1, 1), np.float32), plan)
+    rows.step = lambda *of: [waiting]  # type: ignore[method-assign]
+    (speech,) = say(channels, [0], 0.0)
     assert ids(speech) == [5]
     assert speech.endpoint
 
@@ -212,8 +246,6 @@ def test_a_slot_that_opens_again_has_forgotten_the_stream_before() -> None:
     for _ in range(70):
         say(channels, [0], 1.0)
     channels.open(0)
-    plan = channels.plan([0])
-    assert plan.fresh == []
-    assert len(plan.rows) == 1
+    assert plan(channels, 0) == ([0], [0], [])
     assert rows.restarted[-1] == (0, 0)
     assert [say(channels, [0], 0.0)[0].endpoint for _ in range(11)].index(True) == 9

@@ -17,7 +17,7 @@ from stream.decoding.eos import EosRule
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.ngram import Ngram
 from stream.decoding.splice import ResetConfig, Splice
-from stream.engine import CHUNK, Engine, Result
+from stream.engine import CHUNK, Decoding, Engine, Result
 from stream.features import stack, streamed_log_mel
 from stream.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network
@@ -51,7 +51,7 @@ def engine(
     slots: int = 1, decoding: Any = GREEDY, network: Network | None = None, **of: Any
 ) -> Engine:
     network = network or padded_network()
-    return Engine(network, load_backend("numpy", network), slots, decoding, **of)
+    return Engine(network, load_backend("numpy", network), slots, Decoding(decoding, **of))
 
 
 def opened(engine: Engine, keywords: dict[str, float] | None = None) -> int:
