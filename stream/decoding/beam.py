@@ -52,6 +52,7 @@ FRAME_SECONDS = 0.06
 GRACE = 0.12  # seconds after `final_delay` within which rule 6 may still do it
 ROWS_AT_ONCE = 256  # of the joint
 ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
+CROWD = 16  # times `width`: of more classes within the threshold only the best are sorted
 Candidates: TypeAlias = list[tuple[int, float]]  # classes and log-probabilities, best first
 
 
@@ -278,20 +279,25 @@ class Beam:
             config.eos.apply(scores, self.blank)
             total = np.zeros_like(total)
         width = min(config.width, scores.shape[1])
-        # Few classes are within the threshold, and none that is not among the `width` best counts.
+        # None counts that is not among the `width` best; commonly few are within the threshold, but
+        # a model that is at a loss has hundreds of them.
+        floor = np.full((len(scores), 1), -np.inf, scores.dtype)
         if config.token_threshold is not None:
             floor = scores.max(axis=1, keepdims=True) - np.float32(config.token_threshold)
-        else:
-            floor = np.partition(scores, -width, axis=1)[:, [-width]]
+        crowded = (scores >= floor).sum(axis=1) > CROWD * width
+        if crowded.any():
+            best = np.partition(scores[crowded], -width, axis=1)[:, [-width]]
+            floor[crowded] = np.maximum(floor[crowded], best)
         at, classes = np.divmod(np.flatnonzero(scores >= floor), scores.shape[1])
         values = scores[at, classes] - total[at, 0]
         order = np.lexsort((classes, -values, at))
+        rank = np.arange(len(order)) - np.searchsorted(at, np.arange(len(scores)))[at]
+        order = order[(rank < width) & (values[order] > -np.inf)]
         found: list[Candidates] = [[] for _ in scores]
         for row, candidate, value in zip(
             at[order].tolist(), classes[order].tolist(), values[order].tolist(), strict=True
         ):
-            if len(found[row]) < width and value > -math.inf:
-                found[row].append((candidate, value))
+            found[row].append((candidate, value))
         for row, value in enumerate((scores[:, self.blank] - total[:, 0]).tolist()):
             if all(candidate != self.blank for candidate, _ in found[row]):
                 found[row].append((self.blank, value))

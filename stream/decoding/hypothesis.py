@@ -59,10 +59,12 @@ class Node:
         self.token, self.before = token, before
         self.g: NDArray[np.float32] | None = None
         self.prediction: State = None
-        self._children: WeakValueDictionary[int, Node] = WeakValueDictionary()
+        self._children: WeakValueDictionary[int, Node] | None = None  # few histories have any
 
     def child(self, token: int) -> Node:
         """Return the history that follows this one by a token."""
+        if self._children is None:
+            self._children = WeakValueDictionary()
         node = self._children.get(token)
         if node is None:
             node = self._children[token] = Node(token, self.prediction)

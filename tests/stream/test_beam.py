@@ -357,6 +357,21 @@ def test_logits_that_are_no_numbers_name_their_row() -> None:
         run(search, frames(2, 1))
 
 
+@pytest.mark.parametrize("threshold", [None, 1.5, 5.0])
+def test_of_many_classes_within_the_threshold_the_best_count(threshold: float | None) -> None:
+    config = BeamConfig(4, token_threshold=threshold)
+    search = Beam(ScrambledBackend(26, 3.0), letters(26), config)
+    logits = np.random.default_rng(0).normal(0.0, 1.0, (9, 27)).astype(np.float32)
+    logits = np.tile(logits, (1, 40))  # 40 of each, so that there are ties, and far more than count
+    for row, candidates in enumerate(search._best(logits)):
+        best = np.argsort(-logits[row], kind="stable")[:4].tolist()
+        best = [c for c in best if logits[row, c] >= logits[row].max() - 1.4 * (threshold or 99.0)]
+        assert [c for c, _ in candidates] == (best if search.blank in best else [*best, 26])
+        total = np.log(np.exp(logits[row] / 1.4).sum())
+        for candidate, value in candidates:
+            assert value == pytest.approx(logits[row, candidate] / 1.4 - total, abs=1e-5)
+
+
 def test_fewer_classes_than_the_width_are_no_error() -> None:
     search = beam(replace(EVERYTHING, width=50), 2)
     assert len(run(search, frames(1, 2))[1][0].paths) > 4
