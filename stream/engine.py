@@ -119,19 +119,21 @@ class Engine:
     def _initial(self, batch: int) -> State:
         return self._front_end.initial_state(batch), self._normaliser.initial_state(batch)
 
-    def open(self, keywords: Mapping[str, float] | None = None) -> int | None:
+    def open(self, keywords: Mapping[str, float] | KeywordTrie | None = None) -> int | None:
         """Give out a free slot, in its initial state, or None where all are taken.
 
         Args:
-            keywords: boost of each keyword per character; see `stream.decoding.keywords`.
+            keywords: boost of each keyword per character, or a trie of them that was made before,
+                which takes milliseconds where they are many; see `stream.decoding.keywords`.
         Raises:
             ValueError: a keyword is empty, or cannot be spelt with the model's pieces.
         """
-        trie = KeywordTrie(keywords, self._vocabulary.pieces) if keywords else None
+        if keywords is not None and not isinstance(keywords, KeywordTrie):
+            keywords = KeywordTrie(keywords, self._vocabulary.pieces) if keywords else None
         if self._open.all():
             return None
         slot = int(self._open.argmin())
-        self._keywords[slot] = trie
+        self._keywords[slot] = keywords
         self._open[slot] = True
         self._begin(slot, self._fresh)
         return slot

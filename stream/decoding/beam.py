@@ -28,6 +28,7 @@ Rules, a channel and a frame:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,15 +41,15 @@ from stream.backends import Backend
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
-from stream.decoding.hypothesis import Hypothesis, Node, Path, text_hash
+from stream.decoding.hypothesis import Hypothesis, Node, Path, log_add, text_hash
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
 from stream.stage import map_state
 from stream.vocabulary import Vocabulary
+from stream.words import FRAME_SECONDS
 
 __all__ = ["Beam", "BeamConfig", "BeamState"]
 
-FRAME_SECONDS = 0.06
 GRACE = 0.12  # seconds after `final_delay` within which rule 6 may still do it
 ROWS_AT_ONCE = 256  # of the joint
 ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
@@ -193,13 +194,12 @@ class Beam:
 
         None of them is empty: a hypothesis that nothing follows is left out.
         """
-        top = max(path.score for path in state.paths)
-        total = sum(math.exp(path.score - top) for path in state.paths)
+        total = functools.reduce(log_add, (path.score for path in state.paths))
         return tuple(
             Hypothesis(
                 "".join(self.vocabulary.text(token.id) for token in path.tokens),
                 path.tokens,
-                math.exp(path.score - top) / total,
+                path.score - total,
             )
             for path in sorted(state.paths, key=lambda path: -path.mean)
             if path.tokens

@@ -21,9 +21,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.words import FRAME_SECONDS
+
 __all__ = ["EndpointConfig", "EndpointState", "Endpointer", "Termination", "trim"]
 
-FRAME_SECONDS = 0.06
 STACKED_SECONDS = 0.03
 NEVER = np.iinfo(np.int64).max // 2
 

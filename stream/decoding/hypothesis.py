@@ -35,12 +35,12 @@ class Hypothesis:
     Attributes:
         text: of the tokens; a new word begins with a space.
         tokens: that are not final.
-        probability: of the hypothesis among those of the same frame; they sum to 1.
+        log_probability: natural log of its probability among those of the same frame.
     """
 
     text: str
     tokens: tuple[Token, ...]
-    probability: float
+    log_probability: float
 
 
 class Node:

@@ -25,7 +25,7 @@ from stream.vocabulary import WORD_MARK
 __all__ = ["ROOT", "KeywordTrie"]
 
 ROOT = 0  # the state before any text
-REMEMBERED = 1 << 16  # (state, piece) pairs whose outcome is kept
+REMEMBERED = 1 << 13  # (state, piece) pairs whose outcome is kept
 
 
 class KeywordTrie:

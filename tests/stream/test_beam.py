@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream.decoding.beam import FRAME_SECONDS, GRACE, Beam, BeamConfig, BeamState
+from stream.decoding.beam import GRACE, Beam, BeamConfig, BeamState
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.hypothesis import Node, log_add, text_hash
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
+from stream.words import FRAME_SECONDS
 from tests.stream.scrambled import ScrambledBackend, frames, letters
 
 EVERYTHING = BeamConfig(
@@ -197,7 +198,7 @@ def test_partials_are_ranked_by_score_per_token_and_add_up_to_one() -> None:
     assert means == sorted(means, reverse=True)
     empty = [np.exp(path.score) for path in state.paths if not path.tokens]
     total = sum(np.exp(path.score) for path in state.paths)
-    assert sum(p.probability for p in partials) == pytest.approx(1 - sum(empty) / total)
+    assert sum(np.exp(p.log_probability) for p in partials) == pytest.approx(1 - sum(empty) / total)
     assert partials[0].text == "".join(search.vocabulary.text(t.id) for t in partials[0].tokens)
 
 

@@ -15,6 +15,7 @@ from stream.decoding.beam import Beam, BeamConfig
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
+from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
 from stream.decoding.splice import ResetConfig, Splice
 from stream.engine import CHUNK, Decoding, Engine, Result
@@ -54,7 +55,7 @@ def engine(
     return Engine(network, load_backend("numpy", network), slots, Decoding(decoding, **of))
 
 
-def opened(engine: Engine, keywords: dict[str, float] | None = None) -> int:
+def opened(engine: Engine, keywords: dict[str, float] | KeywordTrie | None = None) -> int:
     slot = engine.open(keywords)
     assert slot is not None
     return slot
