@@ -32,7 +32,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +41,10 @@ from stream.backends import Backend
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
-from stream.decoding.hypothesis import Hypothesis, Node, Path, log_add, text_hash
+from stream.decoding.hypothesis import Hypothesis, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
+from stream.decoding.pools import Candidates, Pools, Terms
 from stream.stage import map_state
 from stream.vocabulary import Vocabulary
 from stream.words import FRAME_SECONDS
@@ -54,7 +55,6 @@ GRACE = 0.12  # seconds after `final_delay` within which rule 6 may still do it
 ROWS_AT_ONCE = 256  # of the joint
 ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
 CROWD = 16  # times `width`: of more classes within the threshold only the best are sorted
-Candidates: TypeAlias = list[tuple[int, float]]  # classes and log-probabilities, best first
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ class Beam:
             raise ValueError(
                 f"beam: eos is {eos.id}, the vocabulary has pieces 0 to {self.blank - 1}"
             )
+        width, symbols = self.config.width, self.config.symbols_per_step
+        self._terms = Terms(width, symbols, self.blank, vocabulary.pieces, ngram)
         _, start = backend.initial_state(1)
         self._root = Node(self.blank, map_state(lambda leaf: leaf[0], start))
         self._predict([self._root])
@@ -175,7 +177,10 @@ class Beam:
                 for row, state in enumerate(after)
                 if not state.ended and (lengths is None or t < lengths[row])
             ]
-            frames = {row: _Frame(self, after[row]) for row in live}
+            frames = {}
+            for row in live:
+                paths, step, _, _, keywords = after[row]
+                frames[row] = Pools(self._terms, paths, step, keywords)
             while True:
                 wanted = [(row, node) for row, frame in frames.items() for node in frame.advance()]
                 if not wanted:
@@ -302,89 +307,6 @@ class Beam:
             if all(candidate != self.blank for candidate, _ in found[row]):
                 found[row].append((self.blank, value))
         return found
-
-
-class _Frame:
-    """The two pools of one channel at one frame (rules 1 to 4).
-
-    Attributes:
-        known: the classes by which a history may go on at this frame.
-    """
-
-    def __init__(self, beam: Beam, state: BeamState) -> None:
-        self._beam, self._state = beam, state
-        self._open = {path.text[0]: path._replace(symbols=0) for path in state.paths}  # A
-        self._closed: dict[int, Path] = {}  # B
-        self.known: dict[Node, Candidates] = {}
-
-    def advance(self) -> list[Node]:
-        """Expand until rule 4 says stop, or until histories are wanted in `known`: those.
-
-        The first of them is the one that is expanded next. The others are what it takes to fill B if
-        nothing new outranks them, so that they are asked for at once.
-        """
-        width = self._beam.config.width
-        while self._open:
-            best = max(self._open.values(), key=lambda path: path.score)
-            above = sum(path.score > best.score for path in self._closed.values())
-            if above >= width:
-                break
-            if best.node not in self.known:
-                ranked = sorted(self._open.values(), key=lambda path: -path.score)
-                wanted = dict.fromkeys(path.node for path in ranked[: width - above])
-                return [node for node in wanted if node not in self.known]
-            del self._open[best.text[0]]
-            self._expand(best)
-        return []
-
-    def kept(self) -> tuple[Path, ...]:
-        """Return the hypotheses that rule 4 keeps, best score first."""
-        closed = list(self._closed.values())
-        if self._open:
-            best = max(path.score for path in self._open.values())
-            closed = [path for path in closed if path.score > best]
-        ranked = sorted(closed, key=lambda path: -path.score)
-        return tuple(ranked[: self._beam.config.width])
-
-    def _expand(self, path: Path) -> None:
-        beam = self._beam
-        full = path.symbols >= beam.config.symbols_per_step
-        for token, log_probability in self.known[path.node]:
-            if token == beam.blank:
-                moved = path._replace(score=path.score + log_probability)
-                earlier = self._closed.get(moved.text[0])
-                if earlier is not None:
-                    moved = earlier.merged(moved.score)
-                self._closed[moved.text[0]] = moved
-            elif not full:
-                longer = self._longer(path, token, log_probability)
-                there = self._open.get(longer.text[0])
-                if there is not None:
-                    better, worse = (
-                        (longer, there) if longer.score > there.score else (there, longer)
-                    )
-                    longer = better.merged(worse.score)
-                self._open[longer.text[0]] = longer
-
-    def _longer(self, path: Path, token: int, log_probability: float) -> Path:
-        beam, state = self._beam, self._state
-        score, keyword, context = path.score + log_probability, path.keyword, path.context
-        if beam.ngram is not None:
-            term, context = beam.ngram.step(context, token)
-            score += term
-        if state.keywords is not None:
-            term, keyword = state.keywords.step(keyword, token)
-            score += term
-        return Path(
-            score,
-            path.length + 1,
-            (*path.tokens, Token(token, state.step, log_probability)),
-            path.node.child(token),
-            text_hash(path.text, beam.vocabulary.pieces[token]),
-            path.symbols + 1,
-            keyword,
-            context,
-        )
 
 
 def _cut(paths: list[Path], last: int) -> tuple[list[Token], list[Path], int]:
