@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from hwckpt.comparison import installed
+from hwckpt.vectors_decoding import DECODING_FILES
 from hwckpt.vectors_models import network_file, write_network
 from hwckpt.vectors_stages import STAGE_FILES
 from hwckpt.vectors_tokens import TOKEN_FILES
@@ -57,6 +58,12 @@ def write_vectors(folder: Path, tokenizer: bytes, seed: int) -> list[Path]:
         write_network(rng, format, tokenizer, path)
     for name, make_with_model in (TRANSDUCER_FILES | TOKEN_FILES).items():
         save(name, make_with_model, folder)
+    for name, make_from_greedy in DECODING_FILES.items():
+        if name.endswith(".npz"):
+            save(name, make_from_greedy, folder)
+        else:
+            path, rng = file(name)
+            path.write_text(json.dumps(make_from_greedy(rng, folder)) + "\n", "utf-8")
     if installed("torch"):
         from train.vectors import TRAINING_FILES
 
