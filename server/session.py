@@ -30,7 +30,17 @@ from websockets.exceptions import (
 
 from server.request import PATH
 
-__all__ = ["DEFAULT_URL", "OnText", "Session", "SessionError", "stream_audio"]
+__all__ = [
+    "CHUNK",
+    "CHUNK_SECONDS",
+    "DEFAULT_URL",
+    "OnText",
+    "Session",
+    "SessionError",
+    "pcm_bytes",
+    "stream_audio",
+    "stream_url",
+]
 
 DEFAULT_URL = "ws://127.0.0.1:3030"
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
@@ -95,7 +105,7 @@ async def stream_audio(
         SessionError: no server answers there, it refused the stream, or it did not end it well.
     Whatever `chunks` raises is raised, and ends the session.
     """
-    target = _target(url)
+    target = stream_url(url)
     try:
         connection = await connect(
             target,
@@ -125,7 +135,8 @@ async def stream_audio(
     return Session(conversation.final.strip(), tuple(conversation.latencies))
 
 
-def _target(url: str) -> str:
+def stream_url(url: str) -> str:
+    """Return where streams are opened on a server; a path and query of one's own stay."""
     parts = urlsplit(url)
     if parts.path in ("", "/") and not parts.query:
         return f"{parts.scheme}://{parts.netloc}{PATH}?{QUERY}"
@@ -201,10 +212,10 @@ async def _messages(chunks: Chunks) -> AsyncIterator[bytes]:
         rest = np.concatenate([rest, samples])
         whole = len(rest) // CHUNK * CHUNK
         for start in range(0, whole, CHUNK):
-            yield _pcm(rest[start : start + CHUNK])
+            yield pcm_bytes(rest[start : start + CHUNK])
         rest = rest[whole:]
     if len(rest):
-        yield _pcm(rest)
+        yield pcm_bytes(rest)
 
 
 async def _as_async(chunks: Chunks) -> AsyncIterator[NDArray[np.float32]]:
@@ -216,6 +227,6 @@ async def _as_async(chunks: Chunks) -> AsyncIterator[NDArray[np.float32]]:
             yield samples
 
 
-def _pcm(samples: NDArray[np.float32]) -> bytes:
+def pcm_bytes(samples: NDArray[np.float32]) -> bytes:
     """Return samples as signed 16-bit little-endian; what came from 16 bits is the same again."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()

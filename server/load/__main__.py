@@ -1,0 +1,277 @@
+"""python -m server.load: load a server with live streams and report what they got.
+
+The report goes to stdout, one line for each number of streams; progress to stderr. With --find-rts
+the last line says how many streams held. What is measured, and when a number of streams holds, stands
+at the top of `server/load/point.py`; how it is measured, of `server/load/run.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import uvloop
+
+from server.load.dialects import DIALECTS
+from server.load.point import Point, holds
+from server.load.processes import listeners, machine
+from server.load.recordings import CtmError, Recording, read_recordings
+from server.load.search import find_rts
+from stream.audio import AudioError
+from stream.manifest import ManifestError
+
+if TYPE_CHECKING:
+    from server.load.run import Plan
+
+__all__ = ["build_parser", "main"]
+
+SCHEMA = "rill.load/1"
+PICTURES = (".svg", ".png")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m server.load",
+        description="Load a server with live streams; report compute latency (CL) of each 60 ms, "
+        "user-perceived latency (UPL) of words, lost and changed words, CPU and memory. Needs the "
+        "extra `load`.",
+        epilog="Examples: python -m server.load --concurrent 50 --duration 20 --perpetual *.flac; "
+        "python -m server.load --find-rts --cl99-ms 60 --json rts.json --plot rts.svg dev.jsonl",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="recordings of any format, or .jsonl manifests of them",
+    )
+    add("--url", metavar="U", help="server (default: this machine, the protocol's usual port)")
+    add(
+        "--protocol",
+        choices=sorted(DIALECTS),
+        default="myrtle",
+        help="what the server speaks (default: myrtle)",
+    )
+    add(
+        "--concurrent",
+        type=_counts,
+        default=(8,),
+        metavar="N[,N...]",
+        help="streams at a time, one measurement each; where --find-rts begins (default: 8)",
+    )
+    add(
+        "--duration",
+        type=_positive,
+        default=20.0,
+        metavar="S",
+        help="seconds of a measurement, ramp-up excluded (default: 20)",
+    )
+    add(
+        "--perpetual",
+        action="store_true",
+        help="play the recordings over and over for that time (default: until each was played "
+        "and each stream has played one)",
+    )
+    add(
+        "--find-rts",
+        action="store_true",
+        help="search for the largest number of streams that holds; implies --perpetual",
+    )
+    add(
+        "--cl99-ms",
+        type=_positive,
+        default=60.0,
+        metavar="MS",
+        help="99th percentile of compute latency that still holds, ms (default: 60)",
+    )
+    add(
+        "--ctm",
+        type=Path,
+        metavar="F",
+        help="times of the words, for UPL: `file channel start duration word confidence` a line "
+        "(default: the end of energy where a manifest's transcript is a single word)",
+    )
+    add(
+        "--server-pid",
+        type=int,
+        metavar="P",
+        help="process whose CPU and memory are reported (default: what listens there, if local)",
+    )
+    add("--json", type=Path, metavar="F", help="write everything that was measured as JSON")
+    add("--plot", type=Path, metavar="F", help="draw latency over streams, as .svg or .png")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the load client; returns the exit status."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.plot and arguments.plot.suffix not in PICTURES:
+        parser.error(f"--plot is {arguments.plot}; it has to end in {' or '.join(PICTURES)}")
+    if arguments.plot and not arguments.find_rts and len(arguments.concurrent) < 2:
+        parser.error("--plot needs a curve: --find-rts, or --concurrent with several numbers")
+    if arguments.find_rts and len(arguments.concurrent) > 1:
+        parser.error("--find-rts begins with one number of streams; --concurrent gives several")
+    try:
+        from server.load.player import LoadError, Refused
+
+        if arguments.plot:
+            import server.load.plot  # noqa: F401  # before an hour of measuring, not after it
+    except ModuleNotFoundError as error:
+        return _complain(f"{error.name} is missing: pip install 'rill-asr[load]'", 4)
+    try:
+        recordings = read_recordings(arguments.files, arguments.ctm)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_measure(arguments, recordings))
+    except (AudioError, ManifestError, CtmError, LoadError) as error:
+        return _complain(str(error), 3)
+    except Refused as error:
+        return _complain(f"not even one stream was taken (HTTP 503): {error}", 3)
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _measure(arguments: argparse.Namespace, recordings: list[Recording]) -> int:
+    from server.load.run import Plan, prepare, run
+
+    progress = _progress()
+    dialect = DIALECTS[arguments.protocol]
+    url = arguments.url or dialect.default_url
+    tracks, ahead = await prepare(url, dialect, recordings, progress)
+    plan = Plan(
+        url=url,
+        dialect=dialect,
+        tracks=tracks,
+        ahead=ahead,
+        seconds=arguments.duration,
+        perpetual=arguments.perpetual or arguments.find_rts,
+        pids=(arguments.server_pid,) if arguments.server_pid else listeners(url),
+    )
+    gc.collect()
+    gc.freeze()  # the recordings: no collection need look at them while others wait
+
+    async def measure(streams: int) -> Point:
+        # Each run has phases of its own.
+        return await run(replace(plan, seed=streams), streams, progress)
+
+    def on_point(point: Point, held: bool) -> None:
+        progress("")
+        print(_line(point, held), flush=True)
+
+    if arguments.find_rts:
+        first = arguments.concurrent[0]
+        best, curve = await find_rts(measure, arguments.cl99_ms, first, on_point)
+        rts = best.streams if best else 0
+        print(f"RTS {rts}: the most streams with CL99 of at most {arguments.cl99_ms:g} ms")
+        stated = best or curve[0]
+    else:
+        rts, curve = None, []
+        for streams in arguments.concurrent:
+            curve.append(await measure(streams))
+            on_point(curve[-1], holds(curve[-1], arguments.cl99_ms))
+        stated = curve[-1]
+    if arguments.json:
+        _write(arguments.json, _report(arguments, plan, rts, stated, curve))
+    if arguments.plot:
+        from server.load.plot import draw
+
+        title = f"Compute latency over load, {datetime.now(UTC):%Y-%m-%d}, {machine()}"
+        draw(curve, arguments.plot, rts=rts, cl99_ms=arguments.cl99_ms, title=title)
+    # In a search refusals are how it ends; what counts is the point that is stated.
+    bad = [stated] if arguments.find_rts else curve
+    return int(rts == 0 or any(p.words_differ or p.failed or p.refused for p in bad))
+
+
+def _line(point: Point, held: bool) -> str:
+    """Return a point as a line of the report."""
+    streams = f"{point.streams:5d} streams"
+    if point.refused is not None:
+        return f"{streams}  refused with HTTP 503: {point.refused}"
+    parts = [streams, f"CL50/90/99 {_numbers(point.cl50_ms, point.cl90_ms, point.cl99_ms)} ms"]
+    if point.upl_words:
+        parts.append(f"UPL50/90/99 {_numbers(point.upl50_ms, point.upl90_ms, point.upl99_ms)} ms")
+    if point.server_cpu is not None:
+        parts.append(f"server {point.server_cpu:.2f} cores {point.server_memory_mb:.0f} MB")
+    parts.append(f"client {point.client_cpu:.2f} cores, {_numbers(point.late99_ms)} ms late")
+    parts.append(f"words {point.words} lost {point.lost_words} changed {point.changed_words}")
+    if point.failed:
+        parts.append(f"{point.failed} streams failed, the first: {point.failure}")
+    if point.backlog_grows:
+        parts.append(f"backlog grows, {point.backlog:.1f} chunks a stream")
+    parts.append("holds" if held else "does not hold")
+    return "  ".join(parts)
+
+
+def _numbers(*values: float | None) -> str:
+    return "/".join("-" if value is None else f"{value:.1f}" for value in values)
+
+
+def _report(
+    arguments: argparse.Namespace, plan: Plan, rts: int | None, stated: Point, curve: list[Point]
+) -> dict[str, Any]:
+    """Return all that was measured; the figures on top are those at RTS, or of the last run."""
+    return {
+        "schema": SCHEMA,
+        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}",
+        "machine": machine(),
+        "protocol": arguments.protocol,
+        "url": plan.url,
+        "recordings": len(plan.tracks),
+        "audio_seconds": round(sum(track.recording.seconds for track in plan.tracks), 1),
+        "duration": arguments.duration,
+        "cl99_limit_ms": arguments.cl99_ms,
+        "rts": rts,
+        **msgspec.to_builtins(stated),
+        "curve": [
+            {**msgspec.to_builtins(point), "holds": holds(point, arguments.cl99_ms)}
+            for point in curve
+        ],
+    }
+
+
+def _write(path: Path, report: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    partial.replace(path)
+
+
+def _progress() -> Callable[[str], None]:
+    """Return what shows progress: one line that is written over, on a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        return lambda line: None
+    return lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = tuple(int(part) for part in text.split(","))
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: streams are 1 or more")
+    return counts
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

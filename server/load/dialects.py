@@ -1,0 +1,210 @@
+"""What goes over the wire and what it means, in two dialects, without I/O.
+
+A `Dialect` makes messages of audio; each stream has a `Conversation`, which is given every message of
+the server and knows how many chunks were answered and what was said when. Audio is (n,) float32 at
+16 kHz, sent as 60 ms messages (960 samples), of which only the last of a stream may be shorter.
+
+Myrtle (also `python -m server`):
+1. 16-bit samples; an empty binary message ends the stream; the server closes with 1000.
+2. A response answers a chunk if its `end` is later than that of all before it: with beam search a
+   chunk may have a final and a provisional response, of which the first counts.
+
+sherpa-onnx:
+3. Samples are float32; the text `Done` ends the stream; the server says `Done!`, or just closes.
+4. Every response answers a chunk. Text grows within a segment and may change until the next one
+   begins; segments are separated by a space.
+5. The front end looks ahead, so a chunk can be decoded only after a message or more behind it:
+   `server.load.player.messages_ahead` finds out how many. Latency counts from the message that made
+   the chunk complete, so that the look-ahead of the model is no fault of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from server.session import CHUNK, DEFAULT_URL, pcm_bytes, stream_url
+
+__all__ = ["DIALECTS", "MYRTLE", "SHERPA", "Conversation", "Dialect", "DialectError", "Said"]
+
+
+class DialectError(ValueError):
+    """A message that is none of the dialect's."""
+
+
+class Said(NamedTuple):
+    """A change of text: `final` text follows the finals before it, other text is provisional.
+
+    Provisional text replaces the provisional text before it; so does final text, but for good.
+    """
+
+    time: float
+    text: str
+    final: bool
+
+
+class Conversation(Protocol):
+    """One stream's messages from the server.
+
+    Attributes:
+        answered: chunks.
+        said: in order.
+        ended: the server has said that there is no more.
+    """
+
+    answered: int
+    said: list[Said]
+    ended: bool
+
+    def receive(self, message: bytes, now: float) -> bool:
+        """Take a text message; True where it answers one more chunk.
+
+        Raises:
+            DialectError: it is none of the dialect's.
+        """
+
+    def close(self, now: float) -> None:
+        """Take the end of the connection: what was provisional is final."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A way to speak to a server.
+
+    Attributes:
+        name: on the command line.
+        default_url: where such a server listens by default.
+        target: from the URL of a server to where its streams are opened.
+        messages: from audio to the messages that carry it.
+        end: the message that ends a stream; `end_is_text`: it is not a binary one.
+        looks_ahead: rule 5.
+        conversation: makes a new stream's.
+    """
+
+    name: str
+    default_url: str
+    target: Callable[[str], str]
+    messages: Callable[[NDArray[np.float32]], list[bytes]]
+    end: bytes
+    end_is_text: bool
+    looks_ahead: bool
+    conversation: Callable[[], Conversation]
+
+
+class _Alternative(msgspec.Struct):
+    transcript: str
+
+
+class _MyrtleResponse(msgspec.Struct):
+    end: float
+    is_provisional: bool
+    alternatives: list[_Alternative]
+
+
+class _SherpaResponse(msgspec.Struct):
+    text: str
+    segment: int = 0
+
+
+_read_myrtle = msgspec.json.Decoder(_MyrtleResponse).decode
+_read_sherpa = msgspec.json.Decoder(_SherpaResponse).decode
+
+
+class _MyrtleConversation:
+    """Rules 1 and 2."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.said: list[Said] = []
+        self.ended = False
+        self._latest_end = 0.0
+        self._provisional = ""
+
+    def receive(self, message: bytes, now: float) -> bool:
+        try:
+            response = _read_myrtle(message)
+            text = response.alternatives[0].transcript
+        except (msgspec.DecodeError, IndexError) as error:
+            raise DialectError(f"this is no response of Myrtle's API: {message[:100]!r}") from error
+        if response.is_provisional:
+            if text != self._provisional:
+                self.said.append(Said(now, text, final=False))
+                self._provisional = text
+        elif text:
+            self.said.append(Said(now, text, final=True))
+            self._provisional = ""
+        if response.end <= self._latest_end:
+            return False
+        self._latest_end = response.end
+        self.answered += 1
+        return True
+
+    def close(self, now: float) -> None:
+        """Nothing is left to say: the last response was final."""
+
+
+class _SherpaConversation:
+    """Rules 3 and 4."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.said: list[Said] = []
+        self.ended = False
+        self._segment = 0
+        self._text = ""
+
+    def receive(self, message: bytes, now: float) -> bool:
+        if message == b"Done!":
+            self.ended = True
+            self.close(now)
+            return False
+        try:
+            response = _read_sherpa(message)
+        except msgspec.DecodeError as error:
+            raise DialectError(f"this is no response of sherpa-onnx: {message[:100]!r}") from error
+        if response.segment != self._segment:
+            self.close(now)
+            self._segment = response.segment
+        text = f" {response.text.strip()}" if response.text.strip() else ""
+        if text != self._text:
+            self.said.append(Said(now, text, final=False))
+            self._text = text
+        self.answered += 1
+        return True
+
+    def close(self, now: float) -> None:
+        if self._text:
+            self.said.append(Said(now, self._text, final=True))
+            self._text = ""
+
+
+def _cut(audio: bytes, size: int) -> list[bytes]:
+    return [audio[start : start + size] for start in range(0, len(audio), size)]
+
+
+MYRTLE = Dialect(
+    name="myrtle",
+    default_url=DEFAULT_URL,
+    target=stream_url,
+    messages=lambda samples: _cut(pcm_bytes(samples), 2 * CHUNK),
+    end=b"",
+    end_is_text=False,
+    looks_ahead=False,
+    conversation=_MyrtleConversation,
+)
+SHERPA = Dialect(
+    name="sherpa",
+    default_url="ws://127.0.0.1:6006",
+    target=lambda url: url,
+    messages=lambda samples: _cut(samples.astype("<f4").tobytes(), 4 * CHUNK),
+    end=b"Done",
+    end_is_text=True,
+    looks_ahead=True,
+    conversation=_SherpaConversation,
+)
+DIALECTS = {dialect.name: dialect for dialect in (MYRTLE, SHERPA)}

@@ -1,0 +1,136 @@
+"""What is streamed: a recording's samples, what is said in it, and when each word of that ends.
+
+Recordings are audio files, or JSONL manifests of them. Times of words come from a CTM file, or, for
+a recording of a single word, from the end of its energy; a recording that has neither is streamed all
+the same, and its words have no latency.
+
+1. A CTM line is `file channel start duration word confidence`, separated by white space; the channel
+   is an integer, `;;` begins a comment. A word ends at start + duration, in seconds.
+2. `file` names a recording by its stem, its name or its path as the manifest writes it.
+3. The energy of a single word ends with the last 10 ms whose power is above both 30 dB below the
+   loudest 10 ms and the middle, in dB, between the loudest and the tenth percentile, the background.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.audio import read_audio
+from stream.features import SAMPLE_RATE
+from stream.manifest import read_manifest
+
+__all__ = ["CtmError", "Recording", "TimedWord", "energy_end", "read_ctm", "read_recordings"]
+
+TimedWord: TypeAlias = tuple[str, float]  # a word, and the second at which it ends
+WINDOW = SAMPLE_RATE // 100
+BELOW_LOUDEST_DB = 30.0
+DIGITAL_SILENCE = 1e-12  # power; keeps the logarithm finite
+
+
+class CtmError(ValueError):
+    """A CTM file that cannot be used; `path` and `line` (from 1, 0: all of it) say where."""
+
+    def __init__(self, path: Path, line: int, message: str) -> None:
+        super().__init__(f"{path}: line {line}: {message}" if line else f"{path}: {message}")
+        self.path, self.line = path, line
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording.
+
+    Attributes:
+        name: its path as the command line or the manifest gives it.
+        samples: (n,) float32 at 16 kHz.
+        words: what is said, each word with the second at which it ends; None where nobody knows.
+    """
+
+    name: str
+    samples: NDArray[np.float32]
+    words: tuple[TimedWord, ...] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Recording]:
+    """Read all recordings that are named, and the times of their words.
+
+    Args:
+        paths: audio files and `.jsonl` manifests.
+        ctm: rule 1.
+    Raises:
+        AudioError, ManifestError, CtmError: one of them cannot be used, or the CTM file speaks of
+            none of the recordings.
+    """
+    named: list[tuple[str, Path, str]] = []
+    for path in paths:
+        if path.suffix == ".jsonl":
+            named += [(entry.id, entry.audio, entry.text) for entry in read_manifest(path)]
+        else:
+            named.append((str(path), path, ""))
+    times = read_ctm(ctm) if ctm else {}
+    recordings = []
+    for name, audio, text in named:
+        samples = read_audio(audio)
+        keys = (name, audio.name, audio.stem)
+        words = next((times[key] for key in keys if key in times), None)
+        if words is None and len(text.split()) == 1:
+            words = ((text.strip(), energy_end(samples)),)
+        recordings.append(Recording(name, samples, words))
+    if ctm and not any(recording.words for recording in recordings):
+        raise CtmError(ctm, 0, f"names none of the recordings; {named[0][1].stem} is one of them")
+    return recordings
+
+
+def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:
+    """Read a CTM file (rule 1): the words of each of its files, by their end.
+
+    Raises:
+        CtmError: it cannot be read, or a line is not of this form.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CtmError(path, 0, f"cannot be read: {error}") from error
+    words: dict[str, list[TimedWord]] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith(";;"):
+            continue
+        try:
+            file, channel, start, duration, word, _confidence = line.split()
+            int(channel)
+            end = float(start) + float(duration)
+        except ValueError as error:
+            raise CtmError(
+                path, number, f"{line!r} is not `file channel start duration word confidence`"
+            ) from error
+        if not (math.isfinite(end) and end >= 0.0):
+            raise CtmError(path, number, f"the word ends at {end} s")
+        words.setdefault(file, []).append((word, end))
+    return {file: tuple(sorted(ends, key=lambda timed: timed[1])) for file, ends in words.items()}
+
+
+def energy_end(samples: NDArray[np.float32]) -> float:
+    """Return the second at which the energy of a single word ends (rule 3).
+
+    Args:
+        samples: (n,) float32 at 16 kHz.
+    """
+    count = len(samples) // WINDOW
+    if count == 0:
+        return len(samples) / SAMPLE_RATE
+    windows = samples[: count * WINDOW].astype(np.float64).reshape(count, WINDOW)
+    level = 10 * np.log10(np.mean(windows**2, axis=1) + DIGITAL_SILENCE)
+    loudest, background = level.max(), np.percentile(level, 10)
+    threshold = max(loudest - BELOW_LOUDEST_DB, (loudest + background) / 2)
+    return float(np.flatnonzero(level >= threshold)[-1] + 1) * WINDOW / SAMPLE_RATE
