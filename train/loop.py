@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import fcntl
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from stream.network import Activation, ModelError, Specification
 from stream.normaliser import Normaliser
 from stream.vocabulary import Vocabulary
 from train import checkpoint
-from train.config import Config
+from train.config import Config, ConfigError
 from train.data.augmentation import spec_augment
 from train.data.batches import Batch, Batches, prefetch
 from train.evaluation import batches as cut_batches
@@ -136,11 +137,16 @@ class Run:
             CausalityError: a later sample changes an earlier output of the model; nothing was
                 written.
             FloatingPointError: the loss is not finite.
+            ConfigError: another process writes to the run.
         """
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
         check_features_causal(self.model.specification.front_end, self.normaliser)
         check_causal(self._encoder_outputs(), "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
+        with _alone(self.folder):
+            self._go_on()
+
+    def _go_on(self) -> None:
         (self.folder / "config.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(self.config))
         )
@@ -330,3 +336,20 @@ class Run:
         self.optimiser.load_state_dict(content["optimiser"])
         self.average.load_state_dict(content["averaged"])
         self.update, self.best = content["update"], dict(content["best"])
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a run's folder: two processes would overwrite each other's checkpoints.
+
+    Raises:
+        ConfigError: another process holds it. It lets go when it ends, however it ends.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another process trains in {folder}. Wait for it, or choose another --output"
+            ) from error
+        yield

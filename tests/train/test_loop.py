@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from stream.recogniser import Recogniser  # noqa: E402
 from tests.conftest import REPOSITORY  # noqa: E402
 from tests.tiny import PIECES, TEXTS, tiny_tokenizer  # noqa: E402
 from train import __main__, checkpoint, mel_stats  # noqa: E402
-from train.config import load_config  # noqa: E402
+from train.config import ConfigError, load_config  # noqa: E402
 from train.data.batches import Batches  # noqa: E402
 from train.layers import bf16_pays  # noqa: E402
 from train.loop import Run  # noqa: E402
@@ -285,6 +286,16 @@ def test_another_seed_gives_other_weights(folder: Path, tmp_path: Path) -> None:
         states.append(checkpoint.load(tmp_path / name / "last.pt")["averaged"])
     assert not torch.equal(states[0]["output.weight"], states[1]["output.weight"])
     assert_equal_content(states[1], states[2])
+
+
+def test_two_processes_do_not_write_to_one_run(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with (run / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another process trains in .*run"):
+            prepared(folder, run).train()
+    assert [file.name for file in run.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(
