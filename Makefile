@@ -20,6 +20,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export PIP_CACHE_DIR := $(CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NUMBA_CACHE_DIR := $(CACHE)/numba
+export MPLCONFIGDIR := $(CACHE)/matplotlib
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 export ORT_DISABLE_TELEMETRY := 1
 # pip asks `rustc --version` for its user agent, and rustup's shim then makes a folder in $HOME.
