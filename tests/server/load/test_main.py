@@ -45,7 +45,8 @@ def recording(tmp_path: Path) -> Path:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(run, "PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(run, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(run, "PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(run, "LOOK_SECONDS", 0.05)
 
 
@@ -79,6 +80,7 @@ def test_three_streams_say_what_one_alone_says_and_the_json_has_the_documented_k
     recording: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    short_pauses: None,
 ) -> None:
     out = tmp_path / "load.json"
     argv = [str(recording), "--protocol", protocol, "--url", url + path, "--concurrent", "3"]
@@ -112,15 +114,15 @@ def test_the_search_finds_the_room_of_the_server_and_draws_its_curve(
 ) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'rill-asr[load]'")
     out, plot = tmp_path / "rts.json", tmp_path / "rts.svg"
-    argv = [str(recording), "--url", url, "--find-rts", "--cl99-ms", "1e6", "--concurrent", "2"]
-    assert main([*argv, "--duration", "0.4", "--json", str(out), "--plot", str(plot)]) == 0
+    argv = [str(recording), "--url", url, "--find-rts", "--cl99-ms", "1e6", "--concurrent", "3"]
+    assert main([*argv, "--duration", "0.3", "--json", str(out), "--plot", str(plot)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "4 streams  refused with HTTP 503" in lines[1]
+    assert "6 streams  refused with HTTP 503" in lines[1]
     assert lines[-1] == "RTS 3: the most streams with CL99 of at most 1e+06 ms"
     report = json.loads(out.read_text())
     assert (report["rts"], report["streams"], report["cl99_limit_ms"]) == (3, 3, 1e6)
     curve = [(point["streams"], point["holds"]) for point in report["curve"]]
-    assert curve == [(2, True), (3, True), (4, False)]
+    assert curve == [(3, True), (4, False), (6, False)]
     assert plot.read_text().startswith("<?xml")
 
 
@@ -128,6 +130,7 @@ def test_words_that_differ_exit_with_1(
     recording: Path, capsys: pytest.CaptureFixture[str], short_pauses: None
 ) -> None:
     said = [("the", "cat"), ("the", "dog")]
+    soundfile.write(recording, samples_of(pcm(0.2)), 16000)
     with in_a_thread(ScriptedServer(said.__getitem__)) as url:
         assert main([str(recording), "--url", url, "--concurrent", "1"]) == 1
     assert "words 2 lost 0 changed 1" in capsys.readouterr().out

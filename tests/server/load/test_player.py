@@ -102,7 +102,7 @@ async def test_answers_belong_to_chunks_in_order_even_where_they_overlap(clock: 
     player, wire, timings = connected(100)
     events = [(CHUNK * k, 0, k) for k in range(100)]
     events += [(CHUNK * k + delay, 1, k) for k, delay in enumerate(delays)]
-    for at, is_answer, chunk in sorted(events):
+    for at, is_answer, _ in sorted(events):
         clock.now = 100.0 + at
         if is_answer:
             hear(player, wire, myrtle(player.conversation.answered + 1))
@@ -269,7 +269,9 @@ async def test_a_url_where_nobody_answers_is_named(url: str) -> None:
         await open_player(url, MYRTLE, (), Timings())
 
 
-async def test_look_ahead_is_found_by_asking() -> None:
+async def test_look_ahead_is_found_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.25)
+
     class LooksAhead(ScriptedServer):
         async def talk(self, connection: Any) -> None:
             received = 0

@@ -88,7 +88,5 @@ async def test_every_measurement_is_announced_with_its_verdict() -> None:
     async def measure(streams: int) -> Point:
         return good(streams) if streams < 3 else slow(streams)
 
-    await find_rts(
-        measure, LIMIT, 2, lambda point, held: announced.append((point.streams, held))
-    )
+    await find_rts(measure, LIMIT, 2, lambda point, held: announced.append((point.streams, held)))
     assert announced == [(2, True), (4, False), (4, False), (3, False), (3, False)]
