@@ -28,6 +28,7 @@ from server.load.recordings import CtmError, Recording, read_recordings
 from server.load.search import find_rts
 from stream.audio import AudioError
 from stream.manifest import ManifestError
+from stream.process import run_main
 
 if TYPE_CHECKING:
     from server.load.run import Plan
@@ -124,11 +125,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--plot needs a curve: --find-rts, or --concurrent with several numbers")
     if arguments.find_rts and len(arguments.concurrent) > 1:
         parser.error("--find-rts begins with one number of streams; --concurrent gives several")
+    for path in (arguments.json, arguments.plot):
+        if path and not path.parent.is_dir():  # said before an hour of measuring, not after it
+            parser.error(f"{path} cannot be written: there is no folder {path.parent}")
     try:
         from server.load.player import LoadError, Refused
 
         if arguments.plot:
-            import server.load.plot  # noqa: F401  # before an hour of measuring, not after it
+            import server.load.plot  # noqa: F401
     except ModuleNotFoundError as error:
         return _complain(f"{error.name} is missing: pip install 'rill-asr[load]'", 4)
     try:
@@ -255,16 +259,19 @@ def _progress() -> Callable[[str], None]:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    counts = tuple(int(part) for part in text.split(","))
-    if min(counts) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: streams are 1 or more")
-    return counts
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not N or N,N,...; want numbers of 1 or more")
+    return tuple(map(int, parts))
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of more than 0")
     return value
 
 
@@ -274,4 +281,4 @@ def _complain(message: str, status: int) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -81,6 +81,7 @@ class Dialect:
         default_url: where such a server listens by default.
         target: from the URL of a server to where its streams are opened.
         messages: from audio to the messages that carry it.
+        chunk_bytes: of a message that is not shorter.
         end: the message that ends a stream; `end_is_text`: it is not a binary one.
         looks_ahead: rule 5.
         conversation: makes a new stream's.
@@ -90,6 +91,7 @@ class Dialect:
     default_url: str
     target: Callable[[str], str]
     messages: Callable[[NDArray[np.float32]], list[bytes]]
+    chunk_bytes: int
     end: bytes
     end_is_text: bool
     looks_ahead: bool
@@ -192,6 +194,7 @@ MYRTLE = Dialect(
     default_url=DEFAULT_URL,
     target=stream_url,
     messages=lambda samples: _cut(pcm_bytes(samples), 2 * CHUNK),
+    chunk_bytes=2 * CHUNK,
     end=b"",
     end_is_text=False,
     looks_ahead=False,
@@ -202,6 +205,7 @@ SHERPA = Dialect(
     default_url="ws://127.0.0.1:6006",
     target=lambda url: url,
     messages=lambda samples: _cut(samples.astype("<f4").tobytes(), 4 * CHUNK),
+    chunk_bytes=4 * CHUNK,
     end=b"Done",
     end_is_text=True,
     looks_ahead=True,

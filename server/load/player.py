@@ -106,7 +106,6 @@ class Player(WSListener):
         self._timings = timings
         self._ahead = ahead
         self._place = 0  # of the next message
-        self._whole = len(messages[0]) if messages else 0  # bytes of a whole chunk
         self._transport: WSTransport | None = None
         self._fragments = b""
 
@@ -128,7 +127,7 @@ class Player(WSListener):
         if self._place < len(self._messages):
             message = self._messages[self._place]
             self._place += 1
-            if len(message) == self._whole:
+            if len(message) == self._dialect.chunk_bytes:
                 self.sent.append(time.perf_counter())
             transport.send(WSMsgType.BINARY, message)
         if self._place < len(self._messages):
@@ -212,7 +211,7 @@ async def open_player(
         if status == 503:
             raise Refused(said or "no reason given") from error
         raise LoadError(f"{url}: refused with HTTP {status}: {said or error}") from error
-    except (OSError, WSError, TimeoutError) as error:
+    except (OSError, WSError, TimeoutError, ValueError) as error:  # ValueError: a port of 99999
         raise LoadError(f"{url}: no server answers ({error or 'timed out'})") from error
     return player
 

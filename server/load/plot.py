@@ -122,7 +122,8 @@ def _cores(axes: Axes, points: Sequence[Point]) -> None:
     axes.set_xlabel("streams in real time")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
-    axes.legend(loc="upper left", frameon=False, ncols=len(CORES))
+    if axes.lines:
+        axes.legend(loc="upper left", frameon=False, ncols=len(CORES))
 
 
 def _plain(axes: Axes) -> None:

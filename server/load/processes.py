@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -84,6 +85,11 @@ def _is_local(host: str) -> bool:
 
 def _open_files(process: Path) -> set[str]:
     try:
-        return {os.readlink(file) for file in (process / "fd").iterdir()}
+        files = os.listdir(process / "fd")
     except OSError:
         return set()  # another user's, or it has ended
+    links = set()
+    for file in files:
+        with suppress(OSError):  # closed since
+            links.add(os.readlink(process / "fd" / file))
+    return links

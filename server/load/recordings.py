@@ -99,7 +99,7 @@ def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:
         CtmError: it cannot be read, or a line is not of this form.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CtmError(path, 0, f"cannot be read: {error}") from error
     words: dict[str, list[TimedWord]] = {}

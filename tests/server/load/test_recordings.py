@@ -1,0 +1,103 @@
+"""Recordings with the times of their words: CTM files, and the end of energy of single words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from server.load.recordings import CtmError, energy_end, read_ctm, read_recordings
+from stream.audio import AudioError
+from stream.manifest import ManifestError
+
+
+def burst(until: float, seconds: float = 1.0) -> NDArray[np.float32]:
+    """Return a loud noise that ends at `until`, in a quiet one."""
+    samples = np.random.default_rng(0).normal(0.0, 1e-4, int(16000 * seconds))
+    samples[4000 : int(16000 * until)] *= 1000
+    return samples.astype(np.float32)
+
+
+def record(path: Path, samples: NDArray[np.float32]) -> Path:
+    soundfile.write(path, samples, 16000)
+    return path
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    return record(tmp_path / "one.wav", burst(0.6))
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_ctm_gives_words_by_their_ends_and_skips_comments(tmp_path: Path) -> None:
+    ctm = write(
+        tmp_path / "a.ctm",
+        ";; made by hand\none 1 0.50 0.25 cat 0.9\n\none 1 0.10 0.20 the 1\ntwo 1 0 1 hat 1\n",
+    )
+    assert read_ctm(ctm) == {
+        "one": (("the", pytest.approx(0.3)), ("cat", pytest.approx(0.75))),
+        "two": (("hat", 1.0),),
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ["one 1 0.5 0.2 cat", "one A 0.5 0.2 cat 1", "one 1 x 0.2 cat 1", "one 1 nan 1 cat 1"]
+)
+def test_a_ctm_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
+    ctm = write(tmp_path / "a.ctm", f"one 1 0 1 the 1\n{line}\n")
+    with pytest.raises(CtmError, match=r"a\.ctm: line 2"):
+        read_ctm(ctm)
+
+
+def test_a_ctm_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CtmError, match=r"none\.ctm: cannot be read"):
+        read_ctm(tmp_path / "none.ctm")
+
+
+@pytest.mark.parametrize("name", ["one", "one.wav"])
+def test_a_ctm_names_a_recording_by_stem_or_name(audio: Path, tmp_path: Path, name: str) -> None:
+    ctm = write(tmp_path / "a.ctm", f"{name} 1 0.25 0.25 cat 1\n")
+    (recording,) = read_recordings([audio], ctm)
+    assert recording.words == (("cat", 0.5),)
+    assert recording.seconds == 1.0
+
+
+def test_a_ctm_of_other_recordings_is_refused(audio: Path, tmp_path: Path) -> None:
+    ctm = write(tmp_path / "a.ctm", "other 1 0.25 0.25 cat 1\n")
+    with pytest.raises(CtmError, match="names none of the recordings; one is one of them"):
+        read_recordings([audio], ctm)
+
+
+@pytest.mark.parametrize("text, timed", [("cat", True), ("the cat", False), ("", False)])
+def test_a_manifests_single_word_ends_with_its_energy(
+    audio: Path, tmp_path: Path, text: str, timed: bool
+) -> None:
+    entry = {"audio_filepath": audio.name, "text": text, "duration": 1.0}
+    manifest = write(tmp_path / "m.jsonl", json.dumps(entry) + "\n")
+    (recording,) = read_recordings([manifest])
+    assert recording.words == ((("cat", pytest.approx(0.6, abs=0.011)),) if timed else None)
+
+
+@pytest.mark.parametrize("until", [0.4, 0.73, 1.0])
+def test_energy_ends_where_the_noise_does(until: float) -> None:
+    assert energy_end(burst(until)) == pytest.approx(until, abs=0.011)
+
+
+def test_energy_of_digital_silence_and_of_a_few_samples_ends_with_them() -> None:
+    assert energy_end(np.zeros(1600, np.float32)) == pytest.approx(0.1)
+    assert energy_end(np.ones(80, np.float32)) == pytest.approx(0.005)
+
+
+def test_files_that_are_no_audio_or_no_manifest_are_named(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"notes\.txt"):
+        read_recordings([write(tmp_path / "notes.txt", "no audio")])
+    with pytest.raises(ManifestError, match=r"m\.jsonl"):
+        read_recordings([write(tmp_path / "m.jsonl", "{}\n")])
