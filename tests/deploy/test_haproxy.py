@@ -55,7 +55,7 @@ class Server:
 
     def open_channels(self) -> int:
         """Return what it says of itself."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         found = re.search(r'^rill_channels_open\{model="general"\} (\d+)', text, re.MULTILINE)
         assert found, text
@@ -76,7 +76,9 @@ class Farm:
     def get(self, path: str) -> int:
         """Return the status of an answer through the balancer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{path}", timeout=10
+            ) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             with error:
@@ -164,12 +166,12 @@ class Stream:
 
 
 @asynccontextmanager
-async def opened(farm: Farm, audio: bytes, number: int) -> AsyncIterator[list[Stream]]:
-    """Open so many streams through the balancer, one after the other."""
+async def opened(to: Farm | Server, audio: bytes, number: int) -> AsyncIterator[list[Stream]]:
+    """Open so many streams, through the balancer or past it, one after the other."""
     connections: list[ClientConnection] = []
     try:
         for _ in range(number):
-            connections.append(await connect(farm.url, proxy=None))
+            connections.append(await connect(f"ws://127.0.0.1:{to.port}{PATH}", proxy=None))
         yield [Stream(connection, audio) for connection in connections]
     finally:
         for connection in connections:
@@ -237,6 +239,18 @@ async def test_a_stream_that_begins_as_a_server_dies_goes_to_the_other(
         dead.process.wait()
         async with opened(farm, audio, 2) as streams:  # before a health check can have found it
             assert await asyncio.gather(*(s.finish() for s in [*first, *streams])) == [text] * 3
+
+
+async def test_a_stream_that_meets_a_full_server_goes_to_the_other(
+    farm: Farm, audio: bytes, text: str
+) -> None:
+    full, other = farm.servers
+    async with (
+        opened(full, audio, SLOTS),
+        opened(farm, audio, SLOTS) as streams,  # before a health check can have found it
+    ):
+        assert other.open_channels() == SLOTS
+        assert await asyncio.gather(*(stream.finish() for stream in streams)) == [text] * SLOTS
 
 
 async def test_a_server_that_is_told_to_stop_finishes_its_streams_and_gets_no_more(
