@@ -124,7 +124,7 @@ def _load(path: Path | None, chosen: Options) -> Loaded:
         "chunk_samples": CHUNK,
         "notes": network.notes,
     }
-    return Loaded(engine, slots, network.vocabulary.text, about)
+    return Loaded(engine, slots, network.vocabulary.text, network.vocabulary.pieces, about)
 
 
 def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
