@@ -120,6 +120,7 @@ def _load(path: Path | None, chosen: Options) -> Loaded:
         "vocabulary": len(network.vocabulary),
         "backend": backend,
         "decoder": chosen.decoder.decoder,
+        "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": CHUNK,
         "notes": network.notes,
@@ -133,7 +134,6 @@ def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding
     ngram = None
     if options.decoder == "beam" and path.is_file() and recognises(path):
         ngram = read_ngram(path, pieces, options.skipped(pieces))
-        logger.info("%s: %s", path, "no n-gram model" if ngram is None else "with its n-gram model")
     return options.decoding(pieces, ngram)
 
 

@@ -119,5 +119,5 @@ class Speller:
 
 def _folded(hotword: str, letters: frozenset[str]) -> str:
     """Rule 2; and one space between words, as before the first."""
-    characters = (c if c in letters else c.lower() for c in hotword)
+    characters = (c.lower() if c not in letters and c.lower() in letters else c for c in hotword)
     return hotword[:1].isspace() * " " + " ".join("".join(characters).split())

@@ -60,7 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="what computes (default: onnx for a model directory, else numpy)",
     )
     parser.add_argument(
-        "--decoder", choices=("greedy", "beam"), default="greedy", help="(default: greedy)"
+        "--decoder",
+        choices=("greedy", "beam"),
+        default="greedy",
+        help="how text is searched for (default: greedy)",
     )
     parser.add_argument(
         "--beam-width",
