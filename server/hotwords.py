@@ -12,6 +12,7 @@ What they do to a decoder is `stream.decoding.keywords`. Rules:
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ __all__ = ["BOOST", "MOST_BOOST", "HotwordError", "Speller", "parse_hotwords"]
 
 BOOST = 0.5
 MOST_BOOST = 10.0
+LOOKED_AT = 10
 MARKED = re.compile(r"<.*>")  # a piece that spells nothing: <unk>, <EOS>, <0x41>
 
 
@@ -100,17 +102,18 @@ class Speller:
         return KeywordTrie(spelt, self.pieces)
 
     def spellable(self, hotwords: Iterable[str]) -> dict[str, float]:
-        """Return those of some hotwords that can be spelt, the first ones up to the limit."""
-        letters = self._letters()
-        folded = (_folded(hotword, letters) for hotword in hotwords)
-        fitting = {
-            word: BOOST
-            for word in folded
-            if word.strip()
-            and len(word) <= self.limits.hotword_characters
-            and set(word) <= letters | {" "}
-        }
-        return dict(list(fitting.items())[: self.limits.hotwords])
+        """Return those of some hotwords that can be spelt, the first ones up to the limit.
+
+        However long the list is, no more than `LOOKED_AT` times as many are looked at.
+        """
+        letters, most = self._letters(), self.limits.hotwords
+        fitting: dict[str, float] = {}
+        for hotword in itertools.islice(hotwords, LOOKED_AT * most):
+            if len(hotword) <= self.limits.hotword_characters and len(fitting) < most:
+                word = _folded(hotword, letters)
+                if word.strip() and set(word) <= letters | {" "}:
+                    fitting[word] = BOOST
+        return fitting
 
     def _letters(self) -> frozenset[str]:
         spelling = (piece for piece in self.pieces if not MARKED.fullmatch(piece))

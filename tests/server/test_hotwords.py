@@ -73,6 +73,7 @@ def test_hotwords_that_cannot_be_served_are_named(hotwords: tuple[str, ...], tex
 def test_of_a_long_list_what_can_be_spelt_is_left_up_to_the_limit() -> None:
     got = SPELLER.spellable(["Stop", "zebra", "", "x" * 11, "[unk]", "ten", "al  exa", "t"])
     assert got == {"stop": BOOST, "ten": BOOST, "al exa": BOOST}
+    assert SPELLER.spellable(["b"] * 29 + ["ten", "stop"]) == {"ten": BOOST}  # 10 for each of 3
     assert SPELLER.spell(Speller().spellable(["stop"])) is None
 
 
