@@ -25,16 +25,19 @@ from pathlib import Path
 
 import uvloop
 
+from hwckpt.ngram import read_ngram
+from hwckpt.reader import recognises
 from server import options
 from server.app import AddressError, Application, Settings
+from server.decoder_options import DecoderOptions
 from server.logs import start_logging
 from server.models import Loaded, Model, Models
 from server.options import OptionError, Options
 from server.request import PATH
 from stream.bundled import model_path
-from stream.engine import CHUNK, load_engine
+from stream.engine import CHUNK, Decoding, load_engine
 from stream.features import SAMPLE_RATE
-from stream.network import ModelError, open_model
+from stream.network import ModelError, Network, open_model
 from stream.selftest import available_backends, self_test
 
 logger = logging.getLogger("server")
@@ -99,9 +102,10 @@ def _load(path: Path | None, chosen: Options) -> Loaded:
     path = path or model_path()
     logger.info("loading %s", path)
     network = open_model(path)
+    decoding = _decoding(path, network, chosen.decoder)
     slots, backend, threads = chosen.slots, chosen.backend, 1
     if slots is None:
-        plan = self_test(network, backend)
+        plan = self_test(network, backend, decoding)
         logger.info("self-test: %s", plan)
         slots, backend, threads = (
             max(1, plan.slots // len(chosen.models)),
@@ -110,16 +114,27 @@ def _load(path: Path | None, chosen: Options) -> Loaded:
         )
     elif backend is None:
         backend = available_backends(network)[-1]
-    engine = load_engine(network, slots, backend, threads)
+    engine = load_engine(network, slots, backend, threads, decoding)
     about = {
         "language": network.notes.get("language", "en"),
         "vocabulary": len(network.vocabulary),
         "backend": backend,
+        "decoder": chosen.decoder.decoder,
+        "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": CHUNK,
         "notes": network.notes,
     }
-    return Loaded(engine, slots, network.vocabulary.text, about)
+    return Loaded(engine, slots, network.vocabulary.text, network.vocabulary.pieces, about)
+
+
+def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
+    """Return how a model is decoded: a beam search uses the n-gram model of its checkpoint."""
+    pieces = network.vocabulary.pieces
+    ngram = None
+    if options.decoder == "beam" and path.is_file() and recognises(path):
+        ngram = read_ngram(path, pieces, options.skipped(pieces))
+    return options.decoding(pieces, ngram)
 
 
 def _stop_at_signals() -> asyncio.Event:

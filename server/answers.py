@@ -23,12 +23,14 @@ from aiohttp import web
 
 from server.adapters import openai, transcribe
 from server.adapters.openai import EventStream, Fault, Transcription
+from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.limits import Limits
 from server.metrics import Metrics
 from server.models import Model, Models
 from server.request import Refusal, choose_model
 from server.transcript import Recording
 from server.upload import Refused, receive_form, recognise
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import Result
 
 __all__ = ["STOPPING", "Answers", "plain", "preflight", "refuse"]
@@ -164,15 +166,20 @@ class Answers:
         try:
             model = self._choose(query.get("model"))
             async with receive_form(request, self._limits) as form:
-                model = self._choose(dict(form.fields).get("model", model.name))
+                fields = dict(form.fields)
+                model = self._choose(fields.get("model", model.name))
+                keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
                 self._metrics.count_stream("transcribe")
                 recording = Recording(model.loaded.token_text)
                 async with aclosing(
-                    recognise(form, model.channels, self._limits, request)
+                    recognise(form, model.channels, self._limits, request, keywords)
                 ) as results:
                     async for result in results:
                         recording.add(result)
             return _json(transcribe.answer(form.filename, recording))
+        except HotwordError as error:
+            self._metrics.count_refusal("request")
+            return _json(transcribe.fault(str(error)), 400)
         except Refused as refused:
             self._metrics.count_refusal(refused.refusal.reason)
             return _json(transcribe.fault(refused.refusal.text), refused.refusal.status)
@@ -190,9 +197,10 @@ class Answers:
                     self._metrics.count_refusal("request")
                     return _json(wanted.answer().body, wanted.status)
                 model = self._choose(wanted.model)
+                keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
                 self._metrics.count_stream("openai")
                 async with aclosing(
-                    recognise(form, model.channels, self._limits, request)
+                    recognise(form, model.channels, self._limits, request, keywords)
                 ) as results:
                     if wanted.stream:
                         return await self._send_events(request, wanted, model, results)
@@ -201,6 +209,9 @@ class Answers:
                         recording.add(result)
             answer = openai.answer(wanted, recording, language)
             return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
+        except HotwordError as error:
+            self._metrics.count_refusal("request")
+            return _json(Fault(400, str(error), "keywords").answer().body, 400)
         except Refused as refused:
             self._metrics.count_refusal(refused.refusal.reason)
             fault = Fault(refused.refusal.status, refused.refusal.text)
@@ -234,6 +245,9 @@ class Answers:
         except TimeoutError as error:
             raise ConnectionResetError("the client does not read") from error
         return response
+
+    def _spell(self, model: Model, hotwords: Mapping[str, float]) -> KeywordTrie | None:
+        return Speller(model.loaded.pieces, self._limits).spell(hotwords)
 
     def _choose(self, name: str | None) -> Model:
         """Return the model of a name, which takes streams; raises Refused where there is none."""

@@ -30,6 +30,7 @@ from server.access import Access
 from server.adapters.wyoming import Offer, Wyoming
 from server.adapters.wyoming_framing import encode
 from server.answers import STOPPING, Answers, plain, preflight, refuse
+from server.hotwords import HotwordError, Speller
 from server.limits import Limits
 from server.live import Message, Session
 from server.metrics import Metrics
@@ -242,7 +243,13 @@ class Application:
         refusal = self._answers.refusal(model)
         if refusal is not None:
             return self._refuse(refusal)
-        protocol = talk.open(parameters, model.loaded.token_text, self._settings.strict)
+        speller = Speller(model.loaded.pieces, self._limits)
+        try:
+            keywords = speller.spell(parameters.hotwords)
+        except HotwordError as error:
+            return self._refuse(Refusal(400, str(error)))
+        text, strict = model.loaded.token_text, self._settings.strict
+        protocol = talk.open(parameters, text, speller, strict)
 
         def hear(message: Message) -> None:
             if isinstance(message, str):
@@ -254,7 +261,7 @@ class Application:
             raise ConnectionResetError("the client is gone already")
         wire = Websocket(socket, request.transport, self._limits.close_seconds)
         session = Session(wire, protocol, hear, model.channels, self._limits)
-        session.take_slot()
+        session.take_slot(keywords)
         try:
             await socket.prepare(request)
             await self._serve(session, name, model, str(request.remote))
@@ -282,7 +289,9 @@ class Application:
                 await wire.close(Close(1000))
 
     async def _serve_wyoming(self, wire: Tcp, model: Model) -> None:
-        protocol = Wyoming(model.loaded.token_text, Offer(model.name, model.language))
+        speller = Speller(model.loaded.pieces, self._limits)
+        offer = Offer(model.name, model.language)
+        protocol = Wyoming(model.loaded.token_text, offer, speller)
 
         def hear(message: Message) -> None:
             assert isinstance(message, bytes)

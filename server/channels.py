@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.histogram import Histogram
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
@@ -46,7 +47,7 @@ logger = logging.getLogger(__name__)
 class Stepper(Protocol):
     """What is needed of a `stream.engine.Engine`."""
 
-    def open(self) -> int | None: ...
+    def open(self, keywords: KeywordTrie | None = None) -> int | None: ...
     def push(self, slot: int, samples: NDArray[np.float32], /) -> None: ...
     def finish(self, slot: int, /) -> None: ...
     def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
@@ -96,6 +97,10 @@ class Channel:
             chunks = (self.received - self._before) // CHUNK - whole
             self._complete.extend([time.monotonic()] * chunks)
         self._channels.command(self, partial(_EngineThread.push, channel=self, samples=samples))
+
+    def favour(self, keywords: KeywordTrie) -> None:
+        """Recognise with keywords; before the first sample only, for the stream begins anew."""
+        self._channels.command(self, partial(_EngineThread.favour, channel=self, keywords=keywords))
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""
@@ -212,6 +217,7 @@ class Channels:
         on_fault: Callable[[str], None],
         *,
         live: bool = True,
+        keywords: KeywordTrie | None = None,
     ) -> Channel | None:
         """Take a slot; None where `refusal()` says why not.
 
@@ -219,12 +225,13 @@ class Channels:
             on_result, on_fault: see `Channel`.
             live: whether its audio comes as it is spoken; what waits of an upload says nothing about
                 response times.
+            keywords: that its decoder favours.
         """
         if self.refusal() is not None:
             return None
         channel = Channel(self, on_result, on_fault, live)
         self._open.add(channel)
-        self.command(channel, partial(_EngineThread.open, channel=channel))
+        self.command(channel, partial(_EngineThread.open, channel=channel, keywords=keywords))
         return channel
 
     def command(self, channel: Channel, run: Callable[[_EngineThread], None]) -> None:
@@ -331,14 +338,19 @@ class _EngineThread(threading.Thread):
         for channel in tuple(self._slots):
             self.close(channel)
 
-    def open(self, channel: Channel) -> None:
-        slot = self._engine.open()
+    def open(self, channel: Channel, keywords: KeywordTrie | None = None) -> None:
+        slot = self._engine.open(keywords)
         if slot is None:
             raise RuntimeError(f"no free slot beside {len(self._slots)} open channels")
         self._slots[channel] = slot
         self._channels[slot] = channel
 
     # A channel that failed has no slot, and its client may not know yet: what it says is ignored.
+
+    def favour(self, channel: Channel, keywords: KeywordTrie) -> None:
+        if channel in self._slots:
+            self.close(channel)
+            self.open(channel, keywords)
 
     def push(self, channel: Channel, samples: NDArray[np.float32]) -> None:
         if channel in self._slots:

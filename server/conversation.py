@@ -30,6 +30,7 @@ from server.protocol import (
     Audio,
     Close,
     Event,
+    Favour,
     Finish,
     Input,
     Release,
@@ -38,6 +39,7 @@ from server.protocol import (
     short_close,
 )
 from stream.audio import Resampler
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
@@ -188,6 +190,12 @@ class Conversation:
             self._keep(self._resampler.finish())
             self._rate = rate
             self._resampler = Resampler(rate)
+
+    def favour(self, keywords: KeywordTrie) -> None:
+        """Let the engine favour keywords; before the first sample only."""
+        assert not self._received, "the stream has begun"
+        if self.state is State.OPEN:
+            self._pass_on(Favour(keywords))
 
     def push(self, samples: NDArray[np.float32]) -> int:
         """Give the engine samples, (n,) float32 at the rate of the wire.

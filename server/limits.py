@@ -20,6 +20,8 @@ class Limits:
         upload_bytes: largest body of an upload, as it is sent; a larger one is refused with 413.
         unanswered_bytes: audio of a channel whose responses have not left yet; at this many its
             socket is not read until some have. One more message may be on its way.
+        hotwords: that a stream may have.
+        hotword_characters: of each.
         audio_rate: seconds of audio that a client may send per second; one that sends faster is
             read more slowly.
         burst_seconds: of audio that it may send at once before that counts.
@@ -35,6 +37,8 @@ class Limits:
     message_bytes: int = 1 << 20  # 32.8 s: who uploads a recording may do so in a few messages
     upload_bytes: int = 1 << 30  # an hour and a half of 48 kHz, stereo, 16 bits
     unanswered_bytes: int = 320_000  # 10 s
+    hotwords: int = 100
+    hotword_characters: int = 50
     audio_rate: float = 4.0
     burst_seconds: float = 30.0
     handshake_seconds: float = 10.0

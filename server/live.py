@@ -20,7 +20,8 @@ from typing import Protocol, TypeAlias
 from server.adapters.wyoming import Open, Wyoming, WyomingEvent
 from server.channels import Channel, Channels
 from server.limits import Limits
-from server.protocol import Audio, Close, Event, Finish, Release, Restart, State
+from server.protocol import Audio, Close, Event, Favour, Finish, Release, Restart, State
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 
@@ -112,9 +113,9 @@ class Session:
         """Whether it has a slot."""
         return self._channel is not None
 
-    def take_slot(self) -> bool:
+    def take_slot(self, keywords: KeywordTrie | None = None) -> bool:
         """Take a slot, which `close` gives back at last; return whether there was one."""
-        self._channel = self._channels.open(self._on_result, self._on_fault)
+        self._channel = self._channels.open(self._on_result, self._on_fault, keywords=keywords)
         return self._channel is not None
 
     async def run(self) -> None:
@@ -245,7 +246,7 @@ class Session:
         for event in self._protocol.events():
             if isinstance(event, Open):
                 assert isinstance(self._protocol, Wyoming)  # nobody else asks
-                if not self.take_slot():
+                if not self.take_slot(event.keywords):
                     self._protocol.receive_refusal(str(self._channels.refusal()))
                     break
             elif self._channel is None:
@@ -255,6 +256,8 @@ class Session:
                 self._channel.push(event.samples)
             elif isinstance(event, Finish):
                 self._channel.finish()
+            elif isinstance(event, Favour):
+                self._channel.favour(event.keywords)
             elif isinstance(event, Restart):
                 self._channel.restart()
             elif isinstance(event, Release):

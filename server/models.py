@@ -7,7 +7,7 @@ breaks takes no other with it, and each has the slots that its own size allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,14 @@ class Loaded:
         engine: that steps it.
         slots: streams at a time, as many as the engine has.
         token_text: from a token's id to what it adds to the text.
+        pieces: of its vocabulary, by token id.
         about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
     """
 
     engine: Stepper
     slots: int
     token_text: TokenText
+    pieces: Sequence[str]
     about: Mapping[str, Any]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from server.access import Access, parse_tokens
 from server.app import ROOTS, Settings
+from server.decoder_options import DECODERS, EOS_MODES, OFF, DecoderOptions, seconds_or_off
 from server.limits import Limits
 from server.logs import FORMATS
 from stream.backends import BACKENDS
@@ -25,6 +26,7 @@ __all__ = ["OptionError", "Options", "build_parser", "read"]
 AUTO = "auto"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
+DELAYS = ("final-seconds", "endpoint-silence", "endpoint-length")
 LIMITS = {
     "message-bytes": "largest websocket message; a larger one ends the stream with 1009",
     "upload-bytes": "largest upload; a larger one is refused with 413",
@@ -49,6 +51,7 @@ class Options:
         host, port, wyoming_port: to listen on; no Wyoming where it is None.
         backend: what computes the models; None: what is the fastest.
         slots: streams at a time of each model; None: what the machine carries.
+        decoder: how streams are decoded.
         limits: what a client may ask of this process.
         log_format: one of `server.logs.FORMATS`.
     """
@@ -59,6 +62,7 @@ class Options:
     wyoming_port: int | None
     backend: str | None
     slots: int | None
+    decoder: DecoderOptions
     limits: Limits
     log_format: str
     root: str
@@ -153,6 +157,13 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         AUTO,
         f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
     )
+    _add_decoder_flags(add)
+    _add_switch(
+        parser,
+        environment,
+        "state-resets",
+        "reset the states of long streams every 12 s, over 3 s, which a model that forgets needs",
+    )
     add("root-protocol", "page", "what a websocket at / speaks: " + ", ".join(ROOTS))
     _add_switch(
         parser,
@@ -184,6 +195,41 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_decoder_flags(add: Callable[..., None]) -> None:
+    usual = DecoderOptions()
+    add(
+        "decoder",
+        usual.decoder,
+        f"how text is searched for: {', '.join(DECODERS)}; a beam search weighs several "
+        "hypotheses, corrects provisional text, and takes more of the machine",
+    )
+    add("beam-width", str(usual.beam_width), "hypotheses that a beam search keeps", int)
+    add(
+        "final-seconds",
+        f"{usual.final_seconds:g}",
+        f"after which text of a beam search becomes final; {OFF}: when it is certain",
+        seconds_or_off,
+    )
+    add(
+        "endpoint-silence",
+        f"{usual.endpoint_silence:g}",
+        f"seconds without text that end an utterance; {OFF}: none do",
+        seconds_or_off,
+    )
+    add(
+        "endpoint-length",
+        f"{usual.endpoint_length:g}",
+        f"seconds after which an utterance ends in any case; {OFF}: never",
+        seconds_or_off,
+    )
+    add(
+        "eos-mode",
+        usual.eos_mode,
+        "what the piece <EOS> means where a model has it: endpoint: it ends an utterance and is no "
+        "text; ignore: it is never chosen; text: it is text",
+    )
+
+
 def _add_switch(
     parser: argparse.ArgumentParser, environment: Mapping[str, str], flag: str, text: str
 ) -> None:
@@ -202,7 +248,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         port = getattr(arguments, _field(flag))
         if port is not None and not 0 <= port <= 65535:
             raise OptionError(f"--{flag} is {port}; want 0 to 65535")
-    for flag in ("slots", *LIMITS):
+    for flag in ("slots", "beam-width", *DELAYS, *LIMITS):
         value = getattr(arguments, _field(flag))
         if value is not None and not value > 0:
             least = "1 or more" if isinstance(value, int) else "more than 0"
@@ -211,6 +257,8 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         "backend": [AUTO, *sorted(BACKENDS)],
         "root-protocol": ROOTS,
         "log-format": list(FORMATS),
+        "decoder": DECODERS,
+        "eos-mode": EOS_MODES,
     }
     for flag, choice in choices.items():
         chosen = getattr(arguments, _field(flag))
@@ -218,9 +266,6 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
             raise OptionError(f"--{flag} is {chosen!r}; there are {', '.join(choice)}")
     if arguments.tls_key is not None and arguments.tls_cert is None:
         raise OptionError("--tls-key goes with --tls-cert")
-    strict = arguments.strict_myrtle
-    if not isinstance(strict, bool) and strict.lower() not in TRUE + FALSE:
-        raise OptionError(f"RILL_STRICT_MYRTLE is {strict!r}; want 1 or 0")
     origins = (arguments.allowed_origins or "").split(",")
     fields = {_field(flag): getattr(arguments, _field(flag)) for flag in LIMITS}
     return Options(
@@ -230,16 +275,39 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         wyoming_port=arguments.wyoming_port,
         backend=None if arguments.backend == AUTO else arguments.backend,
         slots=arguments.slots,
+        decoder=_decoder(arguments),
         limits=Limits(**fields),
         log_format=arguments.log_format,
         root=arguments.root_protocol,
-        strict=strict if isinstance(strict, bool) else strict.lower() in TRUE,
+        strict=_switch(arguments, "strict-myrtle"),
         origins=frozenset(origin.strip().rstrip("/") for origin in origins if origin.strip()),
         token=environment.get("RILL_TOKEN", "").strip(),
         token_file=arguments.token_file,
         tls_cert=arguments.tls_cert,
         tls_key=arguments.tls_key,
     )
+
+
+def _decoder(arguments: argparse.Namespace) -> DecoderOptions:
+    try:
+        return DecoderOptions(
+            decoder=arguments.decoder,
+            beam_width=arguments.beam_width,
+            final_seconds=arguments.final_seconds,
+            endpoint_silence=arguments.endpoint_silence,
+            endpoint_length=arguments.endpoint_length,
+            state_resets=_switch(arguments, "state-resets"),
+            eos_mode=arguments.eos_mode,
+        )
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def _switch(arguments: argparse.Namespace, flag: str) -> bool:
+    value = getattr(arguments, _field(flag))
+    if not isinstance(value, bool) and value.lower() not in TRUE + FALSE:
+        raise OptionError(f"{_variable(flag)} is {value!r}; want 1 or 0")
+    return value if isinstance(value, bool) else value.lower() in TRUE
 
 
 def _slots(text: str) -> int | None:

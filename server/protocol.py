@@ -30,11 +30,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.decoding.keywords import KeywordTrie
+
 __all__ = [
     "TRANSITIONS",
     "Audio",
     "Close",
     "Event",
+    "Favour",
     "Finish",
     "Input",
     "Release",
@@ -126,7 +129,14 @@ class Release:
     """Free the slot."""
 
 
-Event: TypeAlias = Audio | Finish | Restart | Release
+@dataclass(frozen=True)
+class Favour:
+    """Recognise with these keywords; comes before any audio."""
+
+    keywords: KeywordTrie
+
+
+Event: TypeAlias = Audio | Finish | Restart | Release | Favour
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
+from server.hotwords import HotwordError, parse_hotwords
+
 __all__ = [
     "PATH",
     "SUBPROTOCOL",
     "Parameters",
     "Refusal",
     "Served",
+    "choose_hotwords",
     "choose_model",
     "parse_query",
     "parse_request",
@@ -46,12 +49,19 @@ class Served:
 
 @dataclass(frozen=True)
 class Parameters:
-    """A request that is granted; `alternatives` is the largest number a response may hold."""
+    """A request that is granted.
+
+    Attributes:
+        model, version, language: what is to be spoken to.
+        alternatives: the largest number a response may hold.
+        hotwords: boost of each.
+    """
 
     model: str = "general"
     version: str = "latest"
     language: str = "en"
     alternatives: int = 1
+    hotwords: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,14 @@ def choose_model(name: str | None, models: Iterable[str]) -> str | Refusal:
     return name
 
 
+def choose_hotwords(value: str | None) -> dict[str, float] | Refusal:
+    """Return the boosts of hotwords that are asked for, as `server.hotwords` reads them."""
+    try:
+        return parse_hotwords(value or "")
+    except HotwordError as error:
+        return Refusal(400, str(error))
+
+
 def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
     """Check the target of an upgrade request.
 
@@ -121,7 +139,10 @@ def parse_request(target: str, served: Served | None = None) -> Parameters | Ref
     alternatives = values.get("alternatives", "1")
     if alternatives not in map(str, range(1, 1000)):
         return Refusal(400, f"alternatives is {_quoted(alternatives)}; want 1 to 999")
-    return Parameters(model, version, language, int(alternatives))
+    hotwords = choose_hotwords(values.get("hotwords"))
+    if isinstance(hotwords, Refusal):
+        return hotwords
+    return Parameters(model, version, language, int(alternatives), hotwords)
 
 
 def _content_type_fault(value: str | None) -> str | None:

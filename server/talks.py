@@ -11,12 +11,14 @@ from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
 from server.conversation import Conversation
+from server.hotwords import Speller
 from server.request import (
     PATH,
     SUBPROTOCOL,
     Parameters,
     Refusal,
     Served,
+    choose_hotwords,
     choose_model,
     parse_query,
     parse_request,
@@ -33,25 +35,29 @@ class Talk:
     Attributes:
         path: where it is spoken.
         parse: checks the target of an upgrade request.
-        open: begins a conversation; the last argument is whether Myrtle's responses are theirs alone.
+        open: begins a conversation; the speller is the model's, the last argument whether Myrtle's
+            responses are theirs alone.
         subprotocols: that are echoed where they are offered.
     """
 
     path: str
     parse: Callable[[str, Served], Parameters | Refusal]
-    open: Callable[[Parameters, TokenText, bool], Conversation]
+    open: Callable[[Parameters, TokenText, Speller, bool], Conversation]
     subprotocols: tuple[str, ...] = ()
 
 
 def _parse_model(target: str, served: Served) -> Parameters | Refusal:
-    """Take the key `model`, which these protocols have not, and leave theirs alone."""
+    """Take the keys `model` and `hotwords`, which these protocols have not, and leave theirs alone."""
     values = parse_query(target)
     if isinstance(values, Refusal):
         return values
     model = choose_model(values.get("model"), served.models)
     if isinstance(model, Refusal):
         return model
-    return Parameters(model=model, language=served.models[model])
+    hotwords = choose_hotwords(values.get("hotwords"))
+    if isinstance(hotwords, Refusal):
+        return hotwords
+    return Parameters(model=model, language=served.models[model], hotwords=hotwords)
 
 
 TALKS: Mapping[str, Talk] = MappingProxyType(
@@ -59,18 +65,24 @@ TALKS: Mapping[str, Talk] = MappingProxyType(
         "myrtle": Talk(
             PATH,
             parse_request,
-            lambda parameters, text, strict: Conversation(Myrtle(parameters, text, strict)),
+            lambda parameters, text, _, strict: Conversation(Myrtle(parameters, text, strict)),
             (SUBPROTOCOL,),
         ),
         "realtime": Talk(
             "/v1/realtime",
             _parse_model,
-            lambda parameters, text, strict: Conversation(
+            lambda parameters, text, _, strict: Conversation(
                 Realtime(text, (parameters.model,), parameters.language)
             ),
         ),
-        "sherpa": Talk("/sherpa", _parse_model, lambda _, text, strict: Conversation(Sherpa(text))),
-        "vosk": Talk("/vosk", _parse_model, lambda _, text, strict: Conversation(Vosk(text))),
+        "sherpa": Talk(
+            "/sherpa", _parse_model, lambda _, text, speller, strict: Conversation(Sherpa(text))
+        ),
+        "vosk": Talk(
+            "/vosk",
+            _parse_model,
+            lambda _, text, speller, strict: Conversation(Vosk(text, speller)),
+        ),
     }
 )
 """By name."""

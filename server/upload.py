@@ -26,6 +26,7 @@ from server.channels import Channels
 from server.limits import Limits
 from server.request import Refusal
 from stream.audio import AudioError, read_chunks
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
@@ -142,7 +143,11 @@ def _too_large(limits: Limits) -> Refused:
 
 
 async def recognise(
-    form: Form, channels: Channels, limits: Limits, request: web.BaseRequest
+    form: Form,
+    channels: Channels,
+    limits: Limits,
+    request: web.BaseRequest,
+    keywords: KeywordTrie | None = None,
 ) -> AsyncGenerator[Result, None]:
     """Decode and recognise a recording; yields each result, the last one with `last`.
 
@@ -151,6 +156,7 @@ async def recognise(
         channels: where to recognise it.
         limits: how fast, and how much at a time.
         request: it stops where its peer is gone.
+        keywords: that the decoder favours.
     Raises:
         Refused: no slot is free, the recording cannot be decoded, or the engine failed.
     """
@@ -163,7 +169,12 @@ async def recognise(
         room.set()
 
     full = channels.full
-    channel = channels.open(take, lambda reason: take(Refused(500, reason, "engine")), live=False)
+    channel = channels.open(
+        take,
+        lambda reason: take(Refused(500, reason, "engine")),
+        live=False,
+        keywords=keywords,
+    )
     if channel is None:
         raise Refused(503, str(channels.refusal()), "full" if full else "not ready")
     loop = asyncio.get_running_loop()

@@ -18,6 +18,9 @@ from typing import Any
 from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
+from stream.decoding.beam import BeamConfig
+from stream.decoding.channels import Search
+from stream.decoding.greedy import GreedyConfig
 from stream.error_rate import word_error_rate
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, open_model
@@ -57,6 +60,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="what computes (default: onnx for a model directory, else numpy)",
     )
     parser.add_argument(
+        "--decoder",
+        choices=("greedy", "beam"),
+        default="greedy",
+        help="how text is searched for (default: greedy)",
+    )
+    parser.add_argument(
+        "--beam-width",
+        type=int,
+        metavar="N",
+        help=f"hypotheses that a beam search keeps (default: {BeamConfig.width})",
+    )
+    parser.add_argument(
         "--compare-full",
         action="store_true",
         help="hold every token against the training forward (needs torch)",
@@ -71,7 +86,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.json and not Path(arguments.json).parent.is_dir():
         parser.error(f"--json {arguments.json}: there is no such folder")
+    if arguments.beam_width is not None and arguments.decoder != "beam":
+        parser.error("--beam-width goes with --decoder beam")
+    if arguments.compare_full and arguments.decoder != "greedy":
+        parser.error("--compare-full compares greedy decoding: leave --decoder out")
     try:
+        search = _search(arguments.decoder, arguments.beam_width)
         network, utterances = _material(arguments.model, arguments.manifest)
         report = validate(
             network,
@@ -80,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             reset_stats=arguments.reset_stats,
             alpha=arguments.alpha,
             chunk_ms=arguments.chunk_ms,
+            decoding=search,
             reference=_training_forward() if arguments.compare_full else None,
             progress=_counter() if sys.stderr.isatty() else None,
         )
@@ -96,6 +117,12 @@ def main(argv: list[str] | None = None) -> int:
         _write_json(report, Path(arguments.json))
     _show(report, network, arguments.compare_full)
     return 1 if report.different else 0
+
+
+def _search(decoder: str, width: int | None) -> Search:
+    if decoder == "greedy":
+        return GreedyConfig()
+    return BeamConfig() if width is None else BeamConfig(width)
 
 
 def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:

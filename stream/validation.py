@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stream.audio import read_audio
 from stream.backends import load_backend
+from stream.decoding.channels import Decoding, Search
 from stream.engine import Engine, Result
 from stream.error_rate import word_error_rate
 from stream.features import SAMPLE_RATE
@@ -107,6 +108,7 @@ def validate(
     reset_stats: bool = False,
     alpha: float | None = None,
     chunk_ms: float = 60.0,
+    decoding: Decoding | Search | None = None,
     reference: Reference | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -119,7 +121,8 @@ def validate(
         reset_stats: whether every utterance starts from the data set's statistics.
         alpha: overrides the model's weight of a new frame in the statistics.
         chunk_ms: audio handed in at once; no result depends on it.
-        reference: the training forward, to hold every token against; wants `reset_stats`.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
+        reference: the training forward, to hold every token against; wants `reset_stats`, greedy.
         progress: called with (utterances done, utterances).
     Raises:
         ValueError: the arguments contradict each other.
@@ -139,7 +142,7 @@ def validate(
         )
     slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
     computed = load_backend(backend or default_backend(network), network)
-    stream = _Streams(Engine(network, computed, slots), reset_stats)
+    stream = _Streams(Engine(network, computed, slots, decoding), reset_stats)
     chunk = int(chunk_ms * SAMPLE_RATE / 1000)
     results = stream.run(utterances, chunk, progress)
     outcomes = [

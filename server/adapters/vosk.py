@@ -12,6 +12,8 @@ Rules:
 2. {"eof" : 1} ends the stream: a final result, then Close 1000. {"reset" : 1} gets a final result
    and begins a new stream, whose times go on.
 3. A config counts before the first audio only, and has no reply. Its other keys are left alone.
+   The words of its `phrase_list`, the first that comes, become hotwords, not the only words there
+   are; those that the model cannot spell ("[unk]") are left out, as theirs leaves them out.
 4. Odd bytes are completed by the next message; at the end they are dropped.
 5. Other text is a mistake of the client: Close 1003, or 1008 for a config that cannot be served.
 """
@@ -27,6 +29,7 @@ import msgspec
 import numpy as np
 
 from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
+from server.hotwords import Speller
 from server.protocol import Close, State
 from server.transcript import Segment, TimedWord, TokenText, Transcript, confidence, timed_words
 from stream.engine import Result
@@ -40,6 +43,7 @@ class _Config(msgspec.Struct):
     sample_rate: float | None = None
     words: bool | int | None = None
     max_alternatives: int | None = None
+    phrase_list: list[str] | None = None
 
 
 class _Message(msgspec.Struct):
@@ -53,6 +57,7 @@ class Vosk:
 
     Args:
         token_text: of the served model.
+        speller: of its hotwords.
         words: whether results have words, unless the client says otherwise.
     """
 
@@ -61,7 +66,11 @@ class Vosk:
     greeting: tuple[str, ...] = ()
     farewell = Close(1000)
 
-    def __init__(self, token_text: TokenText, words: bool = True) -> None:
+    def __init__(
+        self, token_text: TokenText, speller: Speller | None = None, words: bool = True
+    ) -> None:
+        self._speller = speller or Speller()
+        self._favoured = False  # whether the stream has hotwords
         self._transcript = Transcript(token_text)
         self._words = words
         self._alternatives = 0
@@ -137,6 +146,12 @@ class Vosk:
             self._words = bool(config.words)
         if config.max_alternatives is not None:
             self._alternatives = config.max_alternatives
+        if config.phrase_list and not self._favoured:
+            words = (word for phrase in config.phrase_list for word in phrase.split())
+            keywords = self._speller.spell(self._speller.spellable(words))
+            if keywords is not None:
+                self._favoured = True
+                channel.favour(keywords)
 
     def _reply(self, channel: Conversation) -> None:
         while self._due and self._due[0] <= (self._cuts, self._results):

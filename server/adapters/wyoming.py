@@ -14,7 +14,10 @@ Rules:
 4. `audio-stop` ends the utterance. As text becomes final, `transcript-start` and `transcript-chunk`s
    come; behind the last result `transcript` with all of it, then `transcript-stop`. The slot is
    freed, and another utterance may follow. Clients read up to the first `transcript`.
-5. A mistake of the peer, or a fault of the engine, is an `error` event, then the end of the
+5. `transcribe` may have `transcript_names` and `transcript_terms`, which are hotwords of the
+   utterances behind it; those that the model cannot spell are left out, since Home Assistant sends
+   all that it has.
+6. A mistake of the peer, or a fault of the engine, is an `error` event, then the end of the
    connection.
 """
 
@@ -29,8 +32,10 @@ from numpy.typing import NDArray
 
 from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent, encode
 from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
+from server.hotwords import Speller
 from server.protocol import Close, Event, State
 from server.transcript import Recording, TokenText
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 
@@ -80,7 +85,12 @@ class Offer:
 
 @dataclass(frozen=True)
 class Open:
-    """Take a slot; if there is none, `Wyoming.receive_refusal`, and forget the events behind it."""
+    """Take a slot, with keywords that its decoder favours.
+
+    If there is none, `Wyoming.receive_refusal`, and forget the events behind it.
+    """
+
+    keywords: KeywordTrie | None = None
 
 
 WyomingEvent: TypeAlias = Open | Event
@@ -151,10 +161,18 @@ class Wyoming:
     Args:
         token_text: of the served model.
         offer: what the server says about itself.
+        speller: of the utterances' hotwords.
     """
 
-    def __init__(self, token_text: TokenText, offer: Offer | None = None) -> None:
+    def __init__(
+        self,
+        token_text: TokenText,
+        offer: Offer | None = None,
+        speller: Speller | None = None,
+    ) -> None:
         self._token_text = token_text
+        self._speller = speller or Speller()
+        self._keywords: KeywordTrie | None = None
         self._offer = offer or Offer()
         self._reader = EventReader()
         self._format = _Format()
@@ -262,6 +280,11 @@ class Wyoming:
             self._fail(f"name is {str(name)[:100]!r}; served is {self._offer.model!r}")
         elif language and str(language).lower().split("-")[0] != self._offer.language:
             self._fail(f"language is {str(language)[:100]!r}; served is {self._offer.language!r}")
+        else:
+            given = (event.data.get(key) for key in ("transcript_names", "transcript_terms"))
+            lists = (words for words in given if isinstance(words, list))
+            hotwords = (word for words in lists for word in words if isinstance(word, str))
+            self._keywords = self._speller.spell(self._speller.spellable(hotwords))
 
     def _receive_audio(self, event: WireEvent) -> None:
         known = {"rate": self._format.rate, "width": self._format.width}
@@ -281,7 +304,7 @@ class Wyoming:
         if self._utterance is None:
             self._dialect = _Utterance(self._token_text, self._offer.language)
             self._utterance = Conversation(self._dialect)
-            self._events.append(Open())
+            self._events.append(Open(self._keywords))
         self._dialect.format = self._format
         self._utterance.listen_at(self._format.rate)
         if event.type == "audio-chunk" and event.payload:

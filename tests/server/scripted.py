@@ -21,6 +21,7 @@ from server.app import Application, Settings
 from server.channels import Stepper
 from server.limits import Limits
 from server.models import Loaded, Model, Models
+from stream.decoding.keywords import KeywordTrie
 from stream.engine import CHUNK, Result
 from stream.network import Network
 from tests.tiny import tiny_network
@@ -45,8 +46,10 @@ class ScriptedEngine:
         self._chunks: dict[int, int] = {}
         self._finishing: set[int] = set()
         self.closed: list[int] = []
+        self.keywords: list[KeywordTrie | None] = []  # of each channel that was opened
 
-    def open(self) -> int | None:
+    def open(self, keywords: KeywordTrie | None = None) -> int | None:
+        self.keywords.append(keywords)
         if not self._free:
             return None
         slot = self._free.pop()
@@ -216,8 +219,10 @@ UPGRADE = (
 
 def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
     """Return a model whose tokens have the texts of the talking network."""
-    text = talking_network().vocabulary.text
-    return Model(name, lambda: Loaded(engine, slots, text, {"language": "en"}))
+    vocabulary = talking_network().vocabulary
+    about = {"language": "en"}
+    loaded = Loaded(engine, slots, vocabulary.text, vocabulary.pieces, about)
+    return Model(name, lambda: loaded)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from server.__main__ import build_parser, main
+from server.decoder_options import DecoderOptions
 from server.demo import running_server
 from server.session import stream_audio
 from stream.audio import read_audio
@@ -36,13 +38,33 @@ def flags(model: Path) -> list[str]:
     return ["--model", str(model), "--backend", "numpy"]
 
 
-def test_a_stream_through_the_process_says_what_the_recogniser_says(model: Path) -> None:
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_a_stream_through_the_process_says_what_the_recogniser_says(
+    model: Path, decoder: str
+) -> None:
     audio = samples_of(pcm(1.0))
-    with running_server(*flags(model)) as url:
+    pieces = talking_network().vocabulary.pieces
+    decoding = DecoderOptions(decoder=decoder, beam_width=2).decoding(pieces)
+    alone = Recogniser(talking_network(), decoding=decoding).transcribe(audio)[0]
+    argv = [*flags(model), "--decoder", decoder, "--beam-width", "2", "--slots", "2"]
+    with running_server(*argv) as url:
         session = asyncio.run(stream_audio(f"{url}?{QUERY}", [audio], realtime=False))
         with urllib.request.urlopen(url.replace("ws:", "http:").split("/asr")[0] + "/readyz") as ok:
             assert ok.status == 200
-    assert session.transcript == Recogniser(talking_network()).transcribe(audio)[0] != ""
+    assert session.transcript == alone != ""
+
+
+def test_a_beam_search_uses_the_ngram_model_of_its_checkpoint(
+    golden: Path,
+) -> None:
+    path = golden / "hwckpt_v1.14.0.pt"
+    with running_server("--model", str(path), "--decoder", "beam", "--slots", "1") as url:
+        asyncio.run(stream_audio(f"{url}?{QUERY}", [samples_of(pcm(0.5))], realtime=False))
+        with urllib.request.urlopen(
+            url.replace("ws:", "http:").split("/asr")[0] + "/model"
+        ) as answer:
+            (described,) = json.load(answer)["models"]
+    assert (described["decoder"], described["ngram"]) == ("beam", True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,7 +10,7 @@ from tests.server.scripted import ScriptedEngine
 
 def model(name: str, language: str = "en", slots: int = 2) -> Model:
     about = {"language": language, "notes": {"license": "Apache-2.0"}}
-    return Model(name, lambda: Loaded(ScriptedEngine(slots), slots, str, about))
+    return Model(name, lambda: Loaded(ScriptedEngine(slots), slots, str, (), about))
 
 
 async def test_a_model_tells_of_itself_what_is_known() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.decoder_options import DecoderOptions
 from server.limits import Limits
 from server.options import OptionError, Options, build_parser, read
 
@@ -22,6 +23,7 @@ def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
     assert got.limits == Limits()
     assert (got.slots, got.backend) == (None, None)
     assert (got.root, got.strict, got.log_format) == ("page", False, "text")
+    assert got.decoder == DecoderOptions()
     assert got.settings().access.tokens == ()
     assert got.settings().tls is None
 
@@ -40,6 +42,11 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
         "RILL_AUDIO_RATE": "inf",
         "RILL_IDLE_SECONDS": "5",
         "RILL_LOG_FORMAT": "json",
+        "RILL_DECODER": "beam",
+        "RILL_BEAM_WIDTH": "8",
+        "RILL_FINAL_SECONDS": "off",
+        "RILL_ENDPOINT_SILENCE": "0.6",
+        "RILL_STATE_RESETS": "1",
     }
     got = options("--slots", "9", **variables)
     assert dict(got.models) == {"a": Path("/models/a"), "general": Path("/models/b")}
@@ -47,6 +54,13 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
     assert got.limits == replace(Limits(), audio_rate=float("inf"), idle_seconds=5.0)
     assert (got.slots, got.backend) == (9, "numpy")
     assert (got.root, got.strict, got.log_format) == ("vosk", True, "json")
+    assert got.decoder == DecoderOptions(
+        decoder="beam",
+        beam_width=8,
+        final_seconds=None,
+        endpoint_silence=0.6,
+        state_resets=True,
+    )
     assert got.origins == {"https://a.org", "https://b.org"}
     assert dict(options("--model", "x=/x", **variables).models) == {"x": Path("/x")}
 
@@ -72,6 +86,12 @@ def test_every_flag_has_a_variable() -> None:
         (["--backend", "abacus"], "--backend is 'abacus'; there are"),
         (["--root-protocol", "morse"], "--root-protocol is 'morse'; there are page, myrtle"),
         (["--log-format", "xml"], "--log-format is 'xml'; there are text, json"),
+        (["--decoder", "beams"], "--decoder is 'beams'; there are greedy, beam"),
+        (["--eos-mode", "stream"], "--eos-mode is 'stream'; there are endpoint, ignore, text"),
+        (["--beam-width", "0"], "--beam-width is 0; want 1 or more"),
+        (["--endpoint-silence", "0"], "--endpoint-silence is 0; want more than 0"),
+        (["--endpoint-silence", "0.01"], "silence is 0.01 s, wants 0.06 or more"),
+        (["--final-seconds", "nan"], "--final-seconds is nan; want more than 0"),
         (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
         (["--model", "=x"], "--model is '=x'; want PATH or NAME=PATH"),
         (["--model", "a", "--model", "b"], "--model has 'general' twice"),

@@ -146,3 +146,36 @@ def test_an_abbreviated_option_is_refused(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit, match="2"):
         validate.main(["--reset"])
     assert "--reset" in capsys.readouterr().err
+
+
+def test_a_beam_search_is_validated_with_its_width(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for search in ([], ["--decoder", "beam", "--beam-width", "1"], ["--decoder", "beam"]):
+        assert validate.main([*flags, "--reset-stats", *search]) == 0
+        said.append(capsys.readouterr().out.partition("RTF")[0])
+    assert len(set(said)) > 1
+
+
+@pytest.mark.parametrize(
+    "argv, text",
+    [
+        (["--beam-width", "4"], "--beam-width goes with --decoder beam"),
+        (["--decoder", "beam", "--compare-full"], "--compare-full compares greedy decoding"),
+    ],
+)
+def test_flags_of_decoders_that_contradict_each_other_exit_with_2(
+    argv: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        validate.main(argv)
+    assert exit_.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_width_that_is_none_exits_with_2(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate.main([*flags, "--decoder", "beam", "--beam-width", "0"]) == 2
+    assert "beam: width is 0, wants 1 or more" in capsys.readouterr().err

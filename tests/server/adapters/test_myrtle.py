@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from server.adapters.myrtle import Myrtle
 from server.conversation import Conversation
 from server.protocol import Audio, Close, Finish, Release, State
 from server.request import Parameters
-from stream.engine import Result
+from stream.engine import Hypothesis, Result, Token
 
 CHUNK = bytes(range(256)) * 7 + bytes(128)  # 1920 bytes
 EMPTY = '"is_provisional":false,"alternatives":[{"transcript":"","confidence":1.0}]}'
@@ -43,6 +44,38 @@ def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
         '{"start":0.06,"end":0.12,' + EMPTY,
         '{"start":0.12,"end":0.18,' + EMPTY.replace('""', '" hello"'),
         '{"start":0.18,"end":0.18,' + EMPTY.replace('""', '" world"'),
+        Close(1000),
+    ]
+
+
+def test_a_beam_session_gives_the_bytes_of_the_interface_page() -> None:
+    protocol = Conversation(Myrtle(Parameters(alternatives=2), str, strict=True))
+
+    def hear(chunk: int, text: str, *provisional: tuple[str, int], last: bool = False) -> None:
+        hypotheses = tuple(
+            Hypothesis(each, (Token(0, step, -0.1),), -0.5) for each, step in provisional
+        )
+        protocol.send_result(replace(result(chunk, text, last=last), provisional=hypotheses))
+
+    hear(16, "", (" and", 16))
+    hear(92, "", (" and we are glad", 16), (" and we a glad", 16), (" and we are", 16))
+    hear(93, " and we", (" are glad", 90))
+    hear(94, "", (" are glad", 90))
+    protocol.receive_audio(b"")
+    hear(95, " are glad", last=True)
+
+    def response(start: str, end: str, provisional: bool, *texts: str) -> str:
+        said = ",".join(f'{{"transcript":"{text}","confidence":1.0}}' for text in texts)
+        kind = "true" if provisional else "false"
+        return f'{{"start":{start},"end":{end},"is_provisional":{kind},"alternatives":[{said}]}}'
+
+    assert protocol.messages_to_send() == [
+        response("0.96", "1.02", True, " and"),
+        response("0.96", "5.58", True, " and we are glad", " and we a glad"),
+        response("0.96", "5.64", False, " and we"),
+        response("5.64", "5.64", True, " are glad"),
+        response("5.64", "5.7", True, " are glad"),
+        response("5.64", "5.7", False, " are glad"),
         Close(1000),
     ]
 

@@ -1,0 +1,96 @@
+"""Decoder options: the flags that say how streams are decoded, and the `Decoding` that they make.
+
+Decoding depends on the model too: the id of its `<EOS>` piece, where it has one, and its n-gram
+model are known only when it is read, so `DecoderOptions.decoding` is asked for each model.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream.decoding.beam import BeamConfig
+from stream.decoding.channels import Decoding, Search
+from stream.decoding.endpoint import EndpointConfig
+from stream.decoding.eos import EosRule
+from stream.decoding.greedy import GreedyConfig
+from stream.decoding.ngram import Ngram
+from stream.decoding.splice import ResetConfig
+
+__all__ = ["DECODERS", "EOS_MODES", "OFF", "DecoderOptions", "seconds_or_off"]
+
+DECODERS = ("greedy", "beam")
+EOS_MODES = ("endpoint", "ignore", "text")
+OFF = "off"
+EOS = "<EOS>"  # the piece
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderOptions:
+    """How the streams of every model are decoded.
+
+    Attributes:
+        decoder: one of `DECODERS`.
+        beam_width: hypotheses that a beam search keeps.
+        final_seconds: after which text of a beam search becomes final; None: when it is certain.
+        endpoint_silence: seconds without text that end an utterance; None: none do.
+        endpoint_length: seconds after which an utterance ends in any case; None: never.
+        state_resets: whether states are reset on long streams.
+        eos_mode: what the piece `<EOS>` means where the model has it. "endpoint": it ends an
+            utterance and is no text; "ignore": it is never chosen; "text": it is text as any piece.
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    decoder: str = "greedy"
+    beam_width: int = BeamConfig.width
+    final_seconds: float | None = BeamConfig.final_delay
+    endpoint_silence: float | None = 1.2
+    endpoint_length: float | None = 60.0
+    state_resets: bool = False
+    eos_mode: str = "endpoint"
+
+    def __post_init__(self) -> None:
+        self.decoding(())
+
+    def skipped(self, pieces: Sequence[str]) -> frozenset[int]:
+        """Return the ids of pieces that are no text."""
+        eos = self._eos(pieces)
+        return frozenset() if eos is None else frozenset({eos})
+
+    def decoding(self, pieces: Sequence[str], ngram: Ngram | None = None) -> Decoding:
+        """Return how a model's streams are decoded.
+
+        Args:
+            pieces: of its vocabulary, by token id.
+            ngram: its language model, of a beam search.
+        """
+        eos = self._eos(pieces)
+        ends = eos if self.eos_mode == "endpoint" else None
+        endpoint = None
+        if (self.endpoint_silence, self.endpoint_length, ends) != (None, None, None):
+            endpoint = EndpointConfig(self.endpoint_silence, None, self.endpoint_length, ends)
+        resets = ResetConfig() if self.state_resets else None
+        return Decoding(self._search(eos), ngram, resets, endpoint)
+
+    def _search(self, eos: int | None) -> Search:
+        ignored = self.eos_mode == "ignore"
+        if self.decoder == "greedy":
+            return GreedyConfig(
+                eos=eos, eos_mode="ignore" if ignored and eos is not None else "none"
+            )
+        rule = None if eos is None else EosRule(eos, "ignore" if ignored else "predict")
+        return BeamConfig(self.beam_width, final_delay=self.final_seconds, eos=rule)
+
+    def _eos(self, pieces: Sequence[str]) -> int | None:
+        """Return the id of `<EOS>`, where there is one that is no text."""
+        return pieces.index(EOS) if self.eos_mode != "text" and EOS in pieces else None
+
+
+def seconds_or_off(text: str) -> float | None:
+    """Read a flag's seconds; None for "off"."""
+    try:
+        return None if text == OFF else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither seconds nor {OFF}") from error

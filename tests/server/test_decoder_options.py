@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from server.decoder_options import DecoderOptions, seconds_or_off
+from stream.decoding.beam import BeamConfig
+from stream.decoding.channels import Decoding
+from stream.decoding.endpoint import EndpointConfig
+from stream.decoding.eos import EosRule
+from stream.decoding.greedy import GreedyConfig
+from stream.decoding.splice import ResetConfig
+
+PIECES = ("<unk>", "▁a", "<EOS>")
+
+
+def test_without_flags_decoding_is_greedy_with_endpoints() -> None:
+    got = DecoderOptions().decoding(("<unk>", "▁a"))
+    assert got == Decoding(GreedyConfig(), endpoint=EndpointConfig(1.2, None, 60.0))
+
+
+def test_a_beam_search_gets_its_width_its_delay_and_what_goes_with_it() -> None:
+    options = DecoderOptions(
+        decoder="beam",
+        beam_width=2,
+        final_seconds=None,
+        endpoint_silence=None,
+        endpoint_length=None,
+        state_resets=True,
+    )
+    want = Decoding(BeamConfig(2, final_delay=None), resets=ResetConfig())
+    assert options.decoding(PIECES[:2]) == want
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_the_end_of_speech_token_ends_an_utterance_is_never_chosen_or_is_text(decoder: str) -> None:
+    def searches(mode: str) -> tuple[object, int | None]:
+        decoding = DecoderOptions(decoder=decoder, eos_mode=mode).decoding(PIECES)
+        assert decoding.endpoint is not None
+        return decoding.search, decoding.endpoint.eos
+
+    if decoder == "greedy":
+        ends, ignored, text = (
+            GreedyConfig(eos=2),
+            GreedyConfig(eos=2, eos_mode="ignore"),
+            GreedyConfig(),
+        )
+        assert [searches(m) for m in ("endpoint", "ignore", "text")] == [
+            (ends, 2),
+            (ignored, None),
+            (text, None),
+        ]
+    else:
+        rules = [EosRule(2), EosRule(2, "ignore"), None]
+        assert [searches(m) for m in ("endpoint", "ignore", "text")] == [
+            (BeamConfig(eos=rule), end) for rule, end in zip(rules, (2, None, None), strict=True)
+        ]
+
+
+def test_pieces_that_are_no_text_are_skipped_by_an_ngram_model() -> None:
+    assert DecoderOptions().skipped(PIECES) == {2}
+    assert DecoderOptions(eos_mode="text").skipped(PIECES) == frozenset()
+
+
+def test_seconds_are_a_number_or_off() -> None:
+    assert (seconds_or_off("off"), seconds_or_off("1.5")) == (None, 1.5)
+    with pytest.raises(argparse.ArgumentTypeError, match="'soon' is neither seconds nor off"):
+        seconds_or_off("soon")
