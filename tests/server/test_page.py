@@ -114,14 +114,13 @@ async def test_a_dropped_recording_is_transcribed(server: str, devtools: str) ->
 
 
 async def test_a_microphone_that_is_refused_is_said(server: str, devtools: str) -> None:
-    async with browsing(devtools) as browser:
-        async with browser.page(server, microphone="denied") as page:
-            await wait_idle(page)
-            await page.click("#microphone")
-            await page.until("!document.querySelector('#fault').hidden")
-            assert "microphone" in (await page.text("#fault")).lower()
-            await look(page, "refused")
-            await wait_idle(page)
+    async with browsing(devtools) as browser, browser.page(server, microphone="denied") as page:
+        await wait_idle(page)
+        await page.click("#microphone")
+        await page.until("!document.querySelector('#fault').hidden")
+        assert "microphone" in (await page.text("#fault")).lower()
+        await look(page, "refused")
+        await wait_idle(page)
 
 
 async def test_a_server_that_is_full_is_said(server: str, devtools: str) -> None:
