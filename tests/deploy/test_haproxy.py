@@ -15,7 +15,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,6 +185,16 @@ async def free(server: Server) -> None:
             await asyncio.sleep(0.01)
 
 
+async def deaf(server: Server) -> None:
+    """Wait until a server has seen its signal and listens no more."""
+    async with asyncio.timeout(STOP_SECONDS):
+        with suppress(ConnectionError):
+            while True:
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.close()
+                await asyncio.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
 def audio() -> bytes:
     samples, rate = soundfile.read(recordings()[1].audio, dtype="int16")
@@ -261,6 +271,7 @@ async def test_a_server_that_is_told_to_stop_finishes_its_streams_and_gets_no_mo
         assert stopped.open_channels() == 2
         await asyncio.gather(*(stream.go_on(0.5) for stream in streams))
         stopped.process.terminate()
+        await deaf(stopped)
         async with opened(farm, audio, 2) as more:
             assert survivor.open_channels() == 4
             ends = [stream.finish() for stream in [*streams, *more]]
