@@ -7,7 +7,7 @@ model are known only when it is read, so `DecoderOptions.decoding` is asked for 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stream.decoding.beam import BeamConfig
@@ -18,7 +18,7 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.ngram import Ngram
 from stream.decoding.splice import ResetConfig
 
-__all__ = ["DECODERS", "EOS_MODES", "OFF", "DecoderOptions", "seconds_or_off"]
+__all__ = ["DECODERS", "EOS_MODES", "DecoderOptions", "add_flags", "seconds_or_off"]
 
 DECODERS = ("greedy", "beam")
 EOS_MODES = ("endpoint", "ignore", "text")
@@ -86,6 +86,42 @@ class DecoderOptions:
     def _eos(self, pieces: Sequence[str]) -> int | None:
         """Return the id of `<EOS>`, where there is one that is no text."""
         return pieces.index(EOS) if self.eos_mode != "text" and EOS in pieces else None
+
+
+def add_flags(add: Callable[..., None]) -> None:
+    """Add the flags that have a value; `add` takes name, default, help text and type of one."""
+    usual = DecoderOptions()
+    add(
+        "decoder",
+        usual.decoder,
+        f"how text is searched for: {', '.join(DECODERS)}; a beam search weighs several "
+        "hypotheses, corrects provisional text, and takes more of the machine",
+    )
+    add("beam-width", str(usual.beam_width), "hypotheses that a beam search keeps", int)
+    add(
+        "final-seconds",
+        f"{usual.final_seconds:g}",
+        f"after which text of a beam search becomes final; {OFF}: when it is certain",
+        seconds_or_off,
+    )
+    add(
+        "endpoint-silence",
+        f"{usual.endpoint_silence:g}",
+        f"seconds without text that end an utterance; {OFF}: none do",
+        seconds_or_off,
+    )
+    add(
+        "endpoint-length",
+        f"{usual.endpoint_length:g}",
+        f"seconds after which an utterance ends in any case; {OFF}: never",
+        seconds_or_off,
+    )
+    add(
+        "eos-mode",
+        usual.eos_mode,
+        "what the piece <EOS> means where a model has it: endpoint: it ends an utterance and is no "
+        "text; ignore: it is never chosen; text: it is text",
+    )
 
 
 def seconds_or_off(text: str) -> float | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from server.access import Access, parse_tokens
 from server.app import ROOTS, Settings
-from server.decoder_options import DECODERS, EOS_MODES, OFF, DecoderOptions, seconds_or_off
+from server.decoder_options import DECODERS, EOS_MODES, DecoderOptions, add_flags
 from server.limits import Limits
 from server.logs import FORMATS
 from stream.backends import BACKENDS
@@ -157,7 +157,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         AUTO,
         f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
     )
-    _add_decoder_flags(add)
+    add_flags(add)
     _add_switch(
         parser,
         environment,
@@ -193,41 +193,6 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         add(flag, f"{value:g}" if isinstance(value, float) else str(value), text, type(value))
     add("log-format", "text", "lines of the log on stderr: " + ", ".join(FORMATS))
     return parser
-
-
-def _add_decoder_flags(add: Callable[..., None]) -> None:
-    usual = DecoderOptions()
-    add(
-        "decoder",
-        usual.decoder,
-        f"how text is searched for: {', '.join(DECODERS)}; a beam search weighs several "
-        "hypotheses, corrects provisional text, and takes more of the machine",
-    )
-    add("beam-width", str(usual.beam_width), "hypotheses that a beam search keeps", int)
-    add(
-        "final-seconds",
-        f"{usual.final_seconds:g}",
-        f"after which text of a beam search becomes final; {OFF}: when it is certain",
-        seconds_or_off,
-    )
-    add(
-        "endpoint-silence",
-        f"{usual.endpoint_silence:g}",
-        f"seconds without text that end an utterance; {OFF}: none do",
-        seconds_or_off,
-    )
-    add(
-        "endpoint-length",
-        f"{usual.endpoint_length:g}",
-        f"seconds after which an utterance ends in any case; {OFF}: never",
-        seconds_or_off,
-    )
-    add(
-        "eos-mode",
-        usual.eos_mode,
-        "what the piece <EOS> means where a model has it: endpoint: it ends an utterance and is no "
-        "text; ignore: it is never chosen; text: it is text",
-    )
 
 
 def _add_switch(
