@@ -114,7 +114,8 @@ async def test_a_websocket_at_the_root_speaks_what_was_chosen(root: str, says: s
             await connection.send(bytes(3840))
             async with asyncio.timeout(5):
                 assert str(await connection.recv()).startswith(says)
-        assert (await request(service, "GET", "/")).status == 404
+        shown = await request(service, "GET", "/")  # a browser still gets the page
+        assert shown.headers["Content-Type"] == "text/html"
 
 
 async def test_the_page_is_open_to_all_and_nothing_beside_it(
