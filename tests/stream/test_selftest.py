@@ -16,23 +16,19 @@ BUDGET = SHARE * 0.06
 
 @pytest.mark.parametrize("a_channel", [1e-3, 1e-4, 2e-5])
 def test_the_capacity_is_where_the_step_fills_its_share(a_channel: float) -> None:
-    slots, steps = capacity(lambda count: 2e-3 + a_channel * count, shared=False)
-    assert slots == pytest.approx((BUDGET - 2e-3) / a_channel, abs=1)
+    slots, steps = capacity(lambda count: 2e-3 + a_channel * count)
+    assert slots == pytest.approx((BUDGET - 2e-3) / (a_channel + LOOP_SECONDS), abs=1)
     assert [count for count, _ in steps] == sorted(count for count, _ in steps)
 
 
-def test_on_shared_cores_the_event_loop_counts_too() -> None:
-    slots, _ = capacity(lambda count: 1e-4 * count, shared=True)
-    assert slots == pytest.approx(BUDGET / (1e-4 + LOOP_SECONDS), abs=1)
-
-
 def test_a_machine_that_is_too_slow_for_any_still_takes_one() -> None:
-    assert capacity(lambda count: 1.0 * count, shared=True)[0] == 1
+    assert capacity(lambda count: 1.0 * count)[0] == 1
 
 
-def test_a_machine_without_end_is_not_asked_for_ever() -> None:
-    slots, steps = capacity(lambda count: 1e-9, shared=False)
-    assert slots >= 4096 and len(steps) < 12
+def test_where_the_step_costs_nothing_the_event_loop_is_the_limit() -> None:
+    slots, steps = capacity(lambda count: 1e-9)
+    assert slots == pytest.approx(BUDGET / LOOP_SECONDS, abs=1)
+    assert len(steps) < 12
 
 
 def test_a_model_without_graphs_is_measured_on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
