@@ -8,11 +8,12 @@ skipped. Decoding the audio is `stream.audio`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-__all__ = ["ManifestError", "Utterance", "read_manifest"]
+__all__ = ["ManifestError", "Utterance", "read_manifest", "spaced"]
 
 
 class ManifestError(ValueError):
@@ -103,3 +104,15 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     if not utterances:
         raise ManifestError(path, 0, "names no recording")
     return utterances
+
+
+def spaced(utterances: Sequence[Utterance], limit: int | None) -> list[Utterance]:
+    """Return so many utterances, evenly spaced and in their order, since manifests are often sorted.
+
+    Args:
+        utterances: of a manifest.
+        limit: how many, 1 or more; None, or more than there are: all of them.
+    """
+    if limit is None or limit >= len(utterances):
+        return list(utterances)
+    return [utterances[n * len(utterances) // limit] for n in range(limit)]

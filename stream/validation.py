@@ -40,12 +40,13 @@ SLOTS = 16  # utterances streamed side by side where they are independent
 
 @dataclass(frozen=True)
 class Outcome:
-    """One utterance: its texts, and its tokens' ids."""
+    """One utterance: its texts, its tokens' ids, and the encoder frame of each."""
 
     id: str
     reference: str
     hypothesis: str
     tokens: list[int]
+    steps: list[int]
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def validate(
             u.text,
             "".join(r.text for r in of).strip(),
             [token.id for r in of for token in r.tokens],
+            [token.step for r in of for token in r.tokens],
         )
         for u, of in zip(utterances, results, strict=True)
     ]

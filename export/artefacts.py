@@ -1,0 +1,152 @@
+"""What is compared: models with a backend, and what each of them says of the same recordings.
+
+An artefact is named PATH, PATH:BACKEND or the URL of a live server:
+
+1. What begins with ws:// or wss:// is a server.
+2. Where what follows the last colon is the name of a backend, it is one, and the path ends before it.
+   A path that itself ends so is written with a backend of its own.
+3. Anything else is a path; its backend is `stream.validation.default_backend`.
+
+Every recording is a stream of its own, which starts from the data set's statistics. Talking to a
+server is the caller's: `hear_server` is given a function that does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.audio import read_audio
+from stream.backends import BACKENDS
+from stream.features import SAMPLE_RATE
+from stream.manifest import Utterance
+from stream.network import ModelError, Network, open_model
+from stream.validation import Progress, default_backend, validate
+
+__all__ = ["Emitted", "Heard", "Model", "Said", "hear", "hear_server", "is_server", "open_artefact"]
+
+
+class Emitted(NamedTuple):
+    """A token: the text that it adds, and its encoder frame (60 ms each)."""
+
+    text: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said of one recording.
+
+    Attributes:
+        text: the transcript.
+        tokens: of it; None where they cannot be known, as of a server.
+        ids: the same tokens as ids of the model's vocabulary.
+    """
+
+    text: str
+    tokens: tuple[Emitted, ...] | None = None
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one artefact said of all recordings, in their order.
+
+    Attributes:
+        said: of each recording.
+        speed: seconds of audio a second; of a model's front end, network and decoder on recordings
+            side by side, of a server the whole exchange, one recording after another.
+    """
+
+    said: tuple[Said, ...]
+    speed: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and the name of the backend that computes it."""
+
+    network: Network
+    backend: str
+
+
+def is_server(artefact: str) -> bool:
+    """Return whether an artefact is the URL of a server (rule 1)."""
+    return artefact.startswith(("ws://", "wss://"))
+
+
+def open_artefact(artefact: str) -> Model:
+    """Open a model by rules 2 and 3.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ModelError: it is not a model.
+        ValueError: what follows the colon is no backend.
+    """
+    name, colon, backend = artefact.rpartition(":")
+    if colon and backend in BACKENDS:
+        return Model(open_model(name), backend)
+    if colon and not Path(artefact).exists() and Path(name).exists():
+        raise ValueError(f"{artefact}: no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    network = open_model(artefact)
+    return Model(network, default_backend(network))
+
+
+def hear(model: Model, utterances: Sequence[Utterance], progress: Progress | None = None) -> Heard:
+    """Stream recordings through a model.
+
+    Raises:
+        AudioError: a recording cannot be decoded.
+        ModelError: the backend cannot compute the network.
+        FloatingPointError: the network's logits are not finite.
+    """
+    network = model.network
+    try:
+        report = validate(
+            network, utterances, backend=model.backend, reset_stats=True, progress=progress
+        )
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"backend {model.backend!r} needs {error.name}: pip install 'rill-asr[train]'",
+            network.path,
+        ) from error
+    text = network.vocabulary.text
+    said = tuple(
+        Said(
+            outcome.hypothesis,
+            tuple(map(Emitted, map(text, outcome.tokens), outcome.steps)),
+            tuple(outcome.tokens),
+        )
+        for outcome in report.utterances
+    )
+    return Heard(said, 1.0 / max(report.rtf, 1e-9))
+
+
+def hear_server(
+    transcribe: Callable[[NDArray[np.float32]], str],
+    utterances: Sequence[Utterance],
+    progress: Progress | None = None,
+) -> Heard:
+    """Send recordings to a server, one after another.
+
+    Args:
+        transcribe: from (samples,) float32 at 16 kHz to a transcript; what it raises is raised.
+        utterances: the recordings.
+        progress: called with (recordings done, recordings).
+    """
+    said, seconds, audio_seconds = [], 0.0, 0.0
+    for done, utterance in enumerate(utterances, 1):
+        audio = read_audio(utterance.audio)
+        began = time.perf_counter()
+        said.append(Said(transcribe(audio)))
+        seconds += time.perf_counter() - began
+        audio_seconds += len(audio) / SAMPLE_RATE
+        if progress:
+            progress(done, len(utterances))
+    return Heard(tuple(said), audio_seconds / max(seconds, 1e-9))

@@ -1,0 +1,62 @@
+"""What can be played: the part of a recording where transcripts part, small enough to stand in a page.
+
+A clip is 16-bit mono WAV at 16 kHz, at most `CLIP_SECONDS` long (32 kB a second), with the outline of
+its wave for a picture. A longer recording is cut around the time that matters.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stream.features import SAMPLE_RATE
+
+__all__ = ["CLIP_SECONDS", "Clip", "clip"]
+
+CLIP_SECONDS = 12.0
+LEAD_SECONDS = 4.0  # heard before the time that matters
+OUTLINE = 240  # points
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A part of a recording.
+
+    Attributes:
+        begin: seconds into the recording.
+        seconds: its length.
+        wav: the bytes of a WAV file.
+        outline: (`OUTLINE`,) float32, peaks of equal parts of it, 0 to 1, the loudest being 1.
+    """
+
+    begin: float
+    seconds: float
+    wav: bytes
+    outline: NDArray[np.float32]
+
+    @property
+    def uri(self) -> str:
+        """The WAV file as a data URI."""
+        return "data:audio/wav;base64," + base64.b64encode(self.wav).decode()
+
+
+def clip(samples: NDArray[np.float32], seconds: float = 0.0) -> Clip:
+    """Cut the part of a recording around a time.
+
+    Args:
+        samples: (samples,) float32 at 16 kHz; beyond [-1, 1] they are clipped.
+        seconds: the time that matters.
+    """
+    most = int(CLIP_SECONDS * SAMPLE_RATE)
+    begin = max(0, min(int((seconds - LEAD_SECONDS) * SAMPLE_RATE), len(samples) - most))
+    some = np.clip(samples[begin : begin + most], -1.0, 1.0)
+    file = io.BytesIO()
+    soundfile.write(file, some, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    peaks = [float(np.abs(part).max(initial=0.0)) for part in np.array_split(some, OUTLINE)]
+    outline = np.array(peaks, np.float32) / max(*peaks, 1e-9)
+    return Clip(begin / SAMPLE_RATE, len(some) / SAMPLE_RATE, file.getvalue(), outline)

@@ -1,0 +1,245 @@
+"""`python -m export.compare`: what artefacts of a model make of the same recordings, side by side.
+
+Prints a table and writes one page of HTML. The first artefact is the reference. Parsing, running and
+printing; the figures are `export.comparison`, the page is `export.report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from export.artefacts import Model, hear, hear_server, is_server, open_artefact
+from export.clips import Clip, clip
+from export.comparison import Comparison, Result, compare
+from export.report import render
+from server.load.processes import machine
+from server.session import SessionError, stream_audio
+from stream.audio import AudioError, read_audio
+from stream.backends import BACKENDS
+from stream.manifest import ManifestError, Utterance, read_manifest, spaced
+from stream.network import ModelError
+from stream.process import run_main
+
+CLIPS = 20  # 12 s each at most: some 10 MB of page
+SHOWN = 5  # disagreements, on the terminal
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m export.compare`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.compare",
+        description="Run artefacts over the same recordings; show how they differ, in a table and on "
+        "a page with what they disagree about to hear. The first is the reference.",
+        epilog="example: python -m export.compare runs/hard/best.pt models/mine:onnx "
+        "models/mine:int8 ws://127.0.0.1:3030 --manifest dev.jsonl --output report.html",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "artefacts",
+        nargs="+",
+        metavar="ARTEFACT",
+        help="checkpoint or model directory, PATH or PATH:BACKEND (default: onnx for a directory, "
+        f"else numpy; of {', '.join(BACKENDS)}), or the URL of a server, ws://HOST:PORT",
+    )
+    parser.add_argument("--manifest", required=True, metavar="JSONL", help="recordings")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="take N of them, evenly spaced (default: all)"
+    )
+    parser.add_argument("--output", metavar="HTML", help="page to write (default: none)")
+    parser.add_argument("--json", metavar="F", help="write all figures as JSON")
+    parser.add_argument(
+        "--clips",
+        type=int,
+        default=CLIPS,
+        metavar="N",
+        help="disagreements that the page can play, of 12 s and 0.5 MB at most each "
+        f"(default: {CLIPS})",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    for path in filter(None, (arguments.output, arguments.json)):
+        if not Path(path).parent.is_dir():  # said before minutes of computing, not after them
+            parser.error(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    if arguments.limit is not None and arguments.limit < 1:
+        parser.error(f"--limit is {arguments.limit}; want 1 or more")
+    if arguments.clips < 0:
+        parser.error(f"--clips is {arguments.clips}; want 0 or more")
+    try:
+        utterances = spaced(read_manifest(arguments.manifest), arguments.limit)
+        comparison = compare(
+            _results(arguments.artefacts, utterances),
+            utterances,
+            date=f"{datetime.now(UTC):%Y-%m-%d}",
+            machine=machine(),
+            manifest=arguments.manifest,
+            progress=_progress("stages"),
+        )
+        clips = _clips(comparison, utterances, arguments.clips) if arguments.output else {}
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 4 if isinstance(error.__cause__, ModuleNotFoundError) else 3
+    except (ManifestError, AudioError, SessionError, OSError, FloatingPointError) as error:
+        print(error, file=sys.stderr)
+        return 3
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    _print(comparison)
+    if arguments.json:
+        content = msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n"
+        _write(Path(arguments.json), content)
+    if arguments.output:
+        _write(Path(arguments.output), render(comparison, clips).encode())
+        print(f"written: {arguments.output}", file=sys.stderr)
+    return 0
+
+
+def _results(artefacts: Sequence[str], utterances: Sequence[Utterance]) -> list[Result]:
+    """Open all artefacts, and then hear what each says: a mistake in the last is found at once."""
+    models = {name: open_artefact(name) for name in artefacts if not is_server(name)}
+    labels = _labels(artefacts, models)
+    results: dict[int, Result] = {}
+    for n, name in sorted(enumerate(artefacts), key=lambda each: not is_server(each[1])):
+        show = _progress("streamed")
+        model = models.get(name)
+
+        def progress(done: int, total: int, label: str = labels[n], show: OnStep = show) -> None:
+            show(label, done, total)
+
+        if model is None:
+            heard = hear_server(_transcriber(name), utterances, progress)
+            results[n] = Result(labels[n], name, "server", heard, None)
+        else:
+            heard = hear(model, utterances, progress)
+            results[n] = Result(labels[n], name, _describe(model), heard, model)
+    return [results[n] for n in range(len(artefacts))]
+
+
+def _transcriber(url: str) -> Callable[[NDArray[np.float32]], str]:
+    def transcribe(samples: NDArray[np.float32]) -> str:
+        return asyncio.run(stream_audio(url, [samples], realtime=False)).transcript
+
+    return transcribe
+
+
+def _labels(artefacts: Sequence[str], models: dict[str, Model]) -> list[str]:
+    """Return short names: the backend where all are one model, else file and backend."""
+    paths = {model.network.path for model in models.values()}
+    names = []
+    for artefact in artefacts:
+        model = models.get(artefact)
+        if model is None:
+            names.append(urlsplit(artefact).netloc)
+        elif len(paths) == 1:
+            names.append(model.backend)
+        else:
+            path = Path(artefact.removesuffix(f":{model.backend}"))
+            names.append(f"{path.resolve().name}:{model.backend}")
+    if len(set(names)) < len({*artefacts}):  # best.pt of two runs
+        names = list(artefacts)
+    return [
+        f"{name} ({names[:n].count(name) + 1})" if names[:n].count(name) else name
+        for n, name in enumerate(names)
+    ]
+
+
+def _describe(model: Model) -> str:
+    spec = model.network.specification
+    weights = sum(array.size for array in model.network.arrays.values()) / 1e6
+    number_format = "" if spec.number_format == "float32" else f", {spec.number_format}"
+    return f"{spec.activation} activations, {weights:.2f} M weights{number_format}; {model.backend}"
+
+
+def _clips(comparison: Comparison, utterances: Sequence[Utterance], count: int) -> dict[str, Clip]:
+    audio = {utterance.id: utterance.audio for utterance in utterances}
+    return {
+        each.id: clip(
+            read_audio(audio[each.id]),
+            min((t.seconds for t in each.transcripts if t.seconds is not None), default=0.0),
+        )
+        for each in comparison.disagreements[:count]
+    }
+
+
+def _print(comparison: Comparison) -> None:
+    entries = comparison.artefacts
+    width = max(len(entry.label) for entry in entries)
+    print(
+        f"{'':{width}}      WER   sub  del  ins     speed   words  tokens  recordings   flips"
+        "   largest difference"
+    )
+    for entry in entries:
+        wer = "-" if entry.wer is None else f"{100 * entry.wer:.2f} %"
+        line = (
+            f"{entry.label:{width}}  {wer:>7}  {entry.substitutions:4d} {entry.deletions:4d} "
+            f"{entry.insertions:4d}  {entry.speed:6.1f} x  "
+        )
+        if entry is entries[0]:
+            print(f"{line}  reference")
+            continue
+        stages = ", ".join(f"{name} {d.largest:.1e}" for name, d in entry.stages.items())
+        tokens, flips = ("-" if n is None else n for n in (entry.different_tokens, entry.flips))
+        print(
+            f"{line}{entry.changed_words:6d}  {tokens:>6}  {entry.different:10d}  {flips:>6}   "
+            f"{stages or '-'}"
+        )
+    for each in comparison.disagreements[:SHOWN]:
+        print(f"{each.id}\n    {'said':{width}}  {each.said}")
+        for entry, transcript in zip(entries, each.transcripts, strict=True):
+            at = (
+                ""
+                if transcript.frame is None
+                else (f"   (parts at frame {transcript.frame}, {transcript.seconds:.2f} s)")
+            )
+            print(f"    {entry.label:{width}}  {transcript.text}{at}")
+    more = len(comparison.disagreements) - SHOWN
+    print(
+        f"{len(comparison.disagreements)} of {comparison.recordings} recordings are disputed"
+        + (f", {more} more than shown" if more > 0 else "")
+    )
+
+
+OnStep = Callable[[str, int, int], None]
+
+
+def _progress(what: str) -> OnStep:
+    """Return what shows progress: a line that is written over on a terminal, elsewhere one in 10 s."""
+    terminal, printed = sys.stderr.isatty(), [time.monotonic()]
+
+    def show(label: str, done: int, total: int) -> None:
+        line = f"{label}: {done} of {total} {what}"
+        if terminal:
+            print(f"\r\x1b[K{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done == total or time.monotonic() - printed[0] > 10.0:
+            printed[0] = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    run_main(main)
