@@ -33,7 +33,7 @@ from server.load.player import (
     transcribe,
 )
 from server.load.point import Heard, Point, compare, grows, percentiles
-from server.load.processes import Usage, usage
+from server.processes import Usage, usage
 from server.load.recordings import Recording
 from stream.words import emission_latencies
 
