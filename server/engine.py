@@ -28,6 +28,7 @@ from hwckpt.reader import recognises
 from server.decoder_options import DecoderOptions
 from server.link import Order
 from server.logs import start_logging
+from server.memory import keep_memory
 from server.worker import Loaded, work
 from stream.bundled import model_path
 from stream.engine import CHUNK, Decoding, load_engine
@@ -63,8 +64,17 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
     start_logging(order.log_format)
-    work(link, partial(load, order))
+    work(link, partial(_load_for_good, order))
     return 0
+
+
+def _load_for_good(order: Order) -> Loaded:
+    """Load, and settle what was made; what was only needed for that goes back to the kernel."""
+    loaded = load(order)
+    gc.collect()
+    gc.freeze()  # no collection need look at what stays
+    keep_memory()
+    return loaded
 
 
 def load(order: Order) -> Loaded:
@@ -78,14 +88,15 @@ def load(order: Order) -> Loaded:
     logger.info("loading %s", path)
     network = open_model(path)
     decoding = _decoding(path, network, order.decoder)
-    slots, backend, threads = order.slots, order.backend, 1
+    slots, workers, backend = order.slots, order.workers or 1, order.backend
     if slots is None:
-        plan = self_test(network, backend, decoding)
+        plan = self_test(network, backend, decoding, order.workers)
         logger.info("self-test: %s", plan)
-        slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
+        slots, workers, backend = plan.slots // order.models, plan.workers, plan.backend
     elif backend is None:
         backend = available_backends(network)[-1]
-    engine = load_engine(network, slots, backend, threads, decoding)
+    slots = max(1, -(-slots // workers))
+    engine = load_engine(network, slots, backend, decoding=decoding)
     vocabulary = network.vocabulary
     about = {
         "language": network.notes.get("language", "en"),
@@ -97,10 +108,8 @@ def load(order: Order) -> Loaded:
         "chunk_samples": CHUNK,
         "notes": network.notes,
     }
-    gc.collect()
-    gc.freeze()  # what was made so far stays: no collection need look at it again
     texts = [vocabulary.text(token) for token in range(len(vocabulary))]
-    return Loaded(engine, slots, texts, vocabulary.pieces, about)
+    return Loaded(engine, slots, texts, vocabulary.pieces, about, workers)
 
 
 def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
