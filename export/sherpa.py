@@ -65,7 +65,9 @@ def export(network: Network, output: Path, *, int8: bool = False) -> int:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
     if int8:
-        paths = located(network, INT8_GRAPHS, "has no int8 graphs; write them: python -m export.onnx")
+        paths = located(
+            network, INT8_GRAPHS, "has no int8 graphs; write them: python -m export.onnx"
+        )
         graphs = [onnx.load(path).SerializeToString() for path in paths.values()]  # weights inside
     else:
         build = importlib.import_module("export.graphs").build_graphs

@@ -131,7 +131,9 @@ def _encoder(graph: _Inner, network: Network) -> bytes:
     z, statistics = _normalise(graph, x, statistics, count, network)
     graph.feed("x", graph.node("Reshape", [z, graph.axes(0, TIME_STACK, STACK * BINS)]))
     whole = graph.node("Greater", [length, graph.constant("stack", np.array(STACK, np.int64))])
-    graph.feed("second", graph.node("Unsqueeze", [graph.node("Cast", [whole], to=FLOAT), graph.axes(1)]))
+    graph.feed(
+        "second", graph.node("Unsqueeze", [graph.node("Cast", [whole], to=FLOAT), graph.axes(1)])
+    )
     flat = graph.node("Reshape", [channel, graph.axes(0, -1)])
     first = graph.node("Split", [flat, graph.axes(*sizes)], outputs=len(sizes), axis=1)
     for n, (name, kind, shape) in enumerate(graph.states):
@@ -224,7 +226,9 @@ def _decoder(graph: _Inner, network: Network) -> bytes:
         graph.feed(name, graph.from_cache(part, kind))
     graph.insert()
 
-    graph.output(graph.node("Unsqueeze", [f"{INNER}g", graph.axes(2)]), "outputs", [1, spec.joint, 1])
+    graph.output(
+        graph.node("Unsqueeze", [f"{INNER}g", graph.axes(2)]), "outputs", [1, spec.joint, 1]
+    )
     graph.output(length, "prednet_lengths", [1], INT32)
     for packed_kind in "hc":
         rows = []
