@@ -136,7 +136,7 @@ class _Contract:
 
     def decode(self, frames: Floats) -> list[int]:
         """Return the tokens of log-mel frames, (1, window n, 80)."""
-        caches = [self._cache("channel"), self._cache("time"), np.zeros(1, np.int64)]
+        caches: list[Any] = [self._cache("channel"), self._cache("time"), np.zeros(1, np.int64)]
         shape = [int(self._metadata[f"pred_{name}"]) for name in ("rnn_layers", "hidden")]
         state = [np.zeros((shape[0], 1, shape[1]), np.float32)] * 2
         g, state = self._predict(self._blank, state)

@@ -23,10 +23,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +50,7 @@ START_SECONDS = 60.0
 WARM_UP = 3  # chunks
 STARTS = 17  # chunks within which streams begin, so that tokens do not come all at once
 PORT = 16006
+LISTENING = "0A"  # in /proc/net/tcp
 
 
 def files_of(directory: Path) -> dict[str, str]:
@@ -57,12 +60,12 @@ def files_of(directory: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
-    """Run a server until the block is left; wait until it listens."""
+def running(command: Sequence[str], ready: Callable[[], bool], log: Path) -> Iterator[None]:
+    """Run a server until the block is left, which begins when it is ready."""
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not listening(port):
+            while not ready():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"{command[0]} does not serve: {log.read_text()[-2000:]}")
                 time.sleep(0.2)
@@ -73,13 +76,18 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
 
 def listening(port: int) -> bool:
     """Return whether somebody listens at a port, without disturbing them."""
-    states = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    states6 = (line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:])
-    return any(
-        row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port
-        for rows in (states, states6)
-        for row in rows
-    )
+    tables = (Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return any(row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
+def serving(port: int) -> bool:
+    """Return whether Rill's server at a port takes streams."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as reply:
+            return bool(reply.status == 200)
+    except OSError:  # not there yet, or 503 while the model is being loaded
+        return False
 
 
 def find_rts(protocol: str, url: str, first: int, seconds: float, json_file: Path) -> Any:
@@ -101,7 +109,7 @@ def serve_sherpa(files: dict[str, str], batch: int, arguments: Any, work: Path) 
     command += [f"--port={PORT}", f"--max-batch-size={batch}", "--num-work-threads=2"]
     command += ["--enable-endpoint=false", f"--end-tail-padding={TAIL_SECONDS}"]
     command += [f"--loop-interval-ms={arguments.loop_ms}", f"--log-file={work / 'sherpa.txt'}"]
-    with running(command, PORT, work / "sherpa.log"):
+    with running(command, lambda: listening(PORT), work / "sherpa.log"):
         url = f"ws://127.0.0.1:{PORT}"
         return find_rts(
             "sherpa", url, arguments.first_sherpa, arguments.duration, work / "sherpa.json"
@@ -112,7 +120,7 @@ def serve_rill(arguments: Any, work: Path) -> Any:
     """Return the report of Rill's server."""
     command = [sys.executable, "-m", "server", "--model", str(arguments.model)]
     command += ["--backend", "int8", "--slots", "1000", "--port", str(PORT + 1)]
-    with running(command, PORT + 1, work / "rill.log"):
+    with running(command, lambda: serving(PORT + 1), work / "rill.log"):
         url = f"ws://127.0.0.1:{PORT + 1}"
         return find_rts("myrtle", url, arguments.first, arguments.duration, work / "rill.json")
 
@@ -221,9 +229,9 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="a directory with int8 graphs")
     add("--only", choices=("servers", "in-process"), help="one half (default: both)")
-    add("--duration", type=float, default=3.0, metavar="S", help="of a measurement (default: 3)")
-    add("--first", type=int, default=64, metavar="N", help="streams to begin with (default: 64)")
-    add("--first-sherpa", type=int, default=16, metavar="N", help="of sherpa-onnx (default: 16)")
+    add("--duration", type=float, default=2.5, metavar="S", help="of a measurement (default: 2.5)")
+    add("--first", type=int, default=128, metavar="N", help="streams to begin with (default: 128)")
+    add("--first-sherpa", type=int, default=32, metavar="N", help="of sherpa-onnx (default: 32)")
     add("--sherpa-batch", type=int, nargs="+", default=[5, 32], metavar="N", help="see rule 1")
     add("--loop-ms", type=int, default=10, metavar="MS", help="sherpa-onnx' poll (default: 10)")
     add("--sherpa-channels", type=int, nargs="+", default=[5, 64], metavar="N", help="see rule 2")
@@ -235,6 +243,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run both comparisons."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers that were started end too
     arguments = build_parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
