@@ -134,8 +134,7 @@ def _encoder(graph: _Inner, network: Network) -> bytes:
     graph.feed(
         "second", graph.node("Unsqueeze", [graph.node("Cast", [whole], to=FLOAT), graph.axes(1)])
     )
-    flat = graph.node("Reshape", [channel, graph.axes(0, -1)])
-    first = graph.node("Split", [flat, graph.axes(*sizes)], outputs=len(sizes), axis=1)
+    first = graph.node("Split", [channel, graph.axes(*sizes)], outputs=len(sizes), axis=3)
     for n, (name, kind, shape) in enumerate(graph.states):
         part = graph.from_cache(f"{first}.{n}" if n else first, kind)
         graph.feed(name, graph.node("Reshape", [part, graph.axes(0, *shape)]))
@@ -145,10 +144,10 @@ def _encoder(graph: _Inner, network: Network) -> bytes:
     graph.output(f, "outputs", ["B", spec.joint, 1])
     graph.output(length, "output_length", ["B"], INT64)
     parts = [
-        graph.node("Reshape", [graph.to_cache(graph.after(name), kind), graph.axes(0, -1)])
+        graph.node("Reshape", [graph.to_cache(graph.after(name), kind), graph.axes(0, 1, 1, -1)])
         for name, kind, _ in graph.states
     ]
-    packed = graph.node("Unsqueeze", [graph.node("Concat", parts, axis=1), graph.axes(1, 2)])
+    packed = graph.node("Concat", parts, axis=3)
     graph.output(packed, "next_cache_last_channel", ["B", 1, 1, sum(sizes)])
     graph.output(statistics, "next_cache_last_time", ["B", 1, 2, BINS])
     graph.output(graph.node("Add", [count, length]), "next_cache_last_channel_len", ["B"], INT64)
