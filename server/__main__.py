@@ -66,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(chosen: Options, settings: Settings) -> None:
     stop = _stop_at_signals()
     models = Models(
-        *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items())
+        *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items()),
+        aliases=chosen.aliases,
     )
     application = Application(models, chosen.limits, settings)
     async with application.listening(chosen.host, chosen.port, chosen.wyoming_port) as servers:
