@@ -37,7 +37,7 @@ from stream.fixed import GATE_BITS, HALF_Q15, HIDDEN_SHIFT, JOINT_SHIFT, ONE_Q12
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork
 from stream.network import TIME_STACK
 
-__all__ = ["build_integer"]
+__all__ = ["build_integer", "integer_arrays"]
 
 UINT8, INT16, INT32 = TensorProto.UINT8, TensorProto.INT16, TensorProto.INT32
 DOUBLE = TensorProto.DOUBLE
@@ -55,7 +55,7 @@ def build_integer(network: IntegerNetwork) -> dict[str, bytes]:
     Returns:
         contents by file name, as `stream.directory.writing` takes them.
     """
-    arrays = _arrays(network)
+    arrays = integer_arrays(network)
     weights = safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
     files = {INTEGER_WEIGHTS: weights}
     for name, build in (
@@ -79,8 +79,8 @@ def _layers(network: IntegerNetwork) -> Iterator[tuple[str, IntegerLayer]]:
             yield f"{stack}.{n}", layer
 
 
-def _arrays(network: IntegerNetwork) -> Arrays:
-    """Return all arrays of the graphs by name."""
+def integer_arrays(network: IntegerNetwork) -> Arrays:
+    """Return the content of `weights.integer.safetensors`, by name."""
     arrays: Arrays = {"prediction.embedding": (network.embedding.astype(np.int16) + ZERO)}
     arrays["prediction.embedding"] = arrays["prediction.embedding"].astype(np.uint8)
     for name, layer in _layers(network):

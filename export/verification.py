@@ -1,0 +1,248 @@
+"""Verification: a model directory is held against the network that it was written from.
+
+All that is in it, file by file and backend by backend, before it gets its name:
+
+1. Arrays, specification and tokenizer are the network's.
+2. Nothing looks ahead: the front end, the NumPy reference, each backend's encoder.
+3. Float32 graphs give the reference's encoder outputs and logits within `TOLERANCE`, on random frames
+   and on the bundled recordings, states carried on.
+4. int8 weights are the network's within half a step (`export.restored`), and the graphs' outputs as
+   near to the float32 outputs of these weights as rounded activations are: their difference has at
+   most `NEAR` of the outputs' deviation. What this costs in words is `export.precision`'s business.
+5. Integers are the network's within half a step, and as near. The graphs hold these integers, and equal
+   the NumPy integers bit for bit: on 3's frames, and on random states with the ends of all ranges.
+6. The bundled recordings, streamed in random chunks, give the tokens that they give whole; by the NumPy
+   reference, or the NumPy integers, where a backend must equal it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from export.restored import check_weights, restore_int8, restore_integers
+from stream.audio import read_audio
+from stream.backends import Backend, Logits, load_backend
+from stream.backends.integer import IntegerBackend
+from stream.backends.integer_onnx import check_equal
+from stream.bundled import recordings
+from stream.causality import check_causal, check_features_causal
+from stream.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
+from stream.features import BINS, STACK, stack, streamed_log_mel
+from stream.integer import quantise
+from stream.network import TIME_STACK, Network, open_model
+from stream.recogniser import Recogniser
+from stream.stage import whole
+
+__all__ = ["NEAR", "TOLERANCE", "ExportError", "verify"]
+
+TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
+NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
+CHUNKS = 40  # 2.4 s
+ROWS = 3
+BATCHES = (1, 2, 8, 33)  # kernels of integer products differ by the number of rows
+
+Result = TypeVar("Result")
+Floats = NDArray[np.float32]
+Frames = dict[str, Floats]
+
+
+class ExportError(RuntimeError):
+    """An artefact that does not compute what the model computes."""
+
+
+def verify(network: Network, written: Path) -> float:
+    """Hold a model directory against the network that it was written from.
+
+    Args:
+        network: the model.
+        written: the directory, with float32 graphs; int8 and integer files as there are.
+    Returns:
+        the largest difference of float32 encoder outputs and logits.
+    Raises:
+        ExportError: something in it is not the model, or computes something else.
+        CausalityError: the model looks ahead.
+        ModelError: a file cannot be read, or a graph cannot be run.
+    """
+    read = open_model(written)
+    for name, array in network.arrays.items():
+        if not np.array_equal(array, read.arrays[name]):
+            raise ExportError(f"array {name} is not the model's")
+    if read.specification != network.specification or read.tokenizer != network.tokenizer:
+        raise ExportError("specification or tokenizer is not the model's")
+    rng = np.random.default_rng(0)
+    frames = {
+        "random frames": rng.standard_normal((ROWS, CHUNKS * TIME_STACK, STACK * BINS), np.float32),
+        "bundled recordings": _stacked(network),
+    }
+    check_features_causal(network.specification.front_end, network.normaliser)
+    largest = _verify_float32(network, read, frames)
+    if (written / INT8_WEIGHTS).exists():
+        _verify_int8(network, read, frames, written / INT8_WEIGHTS)
+    if (written / INTEGER_WEIGHTS).exists():
+        _verify_integers(network, read, frames, written / INTEGER_WEIGHTS)
+    return largest
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Encoder outputs (B, T, J) and logits (B, T, C)."""
+
+    encoder_output: Floats
+    logits: Logits
+
+
+def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
+    reference, graphs = load_backend("numpy", network), load_backend("onnx", read)
+    for backend, name in ((reference, "model"), (graphs, "ONNX graph")):
+        check_causal(_encoder(backend), name)
+    largest = max(
+        _close(name, _outputs(reference, x), _outputs(graphs, x)) for name, x in frames.items()
+    )
+    _compare_tokens(Recogniser(network, "numpy"), Recogniser(read, "onnx"), "the model's are")
+    return largest
+
+
+def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path) -> None:
+    restored, allowed = restore_int8(network, safetensors.numpy.load_file(weights))
+    _checked("int8", lambda: check_weights(network, restored, allowed))
+    reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
+    check_causal(_encoder(graphs), "int8 graph")
+    for name, x in frames.items():
+        _near(f"int8: {name}", _outputs(reference, x), _outputs(graphs, x))
+    _compare_tokens(Recogniser(read, "int8"), Recogniser(read, "int8"), "int8: whole, they are")
+
+
+def _verify_integers(network: Network, read: Network, frames: Frames, weights: Path) -> None:
+    integers = quantise(network)
+    restored, allowed = restore_integers(network, integers)
+    _checked("integers", lambda: check_weights(network, restored, allowed))
+    stored = safetensors.numpy.load_file(weights)
+    arrays = importlib.import_module("export.integer_graphs").integer_arrays(integers)
+    for name, array in arrays.items():
+        if name not in stored or not np.array_equal(array, stored[name]):
+            raise ExportError(f"integers: array {name} of {weights.name} is not the model's")
+    reference, of_restored = IntegerBackend(integers), load_backend("numpy", restored)
+    graphs = _checked("integers", lambda: load_backend("integer-onnx", read))
+    if isinstance(graphs, IntegerBackend):
+        raise ExportError("integers: this machine's integer products are wrong: export on another")
+    check_causal(_encoder(graphs), "integer graph")
+    for rows in BATCHES:
+        _checked("integers", functools.partial(check_equal, integers, graphs, rows, seed=rows))
+    for name, x in frames.items():
+        want = _outputs(reference, x)
+        _near(f"integers: {name}", _outputs(of_restored, x), want)
+        _equal(f"integers: {name}", want, _outputs(graphs, x))
+    _compare_tokens(
+        Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
+    )
+
+
+def _checked(name: str, check: Callable[[], Result]) -> Result:
+    """Run a check that raises ValueError where it finds a difference."""
+    try:
+        return check()
+    except ValueError as error:
+        raise ExportError(f"{name}: {error}") from error
+
+
+def _encoder(backend: Backend) -> Callable[[Floats], Floats]:
+    return lambda x: backend.encode(x, backend.initial_state(1)[0])[0]
+
+
+def _stacked(network: Network) -> Floats:
+    """Return the bundled recordings, padded, as the encoder's input, (B, S, 240), S even."""
+    audio = [read_audio(utterance.audio) for utterance in recordings()]
+    x = np.zeros((len(audio), max(map(len, audio))), np.float32)
+    for row, samples in zip(x, audio, strict=True):
+        row[: len(samples)] = samples
+    z = whole(network.normaliser, streamed_log_mel(x, network.specification.front_end))
+    fill = np.zeros((len(z), -z.shape[1] % (STACK * TIME_STACK), BINS), np.float32)
+    stacked: Floats = stack(np.concatenate([z, fill], axis=1))
+    return stacked
+
+
+def _outputs(backend: Backend, x: Floats) -> _Outputs:
+    """Run a backend on frames, (B, S, 240), and random tokens, states carried on."""
+    rng = np.random.default_rng(0)
+    blank = backend.specification.blank
+    present = np.ones(x.shape[:2], np.bool_)
+    present[-1, -1] = False  # a stream that ends within a pair
+    steps, rows = x.shape[1] // TIME_STACK, len(x)
+    tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
+    encoder, prediction = backend.initial_state(rows)
+    f, _ = backend.encode(x, encoder, present)
+    logits = []
+    for step, token in enumerate(tokens):
+        g, prediction = backend.predict(token, prediction)
+        logits.append(backend.join(f[:, step], g))
+    return _Outputs(f, np.stack(logits, axis=1))
+
+
+def _parts(want: _Outputs, got: _Outputs) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
+    return [
+        ("encoder output", want.encoder_output, got.encoder_output),
+        ("logits", want.logits, got.logits),
+    ]
+
+
+def _close(name: str, want: _Outputs, got: _Outputs) -> float:
+    """Refuse float32 outputs beyond `TOLERANCE`; returns the largest difference."""
+    differences = []
+    for part, a, b in _parts(want, got):
+        largest = float((np.abs(a - b) / np.maximum(np.abs(a), 1.0)).max())
+        if not largest <= TOLERANCE:
+            raise ExportError(
+                f"{name}: {part} differs by {largest:.2e} from the NumPy reference, "
+                f"allowed is {TOLERANCE:.0e}"
+            )
+        differences.append(largest)
+    return max(differences)
+
+
+def _near(name: str, want: _Outputs, got: _Outputs) -> None:
+    """Refuse outputs whose difference is more than rounded activations make."""
+    for part, a, b in _parts(want, got):
+        error = float(np.sqrt(np.mean((a - b) ** 2)))
+        deviation = float(np.sqrt(np.mean((a - a.mean(axis=(0, 1))) ** 2)))
+        if not error <= NEAR * deviation:
+            raise ExportError(
+                f"{name}: {part} differs by {error:.2e} (rms) from float32 with the same weights, "
+                f"allowed is {NEAR:g} of the deviation, {deviation:.2e}"
+            )
+
+
+def _equal(name: str, want: _Outputs, got: _Outputs) -> None:
+    """Refuse outputs that are not the same, bit for bit."""
+    for part, a, b in _parts(want, got):
+        if not np.array_equal(a, b):
+            at = [int(n) for n in np.argwhere(a != b)[0]]
+            raise ExportError(
+                f"{name}: {part} of the graph is not that of the integers, first at {at}"
+            )
+
+
+def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> None:
+    """Stream the bundled recordings in random chunks through one, whole through the other."""
+    rng = np.random.default_rng(0)
+    for utterance in recordings():
+        audio = read_audio(utterance.audio)
+        want = [(token.id, token.step) for token in reference.transcribe(audio)[1]]
+        results, begin = [], 0
+        while begin < len(audio):
+            end = begin + int(rng.integers(1, 4000))
+            results += streamed.push(audio[begin:end])
+            begin = end
+        results += streamed.finish()
+        streamed.reset()
+        got = [(token.id, token.step) for result in results for token in result.tokens]
+        if got != want:
+            raise ExportError(f"{utterance.id}: streamed tokens {got}, {whose} {want}")
