@@ -6,9 +6,10 @@ All that is in it, file by file and backend by backend, before it gets its name:
 2. Nothing looks ahead: the front end, the NumPy reference, each backend's encoder.
 3. Float32 graphs give the reference's encoder outputs and logits within `TOLERANCE`, on random frames
    and on the bundled recordings, states carried on.
-4. int8 weights are the network's within half a step (`export.restored`), and the graphs' outputs as
-   near to the float32 outputs of these weights as rounded activations are: their difference has at
-   most `NEAR` of the outputs' deviation. What this costs in words is `export.precision`'s business.
+4. int8 weights are the network's within half a step (`export.restored`), and the graphs as near to
+   float32 with these weights as rounded activations are: encoder and prediction outputs on 3's frames,
+   logits of random joint vectors within its range, differ by at most `NEAR` of their deviation. What
+   this costs in words is `export.precision`'s business.
 5. Integers are the network's within half a step, and as near. The graphs hold these integers, and equal
    the NumPy integers bit for bit: on 3's frames, and on random states with the ends of all ranges.
 6. The bundled recordings, streamed in random chunks, give the tokens that they give whole; by the NumPy
@@ -94,9 +95,10 @@ def verify(network: Network, written: Path) -> float:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Encoder outputs (B, T, J) and logits (B, T, C)."""
+    """Encoder outputs (B, T, J), prediction network's outputs (B, T, J), logits (B, T, C)."""
 
-    encoder_output: Floats
+    f: Floats
+    g: Floats
     logits: Logits
 
 
@@ -112,12 +114,14 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
 
 
 def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path) -> None:
-    restored, allowed = restore_int8(network, safetensors.numpy.load_file(weights))
+    stored = safetensors.numpy.load_file(weights)
+    restored, allowed = restore_int8(network, stored)
     _checked("int8", lambda: check_weights(network, restored, allowed))
     reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
     check_causal(_encoder(graphs), "int8 graph")
     for name, x in frames.items():
         _near(f"int8: {name}", _outputs(reference, x), _outputs(graphs, x))
+    _near_joint("int8", reference, graphs, 255 * stored["joint.scale"].item())
     _compare_tokens(Recogniser(read, "int8"), Recogniser(read, "int8"), "int8: whole, they are")
 
 
@@ -135,11 +139,13 @@ def _verify_integers(network: Network, read: Network, frames: Frames, weights: P
     if isinstance(graphs, IntegerBackend):
         raise ExportError("integers: this machine's integer products are wrong: export on another")
     check_causal(_encoder(graphs), "integer graph")
+    largest = 2.0 ** (8 - integers.quantisation.joint)  # of the joint's hidden vector
+    _near_joint("integers", of_restored, graphs, largest)
     for rows in BATCHES:
         _checked("integers", functools.partial(check_equal, integers, graphs, rows, seed=rows))
     for name, x in frames.items():
         want = _outputs(reference, x)
-        _near(f"integers: {name}", _outputs(of_restored, x), want)
+        _near(f"integers: {name}", _outputs(of_restored, x), want, 2.0 * largest)
         _equal(f"integers: {name}", want, _outputs(graphs, x))
     _compare_tokens(
         Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
@@ -180,16 +186,18 @@ def _outputs(backend: Backend, x: Floats) -> _Outputs:
     tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
     encoder, prediction = backend.initial_state(rows)
     f, _ = backend.encode(x, encoder, present)
-    logits = []
+    predicted, logits = [], []
     for step, token in enumerate(tokens):
         g, prediction = backend.predict(token, prediction)
+        predicted.append(g)
         logits.append(backend.join(f[:, step], g))
-    return _Outputs(f, np.stack(logits, axis=1))
+    return _Outputs(f, np.stack(predicted, axis=1), np.stack(logits, axis=1))
 
 
 def _parts(want: _Outputs, got: _Outputs) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
     return [
-        ("encoder output", want.encoder_output, got.encoder_output),
+        ("encoder output", want.f, got.f),
+        ("prediction output", want.g, got.g),
         ("logits", want.logits, got.logits),
     ]
 
@@ -208,16 +216,34 @@ def _close(name: str, want: _Outputs, got: _Outputs) -> float:
     return max(differences)
 
 
-def _near(name: str, want: _Outputs, got: _Outputs) -> None:
-    """Refuse outputs whose difference is more than rounded activations make."""
-    for part, a, b in _parts(want, got):
-        error = float(np.sqrt(np.mean((a - b) ** 2)))
-        deviation = float(np.sqrt(np.mean((a - a.mean(axis=(0, 1))) ** 2)))
-        if not error <= NEAR * deviation:
-            raise ExportError(
-                f"{name}: {part} differs by {error:.2e} (rms) from float32 with the same weights, "
-                f"allowed is {NEAR:g} of the deviation, {deviation:.2e}"
-            )
+def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> None:
+    """Refuse outputs of rounded activations that differ by more than these do.
+
+    Args:
+        name: of what was run.
+        want: float32, which is cut at `most`.
+        got: of the backend.
+        most: largest magnitude that f and g of the backend can have.
+    """
+    for part, a, b in _parts(want, got)[:2]:  # for its logits, tokens at random leave the ranges
+        _refuse_far(f"{name}: {part}", np.clip(a, -most, most), b)
+
+
+def _near_joint(name: str, reference: Backend, backend: Backend, largest: float) -> None:
+    """Refuse a joint that differs on random hidden vectors up to the largest element."""
+    shape = 2, 64, reference.specification.joint
+    f, g = np.random.default_rng(0).uniform(-largest / 2, largest / 2, shape).astype(np.float32)
+    _refuse_far(f"{name}: logits", reference.join(f, g), backend.join(f, g))
+
+
+def _refuse_far(name: str, want: NDArray[Any], got: NDArray[Any]) -> None:
+    error = float(np.sqrt(np.mean((want - got) ** 2)))
+    deviation = float(np.sqrt(np.mean((want - want.reshape(-1, want.shape[-1]).mean(axis=0)) ** 2)))
+    if not error <= NEAR * deviation:
+        raise ExportError(
+            f"{name} differs by {error:.2e} (rms) from float32 with the same weights, "
+            f"allowed is {NEAR:g} of the deviation, {deviation:.2e}"
+        )
 
 
 def _equal(name: str, want: _Outputs, got: _Outputs) -> None:
