@@ -39,7 +39,7 @@ def made(seed: int = 3, bits: int = 8, *, wide: bool = False, **fields: Any) -> 
         for name, array in arrays.items():
             if name.endswith("weight_ih"):
                 arrays[name] = np.float32(60.0) * array
-        arrays["joint.output.bias"] = network.arrays["joint.output.bias"] + np.float32(3000.0)
+        arrays["joint.output.bias"] = network.arrays["joint.output.bias"] + np.float32(8000.0)
     return Network(specification, arrays, network.tokenizer)
 
 
