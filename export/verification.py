@@ -4,12 +4,12 @@ All that is in it, file by file and backend by backend, before it gets its name:
 
 1. Arrays, specification and tokenizer are the network's.
 2. Nothing looks ahead: the front end, the NumPy reference, each backend's encoder.
-3. Float32 graphs give the reference's encoder outputs and logits within `TOLERANCE`, on random frames
-   and on the bundled recordings, states carried on.
+3. Float32 graphs give the reference's outputs and logits within `TOLERANCE`, on random frames and on
+   the bundled recordings: whole by the reference, by the graphs in random chunks.
 4. int8 weights are the network's within half a step (`export.restored`), and the graphs as near to
-   float32 with these weights as rounded activations are: encoder and prediction outputs on 3's frames,
-   logits of random joint vectors within its range, differ by at most `NEAR` of their deviation. What
-   this costs in words is `export.precision`'s business.
+   float32 with these weights as rounded activations are: outputs and states on 3's frames, logits of
+   random joint vectors within its range, differ by at most `NEAR` of their deviation. What this costs
+   in words is `export.precision`'s business.
 5. Integers are the network's within half a step, and as near. The graphs hold these integers, and equal
    the NumPy integers bit for bit: on 3's frames, and on random states with the ends of all ranges.
 6. The bundled recordings, streamed in random chunks, give the tokens that they give whole; by the NumPy
@@ -41,13 +41,21 @@ from stream.features import BINS, STACK, stack, streamed_log_mel
 from stream.integer import quantise
 from stream.network import TIME_STACK, Network, open_model
 from stream.recogniser import Recogniser
-from stream.stage import whole
+from stream.stage import map_state, whole
 
 __all__ = ["NEAR", "TOLERANCE", "ExportError", "verify"]
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
 NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
-CHUNKS = 40  # 2.4 s
+STEPS = 40  # 2.4 s
+CHUNKS = 8
+STATE_ERROR = 0.02  # of states that hardly differ from 0
+UNITS = {  # of states, with their zeros
+    "float32": (1.0, 0),
+    "uint8": (1.0 / 127.0, 128),
+    "int8": (2.0**-7, 0),
+    "int16": (2.0**-12, 0),
+}
 ROWS = 3
 BATCHES = (1, 2, 8, 33)  # kernels of integer products differ by the number of rows
 
@@ -81,7 +89,7 @@ def verify(network: Network, written: Path) -> float:
         raise ExportError("specification or tokenizer is not the model's")
     rng = np.random.default_rng(0)
     frames = {
-        "random frames": rng.standard_normal((ROWS, CHUNKS * TIME_STACK, STACK * BINS), np.float32),
+        "random frames": rng.standard_normal((ROWS, STEPS * TIME_STACK, STACK * BINS), np.float32),
         "bundled recordings": _stacked(network),
     }
     check_features_causal(network.specification.front_end, network.normaliser)
@@ -95,11 +103,12 @@ def verify(network: Network, written: Path) -> float:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Encoder outputs (B, T, J), prediction network's outputs (B, T, J), logits (B, T, C)."""
+    """Of encoder and prediction network (B, T, J), of the joint (B, T, C), states by layer at the end."""
 
     f: Floats
     g: Floats
     logits: Logits
+    states: list[NDArray[Any]]
 
 
 def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
@@ -107,7 +116,8 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
     for backend, name in ((reference, "model"), (graphs, "ONNX graph")):
         check_causal(_encoder(backend), name)
     largest = max(
-        _close(name, _outputs(reference, x), _outputs(graphs, x)) for name, x in frames.items()
+        _close(name, _outputs(reference, x), _outputs(graphs, x, CHUNKS))
+        for name, x in frames.items()
     )
     _compare_tokens(Recogniser(network, "numpy"), Recogniser(read, "onnx"), "the model's are")
     return largest
@@ -120,7 +130,7 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
     reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
     check_causal(_encoder(graphs), "int8 graph")
     for name, x in frames.items():
-        _near(f"int8: {name}", _outputs(reference, x), _outputs(graphs, x))
+        _near(f"int8: {name}", _outputs(reference, x), _outputs(graphs, x, CHUNKS))
     _near_joint("int8", reference, graphs, 255 * stored["joint.scale"].item())
     _compare_tokens(Recogniser(read, "int8"), Recogniser(read, "int8"), "int8: whole, they are")
 
@@ -146,7 +156,7 @@ def _verify_integers(network: Network, read: Network, frames: Frames, weights: P
     for name, x in frames.items():
         want = _outputs(reference, x)
         _near(f"integers: {name}", _outputs(of_restored, x), want, 2.0 * largest)
-        _equal(f"integers: {name}", want, _outputs(graphs, x))
+        _equal(f"integers: {name}", want, _outputs(graphs, x, CHUNKS))
     _compare_tokens(
         Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
     )
@@ -176,22 +186,28 @@ def _stacked(network: Network) -> Floats:
     return stacked
 
 
-def _outputs(backend: Backend, x: Floats) -> _Outputs:
-    """Run a backend on frames, (B, S, 240), and random tokens, states carried on."""
+def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
+    """Run a backend on frames, (B, S, 240), cut at random, and random tokens, states carried on."""
     rng = np.random.default_rng(0)
     blank = backend.specification.blank
     present = np.ones(x.shape[:2], np.bool_)
     present[-1, -1] = False  # a stream that ends within a pair
     steps, rows = x.shape[1] // TIME_STACK, len(x)
     tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
+    cuts = TIME_STACK * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
     encoder, prediction = backend.initial_state(rows)
-    f, _ = backend.encode(x, encoder, present)
-    predicted, logits = [], []
+    encoded, predicted, logits = [], [], []
+    for part, there in zip(np.split(x, cuts, axis=1), np.split(present, cuts, axis=1), strict=True):
+        f, encoder = backend.encode(part, encoder, there)
+        encoded.append(f)
+    f = np.concatenate(encoded, axis=1)
     for step, token in enumerate(tokens):
         g, prediction = backend.predict(token, prediction)
         predicted.append(g)
         logits.append(backend.join(f[:, step], g))
-    return _Outputs(f, np.stack(predicted, axis=1), np.stack(logits, axis=1))
+    states: list[NDArray[Any]] = []
+    map_state(states.append, (encoder, prediction))
+    return _Outputs(f, np.stack(predicted, axis=1), np.stack(logits, axis=1), states)
 
 
 def _parts(want: _Outputs, got: _Outputs) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
@@ -221,28 +237,38 @@ def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> Non
 
     Args:
         name: of what was run.
-        want: float32, which is cut at `most`.
+        want: float32, whose f and g are cut at `most`.
         got: of the backend.
         most: largest magnitude that f and g of the backend can have.
     """
     for part, a, b in _parts(want, got)[:2]:  # for its logits, tokens at random leave the ranges
-        _refuse_far(f"{name}: {part}", np.clip(a, -most, most), b)
+        cut = np.clip(a, -most, most)
+        _refuse_far(f"{name}: {part}", cut, b, NEAR * _rms(cut - cut.mean(axis=(0, 1))))
+    for n, (a, b) in enumerate(zip(want.states, got.states, strict=True)):
+        unit, zero = UNITS[b.dtype.name]
+        part = f"{'hc'[n % 2]} of LSTM layer {n // 2}"
+        restored = unit * (b.astype(np.float32) - zero)
+        _refuse_far(f"{name}: {part}", a, restored, NEAR * _rms(a) + STATE_ERROR)
 
 
 def _near_joint(name: str, reference: Backend, backend: Backend, largest: float) -> None:
     """Refuse a joint that differs on random hidden vectors up to the largest element."""
     shape = 2, 64, reference.specification.joint
     f, g = np.random.default_rng(0).uniform(-largest / 2, largest / 2, shape).astype(np.float32)
-    _refuse_far(f"{name}: logits", reference.join(f, g), backend.join(f, g))
+    want = reference.join(f, g)
+    allowed = NEAR * _rms(want - want.mean(axis=0))
+    _refuse_far(f"{name}: logits", want, backend.join(f, g), allowed)
 
 
-def _refuse_far(name: str, want: NDArray[Any], got: NDArray[Any]) -> None:
-    error = float(np.sqrt(np.mean((want - got) ** 2)))
-    deviation = float(np.sqrt(np.mean((want - want.reshape(-1, want.shape[-1]).mean(axis=0)) ** 2)))
-    if not error <= NEAR * deviation:
+def _rms(a: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(a.astype(np.float64) ** 2)))
+
+
+def _refuse_far(name: str, want: NDArray[Any], got: NDArray[Any], allowed: float) -> None:
+    if not (error := _rms(want - got)) <= allowed:
         raise ExportError(
             f"{name} differs by {error:.2e} (rms) from float32 with the same weights, "
-            f"allowed is {NEAR:g} of the deviation, {deviation:.2e}"
+            f"allowed is {allowed:.2e}"
         )
 
 
