@@ -81,13 +81,14 @@ def _layers(network: IntegerNetwork) -> Iterator[tuple[str, IntegerLayer]]:
 
 def integer_arrays(network: IntegerNetwork) -> Arrays:
     """Return the content of `weights.integer.safetensors`, by name."""
-    arrays: Arrays = {"prediction.embedding": (network.embedding.astype(np.int16) + ZERO)}
-    arrays["prediction.embedding"] = arrays["prediction.embedding"].astype(np.uint8)
+    table = network.embedding.astype(np.int16) + ZERO
+    arrays: Arrays = {"prediction.embedding": table.astype(np.uint8)}
     for name, layer in _layers(network):
         units = layer.weight_hh.shape[1]
         # Rows of all gates i, f, g, o: the same names for all layers of a size.
-        arrays[f"low.{units}"] = np.repeat(np.float32([0, 0, -ONE_Q12, 0]), units)
-        arrays[f"high.{units}"] = np.repeat(np.float32([ONE_Q15, ONE_Q15, ONE_Q12, ONE_Q15]), units)
+        low, high = [0.0, 0.0, -ONE_Q12, 0.0], [ONE_Q15, ONE_Q15, ONE_Q12, ONE_Q15]
+        arrays[f"low.{units}"] = np.repeat(np.array(low, np.float32), units)
+        arrays[f"high.{units}"] = np.repeat(np.array(high, np.float32), units)
         arrays[f"{name}.weight_ih"] = layer.weight_ih.T
         arrays[f"{name}.weight_hh"] = layer.weight_hh.T
         bias = layer.bias + (_gate_offset(layer) << layer.shift)
@@ -110,7 +111,7 @@ def integer_arrays(network: IntegerNetwork) -> Arrays:
 
 
 def _gate_offset(layer: IntegerLayer) -> NDArray[np.int64]:
-    return np.repeat(np.int64([HALF_Q15, HALF_Q15, 0, HALF_Q15]), layer.weight_hh.shape[1])
+    return np.repeat(np.array([HALF_Q15, HALF_Q15, 0, HALF_Q15]), layer.weight_hh.shape[1])
 
 
 def _fits_float32(layer: IntegerLayer | IntegerLinear) -> bool:

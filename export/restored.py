@@ -10,6 +10,7 @@ Biases are restored as their sum in `bias_ih`, with `bias_hh` zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -113,8 +114,9 @@ def restore_integers(network: Network, integers: IntegerNetwork) -> tuple[Networ
         """Restore a weight; returns its step."""
         model = np.abs(network.arrays[name]).astype(np.float64)
         largest = float(model.max())
-        most = 2 ** (bits - 1) - 1
-        step = float(2.0 ** np.ceil(np.log2(largest))) / (most + 1) if largest else 1.0 / (most + 1)
+        most = (1 << (bits - 1)) - 1
+        ceiling = math.ceil(math.log2(largest)) if largest else 0
+        step = math.ldexp(1.0, ceiling) / (most + 1)
         arrays[name] = np.ldexp(values.astype(np.float64), -exponent)
         allowed[name] = np.where(model > (most + 0.5) * step, step, step / 2)
         return step
@@ -163,11 +165,12 @@ def check_weights(network: Network, restored: Network, allowed: Mapping[str, NDA
         # What is compared is float32 of float64 values.
         excess = np.abs(want - got) - SLACK * most - 1e-6 * np.abs(want)
         if not excess.max() <= 0.0:
-            at = np.unravel_index(int(np.nanargmax(excess)), excess.shape)
+            excess[np.isnan(excess)] = np.inf
+            at = np.unravel_index(int(excess.argmax()), excess.shape)
+            moved = float(np.broadcast_to(most, excess.shape)[at])
             raise ValueError(
                 f"{name} at {[int(n) for n in at]} stands for {got[at]:.6g}, the model's is "
-                f"{want[at]:.6g}, which rounding moves by {float(np.broadcast_to(most, excess.shape)[at]):.2g} "
-                "at most"
+                f"{want[at]:.6g}, which rounding moves by {moved:.2g} at most"
             )
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from export.restored import check_weights, restore_int8, restore_integers
 from stream.audio import read_audio
-from stream.backends import Backend, Logits, load_backend
+from stream.backends import Backend, load_backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
@@ -107,7 +107,7 @@ class _Outputs:
 
     f: Floats
     g: Floats
-    logits: Logits
+    logits: NDArray[Any]
     states: list[NDArray[Any]]
 
 
@@ -196,7 +196,8 @@ def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
     tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
     cuts = TIME_STACK * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
     encoder, prediction = backend.initial_state(rows)
-    encoded, predicted, logits = [], [], []
+    encoded, predicted = [], []
+    logits: list[NDArray[Any]] = []
     for part, there in zip(np.split(x, cuts, axis=1), np.split(present, cuts, axis=1), strict=True):
         f, encoder = backend.encode(part, encoder, there)
         encoded.append(f)

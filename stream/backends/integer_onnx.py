@@ -32,7 +32,7 @@ __all__ = ["check_equal", "graph_state", "load"]
 
 logger = logging.getLogger(__name__)
 
-ROWS = 3  # of the batch that is tried
+ROWS = 8  # of the batch that is tried
 PAIRS = 2
 EXTREME = 0.125  # share of values at an end of their range
 LOUD = 1e4  # normalised log-mel beyond what any exponent represents
