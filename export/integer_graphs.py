@@ -13,8 +13,9 @@ and two thirds of their time a layer. It is exact because no float is ever round
    is their sum in any order (rule 9's bound, `_fits_float32`). Where the bound is larger, products, left
    shifts and bias stay int32, and only the sum becomes a float64.
 2. The gates' offset 1/2 is in the bias, an even multiple of the rounding's unit, so ties fall as
-   without it. One clamp by rows of limits is hard sigmoid and hard tanh; it may stand before the
-   rounding since both are monotone and the limits integers. Saturation to int16 lies outside of it.
+   without it. One clamp is the hard sigmoid of i, f and o; it may stand before the rounding since both
+   are monotone and the limits integers. It also leaves g, offset too, twice the range that the hard
+   tanh then cuts. Saturation to int16 lies outside of both.
 3. f c + i g and o times the clamped cell have up to 31 bits: int32, then float64.
 4. QuantizeLinear rounds half to even and saturates: it is rules 2, 5, 6 and the last step of h.
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -84,14 +86,9 @@ def integer_arrays(network: IntegerNetwork) -> Arrays:
     table = network.embedding.astype(np.int16) + ZERO
     arrays: Arrays = {"prediction.embedding": table.astype(np.uint8)}
     for name, layer in _layers(network):
-        units = layer.weight_hh.shape[1]
-        # Rows of all gates i, f, g, o: the same names for all layers of a size.
-        low, high = [0.0, 0.0, -ONE_Q12, 0.0], [ONE_Q15, ONE_Q15, ONE_Q12, ONE_Q15]
-        arrays[f"low.{units}"] = np.repeat(np.array(low, np.float32), units)
-        arrays[f"high.{units}"] = np.repeat(np.array(high, np.float32), units)
         arrays[f"{name}.weight_ih"] = layer.weight_ih.T
         arrays[f"{name}.weight_hh"] = layer.weight_hh.T
-        bias = layer.bias + (_gate_offset(layer) << layer.shift)
+        bias = layer.bias + np.int64(_offset(layer))
         arrays[f"{name}.bias"] = (
             np.ldexp(bias.astype(np.float32), -layer.shift)
             if _fits_float32(layer)
@@ -110,16 +107,15 @@ def integer_arrays(network: IntegerNetwork) -> Arrays:
     return arrays
 
 
-def _gate_offset(layer: IntegerLayer) -> NDArray[np.int64]:
-    return np.repeat(np.array([HALF_Q15, HALF_Q15, 0, HALF_Q15]), layer.weight_hh.shape[1])
+def _offset(layer: IntegerLayer) -> int:
+    """Return the offset of a layer's gates in its accumulators."""
+    return HALF_Q15 << layer.shift
 
 
 def _fits_float32(layer: IntegerLayer | IntegerLinear) -> bool:
     """Return whether float32 holds every sum of a layer, with the gates' offset (rule 9)."""
-    bound = layer.bound
-    if isinstance(layer, IntegerLayer):
-        bound = bound + (_gate_offset(layer) << layer.shift)
-    return bool(bound.max() < FLOAT32_EXACT)
+    offset = _offset(layer) if isinstance(layer, IntegerLayer) else 0
+    return int(layer.bound.max()) + offset < FLOAT32_EXACT
 
 
 def _zero_point(graph: Graph, zero: int = ZERO) -> str:
@@ -130,6 +126,14 @@ def _power(graph: Graph, exponent: int, kind: type[np.float32] | type[np.float64
     """Add the constant 2^exponent."""
     value = np.ldexp(kind(1), exponent)
     return graph.constant(f"{kind.__name__}.two^{exponent}", np.array(value, kind))
+
+
+def _clip(graph: Graph, a: str, low: int, high: int, kind: type[np.number[Any]]) -> str:
+    """Add a, clamped to limits, of a's type."""
+    limits = [
+        graph.constant(f"{kind.__name__}.{limit}", np.array(limit, kind)) for limit in (low, high)
+    ]
+    return graph.node("Clip", [a, *limits])
 
 
 def _scaled_product(
@@ -194,31 +198,28 @@ def _quantise(graph: Graph, x: str, exponent: int, zero: int = ZERO) -> str:
 
 def _gates(graph: Graph, x: str, h: str, name: str, layer: IntegerLayer) -> list[str]:
     """Add the gates i, f, g, o of a layer, int32, rule 3: i, f, o in Q15, g in Q12."""
-    units = layer.weight_hh.shape[1]
     products = [
         (x, f"{name}.weight_ih", layer.shift_x),
         (h, f"{name}.weight_hh", layer.shift_h),
     ]
     z = _sums(graph, products, f"{name}.bias", layer.shift, _fits_float32(layer))
-    z = graph.node("Max", [z, graph.weight(f"low.{units}")])
-    z = graph.node("Min", [z, graph.weight(f"high.{units}")])
+    z = _clip(graph, z, 0, ONE_Q15, np.float32)
     integers = graph.node("Cast", [graph.node("Round", [z])], to=INT32)
     first = graph.node("Split", [integers], outputs=4, axis=1, num_outputs=4)
-    return [first, *(f"{first}.{n}" for n in range(1, 4))]
+    i, f, g, o = (first, *(f"{first}.{n}" for n in range(1, 4)))
+    half = graph.constant("half", np.array(HALF_Q15, np.int32))
+    return [i, f, _clip(graph, graph.node("Sub", [g, half]), -ONE_Q12, ONE_Q12, np.int32), o]
 
 
 def _cell(graph: Graph, gates: list[str], c: str) -> tuple[str, str]:
     """Add the cell, rule 3; returns h as u8 and c as int16."""
     i, f, g, o = gates
-
-    def clip(a: str, low: int, high: int) -> str:
-        bounds = [graph.constant(f"bound.{n}", np.array(n, np.float64)) for n in (low, high)]
-        return graph.node("Clip", [a, *bounds])
-
     kept = graph.node("Mul", [f, graph.node("Cast", [c], to=INT32)])
     p = graph.node("Add", [kept, graph.node("Mul", [i, g])])
-    c = clip(graph.node("Round", [_scaled_sum(graph, p, -GATE_BITS)]), -(1 << 15), (1 << 15) - 1)
-    u = graph.node("Mul", [_scaled_sum(graph, o, -HIDDEN_SHIFT), clip(c, -ONE_Q12, ONE_Q12)])
+    c = graph.node("Round", [_scaled_sum(graph, p, -GATE_BITS)])
+    c = _clip(graph, c, -(1 << 15), (1 << 15) - 1, np.float64)
+    cut = _clip(graph, c, -ONE_Q12, ONE_Q12, np.float64)
+    u = graph.node("Mul", [_scaled_sum(graph, o, -HIDDEN_SHIFT), cut])
     h = graph.node("Cast", [graph.node("Round", [u])], to=FLOAT)
     return _quantise(graph, h, 0), graph.node("Cast", [c], to=INT16)
 

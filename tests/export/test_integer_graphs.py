@@ -226,7 +226,7 @@ def test_the_bound_decides_between_float32_and_wider_sums(short: int) -> None:
     """A bound one short of 2^24 is the last that float32 holds."""
     integers = quantise(quantised(tiny_network(3)))
     layer = integers.prediction[0]
-    row = int(np.repeat([1, 1, 0, 1], 8).argmax())
+    row = 0
     bias = layer.bias.copy()
     offset = 16384 << layer.shift
     products = int(layer.bound[row]) - abs(int(bias[row]))
