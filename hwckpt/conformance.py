@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hwckpt import check_decoding, check_models, check_stages
+from hwckpt import check_decoding, check_integer, check_models, check_stages
 from hwckpt.comparison import Check, Row, VectorError, compare, exact, installed, load, skipped
 from stream.network import ModelError
 from stream.process import run_main
@@ -71,6 +71,12 @@ PATTERNS: tuple[tuple[str, Check], ...] = (
     ("melstats*.npz", _training),
     ("bfp16*.npz", check_stages.bfp16),
     ("lstm_*.npz", check_stages.lstm),
+    ("integer_weights*.npz", check_integer.weights),
+    ("integer_input*.npz", check_integer.inputs),
+    ("integer_lstm_*.npz", check_integer.lstm),
+    ("integer_projection_*.npz", check_integer.projection),
+    ("integer_joint*.npz", check_integer.joint),
+    ("integer_transducer*.npz", check_integer.transducer),
     ("transducer_*.npz", check_models.transducer),
     ("pcm_to_tokens_*.npz", check_models.pcm_to_tokens),
     ("hwckpt_*.pt", check_models.checkpoint),

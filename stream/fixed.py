@@ -20,6 +20,7 @@ __all__ = [
     "accumulate",
     "best_class",
     "cell_values",
+    "gate_inputs",
     "gate_sums",
     "hard_sigmoid",
     "hard_tanh",
@@ -75,6 +76,15 @@ def gate_sums(layer: IntegerLayer, x: Ints, h: Ints) -> Ints:
     return _wide((of_x << layer.shift_x) + (of_h << layer.shift_h) + layer.bias)
 
 
+def gate_inputs(acc: Ints, shift: int) -> Ints:
+    """Return z, int16 values, Q12, of the accumulators (rule 3).
+
+    Args:
+        shift: S, from the accumulators to Q12.
+    """
+    return saturate(rhe(acc, shift), 16)
+
+
 def hard_sigmoid(z: Ints) -> Ints:
     """Return clamp(z / 8 + 1/2, 0, 1) in Q15 of z in Q12 (rule 3): the slope is the change of scale."""
     return _clamp(z + HALF_Q15, 0, ONE_Q15)
@@ -110,7 +120,7 @@ def cell_values(z: Ints, c: Ints) -> CellValues:
     """Return all values of one step of a cell (rule 3).
 
     Args:
-        z: (B, 4H) inputs of the gates i, f, g, o, int16 values, Q12.
+        z: (B, 4H) inputs of the gates i, f, g, o.
         c: (B, H) the cell before, int16 values, Q12.
     """
     z_i, z_f, z_g, z_o = np.split(z, 4, axis=-1)
@@ -127,9 +137,9 @@ def lstm_cell(acc: Ints, c: Ints, shift: int) -> tuple[Ints, Ints]:
     Args:
         acc: (B, 4H) accumulators.
         c: (B, H) the cell before.
-        shift: S, from the accumulators to Q12.
+        shift: as of `gate_inputs`.
     """
-    values = cell_values(saturate(rhe(acc, shift), 16), c)
+    values = cell_values(gate_inputs(acc, shift), c)
     return values.h, values.c
 
 

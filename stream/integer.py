@@ -26,6 +26,7 @@ __all__ = [
     "IntegerLayer",
     "IntegerLinear",
     "IntegerNetwork",
+    "accumulator_bound",
     "quantise",
     "quantise_weight",
 ]
@@ -228,6 +229,22 @@ def _linear(
     return IntegerLinear(weight, rounded, shift_in, shift_out, f - shift_out, bound)
 
 
+def accumulator_bound(
+    bias: NDArray[Any], products: tuple[tuple[Int8, int], ...], largest: int
+) -> NDArray[np.object_]:
+    """Return what no partial sum of a row exceeds in magnitude, as Python integers (rule 9).
+
+    Args:
+        bias: (N,), whole numbers.
+        products: weights, (N, K), and how far their products with the input are shifted left.
+        largest: magnitude of an input.
+    """
+    bound = np.array([abs(int(b)) for b in bias], object)
+    for weight, left in products:
+        bound += largest * np.abs(weight.astype(np.int64)).sum(axis=1).astype(object) * (1 << left)
+    return bound
+
+
 def _proved(
     name: str,
     bias: NDArray[np.float64],
@@ -242,15 +259,11 @@ def _proved(
     Args:
         bias: (N,).
         f: exponent of the accumulator.
-        products: weights, (N, K), and how far their products with the input are shifted left.
-        largest: magnitude of an input.
+        products, largest: as of `accumulator_bound`.
         shift: right, of the accumulator.
     """
     rounded = np.rint(np.ldexp(bias, f))
-    # Python's integers: nothing is known of the size yet.
-    bound = np.array([abs(int(b)) for b in rounded], object)
-    for weight, left in products:
-        bound += largest * np.abs(weight.astype(np.int64)).sum(axis=1).astype(object) * (1 << left)
+    bound = accumulator_bound(rounded, products, largest)
     row = int(bound.argmax())
     reach = bound[row] + (1 << (shift + 14)) + (1 << shift)
     if reach >= ACCUMULATOR:

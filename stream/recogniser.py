@@ -21,7 +21,7 @@ class Recogniser:
 
     Args:
         model: a path that `open_model` takes, or a network.
-        backend: name of the backend, "numpy" or "onnx".
+        backend: its name, of `stream.backends.BACKENDS`.
         decoding: greedy or beam search, and what goes with it; None: greedy.
     """
 

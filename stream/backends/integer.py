@@ -20,7 +20,7 @@ from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
 from stream.network import Network
 from stream.stage import State
 
-__all__ = ["FLOAT32_EXACT", "IntegerBackend", "load"]
+__all__ = ["FLOAT32_EXACT", "BlasLayer", "BlasLinear", "IntegerBackend", "load"]
 
 FLOAT32_EXACT = 1 << 24  # below it every integer is a float32
 
@@ -44,14 +44,14 @@ class IntegerBackend:
         self._input_exponent = network.quantisation.input
         self._joint_exponent = network.joint_encoder.exponent
         self._pre, self._post, self._lstm = (
-            [_Layer(layer) for layer in layers]
+            [BlasLayer(layer) for layer in layers]
             for layers in (network.pre, network.post, network.prediction)
         )
         self._embedding = network.embedding
         self._linear = {
-            "encoder": _Linear(network.joint_encoder),
-            "prediction": _Linear(network.joint_prediction),
-            "output": _Linear(network.joint_output),
+            "encoder": BlasLinear(network.joint_encoder),
+            "prediction": BlasLinear(network.joint_prediction),
+            "output": BlasLinear(network.joint_output),
         }
 
     def initial_state(self, batch: int) -> tuple[State, State]:
@@ -86,7 +86,7 @@ class IntegerBackend:
 
     def _project(self, name: str, h: NDArray[np.int8]) -> Floats:
         linear = self._linear[name]
-        e = saturate(rhe(linear.accumulate(h), linear.shift_out), 16)
+        e = linear.project(h)
         return np.ldexp(e.astype(np.float32), -linear.exponent)
 
 
@@ -94,8 +94,8 @@ def _product_type(bound: NDArray[np.int64]) -> type[np.float32] | type[np.float6
     return np.float32 if bound.max() < FLOAT32_EXACT else np.float64
 
 
-class _Layer:
-    """An LSTM layer; weights are (inputs, 4H) floats that hold integers, shifted to the left."""
+class BlasLayer:
+    """An LSTM layer with products by BLAS; weights are floats that hold integers, shifted left."""
 
     def __init__(self, layer: IntegerLayer) -> None:
         self._dtype = dtype = _product_type(layer.bound)
@@ -107,6 +107,7 @@ class _Layer:
         self._hidden = layer.weight_hh.shape[1]
 
     def initial_state(self, batch: int) -> State:
+        """Return (h, c) of zeros."""
         shape = batch, self._hidden
         return np.zeros(shape, np.int8), np.zeros(shape, np.int16)
 
@@ -124,12 +125,12 @@ class _Layer:
         return outputs, (h, c)
 
 
-class _Linear:
-    """A linear layer; its weight is (K, N) floats that hold integers, shifted to the left."""
+class BlasLinear:
+    """A linear layer with its product by BLAS; weights are floats that hold integers, shifted left."""
 
     def __init__(self, linear: IntegerLinear) -> None:
         self.dtype = dtype = _product_type(linear.bound)
-        self.exponent, self.shift_out = linear.exponent, linear.shift_out
+        self.exponent, self._shift_out = linear.exponent, linear.shift_out
         weight = np.ascontiguousarray(linear.weight.T, dtype)
         self._weight = np.ldexp(weight, linear.shift_in)
         self._bias = linear.bias.astype(dtype)
@@ -139,9 +140,13 @@ class _Linear:
         acc: NDArray[np.int32] = (x.astype(self.dtype) @ self._weight + self._bias).astype(np.int32)
         return acc
 
+    def project(self, h: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """Return e, or g, (..., N) int16 values (rule 5)."""
+        return saturate(rhe(self.accumulate(h), self._shift_out), 16)
+
 
 def _run(
-    layers: list[_Layer], x: NDArray[np.integer[Any]], state: State
+    layers: list[BlasLayer], x: NDArray[np.integer[Any]], state: State
 ) -> tuple[NDArray[Any], State]:
     """Run a stack of layers over the frames of x, (B, S, I)."""
     after = []
