@@ -30,7 +30,6 @@ from server.models import Model, Models
 from server.request import Refusal, choose_model
 from server.transcript import Recording
 from server.upload import Refused, receive_form, recognise
-from stream.decoding.keywords import KeywordTrie
 from stream.engine import Result
 
 __all__ = ["STOPPING", "Answers", "plain", "preflight", "refuse"]
@@ -170,7 +169,7 @@ class Answers:
                 model = self._choose(fields.get("model", model.name))
                 keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
                 self._metrics.count_stream("transcribe")
-                recording = Recording(model.loaded.token_text)
+                recording = Recording(model.token_text)
                 async with aclosing(
                     recognise(form, model.channels, self._limits, request, keywords)
                 ) as results:
@@ -204,7 +203,7 @@ class Answers:
                 ) as results:
                     if wanted.stream:
                         return await self._send_events(request, wanted, model, results)
-                    recording = Recording(model.loaded.token_text)
+                    recording = Recording(model.token_text)
                     async for result in results:
                         recording.add(result)
             answer = openai.answer(wanted, recording, language)
@@ -224,7 +223,7 @@ class Answers:
         model: Model,
         results: AsyncIterator[Result],
     ) -> web.StreamResponse:
-        stream = EventStream(wanted, model.loaded.token_text)
+        stream = EventStream(wanted, model.token_text)
         first = await anext(results)  # what is refused, is so before the answer begins
         response = web.StreamResponse(
             headers={"Content-Type": stream.content_type, "Cache-Control": "no-cache"}
@@ -246,8 +245,8 @@ class Answers:
             raise ConnectionResetError("the client does not read") from error
         return response
 
-    def _spell(self, model: Model, hotwords: Mapping[str, float]) -> KeywordTrie | None:
-        return Speller(model.loaded.pieces, self._limits).spell(hotwords)
+    def _spell(self, model: Model, hotwords: Mapping[str, float]) -> Mapping[str, float]:
+        return Speller(model.pieces, self._limits).spell(hotwords)
 
     def _choose(self, name: str | None) -> Model:
         """Return the model of a name, which takes streams; raises Refused where there is none."""

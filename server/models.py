@@ -1,40 +1,20 @@
-"""Models: what is served, by name, each with its own engine, thread and slots.
+"""Models: what is served, by name, each with an engine in a process of its own.
 
-A thread per model, not one that steps all engines: a step of one model then delays another only by
-the cores they share (ONNX Runtime computes without the interpreter's lock), a model whose engine
-breaks takes no other with it, and each has the slots that its own size allows.
+A process per model, not one that steps all engines: a step of one model then delays another only by
+the cores they share, a model whose engine breaks takes no other with it, and each has the slots that
+its own size allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from server.channels import Channels, Stepper
+from server.channels import Channels, Start
 from server.request import Served
 from server.transcript import TokenText
 
-__all__ = ["Loaded", "Model", "Models"]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model that is ready.
-
-    Attributes:
-        engine: that steps it.
-        slots: streams at a time, as many as the engine has.
-        token_text: from a token's id to what it adds to the text.
-        pieces: of its vocabulary, by token id.
-        about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
-    """
-
-    engine: Stepper
-    slots: int
-    token_text: TokenText
-    pieces: Sequence[str]
-    about: Mapping[str, Any]
+__all__ = ["Model", "Models"]
 
 
 class Model:
@@ -42,33 +22,37 @@ class Model:
 
     Args:
         name: for `model` in queries.
-        load: makes it; called in the engine's thread.
+        start: starts the worker that has its engine.
 
     Attributes:
         channels: where its streams are recognised.
     """
 
-    def __init__(self, name: str, load: Callable[[], Loaded]) -> None:
+    def __init__(self, name: str, start: Start) -> None:
         self.name = name
-        self.channels = Channels(self._load_engine)
-        self._load = load
-        self._loaded: Loaded | None = None
+        self.channels = Channels(start)
 
-    def _load_engine(self) -> Stepper:
-        self._loaded = self._load()
-        self.channels.slots = self._loaded.slots
-        return self._loaded.engine
+    # To be asked for where a channel could be opened.
 
     @property
-    def loaded(self) -> Loaded:
-        """What was loaded; to be asked for where a channel could be opened."""
-        assert self._loaded is not None
-        return self._loaded
+    def token_text(self) -> TokenText:
+        """From a token's id to what it adds to the text."""
+        return self.channels.ready.texts.__getitem__
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """The pieces of its vocabulary, by token id."""
+        return self.channels.ready.pieces
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What is told of it, fit for JSON; nothing before it is loaded."""
+        return self.channels.ready.about if self.channels.slots else {}
 
     @property
     def language(self) -> str:
         """Primary tag of its language."""
-        return str(self._loaded.about.get("language", "en")) if self._loaded else "en"
+        return str(self.about.get("language", "en"))
 
     def describe(self) -> dict[str, Any]:
         """Return what is told about it."""
@@ -77,7 +61,7 @@ class Model:
             "channels": self.channels.slots,
             "channels_open": self.channels.in_use,
             "refusal": self.channels.refusal(),
-            **(self._loaded.about if self._loaded else {}),
+            **self.about,
         }
 
 
@@ -107,11 +91,15 @@ class Models(Mapping[str, Model]):
         return None if None in reasons else reasons[0]
 
     async def start(self) -> None:
-        """Load one after the other; raises what loading raises."""
+        """Load one after the other.
+
+        Raises:
+            LoadError: one cannot be loaded.
+        """
         for model in self._models.values():
             await model.channels.start()
 
     async def stop(self) -> None:
-        """Fail the channels that are still open and end the threads."""
+        """Fail the channels that are still open and end the workers."""
         for model in self._models.values():
             await model.channels.stop()

@@ -51,6 +51,7 @@ class Options:
         host, port, wyoming_port: to listen on; no Wyoming where it is None.
         backend: what computes the models; None: what is the fastest.
         slots: streams at a time of each model; None: what the machine carries.
+        workers: processes that step each model; None: what it takes, one where slots are given.
         decoder: how streams are decoded.
         limits: what a client may ask of this process.
         log_format: one of `server.logs.FORMATS`.
@@ -62,6 +63,7 @@ class Options:
     wyoming_port: int | None
     backend: str | None
     slots: int | None
+    workers: int | None
     decoder: DecoderOptions
     limits: Limits
     log_format: str
@@ -150,7 +152,14 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         AUTO,
         f"streams at a time of each model, more get HTTP 503; {AUTO}: what a self-test finds, of "
         "which each of several models gets its part",
-        _slots,
+        _number,
+    )
+    add(
+        "workers",
+        AUTO,
+        f"processes that compute each model, a thread each, among which its streams are shared out; "
+        f"{AUTO}: what the self-test finds, 1 with --slots",
+        _number,
     )
     add(
         "backend",
@@ -213,7 +222,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         port = getattr(arguments, _field(flag))
         if port is not None and not 0 <= port <= 65535:
             raise OptionError(f"--{flag} is {port}; want 0 to 65535")
-    for flag in ("slots", "beam-width", *DELAYS, *LIMITS):
+    for flag in ("slots", "workers", "beam-width", *DELAYS, *LIMITS):
         value = getattr(arguments, _field(flag))
         if value is not None and not value > 0:
             least = "1 or more" if isinstance(value, int) else "more than 0"
@@ -240,6 +249,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         wyoming_port=arguments.wyoming_port,
         backend=None if arguments.backend == AUTO else arguments.backend,
         slots=arguments.slots,
+        workers=arguments.workers,
         decoder=_decoder(arguments),
         limits=Limits(**fields),
         log_format=arguments.log_format,
@@ -275,7 +285,7 @@ def _switch(arguments: argparse.Namespace, flag: str) -> bool:
     return value if isinstance(value, bool) else value.lower() in TRUE
 
 
-def _slots(text: str) -> int | None:
+def _number(text: str) -> int | None:
     try:
         return None if text == AUTO else int(text)
     except ValueError as error:

@@ -2,10 +2,11 @@
 
 1. Precision: int8 where the model directory has it (its export found it as good) and a step of
    `TRIAL` channels is faster than in float32.
-2. Threads: one, or all cores, whichever carries more channels.
-3. Capacity: the most channels whose step, front end to text, and `LOOP_SECONDS` of the server for each
-   take at most `SHARE` of a chunk. They add up even where there are cores to spare: the threads of
-   event loop and engine hold the interpreter's lock in turns.
+2. Workers: processes of an engine each, whose steps take a thread; as many as carry the most channels
+   together, and no more than it takes.
+3. Capacity: the most channels with which neither a worker's step, front end to text, nor the event loop,
+   which takes `LOOP_SECONDS` for each, takes more than `SHARE` of a chunk's time, nor all together
+   more than `SHARE` of that time on all cores.
 
 Channels hear the bundled recordings, so that decoding costs what it does on speech. Loading the model
 is not counted in the two seconds.
@@ -17,7 +18,7 @@ import itertools
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +33,20 @@ from stream.engine import CHUNK, Engine
 from stream.features import SAMPLE_RATE
 from stream.network import Network
 
-__all__ = ["Plan", "available_backends", "capacity", "self_test"]
+__all__ = [
+    "Plan",
+    "available_backends",
+    "available_cores",
+    "capacity",
+    "measure",
+    "self_test",
+]
 
 SHARE = 0.9  # of a chunk's time
-# Of the server for a channel's chunk, audio in, text out, beside the step. Measured under load on 2 cores
-# of an AMD EPYC, 2026-11-21: 370 streams of the bundled model were the most at a CL99 of 60 ms, with a
-# step of 17 ms.
-LOOP_SECONDS = 115e-6
+# Of the server's event loop for a channel's chunk, audio in, text out. Measured on 2 cores of an AMD EPYC
+# that it shared with engine and load client, 2026-11-21: 540 streams of the bundled model were the most
+# at a CL99 of 60 ms; the loop computed for 60 us of this and waited for a core for the rest.
+LOOP_SECONDS = 100e-6
 TRIAL = 32
 REPEATS = 3
 MOST = 4096  # channels
@@ -50,32 +58,33 @@ class Plan:
     """How to run a model here.
 
     Attributes:
-        backend, threads: for `stream.engine.load_engine`.
-        slots: channels that the machine carries in real time; at least 1.
-        steps: (channels, seconds of their step) as measured with them, ascending.
-        tried: (backend, threads, seconds of a step of `TRIAL` channels) of all that were tried.
+        backend: for `stream.engine.load_engine`.
+        workers: engines to run side by side.
+        slots: channels that they carry together in real time; at least 1.
+        steps: (channels, seconds of their step) as measured, ascending.
+        tried: (backend, seconds of a step of `TRIAL` channels) of all that were tried.
     """
 
     backend: str
-    threads: int
+    workers: int
     slots: int
     steps: tuple[tuple[int, float], ...]
-    tried: tuple[tuple[str, int, float], ...]
+    tried: tuple[tuple[str, float], ...]
 
     def __str__(self) -> str:
-        tried = ", ".join(
-            f"{backend} on {threads}: {1e3 * seconds:.1f} ms"
-            for backend, threads, seconds in self.tried
-        )
+        tried = ", ".join(f"{backend}: {1e3 * seconds:.1f} ms" for backend, seconds in self.tried)
         steps = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in self.steps)
         return (
-            f"{self.slots} channels with {self.backend} on {self.threads} thread(s); "
+            f"{self.slots} channels with {self.backend} and {self.workers} worker(s); "
             f"a step of {TRIAL} channels takes with {tried}; channels and their step: {steps}"
         )
 
 
 def self_test(
-    network: Network, backend: str | None = None, decoding: Decoding | Search | None = None
+    network: Network,
+    backend: str | None = None,
+    decoding: Decoding | Search | None = None,
+    workers: int | None = None,
 ) -> Plan:
     """Measure this machine with a model.
 
@@ -83,50 +92,61 @@ def self_test(
         network: the model.
         backend: the one to use; None: whichever the network has files for and is fastest.
         decoding: greedy or beam search, and what goes with it; None: greedy.
+        workers: so many; None: as rule 2 has it.
     Raises:
         ModelError: no backend can compute the network.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
     names = [backend] if backend else available_backends(network)
-    single = {name: _Trial(network, name, 1, audio, decoding) for name in names}
-    seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
-    best = min(seconds, key=seconds.__getitem__)
-    tried = [(name, 1, found) for name, found in seconds.items()]
-    plans = {1: capacity(single[best].step)}
-    if cores > 1 and best in ("onnx", "int8"):
-        trial = _Trial(network, best, cores, audio, decoding)
-        tried.append((best, cores, trial.step(TRIAL)))
-        plans[cores] = capacity(trial.step)
-    threads = max(plans, key=lambda count: plans[count][0])
-    slots, steps = plans[threads]
-    return Plan(best, threads, slots, steps, tuple(tried))
+    trials = {name: _Trial(network, name, audio, decoding) for name in names}
+    tried = {name: trial.step(TRIAL) for name, trial in trials.items()}
+    best = min(tried, key=tried.__getitem__)
+    cores = available_cores()
+    steps = measure(trials[best].step)
+    counts = [workers] if workers else range(1, cores + 1)
+    slots = {count: capacity(steps, count, cores) for count in counts}
+    most = max(slots, key=lambda count: (slots[count], -count))
+    return Plan(best, most, slots[most], steps, tuple(tried.items()))
 
 
-def capacity(step: Callable[[int], float]) -> tuple[int, tuple[tuple[int, float], ...]]:
-    """Find the most channels whose step fits, between the doublings that were measured.
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def measure(step: Callable[[int], float]) -> tuple[tuple[int, float], ...]:
+    """Measure steps of one channel and of more and more, until one takes too long.
 
     Args:
         step: seconds of a step of so many channels.
     Returns:
-        channels, at least 1, and (channels, seconds) as measured.
+        (channels, seconds), ascending.
     """
-    budget = SHARE * CHUNK_SECONDS
-    measured: list[tuple[int, float]] = []
-    count = TRIAL
-    while not measured or (
-        measured[-1][1] + LOOP_SECONDS * measured[-1][0] < budget and count <= MOST
-    ):
+    measured = [(1, step(1)), (TRIAL, step(TRIAL))]
+    while measured[-1][1] < SHARE * CHUNK_SECONDS and measured[-1][0] < MOST:
+        count = 2 * measured[-1][0]
+        if LOOP_SECONDS * count > 2 * SHARE * CHUNK_SECONDS:
+            break  # rule 3 allows fewer in any case
         measured.append((count, step(count)))
-        count *= 2
-    if measured[0][1] + LOOP_SECONDS * TRIAL > budget:
-        measured.insert(0, (1, step(1)))
-    counts = np.arange(1, measured[-1][0] + 1)
-    seconds = np.interp(counts, [n for n, _ in measured], [found for _, found in measured])
-    fitting = counts[seconds + LOOP_SECONDS * counts <= budget]
-    return int(fitting[-1]) if fitting.size else 1, tuple(measured)
+    return tuple(measured)
+
+
+def capacity(steps: Sequence[tuple[int, float]], workers: int, cores: int) -> int:
+    """Return the most channels that rule 3 allows, at least 1.
+
+    Args:
+        steps: as `measure` returns them.
+        workers: that share the channels.
+        cores: of the machine.
+    """
+    counts = np.arange(1, workers * steps[-1][0] + 1)
+    step = np.interp(np.ceil(counts / workers), *np.array(steps).T)
+    loop = LOOP_SECONDS * counts
+    together = (workers * step + loop) / cores
+    fits = np.maximum(np.maximum(step, loop), together) <= SHARE * CHUNK_SECONDS
+    return int(counts[fits][-1]) if fits.any() else 1
 
 
 def available_backends(network: Network) -> list[str]:
@@ -148,12 +168,11 @@ class _Trial:
         self,
         network: Network,
         backend: str,
-        threads: int,
         audio: NDArray[np.float32],
         decoding: Decoding | Search | None,
     ) -> None:
         self._network, self._decoding = network, decoding
-        self._backend = load_backend(backend, network, threads)
+        self._backend = load_backend(backend, network)
         self._audio = audio
 
     def step(self, channels: int) -> float:

@@ -23,9 +23,9 @@ import uvloop
 
 from server.load.dialects import DIALECTS
 from server.load.point import Point, holds
-from server.load.processes import listeners, machine
 from server.load.recordings import CtmError, Recording, read_recordings
 from server.load.search import find_rts
+from server.processes import listeners, machine
 from stream.audio import AudioError
 from stream.manifest import ManifestError
 from stream.process import run_main

@@ -18,15 +18,16 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.decoder_options import DecoderOptions
-from server.models import Loaded, Model
+from server.models import Model
 from server.request import PATH
+from server.worker import Loaded
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.channels import Decoding
 from stream.engine import Result, load_engine
 from stream.network import Network, open_model
 from stream.recogniser import Recogniser
-from tests.server.scripted import ScriptedEngine, samples_of, serving
+from tests.server.scripted import ScriptedEngine, in_thread, samples_of, serving
 
 DECODERS = ["greedy", "beam"]
 
@@ -76,10 +77,11 @@ async def talking(decoder: str, path: str) -> AsyncIterator[ClientConnection]:
 
     def load() -> Loaded:
         engine = load_engine(network(), 2, "onnx", decoding=decoding(decoder))
-        pieces = network().vocabulary.pieces
-        return Loaded(engine, 2, network().vocabulary.text, pieces, {"language": "en"})
+        vocabulary = network().vocabulary
+        texts = [vocabulary.text(token) for token in range(len(vocabulary))]
+        return Loaded(engine, 2, texts, vocabulary.pieces, {"language": "en"})
 
-    served = serving(ScriptedEngine(1), Model("words", load), audio_rate=float("inf"))
+    served = serving(ScriptedEngine(1), Model("words", in_thread(load)), audio_rate=float("inf"))
     async with served as service, asyncio.timeout(30):
         url = f"ws://127.0.0.1:{service.port}{path}model=words"
         async with connect(url) as connection:

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from server.models import Loaded, Model, Models
+from server.channels import LoadError
+from server.models import Model, Models
 from server.request import Parameters, Refusal, Served
 from server.talks import TALKS
-from tests.server.scripted import ScriptedEngine
+from server.worker import Loaded
+from tests.server.scripted import ScriptedEngine, in_thread
 
 
 def model(name: str, language: str = "en", slots: int = 2) -> Model:
     about = {"language": language, "notes": {"license": "Apache-2.0"}}
-    return Model(name, lambda: Loaded(ScriptedEngine(slots), slots, str, (), about))
+    return Model(name, in_thread(lambda: Loaded(ScriptedEngine(slots), slots, (), (), about)))
 
 
 async def test_a_model_tells_of_itself_what_is_known() -> None:
@@ -47,8 +49,10 @@ async def test_a_model_that_cannot_be_loaded_says_why() -> None:
     def load() -> Loaded:
         raise ValueError("model.json: not JSON")
 
-    with pytest.raises(ValueError, match="not JSON"):
-        await Models(Model("a", load)).start()
+    models = Models(Model("a", in_thread(load)))
+    with pytest.raises(LoadError, match="not JSON"):
+        await models.start()
+    await models.stop()
 
 
 @pytest.mark.parametrize("name", ["myrtle", "sherpa", "vosk", "realtime"])
