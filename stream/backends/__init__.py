@@ -72,6 +72,7 @@ BACKENDS = {
     "onnx": "stream.backends.onnx",
     "int8": "stream.backends.int8",
     "integer": "stream.backends.integer",
+    "integer-onnx": "stream.backends.integer_onnx",
     "torch": "train.backend",
 }
 
