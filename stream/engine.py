@@ -273,7 +273,7 @@ class Engine:
                 if not rows.size:
                     return results
         front, statistics = self._state
-        frames = np.empty((len(rows), FRAMES, BINS), np.float32)
+        frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
         for begin in range(0, len(rows), BLOCK):
             block = slice(begin, begin + BLOCK)
             before = self._take(front, rows[block])
