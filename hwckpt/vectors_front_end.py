@@ -141,13 +141,15 @@ def _energies(rng: Rng) -> tuple[Ints, Ints]:
     ties = np.concatenate([mantissa - 1, mantissa, mantissa + 1])
     rows = np.concatenate([energy.ravel(), ties, [0, 1, 2, 3, 2**62 - 1, 2**61, 2**50 + 1]])
     rows = np.pad(rows, (0, -len(rows) % BINS)).reshape(-1, BINS)
-    return rows, rng.integers(0, 47, len(rows))
+    n = rng.integers(36, 47, len(rows))
+    n[-1] = 0  # under any floor
+    return np.concatenate([rows, rows[-1:]]), np.append(n, 46)
 
 
 def _roots(rng: Rng) -> Ints:
     """Variances: every segment of the table at several sizes, powers of two, both ends."""
-    segments = np.arange(32, 128)[:, None] << np.array([0, 1, 10, 25])
-    found = segments + rng.integers(0, np.maximum(segments >> 7, 1))
+    normal = (np.arange(32, 128)[:, None] << 25) + rng.integers(0, 1 << 25, (96, 6))
+    found = normal >> (2 * rng.integers(0, 12, normal.shape) * (np.arange(6) > 2))
     powers = 1 << np.arange(32)
     return np.concatenate([found.ravel(), powers, powers[1:] - 1, [2**32 - 1]])
 
@@ -166,6 +168,10 @@ def _updates(rng: Rng) -> tuple[Ints, Ints, Ints, Ints]:
     variance[100:110], weight[100:110], mean[100:110] = 1, WEIGHTS[-1], frame[100:110] << 14
     variance[110:120] = (1 << 32) - (1 << 28)
     mean[120:130], frame[120:130], variance[120:130] = QUIET << 14, LOUD, 2**20
+    # A d^2 ends in a half of 2^28 where A has an odd number of factors 2: 2^11 (2^8)^2 = 2^27.
+    halves = 2 * rng.integers(-500, 500, 50) + 1
+    mean[200:250], weight[200:225] = (frame[200:250] << 14) - (halves << 18), 1 << 11
+    weight[225:250] = 3 << 11  # the square of an odd number is 1 more than a multiple of 8
     return frame, mean, variance, weight
 
 
@@ -180,8 +186,11 @@ def _outputs(rng: Rng) -> tuple[Ints, Ints, Ints]:
     units = 2 * rng.integers(-255, 256, 100) + 1
     mean[:100] = (frame[:100] << 14) - units * (np.sqrt(variance[:100]).astype(int) << 9)
     mean[100:110], frame[100:110], variance[100:110] = QUIET << 14, LOUD, 1
-    mean[110:120], frame[110:120], variance[110:120] = LOUD << 14, QUIET, (1 << 32) - 1
-    mean[120:200] = (frame[120:200] << 14) + 512 * (2 * rng.integers(-300, 300, 80) + 1)
+    mean[110:120], frame[110:120], variance[110:120] = LOUD << 14, QUIET, 1
+    variance[105:110] = variance[115:120] = (1 << 32) - 1
+    # Ties of the difference, where a deviation is so small that its last bit counts.
+    mean[120:200] = (frame[120:200] << 14) + 512 * (2 * rng.integers(-20, 20, 80) + 1)
+    variance[120:200] = rng.integers(1, 16, 80)
     return frame, mean, variance
 
 

@@ -303,7 +303,13 @@ class FixedFrontEnd(FrontEnd):
 
     Samples are int16, or floats of full scale 1; frames are log2 mel power in Q.10, int32. The state
     is (previous sample int16, window tail int32).
+
+    Raises:
+        ValueError: the floor is out of range.
     """
+
+    def __post_init__(self) -> None:
+        _ = self._stages
 
     @functools.cached_property
     def _stages(self) -> tuple[Stage, Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwckpt import check_front_end
 from hwckpt.comparison import VectorError
 from hwckpt.conformance import PATTERNS, run
 from stream import fixed_log_mel, fixed_normaliser
 from stream.fixed_log_mel import Ints
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-FILES = sorted(VECTORS.glob("fixed_*.npz"))
+FILES = sorted(VECTORS.glob("fixed_*.npz"), key=lambda path: "operators" not in path.name)
 CACHED = (
     fixed_log_mel.window_weights,
     fixed_log_mel.twiddles,
@@ -40,35 +42,33 @@ def arrays(name: str) -> dict[str, Any]:
         return {key: file[key] for key in file.files}
 
 
-def failures() -> set[str]:
-    """The stages that fail, or what an implementation raised in place of an answer."""
-    found = set()
+def caught() -> bool:
+    """Whether a stage fails in any file, or raises in place of an answer."""
     for path in FILES:
         check = next(check for pattern, check in PATTERNS if path.match(pattern))
         try:
-            found |= {row.stage for row in check(path) if row.verdict == "FAIL"}
-        except (ArithmeticError, IndexError, ValueError) as error:
-            found.add(str(error))
-    return found
+            if any(row.verdict == "FAIL" for row in check(path)):
+                return True
+        except (ArithmeticError, IndexError, ValueError):
+            return True
+    return False
 
 
 def test_the_references_pass() -> None:
     assert len(FILES) == 17
-    assert not failures()
+    assert not caught()
 
 
 CONSTANTS = [
     (fixed_log_mel, "EMPHASIS", +1),
     (fixed_log_mel, "ONE_SAMPLE", -1),
     (fixed_log_mel, "ONE_WINDOW", -1),
-    (fixed_log_mel, "PRODUCT_BITS", +1),
     (fixed_log_mel, "MANTISSA_BITS", -1),
     (fixed_log_mel, "HEADROOM", +1),
     (fixed_log_mel, "HEADROOM", -1),
     (fixed_log_mel, "ONE_TWIDDLE", -1),
     (fixed_log_mel, "ONE_MEL", -1),
     (fixed_log_mel, "ENERGY_SCALE", +1),
-    (fixed_log_mel, "ENERGY_BITS", -1),
     (fixed_log_mel, "TABLE_BITS", -1),
     (fixed_log_mel, "LINE_BITS", -1),
     (fixed_log_mel, "LINE_BITS", +1),
@@ -98,7 +98,7 @@ def test_a_constant_that_is_changed_is_caught(
     module: Any, name: str, change: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, getattr(module, name) + change)
-    assert failures()
+    assert caught()
 
 
 def half_up(a: Ints, s: int) -> Ints:
@@ -117,30 +117,40 @@ def downwards(a: Ints, s: int) -> Ints:
     return a >> s
 
 
+# Functions, and which of their roundings; the second of `normalise` is that of `inverse_root`.
+ROUNDINGS = [
+    ("block", 0),
+    ("_halves", 0),
+    ("log2", 0),
+    *(("update", call) for call in range(4)),
+    ("inverse_root", 0),
+    ("normalise", 0),
+    ("normalise", 2),
+]
+
+
 @pytest.mark.parametrize("rounding", [half_up, half_down, half_away, downwards])
-@pytest.mark.parametrize(
-    "function", ["block", "_halves", "log2", "update", "inverse_root", "normalise"]
-)
-def test_another_rounding_is_caught_in_every_rule(
-    function: str, rounding: Callable[[Ints, int], Ints], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("function", "call"), ROUNDINGS)
+def test_another_way_of_any_rounding_is_caught(
+    function: str,
+    call: int,
+    rounding: Callable[[Ints, int], Ints],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module = fixed_log_mel if hasattr(fixed_log_mel, function) else fixed_normaliser
-    original = getattr(module, function)
+    module: Any = fixed_log_mel if hasattr(fixed_log_mel, function) else fixed_normaliser
+    original, exact = getattr(module, function), fixed_log_mel.rhe
 
     def mutant(*arguments: Any) -> Any:
+        calls = itertools.count()
         with monkeypatch.context() as inner:
-            inner.setattr(module, "rhe", rounding)
+            inner.setattr(
+                module, "rhe", lambda a, s: (rounding if next(calls) == call else exact)(a, s)
+            )
             return original(*arguments)
 
     monkeypatch.setattr(module, function, mutant)
-    # Files call the operators by names of their own.
-    from hwckpt import check_front_end
-
     monkeypatch.setattr(check_front_end, function, mutant, raising=False)
-    if (function, rounding) in {("log2", half_away), ("inverse_root", half_away)}:
-        assert not failures()  # nothing negative is rounded there
-    else:
-        assert failures()
+    assert caught()
 
 
 @pytest.mark.parametrize(
@@ -153,8 +163,6 @@ def test_another_rounding_is_caught_in_every_rule(
 def test_every_entry_of_a_small_table_counts(
     module: Any, name: str, entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwckpt import check_front_end
-
     table = getattr(module, name)()
     assert len(table) == entries
     path = VECTORS / "fixed_operators.npz"
@@ -180,7 +188,7 @@ def test_a_changed_entry_of_a_large_table_is_caught(
         return other
 
     monkeypatch.setattr(fixed_log_mel, table, mutant)
-    assert failures()
+    assert caught()
 
 
 def test_the_files_hold_saturation_and_the_floor() -> None:
