@@ -82,11 +82,10 @@ def operators(path: Path) -> Iterator[Row]:
     mean, variance = update(*(_wide(z[f"update_{key}"]) for key in keys))
     yield _equal(path, "fixed update, mean", mean, z["update_mean_after"])
     yield _equal(path, "fixed update, variance", variance, z["update_variance_after"])
-    values = [_wide(z[f"normalise_{key}"]) for key in keys[:3]]
+    frame, mean, variance = (_wide(z[f"normalise_{key}"]) for key in keys[:3])
     for e in range(8):
-        yield _equal(
-            path, f"fixed normalise, Q.{e}", normalise(*values, e), z[f"normalise_out_{e}"]
-        )
+        q = normalise(frame, mean, variance, e)
+        yield _equal(path, f"fixed normalise, Q.{e}", q, z[f"normalise_out_{e}"])
 
 
 def _wide(array: Any) -> Any:

@@ -71,11 +71,14 @@ def _tone(rng: Rng) -> NDArray[np.float64]:
 
 def _square(rng: Rng, half: int) -> NDArray[np.float64]:
     phase = int(rng.integers(2 * half))
-    return np.where((np.arange(SAMPLES) + phase) // half % 2, 32767.0, -32768.0)
+    up = (np.arange(SAMPLES) + phase) // half % 2 == 1
+    return np.where(up, 32767.0, -32768.0)
 
 
 def _impulse(rng: Rng) -> NDArray[np.float64]:
-    return 32767.0 * np.eye(1, SAMPLES, int(rng.integers(200, 500)))[0]
+    signal = np.zeros(SAMPLES)
+    signal[rng.integers(200, 500)] = 32767.0
+    return signal
 
 
 # name: signal, window, floor, initial padding, final padding

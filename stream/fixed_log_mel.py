@@ -69,7 +69,8 @@ ONE_TABLE = 16  # fraction bits of the table
 
 def rhe(a: Ints, s: int) -> Ints:
     """Return a / 2^s, s > 0, rounded half to even."""
-    return (a + ((1 << (s - 1)) - 1) + ((a >> s) & 1)) >> s
+    rounded: Ints = (a + ((1 << (s - 1)) - 1) + ((a >> s) & 1)) >> s
+    return rounded
 
 
 def bit_length(a: Ints) -> Ints:
@@ -99,9 +100,9 @@ def twiddles() -> Ints:
     stage, butterfly = np.arange(STAGES)[:, None], np.arange(FFT // 2)
     turn = (butterfly >> (STAGES - 1 - stage)) / (2 << stage)
     angle = 2.0 * np.pi * turn
-    return np.rint(np.ldexp(-np.stack([np.cos(angle), np.sin(angle)], axis=1), ONE_TWIDDLE)).astype(
-        np.int64
-    )
+    negated = -np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    table: Ints = np.rint(np.ldexp(negated, ONE_TWIDDLE)).astype(np.int64)
+    return table
 
 
 @functools.cache
@@ -186,7 +187,8 @@ def _halves(a: Ints, minus_b: Ints) -> Ints:
 
 def power(re: Ints, im: Ints) -> Ints:
     """Return re^2 + im^2, in 47 bits (rule 10.8)."""
-    return re * re + im * im
+    squares: Ints = re * re + im * im
+    return squares
 
 
 def mel_power(of: Ints) -> Ints:
