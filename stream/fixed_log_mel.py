@@ -35,6 +35,7 @@ __all__ = [
     "block",
     "emphasise",
     "log2",
+    "log2_table",
     "mel_power",
     "mel_weights",
     "power",
