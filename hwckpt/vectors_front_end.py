@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.features import BINS, CARD_FLOOR, HOP, SAMPLE_RATE, FrontEnd, frame_count
+from stream.fixed import Ints
 from stream.fixed_log_mel import (
     FixedFrontEnd,
     FixedLogMel,
-    Ints,
     block,
     emphasise,
     log2,

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from stream.features import BINS, FFT, HOP, FrontEnd, hann, mel_matrix
+from stream.fixed import Ints, rhe
 from stream.stage import Array, Stage, State
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "FixedFrontEnd",
     "FixedLogMel",
     "FixedPreEmphasis",
-    "Ints",
     "LogMelValues",
     "bit_length",
     "block",
@@ -39,14 +39,11 @@ __all__ = [
     "mel_power",
     "mel_weights",
     "power",
-    "rhe",
     "samples_of",
     "spectrum",
     "twiddles",
     "window_weights",
 ]
-
-Ints: TypeAlias = NDArray[Any]  # of integers
 
 FRACTION = 10  # fraction bits of a log2 mel power
 QUIETEST, LOUDEST = -72, 16  # log2 mel powers lie between: the smallest floor, above full scale
@@ -66,12 +63,6 @@ ENERGY_SCALE = 2 * (2 * ONE_SAMPLE + ONE_WINDOW + MANTISSA_BITS - STAGES) + ONE_
 TABLE_BITS = 6  # of a mantissa, that address the logarithm's table
 LINE_BITS = 10  # of a mantissa, that interpolate between its entries
 ONE_TABLE = 16  # fraction bits of the table
-
-
-def rhe(a: Ints, s: int) -> Ints:
-    """Return a / 2^s, s > 0, rounded half to even."""
-    rounded: Ints = (a + ((1 << (s - 1)) - 1) + ((a >> s) & 1)) >> s
-    return rounded
 
 
 def bit_length(a: Ints) -> Ints:

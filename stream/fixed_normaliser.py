@@ -14,7 +14,8 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.fixed_log_mel import FRACTION, LOUDEST, QUIETEST, Ints, bit_length, rhe
+from stream.fixed import Ints, rhe
+from stream.fixed_log_mel import FRACTION, LOUDEST, QUIETEST, bit_length
 from stream.normaliser import Normaliser
 from stream.stage import Array, State
 

@@ -19,7 +19,7 @@ __all__ = ["FRONT_ENDS", "FrontEndKind", "front_end_stages"]
 
 FrontEndKind: TypeAlias = Literal["float", "fixed"]
 FRONT_ENDS: tuple[FrontEndKind, ...] = ("float", "fixed")
-INPUT_EXPONENT = 4  # int8 of -8 to 7.94
+INPUT_EXPONENT = 4  # of a model that is not for integers: int8 of -8 to 7.94
 
 
 def front_end_stages(network: Network, kind: FrontEndKind) -> tuple[FrontEnd, Normaliser]:
@@ -34,6 +34,7 @@ def front_end_stages(network: Network, kind: FrontEndKind) -> tuple[FrontEnd, No
         return specification.front_end, network.normaliser
     if kind != "fixed":
         raise ValueError(f"front end: there is no kind {kind!r}, only {', '.join(FRONT_ENDS)}")
+    quantisation = specification.quantisation
     try:
         front_end = FixedFrontEnd(
             specification.window,
@@ -45,7 +46,7 @@ def front_end_stages(network: Network, kind: FrontEndKind) -> tuple[FrontEnd, No
             network.arrays["normaliser.mean"],
             network.arrays["normaliser.variance"],
             specification.alpha,
-            INPUT_EXPONENT,
+            quantisation.input if quantisation else INPUT_EXPONENT,
         )
     except ValueError as error:
         raise ModelError(str(error), network.path) from error

@@ -14,7 +14,7 @@ from hwckpt import check_front_end
 from hwckpt.comparison import VectorError
 from hwckpt.conformance import PATTERNS, run
 from stream import fixed_log_mel, fixed_normaliser
-from stream.fixed_log_mel import Ints
+from stream.fixed import Ints
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("fixed_*.npz"), key=lambda path: "operators" not in path.name)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stream.audio import read_audio
 from stream.features import CARD_FLOOR, FrontEnd, hann, mel_matrix, streamed_log_mel
+from stream.fixed import rhe
 from stream.fixed_log_mel import (
     FixedFrontEnd,
     FixedLogMel,
@@ -19,7 +20,6 @@ from stream.fixed_log_mel import (
     log2,
     log2_table,
     mel_weights,
-    rhe,
     samples_of,
     spectrum,
     twiddles,

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stream.backends import load_backend
 from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.engine import Engine, load_engine
 from stream.features import streamed_log_mel
+from stream.fixed import quantise_input
 from stream.fixed_log_mel import FixedFrontEnd
 from stream.fixed_normaliser import FixedNormaliser
 from stream.front_ends import front_end_stages
 from stream.network import ModelError, Network
 from stream.normaliser import Normaliser
+from stream.quantisation import Quantisation
 from stream.recogniser import Recogniser
 from stream.stage import whole
 from stream.validation import validate
@@ -95,6 +98,31 @@ def test_chunks_slots_and_neighbours_change_nothing(generation: str) -> None:
     assert any(alone)
     assert tokens(engine(3), 501, NOISE) == alone
     assert tokens(engine(3), 960, NOISE[::-1]) == alone[::-1]
+
+
+@pytest.mark.parametrize("exponent", [3, 5])
+def test_an_integer_network_gets_the_exponent_and_the_integers_that_it_is_for(
+    exponent: int,
+) -> None:
+    network = network_of("1.4", quantisation=Quantisation(input=exponent, joint=4))
+    front_end, normaliser = front_end_stages(network, "fixed")
+    assert isinstance(normaliser, FixedNormaliser)
+    x = streamed_log_mel(NOISE[0][None], front_end)
+    state = normaliser.initial_state(1)
+    q, _ = normaliser.quantised(x.astype(np.int64), state)
+    np.testing.assert_array_equal(quantise_input(normaliser.step(x, state)[0], exponent), q)
+
+
+def test_integers_from_samples_to_tokens_are_the_same_in_any_chunks_and_slots() -> None:
+    network = network_of("1.4", quantisation=Quantisation(joint=4))
+
+    def engine(slots: int) -> Engine:
+        return Engine(network, load_backend("integer", network), slots, front_end="fixed")
+
+    integers = [np.rint(audio * 32768).astype(np.int16) for audio in NOISE]
+    alone = [tokens(engine(1), len(audio), [audio])[0] for audio in integers]
+    assert any(alone)
+    assert tokens(engine(3), 333, integers[::-1]) == alone[::-1]
 
 
 def test_int16_samples_and_their_floats_are_the_same_stream() -> None:
