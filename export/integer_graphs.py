@@ -39,7 +39,13 @@ from stream.fixed import GATE_BITS, HALF_Q15, HIDDEN_SHIFT, JOINT_SHIFT, ONE_Q12
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork
 from stream.network import TIME_STACK
 
-__all__ = ["build_integer", "integer_arrays"]
+__all__ = [
+    "build_integer",
+    "integer_arrays",
+    "joint_graph",
+    "layer_graph",
+    "projection_graph",
+]
 
 UINT8, INT16, INT32 = TensorProto.UINT8, TensorProto.INT16, TensorProto.INT32
 DOUBLE = TensorProto.DOUBLE
@@ -71,6 +77,33 @@ def build_integer(network: IntegerNetwork) -> dict[str, bytes]:
     return files
 
 
+def layer_graph(layer: IntegerLayer) -> bytes:
+    """Build one step of an LSTM layer by itself.
+
+    Inputs x (B, I), h.0 (B, H) uint8 with zero point 128, c.0 (B, H) int16; outputs h.0.after, c.0.after.
+    """
+    graph = Graph(_layer_arrays("layer.0", layer), None)
+    x = graph.input("x", UINT8, ["B", layer.weight_ih.shape[1]])
+    _, states = _advance(graph, x, "layer", (layer,), _states(graph, (layer,), ""))
+    _return_states(graph, states, (layer,), "")
+    return graph.model("layer.integer")
+
+
+def projection_graph(linear: IntegerLinear) -> bytes:
+    """Build a projection by itself: h (B, K) uint8 with zero point 128 -> e 2^-fe (B, N)."""
+    graph = Graph(_linear_arrays("linear", linear, logits=False), None)
+    h = graph.input("h", UINT8, ["B", linear.weight.shape[1]])
+    graph.output(_project(graph, h, "linear", linear), "e", ["B", len(linear.weight)])
+    return graph.model("projection.integer")
+
+
+def joint_graph(output: IntegerLinear, exponent: int) -> bytes:
+    """Build a joint by itself: f, g (B, J) of an exponent -> logits (B, C)."""
+    graph = Graph(_linear_arrays("joint_output", output, logits=True), None)
+    _join(graph, output, exponent)
+    return graph.model("joint.integer")
+
+
 def _layers(network: IntegerNetwork) -> Iterator[tuple[str, IntegerLayer]]:
     for stack, layers in (
         ("encoder.pre", network.pre),
@@ -86,25 +119,32 @@ def integer_arrays(network: IntegerNetwork) -> Arrays:
     table = network.embedding.astype(np.int16) + ZERO
     arrays: Arrays = {"prediction.embedding": table.astype(np.uint8)}
     for name, layer in _layers(network):
-        arrays[f"{name}.weight_ih"] = layer.weight_ih.T
-        arrays[f"{name}.weight_hh"] = layer.weight_hh.T
-        bias = layer.bias + np.int64(_offset(layer))
-        arrays[f"{name}.bias"] = (
-            np.ldexp(bias.astype(np.float32), -layer.shift)
-            if _fits_float32(layer)
-            else bias.astype(np.int32)
-        )
+        arrays |= _layer_arrays(name, layer)
     for name in ("joint_encoder", "joint_prediction", "joint_output"):
-        linear: IntegerLinear = getattr(network, name)
-        # Logits leave the graph in their own exponent, e and g as integers.
-        right = linear.exponent if name == "joint_output" else linear.shift_out
-        arrays[f"{name}.weight"] = linear.weight.T
-        arrays[f"{name}.bias"] = (
-            np.ldexp(linear.bias.astype(np.float32), -right)
-            if _fits_float32(linear)
-            else linear.bias
-        )
+        arrays |= _linear_arrays(name, getattr(network, name), logits=name == "joint_output")
     return arrays
+
+
+def _layer_arrays(name: str, layer: IntegerLayer) -> Arrays:
+    bias = layer.bias + np.int64(_offset(layer))
+    return {
+        f"{name}.weight_ih": layer.weight_ih.T,
+        f"{name}.weight_hh": layer.weight_hh.T,
+        f"{name}.bias": np.ldexp(bias.astype(np.float32), -layer.shift)
+        if _fits_float32(layer)
+        else bias.astype(np.int32),
+    }
+
+
+def _linear_arrays(name: str, linear: IntegerLinear, *, logits: bool) -> Arrays:
+    # Logits leave the graph in their own exponent, e and g as integers.
+    right = linear.exponent if logits else linear.shift_out
+    return {
+        f"{name}.weight": linear.weight.T,
+        f"{name}.bias": np.ldexp(linear.bias.astype(np.float32), -right)
+        if _fits_float32(linear)
+        else linear.bias,
+    }
 
 
 def _offset(layer: IntegerLayer) -> int:
@@ -298,16 +338,19 @@ def _prediction(graph: Graph, network: IntegerNetwork) -> None:
 
 
 def _joint(graph: Graph, network: IntegerNetwork) -> None:
-    spec, linear = network.specification, network.joint_output
-    f = graph.input("f", FLOAT, ["B", spec.joint])
-    g = graph.input("g", FLOAT, ["B", spec.joint])
+    _join(graph, network.joint_output, network.joint_encoder.exponent)
+
+
+def _join(graph: Graph, linear: IntegerLinear, exponent: int) -> None:
+    """Add rules 6 and 7 of f and g, which have the given exponent."""
+    classes, joint = linear.weight.shape
+    f, g = graph.input("f", FLOAT, ["B", joint]), graph.input("g", FLOAT, ["B", joint])
     joined = graph.node(
         "Add", [f, g]
     )  # of 17 bits; what is negative saturates to 0, as by the ReLU
-    exponent = network.joint_encoder.exponent - JOINT_SHIFT
-    a = _quantise(graph, joined, exponent, 0)
+    a = _quantise(graph, joined, exponent - JOINT_SHIFT, 0)
     weight, bias = "joint_output.weight", "joint_output.bias"
-    shape: list[str | int] = ["B", spec.vocabulary + 1]
+    shape: list[str | int] = ["B", classes]
     if _fits_float32(linear):
         logits = _scaled_product(graph, a, weight, linear.shift_in - linear.exponent, bias, 0)
         graph.output(logits, "logits", shape)

@@ -172,7 +172,7 @@ def _text(line: Line) -> str:
     numbers = f"{row.largest:9.2e} {row.mean:9.2e} {row.allowed:8.1e}"
     numbers = numbers if row.skip is None else " " * len(numbers)
     return (
-        f"{file:42} {row.stage:34} {row.backend:7} {numbers}  {row.verdict:8} {row.note}".rstrip()
+        f"{file:42} {row.stage:34} {row.backend:12} {numbers}  {row.verdict:8} {row.note}".rstrip()
     )
 
 
