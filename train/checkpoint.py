@@ -83,7 +83,7 @@ def read(path: Path) -> Network:
     content = load(path)
     try:
         specification = msgspec.convert(content["specification"], Specification)
-        module = Transducer(specification, normalised=True)
+        module = Transducer(specification, normalised=specification.quantisation is None)
         module.load_state_dict(content["averaged"])
         return network_of(
             module,
