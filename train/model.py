@@ -202,6 +202,16 @@ class Transducer(nn.Module):
         logits = self.output(hidden(f, g, quantisation.joint))
         return logits
 
+    def output_layer(self) -> tuple[Tensor, Tensor, int | None]:
+        """Return weight and bias of the output layer, and the hidden vector's exponent where it is
+        quantised, as `joint_transducer_loss` takes them."""
+        if self.specification.quantisation is None:
+            return self.output.weight, self.output.bias, None
+        from train.quantisers import Logits
+
+        weight, bias = cast(Logits, self.output).quantised()
+        return weight, bias, self.specification.quantisation.joint
+
     def _embedding(self) -> tuple[Tensor, int]:
         """Return the table of the pieces, (V, P), and its exponent where it is quantised."""
         if self.specification.quantisation is None:

@@ -99,11 +99,14 @@ class QuantisedLSTM(LSTM):
                 weight.abs().sum(1, dtype=torch.float64) * (SIGNED * 2.0 ** (f - e))
                 for weight, e in ((weight_ih, exponent), (weight_hh, HIDDEN_EXPONENT))
             )
-            bound = check_bound(
-                self._name, of_x + of_h + bias.abs() * 2.0**f, f - CELL_EXPONENT
-            )
+            bound = check_bound(self._name, of_x + of_h + bias.abs() * 2.0**f, f - CELL_EXPONENT)
         left_x, left_h = f - f_ih - exponent, f - f_hh - HIDDEN_EXPONENT
-        return weight_ih, weight_hh, bias, _Shifts(exponent, left_x, left_h, f - CELL_EXPONENT, bound)
+        return (
+            weight_ih,
+            weight_hh,
+            bias,
+            _Shifts(exponent, left_x, left_h, f - CELL_EXPONENT, bound),
+        )
 
 
 class _QuantisedLayer(torch.autograd.Function):
