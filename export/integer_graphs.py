@@ -32,7 +32,7 @@ from stream.features import BINS, STACK
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork
 from stream.network import TIME_STACK
 
-__all__ = ["build_integer", "integer_arrays", "joint_graph", "lstm_graph", "projection_graph"]
+__all__ = ["build_integer", "integer_arrays", "joint_graph", "layer_graph", "projection_graph"]
 
 PROJECTIONS, OUTPUT = ("joint_encoder", "joint_prediction"), "joint_output"
 
@@ -64,14 +64,14 @@ def build_integer(network: IntegerNetwork, *, inside: bool = False) -> dict[str,
     return files
 
 
-def lstm_graph(layer: IntegerLayer) -> bytes:
-    """Build one step of a layer: x (B, I), h (B, H) u8, c (B, H) int16 -> h.after, c.after."""
+def layer_graph(layer: IntegerLayer) -> bytes:
+    """Build one step of a layer: x (B, I), h.0 u8, c.0 int16 (B, H) -> h.0.after, c.0.after."""
     graph = Graph(layer_arrays("layer.0", layer), None)
     x = graph.input("x", UINT8, ["B", layer.weight_ih.shape[1]])
     states = _states(graph, (layer,), "")
     _, states = _advance(graph, x, "layer", (layer,), states)
     _return_states(graph, states, (layer,), "")
-    return graph.model("lstm.integer")
+    return graph.model("layer.integer")
 
 
 def projection_graph(linear: IntegerLinear) -> bytes:
@@ -83,11 +83,11 @@ def projection_graph(linear: IntegerLinear) -> bytes:
 
 
 def joint_graph(linear: IntegerLinear, exponent: int) -> bytes:
-    """Build a joint: e, g (B, J), integers times 2^-exponent -> logits (B, C)."""
+    """Build a joint: f, g (B, J), integers times 2^-exponent -> logits (B, C)."""
     graph = Graph(linear_arrays(OUTPUT, linear, linear.exponent), None)
     shape: list[str | int] = ["B", linear.weight.shape[1]]
-    e, g = (graph.input(name, FLOAT, shape) for name in ("e", "g"))
-    logits, kind = join(graph, e, g, exponent, OUTPUT, linear)
+    f, g = (graph.input(name, FLOAT, shape) for name in ("f", "g"))
+    logits, kind = join(graph, f, g, exponent, OUTPUT, linear)
     graph.output(logits, "logits", ["B", len(linear.weight)], kind)
     return graph.model("joint.integer")
 

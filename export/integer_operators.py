@@ -101,16 +101,16 @@ def project(graph: Graph, h: str, name: str, linear: IntegerLinear) -> str:
 
 
 def join(
-    graph: Graph, e: str, g: str, exponent: int, name: str, linear: IntegerLinear
+    graph: Graph, f: str, g: str, exponent: int, name: str, linear: IntegerLinear
 ) -> tuple[str, int]:
     """Add the joint, rules 6 and 7; returns the logits and their type.
 
     Args:
-        e, g: integers times 2^-exponent, in float32.
+        f, g: integers times 2^-exponent, in float32.
         exponent: of both.
         name, linear: of the output layer.
     """
-    joined = graph.node("Add", [e, g])  # 17 bits; below 0 it saturates, as by the ReLU
+    joined = graph.node("Add", [f, g])  # 17 bits; below 0 it saturates, as by the ReLU
     a = quantise(graph, joined, exponent - JOINT_SHIFT, 0)
     weight, bias = f"{name}.weight", f"{name}.bias"
     if fits_float32(linear):

@@ -1,29 +1,37 @@
-"""Checks of the integer arithmetic: `stream.fixed` and the integer backend, equal in every bit.
+"""Checks of the integer arithmetic: `stream.fixed`, the integer backend and its ONNX graphs, every bit.
 
 Files of `hwckpt.vectors_integer` and `hwckpt.vectors_integer_transducer`. Rules by number: docs/integer.md.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import onnxruntime
 
 from hwckpt import integer_trace
-from hwckpt.comparison import Arrays, Row, VectorError, compare, exact, load
+from hwckpt.comparison import Arrays, Row, VectorError, compare, exact, installed, load, skipped
 from hwckpt.vectors_integer_transducer import integers
 from stream import fixed, integer
+from stream.backends import Backend
 from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
+from stream.backends.integer_onnx import graph_state
+from stream.backends.onnx import OnnxBackend, session_options
 from stream.decoding.greedy import Greedy
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork
 from stream.network import Network, Specification
+from stream.stage import State, map_state
 
 __all__ = ["inputs", "joint", "lstm", "projection", "transducer", "weights"]
 
-FIXED, BACKEND = "fixed", "integer"
+FIXED, BACKEND, GRAPHS = "fixed", "integer", "integer-onnx"
+ZERO = 128  # of signed activations in graphs
+JOINT = 10  # exponent of e and g; it changes no integer
 LAYER = ("weight_ih", "weight_hh", "bias", "shift_x", "shift_h", "shift", "bound")
 LINEAR = ("weight", "bias", "shift_in", "shift_out", "exponent", "bound")
 
@@ -72,6 +80,29 @@ def lstm(path: Path) -> Iterator[Row]:
     y, (_, c) = fast.step(z["x"].transpose(1, 0, 2), (z["h0"], z["c0"]))
     yield _equal("LSTM h", BACKEND, y.transpose(1, 0, 2), z["h"])
     yield _equal("LSTM last c", BACKEND, c, z["c"][-1])
+    yield from _lstm_graph(layer, z)
+
+
+def _lstm_graph(layer: IntegerLayer, z: Arrays) -> Iterator[Row]:
+    if not installed("onnx"):
+        yield skipped("LSTM", GRAPHS, "onnx is not installed")
+        return
+    session = _session("layer_graph", layer)
+    h, c = graph_state((z["h0"], z["c0"]))
+    states = []
+    for frame in z["x"]:
+        inputs = {"x": (frame.astype(np.int16) + ZERO).astype(np.uint8), "h.0": h, "c.0": c}
+        h, c = session.run(["h.0.after", "c.0.after"], inputs)
+        states.append((h, c))
+    got_h, got_c = (np.stack(leaf) for leaf in zip(*states, strict=True))
+    yield _equal("LSTM h", GRAPHS, got_h.astype(np.int64) - ZERO, z["h"])
+    yield _equal("LSTM c", GRAPHS, got_c, z["c"])
+
+
+def _session(builder: str, *arguments: Any) -> onnxruntime.InferenceSession:
+    # By name: export stands on hwckpt, and only this check goes the other way.
+    graph = getattr(importlib.import_module("export.integer_graphs"), builder)(*arguments)
+    return onnxruntime.InferenceSession(graph, session_options())
 
 
 def _same_step(values: Any, h: Any, c: Any) -> Iterator[Row]:
@@ -91,6 +122,12 @@ def projection(path: Path) -> Iterator[Row]:
     yield _equal("projection acc", FIXED, fixed.accumulate(linear, z["h"]), z["acc"])
     yield _equal("projection e", FIXED, fixed.project(linear, z["h"]), z["e"])
     yield _equal("projection e", BACKEND, BlasLinear(linear).project(z["h"]), z["e"])
+    if not installed("onnx"):
+        yield skipped("projection", GRAPHS, "onnx is not installed")
+        return
+    h = (z["h"].astype(np.int16) + ZERO).astype(np.uint8)
+    (e,) = _session("projection_graph", linear).run(["e"], {"h": h})
+    yield _equal("projection e", GRAPHS, np.ldexp(e, linear.exponent), z["e"])
 
 
 def joint(path: Path) -> Iterator[Row]:
@@ -105,6 +142,12 @@ def joint(path: Path) -> Iterator[Row]:
     yield _equal("joint logits", FIXED, values, z["logits"])
     yield _equal("joint best class", FIXED, fixed.best_class(values), z["best"])
     yield _equal("joint logits", BACKEND, BlasLinear(linear).accumulate(z["a"]), z["logits"])
+    if not installed("onnx"):
+        yield skipped("joint", GRAPHS, "onnx is not installed")
+        return
+    inputs = {name: np.ldexp(z[key].astype(np.float32), -JOINT) for name, key in ("fe", "gg")}
+    (found,) = _session("joint_graph", linear, JOINT).run(["logits"], inputs)
+    yield _equal("joint logits", GRAPHS, np.ldexp(found, linear.exponent), z["logits"])
 
 
 def _linear(z: Arrays) -> IntegerLinear:
@@ -119,7 +162,8 @@ def transducer(path: Path) -> Iterator[Row]:
     except msgspec.DecodeError as error:
         raise VectorError(f"{path}: its specification is not understood: {error}") from error
     arrays = {name[2:]: value for name, value in z.items() if name.startswith("w:")}
-    made = integer.quantise(Network(specification, arrays, z["tokenizer"].tobytes(), path=path))
+    network = Network(specification, arrays, z["tokenizer"].tobytes(), path=path)
+    made = integer.quantise(network)
     for name, value in integers(made).items():
         yield _equal(name, FIXED, value, z[f"q:{name}"])
     for name, value in integer_trace.trace(made, z["z"], z["present"], z["tokens"]).items():
@@ -128,32 +172,50 @@ def transducer(path: Path) -> Iterator[Row]:
         tokens, frames = integer_trace.greedy(made, z["e"][row].astype(np.int64))
         yield exact(f"greedy {row}", FIXED, tokens, z[f"greedy_tokens_{row}"].tolist())
         yield exact(f"greedy {row} frames", FIXED, frames, z[f"greedy_frames_{row}"].tolist())
-    yield from _backend(z, made)
+    yield from _backend(z, made, BACKEND, IntegerBackend(made))
+    if not installed("onnx"):
+        yield skipped("transducer", GRAPHS, "onnx is not installed")
+        return
+    graphs = importlib.import_module("export.integer_graphs").build_integer(made, inside=True)
+    yield from _backend(z, made, GRAPHS, OnnxBackend(network, graphs))
 
 
-def _backend(z: Arrays, made: IntegerNetwork) -> Iterator[Row]:
-    """Hold the integer backend against the file."""
-    backend = IntegerBackend(made)
+def _backend(z: Arrays, made: IntegerNetwork, name: str, backend: Backend) -> Iterator[Row]:
+    """Hold a backend against the file."""
     encoder, state = backend.initial_state(len(z["z"]))
-    f, (pre, post) = backend.encode(z["z"], encoder, z["present"])
-    yield _equal("e", BACKEND, np.ldexp(f, made.joint_encoder.exponent), z["e"])
+    f, encoder = backend.encode(z["z"], encoder, z["present"])
+    yield _equal("e", name, np.ldexp(f, made.joint_encoder.exponent), z["e"])
     start = np.full((len(f), 1), made.specification.blank)
     outputs = []
     for token in np.concatenate([start, z["tokens"]], axis=1).T:
         g, state = backend.predict(token, state)
         outputs.append(g)
     of_prediction = np.stack(outputs, axis=1)
-    yield _equal("g", BACKEND, np.ldexp(of_prediction, made.joint_prediction.exponent), z["g"])
-    for stack, after in (("pre", pre), ("post", post), ("prediction", state)):
-        for n, (h, c) in enumerate(after):
-            yield _equal(f"last {stack}.{n}.h", BACKEND, h, z[f"{stack}.{n}.h"][:, -1])
-            yield _equal(f"last {stack}.{n}.c", BACKEND, c, z[f"{stack}.{n}.c"][:, -1])
-    values = backend.join(f[:, :, None], of_prediction[:, None])
-    yield _equal("logits", BACKEND, np.ldexp(values, made.joint_output.exponent), z["logits"])
+    yield _equal("g", name, np.ldexp(of_prediction, made.joint_prediction.exponent), z["g"])
+    leaves = _leaves(encoder) + _leaves(state)
+    states = [
+        f"{stack}.{n}.{leaf}"
+        for stack in ("pre", "post", "prediction")
+        for n in range(len(getattr(made, stack)))
+        for leaf in "hc"
+    ]
+    for key, leaf in zip(states, leaves, strict=True):
+        yield _equal(f"last {key}", name, leaf, z[key][:, -1])
+    pairs = np.broadcast_arrays(f[:, :, None], of_prediction[:, None])
+    flat = (np.ascontiguousarray(each).reshape(-1, each.shape[-1]) for each in pairs)
+    values = np.ldexp(backend.join(*flat), made.joint_output.exponent)
+    yield _equal("logits", name, values.reshape(z["logits"].shape), z["logits"])
     greedy = Greedy(backend)
     found, _ = greedy.step(f, greedy.initial_state(len(f)))
     for row, tokens in enumerate(found):
         want = z[f"greedy_tokens_{row}"].tolist()
-        yield exact(f"greedy {row}", BACKEND, [token.id for token in tokens], want)
+        yield exact(f"greedy {row}", name, [token.id for token in tokens], want)
         want = z[f"greedy_frames_{row}"].tolist()
-        yield exact(f"greedy {row} frames", BACKEND, [token.step for token in tokens], want)
+        yield exact(f"greedy {row} frames", name, [token.step for token in tokens], want)
+
+
+def _leaves(state: State) -> list[Any]:
+    """Return the arrays of a state as integers, those of a graph less their zero point."""
+    leaves: list[Any] = []
+    map_state(leaves.append, state)
+    return [leaf.astype(np.int64) - (ZERO if leaf.dtype == np.uint8 else 0) for leaf in leaves]

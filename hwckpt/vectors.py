@@ -19,6 +19,7 @@ import numpy as np
 
 from hwckpt.comparison import installed
 from hwckpt.vectors_decoding import DECODING_FILES
+from hwckpt.vectors_front_end import FRONT_END_FILES
 from hwckpt.vectors_integer import INTEGER_FILES
 from hwckpt.vectors_integer_transducer import INTEGER_MODEL_FILES
 from hwckpt.vectors_models import network_file, write_network
@@ -53,7 +54,7 @@ def write_vectors(folder: Path, tokenizer: bytes, seed: int) -> list[Path]:
         path, rng = file(name)
         np.savez_compressed(path, **make(rng, *arguments))
 
-    for name, make in (STAGE_FILES | INTEGER_FILES).items():
+    for name, make in (STAGE_FILES | FRONT_END_FILES | INTEGER_FILES).items():
         save(name, make)
     for format in ("1.4", "1.14"):
         path, rng = file(network_file(format))

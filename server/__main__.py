@@ -16,6 +16,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from server import options
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(chosen: Options, settings: Settings) -> None:
     stop = _stop_at_signals()
     models = Models(
-        *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items())
+        *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items()),
+        aliases=chosen.aliases,
     )
     application = Application(models, chosen.limits, settings)
     async with application.listening(chosen.host, chosen.port, chosen.wyoming_port) as servers:
@@ -87,17 +89,17 @@ async def _serve(chosen: Options, settings: Settings) -> None:
     await models.stop()
 
 
-def _order(path: Path | None, chosen: Options) -> Order:
-    """Return what the processes of a model's engines are told."""
-    return Order(
+def _order(path: Path | None, chosen: Options) -> str:
+    """Return what the process of a model's engine is told."""
+    order = Order(
         path=None if path is None else str(path),
         backend=chosen.backend,
         slots=chosen.slots,
-        workers=chosen.workers,
         models=len(chosen.models),
         decoder=chosen.decoder,
         log_format=chosen.log_format,
     )
+    return msgspec.json.encode(order).decode()
 
 
 def _stop_at_signals() -> asyncio.Event:

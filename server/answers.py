@@ -27,7 +27,7 @@ from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.limits import Limits
 from server.metrics import Metrics
 from server.models import Model, Models
-from server.request import Refusal, choose_model
+from server.request import Refusal
 from server.transcript import Recording
 from server.upload import Refused, receive_form, recognise
 from stream.engine import Result
@@ -157,7 +157,7 @@ class Answers:
     async def _answer_models(
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.Response:
-        return _json(openai.list_models(list(self._models), OWNER).body)
+        return _json(openai.list_models(self._models.names, OWNER).body)
 
     async def _answer_transcribe(
         self, request: web.BaseRequest, query: Mapping[str, str]
@@ -190,8 +190,8 @@ class Answers:
             self._choose(query.get("model"))  # before a long body comes
             async with receive_form(request, self._limits) as form:
                 named = dict(form.fields).get("model", "")
-                language = self._models.served.models.get(named, "en")
-                wanted = openai.parse_fields(form.fields, list(self._models), language)
+                language = self._models[named].language if named in self._models.names else "en"
+                wanted = openai.parse_fields(form.fields, self._models.names, language)
                 if isinstance(wanted, Fault):
                     self._metrics.count_refusal("request")
                     return _json(wanted.answer().body, wanted.status)
@@ -250,7 +250,7 @@ class Answers:
 
     def _choose(self, name: str | None) -> Model:
         """Return the model of a name, which takes streams; raises Refused where there is none."""
-        chosen = choose_model(name, self._models)
+        chosen = self._models.served.choose(name)
         refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
         if refusal is not None:
             raise Refused(refusal.status, refusal.text, refusal.reason)

@@ -1,4 +1,4 @@
-"""Channels: the event loop's side of engines that workers step in processes of their own.
+"""Channels: the event loop's side of an engine that a worker steps in a process of its own.
 
 A channel is samples in, (samples,) at 16 kHz, and `Result`s out; no sockets of clients and no protocol.
 `Channel.push`, `finish` and `close` put a command aside and return at once; what one round of the event
@@ -7,9 +7,9 @@ loop has put aside goes over the link in one frame. Channels are touched by the 
 What the operator wants to know is counted here, since all streams come by: the duration of steps, the
 time from a whole chunk to its result, the audio that waits.
 
-A worker fails one channel, or all that were in a step (`server.worker`), and those are closed with a
-reason. If it breaks, or its process ends, its channels are closed, none is taken any more and `refusal()`
-says why; the server lives on, so that other streams end well and its operator can see that.
+The worker fails one channel, or all that were in a step (`server.worker`), and those are closed with a
+reason. If it breaks, or its process ends, no channel is taken any more and `refusal()` says why; the
+server lives on, so that its operator can see that.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol, cast
+from typing import Protocol
 
-import msgspec
 import numpy as np
 
 from server.histogram import Histogram
@@ -36,7 +35,6 @@ from server.link import (
     Finish,
     Frames,
     Open,
-    Order,
     Push,
     Ready,
     Restart,
@@ -81,17 +79,15 @@ class Worker(Protocol):
         ...
 
 
-Start = Callable[[socket.socket, Ready | None], Worker]
-"""Starts a worker at its end of a link, which becomes its own; a further one is as the first, which says
-that it is ready."""
+Start = Callable[[socket.socket], Worker]
+"""Starts a worker at its end of a link, which becomes its own."""
 
 
 class _Process:
-    def __init__(self, link: socket.socket, order: Order) -> None:
+    def __init__(self, link: socket.socket, order: str) -> None:
         safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
-        said = msgspec.json.encode(order).decode()
         self._process = subprocess.Popen(
-            [sys.executable, *safe_path, "-m", "server.engine", str(link.fileno()), said],
+            [sys.executable, *safe_path, "-m", "server.engine", str(link.fileno()), order],
             pass_fds=[link.fileno()],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
@@ -106,24 +102,16 @@ class _Process:
             self._process.wait()
 
 
-def in_process(order: Order) -> Start:
-    """Return what starts `python -m server.engine` for a model."""
-
-    def start(link: socket.socket, first: Ready | None) -> Worker:
-        if first is None:
-            return _Process(link, order)
-        backend, slots = first.about["backend"], first.slots * first.workers
-        known = msgspec.structs.replace(order, backend=backend, slots=slots, workers=first.workers)
-        return _Process(link, known)
-
-    return start
+def in_process(order: str) -> Start:
+    """Return what starts `python -m server.engine` with an order for a model."""
+    return lambda link: _Process(link, order)
 
 
 class Channel:
     """One stream's way to its slot; made by `Channels.open`, used on the event loop only.
 
     Attributes:
-        link, number: of the channel: to its worker, and there.
+        number: of the channel, on the link.
         on_result: called with each result, in order.
         on_fault: called with a reason if the engine fails the channel, which is then closed.
         closed: whether the slot was given back.
@@ -133,14 +121,12 @@ class Channel:
     def __init__(
         self,
         channels: Channels,
-        link: _Link,
         number: int,
         on_result: Callable[[Result], None],
         on_fault: Callable[[str], None],
         live: bool,
     ) -> None:
         self._channels = channels
-        self.link = link
         self.number = number
         self.on_result = on_result
         self.on_fault = on_fault
@@ -165,20 +151,20 @@ class Channel:
             chunks = (self.received - self._before) // CHUNK - whole
             self._complete.extend([time.monotonic()] * chunks)
         wide = samples.dtype != np.int16
-        self.link.command(Push(self.number, samples.tobytes(), wide))
+        self._channels.command(Push(self.number, samples.tobytes(), wide))
 
     def favour(self, keywords: Mapping[str, float]) -> None:
         """Recognise with keywords; before the first sample only, for the stream begins anew."""
-        self.link.command(Close(self.number))
-        self.link.command(Open(self.number, dict(keywords)))
+        self._channels.command(Close(self.number))
+        self._channels.command(Open(self.number, dict(keywords)))
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""
-        self.link.command(Finish(self.number))
+        self._channels.command(Finish(self.number))
 
     def restart(self) -> None:
         """Begin a new stream in the slot, behind the last `Result` of the one before."""
-        self.link.command(Restart(self.number))
+        self._channels.command(Restart(self.number))
 
     def deliver(self, result: Result) -> None:
         """Take a result, for the channels."""
@@ -199,14 +185,14 @@ class Channel:
 
 
 class Channels:
-    """All channels of one model, on one worker or some.
+    """All channels of one model.
 
     Args:
-        start: starts a worker.
+        start: starts the worker.
 
     Attributes:
         received: samples of all channels since the start.
-        step_seconds: how long steps of the engines took.
+        step_seconds: how long steps of the engine took.
         response_seconds: from when a live channel's chunk was whole to its result, both in the event
             loop.
     """
@@ -220,23 +206,26 @@ class Channels:
         self._refusal: str | None = "the model is being loaded"
         self._open: dict[int, Channel] = {}
         self._number = 0  # of the latest channel
-        self._links: list[_Link] = []
+        self._worker: Worker | None = None
+        self._link: asyncio.Transport | None = None
+        self._commands: list[Command] = []  # of this round of the event loop
+        self._loop: asyncio.AbstractEventLoop
 
     @property
     def ready(self) -> Ready:
-        """What each worker has loaded; to be asked for where a channel could be opened."""
+        """What the worker has loaded; to be asked for where a channel could be opened."""
         assert self._ready is not None
         return self._ready
 
     @property
     def slots(self) -> int:
         """Number of channels that may be open at a time; 0 until that is known."""
-        return self._ready.slots * self._ready.workers if self._ready else 0
+        return self._ready.slots if self._ready else 0
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        """The processes of the workers."""
-        return tuple(link.worker.pid for link in self._links)
+    def pid(self) -> int | None:
+        """The worker's process, where there is one."""
+        return self._worker.pid if self._worker else None
 
     @property
     def in_use(self) -> int:
@@ -260,34 +249,30 @@ class Channels:
         return self._refusal
 
     async def start(self) -> None:
-        """Start the workers and wait until their engines are loaded.
+        """Start the worker and wait until the engine is loaded.
 
         Raises:
-            LoadError: one cannot be.
+            LoadError: it cannot be.
         """
-        ready = await self._start_worker(None)
-        for _ in range(1, ready.workers):
-            await self._start_worker(ready)
-        self._ready, self._refusal = ready, None
-
-    async def _start_worker(self, first: Ready | None) -> Ready:
+        self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        link = _Link(self, self._start(theirs, first))
-        self._links.append(link)
-        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
-        return await link.loaded
+        self._worker = self._start(theirs)
+        loaded: asyncio.Future[Ready] = self._loop.create_future()
+        self._link, _ = await self._loop.create_unix_connection(
+            lambda: _Link(self, loaded), sock=ours
+        )
+        self._ready = await loaded
+        self._refusal = None
 
     async def stop(self) -> None:
-        """Fail the channels that are still open and end the workers."""
-        reason = "the server is shutting down"
-        self.refuse(reason)
-        self.fail(tuple(self._open), reason)
-        for link in self._links:
-            link.close()
-        for link in self._links:
-            await asyncio.to_thread(link.worker.end)
-        self._links.clear()
+        """Fail the channels that are still open and end the worker."""
+        self.fail_all("the server is shutting down")
+        if self._link is not None:
+            self._link.close()
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.end)
+            self._worker = None
 
     def open(
         self,
@@ -297,7 +282,7 @@ class Channels:
         live: bool = True,
         keywords: Mapping[str, float] = NO_KEYWORDS,
     ) -> Channel | None:
-        """Take a slot, with the worker that has most of them free; None where `refusal()` says why not.
+        """Take a slot; None where `refusal()` says why not.
 
         Args:
             on_result, on_fault: see `Channel`.
@@ -308,21 +293,24 @@ class Channels:
         if self.refusal() is not None:
             return None
         self._number += 1
-        link = min(self._links, key=lambda link: link.in_use)
-        channel = Channel(self, link, self._number, on_result, on_fault, live)
+        channel = Channel(self, self._number, on_result, on_fault, live)
         self._open[self._number] = channel
-        link.in_use += 1
-        link.command(Open(self._number, dict(keywords)))
+        self.command(Open(self._number, dict(keywords)))
         return channel
+
+    def command(self, command: Command) -> None:
+        """Put a command aside for the worker."""
+        if not self._commands:
+            self._loop.call_soon(self._send)
+        self._commands.append(command)
 
     def forget(self, channel: Channel) -> None:
         """Let go of a channel that has closed."""
         if self._open.pop(channel.number, None) is not None:
-            channel.link.in_use -= 1
-            channel.link.command(Close(channel.number))
+            self.command(Close(channel.number))
 
     def deliver(self, stepped: Stepped) -> None:
-        """Hand out the results of a step, for a link."""
+        """Hand out the results of a step, for the link."""
         self.step_seconds.observe(stepped.seconds)
         for number, result in zip(stepped.channels, stepped.results, strict=True):
             channel = self._open.get(number)
@@ -337,15 +325,16 @@ class Channels:
                 channel.close()
                 channel.on_fault(reason)
 
-    def fail_worker(self, link: _Link, reason: str) -> None:
-        """Close the channels of a worker that is no more, and refuse those to come."""
-        self.refuse(reason)
-        self.fail([n for n, channel in self._open.items() if channel.link is link], reason)
-
-    def refuse(self, reason: str) -> None:
-        """Refuse all channels to come; the first reason counts."""
+    def fail_all(self, reason: str) -> None:
+        """Close all channels, and refuse those to come, for the first reason there was."""
         if self._refusal is None or self._ready is None:
             self._refusal = reason
+        self.fail(tuple(self._open), reason)
+
+    def _send(self) -> None:
+        commands, self._commands = self._commands, []
+        if self._link is not None and not self._link.is_closing():
+            self._link.write(frame(commands))
 
 
 class _Link(asyncio.Protocol):
@@ -353,41 +342,13 @@ class _Link(asyncio.Protocol):
 
     Args:
         channels: whose it is.
-        worker: at the other end.
-
-    Attributes:
-        in_use: channels of the worker that are open.
-        loaded: what it says when it is ready.
+        loaded: set when the worker has said whether it is ready.
     """
 
-    def __init__(self, channels: Channels, worker: Worker) -> None:
-        self.worker = worker
-        self.in_use = 0
+    def __init__(self, channels: Channels, loaded: asyncio.Future[Ready]) -> None:
         self._channels = channels
-        self._loop = asyncio.get_running_loop()
-        self.loaded: asyncio.Future[Ready] = self._loop.create_future()
+        self._loaded = loaded
         self._frames = Frames()
-        self._commands: list[Command] = []  # of this round of the event loop
-        self._transport: asyncio.WriteTransport | None = None
-
-    def command(self, command: Command) -> None:
-        """Put a command aside for the worker."""
-        if not self._commands:
-            self._loop.call_soon(self._send)
-        self._commands.append(command)
-
-    def close(self) -> None:
-        """End the work."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def _send(self) -> None:
-        commands, self._commands = self._commands, []
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame(commands))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         for payload in self._frames.feed(data):
@@ -397,16 +358,16 @@ class _Link(asyncio.Protocol):
                 elif isinstance(report, Failed):
                     self._channels.fail(report.channels, report.reason)
                 elif isinstance(report, Broken):
-                    self._channels.fail_worker(self, report.reason)
-                elif not self.loaded.done():
+                    self._channels.fail_all(report.reason)
+                elif not self._loaded.done():
                     if isinstance(report, Unloadable):
-                        self.loaded.set_exception(LoadError(report.reason, report.missing))
+                        self._loaded.set_exception(LoadError(report.reason, report.missing))
                     else:
-                        self.loaded.set_result(report)
+                        self._loaded.set_result(report)
 
     def connection_lost(self, error: Exception | None) -> None:
         reason = "the engine's process has ended"
-        if self.loaded.done():
-            self._channels.fail_worker(self, reason)
+        if self._loaded.done():
+            self._channels.fail_all(reason)
         else:
-            self.loaded.set_exception(LoadError(f"{reason} before the model was loaded"))
+            self._loaded.set_exception(LoadError(f"{reason} before the model was loaded"))

@@ -88,15 +88,14 @@ def load(order: Order) -> Loaded:
     logger.info("loading %s", path)
     network = open_model(path)
     decoding = _decoding(path, network, order.decoder)
-    slots, workers, backend = order.slots, order.workers or 1, order.backend
+    slots, backend, threads = order.slots, order.backend, 1
     if slots is None:
-        plan = self_test(network, backend, decoding, order.workers)
+        plan = self_test(network, backend, decoding)
         logger.info("self-test: %s", plan)
-        slots, workers, backend = plan.slots // order.models, plan.workers, plan.backend
+        slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
     elif backend is None:
         backend = available_backends(network)[-1]
-    slots = max(1, -(-slots // workers))
-    engine = load_engine(network, slots, backend, decoding=decoding)
+    engine = load_engine(network, slots, backend, threads, decoding)
     vocabulary = network.vocabulary
     about = {
         "language": network.notes.get("language", "en"),
@@ -109,7 +108,7 @@ def load(order: Order) -> Loaded:
         "notes": network.notes,
     }
     texts = [vocabulary.text(token) for token in range(len(vocabulary))]
-    return Loaded(engine, slots, texts, vocabulary.pieces, about, workers)
+    return Loaded(engine, slots, texts, vocabulary.pieces, about)
 
 
 def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:

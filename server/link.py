@@ -52,8 +52,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: of the model; None: the bundled one.
         backend: what computes it; None: what is the fastest.
-        slots: streams at a time, of all workers; None: what the machine carries, shared by `models`.
-        workers: that serve the model; None: what it takes to use the machine, one where slots are given.
+        slots: streams at a time; None: what the machine carries, shared by `models`.
         models: how many are served.
         decoder: how streams are decoded.
         log_format: one of `server.logs.FORMATS`.
@@ -62,7 +61,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None
     backend: str | None
     slots: int | None
-    workers: int | None
     models: int
     decoder: DecoderOptions
     log_format: str
@@ -121,15 +119,13 @@ class Ready(_Message, tag=0, frozen=True):
     """The engine is loaded; comes first, or `Unloadable` does.
 
     Attributes:
-        slots: streams at a time, of this worker.
-        workers: that there are to be.
+        slots: streams at a time.
         texts: what each token adds to the text.
         pieces: of the vocabulary, by token id.
         about: what `GET /model` tells of the model; `language` is its primary tag.
     """
 
     slots: int
-    workers: int
     texts: list[str]
     pieces: list[str]
     about: dict[str, Any]

@@ -84,16 +84,16 @@ class _Channels(Collector):
             labels=label,
         )
         cpu = CounterMetricFamily(
-            "rill_engine_cpu_seconds", "CPU of the processes of the engines.", labels=label
+            "rill_engine_cpu_seconds", "CPU of the process of an engine.", labels=label
         )
         memory = GaugeMetricFamily(
             "rill_engine_resident_memory_bytes",
-            "Memory of the processes of the engines.",
+            "Memory of the process of an engine.",
             labels=label,
         )
         for name, model in self._models.items():
             channels = model.channels
-            used = usage(channels.pids)
+            used = usage((channels.pid,)) if channels.pid else None
             if used is not None:
                 cpu.add_metric([name], used.cpu_seconds)
                 memory.add_metric([name], used.memory)

@@ -8,6 +8,7 @@ its own size allows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from server.channels import Channels, Start
@@ -15,6 +16,8 @@ from server.request import Served
 from server.transcript import TokenText
 
 __all__ = ["Model", "Models"]
+
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 class Model:
@@ -66,13 +69,20 @@ class Model:
 
 
 class Models(Mapping[str, Model]):
-    """All models of a server; the first is the default."""
+    """All models of a server; the first is the default.
 
-    def __init__(self, *models: Model) -> None:
+    Args:
+        models: by their names.
+        aliases: further names that clients may ask for, and whose they are; `__getitem__` knows them,
+            `__iter__` does not, so that each model comes once.
+    """
+
+    def __init__(self, *models: Model, aliases: Mapping[str, str] = NO_ALIASES) -> None:
         self._models = {model.name: model for model in models}
+        self._aliases = aliases
 
     def __getitem__(self, name: str) -> Model:
-        return self._models[name]
+        return self._models[self._aliases.get(name, name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
@@ -81,9 +91,15 @@ class Models(Mapping[str, Model]):
         return len(self._models)
 
     @property
+    def names(self) -> list[str]:
+        """All names that clients may ask for, the default first, aliases last."""
+        return [*self._models, *self._aliases]
+
+    @property
     def served(self) -> Served:
         """What a query may ask for."""
-        return Served({name: model.language for name, model in self._models.items()})
+        languages = {name: model.language for name, model in self._models.items()}
+        return Served(languages, aliases=self._aliases)
 
     def refusal(self) -> str | None:
         """Return why no model takes a stream now, None where one does."""

@@ -73,7 +73,6 @@ class Loaded:
     Attributes:
         engine: that steps it.
         slots: streams at a time, as many as the engine has.
-        workers: that are to serve the model, this one included.
         texts: what each token adds to the text.
         pieces: of its vocabulary, by token id.
         about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
@@ -84,7 +83,6 @@ class Loaded:
     texts: Sequence[str]
     pieces: Sequence[str]
     about: Mapping[str, Any]
-    workers: int = 1
 
 
 def work(link: socket.socket, load: Callable[[], Loaded]) -> None:
@@ -105,8 +103,7 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
         missing = isinstance(error.__cause__, ModuleNotFoundError)
         link.sendall(frame([Unloadable(str(error) or repr(error), missing)]))
         return
-    texts, pieces = list(loaded.texts), list(loaded.pieces)
-    ready = Ready(loaded.slots, loaded.workers, texts, pieces, dict(loaded.about))
+    ready = Ready(loaded.slots, list(loaded.texts), list(loaded.pieces), dict(loaded.about))
     link.sendall(frame([ready]))
     worker = _Worker(link, loaded.engine)
     try:
@@ -177,7 +174,10 @@ class _Worker:
             elif isinstance(command, Finish):
                 self._engine.finish(slot)
             elif isinstance(command, Restart):
-                self._engine.restart(slot, keep_statistics=False)
+                # The next utterance is mostly the same speaker's: on AN4's development and test
+                # sentences, one stream a speaker, the bundled model's WER is 32.7 % with fresh
+                # statistics and 32.0 % with those that were kept.
+                self._engine.restart(slot, keep_statistics=True)
             elif isinstance(command, Close):
                 self._close(command.channel)
         except Exception as error:

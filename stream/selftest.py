@@ -2,11 +2,10 @@
 
 1. Precision: int8 where the model directory has it (its export found it as good) and a step of
    `TRIAL` channels is faster than in float32.
-2. Workers: processes of an engine each, whose steps take a thread; as many as carry the most channels
-   together, and no more than it takes.
-3. Capacity: the most channels with which neither a worker's step, front end to text, nor the event loop,
-   which takes `LOOP_SECONDS` for each, takes more than `SHARE` of a chunk's time, nor all together
-   more than `SHARE` of that time on all cores.
+2. Threads: one, or all cores, whichever carries more channels.
+3. Capacity: the most channels with which neither the step, front end to text, nor the event loop, which
+   takes `LOOP_SECONDS` for each, takes more than `SHARE` of a chunk's time, nor both together more
+   than `SHARE` of that time on all cores.
 
 Channels hear the bundled recordings, so that decoding costs what it does on speech. Loading the model
 is not counted in the two seconds.
@@ -18,8 +17,9 @@ import itertools
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +33,7 @@ from stream.engine import CHUNK, Engine
 from stream.features import SAMPLE_RATE
 from stream.network import Network
 
-__all__ = [
-    "Plan",
-    "available_backends",
-    "available_cores",
-    "capacity",
-    "measure",
-    "self_test",
-]
+__all__ = ["Plan", "available_backends", "capacity", "self_test"]
 
 SHARE = 0.9  # of a chunk's time
 # Of the server's event loop for a channel's chunk, audio in, text out. Measured on 2 cores of an AMD EPYC
@@ -58,33 +51,32 @@ class Plan:
     """How to run a model here.
 
     Attributes:
-        backend: for `stream.engine.load_engine`.
-        workers: engines to run side by side.
-        slots: channels that they carry together in real time; at least 1.
-        steps: (channels, seconds of their step) as measured, ascending.
-        tried: (backend, seconds of a step of `TRIAL` channels) of all that were tried.
+        backend, threads: for `stream.engine.load_engine`.
+        slots: channels that the machine carries in real time; at least 1.
+        steps: (channels, seconds of their step) as measured with them, ascending.
+        tried: (backend, threads, seconds of a step of `TRIAL` channels) of all that were tried.
     """
 
     backend: str
-    workers: int
+    threads: int
     slots: int
     steps: tuple[tuple[int, float], ...]
-    tried: tuple[tuple[str, float], ...]
+    tried: tuple[tuple[str, int, float], ...]
 
     def __str__(self) -> str:
-        tried = ", ".join(f"{backend}: {1e3 * seconds:.1f} ms" for backend, seconds in self.tried)
+        tried = ", ".join(
+            f"{backend} on {threads}: {1e3 * seconds:.1f} ms"
+            for backend, threads, seconds in self.tried
+        )
         steps = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in self.steps)
         return (
-            f"{self.slots} channels with {self.backend} and {self.workers} worker(s); "
+            f"{self.slots} channels with {self.backend} on {self.threads} thread(s); "
             f"a step of {TRIAL} channels takes with {tried}; channels and their step: {steps}"
         )
 
 
 def self_test(
-    network: Network,
-    backend: str | None = None,
-    decoding: Decoding | Search | None = None,
-    workers: int | None = None,
+    network: Network, backend: str | None = None, decoding: Decoding | Search | None = None
 ) -> Plan:
     """Measure this machine with a model.
 
@@ -92,61 +84,58 @@ def self_test(
         network: the model.
         backend: the one to use; None: whichever the network has files for and is fastest.
         decoding: greedy or beam search, and what goes with it; None: greedy.
-        workers: so many; None: as rule 2 has it.
     Raises:
         ModelError: no backend can compute the network.
     """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
     names = [backend] if backend else available_backends(network)
-    trials = {name: _Trial(network, name, audio, decoding) for name in names}
-    tried = {name: trial.step(TRIAL) for name, trial in trials.items()}
-    best = min(tried, key=tried.__getitem__)
-    cores = available_cores()
-    steps = measure(trials[best].step)
-    counts = [workers] if workers else range(1, cores + 1)
-    slots = {count: capacity(steps, count, cores) for count in counts}
-    most = max(slots, key=lambda count: (slots[count], -count))
-    return Plan(best, most, slots[most], steps, tuple(tried.items()))
+    single = {name: _Trial(network, name, 1, audio, decoding) for name in names}
+    seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
+    best = min(seconds, key=seconds.__getitem__)
+    tried = [(name, 1, found) for name, found in seconds.items()]
+    plans = {1: capacity(single[best].step, 1, cores)}
+    if cores > 1 and best in ("onnx", "int8"):
+        trial = _Trial(network, best, cores, audio, decoding)
+        tried.append((best, cores, trial.step(TRIAL)))
+        plans[cores] = capacity(trial.step, cores, cores)
+    threads = max(plans, key=lambda count: plans[count][0])
+    slots, steps = plans[threads]
+    return Plan(best, threads, slots, steps, tuple(tried))
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def measure(step: Callable[[int], float]) -> tuple[tuple[int, float], ...]:
-    """Measure steps of one channel and of more and more, until one takes too long.
+def capacity(
+    step: Callable[[int], float], threads: int, cores: int
+) -> tuple[int, tuple[tuple[int, float], ...]]:
+    """Find the most channels that rule 3 allows, between the doublings that were measured.
 
     Args:
         step: seconds of a step of so many channels.
-    Returns:
-        (channels, seconds), ascending.
-    """
-    measured = [(1, step(1)), (TRIAL, step(TRIAL))]
-    while measured[-1][1] < SHARE * CHUNK_SECONDS and measured[-1][0] < MOST:
-        count = 2 * measured[-1][0]
-        if LOOP_SECONDS * count > 2 * SHARE * CHUNK_SECONDS:
-            break  # rule 3 allows fewer in any case
-        measured.append((count, step(count)))
-    return tuple(measured)
-
-
-def capacity(steps: Sequence[tuple[int, float]], workers: int, cores: int) -> int:
-    """Return the most channels that rule 3 allows, at least 1.
-
-    Args:
-        steps: as `measure` returns them.
-        workers: that share the channels.
+        threads: that a step takes.
         cores: of the machine.
+    Returns:
+        channels, at least 1, and (channels, seconds) as measured.
     """
-    counts = np.arange(1, workers * steps[-1][0] + 1)
-    step = np.interp(np.ceil(counts / workers), *np.array(steps).T)
-    loop = LOOP_SECONDS * counts
-    together = (workers * step + loop) / cores
-    fits = np.maximum(np.maximum(step, loop), together) <= SHARE * CHUNK_SECONDS
-    return int(counts[fits][-1]) if fits.any() else 1
+    budget = SHARE * CHUNK_SECONDS
+
+    def load(count: int | NDArray[np.int64], seconds: float | NDArray[np.float64]) -> Any:
+        loop = LOOP_SECONDS * count
+        together = (threads * seconds + loop) / cores
+        return np.maximum(np.maximum(seconds, loop), together)
+
+    measured: list[tuple[int, float]] = []
+    count = TRIAL
+    while not measured or (load(*measured[-1]) < budget and count <= MOST):
+        measured.append((count, step(count)))
+        count *= 2
+    if load(*measured[0]) > budget:
+        measured.insert(0, (1, step(1)))
+    counts = np.arange(1, measured[-1][0] + 1)
+    seconds = np.interp(counts, [n for n, _ in measured], [found for _, found in measured])
+    fitting = counts[load(counts, seconds) <= budget]
+    return int(fitting[-1]) if fitting.size else 1, tuple(measured)
 
 
 def available_backends(network: Network) -> list[str]:
@@ -168,11 +157,12 @@ class _Trial:
         self,
         network: Network,
         backend: str,
+        threads: int,
         audio: NDArray[np.float32],
         decoding: Decoding | Search | None,
     ) -> None:
         self._network, self._decoding = network, decoding
-        self._backend = load_backend(backend, network)
+        self._backend = load_backend(backend, network, threads)
         self._audio = audio
 
     def step(self, channels: int) -> float:

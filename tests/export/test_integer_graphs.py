@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -21,9 +20,8 @@ import onnx
 import onnxruntime
 
 from export.graphs import build_graphs
-from export.integer_graphs import build_integer, joint_graph, lstm_graph, projection_graph
+from export.integer_graphs import build_integer, joint_graph, layer_graph, projection_graph
 from hwckpt.vectors_integer import INTEGER_FILES
-from hwckpt.vectors_integer_transducer import INTEGER_MODEL_FILES
 from stream import directory, fixed
 from stream.backends import Backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
@@ -32,7 +30,7 @@ from stream.backends.onnx import OnnxBackend, session_options
 from stream.bundled import model_path, recordings
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
 from stream.manifest import read_manifest
-from stream.network import Network, Specification, open_model
+from stream.network import Network, open_model
 from stream.stage import map_state
 from stream.validation import validate
 from tests.tiny import quantised, tiny_network
@@ -362,13 +360,11 @@ def vectors(name: str, another_seed: bool) -> dict[str, Any]:
         with np.load(VECTORS / name) as file:
             return {key: file[key] for key in file.files}
     rng = np.random.default_rng([ANOTHER_SEED, zlib.crc32(name.encode())])
-    if name in INTEGER_FILES:
-        return {key: np.asarray(a) for key, a in INTEGER_FILES[name](rng).items()}
-    return {key: np.asarray(a) for key, a in INTEGER_MODEL_FILES[name](rng, VECTORS).items()}
+    return {key: np.asarray(a) for key, a in INTEGER_FILES[name](rng).items()}
 
 
 def named(prefix: str) -> list[str]:
-    return [name for name in (*INTEGER_FILES, *INTEGER_MODEL_FILES) if name.startswith(prefix)]
+    return [name for name in INTEGER_FILES if name.startswith(prefix)]
 
 
 def fields(kind: type[Any], z: dict[str, Any]) -> Any:
@@ -386,9 +382,9 @@ def u8(a: NDArray[Any]) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("another_seed", [False, True])
 @pytest.mark.parametrize("name", named("integer_lstm_"))
-def test_the_lstm_graph_gives_the_vectors(name: str, another_seed: bool) -> None:
+def test_the_layer_graph_gives_the_vectors(name: str, another_seed: bool) -> None:
     z = vectors(name, another_seed)
-    graph = session(lstm_graph(fields(IntegerLayer, z)))
+    graph = session(layer_graph(fields(IntegerLayer, z)))
     h, c = u8(z["h0"]), z["c0"].astype(np.int16)
     for n, frame in enumerate(z["x"]):
         given = {"x": u8(frame), "h.0": h, "c.0": c}
@@ -411,40 +407,5 @@ def test_the_joint_graph_gives_the_vectors(another_seed: bool) -> None:
     z = vectors("integer_joint.npz", another_seed)
     linear, exponent = fields(IntegerLinear, z), 9
     e, g = (np.ldexp(z[name].astype(np.float32), -exponent) for name in "eg")
-    (logits,) = session(joint_graph(linear, exponent)).run(["logits"], {"e": e, "g": g})
+    (logits,) = session(joint_graph(linear, exponent)).run(["logits"], {"f": e, "g": g})
     np.testing.assert_array_equal(np.ldexp(logits, linear.exponent), z["logits"])
-
-
-@pytest.mark.parametrize("another_seed", [False, True])
-def test_the_graphs_of_a_transducer_give_the_vectors(another_seed: bool) -> None:
-    (name,) = named("integer_transducer")
-    z = vectors(name, another_seed)
-    specification = msgspec.json.decode(z["specification"].item(), type=Specification)
-    arrays = {key[2:]: a for key, a in z.items() if key.startswith("w:")}
-    made = quantise(Network(specification, arrays, z["tokenizer"].tobytes()))
-    backend = graphs(made)
-    encoder, state = backend.initial_state(len(z["z"]))
-    f, encoder = backend.encode(z["z"], encoder, z["present"])
-    np.testing.assert_array_equal(np.ldexp(f, made.joint_encoder.exponent), z["e"])
-    start = np.full((len(f), 1), specification.blank)
-    predicted = []
-    for token in np.concatenate([start, z["tokens"]], axis=1).T:
-        g, state = backend.predict(np.ascontiguousarray(token), state)
-        predicted.append(g)
-    np.testing.assert_array_equal(
-        np.ldexp(np.stack(predicted, axis=1), made.joint_prediction.exponent), z["g"]
-    )
-    stacks = [("pre", made.pre), ("post", made.post), ("prediction", made.prediction)]
-    last = [
-        z[f"{stack}.{n}.{kind}"][:, -1]
-        for stack, layers in stacks
-        for n in range(len(layers))
-        for kind in "hc"
-    ]
-    for want, got in zip(last, [*encoder, *state], strict=True):
-        np.testing.assert_array_equal(got.astype(int) - 128 * (got.dtype == np.uint8), want)
-    for step in range(f.shape[1]):
-        for token, g in enumerate(predicted):
-            logits = backend.join(f[:, step], g)
-            want = z["logits"][:, step, token]
-            np.testing.assert_array_equal(np.ldexp(logits, made.joint_output.exponent), want)

@@ -238,7 +238,7 @@ class Thread:
 
 def in_thread(load: Callable[[], Loaded]) -> Start:
     """Return what starts a worker in a thread; else it is as `server.channels.in_process`."""
-    return lambda link, first: Thread(link, load)
+    return lambda link: Thread(link, load)
 
 
 def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:

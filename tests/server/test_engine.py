@@ -21,16 +21,16 @@ from stream.bundled import recordings
 from stream.engine import Result
 
 
-def order(path: Path | None = None, workers: int = 1) -> Order:
-    return Order(
+def order(path: Path | None = None) -> str:
+    made = Order(
         path=None if path is None else str(path),
         backend="onnx",
         slots=2,
-        workers=workers,
         models=1,
         decoder=DecoderOptions(),
         log_format="text",
     )
+    return msgspec.json.encode(made).decode()
 
 
 class Heard:
@@ -56,7 +56,7 @@ async def test_a_recording_goes_through_a_process_of_its_own_and_back() -> None:
     await channels.start()
     try:
         assert (channels.slots, channels.ready.about["backend"]) == (2, "onnx")
-        assert channels.pids and os.getpid() not in channels.pids
+        assert channels.pid != os.getpid()
         recording, heard = recordings()[0], Heard()
         channel = channels.open(heard.on_result, heard.on_fault)
         assert channel is not None
@@ -68,7 +68,7 @@ async def test_a_recording_goes_through_a_process_of_its_own_and_back() -> None:
         assert sum(channels.step_seconds.cumulative()[-1:]) > 10
     finally:
         await channels.stop()
-    assert not channels.pids
+    assert channels.pid is None
 
 
 async def test_a_process_that_dies_takes_no_more_channels_and_fails_those_it_had() -> None:
@@ -76,7 +76,8 @@ async def test_a_process_that_dies_takes_no_more_channels_and_fails_those_it_had
     await channels.start()
     heard = Heard()
     assert channels.open(heard.on_result, heard.on_fault) is not None
-    os.kill(channels.pids[0], signal.SIGKILL)
+    assert channels.pid is not None
+    os.kill(channels.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
         await heard.over.wait()
     assert heard.fault == channels.refusal() == "the engine's process has ended"
@@ -87,8 +88,9 @@ async def test_a_process_that_dies_takes_no_more_channels_and_fails_those_it_had
 async def test_signals_for_all_processes_leave_it_to_the_server_when_to_end() -> None:
     channels = Channels(in_process(order()))
     await channels.start()
+    assert channels.pid is not None
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(channels.pids[0], number)
+        os.kill(channels.pid, number)
     heard = Heard()
     channel = channels.open(heard.on_result, heard.on_fault)
     assert channel is not None
@@ -109,16 +111,15 @@ async def test_a_model_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_it_ends_with_the_server_that_started_it() -> None:
     script = (
-        "import asyncio, msgspec, os, sys\n"
+        "import asyncio, os, sys\n"
         "from server.channels import Channels, in_process\n"
-        "from server.link import Order\n"
-        "channels = Channels(in_process(msgspec.json.decode(sys.argv[1], type=Order)))\n"
+        "channels = Channels(in_process(sys.argv[1]))\n"
         "asyncio.run(channels.start())\n"
-        "print(*channels.pids, flush=True)\n"
+        "print(channels.pid, flush=True)\n"
         "os._exit(1)\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", script, msgspec.json.encode(order()).decode()],
+        [sys.executable, "-c", script, order()],
         stdout=subprocess.PIPE,
         check=False,
         timeout=60,
@@ -148,24 +149,3 @@ def test_by_hand_it_says_who_starts_it(capsys: pytest.CaptureFixture[str]) -> No
         main(["0", "{}"])
     assert raised.value.code == 2
     assert "started by python -m server" in capsys.readouterr().err
-
-
-async def test_streams_are_shared_out_among_workers() -> None:
-    channels = Channels(in_process(order(workers=2)))
-    await channels.start()
-    try:
-        assert (channels.slots, len(set(channels.pids))) == (2, 2)
-        opened = [channels.open(print, print) for _ in range(2)]
-        assert {channel.link for channel in opened if channel} == set(channels._links)
-        assert channels.refusal() == "all 2 channels are in use"
-        heard = Heard()
-        first, second = opened
-        assert first is not None and second is not None
-        second.on_fault = heard.on_fault
-        os.kill(second.link.worker.pid, signal.SIGKILL)
-        async with asyncio.timeout(10):
-            await heard.over.wait()
-        assert not first.closed  # its stream goes on
-        assert channels.refusal() == "the engine's process has ended"
-    finally:
-        await channels.stop()

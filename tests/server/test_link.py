@@ -19,7 +19,7 @@ COMMANDS = [
 TOKEN = Token(7, 3, -0.25)
 SPOKEN = Result(0, 0.06, 0.12, " up", (TOKEN,), False, (Hypothesis(" on", (TOKEN,), -1.5),), True)
 REPORTS = [
-    link.Ready(4, 1, ["", " up"], ["<unk>", "▁up"], {"language": "en", "notes": {"wer": 0.2}}),
+    link.Ready(4, ["", " up"], ["<unk>", "▁up"], {"language": "en", "notes": {"wer": 0.2}}),
     link.Unloadable("model.json: not JSON", False),
     link.Stepped(0.004, [9, 10], [SPOKEN, Result(1, 0.0, 0.06, "", (), True)]),
     link.Failed([9], "the engine failed"),

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream import fixed
+from hwckpt.integer_trace import trace
 from stream.backends import load_backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.decoding.beam import BeamConfig
 from stream.decoding.greedy import GreedyConfig
 from stream.engine import Engine
-from stream.integer import IntegerNetwork, quantise
+from stream.integer import quantise
 from stream.network import ModelError, Network
 from stream.quantisation import Quantisation
 from stream.stage import map_state
@@ -48,76 +48,37 @@ def frames(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return (3.0 * np.random.default_rng(seed).standard_normal((*shape, 240))).astype(np.float32)
 
 
-def run(
-    backend: Any, x: NDArray[np.float32], present: NDArray[np.bool_] | None = None
-) -> list[Any]:
-    """Return encoder outputs, those of the prediction network, logits, and all states."""
+def run(backend: Any, x: NDArray[np.float32], tokens: NDArray[np.int64]) -> dict[str, Any]:
+    """Return encoder outputs, those of the prediction network, and the logits of every pair.
+
+    Args:
+        tokens: (B, U) after the start of sequence.
+    """
     encoder, prediction = backend.initial_state(len(x))
-    f, encoder = backend.encode(x, encoder, present)
-    states, outputs = [encoder], [f]
-    for step in range(f.shape[1]):
-        tokens = (np.arange(len(x)) * 7 - step * 3) % (backend.specification.blank + 1)
-        g, prediction = backend.predict(tokens, prediction)
-        states.append(prediction)
-        outputs += [g, backend.join(f[:, step], g)]
-    leaves: list[Any] = []
-    for state in states:
-        map_state(leaves.append, state)
-    return outputs + leaves
+    f, (pre, post) = backend.encode(x, encoder, present(x))
+    start = np.full((len(x), 1), backend.specification.blank)
+    outputs = []
+    for column in np.concatenate([start, tokens], axis=1).T:
+        g, prediction = backend.predict(column, prediction)
+        outputs.append(g)
+    g = np.stack(outputs, axis=1)
+    states = {
+        f"{stack}.{n}.{leaf}": value
+        for stack, after in (("pre", pre), ("post", post), ("prediction", prediction))
+        for n, state in enumerate(after)
+        for leaf, value in zip("hc", state, strict=True)
+    }
+    return {"e": f, "g": g, "logits": backend.join(f[:, :, None], g[:, None]), **states}
 
 
-class Normative:
-    """The transducer by `stream.fixed` alone, in int64, with a backend's methods."""
+def present(x: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which frames are: the second row ends within a pair."""
+    mask = np.ones(x.shape[:2], np.bool_)
+    mask[1:2, -1] = False
+    return mask
 
-    def __init__(self, network: IntegerNetwork) -> None:
-        self.specification, self._network = network.specification, network
 
-    def initial_state(self, batch: int) -> Any:
-        pre, post, lstm = (
-            tuple(
-                tuple(np.zeros((2, batch, layer.weight_hh.shape[1]), np.int64)) for layer in layers
-            )
-            for layers in (self._network.pre, self._network.post, self._network.prediction)
-        )
-        return (pre, post), lstm
-
-    def encode(self, x: Any, state: Any, present: Any = None) -> Any:
-        network = self._network
-        pre, post = state
-        present = np.ones(x.shape[:2], np.bool_) if present is None else present
-        outputs = []
-        for begin in range(0, x.shape[1], 2):
-            halves = []
-            for frame in (begin, begin + 1):
-                q = fixed.quantise_input(x[:, frame], network.quantisation.input)
-                h, pre = self._step(network.pre, q, pre)
-                halves.append(h)
-            h, post = self._step(
-                network.post, fixed.pair(*halves, present=present[:, begin + 1]), post
-            )
-            e = fixed.project(network.joint_encoder, h)
-            outputs.append(e / 2.0**network.joint_encoder.exponent)
-        return np.stack(outputs, axis=1), (pre, post)
-
-    def predict(self, tokens: Any, state: Any) -> Any:
-        network = self._network
-        h, state = self._step(network.prediction, network.embedding[tokens], state)
-        g = fixed.project(network.joint_prediction, h)
-        return g / 2.0**network.joint_prediction.exponent, state
-
-    def join(self, f: Any, g: Any) -> Any:
-        network = self._network
-        e, of_g = ((each * 2**network.joint_encoder.exponent).astype(np.int64) for each in (f, g))
-        values = fixed.logits(network.joint_output, fixed.hidden(e, of_g))
-        return values / 2.0**network.joint_output.exponent
-
-    @staticmethod
-    def _step(layers: Any, x: Any, state: Any) -> Any:
-        after = []
-        for layer, (h, c) in zip(layers, state, strict=True):
-            x, c = fixed.lstm_step(layer, x, h, c)
-            after.append((x, c))
-        return x, tuple(after)
+TOKENS = np.arange(12).reshape(3, 4) * 5 % 21
 
 
 @pytest.mark.parametrize("fields", SIZES, ids=str)
@@ -126,12 +87,18 @@ def test_the_backend_computes_the_operators_bit_for_bit(
     fields: dict[str, Any], wide: bool, bits: int
 ) -> None:
     network = made(bits=bits, wide=wide, **fields)
+    integers = quantise(network)
     x = frames(3, 24)
-    present = np.arange(24) < np.array([[24], [23], [24]])
-    got = run(load_backend("integer", network), x, present)
-    want = run(Normative(quantise(network)), x, present)
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_array_equal(a, b)
+    got = run(load_backend("integer", network), x, TOKENS)
+    want = trace(integers, x, present(x), TOKENS)
+    for name, linear in (
+        ("e", integers.joint_encoder),
+        ("g", integers.joint_prediction),
+        ("logits", integers.joint_output),
+    ):
+        np.testing.assert_array_equal(got.pop(name), want[name] / 2.0**linear.exponent)
+    for name, state in got.items():
+        np.testing.assert_array_equal(state, want[name][:, -1])
 
 
 def test_products_that_float32_cannot_hold_are_computed_in_float64() -> None:
@@ -141,8 +108,8 @@ def test_products_that_float32_cannot_hold_are_computed_in_float64() -> None:
         integers = quantise(network)
         for bounded in (integers.joint_output, integers.pre[0]):
             assert (bounded.bound.max() > FLOAT32_EXACT) == wide
-        f, g, logits, *_ = run(IntegerBackend(integers), x)
-        assert (f.dtype, g.dtype, logits.dtype) == (np.float32, np.float32, dtype)
+        got = run(IntegerBackend(integers), x, TOKENS[:2])
+        assert [got[name].dtype for name in ("e", "g", "logits")] == [np.float32, np.float32, dtype]
 
 
 def test_states_are_int8_and_int16_and_keep_their_type() -> None:
@@ -159,11 +126,12 @@ def test_states_are_int8_and_int16_and_keep_their_type() -> None:
 def test_a_row_is_the_same_in_any_batch_and_slot(batch: int) -> None:
     backend = load_backend("integer", made(hidden=96, joint=40))
     (row,) = frames(1, 12)
-    alone = run(backend, row[None])[0]
+    (alone,), _ = backend.encode(row[None], backend.initial_state(1)[0])
     for slot in range(batch):
         x = frames(batch, 12, seed=slot + 1)
         x[slot] = row
-        np.testing.assert_array_equal(run(backend, x)[0][slot], alone[0])
+        f, _ = backend.encode(x, backend.initial_state(batch)[0])
+        np.testing.assert_array_equal(f[slot], alone)
 
 
 def test_any_cut_between_pairs_gives_the_same_bits() -> None:
@@ -182,7 +150,10 @@ def test_any_cut_between_pairs_gives_the_same_bits() -> None:
 def test_it_is_near_the_float_network() -> None:
     network = made()
     x = frames(4, 20)
-    got, want = (run(load_backend(name, network), x)[0] for name in ("integer", "numpy"))
+    got, want = (
+        backend.encode(x, backend.initial_state(4)[0])[0]
+        for backend in (load_backend(name, network) for name in ("integer", "numpy"))
+    )
     assert np.sqrt(np.mean(np.square(got - want))) < 0.1 * np.sqrt(np.mean(np.square(want)))
 
 
