@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from server.app import AddressError, Application, Settings
 from server.channels import LoadError, in_process
 from server.link import Order
 from server.logs import start_logging
+from server.memory import settle
 from server.models import Model, Models
 from server.options import OptionError, Options
 from server.request import PATH
@@ -75,8 +75,7 @@ async def _serve(chosen: Options, settings: Settings) -> None:
         for (_, port), what in zip(addresses, ("websockets and HTTP", "Wyoming"), strict=False):
             logger.info("port %d is open for %s", port, what)
         await models.start()
-        gc.collect()
-        gc.freeze()  # what was made so far stays: no collection need look at it again
+        settle()
         for name, model in models.items():
             backend = model.about["backend"]
             logger.info("model %s: %d channels, backend %s", name, model.channels.slots, backend)

@@ -14,7 +14,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import argparse
-import gc
 import logging
 import signal
 import socket
@@ -28,7 +27,7 @@ from hwckpt.reader import recognises
 from server.decoder_options import DecoderOptions
 from server.link import Order
 from server.logs import start_logging
-from server.memory import keep_memory
+from server.memory import keep_memory, settle
 from server.worker import Loaded, work
 from stream.bundled import model_path
 from stream.engine import CHUNK, Decoding, load_engine
@@ -71,8 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 def _load_for_good(order: Order) -> Loaded:
     """Load, and settle what was made; what was only needed for that goes back to the kernel."""
     loaded = load(order)
-    gc.collect()
-    gc.freeze()  # no collection need look at what stays
+    settle()
     keep_memory()
     return loaded
 

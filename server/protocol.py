@@ -52,6 +52,8 @@ REASON_BYTES = 123  # of a Close, RFC 6455 section 5.5
 class State(enum.Enum):
     """Where a channel stands."""
 
+    __hash__ = object.__hash__  # enum's own is no C; this one is asked for with each message
+
     OPEN = "open"
     FINISHING = "finishing"
     CLOSED = "closed"
@@ -59,6 +61,8 @@ class State(enum.Enum):
 
 class Input(enum.Enum):
     """What can happen to a channel: from the peer, the engine, the clocks."""
+
+    __hash__ = object.__hash__
 
     AUDIO = "audio"
     END = "end"
