@@ -6,7 +6,6 @@ Files of `hwckpt.vectors_integer` and `hwckpt.vectors_integer_transducer`. Rules
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import onnxruntime
 from hwckpt import integer_trace
 from hwckpt.comparison import Arrays, Row, VectorError, compare, exact, installed, load, skipped
 from hwckpt.vectors_integer_transducer import integers
-from stream import directory, fixed, integer
+from stream import fixed, integer
 from stream.backends import Backend
 from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
 from stream.backends.integer_onnx import graph_state
@@ -177,12 +176,8 @@ def transducer(path: Path) -> Iterator[Row]:
     if not installed("onnx"):
         yield skipped("transducer", GRAPHS, "onnx is not installed")
         return
-    graphs = importlib.import_module("export.integer_graphs").build_integer(made)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in graphs.items():
-            (Path(folder) / name).write_bytes(content)
-        paths = {name: str(Path(folder) / name) for name in directory.INTEGER_GRAPHS}
-        yield from _backend(z, made, GRAPHS, OnnxBackend(network, paths))
+    graphs = importlib.import_module("export.integer_graphs").build_integer(made, inside=True)
+    yield from _backend(z, made, GRAPHS, OnnxBackend(network, graphs))
 
 
 def _backend(z: Arrays, made: IntegerNetwork, name: str, backend: Backend) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import onnx
+import onnxruntime
 
 from export.graphs import build_graphs
-from export.integer_graphs import build_integer
+from export.integer_graphs import build_integer, joint_graph, layer_graph, projection_graph
+from hwckpt.vectors_integer import INTEGER_FILES
 from stream import directory, fixed
 from stream.backends import Backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.backends.integer_onnx import check_equal, graph_state
-from stream.backends.onnx import OnnxBackend
+from stream.backends.onnx import OnnxBackend, session_options
 from stream.bundled import model_path, recordings
-from stream.integer import IntegerLayer, IntegerNetwork, quantise
+from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
 from stream.manifest import read_manifest
 from stream.network import Network, open_model
 from stream.stage import map_state
@@ -40,6 +42,8 @@ SIZES: list[dict[str, Any]] = [
     {"hidden": 1, "joint": 1, "prediction_hidden": 1},
 ]
 LAYERS = ("pre", "post", "prediction")
+VECTORS = Path(__file__).parents[1] / "vectors"
+ANOTHER_SEED = 23
 
 
 def scaled(network: Network, gain: float) -> Network:
@@ -52,14 +56,8 @@ def scaled(network: Network, gain: float) -> Network:
 
 
 def graphs(integers: IntegerNetwork) -> OnnxBackend:
-    """Return the graphs of integers, run from files that are gone afterwards."""
-    network = tiny_network()  # for the path of an error; the specification is the integers'
-    network = replace(network, specification=network.specification)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in build_integer(integers).items():
-            (Path(folder) / name).write_bytes(content)
-        paths = {name: str(Path(folder) / name) for name in directory.INTEGER_GRAPHS}
-        backend = OnnxBackend(network, paths)
+    network = tiny_network()  # whose specification is not asked for
+    backend = OnnxBackend(network, build_integer(integers, inside=True))
     backend.specification = integers.specification
     return backend
 
@@ -354,3 +352,60 @@ def test_two_hundred_utterances_have_the_same_tokens(tmp_path: Path, speech: Pat
     )
     assert sum(len(outcome.tokens) for outcome in want.utterances) > 100
     assert got.utterances == want.utterances
+
+
+def vectors(name: str, another_seed: bool) -> dict[str, Any]:
+    """Return the arrays of a file of integer vectors, shipped or made with other sizes."""
+    if not another_seed:
+        with np.load(VECTORS / name) as file:
+            return {key: file[key] for key in file.files}
+    rng = np.random.default_rng([ANOTHER_SEED, zlib.crc32(name.encode())])
+    return {key: np.asarray(a) for key, a in INTEGER_FILES[name](rng).items()}
+
+
+def named(prefix: str) -> list[str]:
+    return [name for name in INTEGER_FILES if name.startswith(prefix)]
+
+
+def fields(kind: type[Any], z: dict[str, Any]) -> Any:
+    names = [name for name in kind.__dataclass_fields__ if name in z]
+    return kind(**{name: z[name].item() if not z[name].ndim else z[name] for name in names})
+
+
+def session(graph: bytes) -> Any:
+    return onnxruntime.InferenceSession(graph, session_options())
+
+
+def u8(a: NDArray[Any]) -> NDArray[np.uint8]:
+    return (a.astype(np.int16) + 128).astype(np.uint8)
+
+
+@pytest.mark.parametrize("another_seed", [False, True])
+@pytest.mark.parametrize("name", named("integer_lstm_"))
+def test_the_layer_graph_gives_the_vectors(name: str, another_seed: bool) -> None:
+    z = vectors(name, another_seed)
+    graph = session(layer_graph(fields(IntegerLayer, z)))
+    h, c = u8(z["h0"]), z["c0"].astype(np.int16)
+    for n, frame in enumerate(z["x"]):
+        given = {"x": u8(frame), "h.0": h, "c.0": c}
+        h, c = graph.run(["h.0.after", "c.0.after"], given)
+        np.testing.assert_array_equal(h.astype(int) - 128, z["h"][n])
+        np.testing.assert_array_equal(c, z["c"][n])
+
+
+@pytest.mark.parametrize("another_seed", [False, True])
+@pytest.mark.parametrize("name", named("integer_projection_"))
+def test_the_projection_graph_gives_the_vectors(name: str, another_seed: bool) -> None:
+    z = vectors(name, another_seed)
+    linear = fields(IntegerLinear, z)
+    (e,) = session(projection_graph(linear)).run(["e"], {"h": u8(z["h"])})
+    np.testing.assert_array_equal(np.ldexp(e, linear.exponent), z["e"])
+
+
+@pytest.mark.parametrize("another_seed", [False, True])
+def test_the_joint_graph_gives_the_vectors(another_seed: bool) -> None:
+    z = vectors("integer_joint.npz", another_seed)
+    linear, exponent = fields(IntegerLinear, z), 9
+    e, g = (np.ldexp(z[name].astype(np.float32), -exponent) for name in "eg")
+    (logits,) = session(joint_graph(linear, exponent)).run(["logits"], {"f": e, "g": g})
+    np.testing.assert_array_equal(np.ldexp(logits, linear.exponent), z["logits"])
