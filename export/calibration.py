@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import read_audio
-from stream.backends import Backend
+from stream.backends import Backend, Logits
 from stream.decoding.greedy import Greedy, Token
 from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_count, streamed_log_mel
 from stream.manifest import Utterance
@@ -113,7 +113,7 @@ class _Watched:
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
         return self._backend.predict(tokens, state)
 
-    def join(self, f: Floats, g: Floats) -> Floats:
+    def join(self, f: Floats, g: Floats) -> Logits:
         if len(f):
             self.largest = max(self.largest, float((f + g).max()))
         return self._backend.join(f, g)

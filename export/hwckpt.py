@@ -99,7 +99,8 @@ def target(
     if alpha is not None and (not 0.0 <= alpha < 1.0 or (chosen == "1.14" and alpha != 0.0)):
         wanted = "0 (global statistics)" if chosen == "1.14" else "at least 0 and below 1"
         raise Refusal(f"--melalpha is {alpha}; generation {chosen} wants {wanted}")
-    changes: dict[str, Any] = {"mute_chunks": 0}  # the format has no word for it
+    # The format has no word for them; the weights of a quantised model are floats like any.
+    changes: dict[str, Any] = {"mute_chunks": 0, "quantisation": None}
     if chosen != native:
         changes |= {
             "activation": "hard" if chosen == "1.4" else "soft",
@@ -264,6 +265,12 @@ def main(argv: list[str] | None = None) -> int:
         )
         write_checkpoint(checkpoint, unverified)
         card = verify(unverified, checkpoint, plan.network)
+        if network.specification.quantisation is not None:
+            print(
+                "warning: the model is for integers (its quantisation), which the file cannot say; "
+                "the card computes it in its own number format",
+                file=sys.stderr,
+            )
         for note in checkpoint.notes:
             print(f"warning: {note}", file=sys.stderr)
         _report_rates(network, plan, card, arguments.manifest)

@@ -14,7 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hwckpt import check_decoding, check_models, check_stages
+from hwckpt import (
+    check_decoding,
+    check_front_end,
+    check_integer,
+    check_models,
+    check_stages,
+)
 from hwckpt.comparison import Check, Row, VectorError, compare, exact, installed, load, skipped
 from stream.network import ModelError
 from stream.process import run_main
@@ -69,8 +75,17 @@ PATTERNS: tuple[tuple[str, Check], ...] = (
     ("ewma_*.npz", check_stages.ewma),
     ("norm_*.npz", _normalisation),
     ("melstats*.npz", _training),
+    ("fixed_logmel_*.npz", check_front_end.log_mel),
+    ("fixed_ewma_*.npz", check_front_end.ewma),
+    ("fixed_operators*.npz", check_front_end.operators),
     ("bfp16*.npz", check_stages.bfp16),
     ("lstm_*.npz", check_stages.lstm),
+    ("integer_weights*.npz", check_integer.weights),
+    ("integer_input*.npz", check_integer.inputs),
+    ("integer_lstm_*.npz", check_integer.lstm),
+    ("integer_projection_*.npz", check_integer.projection),
+    ("integer_joint*.npz", check_integer.joint),
+    ("integer_transducer*.npz", check_integer.transducer),
     ("transducer_*.npz", check_models.transducer),
     ("pcm_to_tokens_*.npz", check_models.pcm_to_tokens),
     ("hwckpt_*.pt", check_models.checkpoint),
@@ -157,7 +172,7 @@ def _text(line: Line) -> str:
     numbers = f"{row.largest:9.2e} {row.mean:9.2e} {row.allowed:8.1e}"
     numbers = numbers if row.skip is None else " " * len(numbers)
     return (
-        f"{file:42} {row.stage:34} {row.backend:7} {numbers}  {row.verdict:8} {row.note}".rstrip()
+        f"{file:42} {row.stage:34} {row.backend:12} {numbers}  {row.verdict:8} {row.note}".rstrip()
     )
 
 

@@ -174,7 +174,7 @@ def card_specification(
     version: Version,
     config: Mapping[str, Any] | None,
     alpha: float,
-    sizes: Mapping[str, int],
+    sizes: Mapping[str, Any],
 ) -> Specification:
     """Return what a version's file computes.
 

@@ -19,6 +19,9 @@ import numpy as np
 
 from hwckpt.comparison import installed
 from hwckpt.vectors_decoding import DECODING_FILES
+from hwckpt.vectors_front_end import FRONT_END_FILES
+from hwckpt.vectors_integer import INTEGER_FILES
+from hwckpt.vectors_integer_transducer import INTEGER_MODEL_FILES
 from hwckpt.vectors_models import network_file, write_network
 from hwckpt.vectors_stages import STAGE_FILES
 from hwckpt.vectors_tokens import TOKEN_FILES
@@ -51,12 +54,13 @@ def write_vectors(folder: Path, tokenizer: bytes, seed: int) -> list[Path]:
         path, rng = file(name)
         np.savez_compressed(path, **make(rng, *arguments))
 
-    for name, make in STAGE_FILES.items():
+    for name, make in (STAGE_FILES | FRONT_END_FILES | INTEGER_FILES).items():
         save(name, make)
     for format in ("1.4", "1.14"):
         path, rng = file(network_file(format))
         write_network(rng, format, tokenizer, path)
-    for name, make_with_model in (TRANSDUCER_FILES | TOKEN_FILES).items():
+    models = TRANSDUCER_FILES | TOKEN_FILES | INTEGER_MODEL_FILES
+    for name, make_with_model in models.items():
         save(name, make_with_model, folder)
     for name, make_from_greedy in DECODING_FILES.items():
         if name.endswith(".npz"):

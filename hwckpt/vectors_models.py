@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hwckpt.check_models import decode_steps, encode_batch, stacked_frames
 from hwckpt.layout import FINAL_PADDING, Format
 from hwckpt.writer import from_network, write_checkpoint
-from stream.backends import Backend, load_backend
+from stream.backends import Backend, Logits, load_backend
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.features import BINS, CARD_FLOOR, streamed_log_mel
 from stream.network import Network, Specification
@@ -160,7 +160,7 @@ class _Watched:
         self.predict = backend.predict
         self.margin = np.inf
 
-    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> NDArray[np.float32]:
+    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> Logits:
         logits, blank, eos = self._backend.join(f, g), self.specification.blank, self._config.eos
         logits[:, blank] += self._bias
         scores = logits.copy()

@@ -141,6 +141,8 @@ def card_notes(specification: Specification, format: layout.Format) -> list[str]
             f"the model has final_padding {specification.final_padding} samples, "
             f"which the file cannot say; generation {format} has {padding}"
         )
+    if specification.quantisation is not None:
+        notes.append("the model is for integers (its quantisation), which the file cannot say")
     return notes
 
 

@@ -7,38 +7,26 @@ SIGINT stop accepting, let the open streams finish and exit with 0; a second one
 
 from __future__ import annotations
 
-import os
-
-# BLAS pools would fight the engine's thread for the cores (and are read when NumPy is imported).
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("MKL_NUM_THREADS", "1")
-
 import argparse
 import asyncio
-import gc
 import logging
+import os
 import signal
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
+import msgspec
 import uvloop
 
-from hwckpt.ngram import read_ngram
-from hwckpt.reader import recognises
 from server import options
 from server.app import AddressError, Application, Settings
-from server.decoder_options import DecoderOptions
+from server.channels import LoadError, in_process
+from server.link import Order
 from server.logs import start_logging
-from server.models import Loaded, Model, Models
+from server.memory import settle
+from server.models import Model, Models
 from server.options import OptionError, Options
 from server.request import PATH
-from stream.bundled import model_path
-from stream.engine import CHUNK, Decoding, load_engine
-from stream.features import SAMPLE_RATE
-from stream.network import ModelError, Network, open_model
-from stream.selftest import available_backends, self_test
 
 logger = logging.getLogger("server")
 
@@ -64,9 +52,12 @@ def main(argv: list[str] | None = None) -> int:
     except AddressError as error:
         logger.error("%s", error)
         return 2
-    except (ModelError, OSError) as error:
+    except LoadError as error:
         logger.error("%s", error)
-        return 4 if isinstance(error.__cause__, ModuleNotFoundError) else 3
+        return 4 if error.missing else 3
+    except OSError as error:
+        logger.error("%s", error)
+        return 3
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     return 0
@@ -75,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(chosen: Options, settings: Settings) -> None:
     stop = _stop_at_signals()
     models = Models(
-        *(Model(name, partial(_load, path, chosen)) for name, path in chosen.models.items())
+        *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items()),
+        aliases=chosen.aliases,
     )
     application = Application(models, chosen.limits, settings)
     async with application.listening(chosen.host, chosen.port, chosen.wyoming_port) as servers:
@@ -83,10 +75,9 @@ async def _serve(chosen: Options, settings: Settings) -> None:
         for (_, port), what in zip(addresses, ("websockets and HTTP", "Wyoming"), strict=False):
             logger.info("port %d is open for %s", port, what)
         await models.start()
-        gc.collect()
-        gc.freeze()  # what was made so far stays: no collection need look at it again
+        settle()
         for name, model in models.items():
-            backend = model.loaded.about["backend"]
+            backend = model.about["backend"]
             logger.info("model %s: %d channels, backend %s", name, model.channels.slots, backend)
         host, port = addresses[0]
         scheme = "wss" if settings.tls else "ws"
@@ -97,44 +88,17 @@ async def _serve(chosen: Options, settings: Settings) -> None:
     await models.stop()
 
 
-def _load(path: Path | None, chosen: Options) -> Loaded:
-    """Load a model, in the thread of its engine; None is the bundled one."""
-    path = path or model_path()
-    logger.info("loading %s", path)
-    network = open_model(path)
-    decoding = _decoding(path, network, chosen.decoder)
-    slots, backend, threads = chosen.slots, chosen.backend, 1
-    if slots is None:
-        plan = self_test(network, backend, decoding)
-        logger.info("self-test: %s", plan)
-        slots, backend, threads = (
-            max(1, plan.slots // len(chosen.models)),
-            plan.backend,
-            plan.threads,
-        )
-    elif backend is None:
-        backend = available_backends(network)[-1]
-    engine = load_engine(network, slots, backend, threads, decoding)
-    about = {
-        "language": network.notes.get("language", "en"),
-        "vocabulary": len(network.vocabulary),
-        "backend": backend,
-        "decoder": chosen.decoder.decoder,
-        "ngram": decoding.ngram is not None,
-        "sample_rate": SAMPLE_RATE,
-        "chunk_samples": CHUNK,
-        "notes": network.notes,
-    }
-    return Loaded(engine, slots, network.vocabulary.text, network.vocabulary.pieces, about)
-
-
-def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
-    """Return how a model is decoded: a beam search uses the n-gram model of its checkpoint."""
-    pieces = network.vocabulary.pieces
-    ngram = None
-    if options.decoder == "beam" and path.is_file() and recognises(path):
-        ngram = read_ngram(path, pieces, options.skipped(pieces))
-    return options.decoding(pieces, ngram)
+def _order(path: Path | None, chosen: Options) -> str:
+    """Return what the process of a model's engine is told."""
+    order = Order(
+        path=None if path is None else str(path),
+        backend=chosen.backend,
+        slots=chosen.slots,
+        models=len(chosen.models),
+        decoder=chosen.decoder,
+        log_format=chosen.log_format,
+    )
+    return msgspec.json.encode(order).decode()
 
 
 def _stop_at_signals() -> asyncio.Event:

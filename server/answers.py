@@ -27,10 +27,9 @@ from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.limits import Limits
 from server.metrics import Metrics
 from server.models import Model, Models
-from server.request import Refusal, choose_model
+from server.request import Refusal
 from server.transcript import Recording
 from server.upload import Refused, receive_form, recognise
-from stream.decoding.keywords import KeywordTrie
 from stream.engine import Result
 
 __all__ = ["STOPPING", "Answers", "plain", "preflight", "refuse"]
@@ -158,7 +157,7 @@ class Answers:
     async def _answer_models(
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.Response:
-        return _json(openai.list_models(list(self._models), OWNER).body)
+        return _json(openai.list_models(self._models.names, OWNER).body)
 
     async def _answer_transcribe(
         self, request: web.BaseRequest, query: Mapping[str, str]
@@ -170,7 +169,7 @@ class Answers:
                 model = self._choose(fields.get("model", model.name))
                 keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
                 self._metrics.count_stream("transcribe")
-                recording = Recording(model.loaded.token_text)
+                recording = Recording(model.token_text)
                 async with aclosing(
                     recognise(form, model.channels, self._limits, request, keywords)
                 ) as results:
@@ -191,8 +190,8 @@ class Answers:
             self._choose(query.get("model"))  # before a long body comes
             async with receive_form(request, self._limits) as form:
                 named = dict(form.fields).get("model", "")
-                language = self._models.served.models.get(named, "en")
-                wanted = openai.parse_fields(form.fields, list(self._models), language)
+                language = self._models[named].language if named in self._models.names else "en"
+                wanted = openai.parse_fields(form.fields, self._models.names, language)
                 if isinstance(wanted, Fault):
                     self._metrics.count_refusal("request")
                     return _json(wanted.answer().body, wanted.status)
@@ -204,7 +203,7 @@ class Answers:
                 ) as results:
                     if wanted.stream:
                         return await self._send_events(request, wanted, model, results)
-                    recording = Recording(model.loaded.token_text)
+                    recording = Recording(model.token_text)
                     async for result in results:
                         recording.add(result)
             answer = openai.answer(wanted, recording, language)
@@ -224,7 +223,7 @@ class Answers:
         model: Model,
         results: AsyncIterator[Result],
     ) -> web.StreamResponse:
-        stream = EventStream(wanted, model.loaded.token_text)
+        stream = EventStream(wanted, model.token_text)
         first = await anext(results)  # what is refused, is so before the answer begins
         response = web.StreamResponse(
             headers={"Content-Type": stream.content_type, "Cache-Control": "no-cache"}
@@ -246,12 +245,12 @@ class Answers:
             raise ConnectionResetError("the client does not read") from error
         return response
 
-    def _spell(self, model: Model, hotwords: Mapping[str, float]) -> KeywordTrie | None:
-        return Speller(model.loaded.pieces, self._limits).spell(hotwords)
+    def _spell(self, model: Model, hotwords: Mapping[str, float]) -> Mapping[str, float]:
+        return Speller(model.pieces, self._limits).spell(hotwords)
 
     def _choose(self, name: str | None) -> Model:
         """Return the model of a name, which takes streams; raises Refused where there is none."""
-        chosen = choose_model(name, self._models)
+        chosen = self._models.served.choose(name)
         refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
         if refusal is not None:
             raise Refused(refusal.status, refusal.text, refusal.reason)

@@ -243,12 +243,12 @@ class Application:
         refusal = self._answers.refusal(model)
         if refusal is not None:
             return self._refuse(refusal)
-        speller = Speller(model.loaded.pieces, self._limits)
+        speller = Speller(model.pieces, self._limits)
         try:
             keywords = speller.spell(parameters.hotwords)
         except HotwordError as error:
             return self._refuse(Refusal(400, str(error)))
-        text, strict = model.loaded.token_text, self._settings.strict
+        text, strict = model.token_text, self._settings.strict
         protocol = talk.open(parameters, text, speller, strict)
 
         def hear(message: Message) -> None:
@@ -289,9 +289,9 @@ class Application:
                 await wire.close(Close(1000))
 
     async def _serve_wyoming(self, wire: Tcp, model: Model) -> None:
-        speller = Speller(model.loaded.pieces, self._limits)
+        speller = Speller(model.pieces, self._limits)
         offer = Offer(model.name, model.language)
-        protocol = Wyoming(model.loaded.token_text, offer, speller)
+        protocol = Wyoming(model.token_text, offer, speller)
 
         def hear(message: Message) -> None:
             assert isinstance(message, bytes)

@@ -1,65 +1,117 @@
-"""Channels: one thread that steps the engine, and the way to it from the event loop.
+"""Channels: the event loop's side of an engine that a worker steps in a process of its own.
 
-The event loop moves bytes, this thread steps. `Channel.push`, `finish` and `close` put a command
-into one queue and return at once; the thread runs all commands that wait, then one batched step,
-and hands the results back to the loop in one call. Commands run in order, so a slot that is closed
-here is free before the next channel asks for one. The engine is touched by its thread only, the
-channels by the event loop only.
+A channel is samples in, (samples,) at 16 kHz, and `Result`s out; no sockets of clients and no protocol.
+`Channel.push`, `finish` and `close` put a command aside and return at once; what one round of the event
+loop has put aside goes over the link in one frame. Channels are touched by the event loop only.
 
-No sockets and no protocol: a channel is samples in, (samples,) float32, and `Result`s out. What the
-operator wants to know is counted here, since all streams come by: the duration of steps, the time
-from a whole chunk to its result, the audio that waits.
+What the operator wants to know is counted here, since all streams come by: the duration of steps, the
+time from a whole chunk to its result, the audio that waits.
 
-Faults:
-1. The engine refuses one channel's samples: that channel fails, the others do not notice.
-2. A step raises: nothing that it has done can be trusted, so the channels that were in it fail,
-   each with a reason, and their slots are freed. New channels are taken.
-3. `FAILED_STEPS` steps in a row raise: the engine is broken, no channel is taken any more, and
-   `refusal()` says why. The process lives on, so that its operator can see that.
+The worker fails one channel, or all that were in a step (`server.worker`), and those are closed with a
+reason. If it breaks, or its process ends, no channel is taken any more and `refusal()` says why; the
+server lives on, so that its operator can see that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import queue
-import threading
+import os
+import socket
+import subprocess
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.histogram import Histogram
-from stream.decoding.keywords import KeywordTrie
+from server.link import (
+    Broken,
+    Close,
+    Command,
+    Failed,
+    Finish,
+    Frames,
+    Open,
+    Push,
+    Ready,
+    Restart,
+    Stepped,
+    Unloadable,
+    frame,
+    read_reports,
+)
+from server.protocol import NO_KEYWORDS
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
+from stream.rings import Samples
 
-__all__ = ["Channel", "Channels", "Stepper"]
+__all__ = ["Channel", "Channels", "LoadError", "Start", "Worker", "in_process"]
 
-FAILED_STEPS = 3
-logger = logging.getLogger(__name__)
+END_SECONDS = 5.0  # for a worker's process to end by itself
 
 
-class Stepper(Protocol):
-    """What is needed of a `stream.engine.Engine`."""
+class LoadError(Exception):
+    """A model that cannot be served.
 
-    def open(self, keywords: KeywordTrie | None = None) -> int | None: ...
-    def push(self, slot: int, samples: NDArray[np.float32], /) -> None: ...
-    def finish(self, slot: int, /) -> None: ...
-    def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
-    def tick(self) -> list[Result]: ...
-    def close(self, slot: int, /) -> None: ...
-    def pending(self) -> bool: ...
+    Attributes:
+        missing: whether a package is missing that it needs.
+    """
+
+    def __init__(self, reason: str, missing: bool = False) -> None:
+        super().__init__(reason)
+        self.missing = missing
+
+
+class Worker(Protocol):
+    """What steps an engine at the other end of a link.
+
+    Attributes:
+        pid: of its process.
+    """
+
+    pid: int
+
+    def end(self) -> None:
+        """Wait until it has ended, after its link was closed."""
+        ...
+
+
+Start = Callable[[socket.socket], Worker]
+"""Starts a worker at its end of a link, which becomes its own."""
+
+
+class _Process:
+    def __init__(self, link: socket.socket, order: str) -> None:
+        safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
+        self._process = subprocess.Popen(
+            [sys.executable, *safe_path, "-m", "server.engine", str(link.fileno()), order],
+            pass_fds=[link.fileno()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        link.close()
+        self.pid = self._process.pid
+
+    def end(self) -> None:
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def in_process(order: str) -> Start:
+    """Return what starts `python -m server.engine` with an order for a model."""
+    return lambda link: _Process(link, order)
 
 
 class Channel:
     """One stream's way to its slot; made by `Channels.open`, used on the event loop only.
 
     Attributes:
+        number: of the channel, on the link.
         on_result: called with each result, in order.
         on_fault: called with a reason if the engine fails the channel, which is then closed.
         closed: whether the slot was given back.
@@ -69,11 +121,13 @@ class Channel:
     def __init__(
         self,
         channels: Channels,
+        number: int,
         on_result: Callable[[Result], None],
         on_fault: Callable[[str], None],
         live: bool,
     ) -> None:
         self._channels = channels
+        self.number = number
         self.on_result = on_result
         self.on_fault = on_fault
         self.closed = False
@@ -88,27 +142,29 @@ class Channel:
         """Audio that waits for its result, in whole chunks, seconds."""
         return (self.received - self._answered) // CHUNK * CHUNK / SAMPLE_RATE
 
-    def push(self, samples: NDArray[np.float32]) -> None:
-        """Give the engine samples: (samples,) float32 at 16 kHz."""
+    def push(self, samples: Samples) -> None:
+        """Give the engine samples: (samples,) at 16 kHz, float32, or int16 of full scale."""
         whole = (self.received - self._before) // CHUNK
         self.received += len(samples)
         self._channels.received += len(samples)
         if self._live:
             chunks = (self.received - self._before) // CHUNK - whole
             self._complete.extend([time.monotonic()] * chunks)
-        self._channels.command(self, partial(_EngineThread.push, channel=self, samples=samples))
+        wide = samples.dtype != np.int16
+        self._channels.command(Push(self.number, samples.tobytes(), wide))
 
-    def favour(self, keywords: KeywordTrie) -> None:
+    def favour(self, keywords: Mapping[str, float]) -> None:
         """Recognise with keywords; before the first sample only, for the stream begins anew."""
-        self._channels.command(self, partial(_EngineThread.favour, channel=self, keywords=keywords))
+        self._channels.command(Close(self.number))
+        self._channels.command(Open(self.number, dict(keywords)))
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""
-        self._channels.command(self, partial(_EngineThread.finish, channel=self))
+        self._channels.command(Finish(self.number))
 
     def restart(self) -> None:
         """Begin a new stream in the slot, behind the last `Result` of the one before."""
-        self._channels.command(self, partial(_EngineThread.restart, channel=self))
+        self._channels.command(Restart(self.number))
 
     def deliver(self, result: Result) -> None:
         """Take a result, for the channels."""
@@ -129,12 +185,10 @@ class Channel:
 
 
 class Channels:
-    """All channels of a server, on one engine.
+    """All channels of one model.
 
     Args:
-        load: makes the engine; called in the engine's thread, which `start` starts.
-        slots: channels that may be open at a time; the engine has to have as many. Where only
-            loading tells, `load` sets the attribute.
+        start: starts the worker.
 
     Attributes:
         received: samples of all channels since the start.
@@ -143,16 +197,35 @@ class Channels:
             loop.
     """
 
-    def __init__(self, load: Callable[[], Stepper], slots: int = 0) -> None:
-        self.slots = slots
-        self._load = load
-        self._open: set[Channel] = set()
-        self._commands: _Commands = queue.SimpleQueue()
-        self._thread: _EngineThread | None = None
-        self._refusal: str | None = "the model is being loaded"
+    def __init__(self, start: Start) -> None:
         self.received = 0
         self.step_seconds = Histogram()
         self.response_seconds = Histogram()
+        self._start = start
+        self._ready: Ready | None = None
+        self._refusal: str | None = "the model is being loaded"
+        self._open: dict[int, Channel] = {}
+        self._number = 0  # of the latest channel
+        self._worker: Worker | None = None
+        self._link: asyncio.Transport | None = None
+        self._commands: list[Command] = []  # of this round of the event loop
+        self._loop: asyncio.AbstractEventLoop
+
+    @property
+    def ready(self) -> Ready:
+        """What the worker has loaded; to be asked for where a channel could be opened."""
+        assert self._ready is not None
+        return self._ready
+
+    @property
+    def slots(self) -> int:
+        """Number of channels that may be open at a time; 0 until that is known."""
+        return self._ready.slots if self._ready else 0
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process, where there is one."""
+        return self._worker.pid if self._worker else None
 
     @property
     def in_use(self) -> int:
@@ -162,7 +235,7 @@ class Channels:
     @property
     def backlog(self) -> float:
         """Audio that waits for its result, of all channels, seconds."""
-        return sum(channel.backlog for channel in self._open)
+        return sum(channel.backlog for channel in self._open.values())
 
     @property
     def full(self) -> bool:
@@ -176,40 +249,30 @@ class Channels:
         return self._refusal
 
     async def start(self) -> None:
-        """Start the thread and wait until the engine is loaded; raises what loading raises."""
-        loop = asyncio.get_running_loop()
-        loaded: asyncio.Future[None] = loop.create_future()
+        """Start the worker and wait until the engine is loaded.
 
-        def on_loaded(error: Exception | None) -> None:
-            if loaded.cancelled():
-                return
-            if error is None:
-                loaded.set_result(None)
-            else:
-                loaded.set_exception(error)
-
-        def on_loop(function: Callable[..., None], *arguments: object) -> None:
-            loop.call_soon_threadsafe(function, *arguments)
-
-        self._thread = _EngineThread(
-            self._load,
-            self._commands,
-            on_loaded=partial(on_loop, on_loaded),
-            on_results=partial(on_loop, self._deliver),
-            on_fault=partial(on_loop, self._fail),
-            on_end=partial(on_loop, self._break),
-            step_seconds=self.step_seconds,
+        Raises:
+            LoadError: it cannot be.
+        """
+        self._loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._worker = self._start(theirs)
+        loaded: asyncio.Future[Ready] = self._loop.create_future()
+        self._link, _ = await self._loop.create_unix_connection(
+            lambda: _Link(self, loaded), sock=ours
         )
-        self._thread.start()
-        await loaded
+        self._ready = await loaded
         self._refusal = None
 
     async def stop(self) -> None:
-        """Fail the channels that are still open and end the thread."""
-        self._break("the server is shutting down")
-        self._commands.put(None)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+        """Fail the channels that are still open and end the worker."""
+        self.fail_all("the server is shutting down")
+        if self._link is not None:
+            self._link.close()
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.end)
+            self._worker = None
 
     def open(
         self,
@@ -217,7 +280,7 @@ class Channels:
         on_fault: Callable[[str], None],
         *,
         live: bool = True,
-        keywords: KeywordTrie | None = None,
+        keywords: Mapping[str, float] = NO_KEYWORDS,
     ) -> Channel | None:
         """Take a slot; None where `refusal()` says why not.
 
@@ -225,147 +288,86 @@ class Channels:
             on_result, on_fault: see `Channel`.
             live: whether its audio comes as it is spoken; what waits of an upload says nothing about
                 response times.
-            keywords: that its decoder favours.
+            keywords: boost of each, that its decoder favours.
         """
         if self.refusal() is not None:
             return None
-        channel = Channel(self, on_result, on_fault, live)
-        self._open.add(channel)
-        self.command(channel, partial(_EngineThread.open, channel=channel, keywords=keywords))
+        self._number += 1
+        channel = Channel(self, self._number, on_result, on_fault, live)
+        self._open[self._number] = channel
+        self.command(Open(self._number, dict(keywords)))
         return channel
 
-    def command(self, channel: Channel, run: Callable[[_EngineThread], None]) -> None:
-        """Let the engine's thread run something for a channel, which fails if that raises."""
-        self._commands.put((channel, run))
+    def command(self, command: Command) -> None:
+        """Put a command aside for the worker."""
+        if not self._commands:
+            self._loop.call_soon(self._send)
+        self._commands.append(command)
 
     def forget(self, channel: Channel) -> None:
         """Let go of a channel that has closed."""
-        self._open.discard(channel)
-        self.command(channel, partial(_EngineThread.close, channel=channel))
+        if self._open.pop(channel.number, None) is not None:
+            self.command(Close(channel.number))
 
-    def _deliver(self, results: list[tuple[Channel, Result]]) -> None:
-        for channel, result in results:
-            if not channel.closed:
+    def deliver(self, stepped: Stepped) -> None:
+        """Hand out the results of a step, for the link."""
+        self.step_seconds.observe(stepped.seconds)
+        for number, result in zip(stepped.channels, stepped.results, strict=True):
+            channel = self._open.get(number)
+            if channel is not None:
                 channel.deliver(result)
 
-    def _fail(self, channels: Iterable[Channel], reason: str) -> None:
-        for channel in channels:
-            if not channel.closed:
+    def fail(self, numbers: Iterable[int], reason: str) -> None:
+        """Close some channels, those that are still open, because the engine failed them."""
+        for number in numbers:
+            channel = self._open.get(number)
+            if channel is not None:
                 channel.close()
                 channel.on_fault(reason)
 
-    def _break(self, reason: str) -> None:
-        self._refusal = reason
-        self._fail(tuple(self._open), reason)
+    def fail_all(self, reason: str) -> None:
+        """Close all channels, and refuse those to come, for the first reason there was."""
+        if self._refusal is None or self._ready is None:
+            self._refusal = reason
+        self.fail(tuple(self._open), reason)
+
+    def _send(self) -> None:
+        commands, self._commands = self._commands, []
+        if self._link is not None and not self._link.is_closing():
+            self._link.write(frame(commands))
 
 
-_Commands = queue.SimpleQueue[tuple[Channel, Callable[["_EngineThread"], None]] | None]
+class _Link(asyncio.Protocol):
+    """The event loop's end of a link.
 
+    Args:
+        channels: whose it is.
+        loaded: set when the worker has said whether it is ready.
+    """
 
-class _EngineThread(threading.Thread):
-    """Loads the engine, then runs commands and steps until a command is None or the engine
-    breaks."""
+    def __init__(self, channels: Channels, loaded: asyncio.Future[Ready]) -> None:
+        self._channels = channels
+        self._loaded = loaded
+        self._frames = Frames()
 
-    def __init__(
-        self,
-        load: Callable[[], Stepper],
-        commands: _Commands,
-        *,
-        on_loaded: Callable[[Exception | None], None],
-        on_results: Callable[[list[tuple[Channel, Result]]], None],
-        on_fault: Callable[[list[Channel], str], None],
-        on_end: Callable[[str], None],
-        step_seconds: Histogram,
-    ) -> None:
-        super().__init__(name="engine", daemon=True)
-        self._load = load
-        self._commands = commands
-        self._on_loaded = on_loaded
-        self._on_results = on_results
-        self._on_fault = on_fault
-        self._on_end = on_end
-        self._step_seconds = step_seconds
-        self._slots: dict[Channel, int] = {}
-        self._channels: dict[int, Channel] = {}
-        self._engine: Stepper
+    def data_received(self, data: bytes) -> None:
+        for payload in self._frames.feed(data):
+            for report in read_reports(payload):
+                if isinstance(report, Stepped):
+                    self._channels.deliver(report)
+                elif isinstance(report, Failed):
+                    self._channels.fail(report.channels, report.reason)
+                elif isinstance(report, Broken):
+                    self._channels.fail_all(report.reason)
+                elif not self._loaded.done():
+                    if isinstance(report, Unloadable):
+                        self._loaded.set_exception(LoadError(report.reason, report.missing))
+                    else:
+                        self._loaded.set_result(report)
 
-    def run(self) -> None:
-        try:
-            self._engine = self._load()
-        except Exception as error:
-            self._on_loaded(error)
-            return
-        self._on_loaded(None)
-        failed = 0
-        try:
-            while self._run_commands():
-                began = time.monotonic()
-                try:
-                    results = self._engine.tick()
-                except Exception as error:
-                    failed += 1
-                    self._abandon(f"a step of the engine failed: {error}")
-                    if failed == FAILED_STEPS:
-                        raise
-                    continue
-                if results:
-                    failed = 0
-                    self._step_seconds.observe(time.monotonic() - began)
-                    self._on_results([(self._channels[each.slot], each) for each in results])
-        except Exception as error:
-            logger.exception("the engine is broken; no channel is taken any more")
-            self._on_end(f"the engine is broken: {error}")
-
-    def _run_commands(self) -> bool:
-        """Run the commands that wait, or wait for one if the engine has nothing to do."""
-        wait = not self._engine.pending()
-        while wait or not self._commands.empty():
-            command = self._commands.get()
-            if command is None:
-                return False
-            channel, run = command
-            try:
-                run(self)
-            except Exception as error:
-                logger.exception("the engine failed a channel")
-                self._on_fault([channel], f"the engine failed: {error}")
-            wait = False
-        return True
-
-    def _abandon(self, reason: str) -> None:
-        logger.exception("a step of the engine failed; %d channels are closed", len(self._slots))
-        self._on_fault(list(self._slots), reason)
-        for channel in tuple(self._slots):
-            self.close(channel)
-
-    def open(self, channel: Channel, keywords: KeywordTrie | None = None) -> None:
-        slot = self._engine.open(keywords)
-        if slot is None:
-            raise RuntimeError(f"no free slot beside {len(self._slots)} open channels")
-        self._slots[channel] = slot
-        self._channels[slot] = channel
-
-    # A channel that failed has no slot, and its client may not know yet: what it says is ignored.
-
-    def favour(self, channel: Channel, keywords: KeywordTrie) -> None:
-        if channel in self._slots:
-            self.close(channel)
-            self.open(channel, keywords)
-
-    def push(self, channel: Channel, samples: NDArray[np.float32]) -> None:
-        if channel in self._slots:
-            self._engine.push(self._slots[channel], samples)
-
-    def finish(self, channel: Channel) -> None:
-        if channel in self._slots:
-            self._engine.finish(self._slots[channel])
-
-    def restart(self, channel: Channel) -> None:
-        if channel in self._slots:
-            self._engine.restart(self._slots[channel], keep_statistics=False)
-
-    def close(self, channel: Channel) -> None:
-        if channel in self._slots:
-            slot = self._slots.pop(channel)
-            del self._channels[slot]
-            self._engine.close(slot)
+    def connection_lost(self, error: Exception | None) -> None:
+        reason = "the engine's process has ended"
+        if self._loaded.done():
+            self._channels.fail_all(reason)
+        else:
+            self._loaded.set_exception(LoadError(f"{reason} before the model was loaded"))

@@ -5,7 +5,7 @@ what happens when a peer is idle, does not read or vanishes. What a message mean
 looks like on the wire is the `Dialect`'s (one per file in `server.adapters`). No sockets, clock or
 threads, and nothing that a peer sends raises.
 
-Towards the engine audio is (samples,) float32 at 16 kHz, in whole chunks of 960 samples (60 ms) but
+Towards the engine audio is (samples,) at 16 kHz, float32 or as it came, int16, in whole chunks of 960 samples (60 ms) but
 for the last of a stream. Rules, besides those of the table `server.protocol.TRANSITIONS`:
 
 1. Audio at another rate is resampled; the resampler's rest follows at the end.
@@ -20,10 +20,10 @@ for the last of a stream. Rules, besides those of the table `server.protocol.TRA
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.protocol import (
     TRANSITIONS,
@@ -38,10 +38,10 @@ from server.protocol import (
     State,
     short_close,
 )
-from stream.audio import Resampler
-from stream.decoding.keywords import KeywordTrie
+from stream.audio import Resampler, as_float
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
+from stream.rings import Samples
 
 __all__ = ["HIGHEST_RATE", "LOWEST_RATE", "Conversation", "Dialect"]
 
@@ -94,7 +94,7 @@ class Conversation:
         self._farewell = dialect.farewell
         self._rate = dialect.rate
         self._resampler = Resampler(self._rate)
-        self._rest: list[NDArray[np.float32]] = []  # less than a chunk
+        self._rest: list[Samples] = []  # less than a chunk
         self._held: deque[Event] = deque()  # behind a cut
         self._cutting = False
         # Samples at 16 kHz: what came in, until the latest cut, went to the engine, has a result.
@@ -191,14 +191,14 @@ class Conversation:
             self._rate = rate
             self._resampler = Resampler(rate)
 
-    def favour(self, keywords: KeywordTrie) -> None:
+    def favour(self, keywords: Mapping[str, float]) -> None:
         """Let the engine favour keywords; before the first sample only."""
         assert not self._received, "the stream has begun"
         if self.state is State.OPEN:
             self._pass_on(Favour(keywords))
 
-    def push(self, samples: NDArray[np.float32]) -> int:
-        """Give the engine samples, (n,) float32 at the rate of the wire.
+    def push(self, samples: Samples) -> int:
+        """Give the engine samples, (n,) at the rate of the wire, float32, or int16 of full scale.
 
         Returns:
             How many results, but for the last, are due for all audio behind the latest cut.
@@ -244,14 +244,14 @@ class Conversation:
             self._events.append(Release())
         return True
 
-    def _keep(self, samples: NDArray[np.float32]) -> None:
+    def _keep(self, samples: Samples) -> None:
         """Keep samples at 16 kHz, and pass on what are whole chunks of a stream."""
         if len(samples):
             self._rest.append(samples)
             waiting = (self._received - self._cut_at) % CHUNK + len(samples)
             self._received += len(samples)
             if waiting >= CHUNK:
-                together = samples if len(self._rest) == 1 else np.concatenate(self._rest)
+                together = _joined(self._rest)
                 whole = waiting // CHUNK * CHUNK
                 self._rest = [together[whole:]] if whole < waiting else []
                 self._pass_on(Audio(together[:whole]))
@@ -260,7 +260,7 @@ class Conversation:
         """Pass on all audio that is left of a stream."""
         self._keep(self._resampler.finish())
         if self._rest:
-            self._pass_on(Audio(np.concatenate(self._rest)))
+            self._pass_on(Audio(_joined(self._rest)))
             self._rest.clear()
 
     def _finish(self, farewell: Close) -> None:
@@ -292,3 +292,12 @@ class Conversation:
         if not self._closed:
             self._closed = isinstance(message, Close)
             self._messages.append(message)
+
+
+def _joined(pieces: Sequence[Samples]) -> Samples:
+    """Return pieces of a stream in one; float32 where a change of the rate has made some so."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if len({piece.dtype for piece in pieces}) > 1:
+        pieces = [as_float(piece) for piece in pieces]
+    return cast(Samples, np.concatenate(pieces))

@@ -1,7 +1,6 @@
 """Histogram: counts of durations in buckets, cheap enough for every message of every stream.
 
-One thread observes, another may read at any time: it sees each count as it is, and the sum as it was
-an observation ago at worst. Presenting them is `server.metrics`.
+Presenting them is `server.metrics`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.limits import Limits
-from stream.decoding.keywords import KeywordTrie
 from stream.vocabulary import WORD_MARK
 
 __all__ = ["BOOST", "MOST_BOOST", "HotwordError", "Speller", "parse_hotwords"]
@@ -71,19 +70,17 @@ class Speller:
     pieces: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
 
-    def spell(self, hotwords: Mapping[str, float]) -> KeywordTrie | None:
-        """Return a trie of hotwords, by their boosts; None where there are none.
+    def spell(self, hotwords: Mapping[str, float]) -> dict[str, float]:
+        """Return the boosts of hotwords, as the model spells them.
 
         Raises:
             HotwordError: they are too many or too long, or one cannot be spelt.
         """
-        if not hotwords:
-            return None
         if len(hotwords) > self.limits.hotwords:
             raise HotwordError(
                 f"there are {len(hotwords)} hotwords; want {self.limits.hotwords} at most"
             )
-        letters = self._letters()
+        letters = self._letters() if hotwords else frozenset[str]()
         spelt = {}
         for hotword, boost in hotwords.items():
             if len(hotword) > self.limits.hotword_characters:
@@ -99,7 +96,7 @@ class Speller:
                     f"hotword {hotword!r} cannot be spelt: the model has no {unknown[0]!r}"
                 )
             spelt[word] = boost
-        return KeywordTrie(spelt, self.pieces)
+        return spelt
 
     def spellable(self, hotwords: Iterable[str]) -> dict[str, float]:
         """Return those of some hotwords that can be spelt, the first ones up to the limit.

@@ -4,7 +4,8 @@ A session moves messages between a `Wire` (a websocket or a TCP connection), a p
 (`server.protocol`, `server.conversation`, `server.adapters`) and a `Channel`. What messages mean is
 the protocol's; what the clocks say of a peer is found out here.
 
-1. One task reads, one writes. The reader stops while too much audio is unanswered, and while audio
+1. One task reads, one writes what may have to wait: what has room is sent where it comes up, which
+   spares most messages a turn of a task. The reader stops while too much audio is unanswered, and while audio
    came faster than a client may send it: then the peer's own buffers fill, and nothing is dropped.
 2. A peer that sends nothing for too long is idle, unless it is the session that does not read. One
    that does not take what is sent stalls. A stream may last only so long.
@@ -14,14 +15,23 @@ the protocol's; what the clocks say of a peer is found out here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from server.adapters.wyoming import Open, Wyoming, WyomingEvent
 from server.channels import Channel, Channels
 from server.limits import Limits
-from server.protocol import Audio, Close, Event, Favour, Finish, Release, Restart, State
-from stream.decoding.keywords import KeywordTrie
+from server.protocol import (
+    NO_KEYWORDS,
+    Audio,
+    Close,
+    Event,
+    Favour,
+    Finish,
+    Release,
+    Restart,
+    State,
+)
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 
@@ -37,6 +47,9 @@ class Wire(Protocol):
 
     async def receive(self) -> Message | None:
         """Return the next message; None when the connection is closed or about to be."""
+
+    def post(self, message: Message) -> None:
+        """Send a message without waiting for room; for small ones, while little waits."""
 
     async def send(self, message: Message) -> None:
         """Send a message; raises OSError where the peer is gone."""
@@ -99,6 +112,8 @@ class Session:
         self._limits = limits
         self._channel: Channel | None = None
         self._outgoing = asyncio.Event()  # the writer has something to look at
+        self._at_rest = False  # the writer waits for that
+        self._left: list[str | Close] | list[bytes | Close] = []  # that the writer has to send
         self._room = asyncio.Event()  # the reader has
         self._closed = asyncio.Event()  # the peer has closed
         self._reading = True
@@ -113,7 +128,7 @@ class Session:
         """Whether it has a slot."""
         return self._channel is not None
 
-    def take_slot(self, keywords: KeywordTrie | None = None) -> bool:
+    def take_slot(self, keywords: Mapping[str, float] = NO_KEYWORDS) -> bool:
         """Take a slot, which `close` gives back at last; return whether there was one."""
         self._channel = self._channels.open(self._on_result, self._on_fault, keywords=keywords)
         return self._channel is not None
@@ -199,12 +214,15 @@ class Session:
         """Send messages until one is a Close, and return that; None if the peer is gone."""
         protocol = self._protocol
         while True:
-            messages = protocol.messages_to_send()
+            messages = [*self._left, *protocol.messages_to_send()]
+            self._left = []
             if not messages:
                 if protocol.state is State.CLOSED:
                     return None
                 self._outgoing.clear()
+                self._at_rest = True
                 await self._outgoing.wait()
+                self._at_rest = False
             for message in messages:
                 if isinstance(message, Close):
                     return message
@@ -244,16 +262,17 @@ class Session:
     def _follow(self) -> None:
         """Do what the protocol asks for, and let the two tasks look at it again."""
         for event in self._protocol.events():
-            if isinstance(event, Open):
+            if isinstance(event, Audio):
+                if self._channel is not None:
+                    self.seconds += len(event.samples) / SAMPLE_RATE
+                    self._channel.push(event.samples)
+            elif isinstance(event, Open):
                 assert isinstance(self._protocol, Wyoming)  # nobody else asks
                 if not self.take_slot(event.keywords):
                     self._protocol.receive_refusal(str(self._channels.refusal()))
                     break
             elif self._channel is None:
                 pass  # it failed, or there was none: what was on its way is not heard
-            elif isinstance(event, Audio):
-                self.seconds += len(event.samples) / SAMPLE_RATE
-                self._channel.push(event.samples)
             elif isinstance(event, Finish):
                 self._channel.finish()
             elif isinstance(event, Favour):
@@ -264,4 +283,23 @@ class Session:
                 self._channel.close()
                 self._channel = None
                 self._room.set()
+        self._post()
+
+    def _post(self) -> None:
+        """Send what there is room for; wake the writer where there is more, or the end."""
+        if self._at_rest and not self._left:
+            wire, messages = self._wire, self._protocol.messages_to_send()
+            for place, message in enumerate(messages):
+                if (
+                    isinstance(message, Close)
+                    or wire.gone()
+                    or wire.waiting() + len(message) >= UNBLOCKED_BYTES
+                ):
+                    self._left = messages[place:]
+                    break
+                wire.post(message)
+            if messages and not self._reading:
+                self._room.set()
+            if not self._left and self._protocol.state is not State.CLOSED:
+                return
         self._outgoing.set()

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from server.histogram import SECONDS, Histogram
 from server.models import Models
+from server.processes import usage
 from stream.features import SAMPLE_RATE
 
 __all__ = ["Metrics"]
@@ -82,8 +83,20 @@ class _Channels(Collector):
             "From a whole chunk of a live stream to its result, within the server.",
             labels=label,
         )
+        cpu = CounterMetricFamily(
+            "rill_engine_cpu_seconds", "CPU of the process of an engine.", labels=label
+        )
+        memory = GaugeMetricFamily(
+            "rill_engine_resident_memory_bytes",
+            "Memory of the process of an engine.",
+            labels=label,
+        )
         for name, model in self._models.items():
             channels = model.channels
+            used = usage((channels.pid,)) if channels.pid else None
+            if used is not None:
+                cpu.add_metric([name], used.cpu_seconds)
+                memory.add_metric([name], used.memory)
             opened.add_metric([name], channels.in_use)
             capacity.add_metric([name], channels.slots)
             ready.add_metric([name], channels.refusal() is None)
@@ -91,7 +104,7 @@ class _Channels(Collector):
             audio.add_metric([name], channels.received / SAMPLE_RATE)
             step.add_metric([name], *_buckets(channels.step_seconds))
             response.add_metric([name], *_buckets(channels.response_seconds))
-        yield from (opened, capacity, ready, backlog, audio, step, response)
+        yield from (opened, capacity, ready, backlog, audio, step, response, cpu, memory)
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

@@ -1,40 +1,23 @@
-"""Models: what is served, by name, each with its own engine, thread and slots.
+"""Models: what is served, by name, each with an engine in a process of its own.
 
-A thread per model, not one that steps all engines: a step of one model then delays another only by
-the cores they share (ONNX Runtime computes without the interpreter's lock), a model whose engine
-breaks takes no other with it, and each has the slots that its own size allows.
+A process per model, not one that steps all engines: a step of one model then delays another only by
+the cores they share, a model whose engine breaks takes no other with it, and each has the slots that
+its own size allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from server.channels import Channels, Stepper
+from server.channels import Channels, Start
 from server.request import Served
 from server.transcript import TokenText
 
-__all__ = ["Loaded", "Model", "Models"]
+__all__ = ["Model", "Models"]
 
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model that is ready.
-
-    Attributes:
-        engine: that steps it.
-        slots: streams at a time, as many as the engine has.
-        token_text: from a token's id to what it adds to the text.
-        pieces: of its vocabulary, by token id.
-        about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
-    """
-
-    engine: Stepper
-    slots: int
-    token_text: TokenText
-    pieces: Sequence[str]
-    about: Mapping[str, Any]
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 class Model:
@@ -42,33 +25,37 @@ class Model:
 
     Args:
         name: for `model` in queries.
-        load: makes it; called in the engine's thread.
+        start: starts the worker that has its engine.
 
     Attributes:
         channels: where its streams are recognised.
     """
 
-    def __init__(self, name: str, load: Callable[[], Loaded]) -> None:
+    def __init__(self, name: str, start: Start) -> None:
         self.name = name
-        self.channels = Channels(self._load_engine)
-        self._load = load
-        self._loaded: Loaded | None = None
+        self.channels = Channels(start)
 
-    def _load_engine(self) -> Stepper:
-        self._loaded = self._load()
-        self.channels.slots = self._loaded.slots
-        return self._loaded.engine
+    # To be asked for where a channel could be opened.
 
     @property
-    def loaded(self) -> Loaded:
-        """What was loaded; to be asked for where a channel could be opened."""
-        assert self._loaded is not None
-        return self._loaded
+    def token_text(self) -> TokenText:
+        """From a token's id to what it adds to the text."""
+        return self.channels.ready.texts.__getitem__
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """The pieces of its vocabulary, by token id."""
+        return self.channels.ready.pieces
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What is told of it, fit for JSON; nothing before it is loaded."""
+        return self.channels.ready.about if self.channels.slots else {}
 
     @property
     def language(self) -> str:
         """Primary tag of its language."""
-        return str(self._loaded.about.get("language", "en")) if self._loaded else "en"
+        return str(self.about.get("language", "en"))
 
     def describe(self) -> dict[str, Any]:
         """Return what is told about it."""
@@ -77,18 +64,25 @@ class Model:
             "channels": self.channels.slots,
             "channels_open": self.channels.in_use,
             "refusal": self.channels.refusal(),
-            **(self._loaded.about if self._loaded else {}),
+            **self.about,
         }
 
 
 class Models(Mapping[str, Model]):
-    """All models of a server; the first is the default."""
+    """All models of a server; the first is the default.
 
-    def __init__(self, *models: Model) -> None:
+    Args:
+        models: by their names.
+        aliases: further names that clients may ask for, and whose they are; `__getitem__` knows them,
+            `__iter__` does not, so that each model comes once.
+    """
+
+    def __init__(self, *models: Model, aliases: Mapping[str, str] = NO_ALIASES) -> None:
         self._models = {model.name: model for model in models}
+        self._aliases = aliases
 
     def __getitem__(self, name: str) -> Model:
-        return self._models[name]
+        return self._models[self._aliases.get(name, name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
@@ -97,9 +91,15 @@ class Models(Mapping[str, Model]):
         return len(self._models)
 
     @property
+    def names(self) -> list[str]:
+        """All names that clients may ask for, the default first, aliases last."""
+        return [*self._models, *self._aliases]
+
+    @property
     def served(self) -> Served:
         """What a query may ask for."""
-        return Served({name: model.language for name, model in self._models.items()})
+        languages = {name: model.language for name, model in self._models.items()}
+        return Served(languages, aliases=self._aliases)
 
     def refusal(self) -> str | None:
         """Return why no model takes a stream now, None where one does."""
@@ -107,11 +107,15 @@ class Models(Mapping[str, Model]):
         return None if None in reasons else reasons[0]
 
     async def start(self) -> None:
-        """Load one after the other; raises what loading raises."""
+        """Load one after the other.
+
+        Raises:
+            LoadError: one cannot be loaded.
+        """
         for model in self._models.values():
             await model.channels.start()
 
     async def stop(self) -> None:
-        """Fail the channels that are still open and end the threads."""
+        """Fail the channels that are still open and end the workers."""
         for model in self._models.values():
             await model.channels.stop()

@@ -48,6 +48,7 @@ class Options:
 
     Attributes:
         models: paths by name, the default first; a path None is the bundled model.
+        aliases: further names, and whose they are.
         host, port, wyoming_port: to listen on; no Wyoming where it is None.
         backend: what computes the models; None: what is the fastest.
         slots: streams at a time of each model; None: what the machine carries.
@@ -57,6 +58,7 @@ class Options:
     """
 
     models: Mapping[str, Path | None]
+    aliases: Mapping[str, str]
     host: str
     port: int
     wyoming_port: int | None
@@ -136,6 +138,14 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "given several times, the first is the default (default: the bundled model as 'general')",
     )
     parser.set_defaults(model_variable=models)
+    parser.add_argument(
+        "--alias",
+        action="append",
+        metavar="ALIAS=NAME",
+        help="a further name of a model, for clients that ask for one of their own, such as "
+        "whisper-1=general; may be given several times (default: none)",
+    )
+    parser.set_defaults(alias_variable=environment.get(_variable("alias")))
     add("host", "127.0.0.1", "address to listen on; 0.0.0.0 is every one of this machine")
     add("port", "3030", "TCP port of websockets and HTTP; 0 takes any free one", int)
     add(
@@ -233,8 +243,11 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         raise OptionError("--tls-key goes with --tls-cert")
     origins = (arguments.allowed_origins or "").split(",")
     fields = {_field(flag): getattr(arguments, _field(flag)) for flag in LIMITS}
+    models = _models(arguments.model or (arguments.model_variable or "").split(","))
+    aliases = _aliases(arguments.alias or (arguments.alias_variable or "").split(","), models)
     return Options(
-        models=_models(arguments.model or (arguments.model_variable or "").split(",")),
+        models=models,
+        aliases=aliases,
         host=arguments.host,
         port=arguments.port,
         wyoming_port=arguments.wyoming_port,
@@ -294,6 +307,18 @@ def _models(values: list[str]) -> dict[str, Path | None]:
             raise OptionError(f"--model has {name!r} twice; give each model a name: NAME=PATH")
         models[name] = Path(path)
     return models or {"general": None}
+
+
+def _aliases(values: list[str], models: Mapping[str, Path | None]) -> dict[str, str]:
+    aliases: dict[str, str] = {}
+    for value in filter(None, (value.strip() for value in values)):
+        alias, _, name = value.partition("=")
+        if not alias or name not in models:
+            raise OptionError(f"--alias is {value!r}; want ALIAS=NAME, of {', '.join(models)}")
+        if alias in models or alias in aliases:
+            raise OptionError(f"--alias is {value!r}, but {alias!r} is a model's name already")
+        aliases[alias] = name
+    return aliases
 
 
 def _variable(flag: str) -> str:

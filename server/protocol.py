@@ -27,12 +27,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stream.decoding.keywords import KeywordTrie
+from stream.rings import Samples
 
 __all__ = [
+    "NO_KEYWORDS",
     "TRANSITIONS",
     "Audio",
     "Close",
@@ -47,11 +45,14 @@ __all__ = [
     "short_close",
 ]
 
+NO_KEYWORDS: Mapping[str, float] = MappingProxyType({})
 REASON_BYTES = 123  # of a Close, RFC 6455 section 5.5
 
 
 class State(enum.Enum):
     """Where a channel stands."""
+
+    __hash__ = object.__hash__  # enum's own is no C; this one is asked for with each message
 
     OPEN = "open"
     FINISHING = "finishing"
@@ -60,6 +61,8 @@ class State(enum.Enum):
 
 class Input(enum.Enum):
     """What can happen to a channel: from the peer, the engine, the clocks."""
+
+    __hash__ = object.__hash__
 
     AUDIO = "audio"
     END = "end"
@@ -109,9 +112,9 @@ def diagram() -> str:
 
 @dataclass(frozen=True)
 class Audio:
-    """Give the engine these samples: (samples,) float32."""
+    """Give the engine these samples: (samples,) float32, or int16 of full scale."""
 
-    samples: NDArray[np.float32]
+    samples: Samples
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,9 @@ class Release:
 
 @dataclass(frozen=True)
 class Favour:
-    """Recognise with these keywords; comes before any audio."""
+    """Recognise with these keywords, by their boosts; comes before any audio."""
 
-    keywords: KeywordTrie
+    keywords: Mapping[str, float]
 
 
 Event: TypeAlias = Audio | Finish | Restart | Release | Favour

@@ -9,7 +9,7 @@ Nothing here raises on what a peer sends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote_plus
@@ -23,9 +23,9 @@ __all__ = [
     "Refusal",
     "Served",
     "choose_hotwords",
-    "choose_model",
     "parse_query",
     "parse_request",
+    "quoted",
 ]
 
 PATH = "/asr/v0.1/stream"
@@ -41,10 +41,24 @@ class Served:
         models: values of `model`, the first of which is the default, and the primary tag of the
             language of each; "en" serves "en-GB" too.
         versions: values of `version`; "latest" is always one.
+        aliases: further values of `model`, and which of the models each of them is.
     """
 
     models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
     versions: tuple[str, ...] = ("v1",)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def choose(self, name: str | None) -> str | Refusal:
+        """Return the name of the model that is asked for; the first for None."""
+        if name is None:
+            return next(iter(self.models))
+        if name in self.aliases:
+            return self.aliases[name]
+        if name in self.models:
+            return name
+        names = [*self.models, *self.aliases]
+        are = "is" if len(names) == 1 else "are"
+        return Refusal(400, f"model is {quoted(name)}; served {are} {', '.join(map(repr, names))}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class Parameters:
         model, version, language: what is to be spoken to.
         alternatives: the largest number a response may hold.
         hotwords: boost of each.
+        aliases: further names of the model.
     """
 
     model: str = "general"
@@ -62,6 +77,7 @@ class Parameters:
     language: str = "en"
     alternatives: int = 1
     hotwords: Mapping[str, float] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,20 +101,9 @@ def parse_query(target: str) -> dict[str, str] | Refusal:
     for item in filter(None, target.partition("?")[2].split("&")):
         key, _, value = map(unquote_plus, item.partition("="))
         if key in values:
-            return Refusal(400, f"{_quoted(key)} is given twice")
+            return Refusal(400, f"{quoted(key)} is given twice")
         values[key] = value
     return values
-
-
-def choose_model(name: str | None, models: Iterable[str]) -> str | Refusal:
-    """Return the name of a served model: the one that is asked for, the first for None."""
-    names = list(models)
-    if name is None:
-        return names[0]
-    if name not in names:
-        are = "is" if len(names) == 1 else "are"
-        return Refusal(400, f"model is {_quoted(name)}; served {are} {', '.join(map(repr, names))}")
-    return name
 
 
 def choose_hotwords(value: str | None) -> dict[str, float] | Refusal:
@@ -119,26 +124,26 @@ def parse_request(target: str, served: Served | None = None) -> Parameters | Ref
     served = served or Served()
     path = target.partition("?")[0]
     if path != PATH:
-        return Refusal(404, f"there is nothing at {_quoted(path)}; streams are at {PATH}", "path")
+        return Refusal(404, f"there is nothing at {quoted(path)}; streams are at {PATH}", "path")
     values = parse_query(target)
     if isinstance(values, Refusal):
         return values
     fault = _content_type_fault(values.get("content_type"))
     if fault is not None:
         return Refusal(400, fault)
-    model = choose_model(values.get("model"), served.models)
+    model = served.choose(values.get("model"))
     if isinstance(model, Refusal):
         return model
     version = values.get("version", "latest")
     versions = ("latest", *served.versions)
     if version not in versions:
-        return Refusal(400, f"version is {_quoted(version)}; served are {', '.join(versions)}")
+        return Refusal(400, f"version is {quoted(version)}; served are {', '.join(versions)}")
     language = values.get("lang", served.models[model])
     if language.lower().split("-")[0] != served.models[model]:
-        return Refusal(400, f"lang is {_quoted(language)}; served is {served.models[model]!r}")
+        return Refusal(400, f"lang is {quoted(language)}; served is {served.models[model]!r}")
     alternatives = values.get("alternatives", "1")
     if alternatives not in map(str, range(1, 1000)):
-        return Refusal(400, f"alternatives is {_quoted(alternatives)}; want 1 to 999")
+        return Refusal(400, f"alternatives is {quoted(alternatives)}; want 1 to 999")
     hotwords = choose_hotwords(values.get("hotwords"))
     if isinstance(hotwords, Refusal):
         return hotwords
@@ -151,17 +156,17 @@ def _content_type_fault(value: str | None) -> str | None:
         return None
     kind, *settings = (part.strip() for part in value.split(";"))
     if kind.lower() != "audio/x-raw":
-        return f"content_type is {_quoted(kind)}; only 'audio/x-raw' is understood"
+        return f"content_type is {quoted(kind)}; only 'audio/x-raw' is understood"
     for setting in filter(None, settings):
         key, _, given = (part.strip() for part in setting.partition("="))
         wanted = AUDIO_FORMAT.get(key.lower())
         if wanted is None:
-            return f"content_type has {_quoted(key)}; it may have {', '.join(AUDIO_FORMAT)}"
+            return f"content_type has {quoted(key)}; it may have {', '.join(AUDIO_FORMAT)}"
         if given.upper() != wanted:
-            return f"content_type has {key} {_quoted(given)}; only {key}={wanted} is understood"
+            return f"content_type has {key} {quoted(given)}; only {key}={wanted} is understood"
     return None
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """Return a peer's value for a message: short, and nothing in it that a terminal would obey."""
     return repr(value[:100])

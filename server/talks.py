@@ -19,7 +19,6 @@ from server.request import (
     Refusal,
     Served,
     choose_hotwords,
-    choose_model,
     parse_query,
     parse_request,
 )
@@ -51,13 +50,15 @@ def _parse_model(target: str, served: Served) -> Parameters | Refusal:
     values = parse_query(target)
     if isinstance(values, Refusal):
         return values
-    model = choose_model(values.get("model"), served.models)
+    model = served.choose(values.get("model"))
     if isinstance(model, Refusal):
         return model
     hotwords = choose_hotwords(values.get("hotwords"))
     if isinstance(hotwords, Refusal):
         return hotwords
-    return Parameters(model=model, language=served.models[model], hotwords=hotwords)
+    aliases = tuple(alias for alias, name in served.aliases.items() if name == model)
+    language = served.models[model]
+    return Parameters(model=model, language=language, hotwords=hotwords, aliases=aliases)
 
 
 TALKS: Mapping[str, Talk] = MappingProxyType(
@@ -72,7 +73,7 @@ TALKS: Mapping[str, Talk] = MappingProxyType(
             "/v1/realtime",
             _parse_model,
             lambda parameters, text, _, strict: Conversation(
-                Realtime(text, (parameters.model,), parameters.language)
+                Realtime(text, (parameters.model, *parameters.aliases), parameters.language)
             ),
         ),
         "sherpa": Talk(

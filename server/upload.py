@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from server.adapters.transcribe import FILE_FIELDS
 from server.channels import Channels
 from server.limits import Limits
+from server.protocol import NO_KEYWORDS
 from server.request import Refusal
 from stream.audio import AudioError, read_chunks
-from stream.decoding.keywords import KeywordTrie
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
@@ -147,7 +147,7 @@ async def recognise(
     channels: Channels,
     limits: Limits,
     request: web.BaseRequest,
-    keywords: KeywordTrie | None = None,
+    keywords: Mapping[str, float] = NO_KEYWORDS,
 ) -> AsyncGenerator[Result, None]:
     """Decode and recognise a recording; yields each result, the last one with `last`.
 
@@ -156,7 +156,7 @@ async def recognise(
         channels: where to recognise it.
         limits: how fast, and how much at a time.
         request: it stops where its peer is gone.
-        keywords: that the decoder favours.
+        keywords: boost of each, that the decoder favours.
     Raises:
         Refused: no slot is free, the recording cannot be decoded, or the engine failed.
     """

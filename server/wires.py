@@ -7,6 +7,7 @@ take, ends in time by cutting the connection.
 from __future__ import annotations
 
 import asyncio
+import struct
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -16,6 +17,7 @@ from server.protocol import Close
 __all__ = ["Tcp", "Websocket"]
 
 READ_BYTES = 65_536
+TEXT, BINARY = 0x81, 0x82  # first byte of an unfragmented message
 
 
 class Websocket:
@@ -44,6 +46,17 @@ class Websocket:
             data: Message = message.data
             return data
         return None
+
+    def post(self, message: Message) -> None:
+        """Send a text message without waiting for room.
+
+        A server's frame of an unfragmented message, RFC 6455 section 5.2. aiohttp's own way is a
+        coroutine, which takes as long again.
+        """
+        payload = message.encode() if isinstance(message, str) else message
+        kind, size = (TEXT if isinstance(message, str) else BINARY), len(payload)
+        head = bytes((kind, size)) if size < 126 else struct.pack("!BBH", kind, 126, size)
+        self._transport.write(head + payload)
 
     async def send(self, message: Message) -> None:
         """Send a text message."""
@@ -99,6 +112,10 @@ class Tcp:
             return await self._reader.read(READ_BYTES) or None
         except OSError:
             return None
+
+    def post(self, message: Message) -> None:
+        """Send bytes without waiting for room."""
+        self._writer.write(message.encode() if isinstance(message, str) else message)
 
     async def send(self, message: Message) -> None:
         """Send bytes."""

@@ -16,8 +16,9 @@ import soxr
 from numpy.typing import NDArray
 
 from stream.features import SAMPLE_RATE
+from stream.rings import Samples
 
-__all__ = ["AudioError", "Resampler", "read_audio", "read_chunks"]
+__all__ = ["AudioError", "Resampler", "as_float", "read_audio", "read_chunks"]
 
 QUALITY = "VHQ"
 READ_SECONDS = 1.0
@@ -29,6 +30,11 @@ class AudioError(ValueError):
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(f"{path}: {message}")
         self.path = path
+
+
+def as_float(x: Samples) -> NDArray[np.float32]:
+    """Return samples as float32; int16 is of full scale, 32768."""
+    return np.divide(x, 32768, dtype=np.float32) if x.dtype == np.int16 else np.asarray(x)
 
 
 class Resampler:
@@ -45,11 +51,15 @@ class Resampler:
             else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=QUALITY)
         )
 
-    def push(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the samples so far determine and was not returned before."""
+    def push(self, x: Samples) -> Samples:
+        """Return what the samples so far determine and was not returned before.
+
+        Args:
+            x: (n,) float32, or int16 of full scale; at 16 kHz it is returned as it is.
+        """
         if self._stream is None or not len(x):
             return x
-        return np.asarray(self._stream.resample_chunk(x), np.float32)
+        return np.asarray(self._stream.resample_chunk(as_float(x)), np.float32)
 
     def finish(self) -> NDArray[np.float32]:
         """Return the rest, at the end of the input."""
@@ -82,7 +92,7 @@ def read_chunks(path: str | Path) -> Iterator[NDArray[np.float32]]:
                         f"{mono[bad[0]]}; write finite samples",
                     )
                 read += len(mono)
-                yield resampler.push(np.ascontiguousarray(mono))
+                yield as_float(resampler.push(np.ascontiguousarray(mono)))
             # An unknown length is given as the largest number, an MP3's is an estimate.
             if read < file.frames < 1 << 62 and file.format != "MP3":
                 raise AudioError(

@@ -7,6 +7,8 @@
     encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
     encoder.int8.onnx, prediction.int8.onnx, joint.int8.onnx, weights.int8.safetensors
                           the same in int8; there only where the export found them as good
+    encoder.integer.onnx, prediction.integer.onnx, joint.integer.onnx, weights.integer.safetensors
+                          the same in the integers of a model that has a quantisation
 
 Relocatable. Every byte is verified on load: a flipped one is named by its file. Files that the index
 does not list, such as a model card, are never opened. Written to a temporary folder that is renamed
@@ -36,6 +38,8 @@ __all__ = [
     "GRAPHS",
     "INT8_GRAPHS",
     "INT8_WEIGHTS",
+    "INTEGER_GRAPHS",
+    "INTEGER_WEIGHTS",
     "WEIGHTS",
     "read",
     "recognises",
@@ -52,7 +56,10 @@ GRAPHS = ("encoder.onnx", "prediction.onnx", "joint.onnx")
 INT8_GRAPHS = ("encoder.int8.onnx", "prediction.int8.onnx", "joint.int8.onnx")
 INT8_WEIGHTS = "weights.int8.safetensors"
 INT8 = {*INT8_GRAPHS, INT8_WEIGHTS}
-NAMES = {WEIGHTS, TOKENIZER, *GRAPHS, *INT8}
+INTEGER_GRAPHS = ("encoder.integer.onnx", "prediction.integer.onnx", "joint.integer.onnx")
+INTEGER_WEIGHTS = "weights.integer.safetensors"
+INTEGER = {*INTEGER_GRAPHS, INTEGER_WEIGHTS}
+NAMES = {WEIGHTS, TOKENIZER, *GRAPHS, *INT8, *INTEGER}
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,17 +126,19 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         path: a new or empty folder, or an older model directory, which is replaced; files in that
             one which are no part of the model, such as a model card, stay.
         graphs: bytes of the ONNX graphs by the names of `GRAPHS`; all of them, or none for a model
-            that only the NumPy backend runs. Beside them all of the int8 ones, `INT8_GRAPHS` and
-            `INT8_WEIGHTS`, or none.
+            that only the NumPy backends run. Beside them all of the int8 ones, `INT8_GRAPHS` and
+            `INT8_WEIGHTS`, or none, and so with the integer ones.
     Yields:
         the temporary folder, beside `path`.
     Raises:
         ModelError: the path is something else than a model directory.
         ValueError: some graphs are missing or unknown.
     """
-    if set(graphs) not in (set(), set(GRAPHS), {*GRAPHS, *INT8}):
+    beside: tuple[set[str], ...] = (set(), INT8, INTEGER, INT8 | INTEGER)
+    if graphs and set(graphs) not in [{*GRAPHS, *more} for more in beside]:
         raise ValueError(
-            f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)}, those and {sorted(INT8)}, or none"
+            f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)}, those and {sorted(INT8)} or "
+            f"{sorted(INTEGER)} or both, or none"
         )
     occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
     if occupied and not recognises(path):

@@ -33,6 +33,7 @@ from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.features import BINS, HOP, SAMPLE_RATE, STACK, stack
+from stream.front_ends import FrontEndKind, front_end_stages
 from stream.network import TIME_STACK, Network, open_model
 from stream.rings import Rings, Samples
 from stream.stage import State, map_state
@@ -82,6 +83,9 @@ class Engine:
         backend: that computes it.
         slots: most channels at once.
         decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
+    Raises:
+        ModelError: the fixed front end cannot be this model's.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Engine:
         backend: Backend,
         slots: int,
         decoding: Decoding | Search | None = None,
+        front_end: FrontEndKind = "float",
     ) -> None:
         if slots < 1:
             raise ValueError(f"engine: {slots} slots, wants at least 1")
@@ -97,8 +102,7 @@ class Engine:
         self._mute_chunks = network.specification.mute_chunks
         self._backend = backend
         self._vocabulary = network.vocabulary
-        self._front_end = network.specification.front_end
-        self._normaliser = network.normaliser
+        self._front_end, self._normaliser = front_end_stages(network, front_end)
         self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
         self._keywords: list[KeywordTrie | None] = [None] * slots
         self._texts = [network.vocabulary.text(i) for i in range(len(network.vocabulary))]
@@ -269,7 +273,7 @@ class Engine:
                 if not rows.size:
                     return results
         front, statistics = self._state
-        frames = np.empty((len(rows), FRAMES, BINS), np.float32)
+        frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
         for begin in range(0, len(rows), BLOCK):
             block = slice(begin, begin + BLOCK)
             before = self._take(front, rows[block])
@@ -406,6 +410,7 @@ def load_engine(
     backend: str = "onnx",
     threads: int = 1,
     decoding: Decoding | Search | None = None,
+    front_end: FrontEndKind = "float",
 ) -> Engine:
     """Open a model and build an engine around it, warmed up.
 
@@ -415,10 +420,12 @@ def load_engine(
         backend: its name.
         threads: of one operator.
         decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
     Raises:
         ModelError: the model cannot be read, or the backend cannot compute it.
     """
     network = model if isinstance(model, Network) else open_model(model)
-    engine = Engine(network, load_backend(backend, network, threads), slots, decoding)
+    computed = load_backend(backend, network, threads)
+    engine = Engine(network, computed, slots, decoding, front_end)
     engine.warm_up()
     return engine

@@ -26,7 +26,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from stream.stage import Array, State, constant_like
+from stream.stage import Array, Stage, State, constant_like
 
 __all__ = [
     "BINS",
@@ -174,7 +174,7 @@ class FrontEnd:
     block = HOP
 
     @functools.cached_property
-    def _stages(self) -> tuple[PreEmphasis, LogMel]:
+    def _stages(self) -> tuple[Stage, Stage]:
         return PreEmphasis(), LogMel(self.window, self.floor)
 
     @property
@@ -213,7 +213,7 @@ class FrontEnd:
         """
         xp = array_namespace(x)
         emphasised, _ = self._stages[0].step(x, state[0])
-        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=x.dtype)
+        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=emphasised.dtype)
         return self._stages[1].step(xp.concat([emphasised, fill], axis=1), state[1])[0]
 
 

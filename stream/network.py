@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from stream.features import BINS, STACK, FrontEnd
 from stream.normaliser import Normaliser
+from stream.quantisation import Quantisation
 from stream.vocabulary import Vocabulary
 
 __all__ = [
@@ -71,6 +72,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         activation: of all LSTM layers.
         number_format: of the LSTM layers.
         mute_chunks: chunks of exact zeros after which a channel is muted (`stream.mute`); 0 = never.
+        quantisation: the integer formats that the weights are for (`stream.integer`), or None.
     """
 
     window: int = 400
@@ -88,6 +90,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     activation: Activation = "hard"
     number_format: NumberFormat = "float32"
     mute_chunks: int = 0
+    quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:
         positive = (
@@ -110,6 +113,25 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
         if self.mute_chunks < 0:
             raise ValueError(f"mute_chunks is {self.mute_chunks}, wants at least 0")
+        if self.quantisation is not None:
+            self._check_quantisation(self.quantisation)
+
+    def _check_quantisation(self, quantisation: Quantisation) -> None:
+        if self.activation != "hard":
+            raise ValueError(
+                f"quantisation: activation is {self.activation}, integers want hard; fine-tune the "
+                "model with hard activations first"
+            )
+        if self.number_format != "float32":
+            raise ValueError(
+                f"quantisation: number_format is {self.number_format}, wants float32: a model is for "
+                "integers or for block floating point"
+            )
+        if unknown := sorted(quantisation.weight_bits.keys() - set(self.layer_names)):
+            raise ValueError(
+                f"quantisation: weight_bits names {unknown[0]!r}, the layers are "
+                f"{', '.join(self.layer_names)}"
+            )
 
     @property
     def blank(self) -> int:
@@ -129,6 +151,12 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         if self.activation == "soft" and self.alpha == 0.0:
             return "1.14" if self.initial_padding else None
         return None
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the LSTM layers and of the joint's linear layers, in the order of `shapes`."""
+        first = (".weight_ih", ".weight")
+        return tuple(n.rpartition(".")[0] for n in self.shapes() if n.endswith(first))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every array by name, in the order of the signal's way."""

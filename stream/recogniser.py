@@ -11,6 +11,7 @@ from stream.backends import load_backend
 from stream.decoding.channels import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.engine import Engine, Result
+from stream.front_ends import FrontEndKind
 from stream.network import Network, open_model
 
 __all__ = ["Recogniser"]
@@ -21,8 +22,9 @@ class Recogniser:
 
     Args:
         model: a path that `open_model` takes, or a network.
-        backend: name of the backend, "numpy" or "onnx".
+        backend: its name, of `stream.backends.BACKENDS`.
         decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class Recogniser:
         model: str | Path | Network,
         backend: str = "numpy",
         decoding: Decoding | Search | None = None,
+        front_end: FrontEndKind = "float",
     ) -> None:
         network = model if isinstance(model, Network) else open_model(model)
         self.network = network
-        self._engine = Engine(network, load_backend(backend, network), 1, decoding)
+        computed = load_backend(backend, network)
+        self._engine = Engine(network, computed, 1, decoding, front_end)
         self._slot = self._engine.open() or 0
 
     def push(self, samples: NDArray[np.float32]) -> list[Result]:

@@ -22,6 +22,7 @@ from stream.decoding.beam import BeamConfig
 from stream.decoding.channels import Search
 from stream.decoding.greedy import GreedyConfig
 from stream.error_rate import word_error_rate
+from stream.front_ends import FRONT_ENDS
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, open_model
 from stream.process import run_main
@@ -60,6 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="what computes (default: onnx for a model directory, else numpy)",
     )
     parser.add_argument(
+        "--front-end",
+        choices=FRONT_ENDS,
+        default="float",
+        help="the model's front end, or the same in fixed point (default: float)",
+    )
+    parser.add_argument(
         "--decoder",
         choices=("greedy", "beam"),
         default="greedy",
@@ -88,6 +95,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--json {arguments.json}: there is no such folder")
     if arguments.beam_width is not None and arguments.decoder != "beam":
         parser.error("--beam-width goes with --decoder beam")
+    if arguments.compare_full and arguments.front_end != "float":
+        parser.error("--compare-full compares the float front end: leave --front-end out")
     if arguments.compare_full and arguments.decoder != "greedy":
         parser.error("--compare-full compares greedy decoding: leave --decoder out")
     try:
@@ -101,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
             alpha=arguments.alpha,
             chunk_ms=arguments.chunk_ms,
             decoding=search,
+            front_end=arguments.front_end,
             reference=_training_forward() if arguments.compare_full else None,
             progress=_counter() if sys.stderr.isatty() else None,
         )

@@ -21,6 +21,7 @@ from stream.decoding.channels import Decoding, Search
 from stream.engine import Engine, Result
 from stream.error_rate import word_error_rate
 from stream.features import SAMPLE_RATE
+from stream.front_ends import FrontEndKind
 from stream.manifest import Utterance
 from stream.network import Network
 
@@ -110,6 +111,7 @@ def validate(
     alpha: float | None = None,
     chunk_ms: float = 60.0,
     decoding: Decoding | Search | None = None,
+    front_end: FrontEndKind = "float",
     reference: Reference | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -123,6 +125,7 @@ def validate(
         alpha: overrides the model's weight of a new frame in the statistics.
         chunk_ms: audio handed in at once; no result depends on it.
         decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
         reference: the training forward, to hold every token against; wants `reset_stats`, greedy.
         progress: called with (utterances done, utterances).
     Raises:
@@ -143,7 +146,7 @@ def validate(
         )
     slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
     computed = load_backend(backend or default_backend(network), network)
-    stream = _Streams(Engine(network, computed, slots, decoding), reset_stats)
+    stream = _Streams(Engine(network, computed, slots, decoding, front_end), reset_stats)
     chunk = int(chunk_ms * SAMPLE_RATE / 1000)
     results = stream.run(utterances, chunk, progress)
     outcomes = [

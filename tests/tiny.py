@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import sentencepiece
 
 from stream.network import Network, Specification
+from stream.quantisation import Quantisation
 
-__all__ = ["TEXTS", "tiny_network", "tiny_tokenizer"]
+__all__ = ["TEXTS", "quantised", "tiny_network", "tiny_tokenizer"]
 
 TEXTS = ("the cat sat on the mat", "a hen and a cat", "one more mat", "ten hats and the sun")
 PIECES = 20
@@ -58,3 +61,10 @@ def tiny_network(seed: int = 0, **specification: Any) -> Network:
     arrays["normaliser.mean"] = rng.normal(-12.0, 2.0, 80).astype(np.float32)
     arrays["normaliser.variance"] = rng.uniform(4.0, 16.0, 80).astype(np.float32)
     return Network(chosen, arrays, tiny_tokenizer(), {"corpus": "random"})
+
+
+def quantised(network: Network, **formats: Any) -> Network:
+    """Return the network with a quantisation: joint 5, other fields as given."""
+    quantisation = Quantisation(**{"joint": 5, **formats})
+    specification = msgspec.structs.replace(network.specification, quantisation=quantisation)
+    return replace(network, specification=specification)

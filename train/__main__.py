@@ -18,13 +18,14 @@ import torch
 from stream.audio import AudioError, read_audio
 from stream.causality import CausalityError
 from stream.manifest import ManifestError, read_manifest
-from stream.network import ModelError
+from stream.network import ModelError, open_model
 from stream.process import run_main
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config import Config, ConfigError, load_config, resolve
 from train.data.batches import Batches, Corpus
-from train.loop import Material, Run, Start
+from train.loop import Material, Run
+from train.start import Start, folded_start
 from train.statistics import read_statistics
 
 
@@ -41,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--init-from",
         metavar="CKPT",
-        help="training checkpoint whose weights a new run starts from",
+        help="training checkpoint whose weights a new run starts from; with quantize, any model",
     )
     parser.add_argument(
         "--set",
@@ -87,6 +88,8 @@ def _start(config: Config, init_from: str | None) -> Start:
             raise ConfigError(f"data.tokenizer: no {tokenizer}. Make it: python -m train.tokenizer")
         mean, variance = read_statistics(resolve(config.data.statistics))
         return Start(tokenizer.read_bytes(), mean, variance)
+    if config.quantize != "none":
+        return folded_start(open_model(init_from))
     content = checkpoint.load(Path(init_from))
     return Start(
         content["tokenizer"],

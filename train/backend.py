@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream.backends import Logits
 from stream.network import ModelError, Network
 from stream.stage import State, map_state
 from train.model import Transducer
@@ -56,11 +57,12 @@ class TorchBackend:
         return _array(g[:, 0]), map_state(_array, state)
 
     @torch.inference_mode()
-    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> NDArray[np.float32]:
+    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> Logits:
         """Return the logits; see `Backend`."""
-        hidden = torch.relu(torch.from_numpy(f) + torch.from_numpy(g))
-        return _array(self.module.output(hidden))
+        logits: Logits = self.module.join(torch.from_numpy(f), torch.from_numpy(g)).numpy()
+        return logits
 
 
 def _array(value: Tensor) -> NDArray[np.float32]:
-    return value.detach().numpy()
+    array: NDArray[np.float32] = value.detach().numpy()
+    return array

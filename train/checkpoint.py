@@ -21,7 +21,7 @@ from stream.network import ModelError, Network, Specification
 if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
     from train.model import Transducer
 
-__all__ = ["VERSION", "load", "network_of", "read", "recognises", "save"]
+__all__ = ["VERSION", "load", "network_of", "read", "recognises", "save", "specification_of"]
 
 KEY = "rill_checkpoint"
 VERSION = 1
@@ -72,6 +72,18 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
+def specification_of(content: dict[str, Any], path: Path) -> Specification:
+    """Return the specification of a loaded checkpoint.
+
+    Raises:
+        ModelError: there is none, or it is wrong.
+    """
+    try:
+        return msgspec.convert(content["specification"], Specification)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise ModelError(f"a part of the checkpoint is missing or wrong: {error}", path) from error
+
+
 def read(path: Path) -> Network:
     """Return the averaged weights of a checkpoint as a `Network`, the normalisation folded in.
 
@@ -82,8 +94,8 @@ def read(path: Path) -> Network:
 
     content = load(path)
     try:
-        specification = msgspec.convert(content["specification"], Specification)
-        module = Transducer(specification, normalised=True)
+        specification = specification_of(content, path)
+        module = Transducer(specification, normalised=specification.quantisation is None)
         module.load_state_dict(content["averaged"])
         return network_of(
             module,

@@ -117,6 +117,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         seed: of weights, dropout and batches.
         updates: length of the run.
         precision: of the products over all frames of a batch; weights and recurrence are float32.
+        quantize: the integer formats to train for (docs/integer.md): "int8", or "w4a8", whose LSTM
+            layers have weights of 4 bits. Wants hard activations and a model to start from.
         statistics_jitter: standard deviation, in data-set deviations, by which a row's starting
             mean is moved: a channel's statistics are never exactly the data set's.
         freeze_norms_from: update from which input normalisation keeps its statistics.
@@ -133,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: int = 1
     updates: int = 6000
     precision: Literal["bfloat16", "float32"] = "bfloat16"
+    quantize: Literal["none", "int8", "w4a8"] = "none"
     statistics_jitter: float = 0.2
     freeze_norms_from: int | None = None
     validate_every: int = 250
@@ -141,10 +144,22 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if "vocabulary" in self.model:
             raise ValueError("model.vocabulary follows from the tokenizer: leave it out")
+        if "quantisation" in self.model:
+            raise ValueError("model.quantisation follows from quantize: leave it out")
         try:
-            self.specification(1)
+            specification = self.specification(1)
         except msgspec.ValidationError as error:
             raise ValueError(f"model: {error}") from error
+        if self.quantize != "none":
+            for name, value, wanted in (
+                ("model.activation", specification.activation, "hard"),
+                ("model.number_format", specification.number_format, "float32"),
+                ("dropout.recurrent", self.dropout.recurrent, 0.0),
+            ):
+                if value != wanted:
+                    raise ValueError(
+                        f"{name} is {value}, quantize = {self.quantize} wants {wanted}"
+                    )
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")

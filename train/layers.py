@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stream.network import Activation
 
-__all__ = ["LSTM", "InputNorm", "bf16_pays"]
+__all__ = ["LSTM", "InputNorm", "Times", "bf16_pays", "quarters"]
 
 # Full fastmath would drop NaN, which the causality check needs to see.
 _jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -64,9 +64,13 @@ class LSTM(nn.Module):
         shape = batch, self.hidden
         return self.weight_hh.new_zeros(shape), self.weight_hh.new_zeros(shape)
 
-    def step(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(
+        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = 0
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over the frames of x, (B, T, inputs), which is cast to the weights' dtype.
 
+        Args:
+            exponent: of x, which `train.quantised` rounds; not looked at here.
         Returns:
             h of every frame, (B, T, hidden), and the state after the last one.
         """
@@ -111,12 +115,12 @@ class _Layer(torch.autograd.Function):
                 frames = frames.bfloat16()
             # The input's share of the gates, for all frames at once; in the weights' own dtype the
             # gates' values take its place.
-            share = _Times(weight_ih, len(frames), bf16)(frames).view(steps, batch, 4 * hidden)
+            share = Times(weight_ih, len(frames), bf16)(frames).view(steps, batch, 4 * hidden)
             a = share if share.dtype == x.dtype else x.new_empty(share.shape)
             hs = x.new_empty(steps + 1, batch, hidden)
             cs = x.new_empty(steps + 1, batch, hidden)
             hs[0], cs[0] = h, c
-            recurrent = _Times(weight_hh, batch, bf16)
+            recurrent = Times(weight_hh, batch, bf16)
             squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
             an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
             bn = bias.numpy()
@@ -146,7 +150,7 @@ class _Layer(torch.autograd.Function):
             d_gates = torch.empty_like(a)
             d_outputs = d_outputs.contiguous()
             dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
-            back = _Times(weight_hh.t(), batch, bf16)
+            back = Times(weight_hh.t(), batch, bf16)
             squashed = None if ctx.hard else torch.tanh(cs[1:])
             an, cn, dan, don = a.numpy(), cs.numpy(), d_gates.numpy(), d_outputs.numpy()
             dcn = dc.numpy()
@@ -164,7 +168,7 @@ class _Layer(torch.autograd.Function):
                 flat, before = flat.bfloat16(), before.bfloat16()
             d_x = None
             if ctx.needs_input_grad[0]:
-                d_x = _Times(weight_ih.t(), len(flat), bf16)(flat).to(a.dtype)
+                d_x = Times(weight_ih.t(), len(flat), bf16)(flat).to(a.dtype)
                 d_x = d_x.view(steps, batch, -1)
             d_weight_ih = (flat.t() @ frames).to(a.dtype)
             d_weight_hh = (flat.t() @ before).to(a.dtype)
@@ -193,7 +197,7 @@ def plain_layer(
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-class _Times:
+class Times:
     """x @ weight.t() of a weight that is laid out once, in bfloat16 or in the weight's dtype.
 
     By oneDNN, as torch.nn.LSTM does, with the operators of torch's own compiler: mm, which is MKL's,
@@ -233,7 +237,7 @@ class _Times:
 
 
 @_jit
-def _quarters(row: Any) -> Any:
+def quarters(row: Any) -> Any:
     """Return views of the gates i, f, g, o in a row (4H,): loops over views run in SIMD, loops over
     row[H + n] test every index for its sign and do not."""
     hidden = len(row) // 4
@@ -254,10 +258,10 @@ def _hard_cell(z: Any, bias: Any, c: Any, a: Any, c_new: Any, h_new: Any) -> Non
         z.dtype.type(0.5),
         z.dtype.type(0.125),
     )
-    bias_i, bias_f, bias_g, bias_o = _quarters(bias)
+    bias_i, bias_f, bias_g, bias_o = quarters(bias)
     for b in range(len(c)):
-        z_i, z_f, z_g, z_o = _quarters(z[b])
-        a_i, a_f, a_g, a_o = _quarters(a[b])
+        z_i, z_f, z_g, z_o = quarters(z[b])
+        a_i, a_f, a_g, a_o = quarters(a[b])
         c_b, c_new_b, h_new_b = c[b], c_new[b], h_new[b]
         for n in range(len(c_b)):
             i = (z_i[n] + bias_i[n]) * eighth + half
@@ -283,8 +287,8 @@ def _hard_cell(z: Any, bias: Any, c: Any, a: Any, c_new: Any, h_new: Any) -> Non
 def _hard_cell_backward(a: Any, c: Any, c_new: Any, d_out: Any, dh: Any, dc: Any, da: Any) -> None:
     zero, one, eighth = a.dtype.type(0.0), a.dtype.type(1.0), a.dtype.type(0.125)
     for b in range(len(c)):
-        a_i, a_f, a_g, a_o = _quarters(a[b])
-        d_i, d_f, d_g, d_o = _quarters(da[b])
+        a_i, a_f, a_g, a_o = quarters(a[b])
+        d_i, d_f, d_g, d_o = quarters(da[b])
         c_b, c_new_b, d_out_b, dh_b, dc_b = c[b], c_new[b], d_out[b], dh[b], dc[b]
         for n in range(len(c_b)):
             i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
@@ -303,7 +307,7 @@ def _hard_cell_backward(a: Any, c: Any, c_new: Any, d_out: Any, dh: Any, dc: Any
 @_jit
 def _soft_sum(a: Any, c: Any, c_new: Any) -> None:
     for b in range(len(c)):
-        a_i, a_f, a_g, _ = _quarters(a[b])
+        a_i, a_f, a_g, _ = quarters(a[b])
         c_b, c_new_b = c[b], c_new[b]
         for n in range(len(c_b)):
             c_new_b[n] = a_f[n] * c_b[n] + a_i[n] * a_g[n]
@@ -312,7 +316,7 @@ def _soft_sum(a: Any, c: Any, c_new: Any) -> None:
 @_jit
 def _soft_output(a: Any, squashed: Any, h_new: Any) -> None:
     for b in range(len(h_new)):
-        a_o, squashed_b, h_new_b = _quarters(a[b])[3], squashed[b], h_new[b]
+        a_o, squashed_b, h_new_b = quarters(a[b])[3], squashed[b], h_new[b]
         for n in range(len(h_new_b)):
             h_new_b[n] = a_o[n] * squashed_b[n]
 
@@ -323,8 +327,8 @@ def _soft_cell_backward(
 ) -> None:
     one = a.dtype.type(1.0)
     for b in range(len(c)):
-        a_i, a_f, a_g, a_o = _quarters(a[b])
-        d_i, d_f, d_g, d_o = _quarters(da[b])
+        a_i, a_f, a_g, a_o = quarters(a[b])
+        d_i, d_f, d_g, d_o = quarters(da[b])
         c_b, squashed_b, d_out_b, dh_b, dc_b = c[b], squashed[b], d_out[b], dh[b], dc[b]
         for n in range(len(c_b)):
             i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]

@@ -31,9 +31,11 @@ from torch import Tensor
 
 from stream.causality import check_causal, check_features_causal
 from stream.error_rate import word_error_rate
+from stream.features import FrontEnd
 from stream.manifest import Utterance
 from stream.network import Activation, ModelError, Specification
 from stream.normaliser import Normaliser
+from stream.quantisation import Quantisation
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config import Config, ConfigError
@@ -42,31 +44,17 @@ from train.data.batches import Batch, Batches, prefetch
 from train.evaluation import batches as cut_batches
 from train.evaluation import tokens_of
 from train.features import log_mel, normalised, stacked
-from train.model import Transducer
+from train.model import Dropout, Transducer
 from train.objective import Objective, Parts
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
 from train.progress import Display, Journal
+from train.start import Start, joint_exponent, largest_joint, weight_bits
 
-__all__ = ["Material", "Run", "Start"]
+__all__ = ["Material", "Run"]
 
 LOG_EVERY = 10  # updates
+CALIBRATION_BATCHES = 8
 VALIDATION_SECONDS = 240.0  # of padded audio in one batch
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a model begins with: tokenizer, statistics, and weights where it is a fine-tune.
-
-    Attributes:
-        tokenizer: bytes of the SentencePiece model.
-        mean, variance: (80,) float32 log-mel statistics of the training set.
-        weights: a state of `Transducer` with normalised layers, or None for random ones.
-    """
-
-    tokenizer: bytes
-    mean: NDArray[np.float32]
-    variance: NDArray[np.float32]
-    weights: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,14 +89,15 @@ class Run:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         specification = config.specification(len(self.vocabulary))
         self.normaliser = Normaliser(self.start.mean, self.start.variance, specification.alpha)
-        model = Transducer(specification, normalised=True, dropout=config.dropout)
-        torch.manual_seed(config.seed)
-        model.initialise(torch.Generator().manual_seed(config.seed))
-        if self.start.weights is not None:
-            try:
-                model.load_state_dict(self.start.weights)
-            except RuntimeError as error:
-                raise ModelError(f"the weights to start from do not fit: {error}") from error
+        if config.quantize != "none":
+            specification = msgspec.structs.replace(
+                specification,
+                quantisation=Quantisation(
+                    joint=self._joint_exponent(specification),
+                    weight_bits=weight_bits(config.quantize, specification),
+                ),
+            )
+        model = self._started(specification, config.dropout)
         self.objective = Objective(model, config.loss)
         output = set(model.output.parameters())
         rest = [p for p in self.objective.parameters() if p not in output]
@@ -124,6 +113,36 @@ class Run:
         self.average = Ema(model, optimiser.ema)
         if (self.folder / "last.pt").exists():
             self._resume(self.folder / "last.pt")
+
+    def _started(self, specification: Specification, dropout: Dropout) -> Transducer:
+        """Return a model with the weights that the run starts from."""
+        normalised = self.config.quantize == "none"
+        model = Transducer(specification, normalised=normalised, dropout=dropout)
+        torch.manual_seed(self.config.seed)
+        model.initialise(torch.Generator().manual_seed(self.config.seed))
+        if self.start.weights is not None:
+            try:
+                model.load_state_dict(self.start.weights)
+            except RuntimeError as error:
+                raise ModelError(f"the weights to start from do not fit: {error}") from error
+        return model
+
+    def _joint_exponent(self, specification: Specification) -> int:
+        """Return the exponent of the joint's hidden vector: the run's own, or measured on batches."""
+        last = self.folder / "last.pt"
+        if last.exists():
+            before = checkpoint.specification_of(checkpoint.load(last), last).quantisation
+            if before is None:
+                raise ModelError("was not quantised; choose another --output", last)
+            return before.joint
+        if self.start.weights is None:
+            raise ConfigError(
+                f"quantize = {self.config.quantize} fine-tunes: name a model with --init-from"
+            )
+        model = self._started(specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
+        drawn = (self.material.batches.batch(update) for update in range(CALIBRATION_BATCHES))
+        front_end = specification.front_end
+        return joint_exponent(largest_joint(model, (self._inputs(b, front_end) for b in drawn)))
 
     @property
     def model(self) -> Transducer:
@@ -190,15 +209,9 @@ class Run:
         self.objective.train()
         if config.freeze_norms_from is not None and self.update >= config.freeze_norms_from:
             self.model.freeze_norms()
-        x, lengths = self._features(batch)
+        inputs = self._inputs(batch, self.model.specification.front_end)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-            parts = self.objective(
-                x,
-                lengths,
-                torch.from_numpy(batch.tokens),
-                torch.from_numpy(batch.token_lengths),
-                self.update,
-            )
+            parts = self.objective(*inputs, self.update)
         self.optimiser.zero_grad(set_to_none=True)
         parts.total.backward()
         for group in self.optimiser.param_groups:
@@ -219,11 +232,10 @@ class Run:
         return float(self.optimiser.param_groups[0]["lr"]), parts, norm
 
     @torch.no_grad()
-    def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _inputs(self, batch: Batch, front_end: FrontEnd) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return x, lengths, tokens and token_lengths of a batch, as `Objective` takes them."""
         frames, counts = log_mel(
-            torch.from_numpy(batch.audio),
-            torch.from_numpy(batch.samples),
-            self.model.specification.front_end,
+            torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), front_end
         )
         mean = torch.from_numpy(self.start.mean).expand(len(frames), -1)
         variance = torch.from_numpy(self.start.variance).expand(len(frames), -1)
@@ -233,11 +245,12 @@ class Run:
         z = spec_augment(
             z, counts, self.config.augmentation, self.material.batches.generator(self.update)
         )
-        return stacked(z, counts)
+        x, lengths = stacked(z, counts)
+        return x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
 
     def _averaged(self, activation: Activation) -> Transducer:
         specification = msgspec.structs.replace(self.model.specification, activation=activation)
-        module = Transducer(specification, normalised=True)
+        module = Transducer(specification, normalised=specification.quantisation is None)
         module.load_state_dict(self.average.state_dict())
         return module.eval()
 
@@ -330,7 +343,7 @@ class Run:
         content = checkpoint.load(path)
         if content["tokenizer"] != self.start.tokenizer:
             raise ModelError("was trained with another tokenizer; choose another --output", path)
-        if msgspec.convert(content["specification"], Specification) != self.model.specification:
+        if checkpoint.specification_of(content, path) != self.model.specification:
             raise ModelError("is of another [model]; choose another --output", path)
         self.objective.load_state_dict(content["objective"])
         self.optimiser.load_state_dict(content["optimiser"])

@@ -8,6 +8,9 @@ exist as a whole. Both reduce a node to two numbers, the log-weights of its two 
 
 run forward and backward variables over the valid lattice only (padding costs nothing), and turn the
 posterior of each arc into the gradient of its logits: posterior x softmax - one-hot.
+
+A quantised joint rounds its hidden vector to u8 (rule 6 of docs/integer.md); the gradient goes straight
+through where it was not clipped.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream.integer import UNSIGNED
 from train.layers import bf16_pays
 
 __all__ = ["Penalties", "joint_transducer_loss", "transducer_loss"]
@@ -96,14 +100,17 @@ def joint_transducer_loss(
     *,
     penalties: Penalties | None = None,
     dropout: float = 0.0,
+    exponent: int | None = None,
 ) -> Tensor:
     """Compute the loss of logits = W relu(f[t] + g[u]) + b; blank is the last class.
 
     Args:
         f: (B, T, J) encoder, g: (B, U + 1, J) prediction network, both projected.
-        weight: (C, J), bias: (C,).
+        weight: (C, J), bias: (C,); of float64, where float32 does not hold the sums of a quantised
+            model exactly, which are then rounded to float32.
         targets, logit_lengths, target_lengths, penalties: as in `transducer_loss`.
         dropout: probability that a unit after the ReLU is dropped, drawn with torch's global seed.
+        exponent: of the hidden vector, which is rounded to u8; None: it stays a float.
     Returns:
         (B,) losses in nats.
     """
@@ -113,7 +120,7 @@ def joint_transducer_loss(
     )
     seed = int(torch.randint(1 << 62, ())) if dropout > 0.0 else 0
     losses: Tensor = _JointLoss.apply(  # type: ignore[no-untyped-call]
-        f, g, weight, bias, lattice, dropout, seed
+        f, g, weight, bias, lattice, dropout, seed, exponent
     )
     return losses
 
@@ -314,12 +321,13 @@ class _JointLoss(torch.autograd.Function):
         lattice: _Lattice,
         dropout: float,
         seed: int,
+        exponent: int | None,
     ) -> Tensor:
         blank = np.empty(lattice.first[-1], np.float64)
         label = np.empty_like(blank)
-        ctx.lattice, ctx.dropout, ctx.seed = lattice, dropout, seed
+        ctx.lattice, ctx.dropout, ctx.seed, ctx.exponent = lattice, dropout, seed, exponent
         ctx.bf16 = bf16_pays(f)
-        for nodes, _, logits, _ in _chunks(f, g, weight, bias, lattice, dropout, seed):
+        for nodes, _, logits, *_ in _chunks(f, g, weight, bias, lattice, dropout, seed, exponent):
             normaliser = logits.logsumexp(-1)
             ids = torch.from_numpy(lattice.label[nodes])[:, None]
             blank[nodes] = (logits[:, lattice.blank] - normaliser).numpy()
@@ -338,20 +346,24 @@ class _JointLoss(torch.autograd.Function):
         of_blank, of_label = ((of * scale).to(f.dtype) for of in (of_blank, of_label))
         d_f, d_g = (torch.zeros_like(x).view(-1, x.shape[-1]) for x in (f, g))
         d_weight, d_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        for nodes, (at_f, at_g), logits, hidden in _chunks(
-            f, g, weight, bias, lattice, ctx.dropout, ctx.seed
+        limit = np.inf if ctx.exponent is None else (UNSIGNED + 0.5) * 2.0**-ctx.exponent
+        weight_f = weight.to(f.dtype)
+        for nodes, (at_f, at_g), logits, hidden, real in _chunks(
+            f, g, weight, bias, lattice, ctx.dropout, ctx.seed, ctx.exponent
         ):
             ids = torch.from_numpy(lattice.label[nodes])
             d_logits = _gradient(logits, of_blank[nodes], of_label[nodes], ids, lattice.blank)
             d_weight += _product(d_logits.t(), hidden, ctx.bf16)
             d_bias += d_logits.sum(0)
-            # hidden > 0 where the unit was neither cut off nor dropped.
-            d_hidden = _product(d_logits, weight, ctx.bf16).mul_(hidden > 0)
+            # real > 0 where the unit was neither cut off nor dropped.
+            d_hidden = _product(d_logits, weight_f, ctx.bf16).mul_(real > 0)
+            if ctx.exponent is not None:
+                d_hidden.mul_(real < limit)
             if ctx.dropout:
                 d_hidden /= 1.0 - ctx.dropout
             d_f.index_add_(0, at_f, d_hidden)
             d_g.index_add_(0, at_g, d_hidden)
-        return d_f.view(f.shape), d_g.view(g.shape), d_weight, d_bias, None, None, None
+        return d_f.view(f.shape), d_g.view(g.shape), d_weight, d_bias, None, None, None, None
 
 
 def _product(a: Tensor, b: Tensor, bf16: bool) -> Tensor:
@@ -361,9 +373,19 @@ def _product(a: Tensor, b: Tensor, bf16: bool) -> Tensor:
 
 
 def _chunks(
-    f: Tensor, g: Tensor, weight: Tensor, bias: Tensor, lattice: _Lattice, dropout: float, seed: int
+    f: Tensor,
+    g: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    lattice: _Lattice,
+    dropout: float,
+    seed: int,
+    exponent: int | None,
 ) -> Any:
-    """Yield (nodes, (rows of f, rows of g), logits, hidden) for chunks of the lattice's nodes."""
+    """Yield (nodes, (rows of f, rows of g), logits, hidden, real) for chunks of the lattice's nodes.
+
+    `real` is the hidden vector before it was rounded; the same one, where it is not.
+    """
     size = max(64, CHUNK_VALUES // (weight.shape[0] + 2 * weight.shape[1]))
     flat_f, flat_g = f.reshape(-1, f.shape[-1]), g.reshape(-1, g.shape[-1])
     at_f = torch.from_numpy(lattice.node_row * f.shape[1] + lattice.node_step)
@@ -372,11 +394,16 @@ def _chunks(
     transposed = weight.t()
     for begin in range(0, int(lattice.first[-1]), size):
         nodes = slice(begin, min(begin + size, int(lattice.first[-1])))
-        hidden = flat_f.index_select(0, at_f[nodes]).add_(flat_g.index_select(0, at_g[nodes]))
-        hidden.relu_()
+        real = flat_f.index_select(0, at_f[nodes]).add_(flat_g.index_select(0, at_g[nodes]))
+        real.relu_()
         if dropout:
-            kept = rng.random(hidden.shape, np.float32) >= dropout  # 5 times torch's own speed
-            hidden.mul_(torch.from_numpy(kept)).div_(1.0 - dropout)
+            kept = rng.random(real.shape, np.float32) >= dropout  # 5 times torch's own speed
+            real.mul_(torch.from_numpy(kept))
+        hidden = real
+        if exponent is not None:
+            hidden = real.mul(2.0**exponent).round_().clamp_(max=UNSIGNED).mul_(2.0**-exponent)
+        if dropout:
+            hidden.div_(1.0 - dropout)
         with torch.autocast("cpu", enabled=False):
-            logits = torch.addmm(bias, hidden, transposed)
-        yield nodes, (at_f[nodes], at_g[nodes]), logits, hidden
+            logits = torch.addmm(bias, hidden.to(weight.dtype), transposed).to(f.dtype)
+        yield nodes, (at_f[nodes], at_g[nodes]), logits, hidden, real

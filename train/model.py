@@ -4,6 +4,9 @@ NUMERICS 3: stacked frames (B, S, 240) -> f (B, E, J), E = ceil(S / 2), and toke
 g (B, U + 1, J), both projected to the joint size; the joint itself is in the loss (`train.loss`) and in
 the decoder. Training needs a normalisation between the layers, the target has none: `InputNorm` is an
 affine map once trained, and `arrays` folds it into the next layer's input weights and bias.
+
+A specification with a quantisation gives the module whose forward pass is that of `stream.integer`, value by
+value; its parameters stay floats. It has no `InputNorm`: what folds must be folded before it is rounded.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ from torch import Tensor, nn
 
 from stream.backends.numpy import join_pairs
 from stream.features import BINS, STACK
-from stream.network import TIME_STACK, Activation, Network, Specification, layer_shapes
+from stream.integer import HIDDEN_EXPONENT
+from stream.network import TIME_STACK, Network, Specification, layer_shapes
 from stream.stage import State
 from train.layers import LSTM, InputNorm
 
 __all__ = ["Dropout", "Layer", "Transducer", "lengths_to_mask"]
+
+EMBEDDING_BITS = 8
 
 
 class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,34 +61,33 @@ def lengths_to_mask(lengths: Tensor, count: int) -> Tensor:
 class Layer(nn.Module):
     """Normalisation of the input (not in an exported model), dropout, LSTM."""
 
-    def __init__(
-        self,
-        inputs: int,
-        hidden: int,
-        activation: Activation,
-        *,
-        normalised: bool,
-        dropout: float,
-        recurrent_dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, lstm: LSTM, *, normalised: bool, dropout: float) -> None:
         super().__init__()
-        self.norm = InputNorm(inputs) if normalised else None
+        self.norm = InputNorm(lstm.inputs) if normalised else None
         self.dropout = nn.Dropout(dropout)
-        self.lstm = LSTM(inputs, hidden, activation, recurrent_dropout)
+        self.lstm = lstm
 
-    def step(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-        """Run over x, (B, T, inputs); `mask`, (B, T), names the frames that the statistics count."""
+    def step(
+        self, x: Tensor, state: State, mask: Tensor | None, exponent: int
+    ) -> tuple[Tensor, State]:
+        """Run over x, (B, T, inputs).
+
+        Args:
+            mask: (B, T), names the frames that the statistics count.
+            exponent: of x, where the layer is quantised.
+        """
         if self.norm is not None:
             x = self.norm(x, mask)
-        return cast(tuple[Tensor, State], self.lstm.step(self.dropout(x), state))
+        return cast(tuple[Tensor, State], self.lstm.step(self.dropout(x), state, exponent))
 
 
 class Transducer(nn.Module):
     """Encoder and prediction network with the joint's linear layers.
 
     Args:
-        specification: sizes and activation; number format float32.
-        normalised: whether layers normalise their inputs; False for a model read from a `Network`.
+        specification: sizes, activation and quantisation; number format float32.
+        normalised: whether layers normalise their inputs; False for a model read from a `Network`,
+            and for a quantised one.
         dropout: the probabilities while training.
     """
 
@@ -92,35 +97,44 @@ class Transducer(nn.Module):
         super().__init__()
         self.specification = spec = specification
         drop = dropout or Dropout(0.0, 0.0, 0.0, 0.0)
+        if spec.quantisation is not None and (normalised or drop.recurrent):
+            raise ValueError(
+                f"a quantised model wants normalised = False and dropout.recurrent = 0, not "
+                f"{normalised} and {drop.recurrent}: both change weights that are rounded"
+            )
 
-        def layers(first: int, count: int, encoder: bool, raw: bool) -> nn.ModuleList:
+        def layers(name: str, first: int, count: int) -> nn.ModuleList:
+            encoder, raw = name != "prediction.lstm", name != "encoder.post"
             size = spec.hidden if encoder else spec.prediction_hidden
             p = drop.encoder if encoder else drop.prediction
             return nn.ModuleList(
                 Layer(
-                    first if n == 0 else size,
-                    size,
-                    spec.activation,
+                    _lstm(
+                        spec,
+                        f"{name}.{n}",
+                        first if n == 0 else size,
+                        size,
+                        drop.recurrent if encoder else 0.0,
+                    ),
                     normalised=normalised and encoder and not (raw and n == 0),
                     dropout=0.0 if raw and n == 0 and encoder else p,
-                    recurrent_dropout=drop.recurrent if encoder else 0.0,
                 )
                 for n in range(count)
             )
 
-        self.pre = layers(BINS * STACK, spec.pre_layers, encoder=True, raw=True)
-        self.post = layers(TIME_STACK * spec.hidden, spec.post_layers, encoder=True, raw=False)
-        self.prediction = layers(
-            spec.prediction_hidden, spec.prediction_layers, encoder=False, raw=True
-        )
+        self.pre = layers("encoder.pre", BINS * STACK, spec.pre_layers)
+        self.post = layers("encoder.post", TIME_STACK * spec.hidden, spec.post_layers)
+        self.prediction = layers("prediction.lstm", spec.prediction_hidden, spec.prediction_layers)
         self.embedding = nn.Embedding(spec.vocabulary, spec.prediction_hidden)
         self.joint_norm = InputNorm(spec.hidden) if normalised else None
         self.encoder_dropout = nn.Dropout(drop.encoder)
         self.prediction_dropout = nn.Dropout(drop.prediction)
         self.joint_dropout = drop.joint
-        self.joint_encoder = nn.Linear(spec.hidden, spec.joint)
-        self.joint_prediction = nn.Linear(spec.prediction_hidden, spec.joint)
-        self.output = nn.Linear(spec.joint, spec.vocabulary + 1)
+        self.joint_encoder = _linear(spec, "joint.encoder", spec.hidden, spec.joint)
+        self.joint_prediction = _linear(
+            spec, "joint.prediction", spec.prediction_hidden, spec.joint
+        )
+        self.output = _linear(spec, "joint.output", spec.joint, spec.vocabulary + 1)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1)."""
@@ -154,12 +168,15 @@ class Transducer(nn.Module):
             f, (B, S/2, J), and the state after the last frame.
         """
         pre, post = state
-        h, pre = _run(self.pre, x, pre, present)
+        quantisation = self.specification.quantisation
+        exponent = HIDDEN_EXPONENT if quantisation is None else quantisation.input
+        h, pre = _run(self.pre, x, pre, present, exponent)
         pairs = None if present is None else present[:, ::TIME_STACK]
         h, post = _run(self.post, join_pairs(h, present), post, pairs)
         if self.joint_norm is not None:
             h = self.joint_norm(h, pairs)
-        return self.joint_encoder(self.encoder_dropout(h)), (pre, post)
+        f: Tensor = self.joint_encoder(self.encoder_dropout(h))
+        return f, (pre, post)
 
     def predict(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the prediction network over tokens (B, U), blank standing for start of sequence.
@@ -167,10 +184,41 @@ class Transducer(nn.Module):
         Returns:
             g, (B, U, J), and the state after the last token.
         """
+        weight, exponent = self._embedding()
         # The start of a sequence is a zero vector, not a token: one more row, at the id of blank.
-        table = nn.functional.pad(self.embedding.weight, (0, 0, 0, 1))
-        h, state = _run(self.prediction, nn.functional.embedding(tokens, table), state, None)
+        table = nn.functional.pad(weight, (0, 0, 0, 1))
+        x = nn.functional.embedding(tokens, table)
+        h, state = _run(self.prediction, x, state, None, exponent)
         return self.joint_prediction(self.prediction_dropout(h)), state
+
+    def join(self, f: Tensor, g: Tensor) -> Tensor:
+        """Return the logits (..., C) of f and g, which broadcast; the loss computes its own."""
+        quantisation = self.specification.quantisation
+        if quantisation is None:
+            logits: Tensor = self.output(torch.relu(f + g))
+            return logits
+        from train.quantisers import hidden
+
+        logits = self.output(hidden(f, g, quantisation.joint))
+        return logits
+
+    def output_layer(self) -> tuple[Tensor, Tensor, int | None]:
+        """Return weight and bias of the output layer, and the hidden vector's exponent where it is
+        quantised, as `joint_transducer_loss` takes them."""
+        if self.specification.quantisation is None:
+            return self.output.weight, self.output.bias, None
+        from train.quantisers import Logits
+
+        weight, bias = cast(Logits, self.output).quantised()
+        return weight, bias, self.specification.quantisation.joint
+
+    def _embedding(self) -> tuple[Tensor, int]:
+        """Return the table of the pieces, (V, P), and its exponent where it is quantised."""
+        if self.specification.quantisation is None:
+            return self.embedding.weight, HIDDEN_EXPONENT
+        from train.quantisers import quantise_weight
+
+        return quantise_weight("prediction.embedding", self.embedding.weight, EMBEDDING_BITS)
 
     def forward(self, x: Tensor, lengths: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode whole utterances and predict after every prefix of their tokens.
@@ -262,12 +310,36 @@ class Transducer(nn.Module):
         return (layer for _, layer in self._named_layers())
 
 
+# Brevitas takes seconds to import, and only a quantised model needs it.
+def _lstm(spec: Specification, name: str, inputs: int, hidden: int, dropout: float) -> LSTM:
+    if spec.quantisation is None:
+        return LSTM(inputs, hidden, spec.activation, dropout)
+    from train.quantised import QuantisedLSTM
+
+    return QuantisedLSTM(name, inputs, hidden, spec.quantisation.bits(name))
+
+
+def _linear(spec: Specification, name: str, inputs: int, outputs: int) -> nn.Linear:
+    if spec.quantisation is None:
+        return nn.Linear(inputs, outputs)
+    from train.quantisers import Linear, Logits
+
+    kind = Logits if name == "joint.output" else Linear
+    return kind(name, inputs, outputs, spec.quantisation.bits(name), spec.quantisation.joint)
+
+
 def _run(
-    layers: nn.ModuleList, x: Tensor, state: State, mask: Tensor | None
+    layers: nn.ModuleList,
+    x: Tensor,
+    state: State,
+    mask: Tensor | None,
+    exponent: int = HIDDEN_EXPONENT,
 ) -> tuple[Tensor, State]:
+    """Run a stack of layers over x, whose exponent is given where they are quantised."""
     after = []
     for layer, before in zip(layers, state, strict=True):
-        x, new = cast(Layer, layer).step(x, before, mask)
+        x, new = cast(Layer, layer).step(x, before, mask, exponent)
+        exponent = HIDDEN_EXPONENT
         after.append(new)
     return x, tuple(after)
 

@@ -54,16 +54,18 @@ class Objective(nn.Module):
             update: of the run; the helps' weights fall with it.
         """
         f, g, steps = self.model(x, lengths, tokens)
+        weight, bias, exponent = self.model.output_layer()
         transducer = joint_transducer_loss(
             f.float(),
             g.float(),
-            self.model.output.weight,
-            self.model.output.bias,
+            weight,
+            bias,
             tokens,
             steps,
             token_lengths,
             penalties=Penalties(delay=self.weights.delay_penalty),
             dropout=self.model.joint_dropout if self.training else 0.0,
+            exponent=exponent,
         ).mean()
         ctc = self._ctc(f, steps, tokens, token_lengths)
         bag = self._bag(f, steps, tokens, token_lengths)

@@ -103,7 +103,7 @@ class Myrtle:
                 message = self._odd + message
                 self._odd = message[len(message) // 2 * 2 :]
             values = np.frombuffer(message, "<i2", count=len(message) // 2)
-            channel.push(np.divide(values, 32768, dtype=np.float32))
+            channel.push(values)
         else:
             channel.receive_end()
             if self._odd:

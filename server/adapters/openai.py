@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from server.request import quoted
 from server.transcript import Piece, Recording, Segment, TimedWord, TokenText
 from stream.engine import Result
 
@@ -114,25 +115,25 @@ def parse_fields(
     if model not in models:
         return Fault(
             404,
-            f"The model {_quoted(model)} does not exist. Served: {', '.join(models)}.",
+            f"The model {quoted(model)} does not exist. Served: {', '.join(models)}.",
             "model",
             "model_not_found",
         )
     wanted = last("language", language)
     if wanted and wanted.lower().split("-")[0] != language:
-        return Fault(400, f"language is {_quoted(wanted)}; served is {language!r}", "language")
+        return Fault(400, f"language is {quoted(wanted)}; served is {language!r}", "language")
     response_format = last("response_format", "json")
     if response_format not in FORMATS:
         return Fault(
             400,
-            f"response_format is {_quoted(response_format)}; want one of {', '.join(FORMATS)}",
+            f"response_format is {quoted(response_format)}; want one of {', '.join(FORMATS)}",
             "response_format",
         )
     granularities = frozenset(values.get("timestamp_granularities", ()))
     if unknown := granularities.difference(GRANULARITIES):
         return Fault(
             400,
-            f"timestamp_granularities has {_quoted(min(unknown))}; want word or segment",
+            f"timestamp_granularities has {quoted(min(unknown))}; want word or segment",
             "timestamp_granularities",
         )
     if granularities and response_format != "verbose_json":
@@ -143,7 +144,7 @@ def parse_fields(
         )
     stream = TRUTH.get(last("stream", "false").lower())
     if stream is None:
-        return Fault(400, f"stream is {_quoted(last('stream', ''))}; want true or false", "stream")
+        return Fault(400, f"stream is {quoted(last('stream', ''))}; want true or false", "stream")
     if stream and response_format not in ("json", "text"):
         return Fault(400, f"stream gives no {response_format}; want json", "response_format")
     return Transcription(
@@ -305,8 +306,3 @@ def _json(body: dict[str, object]) -> Answer:
 
 def _event(body: dict[str, object]) -> str:
     return f"data: {msgspec.json.encode(body).decode()}\n\n"
-
-
-def _quoted(value: str) -> str:
-    """Return a peer's value for a message: short, and nothing in it that a terminal would obey."""
-    return repr(value[:100])

@@ -92,7 +92,7 @@ class Vosk:
         pcm = self._odd + message
         self._odd = pcm[len(pcm) // 2 * 2 :]
         values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
-        results = channel.push(np.divide(values, 32768, dtype=np.float32))
+        results = channel.push(values)
         self._due.append((self._cuts_said, results))
         self._reply(channel)
 
@@ -149,7 +149,7 @@ class Vosk:
         if config.phrase_list and not self._favoured:
             words = (word for phrase in config.phrase_list for word in phrase.split())
             keywords = self._speller.spell(self._speller.spellable(words))
-            if keywords is not None:
+            if keywords:
                 self._favoured = True
                 channel.favour(keywords)
 

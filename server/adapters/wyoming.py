@@ -23,7 +23,8 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -33,9 +34,8 @@ from numpy.typing import NDArray
 from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent, encode
 from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
 from server.hotwords import Speller
-from server.protocol import Close, Event, State
+from server.protocol import NO_KEYWORDS, Close, Event, State
 from server.transcript import Recording, TokenText
-from stream.decoding.keywords import KeywordTrie
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 
@@ -90,7 +90,7 @@ class Open:
     If there is none, `Wyoming.receive_refusal`, and forget the events behind it.
     """
 
-    keywords: KeywordTrie | None = None
+    keywords: Mapping[str, float] = field(default_factory=dict)
 
 
 WyomingEvent: TypeAlias = Open | Event
@@ -172,7 +172,7 @@ class Wyoming:
     ) -> None:
         self._token_text = token_text
         self._speller = speller or Speller()
-        self._keywords: KeywordTrie | None = None
+        self._keywords = NO_KEYWORDS
         self._offer = offer or Offer()
         self._reader = EventReader()
         self._format = _Format()

@@ -11,6 +11,5 @@ extra `load` (picows, matplotlib), which nothing else of the server does.
     run          N streams for S seconds
     point        what such a run gave, in numbers
     search       the largest N that holds
-    processes    CPU and memory of the server, from /proc
     plot         the curve, drawn
 """

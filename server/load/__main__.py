@@ -23,9 +23,9 @@ import uvloop
 
 from server.load.dialects import DIALECTS
 from server.load.point import Point, holds
-from server.load.processes import listeners, machine
-from server.load.recordings import CtmError, Recording, read_recordings
+from server.load.recordings import CtmError, Recording, joined, read_recordings
 from server.load.search import find_rts
+from server.processes import listeners, machine
 from stream.audio import AudioError
 from stream.manifest import ManifestError
 from stream.process import run_main
@@ -86,6 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
         "and each stream has played one)",
     )
     add(
+        "--stream-seconds",
+        type=_positive,
+        default=0.0,
+        metavar="S",
+        help="let a stream play recordings one after another until it has lasted so long (default: "
+        "one recording a stream)",
+    )
+    add(
         "--find-rts",
         action="store_true",
         help="search for the largest number of streams that holds; implies --perpetual",
@@ -137,6 +145,8 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(f"{error.name} is missing: pip install 'rill-asr[load]'", 4)
     try:
         recordings = read_recordings(arguments.files, arguments.ctm)
+        if arguments.stream_seconds:
+            recordings = joined(recordings, arguments.stream_seconds)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_measure(arguments, recordings))
     except (AudioError, ManifestError, CtmError, LoadError) as error:

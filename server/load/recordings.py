@@ -13,8 +13,9 @@ the same, and its words have no latency.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -26,7 +27,15 @@ from stream.audio import read_audio
 from stream.features import SAMPLE_RATE
 from stream.manifest import read_manifest
 
-__all__ = ["CtmError", "Recording", "TimedWord", "energy_end", "read_ctm", "read_recordings"]
+__all__ = [
+    "CtmError",
+    "Recording",
+    "TimedWord",
+    "energy_end",
+    "joined",
+    "read_ctm",
+    "read_recordings",
+]
 
 TimedWord: TypeAlias = tuple[str, float]  # a word, and the second at which it ends
 WINDOW = SAMPLE_RATE // 100
@@ -90,6 +99,33 @@ def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Reco
     if ctm and not any(recording.words for recording in recordings):
         raise CtmError(ctm, 0, f"names none of the recordings; {named[0][1].stem} is one of them")
     return recordings
+
+
+def joined(recordings: Sequence[Recording], seconds: float) -> list[Recording]:
+    """Return as many recordings that last at least so long: each is followed by the next ones.
+
+    The words of a recording are known where those of all its parts are.
+    """
+    return [
+        _join(itertools.islice(itertools.cycle(recordings), first, None), seconds)
+        for first in range(len(recordings))
+    ]
+
+
+def _join(recordings: Iterable[Recording], seconds: float) -> Recording:
+    parts: list[Recording] = []
+    words: list[TimedWord] | None = []
+    length = 0.0
+    for part in recordings:
+        if words is not None:
+            known = part.words
+            words = None if known is None else [*words, *((w, length + end) for w, end in known)]
+        parts.append(part)
+        length += part.seconds
+        if length >= seconds:
+            break
+    samples = np.concatenate([part.samples for part in parts])
+    return Recording(parts[0].name, samples, None if words is None else tuple(words))
 
 
 def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:

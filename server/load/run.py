@@ -33,8 +33,8 @@ from server.load.player import (
     transcribe,
 )
 from server.load.point import Heard, Point, compare, grows, percentiles
-from server.load.processes import Usage, usage
 from server.load.recordings import Recording
+from server.processes import Usage, usage
 from stream.words import emission_latencies
 
 __all__ = ["OnProgress", "Plan", "Track", "prepare", "run"]

@@ -8,7 +8,7 @@ batch axis first. Which token follows from the logits is `stream.decoding`'s bus
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from stream.network import ModelError, Network, Specification
 from stream.stage import State
 
-__all__ = ["BACKENDS", "Backend", "load_backend"]
+__all__ = ["BACKENDS", "Backend", "Logits", "load_backend"]
 
 Floats = NDArray[np.float32]
+Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Backend(Protocol):
@@ -53,8 +54,11 @@ class Backend(Protocol):
         """
         ...
 
-    def join(self, f: Floats, g: Floats) -> Floats:
-        """Return the logits (B, C) of f and g, each (B, J)."""
+    def join(self, f: Floats, g: Floats) -> Logits:
+        """Return the logits (B, C) of f and g, each (B, J).
+
+        Float64 only from a backend whose logits float32 does not hold exactly.
+        """
         ...
 
 
@@ -67,6 +71,8 @@ BACKENDS = {
     "numpy": "stream.backends.numpy",
     "onnx": "stream.backends.onnx",
     "int8": "stream.backends.int8",
+    "integer": "stream.backends.integer",
+    "integer-onnx": "stream.backends.integer_onnx",
     "torch": "train.backend",
 }
 

@@ -22,7 +22,11 @@ __all__ = ["OnnxBackend", "located", "load", "session_options"]
 
 Floats = NDArray[np.float32]
 AFTER = ".after"
-TYPES = {"tensor(float)": (np.float32, 0), "tensor(uint8)": (np.uint8, 128)}  # with their zeros
+TYPES = {  # of states, with their zeros
+    "tensor(float)": (np.float32, 0),
+    "tensor(int16)": (np.int16, 0),
+    "tensor(uint8)": (np.uint8, 128),
+}
 
 
 def load(network: Network, threads: int = 1) -> OnnxBackend:

@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import Backend
+from stream.backends import Backend, Logits
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
@@ -271,7 +271,7 @@ class Beam:
                 found += self._best(logits[row : row + ROWS_IN_CACHE])
         return found
 
-    def _best(self, logits: NDArray[np.float32]) -> list[Candidates]:
+    def _best(self, logits: Logits) -> list[Candidates]:
         """Return the classes of rule 2 for each row of logits, (N, C)."""
         config = self.config
         if config.fuzzy:

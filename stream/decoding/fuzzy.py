@@ -6,6 +6,8 @@ survives, the first on ties; all others become the smallest survivor of the row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +17,11 @@ VECTORS = 8  # in a packet
 LANES = 32  # in a vector
 
 
-def fuzzy_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def fuzzy_logits(logits: NDArray[Any]) -> NDArray[Any]:
     """Return the logits with all but the survivors at the smallest survivor.
 
     Args:
-        logits: (B, C) float32, C a multiple of 256.
+        logits: (B, C), floats, C a multiple of 256.
     Raises:
         ValueError: C is no multiple of 256.
     """

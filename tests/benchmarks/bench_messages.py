@@ -121,7 +121,7 @@ async def drive(port: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("serve_it", [bare_websockets, bare_aiohttp, ours])
-def bench_message_pair(benchmark: Any, serve_it: Serve) -> None:
+def test_message_pair(benchmark: Any, serve_it: Serve) -> None:
     mine, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(
         target=run_server, args=(serve_it, theirs)

@@ -18,6 +18,7 @@ from hwckpt.reader import Ngram, network_of, read, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
 from stream.features import CARD_FLOOR
 from stream.network import Network
+from stream.quantisation import Quantisation
 from tests.tiny import tiny_network
 
 SOFT: dict[str, Any] = {
@@ -148,6 +149,15 @@ def test_another_log_floor_is_a_warning_with_both_error_rates(
     assert "WER 10.00% as it is, on 1 utterances of the bundled recordings" in captured.out
     floors = [asked.specification.floor for asked in rates]
     assert floors == [network.specification.floor, CARD_FLOOR]
+
+
+def test_a_model_for_integers_is_written_as_floats_with_a_warning(
+    opened: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = tiny_network(floor=CARD_FLOOR, quantisation=Quantisation(joint=4))
+    assert main(opened(network)) == 0
+    assert "the model is for integers" in capsys.readouterr().err
+    assert read(tmp_path / "best.hw.pt").specification.quantisation is None
 
 
 def test_melalpha_replaces_the_model_s(opened: Any, tmp_path: Path) -> None:

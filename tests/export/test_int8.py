@@ -199,7 +199,8 @@ def test_int8_is_written_unless_it_loses_more_than_is_allowed(
     real = precision.int8_files
     found = Precision(0.02, 0.1, 0.1 + loss, 9, 2)
     monkeypatch.setattr("export.onnx.int8_files", lambda *given: (real(*given)[0], found))
-    monkeypatch.setattr("export.onnx.recordings", lambda: recordings()[-2:])
+    for name in ("export.onnx", "export.verification"):
+        monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
     directory.write(quiet(), tmp_path / "given", {})
     arguments = ["--ckpt", str(tmp_path / "given"), "--output", str(tmp_path / "model")]
     assert main([*arguments, "--int8-loss", str(allowed)]) == 0
@@ -224,7 +225,8 @@ def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
 
 
 def test_without_int8_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.onnx.recordings", lambda: recordings()[-2:])
+    for name in ("export.onnx", "export.verification"):
+        monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
     exported = export(quiet(), tmp_path / "model", int8_loss=None)
     assert exported.precision is None and not exported.int8
     assert not directory.INT8 & {file.name for file in (tmp_path / "model").iterdir()}

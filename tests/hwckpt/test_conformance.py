@@ -42,6 +42,7 @@ def test_our_own_vectors_pass_on_every_backend(capsys: pytest.CaptureFixture[str
         "bfp16": ("numpy", "torch"),
         "lstm": ("numpy", "torch", "onnx"),
         "transducer": ("numpy", "torch", "onnx"),
+        "integer": ("fixed", "integer", "integer-onnx"),
         "pcm": ("numpy", "onnx"),
         "beam": ("numpy", "onnx"),
         "state": ("numpy", "onnx"),

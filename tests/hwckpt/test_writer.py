@@ -14,6 +14,7 @@ from hwckpt.reader import CheckpointError, Ngram, network_of, read, read_checkpo
 from hwckpt.writer import from_network, inexpressible, write_checkpoint
 from stream.features import CARD_FLOOR
 from stream.network import Network
+from stream.quantisation import Quantisation
 from tests.tiny import tiny_network
 
 FORMATS: list[Format] = ["1.4", "1.14"]
@@ -225,3 +226,10 @@ def test_what_has_no_place_leaves_no_file_and_keeps_the_old_one(
         write_checkpoint(checkpoint, path)
     assert [p.name for p in tmp_path.iterdir()] == ["f.pt"]
     assert path.read_bytes() == b"old"
+
+
+def test_the_file_cannot_say_that_a_model_is_for_integers() -> None:
+    network = model("1.4", quantisation=Quantisation(joint=4))
+    checkpoint = from_network(network, "1.4")
+    assert any("its quantisation" in note for note in checkpoint.notes)
+    assert network_of(checkpoint).specification == model("1.4").specification

@@ -8,8 +8,11 @@ import functools
 import http.client
 import io
 import json
+import os
+import socket
+import threading
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.app import Application, Settings
-from server.channels import Stepper
+from server.channels import Start
 from server.limits import Limits
-from server.models import Loaded, Model, Models
-from stream.decoding.keywords import KeywordTrie
+from server.models import Model, Models
+from server.worker import Loaded, Stepper, work
 from stream.engine import CHUNK, Result
 from stream.network import Network
+from stream.rings import Samples
 from tests.tiny import tiny_network
 
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
@@ -46,9 +50,9 @@ class ScriptedEngine:
         self._chunks: dict[int, int] = {}
         self._finishing: set[int] = set()
         self.closed: list[int] = []
-        self.keywords: list[KeywordTrie | None] = []  # of each channel that was opened
+        self.keywords: list[Mapping[str, float] | None] = []  # of each channel that was opened
 
-    def open(self, keywords: KeywordTrie | None = None) -> int | None:
+    def open(self, keywords: Mapping[str, float] | None = None) -> int | None:
         self.keywords.append(keywords)
         if not self._free:
             return None
@@ -57,7 +61,9 @@ class ScriptedEngine:
         self._chunks[slot] = 0
         return slot
 
-    def push(self, slot: int, samples: NDArray[np.float32], /) -> None:
+    def push(self, slot: int, samples: Samples, /) -> None:
+        if samples.dtype == np.int16:
+            samples = samples / np.float32(32768)
         self._waiting[slot] = np.concatenate([self._waiting[slot], samples])
 
     def finish(self, slot: int, /) -> None:
@@ -217,12 +223,30 @@ UPGRADE = (
 )
 
 
+class Thread:
+    """A worker in a thread of the test's own process, so that the test sees its engine."""
+
+    pid = os.getpid()
+
+    def __init__(self, link: socket.socket, load: Callable[[], Loaded]) -> None:
+        self._thread = threading.Thread(target=work, args=(link, load))
+        self._thread.start()
+
+    def end(self) -> None:
+        self._thread.join()
+
+
+def in_thread(load: Callable[[], Loaded]) -> Start:
+    """Return what starts a worker in a thread; else it is as `server.channels.in_process`."""
+    return lambda link: Thread(link, load)
+
+
 def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
     """Return a model whose tokens have the texts of the talking network."""
     vocabulary = talking_network().vocabulary
-    about = {"language": "en"}
-    loaded = Loaded(engine, slots, vocabulary.text, vocabulary.pieces, about)
-    return Model(name, lambda: loaded)
+    texts = [vocabulary.text(token) for token in range(len(vocabulary))]
+    loaded = Loaded(engine, slots, texts, vocabulary.pieces, {"language": "en"})
+    return Model(name, in_thread(lambda: loaded))
 
 
 @asynccontextmanager

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.channels import FAILED_STEPS, Channel, Channels, Stepper
+from server.channels import Channel, Channels, LoadError
+from server.worker import FAILED_STEPS, Loaded, Stepper
 from stream.engine import CHUNK, Result
-from tests.server.scripted import ScriptedEngine, checksum
+from stream.rings import Samples
+from tests.server.scripted import ScriptedEngine, checksum, in_thread
 
 
 class Listener:
@@ -45,7 +47,7 @@ def noise(chunks: float, seed: int = 0) -> NDArray[np.float32]:
 
 
 async def started(engine: Stepper, slots: int = 2) -> Channels:
-    channels = Channels(lambda: engine, slots)
+    channels = Channels(in_thread(lambda: Loaded(engine, slots, (), (), {})))
     await channels.start()
     return channels
 
@@ -106,7 +108,7 @@ async def test_nothing_is_called_back_after_a_close() -> None:
 
 
 class RefusesLoud(ScriptedEngine):
-    def push(self, slot: int, samples: NDArray[np.float32], /) -> None:
+    def push(self, slot: int, samples: Samples, /) -> None:
         if len(samples) and samples.max() > 100:
             raise ValueError("sample 0 is 1000.0")
         super().push(slot, samples)
@@ -185,7 +187,7 @@ async def test_an_engine_that_fails_every_step_takes_no_more_channels(
 
 
 async def test_no_channel_is_taken_before_the_engine_is_loaded() -> None:
-    channels = Channels(lambda: ScriptedEngine(1), 1)
+    channels = Channels(in_thread(lambda: Loaded(ScriptedEngine(1), 1, (), (), {})))
     assert channels.refusal() == "the model is being loaded"
     await channels.start()
     assert channels.refusal() is None
@@ -197,8 +199,8 @@ async def test_an_engine_that_cannot_be_loaded_says_why() -> None:
     def load() -> Any:
         raise ValueError("model.json: not JSON")
 
-    channels = Channels(load, 1)
-    with pytest.raises(ValueError, match=r"model\.json: not JSON"):
+    channels = Channels(in_thread(load))
+    with pytest.raises(LoadError, match=r"model\.json: not JSON"):
         await channels.start()
     await channels.stop()
 

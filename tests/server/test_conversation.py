@@ -220,3 +220,14 @@ def test_no_order_of_events_raises_closes_twice_or_leaks_a_slot(names: list[str]
     assert engine.released
     assert channel.unanswered == 0
     assert not any(isinstance(message, Close) for message in messages[:-1])
+
+
+def test_audio_of_two_rates_in_one_chunk_is_one_stream_of_floats() -> None:
+    channel = Conversation(Echo())
+    channel.push(np.full(480, 16384, np.int16))
+    channel.listen_at(8000)
+    channel.push(np.full(2000, 16384, np.int16))
+    (audio, *_) = [each for each in channel.events() if isinstance(each, Audio)]
+    assert audio.samples.dtype == np.float32
+    np.testing.assert_array_equal(audio.samples[:480], 0.5)
+    assert abs(audio.samples).max() < 1.0

@@ -13,20 +13,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.decoder_options import DecoderOptions
-from server.models import Loaded, Model
+from server.models import Model
 from server.request import PATH
+from server.worker import Loaded
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.channels import Decoding
 from stream.engine import Result, load_engine
 from stream.network import Network, open_model
 from stream.recogniser import Recogniser
-from tests.server.scripted import ScriptedEngine, samples_of, serving
+from tests.server.scripted import (
+    ScriptedEngine,
+    in_thread,
+    pcm,
+    samples_of,
+    serving,
+    talking_network,
+)
 
 DECODERS = ["greedy", "beam"]
 
@@ -76,10 +85,11 @@ async def talking(decoder: str, path: str) -> AsyncIterator[ClientConnection]:
 
     def load() -> Loaded:
         engine = load_engine(network(), 2, "onnx", decoding=decoding(decoder))
-        pieces = network().vocabulary.pieces
-        return Loaded(engine, 2, network().vocabulary.text, pieces, {"language": "en"})
+        vocabulary = network().vocabulary
+        texts = [vocabulary.text(token) for token in range(len(vocabulary))]
+        return Loaded(engine, 2, texts, vocabulary.pieces, {"language": "en"})
 
-    served = serving(ScriptedEngine(1), Model("words", load), audio_rate=float("inf"))
+    served = serving(ScriptedEngine(1), Model("words", in_thread(load)), audio_rate=float("inf"))
     async with served as service, asyncio.timeout(30):
         url = f"ws://127.0.0.1:{service.port}{path}model=words"
         async with connect(url) as connection:
@@ -167,3 +177,28 @@ async def test_turns_of_openais_realtime_api_are_the_utterances(decoder: str) ->
                 if len(completed) == len(want):
                     break
     assert completed == want
+
+
+async def test_the_running_statistics_go_on_behind_a_reset() -> None:
+    talking = talking_network()
+    quick = msgspec.structs.replace(talking.specification, alpha=0.05)
+    changed = Network(quick, talking.arrays, talking.tokenizer)
+    recogniser, samples = Recogniser(changed), samples_of(pcm(2.0))
+    want = []
+    for _ in range(2):
+        said = recogniser.push(samples) + recogniser.finish()
+        want.append("".join(result.text for result in said).strip())
+        recogniser.reset(keep_statistics=True)
+    assert want[0] != want[1]
+    got = []
+    async with (
+        serving(load_engine(changed, 1, "numpy")) as service,
+        connect(f"ws://127.0.0.1:{service.port}/vosk") as connection,
+    ):
+        await connection.send('{"config": {"sample_rate": 16000}}')
+        for command in ('{"reset" : 1}', '{"eof" : 1}'):
+            await connection.send(pcm(2.0))
+            await connection.send(command)
+            replies = [json.loads(await asyncio.wait_for(connection.recv(), 10)) for _ in range(2)]
+            got.append(replies[-1]["text"])
+    assert got == want

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from server.models import Loaded, Model, Models
+from server.channels import LoadError
+from server.hotwords import Speller
+from server.models import Model, Models
 from server.request import Parameters, Refusal, Served
 from server.talks import TALKS
-from tests.server.scripted import ScriptedEngine
+from server.worker import Loaded
+from tests.server.scripted import ScriptedEngine, in_thread
 
 
 def model(name: str, language: str = "en", slots: int = 2) -> Model:
     about = {"language": language, "notes": {"license": "Apache-2.0"}}
-    return Model(name, lambda: Loaded(ScriptedEngine(slots), slots, str, (), about))
+    return Model(name, in_thread(lambda: Loaded(ScriptedEngine(slots), slots, (), (), about)))
 
 
 async def test_a_model_tells_of_itself_what_is_known() -> None:
@@ -47,8 +52,10 @@ async def test_a_model_that_cannot_be_loaded_says_why() -> None:
     def load() -> Loaded:
         raise ValueError("model.json: not JSON")
 
-    with pytest.raises(ValueError, match="not JSON"):
-        await Models(Model("a", load)).start()
+    models = Models(Model("a", in_thread(load)))
+    with pytest.raises(LoadError, match="not JSON"):
+        await models.start()
+    await models.stop()
 
 
 @pytest.mark.parametrize("name", ["myrtle", "sherpa", "vosk", "realtime"])
@@ -59,3 +66,32 @@ def test_every_talk_picks_its_model_by_the_query(name: str) -> None:
     for query in ("model=c", "model=a&model=b"):
         refusal = talk.parse(f"{talk.path}?{query}", served)
         assert isinstance(refusal, Refusal) and refusal.status == 400
+
+
+async def test_an_alias_is_another_name_of_the_same_model() -> None:
+    models = Models(model("a"), model("b", "de"), aliases={"whisper-1": "b"})
+    await models.start()
+    assert models["whisper-1"] is models["b"]
+    assert list(models) == ["a", "b"]  # each once
+    assert models.names == ["a", "b", "whisper-1"]
+    talk = TALKS["realtime"]
+    parameters = talk.parse(f"{talk.path}?model=whisper-1", models.served)
+    assert parameters == Parameters("b", language="de", aliases=("whisper-1",))
+    refusal = models.served.choose("tiny")
+    assert isinstance(refusal, Refusal)
+    assert refusal.text == "model is 'tiny'; served are 'a', 'b', 'whisper-1'"
+    await models.stop()
+
+
+def test_a_realtime_session_may_name_its_model_by_an_alias() -> None:
+    talk, served = TALKS["realtime"], Served(aliases={"whisper-1": "general"})
+    parameters = talk.parse(talk.path, served)
+    assert isinstance(parameters, Parameters)
+    conversation = talk.open(parameters, str, Speller(), False)
+    conversation.messages_to_send()
+    for name, answer in (("whisper-1", "session.updated"), ("tiny", "error")):
+        audio = {"input": {"transcription": {"model": name}}}
+        update = {"type": "session.update", "session": {"type": "transcription", "audio": audio}}
+        conversation.receive_text(json.dumps(update))
+        (message,) = conversation.messages_to_send()
+        assert isinstance(message, str) and json.loads(message)["type"] == answer

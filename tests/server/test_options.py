@@ -69,10 +69,18 @@ def test_every_flag_has_a_variable() -> None:
     flags = [
         action.dest
         for action in build_parser({})._actions
-        if action.option_strings and action.dest not in ("help", "model")
+        if action.option_strings and action.dest not in ("help", "model", "alias")
     ]
     set_ = build_parser({f"RILL_{flag.upper()}": "7" for flag in flags}).parse_args([])
     assert [flag for flag in flags if str(getattr(set_, flag)) not in ("7", "7.0")] == []
+
+
+def test_aliases_are_further_names_of_models() -> None:
+    assert options().aliases == {}
+    argv = ("--model", "en=x", "--alias", "whisper-1=en", "--alias", "gpt-4o-transcribe=en")
+    aliases = {"whisper-1": "en", "gpt-4o-transcribe": "en"}
+    assert options(*argv).aliases == aliases
+    assert options("--model", "en=x", RILL_ALIAS="whisper-1=en").aliases == {"whisper-1": "en"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +103,10 @@ def test_every_flag_has_a_variable() -> None:
         (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
         (["--model", "=x"], "--model is '=x'; want PATH or NAME=PATH"),
         (["--model", "a", "--model", "b"], "--model has 'general' twice"),
+        (["--alias", "whisper-1"], "--alias is 'whisper-1'; want ALIAS=NAME, of general"),
+        (["--alias", "whisper-1=other"], "--alias is 'whisper-1=other'; want ALIAS=NAME"),
+        (["--alias", "general=general"], "'general' is a model's name already"),
+        (["--alias", "a=general", "--alias", "a=general"], "'a' is a model's name already"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(argv: list[str], text: str) -> None:

@@ -197,7 +197,10 @@ def test_block_floating_point_has_no_graphs() -> None:
 
 
 def test_an_unknown_backend_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no backend 'cuda'; there are numpy, onnx, int8, torch"):
+    with pytest.raises(
+        ValueError,
+        match="no backend 'cuda'; there are numpy, onnx, int8, integer, integer-onnx, torch",
+    ):
         load_backend("cuda", tiny_network())
 
 

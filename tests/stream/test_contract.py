@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from stream.backends import load_backend
 from stream.backends.numpy import NumpyBackend
 from stream.features import FrontEnd, LogMel, PreEmphasis
+from stream.fixed_log_mel import FixedFrontEnd
+from stream.fixed_normaliser import FixedNormaliser
 from stream.lstm import LSTM
 from stream.normaliser import Normaliser
 from stream.stage import Chain
@@ -31,6 +33,9 @@ ALL = Chain(
     [FRONT_END, Normaliser(MEAN, VARIANCE, 0.001)], block=FRONT_END.block
 )  # what comes before stacking
 
+FIXED = FixedFrontEnd(400, 2.0**-23, initial_padding=True)
+ALL_FIXED = Chain([FIXED, FixedNormaliser(MEAN, VARIANCE, 0.001)], block=FIXED.block)
+
 STAGES = [
     Case("pre-emphasis", PreEmphasis(), 40, ()),
     Case("log-mel of 20 ms", LogMel(320, 1e-20), 12, (), LOG_MEL),
@@ -39,6 +44,8 @@ STAGES = [
     Case("EWMA normaliser", Normaliser(MEAN, VARIANCE, 0.05), 12, (80,)),
     Case("global normaliser", Normaliser(MEAN, VARIANCE, 0.0), 12, (80,)),
     Case("front end and normaliser", ALL, 12, (), LOG_MEL),
+    Case("front end in fixed point", FIXED, 12, ()),
+    Case("front end and normaliser in fixed point", ALL_FIXED, 12, ()),
     Case("hard LSTM", LSTM(LAYER, "hard"), 12, (240,)),
     Case("soft LSTM", LSTM(LAYER, "soft"), 12, (240,)),
     Case("LSTM in block floating point", LSTM(LAYER, "hard", "bfp16"), 12, (240,)),

@@ -237,6 +237,25 @@ def test_a_rename_that_fails_brings_the_older_model_back(
     assert list(model.parent.iterdir()) == [model]
 
 
+@pytest.mark.parametrize("groups", [(), ("INT8",), ("INTEGER",), ("INT8", "INTEGER")])
+def test_int8_and_integer_files_stand_beside_float_graphs_or_not(
+    tmp_path: Path, groups: tuple[str, ...]
+) -> None:
+    beside = {name for group in groups for name in getattr(directory, group)}
+    directory.write(tiny_network(), tmp_path / "model", {**GRAPHS, **{n: b"x" for n in beside}})
+    assert {*directory.GRAPHS, *beside} <= {file.name for file in (tmp_path / "model").iterdir()}
+    open_model(tmp_path / "model")
+
+
+def test_some_integer_files_or_no_float_graphs_are_not_written(tmp_path: Path) -> None:
+    files = dict.fromkeys(sorted(directory.INTEGER), b"x")
+    some = {name: content for name, content in files.items() if name.endswith(".onnx")}
+    for graphs in (files, {**GRAPHS, **some}, {**GRAPHS, **files, "joint.int8.onnx": b"x"}):
+        with pytest.raises(ValueError, match="graphs are .*, want"):
+            directory.write(tiny_network(), tmp_path / "model", graphs)
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_of_three_graphs_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"graphs are \['encoder.onnx'\], want"):
         directory.write(tiny_network(), tmp_path / "model", {"encoder.onnx": b""})

@@ -14,19 +14,26 @@ from tests.tiny import tiny_network
 BUDGET = SHARE * 0.06
 
 
-@pytest.mark.parametrize("a_channel", [1e-3, 1e-4, 2e-5])
+@pytest.mark.parametrize("a_channel", [1e-3, 3e-4, 1.2e-4])
 def test_the_capacity_is_where_the_step_fills_its_share(a_channel: float) -> None:
-    slots, steps = capacity(lambda count: 2e-3 + a_channel * count)
-    assert slots == pytest.approx((BUDGET - 2e-3) / (a_channel + LOOP_SECONDS), abs=1)
+    slots, steps = capacity(lambda count: 2e-3 + a_channel * count, threads=1, cores=4)
+    assert slots == pytest.approx((BUDGET - 2e-3) / max(a_channel, LOOP_SECONDS), rel=0.05)
     assert [count for count, _ in steps] == sorted(count for count, _ in steps)
 
 
 def test_a_machine_that_is_too_slow_for_any_still_takes_one() -> None:
-    assert capacity(lambda count: 1.0 * count)[0] == 1
+    assert capacity(lambda count: 1.0 * count, 1, 2)[0] == 1
+
+
+@pytest.mark.parametrize("threads, cores", [(1, 1), (2, 2)])
+def test_step_and_event_loop_add_up_where_they_share_the_cores(threads: int, cores: int) -> None:
+    slots, _ = capacity(lambda count: 2e-3 + 4e-4 * count, threads, cores)
+    both = 4e-4 + LOOP_SECONDS / cores
+    assert slots == pytest.approx((BUDGET - 2e-3) / both, abs=1)
 
 
 def test_where_the_step_costs_nothing_the_event_loop_is_the_limit() -> None:
-    slots, steps = capacity(lambda count: 1e-9)
+    slots, steps = capacity(lambda count: 1e-9, 1, 2)
     assert slots == pytest.approx(BUDGET / LOOP_SECONDS, abs=1)
     assert len(steps) < 12
 

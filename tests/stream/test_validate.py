@@ -179,3 +179,13 @@ def test_a_width_that_is_none_exits_with_2(
 ) -> None:
     assert validate.main([*flags, "--decoder", "beam", "--beam-width", "0"]) == 2
     assert "beam: width is 0, wants 1 or more" in capsys.readouterr().err
+
+
+def test_the_front_end_in_fixed_point_is_a_flag(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate.main([*flags, "--front-end", "fixed"]) == 0
+    assert "3 utterances" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        validate.main([*flags, "--front-end", "fixed", "--reset-stats", "--compare-full"])
+    assert "--compare-full compares the float front end" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -244,3 +245,21 @@ def test_a_path_without_variables_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
     assert resolve("runs/my set.jsonl") == Path("runs/my set.jsonl")
     assert resolve("costs$") == Path("costs$")
     assert resolve("a/$RILL_X/b/${RILL_X}.jsonl") == Path("a/over/there/b/over/there.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.activation=soft", "model.activation is soft, quantize = int8 wants hard"),
+        (
+            "model.number_format=bfp16",
+            "model.number_format is bfp16, quantize = int8 wants float32",
+        ),
+        ("dropout.recurrent=0.1", "dropout.recurrent is 0.1, quantize = int8 wants 0.0"),
+        ("quantize=int4", "Invalid enum value 'int4' - at `$.quantize`"),
+        ("model.quantisation.joint=5", "model.quantisation follows from quantize"),
+    ],
+)
+def test_what_cannot_be_quantised_is_refused(small: Path, setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(small, ["quantize=int8", setting])

@@ -18,9 +18,11 @@ import soundfile
 
 torch = pytest.importorskip("torch")
 
+from stream import directory  # noqa: E402
 from stream.audio import read_audio  # noqa: E402
 from stream.causality import CausalityError  # noqa: E402
 from stream.error_rate import word_error_rate  # noqa: E402
+from stream.integer import quantise  # noqa: E402
 from stream.manifest import read_manifest  # noqa: E402
 from stream.network import open_model  # noqa: E402
 from stream.recogniser import Recogniser  # noqa: E402
@@ -429,3 +431,106 @@ def test_rows_without_speech_alone_are_learned_from(folder: Path, tmp_path: Path
         __main__.main(command(folder, tmp_path, "updates=2", "batches.without_speech=0.999")) == 0
     )
     assert checkpoint.load(tmp_path / "last.pt")["update"] == 2
+
+
+INTEGERS = ("quantize=int8", "dropout.recurrent=0.0", "updates=16", "optimiser.rate=0.0005")
+
+
+@pytest.fixture(scope="module")
+def quantised(folder: Path, finished: Path) -> Path:
+    """The folder of a quantised run from the finished one."""
+    run = folder / "runs" / "int8"
+    start = ["--init-from", str(finished / "best.pt")]
+    assert __main__.main([*command(folder, run, *INTEGERS), *start]) == 0
+    return run
+
+
+def test_a_quantised_run_makes_a_model_of_integers_near_the_one_it_started_from(
+    finished: Path, quantised: Path
+) -> None:
+    network, before = open_model(quantised / "best.pt"), open_model(finished / "best.pt")
+    chosen = network.specification.quantisation
+    assert chosen is not None
+    assert (chosen.input, chosen.weight_bits) == (4, {})
+    quantise(network)
+    for name, array in network.arrays.items():
+        assert np.abs(array - before.arrays[name]).max() < 0.02, name
+
+
+def test_a_quantised_model_says_the_same_in_torch_and_in_integers(
+    folder: Path, quantised: Path
+) -> None:
+    network = open_model(quantised / "best.pt")
+    for utterance in read_manifest(folder / "dev.jsonl"):
+        audio = read_audio(utterance.audio)
+        said = []
+        for backend in ("torch", "integer"):
+            recogniser = Recogniser(network, backend)
+            results = [*recogniser.push(audio), *recogniser.finish()]
+            said.append([(t.id, t.step) for r in results for t in r.tokens])
+        assert said[0] == said[1]
+
+
+def test_a_quantised_run_resumed_equals_an_uninterrupted_one(
+    folder: Path, finished: Path, quantised: Path, tmp_path: Path
+) -> None:
+    run = [*command(folder, tmp_path / "run", *INTEGERS), "--init-from", str(finished / "best.pt")]
+    assert __main__.main([*run, "--set", "updates=9"]) == 0
+    # The formats are the run's own: nothing is measured again.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.loop.CALIBRATION_BATCHES", 0)
+        assert __main__.main(run) == 0
+    for state in ("averaged", "optimiser"):
+        assert_equal_content(
+            checkpoint.load(tmp_path / "run" / "last.pt")[state],
+            checkpoint.load(quantised / "last.pt")[state],
+        )
+
+
+def test_a_quantised_run_takes_any_model_to_start_from(
+    folder: Path, finished: Path, quantised: Path, tmp_path: Path
+) -> None:
+    network = open_model(finished / "best.pt")
+    directory.write(network, tmp_path / "model", {})
+    start = ["--init-from", str(tmp_path / "model")]
+    assert __main__.main([*command(folder, tmp_path / "run", *INTEGERS), *start]) == 0
+    for name in ("last.pt", "best.pt"):
+        assert_equal_content(
+            checkpoint.load(tmp_path / "run" / name)["averaged"],
+            checkpoint.load(quantised / name)["averaged"],
+        )
+
+
+def test_four_bits_are_a_setting(folder: Path, finished: Path, tmp_path: Path) -> None:
+    start = ["--init-from", str(finished / "best.pt")]
+    settings = (*INTEGERS, "quantize=w4a8", "updates=2")
+    assert __main__.main([*command(folder, tmp_path, *settings), *start]) == 0
+    chosen = open_model(tmp_path / "best.pt").specification.quantisation
+    assert chosen is not None
+    assert chosen.weight_bits == {
+        name: 4 for name in ("encoder.pre.0", "encoder.post.0", "prediction.lstm.0")
+    }
+
+
+def test_a_quantised_run_wants_a_model_to_start_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(command(folder, tmp_path / "run", *INTEGERS)) == 2
+    assert "quantize = int8 fine-tunes: name a model with --init-from" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("was", ["finished", "quantised"])
+def test_a_run_goes_on_in_the_formats_it_began_with(
+    folder: Path,
+    finished: Path,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+    was: str,
+) -> None:
+    run = request.getfixturevalue(was)
+    other = "w4a8" if was == "quantised" else "int8"
+    start = ["--init-from", str(finished / "best.pt")]
+    settings = (*INTEGERS, f"quantize={other}")
+    assert __main__.main([*command(folder, run, *settings), *start]) == 3
+    assert "choose another --output" in capsys.readouterr().err

@@ -126,6 +126,54 @@ def test_dropout_has_one_mask_for_forward_and_backward() -> None:
     assert not torch.equal(seeded(*joint()), plain)
 
 
+def quantised_joint(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return f, g, weight and bias that are integers times powers of two; the hidden vector is cut
+    off at both ends."""
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(most: int, exponent: int, *shape: int) -> Tensor:
+        whole = torch.randint(-most, most, shape, generator=generator).to(dtype)
+        return (whole / 2.0**exponent).requires_grad_()
+
+    e = draw(10000, 11, 3, 4, 5), draw(10000, 11, 3, 4, 5)
+    return *e, draw(127, 7, CLASSES, 5), draw(1000, 12, CLASSES)
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.float64])
+def test_the_fused_loss_of_a_quantised_joint_is_that_of_its_logits(weights: torch.dtype) -> None:
+    f, g, weight, bias = quantised_joint(torch.float32)
+    real = torch.relu(f[:, :, None] + g[:, None])
+    kept = torch.where((real * 32).detach().round() <= 255, real, real.detach())
+    rounded = (real * 32).round().clamp(max=255) / 32
+    assert (rounded == 255 / 32).any()
+    hidden = rounded.detach() + (kept - kept.detach())
+    want = transducer_loss(hidden @ weight.t() + bias, TARGETS, LENGTHS, LABELS, CLASSES - 1)
+    got = joint_transducer_loss(
+        f, g, weight.to(weights), bias.to(weights), TARGETS, LENGTHS, LABELS, exponent=5
+    )
+    torch.testing.assert_close(got, want, rtol=1e-6, atol=0)
+    tensors = (f, g, weight, bias)
+    slow, fast = (torch.autograd.grad(loss.sum(), tensors) for loss in (want, got))
+    for a, b in zip(fast, slow, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_of_a_quantised_joint_scales_what_was_rounded() -> None:
+    f, g, weight, bias = quantised_joint(torch.float32)
+
+    def seeded(exponent: int) -> Tensor:
+        torch.manual_seed(5)
+        return joint_transducer_loss(
+            f, g, weight, bias, TARGETS, LENGTHS, LABELS, dropout=0.4, exponent=exponent
+        )
+
+    plain = joint_transducer_loss(f, g, weight, bias, TARGETS, LENGTHS, LABELS, exponent=5)
+    assert torch.equal(seeded(5), seeded(5))
+    assert not torch.equal(seeded(5), plain)
+    (gradient,) = torch.autograd.grad(seeded(5).sum(), f)
+    assert (gradient != 0).any()
+
+
 def test_padding_changes_nothing() -> None:
     scores = logits()
     changed = scores.clone()

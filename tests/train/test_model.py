@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map  # noqa: E402
 
 from stream.backends import load_backend  # noqa: E402
 from stream.network import Network  # noqa: E402
+from stream.quantisation import Quantisation  # noqa: E402
 from tests.tiny import tiny_network  # noqa: E402
 from train.layers import InputNorm  # noqa: E402
 from train.model import Dropout, Transducer, lengths_to_mask  # noqa: E402
@@ -351,3 +352,63 @@ def test_the_encoder_s_parameters_are_those_of_its_layers() -> None:
     names = {id(p): name for name, p in module.named_parameters()}
     got = {names[id(p)].partition(".lstm.")[0] for p in module.encoder_parameters()}
     assert got == {"pre.0", "pre.1", "post.0"}
+
+
+def quantised_network(**more: Any) -> Network:
+    """Return a random model of integers, with weights of 8 and of 4 bits."""
+    chosen = Quantisation(joint=6, weight_bits={"encoder.pre.1": 4})
+    return tiny_network(5, pre_layers=2, quantisation=chosen, **more)
+
+
+def test_the_training_forward_is_the_integers_whatever_the_batch() -> None:
+    network = quantised_network()
+    module, integers = Transducer.from_network(network), load_backend("integer", network)
+    rng = np.random.default_rng(8)
+    x = 2.0 * rng.standard_normal((3, 30, 240)).astype(np.float32)
+    lengths, tokens = np.array([30, 17, 4]), rng.integers(0, 20, (3, 6))
+    with torch.autocast("cpu", torch.bfloat16):  # as training runs it
+        f, g, steps = module(
+            torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(tokens)
+        )
+    for row in range(3):
+        count = lengths[row] + lengths[row] % 2
+        present = np.arange(count)[None] < lengths[row]
+        state, predicting = integers.initial_state(1)
+        want, _ = integers.encode(x[row : row + 1, :count], state, present)
+        assert want.shape[1] == steps[row]
+        np.testing.assert_array_equal(f[row, : steps[row]].detach().numpy(), want[0])
+        for u, token in enumerate([network.specification.blank, *tokens[row]]):
+            of_g, predicting = integers.predict(np.array([token]), predicting)
+            np.testing.assert_array_equal(g[row, u].detach().numpy(), of_g[0])
+        logits = module.join(f[row, 0], g[row, 0]).detach().numpy()
+        np.testing.assert_array_equal(
+            logits, integers.join(want[:, 0], g[row, :1].detach().numpy())[0]
+        )
+
+
+def test_a_quantised_network_becomes_a_module_and_the_same_network_again() -> None:
+    network = quantised_network()
+    for name, array in Transducer.from_network(network).arrays().items():
+        np.testing.assert_array_equal(array, network.arrays[name], err_msg=name)
+
+
+def test_dropout_leaves_inputs_that_are_integers() -> None:
+    module = Transducer(
+        quantised_network().specification, normalised=False, dropout=Dropout(0.3, 0.0, 0.3, 0.0)
+    )
+    module.initialise(torch.Generator().manual_seed(1))
+    f, g, _ = module.train()(torch.randn(2, 8, 240), torch.tensor([8, 8]), torch.zeros(2, 2).long())
+    for value in (f, g):
+        scaled = value.detach() * 2.0**12
+        assert torch.equal(scaled, scaled.round())
+
+
+@pytest.mark.parametrize(
+    ("normalised", "dropout"), [(True, None), (False, Dropout(0.0, 0.1, 0.0, 0.0))]
+)
+def test_what_would_change_rounded_weights_is_refused(
+    normalised: bool, dropout: Dropout | None
+) -> None:
+    specification = quantised_network().specification
+    with pytest.raises(ValueError, match=r"normalised = False and dropout\.recurrent = 0"):
+        Transducer(specification, normalised=normalised, dropout=dropout)

@@ -97,16 +97,16 @@ def test_text_is_escaped_as_json() -> None:
     assert r'"transcript":" \"né\n"' in message
 
 
-def test_samples_are_scaled_and_come_in_whole_chunks() -> None:
+def test_samples_go_on_as_they_came_in_whole_chunks() -> None:
     protocol = channel()
     protocol.receive_audio(b"\x00\x80\xff\x7f" + bytes(1914))
     assert protocol.events() == []
     protocol.receive_audio(bytes(4))
     (event,) = protocol.events()
     assert isinstance(event, Audio)
-    assert event.samples.dtype == np.float32
+    assert event.samples.dtype == np.int16
     assert event.samples.shape == (960,)
-    np.testing.assert_array_equal(event.samples[:3], [-1.0, 32767 / 32768, 0.0])
+    np.testing.assert_array_equal(event.samples[:3], [-32768, 32767, 0])
 
 
 @given(st.lists(st.binary(min_size=1, max_size=3000), max_size=8))

@@ -10,7 +10,14 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from server.load.recordings import CtmError, energy_end, read_ctm, read_recordings
+from server.load.recordings import (
+    CtmError,
+    Recording,
+    energy_end,
+    joined,
+    read_ctm,
+    read_recordings,
+)
 from stream.audio import AudioError
 from stream.manifest import ManifestError
 
@@ -101,3 +108,17 @@ def test_files_that_are_no_audio_or_no_manifest_are_named(tmp_path: Path) -> Non
         read_recordings([write(tmp_path / "notes.txt", "no audio")])
     with pytest.raises(ManifestError, match=r"m\.jsonl"):
         read_recordings([write(tmp_path / "m.jsonl", "{}\n")])
+
+
+def test_joined_recordings_follow_each_other_and_words_move_along() -> None:
+    parts = [
+        Recording("a", np.full(8000, 1.0, np.float32), (("one", 0.4),)),
+        Recording("b", np.full(16000, 2.0, np.float32), (("two", 0.5), ("three", 0.9))),
+        Recording("c", np.full(4000, 3.0, np.float32), None),
+    ]
+    a, b, c = joined(parts, 1.2)
+    assert [each.name for each in (a, b, c)] == ["a", "b", "c"]
+    assert (a.seconds, b.seconds, c.seconds) == (1.5, 1.25, 1.75)
+    assert a.words == (("one", 0.4), ("two", 1.0), ("three", 1.4))
+    assert b.words is None and c.words is None
+    assert c.samples[3999:4001].tolist() == [3.0, 1.0]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from server.load.processes import listeners, machine, usage
+from server.processes import listeners, machine, usage
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 

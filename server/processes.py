@@ -2,7 +2,7 @@
 
 1. CPU is time in user and system mode of all threads of a process, those that have ended included.
 2. Memory is the resident set, shared pages included.
-3. Where several processes listen on the port (workers), they are summed.
+3. Where several processes listen on the port (workers), or have started others, all are summed.
 4. What cannot be read (another machine, another system, another user's process) is None: a figure is
    missing, it is not zero.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,10 @@ def usage(pids: tuple[int, ...]) -> Usage | None:
 
 
 def listeners(url: str) -> tuple[int, ...]:
-    """Return the processes that listen at a URL of this machine; none where it is of another."""
+    """Return the processes that listen at a URL of this machine, and those that they have started.
+
+    None where the URL is of another machine.
+    """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "wss" else 80)
     if not _is_local(parts.hostname or "") or not PROC.is_dir():
@@ -61,7 +65,20 @@ def listeners(url: str) -> tuple[int, ...]:
         for fields in map(str.split, lines):
             if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
                 inodes.add(f"socket:[{fields[9]}]")
-    return tuple(sorted(int(p.name) for p in PROC.glob("[0-9]*") if inodes & _open_files(p)))
+    return _family(int(p.name) for p in PROC.glob("[0-9]*") if inodes & _open_files(p))
+
+
+def _family(ancestors: Iterable[int]) -> tuple[int, ...]:
+    """Return some processes and all that descend from them."""
+    children: dict[int, list[int]] = {}
+    for process in PROC.glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(process.name))
+    found = list(ancestors)
+    for pid in found:
+        found += children.get(pid, ())
+    return tuple(sorted(set(found)))
 
 
 def machine() -> str:

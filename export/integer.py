@@ -1,0 +1,74 @@
+"""Integer formats of a network that was not trained in any: post-training quantisation.
+
+The exponents of the two tensors whose range no weight bounds are chosen: that of the encoder's input by
+the caller, that of the joint's hidden vector from what recordings give. The weights stay as they are.
+Fine-tuning them in these formats is train's business; whether the word error rate holds, the
+export's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from export.calibration import Calibration
+from stream.backends import load_backend
+from stream.integer import quantise
+from stream.manifest import Utterance
+from stream.network import ModelError, Network
+from stream.quantisation import JOINT_EXPONENTS, Quantisation
+
+__all__ = ["INPUT_EXPONENT", "calibrated", "joint_exponent"]
+
+INPUT_EXPONENT = 4  # -8 to 7.94: the normalised log-mel of speech stays within 7
+
+
+def joint_exponent(largest: float) -> int:
+    """Return the exponent at which u8 holds the joint's hidden vector.
+
+    Args:
+        largest: element of the vector on recordings; what is beyond 255 steps saturates.
+    """
+    if not largest > 0.0:
+        return JOINT_EXPONENTS[-1]
+    mantissa, exponent = math.frexp(largest)
+    ceiling = exponent - (mantissa == 0.5)  # ceil(log2), exactly
+    return min(max(8 - ceiling, JOINT_EXPONENTS[0]), JOINT_EXPONENTS[-1])
+
+
+def calibrated(
+    network: Network,
+    utterances: Sequence[Utterance],
+    *,
+    input_exponent: int = INPUT_EXPONENT,
+    weight_bits: Mapping[str, int] | None = None,
+) -> Network:
+    """Return a network with the integer formats that suit it on recordings.
+
+    Args:
+        network: with hard activations, float32; a quantisation that it has is replaced.
+        utterances: the recordings; their texts are not looked at.
+        input_exponent: of the encoder's input.
+        weight_bits: by layer, 8 or 4; a layer that is not named has 8.
+    Returns:
+        the network, whose integers `stream.integer.quantise` has been found to make.
+    Raises:
+        ModelError: the network cannot be had in integers; the message says why.
+        AudioError: a recording cannot be decoded.
+        ValueError: there are no recordings.
+    """
+    backend = load_backend("numpy", network)
+    largest = Calibration(network, backend, utterances).joint(backend)
+    try:
+        quantisation = Quantisation(
+            input=input_exponent, joint=joint_exponent(largest), weight_bits=dict(weight_bits or {})
+        )
+        specification = msgspec.structs.replace(network.specification, quantisation=quantisation)
+    except ValueError as error:
+        raise ModelError(str(error), network.path) from error
+    made = replace(network, specification=specification)
+    quantise(made)
+    return made

@@ -1,0 +1,122 @@
+"""python -m server.engine: the process that steps one model, started by the server for itself.
+
+Its command line is a socket that it has inherited and an `Order`, as JSON; what is said on the socket is
+`server.link`. It ends when the server closes its end, or dies; signals are the server's business.
+"""
+
+from __future__ import annotations
+
+import os
+
+# BLAS pools would fight the event loop for the cores (and are read when NumPy is imported).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+import argparse
+import logging
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from hwckpt.ngram import read_ngram
+from hwckpt.reader import recognises
+from server.decoder_options import DecoderOptions
+from server.link import Order
+from server.logs import start_logging
+from server.memory import keep_memory, settle
+from server.worker import Loaded, work
+from stream.bundled import model_path
+from stream.engine import CHUNK, Decoding, load_engine
+from stream.features import SAMPLE_RATE
+from stream.network import Network, open_model
+from stream.selftest import available_backends, self_test
+
+logger = logging.getLogger("server")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m server.engine",
+        description="Step the engine of one model. Started by python -m server, not by hand.",
+        epilog="Example: python -m server",
+        allow_abbrev=False,
+    )
+    parser.add_argument("link", type=int, help="file descriptor of a socket to the server")
+    parser.add_argument("order", help="what to load, as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve the link until it ends; returns the exit status."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        order = msgspec.json.decode(arguments.order, type=Order)
+        link = socket.socket(fileno=arguments.link)
+    except (msgspec.DecodeError, OSError) as error:
+        parser.error(f"{error}; this process is started by python -m server")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
+    start_logging(order.log_format)
+    work(link, partial(_load_for_good, order))
+    return 0
+
+
+def _load_for_good(order: Order) -> Loaded:
+    """Load, and settle what was made; what was only needed for that goes back to the kernel."""
+    loaded = load(order)
+    settle()
+    keep_memory()
+    return loaded
+
+
+def load(order: Order) -> Loaded:
+    """Load a model and an engine around it.
+
+    Raises:
+        ModelError: it cannot be read, or no backend can compute it.
+        OSError: there is no such file.
+    """
+    path = model_path() if order.path is None else Path(order.path)
+    logger.info("loading %s", path)
+    network = open_model(path)
+    decoding = _decoding(path, network, order.decoder)
+    slots, backend, threads = order.slots, order.backend, 1
+    if slots is None:
+        plan = self_test(network, backend, decoding)
+        logger.info("self-test: %s", plan)
+        slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
+    elif backend is None:
+        backend = available_backends(network)[-1]
+    engine = load_engine(network, slots, backend, threads, decoding)
+    vocabulary = network.vocabulary
+    about = {
+        "language": network.notes.get("language", "en"),
+        "vocabulary": len(vocabulary),
+        "backend": backend,
+        "decoder": order.decoder.decoder,
+        "ngram": decoding.ngram is not None,
+        "sample_rate": SAMPLE_RATE,
+        "chunk_samples": CHUNK,
+        "notes": network.notes,
+    }
+    texts = [vocabulary.text(token) for token in range(len(vocabulary))]
+    return Loaded(engine, slots, texts, vocabulary.pieces, about)
+
+
+def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
+    """Return how a model is decoded: a beam search uses the n-gram model of its checkpoint."""
+    pieces = network.vocabulary.pieces
+    ngram = None
+    if options.decoder == "beam" and path.is_file() and recognises(path):
+        ngram = read_ngram(path, pieces, options.skipped(pieces))
+    return options.decoding(pieces, ngram)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,151 @@
+"""The process of an engine: started by the server, and what becomes of the one without the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from server.channels import Channels, LoadError, in_process
+from server.decoder_options import DecoderOptions
+from server.engine import main
+from server.link import Order
+from stream.audio import read_audio
+from stream.bundled import recordings
+from stream.engine import Result
+
+
+def order(path: Path | None = None) -> str:
+    made = Order(
+        path=None if path is None else str(path),
+        backend="onnx",
+        slots=2,
+        models=1,
+        decoder=DecoderOptions(),
+        log_format="text",
+    )
+    return msgspec.json.encode(made).decode()
+
+
+class Heard:
+    """What a channel of the bundled model said of a recording."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.fault: str | None = None
+        self.over = asyncio.Event()
+
+    def on_result(self, result: Result) -> None:
+        self.text += result.text
+        if result.last:
+            self.over.set()
+
+    def on_fault(self, reason: str) -> None:
+        self.fault = reason
+        self.over.set()
+
+
+async def test_a_recording_goes_through_a_process_of_its_own_and_back() -> None:
+    channels = Channels(in_process(order()))
+    await channels.start()
+    try:
+        assert (channels.slots, channels.ready.about["backend"]) == (2, "onnx")
+        assert channels.pid != os.getpid()
+        recording, heard = recordings()[0], Heard()
+        channel = channels.open(heard.on_result, heard.on_fault)
+        assert channel is not None
+        channel.push(read_audio(recording.audio))
+        channel.finish()
+        async with asyncio.timeout(30):
+            await heard.over.wait()
+        assert heard.text.split() == recording.text.split()
+        assert sum(channels.step_seconds.cumulative()[-1:]) > 10
+    finally:
+        await channels.stop()
+    assert channels.pid is None
+
+
+async def test_a_process_that_dies_takes_no_more_channels_and_fails_those_it_had() -> None:
+    channels = Channels(in_process(order()))
+    await channels.start()
+    heard = Heard()
+    assert channels.open(heard.on_result, heard.on_fault) is not None
+    assert channels.pid is not None
+    os.kill(channels.pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        await heard.over.wait()
+    assert heard.fault == channels.refusal() == "the engine's process has ended"
+    assert channels.open(print, print) is None
+    await channels.stop()
+
+
+async def test_signals_for_all_processes_leave_it_to_the_server_when_to_end() -> None:
+    channels = Channels(in_process(order()))
+    await channels.start()
+    assert channels.pid is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(channels.pid, number)
+    heard = Heard()
+    channel = channels.open(heard.on_result, heard.on_fault)
+    assert channel is not None
+    channel.finish()
+    async with asyncio.timeout(10):
+        await heard.over.wait()
+    assert heard.fault is None
+    await channels.stop()
+
+
+async def test_a_model_that_is_none_is_named(tmp_path: Path) -> None:
+    channels = Channels(in_process(order(tmp_path / "best.pt")))
+    with pytest.raises(LoadError, match=r"best\.pt: no such model") as raised:
+        await channels.start()
+    assert not raised.value.missing
+    await channels.stop()
+
+
+def test_it_ends_with_the_server_that_started_it() -> None:
+    script = (
+        "import asyncio, os, sys\n"
+        "from server.channels import Channels, in_process\n"
+        "channels = Channels(in_process(sys.argv[1]))\n"
+        "asyncio.run(channels.start())\n"
+        "print(channels.pid, flush=True)\n"
+        "os._exit(1)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, order()],
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    pid = int(ran.stdout)
+    for _ in range(200):
+        if not _status(pid) or _zombie(pid):
+            return
+        asyncio.run(asyncio.sleep(0.05))
+    pytest.fail(f"process {pid} is still there")
+
+
+def _status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+
+
+def _zombie(pid: int) -> bool:
+    return _status(pid).rpartition(")")[2].split()[:1] == ["Z"]
+
+
+def test_by_hand_it_says_who_starts_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["0", "{}"])
+    assert raised.value.code == 2
+    assert "started by python -m server" in capsys.readouterr().err

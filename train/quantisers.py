@@ -1,0 +1,228 @@
+"""Brevitas' quantisers as the integer arithmetic wants them, and the linear layers made of them.
+
+Rules by number: docs/integer.md. Every function takes and returns floats: integers times a power of two, which
+float32 holds exactly, so that torch's operators stand around them as they are. Gradients go straight
+through a rounding, and stop where a value was clipped.
+
+Brevitas' `IntQuant` rounds and clips; the scale is ours. Brevitas takes the logarithm of the largest weight
+in float32, which is a power of two too low where that weight lies within a rounding of one; rule 1
+takes it exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from brevitas.core.function_wrapper import Identity, TensorClamp
+from brevitas.core.quant import IntQuant
+from brevitas.function.ops_ste import round_ste
+from torch import Tensor, nn
+
+from stream.integer import (
+    HIDDEN_EXPONENT,
+    JOINT_HEADROOM,
+    SIGNED,
+    UNSIGNED,
+    WEIGHT_EXPONENTS,
+)
+from stream.network import ModelError
+
+__all__ = [
+    "FLOAT32_EXACT",
+    "Kept",
+    "Linear",
+    "Logits",
+    "check_bound",
+    "hidden",
+    "quantise_bias",
+    "quantise_signed",
+    "quantise_weight",
+]
+
+FLOAT32_EXACT = 1 << 24  # below it every integer is a float32
+E_BITS = 16  # of e and g, rule 5
+
+
+def _quantiser(*, signed: bool, narrow: bool) -> Any:
+    return IntQuant(
+        narrow_range=narrow,
+        signed=signed,
+        input_view_impl=Identity(),
+        tensor_clamp_impl=TensorClamp(),
+    )
+
+
+_NARROW = _quantiser(signed=True, narrow=True)  # weights: -127 to 127
+_SIGNED = _quantiser(signed=True, narrow=False)
+_UNSIGNED = _quantiser(signed=False, narrow=False)
+
+
+def _quantised(quantiser: Any, value: Tensor, exponent: int, bits: int) -> Tensor:
+    constants = (value.new_tensor(c) for c in (2.0**-exponent, 0.0, float(bits)))
+    rounded: Tensor = quantiser(*constants, value)
+    return rounded
+
+
+def quantise_weight(name: str, weight: Tensor, bits: int) -> tuple[Tensor, int]:
+    """Return a weight as its integers times 2^-f, and f (rule 1).
+
+    Args:
+        name: for messages.
+        weight: any shape.
+        bits: of an integer, sign included.
+    Raises:
+        ModelError: the exponent is out of range, as it is of a weight that is not finite.
+    """
+    largest = float(weight.detach().abs().max())
+    mantissa, ceiling = math.frexp(largest)
+    f = bits - 1 - (ceiling - (mantissa == 0.5) if mantissa else 0)
+    if not math.isfinite(largest) or f not in WEIGHT_EXPONENTS:
+        raise ModelError(
+            f"{name}: its largest weight is {largest:.4g}, so its exponent is {f}, wants "
+            f"{WEIGHT_EXPONENTS.start} to {WEIGHT_EXPONENTS.stop - 1}"
+        )
+    return _quantised(_NARROW, weight, f, bits), f
+
+
+def quantise_bias(bias: Tensor, exponent: int) -> Tensor:
+    """Return a bias rounded to the accumulator's exponent, in float64."""
+    scale = 2.0**exponent
+    rounded: Tensor = round_ste(bias.double() * scale) / scale
+    return rounded
+
+
+def quantise_signed(value: Tensor, exponent: int, bits: int = 8) -> Tensor:
+    """Return a value rounded and saturated to signed integers of so many bits (rules 2 and 5)."""
+    return _quantised(_SIGNED, value, exponent, bits)
+
+
+def hidden(f: Tensor, g: Tensor, exponent: int) -> Tensor:
+    """Return the joint's hidden vector of e and g (rule 6), which broadcast."""
+    return _quantised(_UNSIGNED, torch.relu(f + g), exponent, 8)
+
+
+def check_bound(name: str, bound: Tensor, shift: int) -> int:
+    """Return the largest of an accumulator's bounds.
+
+    Args:
+        bound: (N,) int64 or float64, of each row.
+        shift: right, of the accumulator.
+    Raises:
+        ModelError: int32 does not hold it (rule 9).
+    """
+    largest, row = (float(bound.max()), int(bound.argmax()))
+    if not largest + 2.0 ** (shift + 14) + 2.0**shift < 2.0**31:
+        raise ModelError(
+            f"{name}: row {row} of the accumulator may reach {largest:.0f}, shifted right by {shift}, "
+            "and int32 ends at 2^31: its weights or its bias are too large. Lower optimiser.rate, "
+            "or start from another checkpoint"
+        )
+    return int(largest)
+
+
+class Kept:
+    """Remembers what was made of parameters, while these stay as they are and nothing is learned."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] | None = None
+        self._made: Any = None
+
+    def __call__(self, parameters: Sequence[Tensor], more: Any, make: Any) -> Any:
+        """Return make(), or what it returned for these parameters and `more` before."""
+        if torch.is_grad_enabled():
+            return make()
+        key = (more, *((p.data_ptr(), p._version) for p in parameters))
+        if key != self._key:
+            self._key, self._made = key, make()
+        return self._made
+
+    def __deepcopy__(self, memo: Any) -> Kept:
+        return Kept()
+
+
+class _Weights(NamedTuple):
+    """A linear layer's integers, each times its power of two.
+
+    Attributes:
+        weight: (N, K); bias: (N,); both of the dtype whose products are exact.
+        exponent: of the accumulator.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    exponent: int
+
+
+class _Linear(nn.Linear):
+    """What the two kinds of linear layers share."""
+
+    def __init__(self, name: str, inputs: int, outputs: int, bits: int) -> None:
+        super().__init__(inputs, outputs)
+        self._name, self._bits = name, bits
+        self._kept = Kept()
+
+    def _weights(self, exponent: int, largest: int, result: int | None) -> _Weights:
+        """Quantise; arguments as `stream.integer` names them."""
+
+        def make() -> _Weights:
+            weight, f_weight = quantise_weight(self._name, self.weight, self._bits)
+            product = f_weight + exponent
+            f = product if result is None else max(product, result)
+            bias = quantise_bias(self.bias, f)
+            with torch.no_grad():
+                bound = weight.abs().sum(1, dtype=torch.float64) * (largest * 2.0**-exponent)
+                bound = (bound + bias.abs()) * 2.0**f
+            most = check_bound(self._name, bound, 0 if result is None else f - result)
+            dtype = torch.float32 if most < FLOAT32_EXACT else torch.float64
+            return _Weights(weight.to(dtype), bias.to(dtype), f)
+
+        weights: _Weights = self._kept((self.weight, self.bias), (exponent, result), make)
+        return weights
+
+
+class Linear(_Linear):
+    """A projection to the joint: h (..., K), exponent 7, to e (..., N), int16 (rule 5).
+
+    Args:
+        name: of the layer, for messages.
+        inputs, outputs: sizes.
+        bits: of a weight.
+        joint: exponent of the joint's hidden vector.
+    """
+
+    def __init__(self, name: str, inputs: int, outputs: int, bits: int, joint: int) -> None:
+        super().__init__(name, inputs, outputs, bits)
+        self._result = joint + JOINT_HEADROOM
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return e times its power of two, float32."""
+        weight, bias, _ = self._weights(HIDDEN_EXPONENT, SIGNED, self._result)
+        with torch.autocast("cpu", enabled=False):
+            acc = nn.functional.linear(x.to(weight.dtype), weight, bias)
+            return quantise_signed(acc, self._result, E_BITS).float()
+
+
+class Logits(_Linear):
+    """The joint's output layer: the hidden vector (..., K), u8, to logits (..., N) (rule 7).
+
+    Args:
+        name, inputs, outputs, bits, joint: as of `Linear`.
+    """
+
+    def __init__(self, name: str, inputs: int, outputs: int, bits: int, joint: int) -> None:
+        super().__init__(name, inputs, outputs, bits)
+        self._joint = joint
+
+    def quantised(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias, float64 where float32 does not hold every logit exactly."""
+        weights = self._weights(self._joint, UNSIGNED, None)
+        return weights.weight, weights.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, in the dtype of `quantised`."""
+        weight, bias = self.quantised()
+        with torch.autocast("cpu", enabled=False):
+            return nn.functional.linear(x.to(weight.dtype), weight, bias)
