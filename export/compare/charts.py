@@ -2,7 +2,7 @@
 
 Written here, not by a plotting library, because only so they follow a page's light and dark scheme,
 keep their text as text, say a value when it is pointed at, and need nothing installed. Classes and
-variables (`a0` to `a7` for the artefacts' colours) are those of `export/page/style.css`. A chart
+variables (`a0` to `a7` for the artefacts' colours) are those of `export/compare/page.css`. A chart
 of nothing is an empty string.
 """
 
@@ -13,8 +13,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from export.clips import Clip
-from export.comparison import Disagreement
+from export.compare.clips import Clip
+from export.compare.findings import Disagreement
 
 __all__ = ["COLOURS", "bars", "lanes", "profile", "strip", "timeline"]
 

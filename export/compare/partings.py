@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from export.artefacts import Emitted, Said
+from export.compare.artefacts import Emitted, Said
 from stream.error_rate import word_error_rate
 
 __all__ = ["Parting", "edits", "part"]

@@ -1,7 +1,7 @@
 """`python -m export.compare`: what artefacts of a model make of the same recordings, side by side.
 
 Prints a table and writes one page of HTML. The first artefact is the reference. Parsing, running and
-printing; the figures are `export.comparison`, the page is `export.report`.
+printing; the figures are `export.compare.findings`, the page is `export.compare.page`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artefacts import Model, hear, hear_server, is_server, open_artefact
-from export.clips import Clip, clip
-from export.comparison import Comparison, Result, compare
-from export.report import render
-from server.load.processes import machine
+from export.compare.artefacts import Model, hear, hear_server, is_server, open_artefact
+from export.compare.clips import Clip, clip
+from export.compare.findings import Comparison, Result, compare
+from export.compare.page import render
+from server.processes import machine
 from server.session import SessionError, stream_audio
 from stream.audio import AudioError, read_audio
 from stream.backends import BACKENDS

@@ -1,7 +1,7 @@
 """A comparison as one page of HTML: table, charts, and what is disputed, playable.
 
 One file that opens from a disk: style and script stand in it, charts are inline SVG, audio is data
-URIs, and nothing is fetched. Every text from outside is escaped. The figures are `export.comparison`'s.
+URIs, and nothing is fetched. Every text from outside is escaped. The figures are `export.compare.findings`'s.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from export.charts import COLOURS, bars, lanes, profile, strip, timeline
-from export.clips import Clip
-from export.comparison import Comparison, Disagreement, Entry
-from export.stages import STAGES
+from export.compare.charts import COLOURS, bars, lanes, profile, strip, timeline
+from export.compare.clips import Clip
+from export.compare.findings import Comparison, Disagreement, Entry
+from export.compare.stages import STAGES
 
 __all__ = ["LISTED", "render"]
 

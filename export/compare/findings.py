@@ -1,7 +1,7 @@
 """Several artefacts on the same recordings: the figures, as one value that is written as JSON.
 
 The first artefact is the reference that the others are held against. Texts, tokens and speed come from
-streaming; stages from a second pass, by `export.stages`. Drawing is `export.report`.
+streaming; stages from a second pass, by `export.compare.stages`. Drawing is `export.compare.page`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from export.artefacts import Heard, Model, Said
-from export.disagreements import Parting, edits, part
-from export.saturation import Saturation
-from export.stages import STAGES, STEP_SECONDS, Apart, Difference, Tracer
+from export.compare.artefacts import Heard, Model, Said
+from export.compare.partings import Parting, edits, part
+from export.compare.saturation import Saturation
+from export.compare.stages import STAGES, STEP_SECONDS, Apart, Difference, Tracer
 from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.error_rate import word_error_rate
@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         artefact: as it was named.
         description: what it is.
         wer: fraction; None: edits but no words.
-        speed: seconds of audio a second (`export.artefacts.Heard`).
+        speed: seconds of audio a second (`export.compare.artefacts.Heard`).
         changed_words: edits between the reference's transcripts and these.
         tokens: emitted; different_tokens: edits from the reference's.
         different: recordings that part from the reference; moved: only in time.
@@ -82,7 +82,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         text: the transcript.
         tokens: (text, seconds) of each; None of a server.
-        index, seconds: where it parts from the reference, see `export.disagreements`; None where it
+        index, seconds: where it parts from the reference, see `export.compare.partings`; None where it
             does not, or where the time is not known.
         frame: the same as an encoder frame.
         edits: tokens, or words, that differ from the reference's.
