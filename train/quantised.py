@@ -84,7 +84,7 @@ class QuantisedLSTM(LSTM):
         made = self._kept(tuple(self.parameters()), exponent, lambda: self._quantise(exponent))
         weight_ih, weight_hh, bias, shifts = made
         x = quantise_signed(x.to(self.weight_ih.dtype), exponent)
-        outputs, last_h, last_c = _QuantisedLayer.apply(
+        outputs, last_h, last_c = _QuantisedLayer.apply(  # type: ignore[no-untyped-call]
             x.transpose(0, 1), weight_ih, weight_hh, bias, h, c, shifts
         )
         return outputs.transpose(0, 1), (last_h, last_c)
