@@ -72,7 +72,7 @@ def test_every_layer_is_reported_and_a_sound_model_is_near_its_floats(manifest: 
         assert 10.0 < report.bound_bits < 24.0
     first = found["encoder.pre.0"]
     assert first.exponents["input"] == 4
-    assert first.cells_saturated == first.output_clipped == 0.0
+    assert found["prediction.lstm.0"].cells_saturated == 0.0
     assert found["joint.output"].input_unused in (1, 2)  # u8 of exponent 6 spans 4
 
 
