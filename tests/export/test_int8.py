@@ -203,7 +203,7 @@ def test_int8_is_written_unless_it_loses_more_than_is_allowed(
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
     directory.write(quiet(), tmp_path / "given", {})
     arguments = ["--ckpt", str(tmp_path / "given"), "--output", str(tmp_path / "model")]
-    assert main([*arguments, "--int8-loss", str(allowed)]) == 0
+    assert main([*arguments, "--most-loss", str(allowed)]) == 0
     out = capsys.readouterr().out
     assert (": written" in out, ": left out" in out) == (written, not written)
     files = {file.name for file in (tmp_path / "model").iterdir()}
@@ -227,6 +227,6 @@ def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
 def test_without_int8_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("export.onnx", "export.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
-    exported = export(quiet(), tmp_path / "model", int8_loss=None)
+    exported = export(quiet(), tmp_path / "model", int8=False)
     assert exported.precision is None and not exported.int8
     assert not directory.INT8 & {file.name for file in (tmp_path / "model").iterdir()}

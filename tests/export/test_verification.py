@@ -65,7 +65,7 @@ def test_all_three_kinds_of_graphs_are_written_and_verified(
 ) -> None:
     directory.write(quiet_network(), tmp_path / "given", {})
     arguments = ["--ckpt", str(tmp_path / "given"), "--output", str(tmp_path / "model")]
-    assert main([*arguments, "--int8-loss", "100"]) == 0
+    assert main([*arguments, "--most-loss", "100"]) == 0
     assert "integers: the graphs equal the NumPy integers bit for bit" in capsys.readouterr().out
     found = {file.name for file in (tmp_path / "model").iterdir()}
     assert found == {"model.json", *directory.NAMES}
@@ -75,7 +75,7 @@ def test_all_three_kinds_of_graphs_are_written_and_verified(
 def test_a_model_without_a_quantisation_has_no_integer_graphs(tmp_path: Path) -> None:
     network = quiet_network()
     plain = msgspec.structs.replace(network.specification, quantisation=None)
-    exported = export(replace(network, specification=plain), tmp_path / "model", int8_loss=None)
+    exported = export(replace(network, specification=plain), tmp_path / "model", int8=False)
     assert not exported.integers
     assert not directory.INTEGER & {file.name for file in (tmp_path / "model").iterdir()}
 
@@ -267,7 +267,7 @@ def test_a_chunk_that_begins_one_frame_late_is_refused(
 
     monkeypatch.setattr(OnnxBackend, "encode", late)
     with pytest.raises((ExportError, CausalityError)):
-        export(quiet_network(), tmp_path / "model", int8_loss=None)
+        export(quiet_network(), tmp_path / "model", int8=False)
     monkeypatch.setattr("export.verification.check_causal", lambda *_: None)
     refused(tmp_path, "random frames: encoder output differs")
 
