@@ -19,6 +19,7 @@ from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_coun
 from stream.manifest import Utterance
 from stream.network import TIME_STACK, Network
 from stream.stage import State, whole
+from stream.validation import Progress
 
 __all__ = ["Calibration"]
 
@@ -38,6 +39,7 @@ class Calibration:
         network: the model.
         backend: that computes it, in float32.
         utterances: the recordings; their texts are not looked at.
+        progress: called with how many are encoded, and how many there are.
     Attributes:
         seconds: of all recordings.
         x: largest magnitude at the encoder's input.
@@ -46,7 +48,13 @@ class Calibration:
         ValueError: there are no recordings.
     """
 
-    def __init__(self, network: Network, backend: Backend, utterances: Sequence[Utterance]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        utterances: Sequence[Utterance],
+        progress: Progress | None = None,
+    ) -> None:
         if not utterances:
             raise ValueError("calibration: no recordings")
         self.seconds = self.x = 0.0
@@ -56,6 +64,8 @@ class Calibration:
         for begin in range(0, len(ordered), ROWS):
             audio = [read_audio(utterance.audio) for utterance in ordered[begin : begin + ROWS]]
             self._batches.append(self._encode(backend, audio))
+            if progress:
+                progress(min(begin + ROWS, len(ordered)), len(ordered))
 
     def _encode(self, backend: Backend, audio: list[Floats]) -> _Batch:
         front_end = self._network.specification.front_end

@@ -100,7 +100,8 @@ def export(
         module = importlib.import_module("export.integer_graphs")
         integers = module.build_integer(quantise(network))
     validation = recordings() if validation is None else validation
-    ranges = _ranges(network, validation if calibration is None else calibration) if int8 else None
+    calibration = validation if calibration is None else calibration
+    ranges = _ranges(network, calibration, progress) if int8 else None
 
     def build(kept: Sequence[str]) -> dict[str, bytes]:
         """Return the files of float32 and int8."""
@@ -126,13 +127,18 @@ def export(
         return Exported(difference, found, of_integers)
 
 
-def _ranges(network: Network, utterances: Sequence[Utterance]) -> Any:
+def _ranges(network: Network, utterances: Sequence[Utterance], progress: Progress | None) -> Any:
     """Return the ranges of the int8 graphs, `export.int8.Ranges`."""
     ranges = importlib.import_module("export.int8").Ranges
     if (quantisation := network.specification.quantisation) is not None:
         return ranges.of(quantisation)
     backend = load_backend("numpy", network)
-    calibration = Calibration(network, backend, utterances)
+
+    def shown(done: int, total: int) -> None:
+        if progress:
+            progress("calibration", done, total)
+
+    calibration = Calibration(network, backend, utterances, shown)
     return ranges(calibration.x, calibration.joint(backend))
 
 

@@ -126,8 +126,8 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
     _checked("int8", lambda: check_weights(network, restored, allowed))
     if chosen := network.specification.quantisation:
         for name, exponent in (("x.scale", chosen.input), ("joint.scale", chosen.joint)):
-            if stored[name] != 2.0**-exponent:
-                raise ExportError(f"int8: {name} is {stored[name]}, the model's is 2^-{exponent}")
+            if (scale := stored[name].item()) != 2.0**-exponent:
+                raise ExportError(f"int8: {name} is {scale:.4g}, the model's is 2^{-exponent}")
     reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
     check_causal(_encoder(graphs), "int8 graph")
     for name, x in frames.items():

@@ -337,6 +337,18 @@ def test_scales_are_calibrated_on_one_manifest_and_words_counted_on_another(tmp_
     assert scales[1] == pytest.approx(quiet / 127) and scales[0] != scales[1]
 
 
+def test_progress_says_what_is_streamed(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    export(
+        quiet_network(),
+        tmp_path / "model",
+        most_loss=1e9,
+        progress=lambda *shown: seen.append(shown),
+    )
+    assert seen[0] == ("calibration", 2, 2)
+    assert seen[1:] == [(name, n, 2) for name in ("float32", "int8") for n in (1, 2)]
+
+
 @pytest.mark.parametrize("flag", ["--calibrate", "--manifest"])
 def test_a_manifest_whose_audio_is_missing_is_status_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
