@@ -19,6 +19,7 @@ from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_coun
 from stream.manifest import Utterance
 from stream.network import TIME_STACK, Network
 from stream.stage import State, whole
+from stream.validation import Progress
 
 __all__ = ["Batch", "Calibration", "batches"]
 
@@ -79,6 +80,7 @@ class Calibration:
         network: the model.
         backend: that computes it, in float32.
         utterances: the recordings; their texts are not looked at.
+        progress: called with how many are encoded, and how many there are.
     Attributes:
         seconds: of all recordings.
         x: largest magnitude at the encoder's input.
@@ -87,14 +89,24 @@ class Calibration:
         ValueError: there are no recordings.
     """
 
-    def __init__(self, network: Network, backend: Backend, utterances: Sequence[Utterance]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        utterances: Sequence[Utterance],
+        progress: Progress | None = None,
+    ) -> None:
         self.seconds = self.x = 0.0
         self._batches: list[_Encoded] = []
+        done = 0
         for x, present, seconds in batches(network, utterances):
             self.seconds += seconds
             self.x = max(self.x, float(np.abs(x).max()))
             f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
             self._batches.append(_Encoded(f, -(-present.sum(1) // TIME_STACK)))
+            done += len(x)
+            if progress:
+                progress(done, len(utterances))
 
     def decode(self, backend: Backend) -> list[list[Token]]:
         """Decode all recordings greedily, with the joint and the prediction network of a backend."""
