@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from export.calibration import Calibration
+from export.integer import calibrated
 from export.precision import Baseline, Precision, Progress
 from export.sensitivity import PrecisionError, int8_error, integer_error
 from export.verification import ExportError, verify
@@ -58,6 +59,7 @@ def export(
     validation: Sequence[Utterance] | None = None,
     most_loss: float = MOST_LOSS,
     int8: bool = True,
+    integers: bool = False,
     float_layers: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Exported:
@@ -71,6 +73,7 @@ def export(
         validation: recordings on which WER is measured; None: the bundled ones.
         most_loss: by which WER may rise, a fraction.
         int8: whether to write int8 graphs.
+        integers: whether to give a model without a quantisation one that suits it on `calibration`.
         float_layers: to keep in float32 there, by `Specification.layer_names`.
         progress: called as recordings are streamed.
     Raises:
@@ -81,6 +84,9 @@ def export(
         AudioError: a recording cannot be decoded.
         ValueError: the arguments contradict each other or the model.
     """
+    if integers and network.specification.quantisation is None:
+        network = calibrated(network, calibration or validation or recordings())
+        calibration = None  # int8 takes these scales too
     quantised = network.specification.quantisation is not None
     network.specification.check_layers(float_layers, "--float-layers")
     if quantised and float_layers:
@@ -95,10 +101,10 @@ def export(
     graphs: dict[str, bytes] = importlib.import_module("export.graphs").build_graphs(
         network, directory.serialise(network)
     )
-    integers: dict[str, bytes] = {}
+    of_chip: dict[str, bytes] = {}
     if quantised:
         module = importlib.import_module("export.integer_graphs")
-        integers = module.build_integer(quantise(network))
+        of_chip = module.build_integer(quantise(network))
     validation = recordings() if validation is None else validation
     calibration = validation if calibration is None else calibration
     ranges = _ranges(network, calibration, progress) if int8 else None
@@ -108,7 +114,7 @@ def export(
         made = importlib.import_module("export.int8").build_int8(network, ranges, kept)
         return {**graphs, **made}
 
-    files = {**(build(float_layers) if int8 else graphs), **integers}
+    files = {**(build(float_layers) if int8 else graphs), **of_chip}
     with directory.writing(network, output, files) as written:
         difference = verify(network, written)
         if not int8 and not quantised:
@@ -163,8 +169,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--calibrate",
         metavar="JSONL",
-        help="recordings that give int8 its scales (default: those of --manifest); a model trained for "
-        "integers has scales",
+        help="recordings that give int8 and --integers their scales (default: those of --manifest); a model "
+        "trained for integers has scales",
     )
     parser.add_argument(
         "--most-loss",
@@ -180,6 +186,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="layers of the int8 graphs to keep in float32, such as encoder.pre.0,joint.output",
     )
+    parser.add_argument(
+        "--integers",
+        action="store_true",
+        help="write integer graphs of a model that was not trained for them, too; the recordings of "
+        "--calibrate give the formats",
+    )
     parser.add_argument("--no-int8", action="store_true", help="write no int8 graphs")
     return parser
 
@@ -191,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
     if not 0.0 <= arguments.most_loss <= 100.0:
         parser.error(f"--most-loss is {arguments.most_loss}; want 0 to 100")
     for flag in ("calibrate", "float_layers"):
-        if arguments.no_int8 and getattr(arguments, flag) is not None:
+        if arguments.no_int8 and not arguments.integers and getattr(arguments, flag) is not None:
             parser.error(f"--{flag.replace('_', '-')} is for int8: leave it or --no-int8 out")
     output = Path(arguments.output)
     layers = arguments.float_layers.split(",") if arguments.float_layers is not None else []
@@ -208,6 +220,7 @@ def main(argv: list[str] | None = None) -> int:
             validation=validation,
             most_loss=arguments.most_loss / 100,
             int8=not arguments.no_int8,
+            integers=arguments.integers,
             float_layers=layers,
             progress=_show if sys.stderr.isatty() else None,
         )

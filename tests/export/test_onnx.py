@@ -310,6 +310,19 @@ def manifest(path: Path, *, audio: str | None = None) -> str:
     return str(path)
 
 
+def test_a_model_gets_integers_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, output = source(tmp_path / "given", quiet_network()), tmp_path / "model"
+    flags = ["--calibrate", manifest(tmp_path / "m.jsonl"), *ANY_LOSS]
+    assert main(["--ckpt", str(given), "--output", str(output), "--integers", *flags]) == 0
+    assert "equal bit for bit" in capsys.readouterr().out
+    quantisation = open_model(output).specification.quantisation
+    assert quantisation is not None
+    scales = safetensors.numpy.load_file(output / directory.INT8_WEIGHTS)
+    assert scales["joint.scale"] == 2.0**-quantisation.joint
+
+
 def test_int8_has_the_scales_of_the_models_integers_and_calibrates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
