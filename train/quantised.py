@@ -33,7 +33,7 @@ from train.quantisers import (
     row_sums,
 )
 
-__all__ = ["IntegerProduct", "QuantisedLSTM"]
+__all__ = ["IntegerProduct", "QuantisedLSTM", "int8_pays"]
 
 HIDDEN_SCALE, CELL_SCALE = 2.0**HIDDEN_EXPONENT, 2.0**CELL_EXPONENT
 
