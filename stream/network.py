@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -257,6 +257,13 @@ class Network:
                 f"the specification {self.specification.vocabulary}",
                 self.path,
             )
+
+    def in_float(self) -> Network:
+        """Return this model without a quantisation."""
+        if self.specification.quantisation is None:
+            return self
+        specification = msgspec.structs.replace(self.specification, quantisation=None)
+        return replace(self, specification=specification)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:

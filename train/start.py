@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -39,10 +39,8 @@ class Start:
 
 def folded_start(network: Network) -> Start:
     """Return the start of a quantised run: any model, its normalisation folded into the weights."""
-    specification = msgspec.structs.replace(
-        network.specification, quantisation=None, number_format="float32"
-    )
-    plain = Network(specification, network.arrays, network.tokenizer, path=network.path)
+    specification = msgspec.structs.replace(network.specification, number_format="float32")
+    plain = replace(network, specification=specification).in_float()
     return Start(
         network.tokenizer,
         network.arrays["normaliser.mean"],
