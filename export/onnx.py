@@ -153,7 +153,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.onnx",
         description="Write a model directory for ONNX Runtime, and verify it by running it.",
-        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine",
+        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine "
+        "--manifest dev.jsonl",
         allow_abbrev=False,
     )
     parser.add_argument(
