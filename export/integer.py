@@ -20,6 +20,7 @@ from stream.integer import quantise
 from stream.manifest import Utterance
 from stream.network import ModelError, Network
 from stream.quantisation import JOINT_EXPONENTS, Quantisation
+from stream.validation import Progress
 
 __all__ = ["INPUT_EXPONENT", "calibrated", "joint_exponent"]
 
@@ -45,6 +46,7 @@ def calibrated(
     *,
     input_exponent: int = INPUT_EXPONENT,
     weight_bits: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
 ) -> Network:
     """Return a network with the integer formats that suit it on recordings.
 
@@ -53,6 +55,7 @@ def calibrated(
         utterances: the recordings; their texts are not looked at.
         input_exponent: of the encoder's input.
         weight_bits: by layer, 8 or 4; a layer that is not named has 8.
+        progress: called with how many recordings are encoded, and how many there are.
     Returns:
         the network, whose integers `stream.integer.quantise` has been found to make.
     Raises:
@@ -61,7 +64,7 @@ def calibrated(
         ValueError: there are no recordings.
     """
     backend = load_backend("numpy", network)
-    largest = Calibration(network, backend, utterances).joint(backend)
+    largest = Calibration(network, backend, utterances, progress).joint(backend)
     try:
         quantisation = Quantisation(
             input=input_exponent, joint=joint_exponent(largest), weight_bits=dict(weight_bits or {})

@@ -12,7 +12,7 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,8 @@ def export(
     Args:
         network: the model, of number format float32.
         output: folder to write; an older model directory there is replaced.
-        calibration: recordings that give int8 its scales; None: those of the validation. A model with
-            a quantisation has scales and takes none.
+        calibration: recordings that give int8 and integers their scales; None: those of the validation.
+            A model with a quantisation has scales and takes none.
         validation: recordings on which WER is measured; None: the bundled ones.
         most_loss: by which WER may rise, a fraction.
         int8: whether to write int8 graphs.
@@ -84,19 +84,24 @@ def export(
         AudioError: a recording cannot be decoded.
         ValueError: the arguments contradict each other or the model.
     """
-    if integers and network.specification.quantisation is None:
-        network = calibrated(network, calibration or validation or recordings())
-        calibration = None  # int8 takes these scales too
-    quantised = network.specification.quantisation is not None
+    given = network.specification.quantisation
+    quantised = integers or given is not None
     network.specification.check_layers(float_layers, "--float-layers")
     if quantised and float_layers:
-        raise ValueError(
-            "--float-layers: the model has a quantisation, and its integers know no float; leave it out"
-        )
-    if quantised and calibration is not None:
+        raise ValueError("--float-layers: the model's integers know no float; leave it out")
+    if given is not None and calibration is not None:
         raise ValueError(
             "--calibrate: the model has a quantisation and with it scales; leave it out"
         )
+    validation = recordings() if validation is None else validation
+    calibration = validation if calibration is None else calibration
+
+    def calibrating(done: int, total: int) -> None:
+        if progress:
+            progress("calibration", done, total)
+
+    if quantised and given is None:
+        network = calibrated(network, calibration, progress=calibrating)
     # By name: the package onnx comes with rill-asr[train] only, and `main` says so.
     graphs: dict[str, bytes] = importlib.import_module("export.graphs").build_graphs(
         network, directory.serialise(network)
@@ -105,9 +110,7 @@ def export(
     if quantised:
         module = importlib.import_module("export.integer_graphs")
         of_chip = module.build_integer(quantise(network))
-    validation = recordings() if validation is None else validation
-    calibration = validation if calibration is None else calibration
-    ranges = _ranges(network, calibration, progress) if int8 else None
+    ranges = _ranges(network, calibration, calibrating) if int8 else None
 
     def build(kept: Sequence[str]) -> dict[str, bytes]:
         """Return the files of float32 and int8."""
@@ -133,18 +136,15 @@ def export(
         return Exported(difference, found, of_integers)
 
 
-def _ranges(network: Network, utterances: Sequence[Utterance], progress: Progress | None) -> Any:
+def _ranges(
+    network: Network, utterances: Sequence[Utterance], progress: Callable[[int, int], None]
+) -> Any:
     """Return the ranges of the int8 graphs, `export.int8.Ranges`."""
     ranges = importlib.import_module("export.int8").Ranges
     if (quantisation := network.specification.quantisation) is not None:
         return ranges.of(quantisation)
     backend = load_backend("numpy", network)
-
-    def shown(done: int, total: int) -> None:
-        if progress:
-            progress("calibration", done, total)
-
-    calibration = Calibration(network, backend, utterances, shown)
+    calibration = Calibration(network, backend, utterances, progress)
     return ranges(calibration.x, calibration.joint(backend))
 
 
@@ -153,7 +153,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.onnx",
         description="Write a model directory for ONNX Runtime, and verify it by running it.",
-        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine",
+        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine "
+        "--manifest dev.jsonl",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -25,6 +25,8 @@ from stream.network import Network, open_model
 
 __all__ = ["PrecisionError", "int8_error", "integer_error"]
 
+NO_FLOAT = "Integers keep no layer in float: fine-tune the model in them, --set quantize=int8"
+
 Files = Mapping[str, bytes]
 
 
@@ -33,7 +35,7 @@ class PrecisionError(ExportError):
 
     Attributes:
         layers: what each loses alone, by name, what changes the most words first.
-        float_layers: that int8 wants in float, to lose no more; none of integers.
+        float_layers: that int8 wants in float, to lose no more; none of a model for integers.
     """
 
     def __init__(
@@ -70,18 +72,18 @@ def int8_error(
         for layer in names
         if layer not in float_layers
     )
+    said = (
+        f"{_over('int8', found, most)}\nOne layer in int8, all others in float:\n{_table(layers)}\n"
+    )
+    if network.specification.quantisation is not None:
+        return PrecisionError(f"{said}{NO_FLOAT}, or leave int8 out, --no-int8", layers)
     kept, then = list(float_layers), found
     for layer in layers:
         if then.loss <= most:
             break
         kept.append(layer)
         then = tried(kept, f"int8 but for {', '.join(kept)}")
-    return PrecisionError(
-        f"{_over('int8', found, most)}. One layer in int8, all others in float:\n{_table(layers)}\n"
-        f"With --float-layers {','.join(kept)}: {then}",
-        layers,
-        kept,
-    )
+    return PrecisionError(f"{said}With --float-layers {','.join(kept)}: {then}", layers, kept)
 
 
 def integer_error(
@@ -113,9 +115,8 @@ def integer_error(
     )
     together = {"all weights": tried("", "all layers")}
     return PrecisionError(
-        f"{_over('integers', found, most)}. Weights of one layer in integers, all else in float:\n"
-        f"{_table({**layers, **together})}\n"
-        "Integers keep no layer in float: fine-tune the model in them, --set quantize=int8",
+        f"{_over('integers', found, most)}\nWeights of one layer in integers, all else in float:\n"
+        f"{_table({**layers, **together})}\n{NO_FLOAT}",
         layers,
     )
 
@@ -134,11 +135,11 @@ def _ranked(found: Iterator[tuple[str, Precision]]) -> dict[str, Precision]:
 
 
 def _over(name: str, found: Precision, most: float) -> str:
-    return f"{name}: {found}: {100 * found.loss:.2f} points lost, {100 * most:g} may be"
+    return f"{name}: {found}: {100 * found.loss:.2f} points lost, {100 * most:g} may be."
 
 
 def _table(layers: Mapping[str, Precision]) -> str:
-    width = max(map(len, layers))
+    width = max(map(len, layers), default=0)
     return "\n".join(
         f"    {name:{width}}  {100 * each.loss:+6.2f} points, "
         f"{100 * each.changed:6.2f} % of the words change"

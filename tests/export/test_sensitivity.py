@@ -97,6 +97,17 @@ def test_integers_that_lose_too_much_are_refused_by_the_weights_of_their_layers(
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
 
 
+def test_int8_of_a_model_for_integers_is_not_told_to_keep_layers_in_float(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = write(tmp_path / "given", quantised(hard_to_quantise("joint.output"), joint=3))
+    assert main(["--ckpt", given, "--output", str(tmp_path / "model")]) == 1
+    said = capsys.readouterr().err
+    assert "One layer in int8, all others in float:\n    joint.output" in said
+    assert "or leave int8 out, --no-int8. Nothing" in said and "--float-layers" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["given"]
+
+
 def test_layers_are_kept_in_float_until_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each layer costs something of its own, and only what is in int8 costs."""
     network = open_model(model_path())
