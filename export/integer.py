@@ -8,7 +8,6 @@ export's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,25 +18,12 @@ from stream.backends import load_backend
 from stream.integer import quantise
 from stream.manifest import Utterance
 from stream.network import ModelError, Network
-from stream.quantisation import JOINT_EXPONENTS, Quantisation
+from stream.quantisation import Quantisation, joint_exponent
 from stream.validation import Progress
 
-__all__ = ["INPUT_EXPONENT", "calibrated", "joint_exponent"]
+__all__ = ["INPUT_EXPONENT", "calibrated"]
 
 INPUT_EXPONENT = 4  # -8 to 7.94: the normalised log-mel of speech stays within 7
-
-
-def joint_exponent(largest: float) -> int:
-    """Return the exponent at which u8 holds the joint's hidden vector.
-
-    Args:
-        largest: element of the vector on recordings; what is beyond 255 steps saturates.
-    """
-    if not largest > 0.0:
-        return JOINT_EXPONENTS[-1]
-    mantissa, exponent = math.frexp(largest)
-    ceiling = exponent - (mantissa == 0.5)  # ceil(log2), exactly
-    return min(max(8 - ceiling, JOINT_EXPONENTS[0]), JOINT_EXPONENTS[-1])
 
 
 def calibrated(

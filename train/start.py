@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.network import Network, Specification
-from stream.quantisation import JOINT_EXPONENTS
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["Start", "folded_start", "joint_exponent", "largest_joint", "weight_bits"]
+__all__ = ["Start", "folded_start", "largest_joint", "weight_bits"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,3 @@ def largest_joint(
         )
         largest = max(largest, float((of_f + of_g).max()))
     return largest
-
-
-def joint_exponent(largest: float) -> int:
-    """Return the exponent of a u8 hidden vector whose largest element is given."""
-    mantissa, ceiling = math.frexp(largest)
-    exponent = 8 - (ceiling - (mantissa == 0.5) if largest > 0.0 else 0)
-    return min(max(exponent, JOINT_EXPONENTS.start), JOINT_EXPONENTS.stop - 1)
