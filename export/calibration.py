@@ -6,7 +6,7 @@ own. What is made of them is `export.int8`'s and `export.random`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +19,56 @@ from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_coun
 from stream.manifest import Utterance
 from stream.network import TIME_STACK, Network
 from stream.stage import State, whole
+from stream.validation import Progress
 
-__all__ = ["Calibration"]
+__all__ = ["Batch", "Calibration", "batches"]
 
 Floats = NDArray[np.float32]
 ROWS = 64  # recordings encoded side by side
 
 
-class _Batch(NamedTuple):
+class Batch(NamedTuple):
+    """Recordings of similar length, as the encoder takes them.
+
+    Attributes:
+        x: (B, S, 240) normalised stacked frames, S even.
+        present: (B, S), False where a frame lies past the end of its recording.
+        seconds: of audio.
+    """
+
+    x: Floats
+    present: NDArray[np.bool_]
+    seconds: float
+
+
+def batches(network: Network, utterances: Sequence[Utterance]) -> Iterator[Batch]:
+    """Yield recordings through front end and normaliser, each as a stream of its own.
+
+    Raises:
+        AudioError: a recording cannot be decoded.
+        ValueError: there are no recordings.
+    """
+    if not utterances:
+        raise ValueError("calibration: no recordings")
+    front_end = network.specification.front_end
+    ordered = sorted(utterances, key=lambda utterance: utterance.duration)
+    for begin in range(0, len(ordered), ROWS):
+        audio = [read_audio(utterance.audio) for utterance in ordered[begin : begin + ROWS]]
+        samples = np.zeros((len(audio), max(map(len, audio))), np.float32)
+        for row, recording in zip(samples, audio, strict=True):
+            row[: len(recording)] = recording
+        z = whole(network.normaliser, streamed_log_mel(samples, front_end))
+        z = np.pad(z, ((0, 0), (0, -z.shape[1] % (STACK * TIME_STACK)), (0, 0)))
+        frames = np.array([frame_count(len(recording), front_end) for recording in audio])
+        for row, count in zip(z, frames, strict=True):
+            row[count:] = 0.0
+        x = stack(z)
+        counts = np.array([stacked_count(int(count)) for count in frames])
+        present = np.arange(x.shape[1])[None] < counts[:, None]
+        yield Batch(x, present, sum(map(len, audio)) / SAMPLE_RATE)
+
+
+class _Encoded(NamedTuple):
     f: Floats  # (B, T, J), projected encoder frames
     lengths: NDArray[np.int64]  # (B,) frames that count
 
@@ -38,6 +80,7 @@ class Calibration:
         network: the model.
         backend: that computes it, in float32.
         utterances: the recordings; their texts are not looked at.
+        progress: called with how many are encoded, and how many there are.
     Attributes:
         seconds: of all recordings.
         x: largest magnitude at the encoder's input.
@@ -46,34 +89,24 @@ class Calibration:
         ValueError: there are no recordings.
     """
 
-    def __init__(self, network: Network, backend: Backend, utterances: Sequence[Utterance]) -> None:
-        if not utterances:
-            raise ValueError("calibration: no recordings")
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        utterances: Sequence[Utterance],
+        progress: Progress | None = None,
+    ) -> None:
         self.seconds = self.x = 0.0
-        self._network = network
-        self._batches: list[_Batch] = []
-        ordered = sorted(utterances, key=lambda utterance: utterance.duration)
-        for begin in range(0, len(ordered), ROWS):
-            audio = [read_audio(utterance.audio) for utterance in ordered[begin : begin + ROWS]]
-            self._batches.append(self._encode(backend, audio))
-
-    def _encode(self, backend: Backend, audio: list[Floats]) -> _Batch:
-        front_end = self._network.specification.front_end
-        samples = np.zeros((len(audio), max(map(len, audio))), np.float32)
-        for row, recording in zip(samples, audio, strict=True):
-            row[: len(recording)] = recording
-        self.seconds += sum(map(len, audio)) / SAMPLE_RATE
-        z = whole(self._network.normaliser, streamed_log_mel(samples, front_end))
-        z = np.pad(z, ((0, 0), (0, -z.shape[1] % (STACK * TIME_STACK)), (0, 0)))
-        frames = np.array([frame_count(len(recording), front_end) for recording in audio])
-        for row, count in zip(z, frames, strict=True):
-            row[count:] = 0.0
-        self.x = max(self.x, float(np.abs(z).max()))
-        x = stack(z)
-        counts = np.array([stacked_count(int(count)) for count in frames])
-        present = np.arange(x.shape[1])[None] < counts[:, None]
-        f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
-        return _Batch(f, -(-counts // TIME_STACK))
+        self._batches: list[_Encoded] = []
+        done = 0
+        for x, present, seconds in batches(network, utterances):
+            self.seconds += seconds
+            self.x = max(self.x, float(np.abs(x).max()))
+            f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
+            self._batches.append(_Encoded(f, -(-present.sum(1) // TIME_STACK)))
+            done += len(x)
+            if progress:
+                progress(done, len(utterances))
 
     def decode(self, backend: Backend) -> list[list[Token]]:
         """Decode all recordings greedily, with the joint and the prediction network of a backend."""

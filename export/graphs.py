@@ -28,7 +28,7 @@ from stream.directory import FORMAT, WEIGHTS
 from stream.features import BINS, STACK
 from stream.network import TIME_STACK, ModelError, Network
 
-__all__ = ["Graph", "build_graphs", "lstm_graph", "offsets"]
+__all__ = ["Graph", "build_graphs", "cell", "embed", "lstm_graph", "offsets"]
 
 OPSET = 18
 IR_VERSION = 10
@@ -127,14 +127,19 @@ class Graph:
         if self.offsets is None:
             self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
             return name
-        offset, length = self.offsets[name]
+        return self.external(name, array, self.location, *self.offsets[name])
+
+    def external(
+        self, name: str, array: NDArray[Any], location: str, offset: int, length: int
+    ) -> str:
+        """Add an array that lies in a file beside the graph."""
         tensor = TensorProto(
             name=name,
             data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
             dims=array.shape,
             data_location=TensorProto.EXTERNAL,
         )
-        for key, value in (("location", self.location), ("offset", offset), ("length", length)):
+        for key, value in (("location", location), ("offset", offset), ("length", length)):
             tensor.external_data.add(key=key, value=str(value))
         self.initializers[name] = tensor
         return name
@@ -163,7 +168,7 @@ class Graph:
         return [helper.make_opsetid(d, 1) for d in {node.domain for node in self.nodes} - {""}]
 
 
-def _cell(graph: Graph, x: str, h: str, c: str, prefix: str, activation: str) -> tuple[str, str]:
+def cell(graph: Graph, x: str, h: str, c: str, prefix: str, activation: str) -> tuple[str, str]:
     """Add one step of one layer; returns the new h and c."""
     from_x = graph.linear(x, f"{prefix}.weight_ih", f"{prefix}.bias_ih")
     from_h = graph.linear(h, f"{prefix}.weight_hh", f"{prefix}.bias_hh")
@@ -214,7 +219,7 @@ def _advance(
 ) -> tuple[str, list[tuple[str, str]]]:
     after = []
     for n, (h, c) in enumerate(states):
-        x, c = _cell(graph, x, h, c, f"{prefix}.{n}", activation)
+        x, c = cell(graph, x, h, c, f"{prefix}.{n}", activation)
         after.append((x, c))
     return x, after
 
@@ -248,16 +253,23 @@ def _encoder(graph: Graph, network: Network) -> None:
     graph.output(f, "f", ["B", spec.joint])
 
 
-def _prediction(graph: Graph, network: Network) -> None:
-    spec = network.specification
-    token = graph.input("token", INT64, ["B"])
-    # Start of sequence, the id of blank, is a zero vector; the embedding has no row for it.
-    last = graph.constant("last_piece", np.array(spec.vocabulary - 1, np.int64))
+def embed(graph: Graph, token: str, vocabulary: int) -> str:
+    """Add the embedding of tokens.
+
+    Start of sequence, the id of blank, is a zero vector; the embedding has no row for it.
+    """
+    last = graph.constant("last_piece", np.array(vocabulary - 1, np.int64))
     is_piece = graph.node("Cast", [graph.node("LessOrEqual", [token, last])], to=FLOAT)
     known = graph.node("Min", [token, last])
     embedded = graph.node("Gather", [graph.weight("prediction.embedding"), known], axis=0)
     axis = graph.constant("axis_one", np.array([1], np.int64))
-    x = graph.node("Mul", [embedded, graph.node("Unsqueeze", [is_piece, axis])])
+    return graph.node("Mul", [embedded, graph.node("Unsqueeze", [is_piece, axis])])
+
+
+def _prediction(graph: Graph, network: Network) -> None:
+    spec = network.specification
+    token = graph.input("token", INT64, ["B"])
+    x = embed(graph, token, spec.vocabulary)
     h = _stack(
         graph,
         x,

@@ -8,7 +8,6 @@ export's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,24 +18,12 @@ from stream.backends import load_backend
 from stream.integer import quantise
 from stream.manifest import Utterance
 from stream.network import ModelError, Network
-from stream.quantisation import JOINT_EXPONENTS, Quantisation
+from stream.quantisation import Quantisation, joint_exponent
+from stream.validation import Progress
 
-__all__ = ["INPUT_EXPONENT", "calibrated", "joint_exponent"]
+__all__ = ["INPUT_EXPONENT", "calibrated"]
 
 INPUT_EXPONENT = 4  # -8 to 7.94: the normalised log-mel of speech stays within 7
-
-
-def joint_exponent(largest: float) -> int:
-    """Return the exponent at which u8 holds the joint's hidden vector.
-
-    Args:
-        largest: element of the vector on recordings; what is beyond 255 steps saturates.
-    """
-    if not largest > 0.0:
-        return JOINT_EXPONENTS[-1]
-    mantissa, exponent = math.frexp(largest)
-    ceiling = exponent - (mantissa == 0.5)  # ceil(log2), exactly
-    return min(max(8 - ceiling, JOINT_EXPONENTS[0]), JOINT_EXPONENTS[-1])
 
 
 def calibrated(
@@ -45,6 +32,7 @@ def calibrated(
     *,
     input_exponent: int = INPUT_EXPONENT,
     weight_bits: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
 ) -> Network:
     """Return a network with the integer formats that suit it on recordings.
 
@@ -53,6 +41,7 @@ def calibrated(
         utterances: the recordings; their texts are not looked at.
         input_exponent: of the encoder's input.
         weight_bits: by layer, 8 or 4; a layer that is not named has 8.
+        progress: called with how many recordings are encoded, and how many there are.
     Returns:
         the network, whose integers `stream.integer.quantise` has been found to make.
     Raises:
@@ -61,7 +50,7 @@ def calibrated(
         ValueError: there are no recordings.
     """
     backend = load_backend("numpy", network)
-    largest = Calibration(network, backend, utterances).joint(backend)
+    largest = Calibration(network, backend, utterances, progress).joint(backend)
     try:
         quantisation = Quantisation(
             input=input_exponent, joint=joint_exponent(largest), weight_bits=dict(weight_bits or {})

@@ -1,8 +1,9 @@
 """`python -m export.onnx`: a model directory for ONNX Runtime, run before it is called done.
 
-What was written is reopened and held against the model by `export.verification`. Only then does the
-folder get its name; if anything differs nothing is left behind. int8 graphs are written too where they
-lose no more than is allowed, see `export.precision`; integer graphs where the model has a quantisation.
+It has float32 graphs, int8 graphs unless they are declined, and integer graphs where the model has a
+quantisation. What was written is reopened and held against the model by `export.verification`; then
+recordings are streamed, and int8 and integers may lose no more words than is allowed. Only then does the
+folder get its name: if anything differs, or too much is lost, nothing is left behind.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from export.precision import Precision, int8_files
+from export.calibration import Calibration
+from export.integer import calibrated
+from export.precision import Baseline, Precision, Progress
+from export.sensitivity import PrecisionError, int8_error, integer_error
 from export.verification import ExportError, verify
 from stream import directory
 from stream.audio import AudioError
+from stream.backends import load_backend
 from stream.bundled import recordings
 from stream.causality import CausalityError
 from stream.integer import quantise
@@ -26,9 +32,9 @@ from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, open_model
 from stream.process import run_main
 
-__all__ = ["Exported", "export"]
+__all__ = ["MOST_LOSS", "Exported", "export"]
 
-INT8_LOSS = 0.005  # by which int8's WER may be above float32's
+MOST_LOSS = 0.003  # by which a WER may be above that of float32
 
 
 @dataclass(frozen=True)
@@ -37,52 +43,109 @@ class Exported:
 
     Attributes:
         difference: the largest from the NumPy reference, of encoder outputs and logits.
-        precision: what int8 loses; None where it was not asked for.
-        int8: whether the int8 graphs were written.
-        integers: whether the integer graphs were.
+        int8, integers: what they lose; None where they were not written.
     """
 
     difference: float
-    precision: Precision | None
-    int8: bool
-    integers: bool
+    int8: Precision | None
+    integers: Precision | None
 
 
 def export(
     network: Network,
     output: Path,
     *,
-    utterances: Sequence[Utterance] | None = None,
-    int8_loss: float | None = INT8_LOSS,
+    calibration: Sequence[Utterance] | None = None,
+    validation: Sequence[Utterance] | None = None,
+    most_loss: float = MOST_LOSS,
+    int8: bool = True,
+    integers: bool = False,
+    float_layers: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Exported:
     """Write and verify a model directory.
 
     Args:
         network: the model, of number format float32.
         output: folder to write; an older model directory there is replaced.
-        utterances: what int8 is calibrated and measured on; None: the bundled recordings.
-        int8_loss: by which its WER may rise for int8 to be written; None: no int8.
+        calibration: recordings that give int8 and integers their scales; None: those of the validation.
+            A model with a quantisation has scales and takes none.
+        validation: recordings on which WER is measured; None: the bundled ones.
+        most_loss: by which WER may rise, a fraction.
+        int8: whether to write int8 graphs.
+        integers: whether to give a model without a quantisation one that suits it on `calibration`.
+        float_layers: to keep in float32 there, by `Specification.layer_names`.
+        progress: called as recordings are streamed.
     Raises:
-        ExportError: what was written computes something else; nothing was left behind.
+        PrecisionError: int8 or integers lose more; it says which layers do.
+        ExportError: what was written computes something else; nothing was left behind, here as there.
         CausalityError: the model looks ahead.
         ModelError: the model cannot be written as float32 graphs, or its integers may overflow.
+        AudioError: a recording cannot be decoded.
+        ValueError: the arguments contradict each other or the model.
     """
+    given = network.specification.quantisation
+    quantised = integers or given is not None
+    network.specification.check_layers(float_layers, "--float-layers")
+    if quantised and float_layers:
+        raise ValueError("--float-layers: the model's integers know no float; leave it out")
+    if given is not None and calibration is not None:
+        raise ValueError(
+            "--calibrate: the model has a quantisation and with it scales; leave it out"
+        )
+    validation = recordings() if validation is None else validation
+    calibration = validation if calibration is None else calibration
+
+    def calibrating(done: int, total: int) -> None:
+        if progress:
+            progress("calibration", done, total)
+
+    if quantised and given is None:
+        network = calibrated(network, calibration, progress=calibrating)
     # By name: the package onnx comes with rill-asr[train] only, and `main` says so.
-    graphs = importlib.import_module("export.graphs").build_graphs(
+    graphs: dict[str, bytes] = importlib.import_module("export.graphs").build_graphs(
         network, directory.serialise(network)
     )
-    precision: Precision | None = None
-    files: dict[str, bytes] = {}
-    if int8_loss is not None:
-        files, precision = int8_files(network, graphs, utterances or recordings())
-        if precision.loss > int8_loss:
-            files = {}
-    integers: dict[str, bytes] = {}
-    if network.specification.quantisation is not None:
+    of_chip: dict[str, bytes] = {}
+    if quantised:
         module = importlib.import_module("export.integer_graphs")
-        integers = module.build_integer(quantise(network))
-    with directory.writing(network, output, {**graphs, **files, **integers}) as written:
-        return Exported(verify(network, written), precision, bool(files), bool(integers))
+        of_chip = module.build_integer(quantise(network))
+    ranges = _ranges(network, calibration, calibrating) if int8 else None
+
+    def build(kept: Sequence[str]) -> dict[str, bytes]:
+        """Return the files of float32 and int8."""
+        made = importlib.import_module("export.int8").build_int8(network, ranges, kept)
+        return {**graphs, **made}
+
+    files = {**(build(float_layers) if int8 else graphs), **of_chip}
+    with directory.writing(network, output, files) as written:
+        difference = verify(network, written)
+        if not int8 and not quantised:
+            return Exported(difference, None, None)
+        read = open_model(written)
+        baseline = Baseline(read, validation, progress)
+        found = of_integers = None
+        if int8:
+            found = baseline.hold(read, "int8", "int8")
+            if not found.loss <= most_loss:
+                raise int8_error(network, build, baseline, most_loss, found, float_layers)
+        if quantised:
+            of_integers = baseline.hold(read, "integer-onnx", "integers")
+            if not of_integers.loss <= most_loss:
+                raise integer_error(network, baseline, most_loss, of_integers)
+        return Exported(difference, found, of_integers)
+
+
+def _ranges(
+    network: Network, utterances: Sequence[Utterance], progress: Callable[[int, int], None]
+) -> Any:
+    """Return the ranges of the int8 graphs, `export.int8.Ranges`."""
+    ranges = importlib.import_module("export.int8").Ranges
+    if (quantisation := network.specification.quantisation) is not None:
+        return ranges.of(quantisation)
+    backend = load_backend("numpy", network)
+    calibration = Calibration(network, backend, utterances, progress)
+    return ranges(calibration.x, calibration.joint(backend))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -90,27 +153,47 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.onnx",
         description="Write a model directory for ONNX Runtime, and verify it by running it.",
-        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine",
+        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine "
+        "--manifest dev.jsonl",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--ckpt", required=True, metavar="MODEL", help="checkpoint or model directory"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="model directory to write")
-    parser.add_argument("--no-int8", action="store_true", help="write no int8 graphs")
-    parser.add_argument(
-        "--int8-loss",
-        type=float,
-        default=100 * INT8_LOSS,
-        metavar="P",
-        help="points by which the WER of int8, in %%, may be above that of float32; beyond them it is "
-        f"left out (default: {100 * INT8_LOSS:g})",
-    )
     parser.add_argument(
         "--manifest",
         metavar="JSONL",
-        help="recordings that int8 is calibrated and measured on (default: the bundled ones)",
+        help="recordings with texts on which the WER of float32, int8 and integers is measured "
+        "(default: the bundled ones)",
     )
+    parser.add_argument(
+        "--calibrate",
+        metavar="JSONL",
+        help="recordings that give int8 and --integers their scales (default: those of --manifest); a model "
+        "trained for integers has scales",
+    )
+    parser.add_argument(
+        "--most-loss",
+        type=float,
+        default=100 * MOST_LOSS,
+        metavar="P",
+        help="points by which the WER of int8 or integers, in %%, may be above that of float32; beyond "
+        "them nothing is written, and the layers are named that cost most "
+        f"(default: {100 * MOST_LOSS:g})",
+    )
+    parser.add_argument(
+        "--float-layers",
+        metavar="NAMES",
+        help="layers of the int8 graphs to keep in float32, such as encoder.pre.0,joint.output",
+    )
+    parser.add_argument(
+        "--integers",
+        action="store_true",
+        help="write integer graphs of a model that was not trained for them, too; the recordings of "
+        "--calibrate give the formats",
+    )
+    parser.add_argument("--no-int8", action="store_true", help="write no int8 graphs")
     return parser
 
 
@@ -118,19 +201,34 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if not 0.0 <= arguments.int8_loss <= 100.0:
-        parser.error(f"--int8-loss is {arguments.int8_loss}; want 0 to 100")
-    output, loss = Path(arguments.output), arguments.int8_loss / 100
+    if not 0.0 <= arguments.most_loss <= 100.0:
+        parser.error(f"--most-loss is {arguments.most_loss}; want 0 to 100")
+    for flag in ("calibrate", "float_layers"):
+        if arguments.no_int8 and not arguments.integers and getattr(arguments, flag) is not None:
+            parser.error(f"--{flag.replace('_', '-')} is for int8: leave it or --no-int8 out")
+    output = Path(arguments.output)
+    layers = arguments.float_layers.split(",") if arguments.float_layers is not None else []
     began = time.perf_counter()
     try:
+        calibration, validation = (
+            read_manifest(Path(name)) if name else None
+            for name in (arguments.calibrate, arguments.manifest)
+        )
         exported = export(
             open_model(arguments.ckpt),
             output,
-            utterances=read_manifest(Path(arguments.manifest)) if arguments.manifest else None,
-            int8_loss=None if arguments.no_int8 else loss,
+            calibration=calibration,
+            validation=validation,
+            most_loss=arguments.most_loss / 100,
+            int8=not arguments.no_int8,
+            integers=arguments.integers,
+            float_layers=layers,
+            progress=_show if sys.stderr.isatty() else None,
         )
     except (ExportError, CausalityError) as error:
         print(f"{arguments.ckpt}: {error}. Nothing was written.", file=sys.stderr)
+        if isinstance(error, PrecisionError) and not arguments.manifest:
+            print("These were the bundled recordings; the model's own: --manifest", file=sys.stderr)
         return 1
     except (ModelError, ManifestError, AudioError, OSError) as error:
         print(error, file=sys.stderr)
@@ -138,6 +236,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"needs {error.name}: pip install 'rill-asr[train]'", file=sys.stderr)
         return 4
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
@@ -145,15 +246,18 @@ def main(argv: list[str] | None = None) -> int:
         f"{output}: {size:.1f} MB in {time.perf_counter() - began:.1f} s, verified: "
         f"largest difference {exported.difference:.1e}, tokens of {len(recordings())} recordings equal"
     )
-    if found := exported.precision:
-        print(
-            f"int8: WER of {found.recordings} recordings {100 * found.wer_float32:.2f} % -> "
-            f"{100 * found.wer_int8:.2f} %, {100 * found.changed:.2f} % of the words change: "
-            + ("written" if exported.int8 else f"left out, for more than {100 * loss:g} points")
-        )
+    if exported.int8:
+        kept = f"; in float: {', '.join(layers)}" if layers else ""
+        print(f"int8: {exported.int8}{kept}")
     if exported.integers:
-        print("integers: the graphs equal the NumPy integers bit for bit: written")
+        print(f"integers: {exported.integers}; graphs and NumPy integers are equal bit for bit")
     return 0
+
+
+def _show(name: str, done: int, total: int) -> None:
+    """Show on stderr how far a backend is."""
+    end = "\n" if done == total else ""
+    print(f"\r{name}: {done} of {total}", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

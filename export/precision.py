@@ -1,78 +1,98 @@
-"""Whether int8 is as good as float32: both are streamed over recordings, and their errors compared.
+"""Precision: what int8 or integers lose against float32, in words, on recordings.
 
-The loss is the rise of the WER. Where the recordings have no texts it is int8's WER against float32's
-transcript, which is never less.
+Both are streamed, every recording from the data set's statistics, and their errors compared. The loss is
+the rise of the WER. Where the recordings have no texts it is the WER against float32's transcript, which
+is never less. What may be lost, and which layers lose it, is `export.sensitivity`'s business.
 """
 
 from __future__ import annotations
 
-import importlib
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeAlias
 
-from export.calibration import Calibration
-from stream import directory
-from stream.backends import load_backend
 from stream.error_rate import word_error_rate
 from stream.manifest import Utterance
-from stream.network import Network, open_model
-from stream.validation import validate
+from stream.network import Network
+from stream.validation import Report, validate
 
-__all__ = ["Precision", "int8_files"]
+__all__ = ["Baseline", "Precision", "Progress"]
+
+Progress: TypeAlias = Callable[[str, int, int], None]  # what is streamed, recordings done, all
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What int8 loses, all fractions.
+    """What a backend loses against float32, all fractions.
 
     Attributes:
         changed: edits between the two transcripts over float32's words.
-        wer_float32, wer_int8: against the manifest's texts.
+        wer_float32, wer: of float32 and of the backend, against the manifest's texts.
         words: of these texts.
         recordings: how many were streamed.
     """
 
     changed: float
     wer_float32: float
-    wer_int8: float
+    wer: float
     words: int
     recordings: int
 
     @property
     def loss(self) -> float:
         """The rise of the WER."""
-        return self.wer_int8 - self.wer_float32 if self.words else self.changed
+        return self.wer - self.wer_float32 if self.words else self.changed
+
+    def __str__(self) -> str:
+        return (
+            f"WER of {self.recordings} recordings {100 * self.wer_float32:.2f} % -> "
+            f"{100 * self.wer:.2f} %, {100 * self.changed:.2f} % of the words change"
+        )
 
 
-def int8_files(
-    network: Network, graphs: Mapping[str, bytes], utterances: Sequence[Utterance]
-) -> tuple[dict[str, bytes], Precision]:
-    """Build the int8 graphs of a network, and measure them.
+class Baseline:
+    """Float32 on recordings, streamed once, which other backends are held against.
 
     Args:
-        network: of number format float32.
-        graphs: its float32 graphs, as `export.graphs` built them for a model directory.
-        utterances: recordings that the ranges are measured and the precisions compared on.
-    Returns:
-        contents by file name, as `stream.directory.writing` takes them, and what they lose.
+        network: from a model directory with float32 graphs.
+        utterances: the recordings.
+        progress: called as they are streamed.
+    Raises:
+        AudioError: a recording cannot be decoded.
     """
-    module = importlib.import_module("export.int8")  # the package onnx is not always there
-    calibration = Calibration(network, load_backend("numpy", network), utterances)
-    ranges = module.Ranges(calibration.x, calibration.joint(load_backend("numpy", network)))
-    files: dict[str, bytes] = module.build_int8(network, ranges)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        directory.write(network, path, {**graphs, **files})
-        read = open_model(path)
-        float32, int8 = (
-            validate(read, utterances, backend=backend, reset_stats=True)
-            for backend in ("onnx", "int8")
+
+    def __init__(
+        self, network: Network, utterances: Sequence[Utterance], progress: Progress | None = None
+    ) -> None:
+        self._utterances, self._progress = utterances, progress
+        self._float32 = self._stream(network, "onnx", "float32")
+
+    def hold(self, network: Network, backend: str, name: str) -> Precision:
+        """Stream the recordings through a backend of a model directory.
+
+        Args:
+            network: from the directory.
+            backend: of it.
+            name: of what is streamed, for the progress.
+        """
+        found = self._stream(network, backend, name)
+        transcripts = (
+            [each.hypothesis for each in report.utterances] for report in (self._float32, found)
         )
-    changed = word_error_rate(
-        [each.hypothesis for each in float32.utterances],
-        [each.hypothesis for each in int8.utterances],
-    )
-    count = len(utterances)
-    return files, Precision(changed.wer, float32.wer, int8.wer, float32.words, count)
+        return Precision(
+            word_error_rate(*transcripts).wer,
+            self._float32.wer,
+            found.wer,
+            found.words,
+            len(self._utterances),
+        )
+
+    def _stream(self, network: Network, backend: str, name: str) -> Report:
+        progress = self._progress
+        return validate(
+            network,
+            self._utterances,
+            backend=backend,
+            reset_stats=True,
+            progress=progress and (lambda done, total: progress(name, done, total)),
+        )

@@ -40,7 +40,7 @@ def restore_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tuple[
 
     Args:
         network: the model.
-        stored: content of `weights.int8.safetensors`.
+        stored: content of `weights.int8.safetensors`; a layer that it has not is in float.
     Returns:
         the restored network, and by array how far it may be from the model: half a step.
     """
@@ -48,8 +48,9 @@ def restore_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tuple[
     allowed: Arrays = {}
     embedding = arrays["prediction.embedding"]
     step = max(float(np.abs(embedding).max()), 1e-12) / 127.0
-    arrays["prediction.embedding"] = (stored["prediction.embedding"][:-1] - float(ZERO)) * step
-    allowed["prediction.embedding"] = np.array(step / 2)
+    if "prediction.embedding" in stored:
+        arrays["prediction.embedding"] = (stored["prediction.embedding"][:-1] - float(ZERO)) * step
+        allowed["prediction.embedding"] = np.array(step / 2)
 
     def weight(name: str, of_input: float) -> NDArray[np.float64]:
         scale = stored[f"{name}.scale"].astype(np.float64) / of_input
@@ -63,6 +64,8 @@ def restore_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tuple[
     ):
         for n, layer in enumerate(network.layers(stack)):
             name = f"{stack}.{n}"
+            if f"{name}.scale" not in stored:
+                continue
             inputs, units = layer["weight_ih"].shape[1], layer["weight_hh"].shape[1]
             slope = np.repeat([0.125, 0.125, 1.0, 0.125], units)
             offset = np.repeat([0.5, 0.5, 0.0, 0.5], units)
@@ -88,6 +91,8 @@ def restore_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tuple[
         ("joint.prediction", UNIT),
         ("joint.output", stored["joint.scale"].item()),
     ):
+        if f"{name}.scale" not in stored:
+            continue
         largest = np.abs(network.arrays[f"{name}.weight"]).max(axis=1, keepdims=True)
         arrays[f"{name}.weight"] = weight(name, of_input)
         allowed[f"{name}.weight"] = largest / 254.0

@@ -8,8 +8,9 @@ All that is in it, file by file and backend by backend, before it gets its name:
    the bundled recordings: whole by the reference, by the graphs in random chunks.
 4. int8 weights are the network's within half a step (`export.restored`), and the graphs as near to
    float32 with these weights as rounded activations are: outputs and states on 3's frames, logits of
-   random joint vectors within its range, differ by at most `NEAR` of their deviation. What this costs
-   in words is `export.precision`'s business.
+   random joint vectors within its range, differ by at most `NEAR` of their deviation. Scales are those
+   of the network's integers where it has such. What all this costs in words is `export.precision`'s
+   business.
 5. Integers are the network's within half a step, and as near, but for states, whose cells saturate. The
    graphs hold these integers, and equal the NumPy integers bit for bit: on 3's frames, and on random
    states with the ends of all ranges.
@@ -123,6 +124,10 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
     stored = safetensors.numpy.load_file(weights)
     restored, allowed = restore_int8(network, stored)
     _checked("int8", lambda: check_weights(network, restored, allowed))
+    if chosen := network.specification.quantisation:
+        for name, exponent in (("x.scale", chosen.input), ("joint.scale", chosen.joint)):
+            if (scale := stored[name].item()) != 2.0**-exponent:
+                raise ExportError(f"int8: {name} is {scale:.4g}, the model's is 2^{-exponent}")
     reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
     check_causal(_encoder(graphs), "int8 graph")
     for name, x in frames.items():

@@ -6,7 +6,8 @@
     tokenizer.model       SentencePiece
     encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
     encoder.int8.onnx, prediction.int8.onnx, joint.int8.onnx, weights.int8.safetensors
-                          the same in int8; there only where the export found them as good
+                          the same in int8; there only where the export found them as good. Layers
+                          that it kept in float have their weights in the first file
     encoder.integer.onnx, prediction.integer.onnx, joint.integer.onnx, weights.integer.safetensors
                           the same in the integers of a model that has a quantisation
 

@@ -120,7 +120,7 @@ def quantise(network: Network) -> IntegerNetwork:
     if chosen is None:
         raise ModelError(
             "has no quantisation, and integers want one: fine-tune the model with "
-            "--set quantize=int8, or choose the formats on recordings with export.integer",
+            "--set quantize=int8, or let python -m export.onnx --integers choose the formats",
             network.path,
         )
     embedding, exponent = _weight(

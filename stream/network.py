@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -127,11 +127,19 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 f"quantisation: number_format is {self.number_format}, wants float32: a model is for "
                 "integers or for block floating point"
             )
-        if unknown := sorted(quantisation.weight_bits.keys() - set(self.layer_names)):
-            raise ValueError(
-                f"quantisation: weight_bits names {unknown[0]!r}, the layers are "
-                f"{', '.join(self.layer_names)}"
-            )
+        self.check_layers(quantisation.weight_bits, "quantisation: weight_bits")
+
+    def check_layers(self, names: Iterable[str], whose: str) -> None:
+        """Refuse names that are none of `layer_names`.
+
+        Raises:
+            ValueError: a name is; the message begins with `whose`.
+        """
+        for name in names:
+            if name not in self.layer_names:
+                raise ValueError(
+                    f"{whose} names {name!r}, the layers are {', '.join(self.layer_names)}"
+                )
 
     @property
     def blank(self) -> int:
@@ -249,6 +257,13 @@ class Network:
                 f"the specification {self.specification.vocabulary}",
                 self.path,
             )
+
+    def in_float(self) -> Network:
+        """Return this model without a quantisation."""
+        if self.specification.quantisation is None:
+            return self
+        specification = msgspec.structs.replace(self.specification, quantisation=None)
+        return replace(self, specification=specification)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:

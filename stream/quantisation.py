@@ -7,9 +7,11 @@ weights; `stream.integer` derives them.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-__all__ = ["INPUT_EXPONENTS", "JOINT_EXPONENTS", "WEIGHT_BITS", "Quantisation"]
+__all__ = ["INPUT_EXPONENTS", "JOINT_EXPONENTS", "WEIGHT_BITS", "Quantisation", "joint_exponent"]
 
 WEIGHT_BITS = (8, 4)
 INPUT_EXPONENTS = range(0, 8)  # int8: from +-128 to +-1
@@ -49,3 +51,16 @@ class Quantisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def bits(self, layer: str) -> int:
         """Return the bits of a layer's weights."""
         return self.weight_bits.get(layer, 8)
+
+
+def joint_exponent(largest: float) -> int:
+    """Return the exponent at which u8 holds the joint's hidden vector.
+
+    Args:
+        largest: element of the vector on recordings; what is beyond 255 steps saturates.
+    """
+    if not largest > 0.0:
+        return JOINT_EXPONENTS[-1]
+    mantissa, exponent = math.frexp(largest)
+    ceiling = exponent - (mantissa == 0.5)  # ceil(log2), exactly
+    return min(max(8 - ceiling, JOINT_EXPONENTS[0]), JOINT_EXPONENTS[-1])

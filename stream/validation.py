@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import read_audio
-from stream.backends import load_backend
+from stream.backends import INTEGER_BACKENDS, load_backend
 from stream.decoding.channels import Decoding, Search
 from stream.engine import Engine, Result
 from stream.error_rate import word_error_rate
@@ -98,8 +98,10 @@ Reference: TypeAlias = Callable[
 
 
 def default_backend(network: Network) -> str:
-    """Return "onnx" for a model directory, whose graphs are what is served, else "numpy"."""
-    return "onnx" if network.path is not None and network.path.is_dir() else "numpy"
+    """Return what a model is for: "onnx" of a model directory, else "integer" or "numpy"."""
+    if network.path is not None and network.path.is_dir():
+        return "onnx"
+    return "numpy" if network.specification.quantisation is None else "integer"
 
 
 def validate(
@@ -126,7 +128,8 @@ def validate(
         chunk_ms: audio handed in at once; no result depends on it.
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
-        reference: the training forward, to hold every token against; wants `reset_stats`, greedy.
+        reference: the training forward, in floats or integers as the backend, to hold every token
+            against; wants `reset_stats`, greedy.
         progress: called with (utterances done, utterances).
     Raises:
         ValueError: the arguments contradict each other.
@@ -145,7 +148,8 @@ def validate(
             specification, network.arrays, network.tokenizer, network.notes, network.path
         )
     slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
-    computed = load_backend(backend or default_backend(network), network)
+    backend = backend or default_backend(network)
+    computed = load_backend(backend, network)
     stream = _Streams(Engine(network, computed, slots, decoding, front_end), reset_stats)
     chunk = int(chunk_ms * SAMPLE_RATE / 1000)
     results = stream.run(utterances, chunk, progress)
@@ -160,7 +164,8 @@ def validate(
         for u, of in zip(utterances, results, strict=True)
     ]
     rate = word_error_rate([o.reference for o in outcomes], [o.hypothesis for o in outcomes])
-    differences = _compare(reference, network, utterances, results) if reference else []
+    trained = network if backend in INTEGER_BACKENDS else network.in_float()
+    differences = _compare(reference, trained, utterances, results) if reference else []
     return Report(
         rate.wer,
         rate.substitutions,

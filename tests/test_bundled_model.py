@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from server.session import stream_audio
 from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
+from stream.decoding.greedy import Greedy
 from stream.features import stack, streamed_log_mel
-from stream.network import Network, open_model
+from stream.manifest import read_manifest
+from stream.network import TIME_STACK, Network, open_model
 from stream.recogniser import Recogniser
 from stream.validation import validate
 
@@ -49,14 +52,26 @@ def streamed(model: Network, backend: str, pieces: Iterator[NDArray[np.float32]]
     return [(token.id, token.step) for result in results for token in result.tokens]
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "onnx"])
-def test_any_chunking_gives_the_tokens_of_the_whole(network: Network, backend: str) -> None:
+@pytest.mark.parametrize(
+    "backend, reference",
+    [
+        ("numpy", "numpy"),
+        ("torch", "numpy"),
+        ("onnx", "numpy"),
+        ("integer", "integer"),
+        ("integer-onnx", "integer"),
+        ("torch-integer", "integer"),
+    ],
+)
+def test_any_chunking_gives_the_tokens_of_the_whole(
+    network: Network, backend: str, reference: str
+) -> None:
     audio = read_audio(recordings()[0].audio)[:32000]
-    want = streamed(network, "numpy", iter([audio]))
+    want = streamed(network, reference, iter([audio]))
     assert want
     for seed, most in enumerate((1, 50, 700, 5000)):
         cut = audio[:6000] if most == 1 else audio  # a sample at a time is slow
-        wanted = streamed(network, "numpy", iter([cut])) if most == 1 else want
+        wanted = streamed(network, reference, iter([cut])) if most == 1 else want
         assert streamed(network, backend, pieces_of(cut, seed, most)) == wanted
 
 
@@ -131,3 +146,36 @@ def test_two_seconds_of_digital_zeros_change_no_word(network: Network, utterance
     assert before.split() == want.split()
     assert after.split() == want.split()
     assert twice.split() == want.split() * 2
+
+
+def test_integers_are_the_same_in_numpy_onnx_and_torch_on_200_recordings(speech: Path) -> None:
+    pytest.importorskip("torch")
+    from export.calibration import batches
+
+    network = open_model(model_path())
+    utterances = [*read_manifest(speech / "dev.jsonl"), *read_manifest(speech / "test.jsonl")]
+    chosen = random.Random(7).sample(utterances, 200)
+    tokens: dict[str, list[list[tuple[int, int]]]] = {}
+    for name in ("integer", "integer-onnx", "torch-integer"):
+        backend = load_backend(name, network)
+        greedy, tokens[name] = Greedy(backend), []
+        for x, present, _ in batches(network, chosen):
+            f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
+            frames = -(-present.sum(1) // TIME_STACK)
+            rows, _ = greedy.step(f, greedy.initial_state(len(f)), frames)
+            tokens[name] += [[(token.id, token.step) for token in row] for row in rows]
+    assert tokens["integer"] == tokens["integer-onnx"] == tokens["torch-integer"]
+    assert sum(map(len, tokens["integer"])) > 200
+
+
+@pytest.mark.parametrize("backend", ["integer", "integer-onnx"])
+def test_integers_streamed_are_the_integers_of_the_training_forward(backend: str) -> None:
+    evaluation = pytest.importorskip("train.evaluation")
+    report = validate(
+        open_model(model_path()),
+        recordings(),
+        backend=backend,
+        reset_stats=True,
+        reference=evaluation.training_tokens,
+    )
+    assert (report.different, len(report.utterances)) == (0, len(recordings()))

@@ -16,13 +16,13 @@ __all__ = ["TorchBackend", "load"]
 
 
 def load(network: Network, threads: int = 1) -> TorchBackend:
-    """Build the backend from a network.
+    """Build the backend from a network, whose floats it computes.
 
     Raises:
         ModelError: the network's number format is not float32.
     """
     try:
-        return TorchBackend(Transducer.from_network(network))
+        return TorchBackend(Transducer.from_network(network.in_float()))
     except ValueError as error:
         raise ModelError(str(error), network.path) from error
 

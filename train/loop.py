@@ -35,7 +35,7 @@ from stream.features import FrontEnd
 from stream.manifest import Utterance
 from stream.network import Activation, ModelError, Specification
 from stream.normaliser import Normaliser
-from stream.quantisation import Quantisation
+from stream.quantisation import Quantisation, joint_exponent
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config import Config, ConfigError
@@ -48,7 +48,7 @@ from train.model import Dropout, Transducer
 from train.objective import Objective, Parts
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
 from train.progress import Display, Journal
-from train.start import Start, joint_exponent, largest_joint, weight_bits
+from train.start import Start, largest_joint, weight_bits
 
 __all__ = ["Material", "Run"]
 

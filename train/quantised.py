@@ -30,9 +30,10 @@ from train.quantisers import (
     quantise_bias,
     quantise_signed,
     quantise_weight,
+    row_sums,
 )
 
-__all__ = ["IntegerProduct", "QuantisedLSTM"]
+__all__ = ["IntegerProduct", "QuantisedLSTM", "int8_pays"]
 
 HIDDEN_SCALE, CELL_SCALE = 2.0**HIDDEN_EXPONENT, 2.0**CELL_EXPONENT
 
@@ -83,7 +84,7 @@ class QuantisedLSTM(LSTM):
         made = self._kept(tuple(self.parameters()), exponent, lambda: self._quantise(exponent))
         weight_ih, weight_hh, bias, shifts = made
         x = quantise_signed(x.to(self.weight_ih.dtype), exponent)
-        outputs, last_h, last_c = _QuantisedLayer.apply(
+        outputs, last_h, last_c = _QuantisedLayer.apply(  # type: ignore[no-untyped-call]
             x.transpose(0, 1), weight_ih, weight_hh, bias, h, c, shifts
         )
         return outputs.transpose(0, 1), (last_h, last_c)
@@ -96,7 +97,7 @@ class QuantisedLSTM(LSTM):
         bias = quantise_bias(self.bias_ih.double() + self.bias_hh.double(), f)
         with torch.no_grad():
             of_x, of_h = (
-                weight.abs().sum(1, dtype=torch.float64) * (SIGNED * 2.0 ** (f - e))
+                row_sums(weight) * (SIGNED * 2.0 ** (f - e))
                 for weight, e in ((weight_ih, exponent), (weight_hh, HIDDEN_EXPONENT))
             )
             bound = check_bound(self._name, of_x + of_h + bias.abs() * 2.0**f, f - CELL_EXPONENT)
@@ -170,6 +171,7 @@ class _QuantisedLayer(torch.autograd.Function):
             steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
             d_gates = torch.empty(steps, batch, 4 * hidden, dtype=product_dtype)
             own = torch.empty(batch, 4 * hidden, dtype=dtype)  # of one step: stays in the cache
+            d_bias = torch.zeros(4 * hidden, dtype=dtype)
             d_outputs = d_outputs.contiguous()
             dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
             back = Times(weight_hh.t(), batch, ctx.bf16)
@@ -178,9 +180,9 @@ class _QuantisedLayer(torch.autograd.Function):
             for t in range(steps - 1, -1, -1):
                 cell_backward(zn[t], cn[t], cn[t + 1], don[t], dh.numpy(), dcn, on)
                 d_gates[t] = own
+                d_bias += own.sum(0)
                 dh = back(d_gates[t]).to(dtype)
             flat = d_gates.view(steps * batch, 4 * hidden)
-            d_bias = flat.sum(0, dtype=torch.float64)
             d_x = None
             if ctx.needs_input_grad[0]:
                 d_x = Times(weight_ih.t(), len(flat), ctx.bf16)(flat).to(dtype)
@@ -189,7 +191,7 @@ class _QuantisedLayer(torch.autograd.Function):
             before = hs[:-1].reshape(-1, hidden).to(product_dtype)
             d_weight_ih = (flat.t() @ frames.to(product_dtype)).to(dtype).div_(2.0**ctx.exponent)
             d_weight_hh = (flat.t() @ before).to(dtype).div_(HIDDEN_SCALE)
-        return d_x, d_weight_ih, d_weight_hh, d_bias, dh, dc, None
+        return d_x, d_weight_ih, d_weight_hh, d_bias.double(), dh, dc, None
 
 
 def _integers(value: Tensor, exponent: int, dtype: torch.dtype) -> Tensor:

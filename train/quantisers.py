@@ -4,9 +4,9 @@ Rules by number: docs/integer.md. Every function takes and returns floats: integ
 float32 holds exactly, so that torch's operators stand around them as they are. Gradients go straight
 through a rounding, and stop where a value was clipped.
 
-Brevitas' `IntQuant` rounds and clips; the scale is ours. Brevitas takes the logarithm of the largest weight
-in float32, which is a power of two too low where that weight lies within a rounding of one; rule 1
-takes it exactly.
+Brevitas' `IntQuant` rounds and clips, here in one fused pass; the scale is ours. Brevitas takes the logarithm
+of the largest weight in float32, which is rounded down where that weight lies just above a power of two;
+rule 1 takes it exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from brevitas.core.function_wrapper import Identity, TensorClamp
+from brevitas.core.function_wrapper import Identity
 from brevitas.core.quant import IntQuant
 from brevitas.function.ops_ste import round_ste
 from torch import Tensor, nn
@@ -40,29 +40,52 @@ __all__ = [
     "quantise_bias",
     "quantise_signed",
     "quantise_weight",
+    "row_sums",
 ]
 
 FLOAT32_EXACT = 1 << 24  # below it every integer is a float32
 E_BITS = 16  # of e and g, rule 5
 
 
-def _quantiser(*, signed: bool, narrow: bool) -> Any:
-    return IntQuant(
-        narrow_range=narrow,
-        signed=signed,
-        input_view_impl=Identity(),
-        tensor_clamp_impl=TensorClamp(),
-    )
+class _Rounded(torch.autograd.Function):
+    """x rounded to a multiple of a scale, and clipped; the gradient stops where it was clipped."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float, least: float, most: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.constants = scale, least, most
+        return (x / scale).round_().clamp_(least, most).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        scale, least, most = ctx.constants
+        from_middle = (x / scale).round_().sub_((least + most) / 2).abs_()
+        return from_middle.le_((most - least) / 2).mul_(grads[0]), None, None, None
 
 
-_NARROW = _quantiser(signed=True, narrow=True)  # weights: -127 to 127
-_SIGNED = _quantiser(signed=True, narrow=False)
-_UNSIGNED = _quantiser(signed=False, narrow=False)
+class _IntQuant(IntQuant):  # type: ignore[misc]
+    """Brevitas' quantiser of zero point 0, fused: a third of its passes over memory, and of its time."""
+
+    def __init__(self, *, signed: bool, narrow: bool) -> None:
+        super().__init__(narrow, signed, input_view_impl=Identity())
+
+    def forward(self, scale: Tensor, zero_point: Tensor, bit_width: Tensor, x: Tensor) -> Tensor:
+        least, most = self.min_int(bit_width), self.max_int(bit_width)
+        rounded: Tensor = _Rounded.apply(  # type: ignore[no-untyped-call]
+            x, float(scale), float(least), float(most)
+        )
+        return rounded
 
 
-def _quantised(quantiser: Any, value: Tensor, exponent: int, bits: int) -> Tensor:
-    constants = (value.new_tensor(c) for c in (2.0**-exponent, 0.0, float(bits)))
-    rounded: Tensor = quantiser(*constants, value)
+_NARROW = _IntQuant(signed=True, narrow=True)  # weights: -127 to 127
+_SIGNED = _IntQuant(signed=True, narrow=False)
+_UNSIGNED = _IntQuant(signed=False, narrow=False)
+
+
+def _quantised(quantiser: _IntQuant, value: Tensor, exponent: int, bits: int) -> Tensor:
+    scale, zero_point, width = (torch.tensor(c) for c in (2.0**-exponent, 0.0, float(bits)))
+    rounded: Tensor = quantiser(scale, zero_point, width, value)
     return rounded
 
 
@@ -76,7 +99,8 @@ def quantise_weight(name: str, weight: Tensor, bits: int) -> tuple[Tensor, int]:
     Raises:
         ModelError: the exponent is out of range, as it is of a weight that is not finite.
     """
-    largest = float(weight.detach().abs().max())
+    least, most = torch.aminmax(weight.detach())
+    largest = max(-float(least), float(most))
     mantissa, ceiling = math.frexp(largest)
     f = bits - 1 - (ceiling - (mantissa == 0.5) if mantissa else 0)
     if not math.isfinite(largest) or f not in WEIGHT_EXPONENTS:
@@ -102,6 +126,14 @@ def quantise_signed(value: Tensor, exponent: int, bits: int = 8) -> Tensor:
 def hidden(f: Tensor, g: Tensor, exponent: int) -> Tensor:
     """Return the joint's hidden vector of e and g (rule 6), which broadcast."""
     return _quantised(_UNSIGNED, torch.relu(f + g), exponent, 8)
+
+
+def row_sums(weight: Tensor) -> Tensor:
+    """Return the sums of the magnitudes of a quantised weight's rows, float64.
+
+    Float32 sums integers below 128 exactly, as long as there are fewer than 2^17 of them.
+    """
+    return weight.abs().sum(1).double()
 
 
 def check_bound(name: str, bound: Tensor, shift: int) -> int:
@@ -173,7 +205,7 @@ class _Linear(nn.Linear):
             f = product if result is None else max(product, result)
             bias = quantise_bias(self.bias, f)
             with torch.no_grad():
-                bound = weight.abs().sum(1, dtype=torch.float64) * (largest * 2.0**-exponent)
+                bound = row_sums(weight) * (largest * 2.0**-exponent)
                 bound = (bound + bias.abs()) * 2.0**f
             most = check_bound(self._name, bound, 0 if result is None else f - result)
             dtype = torch.float32 if most < FLOAT32_EXACT else torch.float64

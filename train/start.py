@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.network import Network, Specification
-from stream.quantisation import JOINT_EXPONENTS
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["Start", "folded_start", "joint_exponent", "largest_joint", "weight_bits"]
+__all__ = ["Start", "folded_start", "largest_joint", "weight_bits"]
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,8 @@ class Start:
 
 def folded_start(network: Network) -> Start:
     """Return the start of a quantised run: any model, its normalisation folded into the weights."""
-    specification = msgspec.structs.replace(
-        network.specification, quantisation=None, number_format="float32"
-    )
-    plain = Network(specification, network.arrays, network.tokenizer, path=network.path)
+    specification = msgspec.structs.replace(network.specification, number_format="float32")
+    plain = replace(network, specification=specification).in_float()
     return Start(
         network.tokenizer,
         network.arrays["normaliser.mean"],
@@ -77,10 +74,3 @@ def largest_joint(
         )
         largest = max(largest, float((of_f + of_g).max()))
     return largest
-
-
-def joint_exponent(largest: float) -> int:
-    """Return the exponent of a u8 hidden vector whose largest element is given."""
-    mantissa, ceiling = math.frexp(largest)
-    exponent = 8 - (ceiling - (mantissa == 0.5) if largest > 0.0 else 0)
-    return min(max(exponent, JOINT_EXPONENTS.start), JOINT_EXPONENTS.stop - 1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream.network import ModelError, Network, Specification
 from stream.stage import State
 
-__all__ = ["BACKENDS", "Backend", "Logits", "load_backend"]
+__all__ = ["BACKENDS", "INTEGER_BACKENDS", "Backend", "Logits", "load_backend"]
 
 Floats = NDArray[np.float32]
 Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
@@ -74,7 +74,10 @@ BACKENDS = {
     "integer": "stream.backends.integer",
     "integer-onnx": "stream.backends.integer_onnx",
     "torch": "train.backend",
+    "torch-integer": "train.integer_backend",
 }
+# Those that compute the integers of a model's quantisation; the others compute its floats.
+INTEGER_BACKENDS = frozenset({"integer", "integer-onnx", "torch-integer"})
 
 
 def load_backend(name: str, network: Network, threads: int = 1) -> Backend:

@@ -1,26 +1,45 @@
-"""A training step of an LSTM layer, forward and backward, against torch.nn.LSTM of the same size.
+"""A training step of an LSTM layer, forward and backward, against torch.nn.LSTM of the same size, and
+of the quantised layer against the hard one that it is fine-tuned from.
 
 All run in turns, in float32 or under bfloat16 autocast. `extra_info` has how many times as fast ours is,
 by the medians and by the best, against torch's layer in the same format, and against it in float32.
 torch.nn.LSTM has no hard activations, so the hard layer runs against its soft one; the soft layer's
-outputs are held against it before anything is timed.
+outputs are held against it before anything is timed, the quantised layer's against the fixed-point
+specification. One thread and two.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+# As in training: without it the kernel's page faults are a tenth of a step.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream.fixed import lstm_cell  # noqa: E402
+from train import quantised  # noqa: E402
 from train.layers import LSTM  # noqa: E402
+from train.quantised import QuantisedLSTM  # noqa: E402
 
 ROUNDS = 7
 FRAMES = 200
+EXPONENT = 4  # of the quantised layer's input
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
 
 
 def layers(activation: Any, inputs: int, hidden: int) -> tuple[LSTM, Any]:
@@ -57,6 +76,7 @@ def test_training_step(
     hidden: int,
     batch: int,
     autocast: bool,
+    threads: int,
 ) -> None:
     torch.manual_seed(0)
     torch.set_flush_denormal(True)  # as in training
@@ -90,6 +110,84 @@ def test_training_step(
     benchmark.extra_info.update(ratios)
     with capsys.disabled():
         print(
-            f"\n{activation} {batch} x {FRAMES}, {inputs} -> {hidden} autocast={autocast}: "
+            f"\n{activation} {batch} x {FRAMES}, {inputs} -> {hidden} autocast={autocast}, "
+            f"{threads} threads: "
             "{:.2f} x nn.LSTM (best {:.2f}), {:.2f} x it in float32".format(*ratios.values())
+        )
+
+
+def check_quantised(own: QuantisedLSTM, x: Any) -> None:
+    """Hold the first frames of a row against `stream.fixed`."""
+    y, _ = own.step(x[:1, :5], own.initial_state(1), EXPONENT)
+    weight_ih, weight_hh, bias, shifts = (
+        v.detach().double().numpy() if isinstance(v, torch.Tensor) else v
+        for v in own._quantise(EXPONENT)
+    )
+    scale = 2.0 ** (shifts.out + 12)
+    h = c = np.zeros((1, own.hidden), np.int64)
+    for t in range(5):
+        frame = np.clip(np.rint(x[:1, t].detach().double().numpy() * 16), -128, 127) / 16
+        acc = (frame @ weight_ih.T + h / 128 @ weight_hh.T + bias) * scale  # exact in float64
+        h, c = lstm_cell(acc.astype(np.int64), c, shifts.out)
+        assert (y[:, t].detach().numpy() * 128 == h).all()
+
+
+@pytest.mark.parametrize("product", ["int8", "float"])
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("inputs", "hidden", "batch"), [(240, 512, 32), (240, 1024, 16), (512, 512, 8), (256, 256, 32)]
+)
+def test_quantised_training_step(
+    benchmark: Any,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: int,
+    hidden: int,
+    batch: int,
+    autocast: bool,
+    product: str,
+    threads: int,
+) -> None:
+    if product == "int8" and not quantised.int8_pays():
+        pytest.skip("this CPU has no instructions for int8")
+    monkeypatch.setattr(quantised, "int8_pays", lambda: product == "int8")
+    torch.manual_seed(0)
+    torch.set_flush_denormal(True)
+    x = torch.randn(batch, FRAMES, inputs, requires_grad=True)
+    hard, soft = layers("hard", inputs, hidden)
+    own = QuantisedLSTM("quantised", inputs, hidden, bits=8)
+    own.load_state_dict(hard.state_dict())
+    check_quantised(own, x)
+    ours = training_step(lambda x: own.step(x, own.initial_state(batch), EXPONENT)[0], x, autocast)
+    steps = {
+        "hard": training_step(lambda x: hard.step(x, hard.initial_state(batch))[0], x, autocast),
+        "nn_lstm_float32": training_step(lambda x: soft(x)[0], x, False),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+
+    def time_others() -> None:
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - began)
+
+    benchmark.pedantic(ours, setup=time_others, rounds=ROUNDS, warmup_rounds=1)
+    if benchmark.disabled:
+        return
+    own_seconds = benchmark.stats.stats
+    ratios = {
+        "times_as_fast_as_hard": statistics.median(seconds["hard"]) / own_seconds.median,
+        "times_as_fast_as_hard_best": min(seconds["hard"]) / own_seconds.min,
+        "times_as_fast_as_nn_lstm_in_float32": (
+            statistics.median(seconds["nn_lstm_float32"]) / own_seconds.median
+        ),
+    }
+    benchmark.extra_info.update(ratios)
+    with capsys.disabled():
+        print(
+            f"\nquantised ({product}) {batch} x {FRAMES}, {inputs} -> {hidden} "
+            f"autocast={autocast}, {threads} threads: "
+            "{:.2f} x the hard layer (best {:.2f}), {:.2f} x nn.LSTM in float32".format(
+                *ratios.values()
+            )
         )

@@ -1,4 +1,4 @@
-"""int8 graphs: near float32, exact in any batch, and what the export makes of their loss."""
+"""int8 graphs: near float32, exact in any batch, with layers in float or the scales of integers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from numpy.typing import NDArray
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
-from export import precision
 from export.graphs import build_graphs
 from export.int8 import Ranges, build_int8, quantise
-from export.onnx import export, main
-from export.precision import Precision
+from export.onnx import export
 from stream import directory
 from stream.audio import read_audio
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path, recordings
 from stream.engine import Engine, Result
 from stream.network import ModelError, Network, open_model
+from stream.quantisation import Quantisation
+from stream.stage import map_state
 from tests.tiny import tiny_network
 
 RANGES = Ranges(x=6.0, joint=6.0)
@@ -37,14 +38,21 @@ SIZES: list[dict[str, Any]] = [
 
 
 @functools.cache
-def backends(**specification: Any) -> tuple[Backend, Backend]:
+def backends(float_layers: tuple[str, ...] = (), **specification: Any) -> tuple[Backend, Backend]:
     """Float32 and int8 of a random network."""
     network = tiny_network(3, **specification)
+    return load_backend("numpy", network), loaded(network, float_layers)
+
+
+def loaded(
+    network: Network, float_layers: tuple[str, ...] = (), ranges: Ranges = RANGES
+) -> Backend:
+    """Load the int8 graphs of a network from a model directory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         graphs = build_graphs(network, directory.serialise(network))
-        directory.write(network, path, {**graphs, **build_int8(network, RANGES)})
-        return load_backend("numpy", network), load_backend("int8", open_model(path))
+        directory.write(network, path, {**graphs, **build_int8(network, ranges, float_layers)})
+        return load_backend("int8", open_model(path))
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.float32]:
@@ -185,41 +193,9 @@ def quiet() -> Network:
     return Network(network.specification, arrays, network.tokenizer, network.notes)
 
 
-@pytest.mark.parametrize(
-    ("loss", "allowed", "written"), [(0.004, 0.5, True), (0.006, 0.5, False), (0.006, 1.0, True)]
-)
-def test_int8_is_written_unless_it_loses_more_than_is_allowed(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    loss: float,
-    allowed: float,
-    written: bool,
-) -> None:
-    real = precision.int8_files
-    found = Precision(0.02, 0.1, 0.1 + loss, 9, 2)
-    monkeypatch.setattr("export.onnx.int8_files", lambda *given: (real(*given)[0], found))
-    for name in ("export.onnx", "export.verification"):
-        monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
-    directory.write(quiet(), tmp_path / "given", {})
-    arguments = ["--ckpt", str(tmp_path / "given"), "--output", str(tmp_path / "model")]
-    assert main([*arguments, "--int8-loss", str(allowed)]) == 0
-    out = capsys.readouterr().out
-    assert (": written" in out, ": left out" in out) == (written, not written)
-    files = {file.name for file in (tmp_path / "model").iterdir()}
-    assert files & directory.INT8 == (directory.INT8 if written else set())
-    open_model(tmp_path / "model")
-
-
-def test_the_loss_without_texts_is_what_changes() -> None:
-    assert Precision(0.02, 0.0, 0.0, 0, 2).loss == 0.02
-    assert Precision(0.02, 0.2, 0.1, 5, 2).loss == pytest.approx(-0.1)
-
-
 def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
-    exported = export(open_model(model_path()), tmp_path / "model", int8_loss=0.0)
-    assert exported.int8 and exported.precision is not None
-    assert exported.precision.loss <= 0.0
+    exported = export(open_model(model_path()), tmp_path / "model", most_loss=0.0)
+    assert exported.int8 is not None and exported.int8.loss <= 0.0
     size = sum(file.stat().st_size for file in (tmp_path / "model").iterdir())
     assert size < 24e6
 
@@ -227,6 +203,109 @@ def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
 def test_without_int8_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("export.onnx", "export.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
-    exported = export(quiet(), tmp_path / "model", int8_loss=None)
-    assert exported.precision is None and not exported.int8
+    exported = export(quiet(), tmp_path / "model", int8=False)
+    assert exported.int8 is None
     assert not directory.INT8 & {file.name for file in (tmp_path / "model").iterdir()}
+
+
+DEEP: dict[str, Any] = {"pre_layers": 2, "post_layers": 2, "prediction_layers": 2, "hidden": 24}
+ALL = tiny_network(**DEEP).specification.layer_names
+KEPT = [
+    *[(layer,) for layer in ALL],
+    ("encoder.pre.0", "joint.output"),
+    ("encoder.pre.1", "encoder.post.0", "prediction.lstm.0", "joint.encoder"),
+    ALL,
+]
+
+
+@pytest.mark.parametrize("activation", ["hard", "soft"])
+@pytest.mark.parametrize("kept", KEPT, ids=",".join)
+def test_a_row_with_layers_in_float_is_the_same_in_any_batch_and_slot(
+    kept: tuple[str, ...], activation: str
+) -> None:
+    _, backend = backends(kept, activation=activation, **DEEP)
+    (row,) = noise(1, 12, 240)
+    want = run(backend, row[None])
+    for batch, slot in ((2, 1), (3, 0), (8, 7), (33, 20)):
+        x = 10.0 * noise(batch, 12, 240, seed=slot + 1)
+        x[slot] = row
+        for alone, together in zip(want, run(backend, x), strict=True):
+            np.testing.assert_array_equal(together[slot], alone[0])
+
+
+@pytest.mark.parametrize("activation", ["hard", "soft"])
+def test_with_all_layers_in_float_it_is_float32(activation: str) -> None:
+    x = noise(3, 24, 240)
+    present = np.ones((3, 24), np.bool_)
+    present[0, -1] = False
+    reference, backend = backends(ALL, activation=activation, **DEEP)
+    for want, got in zip(*(run(b, x, present) for b in (reference, backend)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+
+
+def outlier(network: Network, layer: str) -> Network:
+    """Return the network with weights of a first input that leave int8 no steps for the others."""
+    arrays = dict(network.arrays)
+    arrays["prediction.embedding"] = arrays["prediction.embedding"].copy()
+    arrays["prediction.embedding"][:, 0] = 0.0
+    name = next(f"{layer}.{k}" for k in ("weight_ih", "weight") if f"{layer}.{k}" in arrays)
+    arrays[name] = arrays[name].copy()
+    arrays[name][:, 0] = 1000.0
+    return Network(network.specification, arrays, network.tokenizer, network.notes)
+
+
+def test_a_layer_in_float_computes_what_float32_does_with_an_outlier_too() -> None:
+    layers = ("encoder.pre.0", "prediction.lstm.0", "joint.output")
+    network = tiny_network(3)
+    for layer in layers:
+        network = outlier(network, layer)
+    x, tokens, (f, g) = noise(3, 8, 240), np.array([4, 20, 0]), noise(2, 3, 16)
+    x[..., 0] = 0.0
+    f[:, 0] = g[:, 0] = -1.0  # the ReLU makes them 0
+
+    def results(backend: Backend) -> list[NDArray[np.float32]]:
+        encoder, prediction = backend.initial_state(3)
+        leaves: list[NDArray[np.float32]] = []
+        map_state(leaves.append, backend.encode(x, encoder)[1])
+        map_state(leaves.append, backend.predict(tokens, prediction)[1])
+        return [*leaves[:2], *leaves[-2:], backend.join(f, g)]  # of the first layers
+
+    for want, kept, rounded in zip(
+        *(results(b) for b in (load_backend("numpy", network), loaded(network, layers))),
+        results(loaded(network)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(kept, want.reshape(kept.shape), rtol=1e-5, atol=1e-5)
+        if rounded.dtype == np.float32:
+            assert np.abs(rounded - want.reshape(kept.shape)).max() > 0.05
+
+
+def test_layers_in_float_are_not_stored_again() -> None:
+    network = tiny_network(3)
+    all_int8, kept = (
+        safetensors.numpy.load(build_int8(network, RANGES, layers)[directory.INT8_WEIGHTS])
+        for layers in ((), ("encoder.pre.0", "prediction.lstm.0"))
+    )
+    left_out = {name for name in all_int8 if name not in kept}
+    assert left_out == {
+        "prediction.embedding",
+        *(
+            f"{layer}{part}.{kind}"
+            for layer in ("encoder.pre.0", "prediction.lstm.0")
+            for part in ("", ".input")
+            for kind in ("weight", "scale", "bias")
+        ),
+    }
+
+
+def test_a_layer_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="float_layers names 'encoder.pre.7', the layers are enc"):
+        build_int8(tiny_network(), RANGES, ["encoder.pre.0", "encoder.pre.7"])
+
+
+@pytest.mark.parametrize(("input_exponent", "joint"), [(4, 3), (0, -6), (7, 15)])
+def test_the_ranges_of_integers_give_their_scales(input_exponent: int, joint: int) -> None:
+    ranges = Ranges.of(Quantisation(input=input_exponent, joint=joint))
+    arrays = quantise(tiny_network(), ranges)
+    assert arrays["x.scale"] == 2.0**-input_exponent
+    assert arrays["joint.scale"] == 2.0**-joint

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from export.calibration import Calibration
-from export.integer import calibrated, joint_exponent
+from export.integer import calibrated
 from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.network import ModelError, open_model
-from stream.quantisation import Quantisation
+from stream.quantisation import Quantisation, joint_exponent
 from stream.recogniser import Recogniser
 from tests.tiny import tiny_network
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import json
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import export.onnx as module
 from export import graphs
+from export.calibration import Calibration
 from export.onnx import export, main
 from export.verification import ExportError
 from stream import directory
+from stream.backends import load_backend
 from stream.backends.onnx import OnnxBackend
 from stream.bundled import recordings
+from stream.manifest import read_manifest
 from stream.network import Network, open_model
-from tests.tiny import tiny_network
+from tests.tiny import quantised, tiny_network
 
 build = graphs.build_graphs
 
@@ -40,6 +47,9 @@ def two_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
 
 
+ANY_LOSS = ["--most-loss", "100"]  # random models change what they say with every rounding
+
+
 def source(path: Path, network: Network) -> Path:
     """Write a model directory without graphs, which `--ckpt` takes as it takes anything."""
     directory.write(network, path, {})
@@ -53,7 +63,7 @@ def test_the_command_writes_a_directory_that_is_the_model(
     network = quiet_network(activation=activation, alpha=0.01)
     given = source(tmp_path / "given", network)
     output = tmp_path / "new" / "model"
-    assert main(["--ckpt", str(given), "--output", str(output)]) == 0
+    assert main(["--ckpt", str(given), "--output", str(output), *ANY_LOSS]) == 0
     assert "verified: largest difference" in capsys.readouterr().out
     read = open_model(output)
     assert (read.specification, read.notes) == (network.specification, network.notes)
@@ -66,7 +76,7 @@ def test_the_command_writes_a_directory_that_is_the_model(
 
 def test_a_model_directory_can_be_exported_onto_itself(tmp_path: Path) -> None:
     given = source(tmp_path / "model", quiet_network())
-    assert main(["--ckpt", str(given), "--output", str(given)]) == 0
+    assert main(["--ckpt", str(given), "--output", str(given), *ANY_LOSS]) == 0
     assert set(directory.GRAPHS) <= {file.name for file in given.iterdir()}
     open_model(given)
 
@@ -163,7 +173,7 @@ def test_a_refused_export_leaves_the_older_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "model"
-    export(quiet_network(seed=5), output)
+    export(quiet_network(seed=5), output, int8=False)
     before = {file.name: file.read_bytes() for file in output.iterdir()}
     monkeypatch.setattr(graphs, "build_graphs", lambda network, _: build(quiet_network(seed=6)))
     with pytest.raises(ExportError, match="random frames: encoder output differs"):
@@ -246,3 +256,131 @@ def test_without_the_package_onnx_the_command_says_what_to_install(
     monkeypatch.setattr(module.importlib, "import_module", missing)
     assert main(["--ckpt", str(given), "--output", str(tmp_path / "model")]) == 4
     assert "needs onnx: pip install 'rill-asr[train]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--float-layers", "joint"],
+            "--float-layers names 'joint', the layers are encoder.pre.0, ",
+        ),
+        (["--float-layers", "joint.output,"], "--float-layers names ''"),
+        (["--float-layers", "joint.output", "--no-int8"], "--float-layers is for int8"),
+        (["--float-layers", "joint.output", "--integers"], "integers know no float"),
+        (["--calibrate", "x.jsonl", "--no-int8"], "--calibrate is for int8"),
+        (["--most-loss", "-1"], "--most-loss is -1.0; want 0 to 100"),
+        (["--most-loss", "nan"], "--most-loss is nan"),
+    ],
+)
+def test_a_wrong_command_line_is_status_2_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    given = source(tmp_path / "given", quiet_network())
+    command = ["--ckpt", str(given), "--output", str(tmp_path / "model"), *arguments]
+    try:
+        status = main(command)
+    except SystemExit as stopped:  # argparse
+        status = int(stopped.code or 0)
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [given]
+
+
+@pytest.mark.parametrize("flag", ["--float-layers", "--calibrate"])
+def test_a_model_for_integers_has_no_layer_in_float_and_scales_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    given = source(tmp_path / "given", quantised(quiet_network()))
+    value = "joint.output" if flag == "--float-layers" else manifest(tmp_path / "m.jsonl")
+    command = ["--ckpt", str(given), "--output", str(tmp_path / "model"), flag, value]
+    assert main(command) == 2
+    assert f"{flag}: the model" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def manifest(path: Path, *, audio: str | None = None) -> str:
+    """Write a manifest of one bundled recording."""
+    recording = recordings()[-1]
+    line = {
+        "audio_filepath": audio or str(recording.audio),
+        "text": recording.text,
+        "duration": recording.duration,
+    }
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_a_model_gets_integers_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, output = source(tmp_path / "given", quiet_network()), tmp_path / "model"
+    flags = ["--calibrate", manifest(tmp_path / "m.jsonl"), *ANY_LOSS]
+    assert main(["--ckpt", str(given), "--output", str(output), "--integers", *flags]) == 0
+    assert "equal bit for bit" in capsys.readouterr().out
+    quantisation = open_model(output).specification.quantisation
+    assert quantisation is not None
+    scales = safetensors.numpy.load_file(output / directory.INT8_WEIGHTS)
+    assert scales["joint.scale"] == 2.0**-quantisation.joint
+
+
+def test_int8_has_the_scales_of_the_models_integers_and_calibrates_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Calibration", None)
+    network = quantised(quiet_network(), input=3, joint=2)
+    exported = export(network, tmp_path / "model", most_loss=1e9)
+    assert exported.int8 is not None and exported.integers is not None
+    arrays = safetensors.numpy.load_file(tmp_path / "model" / directory.INT8_WEIGHTS)
+    assert (arrays["x.scale"], arrays["joint.scale"]) == (2.0**-3, 2.0**-2)
+
+
+def test_scales_are_calibrated_on_one_manifest_and_words_counted_on_another(tmp_path: Path) -> None:
+    network, output = quiet_network(), tmp_path / "model"
+    given = source(tmp_path / "given", network)
+    (tmp_path / "silence.wav").write_bytes(silence())
+    one = manifest(tmp_path / "one.jsonl", audio=str(tmp_path / "silence.wav"))
+    other = manifest(tmp_path / "other.jsonl")
+    command = ["--ckpt", str(given), "--output", str(output), *ANY_LOSS]
+    scales = []
+    for flags in (["--manifest", other], ["--calibrate", one, "--manifest", other]):
+        assert main([*command, *flags]) == 0
+        arrays = safetensors.numpy.load_file(output / directory.INT8_WEIGHTS)
+        scales.append(arrays["x.scale"].item())
+    quiet = Calibration(network, load_backend("numpy", network), read_manifest(one)).x
+    assert scales[1] == pytest.approx(quiet / 127) and scales[0] != scales[1]
+
+
+def test_progress_says_what_is_streamed(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    export(
+        quiet_network(),
+        tmp_path / "model",
+        most_loss=1e9,
+        progress=lambda *shown: seen.append(shown),
+    )
+    assert seen[0] == ("calibration", 2, 2)
+    assert seen[1:] == [(name, n, 2) for name in ("float32", "int8") for n in (1, 2)]
+
+
+@pytest.mark.parametrize("flag", ["--calibrate", "--manifest"])
+def test_a_manifest_whose_audio_is_missing_is_status_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    given = source(tmp_path / "given", quiet_network())
+    listed = manifest(tmp_path / "m.jsonl", audio="nowhere.flac")
+    command = ["--ckpt", str(given), "--output", str(tmp_path / "out" / "model"), flag, listed]
+    assert main(command) == 3
+    assert "nowhere.flac" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def silence() -> bytes:
+    """Return a WAV file of a second of zeros."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(32000))
+    return content.getvalue()

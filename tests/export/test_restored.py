@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +24,9 @@ from tests.tiny import quantised, tiny_network
 DEEP: dict[str, Any] = {"pre_layers": 2, "post_layers": 2, "prediction_layers": 2, "hidden": 6}
 
 
-def stored(network: Network) -> dict[str, Any]:
-    return safetensors.numpy.load(build_int8(network, Ranges(6.0, 9.0))[INT8_WEIGHTS])
+def stored(network: Network, float_layers: Sequence[str] = ()) -> dict[str, Any]:
+    files = build_int8(network, Ranges(6.0, 9.0), float_layers)
+    return safetensors.numpy.load(files[INT8_WEIGHTS])
 
 
 @settings(max_examples=20)
@@ -56,6 +58,21 @@ def test_rounded_weights_are_the_models_to_half_a_step(
             for name in network.arrays
             if not name.startswith("normaliser.") and not name.endswith("bias_hh")
         }
+
+
+def test_layers_in_float_are_the_models_own() -> None:
+    network = tiny_network(**DEEP)
+    layers = ("encoder.post.0", "prediction.lstm.0", "joint.output")
+    restored, allowed = restore_int8(network, stored(network, layers))
+    check_weights(network, restored, allowed)
+    in_float = {
+        name
+        for name in network.arrays
+        if name.startswith((*(f"{layer}." for layer in layers), "prediction.embedding"))
+    }
+    assert not in_float & set(allowed)
+    for name in in_float:
+        np.testing.assert_array_equal(restored.arrays[name], network.arrays[name])
 
 
 def test_a_tensor_of_zeros_is_restored() -> None:

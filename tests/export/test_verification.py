@@ -54,9 +54,8 @@ def two_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refused(tmp_path: Path, message: str, kind: str = "") -> None:
     """Export with whatever is broken: it is refused, and nothing is left."""
-    loss = ANY_LOSS if kind == "int8" else None
     with pytest.raises(ExportError, match=message):
-        export(quiet_network(), tmp_path / "model", int8_loss=loss)
+        export(quiet_network(), tmp_path / "model", int8=kind == "int8")
     assert not list(tmp_path.iterdir())
 
 
@@ -65,8 +64,8 @@ def test_all_three_kinds_of_graphs_are_written_and_verified(
 ) -> None:
     directory.write(quiet_network(), tmp_path / "given", {})
     arguments = ["--ckpt", str(tmp_path / "given"), "--output", str(tmp_path / "model")]
-    assert main([*arguments, "--int8-loss", "100"]) == 0
-    assert "integers: the graphs equal the NumPy integers bit for bit" in capsys.readouterr().out
+    assert main([*arguments, "--most-loss", "100"]) == 0
+    assert "graphs and NumPy integers are equal bit for bit" in capsys.readouterr().out
     found = {file.name for file in (tmp_path / "model").iterdir()}
     assert found == {"model.json", *directory.NAMES}
     assert verify(quiet_network(), tmp_path / "model") <= 1e-4
@@ -75,7 +74,7 @@ def test_all_three_kinds_of_graphs_are_written_and_verified(
 def test_a_model_without_a_quantisation_has_no_integer_graphs(tmp_path: Path) -> None:
     network = quiet_network()
     plain = msgspec.structs.replace(network.specification, quantisation=None)
-    exported = export(replace(network, specification=plain), tmp_path / "model", int8_loss=None)
+    exported = export(replace(network, specification=plain), tmp_path / "model", int8=False)
     assert not exported.integers
     assert not directory.INTEGER & {file.name for file in (tmp_path / "model").iterdir()}
 
@@ -202,6 +201,38 @@ def test_an_array_of_int8_that_is_not_the_models_is_refused(
     refused(tmp_path, r"int8: \S+ at \[.*\] stands for", "int8")
 
 
+def test_scales_of_int8_that_are_not_those_of_the_models_integers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        int8,
+        "build_int8",
+        lambda network, _, kept: build_int8(network, int8.Ranges(7.0, 8.0), kept),
+    )
+    refused(tmp_path, r"int8: x.scale is 0.05\d*, the model's is 2\^-4", "int8")
+
+
+@pytest.mark.parametrize("name", ["encoder.pre.0.weight_ih", "joint.output.bias"])
+def test_another_weight_in_a_layer_in_float_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The graph takes the layer's weights from a place that has others."""
+    plain = msgspec.structs.replace(quiet_network().specification, quantisation=None)
+    network = replace(quiet_network(), specification=plain)
+
+    def shifted(weights: bytes) -> dict[str, tuple[int, int]]:
+        of = graphs.offsets(weights)
+        if name in of:
+            of[name] = (of[name][0] + 64, of[name][1])
+        return of
+
+    monkeypatch.setattr(int8, "offsets", shifted)
+    layer = name.rpartition(".")[0]
+    with pytest.raises(ExportError, match="int8: .* differs by .* from float32 with the same"):
+        export(network, tmp_path / "model", float_layers=[layer])
+    assert not list(tmp_path.iterdir())
+
+
 def changed_layer(integers: IntegerNetwork, stack: str, **fields: Any) -> IntegerNetwork:
     first, *others = getattr(integers, stack)
     new = {name: change(getattr(first, name)) for name, change in fields.items()}
@@ -267,7 +298,7 @@ def test_a_chunk_that_begins_one_frame_late_is_refused(
 
     monkeypatch.setattr(OnnxBackend, "encode", late)
     with pytest.raises((ExportError, CausalityError)):
-        export(quiet_network(), tmp_path / "model", int8_loss=None)
+        export(quiet_network(), tmp_path / "model", int8=False)
     monkeypatch.setattr("export.verification.check_causal", lambda *_: None)
     refused(tmp_path, "random frames: encoder output differs")
 
@@ -284,7 +315,7 @@ def test_a_state_that_is_lost_between_chunks_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     path = tmp_path / "model"
-    exported = export(quiet_network(), path, int8_loss=ANY_LOSS)
+    exported = export(quiet_network(), path, most_loss=ANY_LOSS)
     assert exported.int8 and exported.integers
     real, kept = OnnxBackend.encode, 4  # frames of the call at load, which must pass
 

@@ -167,7 +167,7 @@ def test_weights_that_no_exponent_fits_are_named(scale: dict[str, float], messag
 
 
 def test_a_network_without_a_quantisation_is_told_how_to_get_one() -> None:
-    with pytest.raises(ModelError, match="has no quantisation.*quantize=int8.*export.integer"):
+    with pytest.raises(ModelError, match="has no quantisation.*quantize=int8.*--integers"):
         quantise(tiny_network())
 
 

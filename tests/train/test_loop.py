@@ -464,7 +464,7 @@ def test_a_quantised_model_says_the_same_in_torch_and_in_integers(
     for utterance in read_manifest(folder / "dev.jsonl"):
         audio = read_audio(utterance.audio)
         said = []
-        for backend in ("torch", "integer"):
+        for backend in ("torch-integer", "integer"):
             recogniser = Recogniser(network, backend)
             results = [*recogniser.push(audio), *recogniser.finish()]
             said.append([(t.id, t.step) for r in results for t in r.tokens])

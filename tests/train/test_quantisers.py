@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import brevitas.nn  # noqa: E402
+from brevitas.core.function_wrapper import Identity, TensorClamp  # noqa: E402
+from brevitas.core.quant import IntQuant  # noqa: E402
 from brevitas.quant import Int8WeightPerTensorFixedPoint  # noqa: E402
 
 from stream import fixed, integer  # noqa: E402
@@ -57,11 +59,42 @@ def test_the_integers_are_those_of_brevitas_own_layer_and_of_rule_1(kind: str, b
     np.testing.assert_array_equal(theirs.quant_weight().int().numpy(), want)
 
 
+@pytest.mark.parametrize(
+    ("ours", "signed", "narrow"),
+    [
+        (quantisers._NARROW, True, True),
+        (quantisers._SIGNED, True, False),
+        (quantisers._UNSIGNED, False, False),
+    ],
+)
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_the_fused_quantiser_is_brevitas_and_its_gradient_too(
+    ours: IntQuant, signed: bool, narrow: bool, bits: int
+) -> None:
+    theirs = IntQuant(narrow, signed, input_view_impl=Identity(), tensor_clamp_impl=TensorClamp())
+    constants = torch.tensor(2.0**-3), torch.tensor(0.0), torch.tensor(float(bits))
+    edges = torch.tensor([-(2.0 ** (bits - 1)), 2.0 ** (bits - 1), 2.0**bits, 0.0])
+    x = (edges[:, None] + torch.arange(-4.0, 4.0, 0.25)).flatten() / 8
+    found = []
+    for quantiser in (ours, theirs):
+        given = x.clone().requires_grad_()
+        y = quantiser(*constants, given)
+        (y * torch.arange(1.0, len(x) + 1.0)).sum().backward()
+        found.append((y.detach(), given.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+    assert (found[0][1] == 0).any()
+
+
 def test_where_brevitas_logarithm_is_rounded_ours_is_not() -> None:
-    weight = torch.tensor([[2.0**-3 * (1.0 + 2.0**-23), 0.01]])
+    weight = torch.tensor([[2.0**-5 * (1.0 + 2.0**-23), 0.01]])
+    theirs = brevitas.nn.QuantLinear(2, 1, bias=False, weight_quant=Int8WeightPerTensorFixedPoint)
+    with torch.no_grad():
+        theirs.weight.copy_(weight)
+    assert theirs.quant_weight().scale == 2.0**-12
     want, exponent = integer.quantise_weight(weight.numpy(), 8)
     got, f = quantise_weight("w", weight, 8)
-    assert f == exponent == 9
+    assert f == exponent == 11
     np.testing.assert_array_equal(got.numpy() * 2.0**f, want)
 
 

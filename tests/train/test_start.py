@@ -9,29 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.quantisation import JOINT_EXPONENTS, Quantisation  # noqa: E402
+from stream.quantisation import Quantisation  # noqa: E402
 from tests.tiny import tiny_network  # noqa: E402
 from train.model import Transducer  # noqa: E402
-from train.start import folded_start, joint_exponent, largest_joint, weight_bits  # noqa: E402
-
-
-@pytest.mark.parametrize(
-    ("largest", "exponent"),
-    [
-        (1.0, 8),
-        (1.0001, 7),
-        (7.9, 5),
-        (8.0, 5),
-        (8.1, 4),
-        (0.0, 8),
-        (-3.0, 8),
-        (1e9, -6),
-        (1e-9, 15),
-    ],
-)
-def test_the_exponent_holds_the_largest_element(largest: float, exponent: int) -> None:
-    assert joint_exponent(largest) == exponent
-    assert exponent in JOINT_EXPONENTS
+from train.start import folded_start, largest_joint, weight_bits  # noqa: E402
 
 
 def test_the_largest_element_is_that_of_all_nodes_of_each_rows_lattice() -> None:
