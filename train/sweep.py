@@ -122,9 +122,10 @@ def _activation(run: Path) -> Activation:
     path = run / "config.json"
     try:
         model: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])["model"]
-        return msgspec.convert(model.get("activation", "hard"), Activation)
+        activation: Activation = msgspec.convert(model.get("activation", "hard"), Activation)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
         raise ModelError(f"is not the configuration of a run: {error}", path) from error
+    return activation
 
 
 def _scorers(
@@ -136,7 +137,7 @@ def _scorers(
     def floating(activation: Activation) -> Scorer:
         return lambda network: _floating(_with(network, activation), utterances, audio)
 
-    scorers = {own: floating(own)}
+    scorers: dict[str, Scorer] = {own: floating(own)}
     if hard:
         scorers["hard"] = floating("hard")
     if int8:

@@ -17,7 +17,7 @@ from export.compare.stages import STAGES
 
 __all__ = ["LISTED", "render"]
 
-PAGE = Path(__file__).resolve().parent / "page"
+HERE = Path(__file__).resolve().parent
 LISTED = 100  # disagreements; all of them are in the JSON
 
 
@@ -30,7 +30,7 @@ def render(comparison: Comparison, clips: Mapping[str, Clip]) -> str:
     """
     entries = comparison.artefacts
     title = " · ".join(entry.label for entry in entries)
-    style, script = ((PAGE / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    style, script = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -92,7 +92,7 @@ def _row(n: int, entry: Entry) -> str:
     wer = "–" if entry.wer is None else f"{100 * entry.wer:.2f} %"
     edits = f"{entry.substitutions} · {entry.deletions} · {entry.insertions}"
     moved = f' <small title="the same tokens, at other frames">+{entry.moved} moved</small>'
-    cells = (
+    cells: tuple[str, ...] = (
         f"<b>{wer}</b>",
         edits,
         f"{_speed(entry.speed)} ×",
