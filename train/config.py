@@ -123,6 +123,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             mean is moved: a channel's statistics are never exactly the data set's.
         freeze_norms_from: update from which input normalisation keeps its statistics.
         validate_every, checkpoint_every: updates.
+        keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
     """
 
     model: dict[str, Any]
@@ -140,6 +141,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     freeze_norms_from: int | None = None
     validate_every: int = 250
     checkpoint_every: int = 100
+    keep: bool = False
 
     def __post_init__(self) -> None:
         if "vocabulary" in self.model:

@@ -4,6 +4,7 @@
     RUN/last.pt           everything to go on from, every `checkpoint_every` updates
     RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
+    RUN/update-000250.pt  with `keep`, the averaged weights of each validation, like best.pt
     RUN/metrics.jsonl     a line of metrics for every tenth update and every validation
     RUN/events/           the same for TensorBoard
 
@@ -255,7 +256,7 @@ class Run:
         return module.eval()
 
     def _validate(self, display: Display) -> dict[str, Any]:
-        """Score the averaged weights on dev; keep the best. Returns WER by activation and corpus."""
+        """Score the averaged weights on dev and keep the best; returns WER by activation, corpus."""
         own = self.model.specification.activation
         scores: dict[str, Any] = {}
         activations: tuple[Activation, ...] = ("soft", "hard") if own == "soft" else ("hard",)
@@ -265,6 +266,9 @@ class Run:
             if improved:
                 self.best[activation] = score["all"]
                 name = "best.pt" if activation == own else f"best-{activation}.pt"
+                checkpoint.save(self._content(activation, score), self.folder / name)
+            if self.config.keep and activation == own:
+                name = f"update-{self.update:06d}.pt"
                 checkpoint.save(self._content(activation, score), self.folder / name)
             shown = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in score.items())
             display.say(

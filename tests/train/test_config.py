@@ -113,6 +113,7 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("loss.help_updates=0", r"help_updates is 0, wants at least 1"),
         ("dropout.encoder=nan", r"dropout.encoder is nan, wants 0 <= p < 1"),
         ("checkpoint_every=0", r"checkpoint_every is 0, wants at least 1"),
+        ("keep=1", r"Expected `bool`, got `int`.*keep"),
         ("seed=-1", r"seed is -1, wants at least 0"),
     ],
 )

@@ -534,3 +534,23 @@ def test_a_run_goes_on_in_the_formats_it_began_with(
     settings = (*INTEGERS, f"quantize={other}")
     assert __main__.main([*command(folder, run, *settings), *start]) == 3
     assert "choose another --output" in capsys.readouterr().err
+
+
+def test_a_run_that_keeps_has_a_checkpoint_of_every_validation(
+    folder: Path, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "kept"
+    assert __main__.main(command(folder, run, "updates=19", "keep=true")) == 0
+    kept = sorted(path.name for path in run.glob("update-*"))
+    assert kept == ["update-000009.pt", "update-000018.pt", "update-000019.pt"]
+    assert not list(finished.glob("update-*"))
+    states = [checkpoint.load(run / name) for name in kept]
+    assert [state["notes"]["training"]["updates"] for state in states] == [9, 18, 19]
+    scores = [state["notes"]["wer"]["dev"] for state in states]
+    assert scores == [line["wer"]["hard"] for line in metrics(run) if "wer" in line]
+    last = checkpoint.load(run / "last.pt")
+    assert_equal_content(states[-1]["averaged"], last["averaged"])
+    assert not torch.equal(
+        states[0]["averaged"]["output.weight"], last["averaged"]["output.weight"]
+    )
+    assert "optimiser" not in states[-1]
