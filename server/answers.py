@@ -1,6 +1,6 @@
 """Answers: every HTTP request that is no websocket, from health to uploaded recordings.
 
-    GET  /healthz /readyz                 the process lives; a new stream would be taken
+    GET  /healthz /readyz                 no engine is lost; a new stream would be taken
     GET  /metrics /model /v1/models       Prometheus; what is served and where it comes from; for SDKs
     GET  / /page/...                      the live page
     POST /transcribe                      a recording in a form: JSON with timed words
@@ -112,7 +112,8 @@ class Answers:
     def health(self, path: str) -> web.Response | None:
         """Answer what an orchestrator asks; None for other paths."""
         if path == "/healthz":
-            return plain(200, "ok")
+            lost = self._models.lost()
+            return plain(503, lost) if lost else plain(200, "ok")
         if path == "/readyz":
             reason = STOPPING if self.stopping else self._models.refusal()
             return plain(503, reason) if reason else plain(200, "ready")

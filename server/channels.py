@@ -191,6 +191,7 @@ class Channels:
         start: starts the worker.
 
     Attributes:
+        lost: why no channel will ever be opened again, None while one may be.
         received: samples of all channels since the start.
         step_seconds: how long steps of the engine took.
         response_seconds: from when a live channel's chunk was whole to its result, both in the event
@@ -198,6 +199,7 @@ class Channels:
     """
 
     def __init__(self, start: Start) -> None:
+        self.lost: str | None = None
         self.received = 0
         self.step_seconds = Histogram()
         self.response_seconds = Histogram()
@@ -331,6 +333,11 @@ class Channels:
             self._refusal = reason
         self.fail(tuple(self._open), reason)
 
+    def lose_worker(self, reason: str) -> None:
+        """Close all channels because there is nobody to step them any more."""
+        self.lost = self.lost or reason
+        self.fail_all(reason)
+
     def _send(self) -> None:
         commands, self._commands = self._commands, []
         if self._link is not None and not self._link.is_closing():
@@ -358,7 +365,7 @@ class _Link(asyncio.Protocol):
                 elif isinstance(report, Failed):
                     self._channels.fail(report.channels, report.reason)
                 elif isinstance(report, Broken):
-                    self._channels.fail_all(report.reason)
+                    self._channels.lose_worker(report.reason)
                 elif not self._loaded.done():
                     if isinstance(report, Unloadable):
                         self._loaded.set_exception(LoadError(report.reason, report.missing))
@@ -368,6 +375,6 @@ class _Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         reason = "the engine's process has ended"
         if self._loaded.done():
-            self._channels.fail_all(reason)
+            self._channels.lose_worker(reason)
         else:
             self._loaded.set_exception(LoadError(f"{reason} before the model was loaded"))

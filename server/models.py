@@ -106,6 +106,11 @@ class Models(Mapping[str, Model]):
         reasons = [model.channels.refusal() for model in self._models.values()]
         return None if None in reasons else reasons[0]
 
+    def lost(self) -> str | None:
+        """Return why a model will never take a stream again, None where all may."""
+        reasons = (model.channels.lost for model in self._models.values())
+        return next(filter(None, reasons), None)
+
     async def start(self) -> None:
         """Load one after the other.
 

@@ -82,6 +82,7 @@ async def test_a_process_that_dies_takes_no_more_channels_and_fails_those_it_had
         await heard.over.wait()
     assert heard.fault == channels.refusal() == "the engine's process has ended"
     assert channels.open(print, print) is None
+    assert channels.lost == "the engine's process has ended"
     await channels.stop()
 
 
