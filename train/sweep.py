@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         from train.curve import draw
     except ModuleNotFoundError as error:
-        print(f"{error.name} is missing: pip install 'rill-asr[load]'", file=sys.stderr)
+        print(f"{error.name} is missing: pip install 'rill-asr[train]'", file=sys.stderr)
         return 4
     try:
         files = checkpoints(run)
