@@ -26,7 +26,7 @@ from stream.audio import read_audio
 from stream.backends import BACKENDS
 from stream.features import SAMPLE_RATE
 from stream.manifest import Utterance
-from stream.network import ModelError, Network, open_model
+from stream.network import Network, open_model
 from stream.validation import Progress, default_backend, validate
 
 __all__ = ["Emitted", "Heard", "Model", "Said", "hear", "hear_server", "is_server", "open_artefact"]
@@ -107,15 +107,9 @@ def hear(model: Model, utterances: Sequence[Utterance], progress: Progress | Non
         FloatingPointError: the network's logits are not finite.
     """
     network = model.network
-    try:
-        report = validate(
-            network, utterances, backend=model.backend, reset_stats=True, progress=progress
-        )
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"backend {model.backend!r} needs {error.name}: pip install 'rill-asr[train]'",
-            network.path,
-        ) from error
+    report = validate(
+        network, utterances, backend=model.backend, reset_stats=True, progress=progress
+    )
     text = network.vocabulary.text
     said = tuple(
         Said(

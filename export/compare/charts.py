@@ -19,9 +19,9 @@ from export.compare.findings import Disagreement
 __all__ = ["COLOURS", "bars", "lanes", "profile", "strip", "timeline"]
 
 COLOURS = 8
-WIDTH = 560.0
+WIDTH, WIDE = 560.0, 1120.0  # of half the page, and of all of it
 ROW = 30.0
-CHARACTER = 6.6  # width of one at 12 px
+CHARACTER = 7.4  # width of one at 12 px, in bold
 LABEL_MOST = 22  # characters
 
 Named = Sequence[tuple[str, float]]
@@ -108,7 +108,7 @@ def profile(stages: Sequence[str], lines: Sequence[tuple[int, str, dict[str, flo
     for level in range(low, high + 1, step):
         y = up(10.0**level) if level > low else up(0.0)
         body.append(f'<path class="grid" d="M{left:.1f} {y:.1f}H{right:.1f}"/>')
-        name = "0" if level == low else f"{10.0**level:g}"
+        name = "0" if level == low else _power(level)
         body.append(_text(left - 8, y + 4, name, "tick", "end"))
     for n, stage in enumerate(stages):
         body.append(_text(across(n), height + 12, stage, "label", "middle"))
@@ -130,7 +130,7 @@ def strip(rows: Sequence[tuple[int, str, Sequence[float]]], seconds: float) -> s
     if not any(times for _, _, times in rows):
         return ""
     top = _ceiling(max(seconds, 0.1))
-    left, right = _margin([label for _, label, _ in rows]), WIDTH - 20
+    left, right = _margin([label for _, label, _ in rows]), WIDE - 20
     height = len(rows) * ROW
     body = [
         _grid(left + (right - left) * k / 4, height, f"{top * k / 4:.3g}{' s' if k == 4 else ''}")
@@ -145,7 +145,7 @@ def strip(rows: Sequence[tuple[int, str, Sequence[float]]], seconds: float) -> s
                 f'<path class="mark a{colour}" d="M{x:.1f} {y + 6:.1f}v{ROW - 12:.1f}">'
                 f"<title>{time:.2f} s</title></path>"
             )
-    return _svg(body, height + 22)
+    return _svg(body, height + 22, ' class="strip"', WIDE)
 
 
 def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> str:
@@ -153,7 +153,7 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
 
     What differs from the first artefact is marked, and where the first difference is.
     """
-    left, right, wave = _margin(labels), WIDTH - 8, 46.0
+    left, right, wave = _margin(labels), WIDE - 8, 46.0
     scale = (right - left) / clip.seconds
     reference = disagreement.transcripts[0]
     above = [
@@ -187,14 +187,14 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
             shown = text.strip() or "␣"
             if not left - 1 <= x <= right:
                 continue
-            at = max(x, free)
+            at = max(x + 3, free)
             free = at + CHARACTER * len(shown) + 5
             kind = f"token new a{colour}" if place in new else "token"
             body.append(f'<path class="tick a{colour}" d="M{x:.1f} {y + 24:.1f}v6"/>')
             body.append(_text(at, y + 19, shown, kind, title=f"{seconds:.2f} s"))
     head = f'<path class="playhead" d="M{left:.1f} 0V{height:.1f}"/>'
     data = f' class="timeline" data-left="{left:.1f}" data-scale="{scale:.3f}"'
-    return _svg([*body, head], height, data)
+    return _svg([*body, head], height, data, WIDE)
 
 
 def _new(reference: Sequence[str], tokens: Sequence[tuple[str, float]]) -> set[int]:
@@ -208,9 +208,9 @@ def _new(reference: Sequence[str], tokens: Sequence[tuple[str, float]]) -> set[i
     }
 
 
-def _svg(body: Sequence[str], height: float, attributes: str = "") -> str:
+def _svg(body: Sequence[str], height: float, attributes: str = "", width: float = WIDTH) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH:g} {height:g}" role="img"{attributes}>'
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img"{attributes}>'
         + "".join(body)
         + "</svg>"
     )
@@ -238,6 +238,13 @@ def _grid(x: float, height: float, name: str) -> str:
 
 def _margin(labels: Sequence[str]) -> float:
     return 16 + CHARACTER * min(max(map(len, labels)), LABEL_MOST)
+
+
+def _power(level: int) -> str:
+    """Return a power of ten, from 0.001 to 1000 in full."""
+    if abs(level) <= 3:
+        return f"{10.0**level:g}"
+    return "10" + str(level).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _ceiling(value: float) -> float:

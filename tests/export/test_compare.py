@@ -10,16 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from export.compare.__main__ import main
 from export.compare.artefacts import Emitted, Heard, Model, Said, open_artefact
 from export.compare.clips import CLIP_SECONDS, clip
 from export.compare.findings import Result, compare
 from export.compare.partings import edits, part
+from export.compare.stages import Apart, Tracer
 from server.demo import running_server
+from stream.audio import read_audio
+from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.directory import write
 from stream.network import Network
+from stream.stage import State
 from tests.conftest import REPOSITORY
 from tests.tiny import tiny_network
 
@@ -106,6 +111,40 @@ def test_a_changed_array_shows_first_at_its_stage(array: str, differing: set[str
     stages = stages_of(changed(network, array), network)
     assert list(stages) == ["log-mel", "normalised", "encoder", "prediction", "logits"]
     assert {name for name, largest in stages.items() if largest} == differing
+
+
+class Jolted:
+    """A backend whose encoder is off by one in every element of one encoder frame of one row."""
+
+    def __init__(self, backend: Backend, frame: int, row: int) -> None:
+        self._backend, self._frame, self._row = backend, frame, row
+        self.initial_state, self.predict = backend.initial_state, backend.predict
+        self.join, self.specification = backend.join, backend.specification
+
+    def encode(
+        self, x: NDArray[np.float32], state: State, present: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], State]:
+        f, state = self._backend.encode(x, state, present)
+        if self._frame == 0:
+            f[self._row] += 1.0
+        self._frame -= 1
+        return f, state
+
+
+def test_a_planted_difference_is_found_at_its_stage_recording_and_frame() -> None:
+    network = tiny_network()
+    audio = [read_audio(u.audio) for u in recordings()[:2]]
+    paths = [[(1, 2), (2, 2)], [(3, 5)]]
+    backend = load_backend("numpy", network)
+    reference = Tracer(network, backend).trace(audio, paths)
+    other = Tracer(network, Jolted(backend, frame=7, row=1)).trace(audio, paths)
+    apart = Apart()
+    apart.add(reference, other, ["first", "second"])
+    found = apart.differences()
+    assert {name for name, stage in found.items() if stage.largest} == {"encoder", "logits"}
+    for stage in (found["encoder"], found["logits"]):
+        assert (stage.recording, stage.seconds) == ("second", pytest.approx(7 * 0.06))
+    assert found["encoder"].largest == pytest.approx(1.0)
 
 
 def test_an_artefact_is_a_path_with_or_without_a_backend(tmp_path: Path) -> None:
