@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from export.compare.artefacts import Heard, Model, Said
+from export.compare.bounds import Saturation
 from export.compare.partings import Parting, edits, part
-from export.compare.saturation import Saturation
 from export.compare.stages import STAGES, STEP_SECONDS, Apart, Difference, Tracer
 from stream.audio import read_audio
 from stream.backends import load_backend

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from export.compare.saturation import Counter, Saturation, layer_names
+from export.compare.bounds import Counter, Saturation, layer_names
 from stream.backends import Backend
 from stream.engine import CHUNK
 from stream.features import HOP, SAMPLE_RATE, STACK, stack, streamed_log_mel

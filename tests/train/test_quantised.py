@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hwckpt.comparison import load  # noqa: E402
 from stream.fixed import lstm_step  # noqa: E402
 from stream.integer import IntegerLayer, quantise  # noqa: E402
 from stream.network import ModelError, Network  # noqa: E402
@@ -273,3 +275,37 @@ def test_the_largest_sums_are_exact_in_every_type(product: str) -> None:
     weight = torch.full((8, 600), 127, dtype=torch.int8)
     made = quantised.IntegerProduct(weight, 5, bound=128 * 127 * 600)
     assert (made(x) == -128 * 127 * 600).all()
+
+
+VECTORS = sorted((Path(__file__).parents[1] / "vectors").glob("integer_lstm_*.npz"))
+
+
+@pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
+def test_every_state_of_the_conformance_vectors_is_reached_bit_for_bit(
+    path: Path, product: str
+) -> None:
+    z = load(path)
+    shift_x, shift_h, shift = (int(z[name]) for name in ("shift_x", "shift_h", "shift"))
+    f, input_exponent = shift + 12, 7
+
+    def floats(name: str, exponent: int, dtype: Any = torch.float32) -> Any:
+        return torch.from_numpy(np.ldexp(z[name].astype(np.float64), -exponent)).to(dtype)
+
+    bound = int(z["bound"].max())
+    shifts = quantised._Shifts(input_exponent, shift_x, shift_h, shift, bound)
+    weight_ih = floats("weight_ih", f - shift_x - input_exponent)
+    weight_hh = floats("weight_hh", f - shift_h - 7)
+    bias, h, c = floats("bias", f, torch.float64), floats("h0", 7), floats("c0", 12)
+    found_h, found_c = [], []
+    for frame in floats("x", input_exponent):  # a frame at a time, to see every c
+        _, h, c = quantised._QuantisedLayer.apply(  # type: ignore[no-untyped-call]
+            frame[None], weight_ih, weight_hh, bias, h, c, shifts
+        )
+        found_h.append(h)
+        found_c.append(c)
+    np.testing.assert_array_equal(np.ldexp(torch.stack(found_h).numpy(), 7), z["h"])
+    np.testing.assert_array_equal(np.ldexp(torch.stack(found_c).numpy(), 12), z["c"])
+
+
+def test_there_are_vectors_of_every_kind() -> None:
+    assert len(VECTORS) >= 7
