@@ -19,7 +19,7 @@ from stream.bfp16 import bf16, bfp
 from stream.network import Activation, NumberFormat
 from stream.stage import Array, Chain, State, constant_like
 
-__all__ = ["LSTM", "hard_sigmoid", "hard_tanh", "lstm_stack"]
+__all__ = ["FUNCTIONS", "LSTM", "hard_sigmoid", "hard_tanh", "lstm_stack"]
 
 
 def hard_sigmoid(a: Array) -> Array:
@@ -40,7 +40,8 @@ def _tanh(a: Array) -> Array:
     return array_namespace(a).tanh(a)
 
 
-_FUNCTIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+# S and T of NUMERICS 3.2.
+FUNCTIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "hard": (hard_sigmoid, hard_tanh),
     "soft": (_sigmoid, _tanh),
 }
@@ -64,7 +65,7 @@ class LSTM:
         number_format: NumberFormat = "float32",
     ) -> None:
         self.hidden = arrays["weight_hh"].shape[1]
-        self._sigmoid, self._tanh = _FUNCTIONS[activation]
+        self._sigmoid, self._tanh = FUNCTIONS[activation]
         rounded = number_format == "bfp16"
         self._operand: Callable[[Array], Array] = bfp if rounded else _unchanged
         self._result: Callable[[Array], Array] = bf16 if rounded else _unchanged

@@ -161,6 +161,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return None
 
     @property
+    def rounded(self) -> bool:
+        """Whether weights are rounded where they are used, so that what folds is folded before."""
+        return self.quantisation is not None or self.number_format != "float32"
+
+    @property
     def layer_names(self) -> tuple[str, ...]:
         """The names of the LSTM layers and of the joint's linear layers, in the order of `shapes`."""
         first = (".weight_ih", ".weight")
@@ -263,6 +268,13 @@ class Network:
         if self.specification.quantisation is None:
             return self
         specification = msgspec.structs.replace(self.specification, quantisation=None)
+        return replace(self, specification=specification)
+
+    def in_bfp16(self) -> Network:
+        """Return this model with LSTM layers in block floating point, without a quantisation."""
+        specification = msgspec.structs.replace(
+            self.specification, quantisation=None, number_format="bfp16"
+        )
         return replace(self, specification=specification)
 
     @functools.cached_property

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import read_audio
-from stream.backends import INTEGER_BACKENDS, load_backend
+from stream.backends import computed_by, load_backend
 from stream.decoding.channels import Decoding, Search
 from stream.engine import Engine, Result
 from stream.error_rate import word_error_rate
@@ -164,7 +164,7 @@ def validate(
         for u, of in zip(utterances, results, strict=True)
     ]
     rate = word_error_rate([o.reference for o in outcomes], [o.hypothesis for o in outcomes])
-    trained = network if backend in INTEGER_BACKENDS else network.in_float()
+    trained = computed_by(backend, network)
     differences = _compare(reference, trained, utterances, results) if reference else []
     return Report(
         rate.wer,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.backends import Logits
-from stream.network import ModelError, Network
+from stream.network import Network
 from stream.stage import State, map_state
 from train.model import Transducer
 
@@ -16,15 +16,11 @@ __all__ = ["TorchBackend", "load"]
 
 
 def load(network: Network, threads: int = 1) -> TorchBackend:
-    """Build the backend from a network, whose floats it computes.
+    """Build the backend from a network, in its number format.
 
-    Raises:
-        ModelError: the network's number format is not float32.
+    A quantisation is left aside: `train.integer_backend` computes its integers.
     """
-    try:
-        return TorchBackend(Transducer.from_network(network.in_float()))
-    except ValueError as error:
-        raise ModelError(str(error), network.path) from error
+    return TorchBackend(Transducer.from_network(network.in_float()))
 
 
 class TorchBackend:

@@ -95,7 +95,7 @@ def read(path: Path) -> Network:
     content = load(path)
     try:
         specification = specification_of(content, path)
-        module = Transducer(specification, normalised=specification.quantisation is None)
+        module = Transducer(specification, normalised=not specification.rounded)
         module.load_state_dict(content["averaged"])
         return network_of(
             module,

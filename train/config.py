@@ -113,12 +113,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A whole run.
 
     Attributes:
-        model: keys of `stream.network.Specification`; `vocabulary` follows from the tokenizer.
+        model: keys of `stream.network.Specification`; `vocabulary` follows from the tokenizer,
+            `number_format` and `quantisation` from `quantize`.
         seed: of weights, dropout and batches.
         updates: length of the run.
         precision: of the products over all frames of a batch; weights and recurrence are float32.
-        quantize: the integer formats to train for (docs/integer.md): "int8", or "w4a8", whose LSTM
-            layers have weights of 4 bits. Wants hard activations and a model to start from.
+        quantize: the arithmetic to fine-tune for, from a model to start from: integers
+            (docs/integer.md), "int8", or "w4a8", whose LSTM layers have weights of 4 bits, both of
+            hard activations; or block floating point, "bfp16", of either.
         statistics_jitter: standard deviation, in data-set deviations, by which a row's starting
             mean is moved: a channel's statistics are never exactly the data set's.
         freeze_norms_from: update from which input normalisation keeps its statistics.
@@ -136,7 +138,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: int = 1
     updates: int = 6000
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    quantize: Literal["none", "int8", "w4a8"] = "none"
+    quantize: Literal["none", "int8", "w4a8", "bfp16"] = "none"
     statistics_jitter: float = 0.2
     freeze_norms_from: int | None = None
     validate_every: int = 250
@@ -144,24 +146,25 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     keep: bool = False
 
     def __post_init__(self) -> None:
-        if "vocabulary" in self.model:
-            raise ValueError("model.vocabulary follows from the tokenizer: leave it out")
-        if "quantisation" in self.model:
-            raise ValueError("model.quantisation follows from quantize: leave it out")
+        for name, source in (
+            ("vocabulary", "the tokenizer"),
+            ("number_format", "quantize"),
+            ("quantisation", "quantize"),
+        ):
+            if name in self.model:
+                raise ValueError(f"model.{name} follows from {source}: leave it out")
         try:
             specification = self.specification(1)
         except msgspec.ValidationError as error:
             raise ValueError(f"model: {error}") from error
+        wanted: dict[str, tuple[object, object]] = {}
         if self.quantize != "none":
-            for name, value, wanted in (
-                ("model.activation", specification.activation, "hard"),
-                ("model.number_format", specification.number_format, "float32"),
-                ("dropout.recurrent", self.dropout.recurrent, 0.0),
-            ):
-                if value != wanted:
-                    raise ValueError(
-                        f"{name} is {value}, quantize = {self.quantize} wants {wanted}"
-                    )
+            wanted["dropout.recurrent"] = self.dropout.recurrent, 0.0
+        if self.quantize in ("int8", "w4a8"):
+            wanted["model.activation"] = specification.activation, "hard"
+        for name, (value, want) in wanted.items():
+            if value != want:
+                raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
@@ -169,8 +172,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"seed is {self.seed}, wants at least 0")
 
     def specification(self, vocabulary: int) -> Specification:
-        """Return the specification of a model of that many pieces."""
-        return msgspec.convert({**self.model, "vocabulary": vocabulary}, Specification)
+        """Return the specification of a model of that many pieces, without a quantisation."""
+        number_format = "bfp16" if self.quantize == "bfp16" else "float32"
+        return msgspec.convert(
+            {**self.model, "number_format": number_format, "vocabulary": vocabulary}, Specification
+        )
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stream.network import Activation
 
-__all__ = ["LSTM", "InputNorm", "Times", "bf16_pays", "quarters"]
+__all__ = ["LSTM", "InputNorm", "Recurrence", "Times", "bf16_pays", "quarters"]
 
 # Full fastmath would drop NaN, which the causality check needs to see.
 _jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -79,7 +79,7 @@ class LSTM(nn.Module):
         if x.shape[1] == 0:
             return x.new_zeros(len(x), 0, self.hidden), state
         recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
-        layer = _Layer.apply if x.device.type == "cpu" else plain_layer
+        layer = Recurrence.apply if x.device.type == "cpu" else plain_layer
         outputs, last_h, last_c = layer(
             x.transpose(0, 1),
             self.weight_ih,
@@ -92,7 +92,7 @@ class LSTM(nn.Module):
         return outputs.transpose(0, 1), (last_h, last_c)
 
 
-class _Layer(torch.autograd.Function):
+class Recurrence(torch.autograd.Function):
     """x (T, B, I), weights, bias (4H,), h, c (B, H) -> h of every step (T, B, H), last h, last c."""
 
     @staticmethod
@@ -178,7 +178,7 @@ class _Layer(torch.autograd.Function):
 def plain_layer(
     x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, h: Tensor, c: Tensor, hard: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute `_Layer` by torch's own operations and autograd, on any device."""
+    """Compute `Recurrence` by torch's own operations and autograd, on any device."""
     hardtanh = nn.functional.hardtanh  # unlike clamp's, its derivative is 0 at the bounds
     outputs = []
     for gates in nn.functional.linear(x, weight_ih, bias):

@@ -90,7 +90,15 @@ class Run:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         specification = config.specification(len(self.vocabulary))
         self.normaliser = Normaliser(self.start.mean, self.start.variance, specification.alpha)
-        if config.quantize != "none":
+        if (
+            config.quantize != "none"
+            and self.start.weights is None
+            and not (self.folder / "last.pt").exists()
+        ):
+            raise ConfigError(
+                f"quantize = {config.quantize} fine-tunes: name a model with --init-from"
+            )
+        if config.quantize in ("int8", "w4a8"):
             specification = msgspec.structs.replace(
                 specification,
                 quantisation=Quantisation(
@@ -136,10 +144,6 @@ class Run:
             if before is None:
                 raise ModelError("was not quantised; choose another --output", last)
             return before.joint
-        if self.start.weights is None:
-            raise ConfigError(
-                f"quantize = {self.config.quantize} fine-tunes: name a model with --init-from"
-            )
         model = self._started(specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
         drawn = (self.material.batches.batch(update) for update in range(CALIBRATION_BATCHES))
         front_end = specification.front_end
@@ -251,7 +255,7 @@ class Run:
 
     def _averaged(self, activation: Activation) -> Transducer:
         specification = msgspec.structs.replace(self.model.specification, activation=activation)
-        module = Transducer(specification, normalised=specification.quantisation is None)
+        module = Transducer(specification, normalised=not specification.rounded)
         module.load_state_dict(self.average.state_dict())
         return module.eval()
 

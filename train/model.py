@@ -6,7 +6,8 @@ the decoder. Training needs a normalisation between the layers, the target has n
 affine map once trained, and `arrays` folds it into the next layer's input weights and bias.
 
 A specification with a quantisation gives the module whose forward pass is that of `stream.integer`, value by
-value; its parameters stay floats. It has no `InputNorm`: what folds must be folded before it is rounded.
+value, and one of number format bfp16 rounds where the card does; parameters stay floats. Such a module has
+no `InputNorm`: what folds must be folded before it is rounded.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from stream.features import BINS, STACK
 from stream.integer import HIDDEN_EXPONENT
 from stream.network import TIME_STACK, Network, Specification, layer_shapes
 from stream.stage import State
+from train.block_floating import BlockFloatingLSTM
 from train.layers import LSTM, InputNorm
 
 __all__ = ["Dropout", "Layer", "Transducer", "lengths_to_mask"]
@@ -85,9 +87,9 @@ class Transducer(nn.Module):
     """Encoder and prediction network with the joint's linear layers.
 
     Args:
-        specification: sizes, activation and quantisation; number format float32.
+        specification: sizes, activation, number format and quantisation.
         normalised: whether layers normalise their inputs; False for a model read from a `Network`,
-            and for a quantised one.
+            and for one whose weights are rounded.
         dropout: the probabilities while training.
     """
 
@@ -97,10 +99,11 @@ class Transducer(nn.Module):
         super().__init__()
         self.specification = spec = specification
         drop = dropout or Dropout(0.0, 0.0, 0.0, 0.0)
-        if spec.quantisation is not None and (normalised or drop.recurrent):
+        if spec.rounded and (normalised or drop.recurrent):
             raise ValueError(
-                f"a quantised model wants normalised = False and dropout.recurrent = 0, not "
-                f"{normalised} and {drop.recurrent}: both change weights that are rounded"
+                f"a model in integers or in block floating point wants normalised = False and "
+                f"dropout.recurrent = 0, not {normalised} and {drop.recurrent}: both change weights "
+                "that are rounded"
             )
 
         def layers(name: str, first: int, count: int) -> nn.ModuleList:
@@ -273,18 +276,8 @@ class Transducer(nn.Module):
 
     @classmethod
     def from_network(cls, network: Network) -> Transducer:
-        """Build the module, in evaluation mode, that computes a network of number format float32.
-
-        Raises:
-            ValueError: the network rounds to another number format.
-        """
-        spec = network.specification
-        if spec.number_format != "float32":
-            raise ValueError(
-                f"torch computes float32, the model's number format is {spec.number_format}: "
-                "use the numpy backend"
-            )
-        module = cls(spec, normalised=False)
+        """Build the module, in evaluation mode, that computes a network."""
+        module = cls(network.specification, normalised=False)
         arrays = {name: torch.from_numpy(value.copy()) for name, value in network.arrays.items()}
         with torch.no_grad():
             for name, layer in module._named_layers():
@@ -312,6 +305,8 @@ class Transducer(nn.Module):
 
 # Brevitas takes seconds to import, and only a quantised model needs it.
 def _lstm(spec: Specification, name: str, inputs: int, hidden: int, dropout: float) -> LSTM:
+    if spec.number_format == "bfp16":
+        return BlockFloatingLSTM(inputs, hidden, spec.activation)
     if spec.quantisation is None:
         return LSTM(inputs, hidden, spec.activation, dropout)
     from train.quantised import QuantisedLSTM

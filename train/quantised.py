@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from stream.integer import CELL_EXPONENT, HIDDEN_EXPONENT, SIGNED
+from train.kept import Kept
 from train.layers import LSTM, Times, bf16_pays
 from train.quantised_cell import cell, cell_backward
 from train.quantisers import (
     FLOAT32_EXACT,
-    Kept,
     check_bound,
     quantise_bias,
     quantise_signed,

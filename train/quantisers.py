@@ -12,7 +12,6 @@ rule 1 takes it exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,10 +28,10 @@ from stream.integer import (
     WEIGHT_EXPONENTS,
 )
 from stream.network import ModelError
+from train.kept import Kept
 
 __all__ = [
     "FLOAT32_EXACT",
-    "Kept",
     "Linear",
     "Logits",
     "check_bound",
@@ -153,26 +152,6 @@ def check_bound(name: str, bound: Tensor, shift: int) -> int:
             "or start from another checkpoint"
         )
     return int(largest)
-
-
-class Kept:
-    """Remembers what was made of parameters, while these stay as they are and nothing is learned."""
-
-    def __init__(self) -> None:
-        self._key: tuple[Any, ...] | None = None
-        self._made: Any = None
-
-    def __call__(self, parameters: Sequence[Tensor], more: Any, make: Any) -> Any:
-        """Return make(), or what it returned for these parameters and `more` before."""
-        if torch.is_grad_enabled():
-            return make()
-        key = (more, *((p.data_ptr(), p._version) for p in parameters))
-        if key != self._key:
-            self._key, self._made = key, make()
-        return self._made
-
-    def __deepcopy__(self, memo: Any) -> Kept:
-        return Kept()
 
 
 class _Weights(NamedTuple):

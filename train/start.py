@@ -37,7 +37,7 @@ class Start:
 
 
 def folded_start(network: Network) -> Start:
-    """Return the start of a quantised run: any model, its normalisation folded into the weights."""
+    """Return the start of a run that rounds weights: any model, its normalisation folded into the weights."""
     specification = msgspec.structs.replace(network.specification, number_format="float32")
     plain = replace(network, specification=specification).in_float()
     return Start(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream.network import ModelError, Network, Specification
 from stream.stage import State
 
-__all__ = ["BACKENDS", "INTEGER_BACKENDS", "Backend", "Logits", "load_backend"]
+__all__ = ["BACKENDS", "Backend", "Logits", "computed_by", "load_backend"]
 
 Floats = NDArray[np.float32]
 Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
@@ -73,11 +73,10 @@ BACKENDS = {
     "int8": "stream.backends.int8",
     "integer": "stream.backends.integer",
     "integer-onnx": "stream.backends.integer_onnx",
+    "bfp16": "stream.backends.bfp16",
     "torch": "train.backend",
     "torch-integer": "train.integer_backend",
 }
-# Those that compute the integers of a model's quantisation; the others compute its floats.
-INTEGER_BACKENDS = frozenset({"integer", "integer-onnx", "torch-integer"})
 
 
 def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
@@ -101,3 +100,10 @@ def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
             f"backend {name!r} needs {error.name}: pip install 'rill-asr[train]'", network.path
         ) from error
     return module.load(network, threads)
+
+
+def computed_by(name: str, network: Network) -> Network:
+    """Return the network in the arithmetic that the backend of that name computes it in."""
+    if name in ("integer", "integer-onnx", "torch-integer"):
+        return network
+    return network.in_bfp16() if name == "bfp16" else network.in_float()

@@ -1,11 +1,11 @@
 """A training step of an LSTM layer, forward and backward, against torch.nn.LSTM of the same size, and
-of the quantised layer against the hard one that it is fine-tuned from.
+of the layers in integers and in block floating point against the hard one that they are fine-tuned from.
 
 All run in turns, in float32 or under bfloat16 autocast. `extra_info` has how many times as fast ours is,
 by the medians and by the best, against torch's layer in the same format, and against it in float32.
 torch.nn.LSTM has no hard activations, so the hard layer runs against its soft one; the soft layer's
-outputs are held against it before anything is timed, the quantised layer's against the fixed-point
-specification. One thread and two.
+outputs are held against it before anything is timed, those of rounded layers against the readable
+forms of their arithmetic. One thread and two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from stream.fixed import lstm_cell  # noqa: E402
+from stream.lstm import LSTM as Reference  # noqa: E402
 from train import quantised  # noqa: E402
+from train.block_floating import BlockFloatingLSTM  # noqa: E402
 from train.layers import LSTM  # noqa: E402
 from train.quantised import QuantisedLSTM  # noqa: E402
 
@@ -132,12 +134,22 @@ def check_quantised(own: QuantisedLSTM, x: Any) -> None:
         assert (y[:, t].detach().numpy() * 128 == h).all()
 
 
-@pytest.mark.parametrize("product", ["int8", "float"])
+def check_block_floating(own: BlockFloatingLSTM, x: Any) -> None:
+    """Hold the first frames of a row against `stream.lstm`; sums are in another order."""
+    with torch.no_grad():
+        y, _ = own.step(x[:1, :5], own.initial_state(1))
+    arrays = {name: value.detach().numpy() for name, value in own.named_parameters()}
+    reference = Reference(arrays, own.activation, "bfp16")
+    want, _ = reference.step(x[:1, :5].detach().numpy(), reference.initial_state(1))
+    np.testing.assert_allclose(y, want, rtol=2.0**-6, atol=2.0**-6)
+
+
+@pytest.mark.parametrize("arithmetic", ["int8", "int8 by float products", "bfp16"])
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("inputs", "hidden", "batch"), [(240, 512, 32), (240, 1024, 16), (512, 512, 8), (256, 256, 32)]
 )
-def test_quantised_training_step(
+def test_rounded_training_step(
     benchmark: Any,
     capsys: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,19 +157,25 @@ def test_quantised_training_step(
     hidden: int,
     batch: int,
     autocast: bool,
-    product: str,
+    arithmetic: str,
     threads: int,
 ) -> None:
-    if product == "int8" and not quantised.int8_pays():
+    if arithmetic == "int8" and not quantised.int8_pays():
         pytest.skip("this CPU has no instructions for int8")
-    monkeypatch.setattr(quantised, "int8_pays", lambda: product == "int8")
+    monkeypatch.setattr(quantised, "int8_pays", lambda: arithmetic == "int8")
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
     x = torch.randn(batch, FRAMES, inputs, requires_grad=True)
     hard, soft = layers("hard", inputs, hidden)
-    own = QuantisedLSTM("quantised", inputs, hidden, bits=8)
-    own.load_state_dict(hard.state_dict())
-    check_quantised(own, x)
+    own: LSTM
+    if arithmetic == "bfp16":
+        own = BlockFloatingLSTM(inputs, hidden, "hard")
+        own.load_state_dict(hard.state_dict())
+        check_block_floating(own, x)
+    else:
+        own = QuantisedLSTM("quantised", inputs, hidden, bits=8)
+        own.load_state_dict(hard.state_dict())
+        check_quantised(own, x)
     ours = training_step(lambda x: own.step(x, own.initial_state(batch), EXPONENT)[0], x, autocast)
     steps = {
         "hard": training_step(lambda x: hard.step(x, hard.initial_state(batch))[0], x, autocast),
@@ -185,7 +203,7 @@ def test_quantised_training_step(
     benchmark.extra_info.update(ratios)
     with capsys.disabled():
         print(
-            f"\nquantised ({product}) {batch} x {FRAMES}, {inputs} -> {hidden} "
+            f"\n{arithmetic} {batch} x {FRAMES}, {inputs} -> {hidden} "
             f"autocast={autocast}, {threads} threads: "
             "{:.2f} x the hard layer (best {:.2f}), {:.2f} x nn.LSTM in float32".format(
                 *ratios.values()

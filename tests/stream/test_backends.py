@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from stream import directory
-from stream.backends import Backend, load_backend
+from stream.backends import BACKENDS, Backend, computed_by, load_backend
 from stream.backends.integer_products import PRECISION, products_are_exact
 from stream.backends.onnx import OnnxBackend, session_options
 from stream.network import ModelError, Network, open_model
 from stream.stage import map_state
-from tests.tiny import tiny_network
+from tests.tiny import quantised, tiny_network
 
 graphs = pytest.importorskip("export.graphs", reason="needs onnx: pip install 'rill-asr[train]'")
 
@@ -196,10 +196,34 @@ def test_block_floating_point_has_no_graphs() -> None:
         graphs.build_graphs(tiny_network(number_format="bfp16"))
 
 
+@pytest.mark.parametrize("model", [tiny_network(3), quantised(tiny_network(3))])
+def test_block_floating_point_is_a_backend_of_any_model(model: Network) -> None:
+    x = noise(2, 2 * STEPS, 240)
+    found = [
+        run(load_backend(name, network), x)[1]
+        for name, network in (
+            ("bfp16", model),
+            ("numpy", tiny_network(3, number_format="bfp16")),
+            ("numpy", tiny_network(3)),
+        )
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert 1e-4 < np.abs(found[0] - found[2]).max() < 0.1
+
+
+def test_a_backend_has_the_network_in_the_arithmetic_that_it_computes() -> None:
+    model = quantised(tiny_network())
+    assert {name: computed_by(name, model).specification for name in BACKENDS} == {
+        **dict.fromkeys(("numpy", "onnx", "int8", "torch"), tiny_network().specification),
+        **dict.fromkeys(("integer", "integer-onnx", "torch-integer"), model.specification),
+        "bfp16": tiny_network(number_format="bfp16").specification,
+    }
+
+
 def test_an_unknown_backend_is_refused_with_those_there_are() -> None:
     with pytest.raises(
         ValueError,
-        match="no backend 'cuda'; there are numpy, onnx, int8, integer, integer-onnx, torch",
+        match="no backend 'cuda'; there are numpy, onnx, int8, integer, integer-onnx, bfp16, torch",
     ):
         load_backend("cuda", tiny_network())
 

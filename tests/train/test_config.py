@@ -252,10 +252,7 @@ def test_a_path_without_variables_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
     ("setting", "message"),
     [
         ("model.activation=soft", "model.activation is soft, quantize = int8 wants hard"),
-        (
-            "model.number_format=bfp16",
-            "model.number_format is bfp16, quantize = int8 wants float32",
-        ),
+        ("model.number_format=float32", "model.number_format follows from quantize: leave it out"),
         ("dropout.recurrent=0.1", "dropout.recurrent is 0.1, quantize = int8 wants 0.0"),
         ("quantize=int4", "Invalid enum value 'int4' - at `$.quantize`"),
         ("model.quantisation.joint=5", "model.quantisation follows from quantize"),
@@ -264,3 +261,15 @@ def test_a_path_without_variables_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
 def test_what_cannot_be_quantised_is_refused(small: Path, setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config(small, ["quantize=int8", setting])
+
+
+def test_block_floating_point_is_of_either_activation(small: Path) -> None:
+    for activation in ("hard", "soft"):
+        config = load_config(small, ["quantize=bfp16", f"model.activation={activation}"])
+        specification = config.specification(9)
+        assert (specification.number_format, specification.activation) == ("bfp16", activation)
+        assert specification.quantisation is None
+    with pytest.raises(
+        ConfigError, match=r"dropout\.recurrent is 0\.1, quantize = bfp16 wants 0\.0"
+    ):
+        load_config(small, ["quantize=bfp16", "dropout.recurrent=0.1"])

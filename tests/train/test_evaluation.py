@@ -27,6 +27,7 @@ def audio(seed: int = 0) -> list[np.ndarray]:
     [
         {},
         {"activation": "soft"},
+        {"number_format": "bfp16"},
         {"window": 320, "final_padding": 3840, "initial_padding": True, "alpha": 0.0},
     ],
     ids=str,

@@ -26,11 +26,13 @@ from stream.integer import quantise  # noqa: E402
 from stream.manifest import read_manifest  # noqa: E402
 from stream.network import open_model  # noqa: E402
 from stream.recogniser import Recogniser  # noqa: E402
+from stream.validation import validate  # noqa: E402
 from tests.conftest import REPOSITORY  # noqa: E402
 from tests.tiny import PIECES, TEXTS, tiny_tokenizer  # noqa: E402
 from train import __main__, checkpoint, mel_stats  # noqa: E402
 from train.config import ConfigError, load_config  # noqa: E402
 from train.data.batches import Batches  # noqa: E402
+from train.evaluation import training_tokens  # noqa: E402
 from train.layers import bf16_pays  # noqa: E402
 from train.loop import Run  # noqa: E402
 
@@ -512,12 +514,39 @@ def test_four_bits_are_a_setting(folder: Path, finished: Path, tmp_path: Path) -
     }
 
 
-def test_a_quantised_run_wants_a_model_to_start_from(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("quantize", ["int8", "bfp16"])
+def test_a_run_that_rounds_weights_wants_a_model_to_start_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], quantize: str
 ) -> None:
-    assert __main__.main(command(folder, tmp_path / "run", *INTEGERS)) == 2
-    assert "quantize = int8 fine-tunes: name a model with --init-from" in capsys.readouterr().err
+    settings = (*INTEGERS, f"quantize={quantize}")
+    assert __main__.main(command(folder, tmp_path / "run", *settings)) == 2
+    said = capsys.readouterr().err
+    assert f"quantize = {quantize} fine-tunes: name a model with --init-from" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("activation", ["hard", "soft"])
+def test_a_run_in_block_floating_point_makes_a_model_in_it(
+    folder: Path, finished: Path, tmp_path: Path, activation: str
+) -> None:
+    start = ["--init-from", str(finished / "best.pt")]
+    settings = (*INTEGERS, "quantize=bfp16", f"model.activation={activation}")
+    run = tmp_path / "run"
+    whole = command(folder, run, *settings)
+    assert __main__.main([*whole, *start, "--set", "updates=9"]) == 0
+    assert __main__.main(whole) == 0  # what it goes on from is its own
+    network, before = open_model(run / "best.pt"), open_model(finished / "best.pt")
+    specification = network.specification
+    assert (specification.number_format, specification.activation) == ("bfp16", activation)
+    for name, array in network.arrays.items():
+        assert np.abs(array - before.arrays[name]).max() < 0.02, name
+    assert any((array != before.arrays[name]).any() for name, array in network.arrays.items())
+    report = validate(
+        network, read_manifest(folder / "dev.jsonl"), reset_stats=True, reference=training_tokens
+    )
+    assert report.differences == []
+    scores = [line["wer"][activation]["all"] for line in metrics(run) if "wer" in line]
+    assert report.wer == min(scores)
 
 
 @pytest.mark.parametrize("was", ["finished", "quantised"])

@@ -233,9 +233,27 @@ def test_a_network_becomes_a_module_and_the_same_network_again() -> None:
     assert set(network.arrays) - set(arrays) == {"normaliser.mean", "normaliser.variance"}
 
 
-def test_a_network_of_another_number_format_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"number format is bfp16: use the numpy backend"):
-        Transducer.from_network(tiny_network(number_format="bfp16"))
+@pytest.mark.parametrize("activation", ["hard", "soft"])
+def test_a_network_in_block_floating_point_rounds_as_numpy_does(activation: str) -> None:
+    network = tiny_network(activation=activation, hidden=20)
+    x = np.random.default_rng(0).standard_normal((3, 12, 240), np.float32)
+    f, rounded, plain = (
+        backend.encode(x, backend.initial_state(3)[0])[0]
+        for backend in (
+            load_backend("torch", network.in_bfp16()),
+            load_backend("bfp16", network),
+            load_backend("numpy", network),
+        )
+    )
+    assert np.abs(f - rounded).mean() < 0.1 * np.abs(rounded - plain).mean()
+
+
+def test_a_network_in_block_floating_point_becomes_a_module_and_the_same_network_again() -> None:
+    network = tiny_network().in_bfp16()
+    module = Transducer.from_network(network)
+    assert module.specification == network.specification
+    for name, array in module.arrays().items():
+        np.testing.assert_array_equal(array, network.arrays[name], err_msg=name)
 
 
 def test_equal_seeds_draw_equal_weights_and_all_of_them() -> None:
@@ -406,9 +424,10 @@ def test_dropout_leaves_inputs_that_are_integers() -> None:
 @pytest.mark.parametrize(
     ("normalised", "dropout"), [(True, None), (False, Dropout(0.0, 0.1, 0.0, 0.0))]
 )
+@pytest.mark.parametrize("network", [quantised_network(), tiny_network().in_bfp16()])
 def test_what_would_change_rounded_weights_is_refused(
-    normalised: bool, dropout: Dropout | None
+    normalised: bool, dropout: Dropout | None, network: Network
 ) -> None:
-    specification = quantised_network().specification
+    specification = network.specification
     with pytest.raises(ValueError, match=r"normalised = False and dropout\.recurrent = 0"):
         Transducer(specification, normalised=normalised, dropout=dropout)
