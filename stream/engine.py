@@ -241,17 +241,15 @@ class Engine:
     def tick(self) -> list[Result]:
         """Advance every slot that holds a chunk by that chunk, and close those that have ended."""
         due = self._rings.received >= self._due_at
-        ended = [slot for slot in self._finishing if not due[slot]]
+        ended = np.array(sorted(slot for slot in self._finishing if not due[slot]), np.int64)
         rows = np.flatnonzero(due)
         primed = self._primed[rows]
         results: list[Result] = []
         if not primed.all():
             results += self._prime(rows[~primed])
             rows = rows[primed]
-        if rows.size:
-            results += self._step(rows)
-        if ended:
-            results += self._flush(sorted(ended))
+        if rows.size or ended.size:
+            results += self._step(rows, ended)
         return results
 
     def _prime(self, rows: Rows) -> list[Result]:
@@ -260,8 +258,8 @@ class Engine:
         self._primed[rows] = True
         return self._results(rows, [SILENCE] * len(rows))
 
-    def _step(self, rows: Rows) -> list[Result]:
-        """Advance some slots by a chunk, those that are not muted as one batch."""
+    def _step(self, rows: Rows, ended: Rows) -> list[Result]:
+        """Advance some slots by a chunk, those that are not muted, and end others, as one batch."""
         samples = self._rings.take_chunks(rows)
         results: list[Result] = []
         if self._mute_chunks:
@@ -270,8 +268,23 @@ class Engine:
                 muted = rows[~heard]
                 results = self._results(muted, [self._decoder.mute(slot) for slot in muted])
                 rows, samples = rows[heard], samples[heard]
-                if not rows.size:
-                    return results
+        if not rows.size and not ended.size:
+            return results
+        x, (tails, lengths) = self._stacked(samples, rows), self._tails(ended)
+        plan = self._decoder.plan(rows)
+        if plan.fresh.size:
+            self._reset_encoder(plan.fresh)
+        x = x if plan.owners is None else x[plan.owners]
+        f, last = self._encode(x, plan.rows, tails, lengths, self._decoder.rows(ended))
+        if rows.size:
+            results += self._results(rows, self._decoder.step(rows, f, plan))
+        if ended.size:
+            steps = -(-lengths // TIME_STACK)
+            results += self._end(ended, self._decoder.finish(ended, last, steps))
+        return results
+
+    def _stacked(self, samples: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+        """Return the stacked frames of a chunk of some slots, (R, 2, 240)."""
         front, statistics = self._state
         frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
         for begin in range(0, len(rows), BLOCK):
@@ -281,14 +294,39 @@ class Engine:
             self._write(rows[block], after, front)
         z, after = self._normaliser.step(frames, self._take(statistics, rows))
         self._write(rows, after, statistics)
-        plan = self._decoder.plan(rows)
-        if plan.fresh.size:
-            self._reset_encoder(plan.fresh)
-        x = stack(z)
-        x = x if plan.owners is None else x[plan.owners]
-        f, after = self._backend.encode(x, self._take(self._encoder, plan.rows))
-        self._write(plan.rows, after, self._encoder)
-        return results + self._results(rows, self._decoder.step(rows, f, plan))
+        x: NDArray[np.float32] = stack(z)
+        return x
+
+    def _encode(
+        self,
+        x: NDArray[np.float32],
+        rows: Rows,
+        tails: NDArray[np.float32],
+        lengths: Rows,
+        ending: Rows,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Encode a chunk of some rows, and what is left of others: the first chunk of it beside.
+
+        Args:
+            x: (R, 2, 240) of `rows`.
+            tails: (E, S, 240) of `ending`, S even; lengths, (E,) stacked frames of each, at most S.
+        Returns:
+            f (R, 1, J), and that of the tails, (E, S/2, J).
+        """
+        count, first, rest = len(rows), slice(0, TIME_STACK), slice(TIME_STACK, None)
+        present = np.arange(tails.shape[1])[None] < lengths[:, None]
+        f, state = self._backend.encode(
+            np.concatenate([x, tails[:, first]]),
+            self._take(self._encoder, np.concatenate([rows, ending])),
+            np.concatenate([np.ones((count, TIME_STACK), np.bool_), present[:, first]]),
+        )
+        self._write(rows, map_state(lambda leaf: leaf[:count], state), self._encoder)
+        f, last = f[:count], f[count:]
+        if tails.shape[1] > TIME_STACK:
+            state = map_state(lambda leaf: leaf[count:], state)
+            more, _ = self._backend.encode(tails[:, rest], state, present[:, rest])
+            last = np.concatenate([last, more], axis=1)
+        return f, last
 
     def _hear(self, rows: Rows, sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
@@ -305,32 +343,33 @@ class Engine:
         if rows.size:
             self._reset_encoder(self._decoder.rows(rows))
 
-    def _flush(self, slots: list[int]) -> list[Result]:
-        """Process what is left of streams that ended, as one batch from the encoder on."""
+    def _tails(self, slots: Rows) -> tuple[NDArray[np.float32], Rows]:
+        """Return what is left of streams that ended, in whole chunks, one at least.
+
+        Frames past the end are zeros in the normalised domain; a missing half of a pair is a zero
+        vector of the encoder.
+
+        Returns:
+            (E, S, 240) stacked frames, and how many of them count, (E,).
+        """
         statistics = self._state[1]
-        rows = np.array(slots)
-        frames = [self._last_frames(slot) for slot in slots]
-        counts = np.array([len(each) for each in frames])
-        f = np.zeros((len(rows), 0, 0), np.float32)
-        stacked = -(-counts // STACK)
-        if longest := int(counts.max()):
-            # Frames past the end are zeros in the normalised domain; a missing half of a pair is a
-            # zero vector of the encoder.
-            z = np.zeros((len(rows), longest + -longest % FRAMES, BINS), np.float32)
-            for row, count in enumerate(counts):
-                if count:
-                    some = rows[row : row + 1]
-                    before = self._take(statistics, some)
-                    z[row, :count], after = self._normaliser.step(frames[row][None], before)
-                    self._write(some, after, statistics)
-            x = stack(z)
-            present = np.arange(x.shape[1])[None] < stacked[:, None]
-            encoder = self._take(self._encoder, self._decoder.rows(rows))
-            f, _ = self._backend.encode(x, encoder, present)
-        speech = self._decoder.finish(rows, f, -(-stacked // TIME_STACK))
-        self._finishing.difference_update(slots)
-        self._due_at[rows] = NEVER
-        return self._results(rows, speech, last=True)
+        frames = [self._last_frames(slot) for slot in slots.tolist()]
+        counts = np.array([len(each) for each in frames], np.int64)
+        longest = int(counts.max(initial=1))
+        z = np.zeros((len(slots), longest + -longest % FRAMES, BINS), np.float32)
+        for row, count in enumerate(counts):
+            if count:
+                some = slots[row : row + 1]
+                before = self._take(statistics, some)
+                z[row, :count], after = self._normaliser.step(frames[row][None], before)
+                self._write(some, after, statistics)
+        return stack(z), -(-counts // STACK)
+
+    def _end(self, slots: Rows, speech: Sequence[Speech]) -> list[Result]:
+        """Make the closing results of some slots, which take no samples any more."""
+        self._finishing.difference_update(slots.tolist())
+        self._due_at[slots] = NEVER
+        return self._results(slots, speech, last=True)
 
     def _last_frames(self, slot: int) -> NDArray[np.float32]:
         """Compute the frames, (n, 80), of what is left of a stream: whole hops, final padding."""
