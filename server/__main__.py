@@ -93,6 +93,7 @@ def _order(path: Path | None, chosen: Options) -> str:
     order = Order(
         path=None if path is None else str(path),
         backend=chosen.backend,
+        front_end=chosen.front_end,
         slots=chosen.slots,
         models=len(chosen.models),
         decoder=chosen.decoder,

@@ -88,17 +88,18 @@ def load(order: Order) -> Loaded:
     decoding = _decoding(path, network, order.decoder)
     slots, backend, threads = order.slots, order.backend, 1
     if slots is None:
-        plan = self_test(network, backend, decoding)
+        plan = self_test(network, backend, decoding, order.front_end)
         logger.info("self-test: %s", plan)
         slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
     elif backend is None:
         backend = available_backends(network)[-1]
-    engine = load_engine(network, slots, backend, threads, decoding)
+    engine = load_engine(network, slots, backend, threads, decoding, order.front_end)
     vocabulary = network.vocabulary
     about = {
         "language": network.notes.get("language", "en"),
         "vocabulary": len(vocabulary),
         "backend": backend,
+        "front_end": order.front_end,
         "decoder": order.decoder.decoder,
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,

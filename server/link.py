@@ -17,6 +17,7 @@ import numpy as np
 
 from server.decoder_options import DecoderOptions
 from stream.engine import Result
+from stream.front_ends import FrontEndKind
 from stream.rings import Samples
 
 __all__ = [
@@ -52,6 +53,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: of the model; None: the bundled one.
         backend: what computes it; None: what is the fastest.
+        front_end: the model's in float, or the same in fixed point.
         slots: streams at a time; None: what the machine carries, shared by `models`.
         models: how many are served.
         decoder: how streams are decoded.
@@ -60,6 +62,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str | None
     backend: str | None
+    front_end: FrontEndKind
     slots: int | None
     models: int
     decoder: DecoderOptions

@@ -20,6 +20,7 @@ from server.decoder_options import DECODERS, EOS_MODES, DecoderOptions, add_flag
 from server.limits import Limits
 from server.logs import FORMATS
 from stream.backends import BACKENDS
+from stream.front_ends import FRONT_ENDS, FrontEndKind
 
 __all__ = ["OptionError", "Options", "build_parser", "read"]
 
@@ -51,6 +52,7 @@ class Options:
         aliases: further names, and whose they are.
         host, port, wyoming_port: to listen on; no Wyoming where it is None.
         backend: what computes the models; None: what is the fastest.
+        front_end: the models' in float, or the same in fixed point.
         slots: streams at a time of each model; None: what the machine carries.
         decoder: how streams are decoded.
         limits: what a client may ask of this process.
@@ -63,6 +65,7 @@ class Options:
     port: int
     wyoming_port: int | None
     backend: str | None
+    front_end: FrontEndKind
     slots: int | None
     decoder: DecoderOptions
     limits: Limits
@@ -167,6 +170,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         AUTO,
         f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
     )
+    add("front-end", "float", "the models' front end, or the same in fixed point: float, fixed")
     add_flags(add)
     _add_switch(
         parser,
@@ -230,6 +234,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
             raise OptionError(f"--{flag} is {value:g}; want {least}")
     choices = {
         "backend": [AUTO, *sorted(BACKENDS)],
+        "front-end": FRONT_ENDS,
         "root-protocol": ROOTS,
         "log-format": list(FORMATS),
         "decoder": DECODERS,
@@ -252,6 +257,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         port=arguments.port,
         wyoming_port=arguments.wyoming_port,
         backend=None if arguments.backend == AUTO else arguments.backend,
+        front_end=arguments.front_end,
         slots=arguments.slots,
         decoder=_decoder(arguments),
         limits=Limits(**fields),

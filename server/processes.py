@@ -89,7 +89,7 @@ def machine() -> str:
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{cores} cores, {names[0] if names else 'unknown processor'}"
+    return f"{cores} core{'' if cores == 1 else 's'}, {names[0] if names else 'unknown processor'}"
 
 
 def _is_local(host: str) -> bool:

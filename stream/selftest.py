@@ -31,6 +31,7 @@ from stream.decoding.channels import Decoding, Search
 from stream.directory import GRAPHS, INT8_GRAPHS
 from stream.engine import CHUNK, Engine
 from stream.features import SAMPLE_RATE
+from stream.front_ends import FrontEndKind
 from stream.network import Network
 
 __all__ = ["Plan", "available_backends", "capacity", "self_test"]
@@ -76,7 +77,10 @@ class Plan:
 
 
 def self_test(
-    network: Network, backend: str | None = None, decoding: Decoding | Search | None = None
+    network: Network,
+    backend: str | None = None,
+    decoding: Decoding | Search | None = None,
+    front_end: FrontEndKind = "float",
 ) -> Plan:
     """Measure this machine with a model.
 
@@ -84,6 +88,7 @@ def self_test(
         network: the model.
         backend: the one to use; None: whichever the network has files for and is fastest.
         decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
     Raises:
         ModelError: no backend can compute the network.
     """
@@ -92,13 +97,13 @@ def self_test(
     )
     audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
     names = [backend] if backend else available_backends(network)
-    single = {name: _Trial(network, name, 1, audio, decoding) for name in names}
+    single = {name: _Trial(network, name, 1, audio, decoding, front_end) for name in names}
     seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
     best = min(seconds, key=seconds.__getitem__)
     tried = [(name, 1, found) for name, found in seconds.items()]
     plans = {1: capacity(single[best].step, 1, cores)}
     if cores > 1 and best in ("onnx", "int8"):
-        trial = _Trial(network, best, cores, audio, decoding)
+        trial = _Trial(network, best, cores, audio, decoding, front_end)
         tried.append((best, cores, trial.step(TRIAL)))
         plans[cores] = capacity(trial.step, cores, cores)
     threads = max(plans, key=lambda count: plans[count][0])
@@ -160,14 +165,15 @@ class _Trial:
         threads: int,
         audio: NDArray[np.float32],
         decoding: Decoding | Search | None,
+        front_end: FrontEndKind,
     ) -> None:
-        self._network, self._decoding = network, decoding
+        self._network, self._decoding, self._front_end = network, decoding, front_end
         self._backend = load_backend(backend, network, threads)
         self._audio = audio
 
     def step(self, channels: int) -> float:
         """Return the seconds of a step of so many channels, the median of a few."""
-        engine = Engine(self._network, self._backend, channels, self._decoding)
+        engine = Engine(self._network, self._backend, channels, self._decoding, self._front_end)
         heard = {}
         for slot in range(channels):
             engine.open()

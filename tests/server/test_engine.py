@@ -19,12 +19,14 @@ from server.link import Order
 from stream.audio import read_audio
 from stream.bundled import recordings
 from stream.engine import Result
+from stream.front_ends import FRONT_ENDS, FrontEndKind
 
 
-def order(path: Path | None = None) -> str:
+def order(path: Path | None = None, front_end: FrontEndKind = "float") -> str:
     made = Order(
         path=None if path is None else str(path),
         backend="onnx",
+        front_end=front_end,
         slots=2,
         models=1,
         decoder=DecoderOptions(),
@@ -51,11 +53,15 @@ class Heard:
         self.over.set()
 
 
-async def test_a_recording_goes_through_a_process_of_its_own_and_back() -> None:
-    channels = Channels(in_process(order()))
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+async def test_a_recording_goes_through_a_process_of_its_own_and_back(
+    front_end: FrontEndKind,
+) -> None:
+    channels = Channels(in_process(order(front_end=front_end)))
     await channels.start()
     try:
         assert (channels.slots, channels.ready.about["backend"]) == (2, "onnx")
+        assert channels.ready.about["front_end"] == front_end
         assert channels.pid != os.getpid()
         recording, heard = recordings()[0], Heard()
         channel = channels.open(heard.on_result, heard.on_fault)

@@ -21,7 +21,7 @@ def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
     assert dict(got.models) == {"general": None}
     assert (got.host, got.port, got.wyoming_port) == ("127.0.0.1", 3030, None)
     assert got.limits == Limits()
-    assert (got.slots, got.backend) == (None, None)
+    assert (got.slots, got.backend, got.front_end) == (None, None, "float")
     assert (got.root, got.strict, got.log_format) == ("page", False, "text")
     assert got.decoder == DecoderOptions()
     assert got.settings().access.tokens == ()
@@ -36,6 +36,7 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
         "RILL_WYOMING_PORT": "10300",
         "RILL_SLOTS": "7",
         "RILL_BACKEND": "numpy",
+        "RILL_FRONT_END": "fixed",
         "RILL_ROOT_PROTOCOL": "vosk",
         "RILL_STRICT_MYRTLE": "yes",
         "RILL_ALLOWED_ORIGINS": "https://a.org/, https://b.org",
@@ -52,7 +53,7 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
     assert dict(got.models) == {"a": Path("/models/a"), "general": Path("/models/b")}
     assert (got.host, got.port, got.wyoming_port) == ("0.0.0.0", 4040, 10300)
     assert got.limits == replace(Limits(), audio_rate=float("inf"), idle_seconds=5.0)
-    assert (got.slots, got.backend) == (9, "numpy")
+    assert (got.slots, got.backend, got.front_end) == (9, "numpy", "fixed")
     assert (got.root, got.strict, got.log_format) == ("vosk", True, "json")
     assert got.decoder == DecoderOptions(
         decoder="beam",
@@ -92,6 +93,7 @@ def test_aliases_are_further_names_of_models() -> None:
         (["--idle-seconds", "0"], "--idle-seconds is 0; want more than 0"),
         (["--audio-rate", "nan"], "--audio-rate is nan; want more than 0"),
         (["--backend", "abacus"], "--backend is 'abacus'; there are"),
+        (["--front-end", "abacus"], "--front-end is 'abacus'; there are float, fixed"),
         (["--root-protocol", "morse"], "--root-protocol is 'morse'; there are page, myrtle"),
         (["--log-format", "xml"], "--log-format is 'xml'; there are text, json"),
         (["--decoder", "beams"], "--decoder is 'beams'; there are greedy, beam"),
