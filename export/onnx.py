@@ -13,7 +13,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,9 @@ def export(
         raise ValueError(
             "--calibrate: the model has a quantisation and with it scales; leave it out"
         )
+    # What was measured of an older export says nothing of this one.
+    notes = {name: value for name, value in network.notes.items() if name != "export"}
+    network = replace(network, notes=notes)
     validation = recordings() if validation is None else validation
     calibration = validation if calibration is None else calibration
 
@@ -133,6 +136,11 @@ def export(
             of_integers = baseline.hold(read, "integer-onnx", "integers")
             if not of_integers.loss <= most_loss:
                 raise integer_error(network, baseline, most_loss, of_integers)
+        if baseline.words:
+            of = {"float32": baseline.wer}
+            of |= {"int8": found.wer} if found else {}
+            of |= {"integers": of_integers.wer} if of_integers else {}
+            directory.note(written, export={"recordings": len(validation), "wer": of})
         return Exported(difference, found, of_integers)
 
 

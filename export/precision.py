@@ -67,6 +67,16 @@ class Baseline:
         self._utterances, self._progress = utterances, progress
         self._float32 = self._stream(network, "onnx", "float32")
 
+    @property
+    def wer(self) -> float:
+        """The WER of float32, a fraction."""
+        return self._float32.wer
+
+    @property
+    def words(self) -> int:
+        """Words of the recordings' texts."""
+        return self._float32.words
+
     def hold(self, network: Network, backend: str, name: str) -> Precision:
         """Stream the recordings through a backend of a model directory.
 

@@ -42,6 +42,7 @@ __all__ = [
     "INTEGER_GRAPHS",
     "INTEGER_WEIGHTS",
     "WEIGHTS",
+    "note",
     "read",
     "recognises",
     "serialise",
@@ -158,11 +159,20 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
             whole.mkdir()
         content = {WEIGHTS: serialise(network), TOKENIZER: network.tokenizer, **graphs}
         files = {name: _store(whole / name, content[name]) for name in sorted(content)}
-        index = _Index(FORMAT, "", network.specification, files, dict(network.notes))
-        (whole / INDEX).write_bytes(_seal(msgspec.json.format(msgspec.json.encode(index)) + b"\n"))
+        _write_index(whole, _Index(FORMAT, "", network.specification, files, dict(network.notes)))
         yield whole
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(whole, path, Path(temporary) / "retired")
+
+
+def note(path: Path, **notes: Any) -> None:
+    """Add notes to the model directory that is being written at a temporary path.
+
+    Raises:
+        ModelError: its index is not understood.
+    """
+    index = _read_index(path)
+    _write_index(path, msgspec.structs.replace(index, sha256="", notes={**index.notes, **notes}))
 
 
 def _replace(whole: Path, path: Path, retired: Path) -> None:
@@ -185,6 +195,10 @@ def _replace(whole: Path, path: Path, retired: Path) -> None:
 def _store(file: Path, content: bytes) -> _File:
     file.write_bytes(content)
     return _File(len(content), hashlib.sha256(content).hexdigest())
+
+
+def _write_index(path: Path, index: _Index) -> None:
+    (path / INDEX).write_bytes(_seal(msgspec.json.format(msgspec.json.encode(index)) + b"\n"))
 
 
 def _seal(content: bytes) -> bytes:

@@ -26,6 +26,7 @@ from stream.backends.onnx import OnnxBackend
 from stream.bundled import recordings
 from stream.manifest import read_manifest
 from stream.network import Network, open_model
+from stream.validation import validate
 from tests.tiny import quantised, tiny_network
 
 build = graphs.build_graphs
@@ -66,7 +67,13 @@ def test_the_command_writes_a_directory_that_is_the_model(
     assert main(["--ckpt", str(given), "--output", str(output), *ANY_LOSS]) == 0
     assert "verified: largest difference" in capsys.readouterr().out
     read = open_model(output)
-    assert (read.specification, read.notes) == (network.specification, network.notes)
+    assert read.specification == network.specification
+    measured = read.notes.pop("export")
+    assert read.notes == network.notes
+    assert measured["recordings"] == len(module.recordings())
+    for name, backend in (("float32", "onnx"), ("int8", "int8")):
+        report = validate(read, module.recordings(), backend=backend, reset_stats=True)
+        assert measured["wer"][name] == report.wer
     assert {file.name for file in output.iterdir()} == {
         "model.json",
         *directory.NAMES - directory.INTEGER,
@@ -318,6 +325,7 @@ def test_a_model_gets_integers_where_that_is_asked_for(
     flags = ["--calibrate", manifest(tmp_path / "m.jsonl"), *ANY_LOSS]
     assert main(["--ckpt", str(given), "--output", str(output), "--integers", *flags]) == 0
     assert "equal bit for bit" in capsys.readouterr().out
+    assert set(open_model(output).notes["export"]["wer"]) == {"float32", "int8", "integers"}
     quantisation = open_model(output).specification.quantisation
     assert quantisation is not None
     scales = safetensors.numpy.load_file(output / directory.INT8_WEIGHTS)
@@ -384,3 +392,11 @@ def silence() -> bytes:
         file.setframerate(16000)
         file.writeframes(bytes(32000))
     return content.getvalue()
+
+
+def test_what_an_older_export_measured_is_not_said_of_this_one(tmp_path: Path) -> None:
+    network = quiet_network()
+    network.notes["export"] = {"recordings": 1, "wer": {"float32": 0.0}}
+    given = source(tmp_path / "given", network)
+    assert main(["--ckpt", str(given), "--output", str(tmp_path / "model"), "--no-int8"]) == 0
+    assert "export" not in open_model(tmp_path / "model").notes
