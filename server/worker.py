@@ -5,9 +5,10 @@ lock: the event loop moves bytes, this steps. It obeys all commands that wait, t
 step and reports what came of it in one frame. Commands are obeyed in order, so a slot that is closed is
 free before the next channel asks for one. The end of the link is the end of the work.
 
-After a step it rests as long as that took, at most `REST_SECONDS`. What comes meanwhile joins the next
-batch: a step of twice the channels takes far less than twice the time, and without a rest the process
-would take a whole core for steps of a few channels, which event loop and clients beside it need.
+Steps begin `APART_SECONDS` apart at least. What comes meanwhile joins the next batch: a step of twice the
+channels takes far less than twice the time, and otherwise the process would take a whole core for
+steps of a few channels, which event loop and clients beside it need. A step that takes longer is
+followed at once by the next: its batch has gathered meanwhile.
 
 Faults:
 1. The engine refuses one channel's samples: that channel fails, the others do not notice.
@@ -49,7 +50,7 @@ from stream.rings import Samples
 __all__ = ["FAILED_STEPS", "Loaded", "Stepper", "work"]
 
 FAILED_STEPS = 3
-REST_SECONDS = 0.003
+APART_SECONDS = 0.003
 READ_BYTES = 1 << 18
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class _Worker:
                 seconds = time.monotonic() - began
                 channels = [self._channels[result.slot] for result in results]
                 self._report(Stepped(seconds, channels, results))
-                time.sleep(min(seconds, REST_SECONDS))
+                time.sleep(max(0.0, APART_SECONDS - seconds))
 
     def _obey(self) -> bool:
         """Run the commands that wait, or wait for some if the engine has nothing to do.

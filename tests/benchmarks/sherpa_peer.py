@@ -12,8 +12,8 @@ together (2026-11-21, one core of an AMD EPYC). sherpa-onnx is given what else h
 
 1. The websocket server runs with each `--sherpa-batch`, two threads of work, no endpointing, and a tail
    of 0.1 s for its 0.8 s; the best counts. The load client finds the most streams with a 99th
-   percentile of compute latency of 60 ms, of both servers with the same recordings and seconds. What
-   sherpa-onnx' front end looks ahead is not counted.
+   percentile of compute latency of 60 ms, of both servers with the same streams and seconds. What
+   sherpa-onnx' front end looks ahead is not counted. Rill's runs as its self-test tells it to.
 2. In process, one thread each: sherpa-onnx' `decode_streams` and the engine's `tick` with N streams,
    each in CPU seconds per chunk, which neighbours on the machine disturb little. Copying audio in is
    part of both. The best N of each counts.
@@ -93,11 +93,13 @@ def serving(port: int) -> bool:
         return False
 
 
-def find_rts(protocol: str, url: str, first: int, seconds: float, json_file: Path) -> Any:
+def find_rts(protocol: str, url: str, first: int, arguments: Any, json_file: Path) -> Any:
     """Return the load client's report of a server."""
     command = [sys.executable, "-m", "server.load", "--protocol", protocol, "--url", url]
     command += ["--find-rts", "--cl99-ms", str(CL99_MS), "--concurrent", str(first)]
-    command += ["--duration", str(seconds), "--json", str(json_file)]
+    command += ["--duration", str(arguments.duration), "--json", str(json_file)]
+    if arguments.stream_seconds:
+        command += ["--stream-seconds", str(arguments.stream_seconds)]
     command += [str(recording.audio) for recording in recordings()]
     if subprocess.run(command, check=False).returncode not in (0, 1):
         raise SystemExit("the load client failed")
@@ -114,18 +116,16 @@ def serve_sherpa(files: dict[str, str], batch: int, arguments: Any, work: Path) 
     command += [f"--loop-interval-ms={arguments.loop_ms}", f"--log-file={work / 'sherpa.txt'}"]
     with running(command, lambda: listening(PORT), work / "sherpa.log"):
         url = f"ws://127.0.0.1:{PORT}"
-        return find_rts(
-            "sherpa", url, arguments.first_sherpa, arguments.duration, work / "sherpa.json"
-        )
+        return find_rts("sherpa", url, arguments.first_sherpa, arguments, work / "sherpa.json")
 
 
 def serve_rill(arguments: Any, work: Path) -> Any:
     """Return the report of Rill's server."""
     command = [sys.executable, "-m", "server", "--model", str(arguments.model)]
-    command += ["--backend", "int8", "--slots", "1000", "--port", str(PORT + 1)]
+    command += ["--backend", "int8", "--port", str(PORT + 1)]
     with running(command, lambda: serving(PORT + 1), work / "rill.log"):
         url = f"ws://127.0.0.1:{PORT + 1}"
-        return find_rts("myrtle", url, arguments.first, arguments.duration, work / "rill.json")
+        return find_rts("myrtle", url, arguments.first, arguments, work / "rill.json")
 
 
 Push = Callable[[int, Any], None]
@@ -233,6 +233,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--model", type=Path, required=True, metavar="DIR", help="a directory with int8 graphs")
     add("--only", choices=("servers", "in-process"), help="one half (default: both)")
     add("--duration", type=float, default=2.5, metavar="S", help="of a measurement (default: 2.5)")
+    add("--stream-seconds", type=float, metavar="S", help="joins recordings to streams of about S")
     add("--first", type=int, default=128, metavar="N", help="streams to begin with (default: 128)")
     add("--first-sherpa", type=int, default=32, metavar="N", help="of sherpa-onnx (default: 32)")
     add("--sherpa-batch", type=int, nargs="+", default=[5, 32], metavar="N", help="see rule 1")
