@@ -8,7 +8,8 @@ free before the next channel asks for one. The end of the link is the end of the
 Steps begin `APART_SECONDS` apart at least. What comes meanwhile joins the next batch: a step of twice the
 channels takes far less than twice the time, and otherwise the process would take a whole core for
 steps of a few channels, which event loop and clients beside it need. A step that takes longer is
-followed at once by the next: its batch has gathered meanwhile.
+followed at once by the next: its batch has gathered meanwhile. So is one after which chunks wait, of
+streams that are behind or of files.
 
 Faults:
 1. The engine refuses one channel's samples: that channel fails, the others do not notice.
@@ -143,7 +144,8 @@ class _Worker:
                 seconds = time.monotonic() - began
                 channels = [self._channels[result.slot] for result in results]
                 self._report(Stepped(seconds, channels, results))
-                time.sleep(max(0.0, APART_SECONDS - seconds))
+                if not self._engine.pending():
+                    time.sleep(max(0.0, APART_SECONDS - seconds))
 
     def _obey(self) -> bool:
         """Run the commands that wait, or wait for some if the engine has nothing to do.
