@@ -14,8 +14,8 @@ new segment when sound comes back.
 
 A step takes the rows of its slots out of the state arrays and writes them back; between the two there
 is no Python for each channel. ONNX Runtime computes a batch of any size as well as the next larger
-round one, so nothing is padded. State of a slot, as a tree: front end, normaliser. Encoder and decoder
-have rows of their own, one for each slot, or two where states are reset (`stream.decoding.channels`).
+round one, so nothing is padded. Front end and normaliser are `stream.channel_features`' business. Encoder
+and decoder have rows, one for each slot, or two where states are reset (`stream.decoding.channels`).
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend, load_backend
+from stream.channel_features import ChannelFeatures
 from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Search, Speech
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.features import BINS, HOP, SAMPLE_RATE, STACK, stack
-from stream.front_ends import FrontEndKind, front_end_stages
+from stream.features import HOP, SAMPLE_RATE, STACK
+from stream.front_ends import FrontEndKind
 from stream.network import TIME_STACK, Network, open_model
 from stream.rings import Rings, Samples
-from stream.stage import State, map_state
+from stream.stage import State, map_state, take_rows, write_rows
 
 __all__ = ["CHUNK", "Decoding", "Engine", "Hypothesis", "Result", "Token", "load_engine"]
 
 Rows = NDArray[np.int64]
 
 CHUNK = HOP * STACK * TIME_STACK  # 960 samples, 60 ms: one encoder frame
-FRAMES = STACK * TIME_STACK  # log-mel frames in a chunk
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
-BLOCK = 32  # channels whose spectra are computed together: those of more do not fit a core's cache
 WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
 
 
@@ -102,26 +101,20 @@ class Engine:
         self._mute_chunks = network.specification.mute_chunks
         self._backend = backend
         self._vocabulary = network.vocabulary
-        self._front_end, self._normaliser = front_end_stages(network, front_end)
+        self._features = ChannelFeatures(network, front_end, slots)
         self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
         self._keywords: list[KeywordTrie | None] = [None] * slots
         self._texts = [network.vocabulary.text(i) for i in range(len(network.vocabulary))]
         if self._decoder.eos is not None:
             self._texts[self._decoder.eos] = ""
-        self._fresh: State = self._initial(1)
-        self._state: State = self._initial(slots)
         self._fresh_encoder: State = backend.initial_state(1)[0]
         self._encoder: State = backend.initial_state(self._decoder.row_count)[0]
-        self._rings = Rings(slots, CHUNK, self._front_end.lead)
+        self._rings = Rings(slots, CHUNK, self._features.lead)
         self._open = np.zeros(slots, np.bool_)
-        self._primed = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given
         self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
         self._due_at = np.full(slots, NEVER)  # samples received with which the next one is due
         self._finishing: set[int] = set()  # slots whose closing result is due
-
-    def _initial(self, batch: int) -> State:
-        return self._front_end.initial_state(batch), self._normaliser.initial_state(batch)
 
     def open(self, keywords: Mapping[str, float] | KeywordTrie | None = None) -> int | None:
         """Give out a free slot, in its initial state, or None where all are taken.
@@ -139,7 +132,7 @@ class Engine:
         slot = int(self._open.argmin())
         self._keywords[slot] = keywords
         self._open[slot] = True
-        self._begin(slot, self._fresh)
+        self._begin(slot, keep_statistics=False)
         return slot
 
     def close(self, slot: int) -> None:
@@ -153,23 +146,19 @@ class Engine:
     def restart(self, slot: int, *, keep_statistics: bool) -> None:
         """Begin a new stream in an open slot, with the running statistics as they are or fresh."""
         self._check(slot)
-        front, statistics = self._fresh
-        if keep_statistics:
-            statistics = self._take(self._state[1], np.array([slot]))
-        self._begin(slot, (front, statistics))
+        self._begin(slot, keep_statistics=keep_statistics)
 
-    def _begin(self, slot: int, state: State) -> None:
+    def _begin(self, slot: int, *, keep_statistics: bool) -> None:
         self._rings.clear(slot)
-        self._primed[slot] = not self._front_end.lead
+        self._features.begin(slot, keep_statistics=keep_statistics)
         self._chunks[slot] = self._zeros[slot] = 0
         self._due_at[slot] = CHUNK
         self._finishing.discard(slot)
-        self._write(np.array([slot]), state, self._state)
         self._decoder.open(slot, self._keywords[slot])
         self._reset_encoder(self._decoder.rows(np.array([slot])))
 
     def _reset_encoder(self, rows: Rows) -> None:
-        self._write(rows, self._fresh_encoder, self._encoder)
+        write_rows(rows, self._fresh_encoder, self._encoder)
 
     def push(self, slot: int, samples: Samples) -> None:
         """Hand in samples of a stream: (n,) at 16 kHz, float32, or int16 of full scale, any n.
@@ -243,7 +232,7 @@ class Engine:
         due = self._rings.received >= self._due_at
         ended = np.array(sorted(slot for slot in self._finishing if not due[slot]), np.int64)
         rows = np.flatnonzero(due)
-        primed = self._primed[rows]
+        primed = self._features.primed[rows]
         results: list[Result] = []
         if not primed.all():
             results += self._prime(rows[~primed])
@@ -254,8 +243,7 @@ class Engine:
 
     def _prime(self, rows: Rows) -> list[Result]:
         """Take the first samples of some streams, which give no frame yet."""
-        self._write(rows, self._front_end.prime(self._rings.take_lead(rows)), self._state[0])
-        self._primed[rows] = True
+        self._features.prime(self._rings.take_lead(rows), rows)
         return self._results(rows, [SILENCE] * len(rows))
 
     def _step(self, rows: Rows, ended: Rows) -> list[Result]:
@@ -270,7 +258,8 @@ class Engine:
                 rows, samples = rows[heard], samples[heard]
         if not rows.size and not ended.size:
             return results
-        x, (tails, lengths) = self._stacked(samples, rows), self._tails(ended)
+        x = self._features.chunk(samples, rows)
+        tails, lengths = self._features.tails([self._rest(slot) for slot in ended.tolist()], ended)
         plan = self._decoder.plan(rows)
         if plan.fresh.size:
             self._reset_encoder(plan.fresh)
@@ -282,20 +271,6 @@ class Engine:
             steps = -(-lengths // TIME_STACK)
             results += self._end(ended, self._decoder.finish(ended, last, steps))
         return results
-
-    def _stacked(self, samples: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
-        """Return the stacked frames of a chunk of some slots, (R, 2, 240)."""
-        front, statistics = self._state
-        frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
-        for begin in range(0, len(rows), BLOCK):
-            block = slice(begin, begin + BLOCK)
-            before = self._take(front, rows[block])
-            frames[block], after = self._front_end.step(samples[block], before)
-            self._write(rows[block], after, front)
-        z, after = self._normaliser.step(frames, self._take(statistics, rows))
-        self._write(rows, after, statistics)
-        x: NDArray[np.float32] = stack(z)
-        return x
 
     def _encode(
         self,
@@ -317,10 +292,10 @@ class Engine:
         present = np.arange(tails.shape[1])[None] < lengths[:, None]
         f, state = self._backend.encode(
             np.concatenate([x, tails[:, first]]),
-            self._take(self._encoder, np.concatenate([rows, ending])),
+            take_rows(self._encoder, np.concatenate([rows, ending])),
             np.concatenate([np.ones((count, TIME_STACK), np.bool_), present[:, first]]),
         )
-        self._write(rows, map_state(lambda leaf: leaf[:count], state), self._encoder)
+        write_rows(rows, map_state(lambda leaf: leaf[:count], state), self._encoder)
         f, last = f[:count], f[count:]
         if tails.shape[1] > TIME_STACK:
             state = map_state(lambda leaf: leaf[count:], state)
@@ -343,63 +318,20 @@ class Engine:
         if rows.size:
             self._reset_encoder(self._decoder.rows(rows))
 
-    def _tails(self, slots: Rows) -> tuple[NDArray[np.float32], Rows]:
-        """Return what is left of streams that ended, in whole chunks, one at least.
-
-        Frames past the end are zeros in the normalised domain; a missing half of a pair is a zero
-        vector of the encoder.
-
-        Returns:
-            (E, S, 240) stacked frames, and how many of them count, (E,).
-        """
-        statistics = self._state[1]
-        frames = [self._last_frames(slot) for slot in slots.tolist()]
-        counts = np.array([len(each) for each in frames], np.int64)
-        longest = int(counts.max(initial=1))
-        z = np.zeros((len(slots), longest + -longest % FRAMES, BINS), np.float32)
-        for row, count in enumerate(counts):
-            if count:
-                some = slots[row : row + 1]
-                before = self._take(statistics, some)
-                z[row, :count], after = self._normaliser.step(frames[row][None], before)
-                self._write(some, after, statistics)
-        return stack(z), -(-counts // STACK)
+    def _rest(self, slot: int) -> NDArray[np.float32]:
+        """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
+        rest = self._rings.take_rest(slot)
+        if self._decoder.muted[slot]:
+            if not rest.any():
+                return rest[:0]  # it ends as if muted chunks had not come
+            self._begin_segments(np.array([slot]))
+        return rest
 
     def _end(self, slots: Rows, speech: Sequence[Speech]) -> list[Result]:
         """Make the closing results of some slots, which take no samples any more."""
         self._finishing.difference_update(slots.tolist())
         self._due_at[slots] = NEVER
         return self._results(slots, speech, last=True)
-
-    def _last_frames(self, slot: int) -> NDArray[np.float32]:
-        """Compute the frames, (n, 80), of what is left of a stream: whole hops, final padding."""
-        front_end, row = self._front_end, np.array([slot])
-        padding = front_end.final_padding if self._rings.received[slot] else 0
-        rest = self._rings.take_rest(slot)
-        if self._decoder.muted[slot]:
-            if rest.any():
-                self._begin_segments(row)
-            else:
-                rest = rest[:0]  # it ends as if muted chunks had not come
-        x = np.pad(rest, (0, padding))[None]
-        state = self._take(self._state[0], row)
-        if not self._primed[slot]:
-            if x.shape[1] <= front_end.lead:
-                return np.zeros((0, BINS), np.float32)  # too short for any frame
-            state, x = front_end.prime(x[:, : front_end.lead]), x[:, front_end.lead :]
-        if whole := x.shape[1] // HOP:
-            frames, state = front_end.step(x[:, : whole * HOP], state)
-        elif self._any_frame(slot) or not x.shape[1]:
-            frames = np.zeros((1, 0, BINS), np.float32)
-        else:
-            frames = front_end.short_frame(x, state)
-        self._write(row, state, self._state[0])
-        last: NDArray[np.float32] = frames[0]
-        return last
-
-    def _any_frame(self, slot: int) -> bool:
-        """Return whether a chunk of the stream has given frames: the first may only have primed."""
-        return bool(self._chunks[slot] > (1 if self._front_end.lead else 0))
 
     def _results(self, rows: Rows, speech: Sequence[Speech], *, last: bool = False) -> list[Result]:
         """Make the results of some slots, and count their chunks."""
@@ -430,17 +362,6 @@ class Engine:
     def _check(self, slot: int) -> None:
         if not (0 <= slot < self.slots and self._open[slot]):
             raise ValueError(f"channel {slot} is not open")
-
-    @staticmethod
-    def _take(state: State, rows: Rows) -> State:
-        return map_state(lambda leaf: leaf.take(rows, axis=0), state)
-
-    @staticmethod
-    def _write(rows: Rows, new: State, state: State) -> None:
-        def put(some: NDArray[np.float32], leaf: NDArray[np.float32]) -> None:
-            leaf[rows] = some
-
-        map_state(put, new, state)
 
 
 def load_engine(

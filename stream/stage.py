@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device
+from numpy.typing import NDArray
 
 __all__ = [
     "Array",
@@ -26,7 +27,9 @@ __all__ = [
     "constant_like",
     "map_state",
     "select",
+    "take_rows",
     "whole",
+    "write_rows",
 ]
 
 Array: TypeAlias = Any
@@ -75,6 +78,20 @@ def map_state(function: Callable[..., Array], *states: State) -> State:
     if isinstance(states[0], tuple):
         return tuple(map_state(function, *leaves) for leaves in zip(*states, strict=True))
     return function(*states)
+
+
+def take_rows(state: State, rows: NDArray[np.int64]) -> State:
+    """Return a copy of some rows of a state of NumPy arrays."""
+    return map_state(lambda leaf: leaf.take(rows, axis=0), state)
+
+
+def write_rows(rows: NDArray[np.int64], new: State, state: State) -> None:
+    """Write rows into a state of NumPy arrays, in place."""
+
+    def put(some: Array, leaf: Array) -> None:
+        leaf[rows] = some
+
+    map_state(put, new, state)
 
 
 def select(rows: Array, new: State, old: State) -> State:

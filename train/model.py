@@ -27,7 +27,8 @@ from stream.integer import HIDDEN_EXPONENT
 from stream.network import TIME_STACK, Network, Specification, layer_shapes
 from stream.stage import State
 from train.block_floating import BlockFloatingLSTM
-from train.layers import LSTM, InputNorm
+from train.input_norm import InputNorm
+from train.layers import LSTM
 
 __all__ = ["Dropout", "Layer", "Transducer", "lengths_to_mask"]
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.decoding.eos import EosRule
 from stream.decoding.keywords import KeywordTrie
-from stream.stage import State, map_state
+from stream.stage import State, map_state, take_rows, write_rows
 
 __all__ = ["Greedy", "GreedyConfig", "GreedyState", "Token"]
 
@@ -275,10 +275,5 @@ class Greedy:
 
     def _advance(self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState) -> None:
         """Advance the prediction network of some rows by a token each."""
-        before = map_state(lambda leaf: leaf[rows], state.prediction)
-        state.g[rows], after = self.backend.predict(ids, before)
-
-        def write(new: NDArray[np.float32], leaf: NDArray[np.float32]) -> None:
-            leaf[rows] = new
-
-        map_state(write, after, state.prediction)
+        state.g[rows], after = self.backend.predict(ids, take_rows(state.prediction, rows))
+        write_rows(rows, after, state.prediction)

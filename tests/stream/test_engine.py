@@ -298,7 +298,7 @@ def test_statistics_that_are_kept_are_those_of_one_long_recording() -> None:
     frames = streamed_log_mel(NOISE[2][None], network.specification.front_end)
     _, want = network.normaliser.step(frames, network.normaliser.initial_state(1))
     kept.restart(slot, keep_statistics=True)
-    for got, wanted in zip(kept._state[1], want, strict=True):
+    for got, wanted in zip(kept._features._statistics, want, strict=True):
         np.testing.assert_allclose(got[[slot]], wanted, rtol=1e-5)
 
 

@@ -15,7 +15,7 @@ from stream.backends import load_backend  # noqa: E402
 from stream.network import Network  # noqa: E402
 from stream.quantisation import Quantisation  # noqa: E402
 from tests.tiny import tiny_network  # noqa: E402
-from train.layers import InputNorm  # noqa: E402
+from train.input_norm import InputNorm  # noqa: E402
 from train.model import Dropout, Transducer, lengths_to_mask  # noqa: E402
 
 ACTIVATIONS = ["hard", "soft"]
