@@ -62,13 +62,8 @@ def draw(sweep: Sweep, path: Path) -> None:
                     [score.update], [100 * wer], marker="o", markersize=12, fillstyle="none",
                     color=COLOURS.get(sweep.arithmetics[-1], INK), markeredgewidth=1.6,
                 )  # fmt: skip
-                axes.annotate(
-                    f"{score.file}  {100 * wer:.2f} %",
-                    (score.update, 100 * wer),
-                    xytext=(0, -20),
-                    textcoords="offset points",
-                    ha="center",
-                    fontweight="bold",
+                axes.set_title(
+                    f"start from {score.file}: {100 * wer:.2f} %", loc="left", fontsize=10.0
                 )
         axes.margins(x=0.08, y=0.2)
         axes.set_xlabel("update")
