@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: where the golden vectors and the speech pack lie.
+"""Fixtures that every test may use: where the golden vectors and the speech pack lie; a manifest.
 
 Both folders are outside the repository, so a test that wants one asks for the fixture `golden` or
 `speech` and is skipped, with a reason that names the variable to set, where there is none. In CI
@@ -10,11 +10,14 @@ same examples each time in CI, so that a failure there is the change's.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from stream.bundled import recordings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -51,3 +54,15 @@ def golden() -> Path:
 def speech() -> Path:
     """The folder of the speech pack ($RILL_DATA, default ../shared/data)."""
     return outside_folder("RILL_DATA", "../shared/data", "the speech pack")
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """The manifest of two bundled recordings."""
+    path = tmp_path / "two.jsonl"
+    lines = [
+        {"audio_filepath": str(u.audio), "text": u.text, "duration": u.duration}
+        for u in recordings()[:2]
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path

@@ -35,19 +35,14 @@ class BlockFloatingLSTM(LSTM):
         super().__init__(inputs, hidden, activation)
         self._kept = Kept()
 
-    def step(
-        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = 0
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over the frames of x, (B, T, inputs); see `LSTM.step`."""
-        h, c = state
-        x = x.to(self.weight_ih.dtype)
-        if x.shape[1] == 0:
-            return x.new_zeros(len(x), 0, self.hidden), state
+    def _recur(
+        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         weights = self._kept(tuple(self.parameters()), None, self._rounded)
-        outputs, last_h, last_c = _BlockFloatingRecurrence.apply(  # type: ignore[no-untyped-call]
-            _through(bfp, x).transpose(0, 1), *weights, h, c, self.activation == "hard"
+        made: tuple[Tensor, Tensor, Tensor] = _BlockFloatingRecurrence.apply(  # type: ignore[no-untyped-call]
+            _through(bfp, x), *weights, h, c, self.activation == "hard"
         )
-        return outputs.transpose(0, 1), (last_h, last_c)
+        return made
 
     def _rounded(self) -> tuple[Tensor, Tensor, Tensor]:
         return (

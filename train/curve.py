@@ -6,30 +6,18 @@ Needs matplotlib; nothing is shown on a screen. The file is written under anothe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from stream.plot_style import FAINT, INK, STYLE
 from train.selection import Sweep
 
 __all__ = ["draw"]
 
-INK, FAINT = "#22303c", "#d8dee4"
 COLOURS = {"soft": "#0b3954", "hard": "#087e8b", "int8": "#d9622b"}
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10.5,
-    "svg.fonttype": "path",  # looks the same wherever it is seen
-    "svg.hashsalt": "rill",  # the same curve gives the same file
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
 
 
 def draw(sweep: Sweep, path: Path) -> None:

@@ -17,6 +17,7 @@ import numba
 import torch
 from torch import Tensor, nn
 
+from stream.integer import HIDDEN_EXPONENT
 from stream.network import Activation
 
 __all__ = ["LSTM", "Recurrence", "Times", "bf16_pays", "quarters"]
@@ -65,31 +66,32 @@ class LSTM(nn.Module):
         return self.weight_hh.new_zeros(shape), self.weight_hh.new_zeros(shape)
 
     def step(
-        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = 0
+        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = HIDDEN_EXPONENT
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over the frames of x, (B, T, inputs), which is cast to the weights' dtype.
 
         Args:
-            exponent: of x, which `train.quantised` rounds; not looked at here.
+            exponent: of x, where the layer is quantised.
         Returns:
             h of every frame, (B, T, hidden), and the state after the last one.
         """
-        h, c = state
         x = x.to(self.weight_ih.dtype)  # autocast leaves bfloat16 behind a linear layer
         if x.shape[1] == 0:
             return x.new_zeros(len(x), 0, self.hidden), state
+        outputs, h, c = self._recur(x.transpose(0, 1), *state, exponent)
+        return outputs.transpose(0, 1), (h, c)
+
+    def _recur(
+        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run over x, (T, B, inputs), T > 0: h of every step (T, B, hidden), last h, last c."""
         recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
         layer = Recurrence.apply if x.device.type == "cpu" else plain_layer
-        outputs, last_h, last_c = layer(
-            x.transpose(0, 1),
-            self.weight_ih,
-            recurrent,
-            self.bias_ih + self.bias_hh,
-            h,
-            c,
-            self.activation == "hard",
+        bias = self.bias_ih + self.bias_hh
+        made: tuple[Tensor, Tensor, Tensor] = layer(
+            x, self.weight_ih, recurrent, bias, h, c, self.activation == "hard"
         )
-        return outputs.transpose(0, 1), (last_h, last_c)
+        return made
 
 
 class Recurrence(torch.autograd.Function):

@@ -90,11 +90,8 @@ class Run:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         specification = config.specification(len(self.vocabulary))
         self.normaliser = Normaliser(self.start.mean, self.start.variance, specification.alpha)
-        if (
-            config.quantize != "none"
-            and self.start.weights is None
-            and not (self.folder / "last.pt").exists()
-        ):
+        last = self.folder / "last.pt"
+        if config.quantize != "none" and self.start.weights is None and not last.exists():
             raise ConfigError(
                 f"quantize = {config.quantize} fine-tunes: name a model with --init-from"
             )
@@ -120,8 +117,8 @@ class Run:
             max_norm=optimiser.clip_norm,
         )
         self.average = Ema(model, optimiser.ema)
-        if (self.folder / "last.pt").exists():
-            self._resume(self.folder / "last.pt")
+        if last.exists():
+            self._resume(last)
 
     def _started(self, specification: Specification, dropout: Dropout) -> Transducer:
         """Return a model with the weights that the run starts from."""

@@ -68,26 +68,20 @@ class QuantisedLSTM(LSTM):
         self._name, self._bits = name, bits
         self._kept = Kept()
 
-    def step(
-        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = HIDDEN_EXPONENT
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over the frames of x, (B, T, inputs), which is rounded to int8 of that exponent.
+    def _recur(
+        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run over x, which is rounded to int8 of that exponent; see `LSTM`.
 
-        Returns:
-            h of every frame, (B, T, hidden), and the state after the last one.
         Raises:
             ModelError: the accumulator may overflow (rule 9).
         """
-        h, c = state
-        if x.shape[1] == 0:
-            return x.new_zeros(len(x), 0, self.hidden), state
         made = self._kept(tuple(self.parameters()), exponent, lambda: self._quantise(exponent))
         weight_ih, weight_hh, bias, shifts = made
-        x = quantise_signed(x.to(self.weight_ih.dtype), exponent)
-        outputs, last_h, last_c = _QuantisedLayer.apply(  # type: ignore[no-untyped-call]
-            x.transpose(0, 1), weight_ih, weight_hh, bias, h, c, shifts
+        found: tuple[Tensor, Tensor, Tensor] = _QuantisedLayer.apply(  # type: ignore[no-untyped-call]
+            quantise_signed(x, exponent), weight_ih, weight_hh, bias, h, c, shifts
         )
-        return outputs.transpose(0, 1), (last_h, last_c)
+        return found
 
     def _quantise(self, exponent: int) -> tuple[Tensor, Tensor, Tensor, _Shifts]:
         """Return weights and bias as floats of integers times powers of two, and the shifts."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -16,27 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from server.load.point import Point
+from stream.plot_style import FAINT, STYLE
 
 __all__ = ["draw"]
 
-INK, FAINT, LIMIT = "#22303c", "#d8dee4", "#c0392b"
+LIMIT = "#c0392b"
 LINES = (
     ("cl99_ms", "CL99", "#0b3954"),
     ("cl90_ms", "CL90", "#087e8b"),
     ("cl50_ms", "CL50", "#6cc4cc"),
 )
 CORES = (("server_cpu", "server", "#0b3954"), ("client_cpu", "load client", "#f2a541"))
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10.5,
-    "svg.fonttype": "path",  # looks the same wherever it is seen
-    "svg.hashsalt": "rill",  # the same curve gives the same file
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
 
 
 def draw(

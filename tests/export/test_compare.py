@@ -31,18 +31,6 @@ from tests.tiny import tiny_network
 BUNDLED = str(REPOSITORY / "models" / "en-commands")
 
 
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    """Two bundled recordings."""
-    path = tmp_path / "two.jsonl"
-    lines = [
-        {"audio_filepath": str(u.audio), "text": u.text, "duration": u.duration}
-        for u in recordings()[:2]
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
 def said(*tokens: tuple[str, int]) -> Said:
     emitted = tuple(Emitted(*token) for token in tokens)
     return Said("".join(token.text for token in emitted).strip(), emitted)

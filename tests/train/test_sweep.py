@@ -14,7 +14,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from stream.bundled import recordings  # noqa: E402
 from tests.tiny import tiny_network  # noqa: E402
 from train import checkpoint  # noqa: E402
 from train import sweep as command  # noqa: E402
@@ -56,17 +55,6 @@ def run(tmp_path: Path) -> Path:
     for name, update, seed in (("best", 500, 2), ("last", 750, 3), ("update-000250", 250, 1)):
         save(folder / f"{name}.pt", update, seed)
     return folder
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    path = tmp_path / "two.jsonl"
-    lines = [
-        {"audio_filepath": str(u.audio), "text": u.text, "duration": u.duration}
-        for u in recordings()[:2]
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
 
 
 def test_it_prints_a_column_for_each_arithmetic_in_the_order_of_the_checkpoints_updates(
