@@ -8,7 +8,8 @@ threads, and nothing that a peer sends raises.
 Towards the engine audio is (samples,) at 16 kHz, float32 or as it came, int16, in whole chunks of 960 samples (60 ms) but
 for the last of a stream. Rules, besides those of the table `server.protocol.TRANSITIONS`:
 
-1. Audio at another rate is resampled; the resampler's rest follows at the end.
+1. Audio at another rate is resampled; the resampler's rest follows at the end. A sample that is
+   split between messages is put together; half a one at the end of a stream is dropped.
 2. Audio after the end of the stream is not heard.
 3. A cut ends the engine's stream and begins a new one in the same slot: `Finish`, then, behind the
    last result, `Restart`. What came in meanwhile is held back until then.
@@ -38,6 +39,7 @@ from server.protocol import (
     State,
     short_close,
 )
+from server.sample_buffer import SampleBuffer
 from stream.audio import Resampler, as_float
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
@@ -94,6 +96,7 @@ class Conversation:
         self._farewell = dialect.farewell
         self._rate = dialect.rate
         self._resampler = Resampler(self._rate)
+        self._bytes = SampleBuffer()
         self._rest: list[Samples] = []  # less than a chunk
         self._held: deque[Event] = deque()  # behind a cut
         self._cutting = False
@@ -197,6 +200,15 @@ class Conversation:
         if self.state is State.OPEN:
             self._pass_on(Favour(keywords))
 
+    def whole_frames(self, message: bytes, frame_bytes: int) -> bytes:
+        """Return the bytes that are whole frames now; a rest is completed by the next message."""
+        return self._bytes.take(message, frame_bytes)
+
+    @property
+    def ends_within_a_frame(self) -> bool:
+        """Whether the audio so far does."""
+        return bool(self._bytes.left)
+
     def push(self, samples: Samples) -> int:
         """Give the engine samples, (n,) at the rate of the wire, float32, or int16 of full scale.
 
@@ -258,6 +270,7 @@ class Conversation:
 
     def _flush(self) -> None:
         """Pass on all audio that is left of a stream."""
+        self._bytes.drop()
         self._keep(self._resampler.finish())
         if self._rest:
             self._pass_on(Audio(_joined(self._rest)))

@@ -44,6 +44,7 @@ from stream.words import FRAME_SECONDS
 __all__ = ["Myrtle"]
 
 
+SAMPLE_BYTES = 2
 # Most responses, and so not worth an encoder; %r writes a float as JSON has it.
 NOTHING = (
     '{"start":%r,"end":%r,"is_provisional":false,'
@@ -91,7 +92,6 @@ class Myrtle:
         self._strict = strict
         self._words = RunningWords(token_text)
         self._since: float | None = None  # rule 6: where the provisional text begins
-        self._odd = b""
 
     def receive_audio(self, channel: Conversation, message: bytes) -> None:
         """Take PCM; an empty message is the end of the stream."""
@@ -99,14 +99,11 @@ class Myrtle:
             if message:
                 channel.blame("400 audio after the empty message that ends a stream")
         elif message:
-            if self._odd or len(message) % 2:
-                message = self._odd + message
-                self._odd = message[len(message) // 2 * 2 :]
-            values = np.frombuffer(message, "<i2", count=len(message) // 2)
-            channel.push(values)
+            channel.push(np.frombuffer(channel.whole_frames(message, SAMPLE_BYTES), "<i2"))
         else:
+            damaged = channel.ends_within_a_frame
             channel.receive_end()
-            if self._odd:
+            if damaged:
                 channel.blame("400 the audio ends within a 16-bit sample; want raw S16LE")
 
     def receive_text(self, channel: Conversation, text: str) -> None:

@@ -46,6 +46,8 @@ from stream.engine import Result, Token
 
 __all__ = ["Realtime"]
 
+SAMPLE_BYTES = 2  # of PCM
+
 
 class _Message(msgspec.Struct):
     type: str
@@ -104,7 +106,6 @@ class Realtime:
     ) -> None:
         self._token_text = token_text
         self._settings = Settings(models, language)
-        self._odd = b""
         self._event_ids = 0
         self._item_ids = 0
         self._previous: str | None = None  # the item that was committed last
@@ -152,15 +153,12 @@ class Realtime:
     def _receive(self, channel: Conversation, message: _Message) -> None:
         match message.type:
             case "session.update" | "transcription_session.update":
-                before = self._settings.format
                 self._settings.update(message.session or SessionUpdate())
                 channel.listen_at(self._settings.rate)
-                if self._settings.format != before:
-                    self._odd = b""
                 channel.say(self._event(f"{message.type}d", session=self._settings.describe()))
             case "input_audio_buffer.append":
-                samples = self._decode(message.audio)
-                self._streams[-1].audio = self._streams[-1].audio or len(samples) > 0
+                samples = self._decode(channel, message.audio)
+                self._streams[-1].audio |= len(samples) > 0
                 channel.push(samples)
             case "input_audio_buffer.commit":
                 stream = self._streams[-1]
@@ -172,14 +170,14 @@ class Realtime:
                 self._commit(channel, stream.item)
                 self._cut(channel)
             case "input_audio_buffer.clear":
-                if self._streams[-1].audio:
+                if self._streams[-1].audio or channel.ends_within_a_frame:
                     self._streams[-1].cleared = True
                     self._cut(channel)
                 channel.say(self._event("input_audio_buffer.cleared"))
             case _:
                 raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
 
-    def _decode(self, audio: str | None) -> NDArray[np.float32]:
+    def _decode(self, channel: Conversation, audio: str | None) -> NDArray[np.float32]:
         """Return appended audio as samples at its rate; half a sample waits for the next."""
         try:
             encoded = base64.b64decode(audio or "", validate=True)
@@ -187,15 +185,12 @@ class Realtime:
             raise Mistake(f"audio is not base64: {error}", param="audio") from error
         if self._settings.format != PCM:
             table = g711.MU_LAW if self._settings.format == MU_LAW else g711.A_LAW
-            return table.take(np.frombuffer(encoded, np.uint8))
-        pcm = self._odd + encoded
-        self._odd = pcm[len(pcm) // 2 * 2 :]
-        values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
+            return table.take(np.frombuffer(channel.whole_frames(encoded, 1), np.uint8))
+        values = np.frombuffer(channel.whole_frames(encoded, SAMPLE_BYTES), "<i2")
         samples: NDArray[np.float32] = np.divide(values, 32768, dtype=np.float32)
         return samples
 
     def _cut(self, channel: Conversation) -> None:
-        self._odd = b""
         self._streams.append(_Stream(self._new_item(0.0)))
         channel.cut()
 

@@ -12,8 +12,9 @@ Rules:
 1. Text, tokens and times are those of the segment, cumulative, with the best provisional hypothesis
    at the end; times count from `start_time`, at which the segment began.
 2. An endpoint makes a result `is_final`; the segment's number grows and its text begins anew.
-3. Incomplete samples at the end of a message are dropped, other text messages and audio behind
-   "Done" ignored, as theirs does.
+3. A sample may be split between messages (theirs drops its first part, and hears noise behind it).
+   Half a one at the end is dropped; other text messages and audio behind "Done" are ignored, as
+   theirs does.
 4. Samples that are no audio (not finite, or absurdly loud, as other formats are when read as
    float32) close with 1008; theirs stays silent about them.
 """
@@ -34,6 +35,7 @@ from stream.words import FRAME_SECONDS
 
 __all__ = ["Sherpa"]
 
+SAMPLE_BYTES = 4
 LOUDEST = 1e4  # int16 samples sent as floats are heard of, and everything is recognisable below
 
 
@@ -60,7 +62,7 @@ class Sherpa:
         """Take samples; rules 3 and 4."""
         if channel.state is not State.OPEN:
             return
-        samples = np.frombuffer(message, "<f4", count=len(message) // 4)
+        samples = np.frombuffer(channel.whole_frames(message, SAMPLE_BYTES), "<f4")
         # The extremes are NaN if a sample is.
         if len(samples) and not -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
             bad = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])

@@ -11,10 +11,11 @@ Rules:
    in lock-step wait for it.
 2. {"eof" : 1} ends the stream: a final result, then Close 1000. {"reset" : 1} gets a final result
    and begins a new stream, whose times go on.
-3. A config counts before the first audio only, and has no reply. Its other keys are left alone.
+3. A config counts before the first audio only, and has no reply. Its numbers may be strings, and
+   its booleans 0 and 1: theirs converts whatever comes. Its other keys are left alone.
    The words of its `phrase_list`, the first that comes, become hotwords, not the only words there
    are; those that the model cannot spell ("[unk]") are left out, as theirs leaves them out.
-4. Odd bytes are completed by the next message; at the end they are dropped.
+4. A sample may be split between messages; half a one at the end of a stream is dropped.
 5. Other text is a mistake of the client: Close 1003, or 1008 for a config that cannot be served.
 """
 
@@ -36,12 +37,13 @@ from stream.engine import Result
 
 __all__ = ["Vosk", "dump"]
 
+SAMPLE_BYTES = 2
 Json: TypeAlias = "str | float | Sequence[Json] | Mapping[str, Json]"
 
 
 class _Config(msgspec.Struct):
     sample_rate: float | None = None
-    words: bool | int | None = None
+    words: bool | None = None
     max_alternatives: int | None = None
     phrase_list: list[str] | None = None
 
@@ -74,7 +76,6 @@ class Vosk:
         self._transcript = Transcript(token_text)
         self._words = words
         self._alternatives = 0
-        self._odd = b""
         self._heard_audio = False
         self._completed: list[Segment] = []  # not yet in a reply
         self._decoded = False  # anything since the last result
@@ -89,10 +90,8 @@ class Vosk:
         if channel.state is not State.OPEN:
             return
         self._heard_audio = True
-        pcm = self._odd + message
-        self._odd = pcm[len(pcm) // 2 * 2 :]
-        values = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
-        results = channel.push(values)
+        samples = np.frombuffer(channel.whole_frames(message, SAMPLE_BYTES), "<i2")
+        results = channel.push(samples)
         self._due.append((self._cuts_said, results))
         self._reply(channel)
 
@@ -101,7 +100,7 @@ class Vosk:
         if channel.state is not State.OPEN:
             return
         try:
-            message = msgspec.json.decode(text, type=_Message)
+            message = msgspec.json.decode(text, type=_Message, strict=False)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             code, fault = (1008, "400 ") if '"config"' in text else (1003, "")
             channel.close(code, f"{fault}{error}")
@@ -143,7 +142,7 @@ class Vosk:
                 return
             channel.listen_at(round(config.sample_rate))
         if config.words is not None:
-            self._words = bool(config.words)
+            self._words = config.words
         if config.max_alternatives is not None:
             self._alternatives = config.max_alternatives
         if config.phrase_list and not self._favoured:

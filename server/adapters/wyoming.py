@@ -10,7 +10,7 @@ Rules:
    without one, asks for it (`Open`). If there is none, the peer gets an `error`, and the connection
    is closed.
 3. The payload is PCM of `rate`, `width` bytes (2 and 4 signed, 1 unsigned) and `channels`, which are
-   averaged; incomplete frames at its end are dropped.
+   averaged. A frame may be split between payloads; a part of one at the end is dropped.
 4. `audio-stop` ends the utterance. As text becomes final, `transcript-start` and `transcript-chunk`s
    come; behind the last result `transcript` with all of it, then `transcript-stop`. The slot is
    freed, and another utterance may follow. Clients read up to the first `transcript`.
@@ -111,11 +111,15 @@ class _Format(msgspec.Struct):
             return f"channels is {self.channels}; want 1 to {MOST_CHANNELS}"
         return None
 
-    def samples(self, payload: bytes) -> NDArray[np.float32]:
-        """Return the payload as (n,) float32, full scale 1."""
-        frames = len(payload) // (self.width * self.channels)
-        values = np.frombuffer(payload, WIDTHS[self.width], count=frames * self.channels)
-        mono = values.reshape(frames, self.channels).mean(axis=1, dtype=np.float64)
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a sample of every channel."""
+        return self.width * self.channels
+
+    def samples(self, frames: bytes) -> NDArray[np.float32]:
+        """Return whole frames as (n,) float32, full scale 1."""
+        values = np.frombuffer(frames, WIDTHS[self.width]).reshape(-1, self.channels)
+        mono = values.mean(axis=1, dtype=np.float64)
         scale = 1 << (8 * self.width - 1)
         return np.asarray(mono / scale - (self.width == 1), np.float32)
 
@@ -136,7 +140,8 @@ class _Utterance:
 
     def receive_audio(self, channel: Conversation, message: bytes) -> None:
         """Take a payload."""
-        channel.push(self.format.samples(message))
+        frames = channel.whole_frames(message, self.format.frame_bytes)
+        channel.push(self.format.samples(frames))
 
     def receive_text(self, channel: Conversation, text: str) -> None:
         """Take nothing: there are no texts."""
@@ -290,7 +295,7 @@ class Wyoming:
         known = {"rate": self._format.rate, "width": self._format.width}
         known["channels"] = self._format.channels
         try:
-            self._format = msgspec.convert(known | dict(event.data), _Format)
+            self._format = msgspec.convert(known | dict(event.data), _Format, strict=False)
         except msgspec.ValidationError as error:
             self._fail(f"{event.type}: {error}")
             return

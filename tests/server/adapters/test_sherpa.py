@@ -84,11 +84,12 @@ def test_every_chunk_gets_one_message_and_none_comes_without_audio() -> None:
     assert len(protocol.messages_to_send()) == 2
 
 
-def test_samples_are_handed_on_as_they_are_and_odd_bytes_dropped() -> None:
+def test_samples_are_handed_on_as_they_are_and_half_a_sample_at_the_end_dropped() -> None:
     protocol = channel()
     samples = np.linspace(-1, 1, 960, dtype="<f4")
     protocol.receive_audio(samples.tobytes() + b"odd")
-    (event,) = protocol.events()
+    protocol.receive_text("Done")
+    event, _ = protocol.events()
     assert isinstance(event, Audio)
     np.testing.assert_array_equal(event.samples, samples)
 

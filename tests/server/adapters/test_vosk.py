@@ -91,8 +91,9 @@ def test_silence_is_a_result_without_words() -> None:
     assert protocol.messages_to_send()[1] == '{\n  "text" : ""\n}'
 
 
-def test_words_can_be_switched_off() -> None:
-    protocol = channel('{"config": {"sample_rate": 16000, "words": false}}')
+@pytest.mark.parametrize("no", ["false", "0", '"0"', '"False"'])
+def test_words_can_be_switched_off(no: str) -> None:
+    protocol = channel(f'{{"config": {{"sample_rate": "16000", "words": {no}}}}}')
     protocol.receive_audio(CHUNK)
     protocol.receive_text(EOF)
     Engine({(0, 0): Said((0,))}).run(protocol)
@@ -176,6 +177,8 @@ def test_any_json_with_eof_ends_the_stream(text: str) -> None:
         (pytest.param('{"x":' * 100_000, 1003, id="nested")),
         ('{"config": 3}', 1008),
         ('{"config": {"sample_rate": "fast"}}', 1008),
+        ('{"config": {"sample_rate": "nan"}}', 1008),
+        ('{"config": {"words": "maybe"}}', 1008),
         ('{"config": {"sample_rate": 0}}', 1008),
         ('{"config": {"sample_rate": 1e300}}', 1008),
     ],

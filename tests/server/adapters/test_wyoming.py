@@ -121,9 +121,10 @@ def test_pcm_of_any_width_and_channels_is_the_same_sound(
     np.testing.assert_array_equal(audio.samples, np.full(960, 0.5, np.float32))
 
 
-def test_another_rate_is_resampled() -> None:
+@pytest.mark.parametrize("rate", [48000, 48000.0, "48000"])
+def test_another_rate_is_resampled(rate: float | str) -> None:
     protocol, engine = Wyoming(token_text), Opening()
-    shape = {"rate": 48000, "width": 2, "channels": 1}
+    shape = {"rate": rate, "width": 2, "channels": 1}
     protocol.receive_data(event("audio-start", shape))
     protocol.receive_data(event("audio-chunk", {}, bytes(96000)) + event("audio-stop"))
     engine.run(protocol)
