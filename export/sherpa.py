@@ -25,7 +25,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from stream.audio import AudioError, read_audio
-from stream.backends.onnx import OnnxBackend, located, session_options
+from stream.backends.onnx import OnnxBackend, located
+from stream.backends.session import open_session
 from stream.bundled import recordings
 from stream.decoding.greedy import Greedy, GreedyConfig
 from stream.directory import GRAPHS, INT8_GRAPHS
@@ -125,9 +126,7 @@ class _Contract:
 
     def __init__(self, directory: Path) -> None:
         self._encoder, self._decoder, self._joiner = (
-            onnxruntime.InferenceSession(
-                str(directory / f"{name}.onnx"), session_options(), ["CPUExecutionProvider"]
-            )
+            open_session(str(directory / f"{name}.onnx"))
             for name in ("encoder", "decoder", "joiner")
         )
         self._metadata: Mapping[str, str] = self._encoder.get_modelmeta().custom_metadata_map

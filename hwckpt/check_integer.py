@@ -21,7 +21,8 @@ from stream import fixed, integer
 from stream.backends import Backend
 from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
 from stream.backends.integer_onnx import graph_state
-from stream.backends.onnx import OnnxBackend, session_options
+from stream.backends.onnx import OnnxBackend
+from stream.backends.session import open_session
 from stream.decoding.greedy import Greedy
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork
 from stream.network import Network, Specification
@@ -102,7 +103,7 @@ def _lstm_graph(layer: IntegerLayer, z: Arrays) -> Iterator[Row]:
 def _session(builder: str, *arguments: Any) -> onnxruntime.InferenceSession:
     # By name: export stands on hwckpt, and only this check goes the other way.
     graph = getattr(importlib.import_module("export.integer_graphs"), builder)(*arguments)
-    return onnxruntime.InferenceSession(graph, session_options())
+    return open_session(graph)
 
 
 def _same_step(values: Any, h: Any, c: Any) -> Iterator[Row]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from hwckpt.comparison import Arrays, Row, VectorError, compare, exact, installed, load, skipped
-from stream.backends.onnx import session_options
+from stream.backends.session import open_session
 from stream.bfp16 import bf16, bfp
 from stream.features import (
     CARD_FLOOR,
@@ -187,7 +186,7 @@ def _lstm_on_onnx(z: Arrays, x: Any, activation: str, allowed: float) -> Iterato
         return
     # By name: export stands on hwckpt, and only this check goes the other way.
     graph = importlib.import_module("export.graphs").lstm_graph(layer_arrays(z), activation)
-    session = onnxruntime.InferenceSession(graph, session_options())
+    session = open_session(graph)
     h, c = (np.ascontiguousarray(z[key].transpose(1, 0, 2)) for key in ("h0", "c0"))
     steps = []
     for frame in x.transpose(1, 0, 2):

@@ -3,8 +3,8 @@
 Graphs are `export.integer_graphs`'. They equal the integer backend bit for bit, which no reading of them
 proves for the machine at hand: some CPUs' products of u8 and s8 saturate. So when a model is loaded
 
-1. the machine's products are tried; where the fast ones are wrong ONNX Runtime takes exact ones, and
-   where those are wrong too the NumPy integers compute; either is logged;
+1. the machine's products are tried; where those of u8 and s8 saturate the weights become u8, and where
+   those are wrong too the NumPy integers compute, which is logged;
 2. graphs and NumPy integers run one random batch from random states, with the ends of all ranges in it,
    and any difference refuses the model.
 """
@@ -52,12 +52,10 @@ def load(network: Network, threads: int = 1) -> Backend:
         "has no integer graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
         "or use the integer backend",
     )
-    if not products_are_exact():
-        if not products_are_exact("1"):
-            logger.warning("integer-onnx: this CPU's integer products are wrong; NumPy computes")
-            return IntegerBackend(integers)
-        logger.warning("integer-onnx: this CPU's fast integer products saturate; slower ones run")
-    backend = OnnxBackend(network, graphs, threads)
+    if not (products_are_exact() or products_are_exact(unsigned=True)):
+        logger.warning("integer-onnx: this CPU's integer products are wrong; NumPy computes")
+        return IntegerBackend(integers)
+    backend = OnnxBackend(network, graphs, threads, "integer")
     try:
         check_equal(integers, backend)
     except ValueError as error:

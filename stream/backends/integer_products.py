@@ -1,9 +1,8 @@
 """Whether this machine's integer products are exact, asked of the machine itself.
 
 The fast product of u8 activations and s8 weights saturates between two multiplications on a CPU without
-VNNI. ONNX Runtime has a session option against that, which costs a CPU with VNNI that it does not
-know for one more than half of the speed. So the largest product that there is, 255 times 127, is run
-without the option, and the option is set where its sum is wrong.
+VNNI. What a build of ONNX Runtime does on a CPU is not to be read off the CPU's flags, so the largest
+product that there is, 255 times 127, is run.
 """
 
 from __future__ import annotations
@@ -13,57 +12,35 @@ import functools
 import numpy as np
 import onnxruntime
 
-__all__ = ["PRECISION", "product_graph", "products_are_exact"]
+from stream.backends.protobuf import encode
+from stream.backends.unsigned_weights import unsigned_weights
 
-PRECISION = "session.x64quantprecision"
+__all__ = ["product_graph", "products_are_exact"]
+
 WIDTH = 64
 
 
-def _field(number: int, content: bytes | int) -> bytes:
-    """Encode one field of a protocol buffer: a varint, or bytes of a length."""
-
-    def varint(value: int) -> bytes:
-        low, rest = value & 0x7F, value >> 7
-        return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
-
-    if isinstance(content, int):
-        return varint(number << 3) + varint(content)
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
 def product_graph() -> bytes:
-    """Return an ONNX model: x (B, 64) uint8 times 64 x 64 weights of 127 -> y (B, 64) int32.
-
-    Written by hand, for the package onnx is not there where a model is served.
-    """
-    dimension = _field(1, WIDTH)
+    """Return an ONNX model: x (B, 64) uint8 times 64 x 64 weights of 127 -> y (B, 64) int32."""
 
     def value(name: bytes, kind: int) -> bytes:
-        shape = _field(1, _field(2, b"B")) + _field(1, dimension)
-        tensor = _field(1, kind) + _field(2, shape)
-        return _field(1, name) + _field(2, _field(1, tensor))
+        shape = encode([(1, encode([(2, b"B")])), (1, encode([(1, WIDTH)]))])
+        tensor = encode([(1, kind), (2, shape)])
+        return encode([(1, name), (2, encode([(1, tensor)]))])
 
-    weight = _field(1, WIDTH) * 2 + _field(2, 3) + _field(8, b"w") + _field(9, b"\x7f" * WIDTH**2)
-    node = _field(1, b"x") + _field(1, b"w") + _field(2, b"y") + _field(4, b"MatMulInteger")
-    graph = (
-        _field(1, node)
-        + _field(2, b"product")
-        + _field(5, weight)
-        + _field(11, value(b"x", 2))
-        + _field(12, value(b"y", 6))
-    )
-    return _field(1, 10) + _field(7, graph) + _field(8, _field(1, b"") + _field(2, 18))
+    node = encode([(1, b"x"), (1, b"w"), (2, b"y"), (4, b"MatMulInteger")])
+    weight = encode([(1, WIDTH), (1, WIDTH), (2, 3), (8, b"w"), (9, b"\x7f" * WIDTH**2)])
+    graph = [(1, node), (2, b"product"), (5, weight), (11, value(b"x", 2)), (12, value(b"y", 6))]
+    return encode([(1, 10), (7, encode(graph)), (8, encode([(1, b""), (2, 18)]))])
 
 
 @functools.cache
-def products_are_exact(precision: str = "0") -> bool:
-    """Return whether integer products are exact, with the session option as given."""
+def products_are_exact(unsigned: bool = False) -> bool:
+    """Return whether products of u8 and s8 are exact, or those of u8 and u8."""
+    graph = unsigned_weights(product_graph()) if unsigned else product_graph()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.add_session_config_entry(PRECISION, precision)
-    session = onnxruntime.InferenceSession(
-        product_graph(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     for rows in (1, 2, 8, 33):  # kernels differ by the number of rows
         (y,) = session.run(["y"], {"x": np.full((rows, WIDTH), 255, np.uint8)})
         if not np.all(y == 255 * 127 * WIDTH):

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from stream.backends.integer_products import PRECISION, products_are_exact
+from stream.backends.session import open_session
 from stream.directory import GRAPHS
 from stream.network import TIME_STACK, ModelError, Network
 from stream.stage import State
 
-__all__ = ["OnnxBackend", "located", "load", "session_options"]
+__all__ = ["OnnxBackend", "located", "load"]
 
 Floats = NDArray[np.float32]
 AFTER = ".after"
@@ -56,29 +55,11 @@ def located(network: Network, names: Sequence[str], otherwise: str) -> dict[str,
     return {name: str(path / name) for name in names}
 
 
-def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
-    """Return the options of every session of ours.
-
-    Args:
-        threads: of one operator; more than one pays at large batches only.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(PRECISION, "0" if products_are_exact() else "1")
-    options.log_severity_level = 3
-    return options
-
-
 class _Step:
     """A session that takes inputs and a state, and gives outputs and the state after."""
 
     def __init__(self, graph: str | bytes, threads: int) -> None:
-        self._session = onnxruntime.InferenceSession(
-            graph, session_options(threads), providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(graph, threads)
         outputs = [output.name for output in self._session.get_outputs()]
         inputs = {value.name: value for value in self._session.get_inputs()}
         self._states = {
@@ -111,10 +92,17 @@ class OnnxBackend:
         network: the model.
         graphs: path or bytes of encoder, prediction network and joint, in this order, by name.
         threads: of one operator.
+        otherwise: the backend that computes the same model where this one cannot.
+    Raises:
+        ModelError: ONNX Runtime cannot run a graph.
     """
 
     def __init__(
-        self, network: Network, graphs: Mapping[str, str | bytes], threads: int = 1
+        self,
+        network: Network,
+        graphs: Mapping[str, str | bytes],
+        threads: int = 1,
+        otherwise: str = "numpy",
     ) -> None:
         self.specification = network.specification
         steps = []
@@ -122,7 +110,9 @@ class OnnxBackend:
             try:
                 steps.append(_Step(graph, threads))
             except Exception as error:  # ONNX Runtime's errors have no public common type
-                raise ModelError(f"{name} cannot be run: {error}", network.path) from error
+                raise ModelError(
+                    f"{name} cannot be run: {error}. Use --backend {otherwise}", network.path
+                ) from error
         self._encoder, self._prediction, self._joint = steps
 
     def initial_state(self, batch: int) -> tuple[State, State]:

@@ -22,7 +22,7 @@ import pytest
 
 from stream.audio import read_audio
 from stream.backends import load_backend
-from stream.backends.onnx import session_options
+from stream.backends.session import open_session
 from stream.bundled import recordings
 from stream.engine import CHUNK, Engine, Result
 from stream.network import Network, open_model
@@ -30,7 +30,6 @@ from stream.network import Network, open_model
 pytest.importorskip("onnx")
 
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from export.random import main
@@ -72,7 +71,7 @@ def product() -> Any:
         graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
     ).SerializeToString()
     assert onnx.load_from_string(model)
-    return weight, onnxruntime.InferenceSession(model, session_options())
+    return weight, open_session(model)
 
 
 def peak() -> float:

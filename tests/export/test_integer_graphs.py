@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import onnx
-import onnxruntime
 
 from export.graphs import build_graphs
 from export.integer_graphs import build_integer, joint_graph, layer_graph, projection_graph
@@ -26,7 +25,8 @@ from stream import directory, fixed
 from stream.backends import Backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.backends.integer_onnx import check_equal, graph_state
-from stream.backends.onnx import OnnxBackend, session_options
+from stream.backends.onnx import OnnxBackend
+from stream.backends.session import open_session
 from stream.bundled import model_path, recordings
 from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
 from stream.manifest import read_manifest
@@ -373,7 +373,7 @@ def fields(kind: type[Any], z: dict[str, Any]) -> Any:
 
 
 def session(graph: bytes) -> Any:
-    return onnxruntime.InferenceSession(graph, session_options())
+    return open_session(graph)
 
 
 def u8(a: NDArray[Any]) -> NDArray[np.uint8]:

@@ -332,7 +332,9 @@ def test_a_state_that_is_lost_between_chunks_is_refused(
 def test_integers_cannot_be_exported_where_products_are_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.backends.integer_onnx.products_are_exact", lambda *_: False)
+    monkeypatch.setattr(
+        "stream.backends.integer_onnx.products_are_exact", lambda unsigned=False: False
+    )
     refused(tmp_path, "this machine's integer products are wrong")
 
 

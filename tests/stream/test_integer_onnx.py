@@ -21,6 +21,7 @@ from stream.backends import Backend, load_backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal, graph_state
 from stream.backends.onnx import OnnxBackend
+from stream.backends.unsigned_weights import unsigned_weights
 from stream.engine import Engine, Result
 from stream.integer import IntegerNetwork, quantise
 from stream.network import ModelError, Network, open_model
@@ -45,8 +46,7 @@ def test_the_backend_is_the_graphs_and_equals_the_numpy_integers(
 ) -> None:
     network = written(tmp_path / "model")
     backend = load_backend("integer-onnx", network)
-    assert isinstance(backend, OnnxBackend)
-    assert not caplog.records or "saturate" in caplog.text  # on a machine with such a CPU
+    assert isinstance(backend, OnnxBackend) and not caplog.records
     for rows in (1, 2, 3, 8, 33):
         check_equal(quantise(network), backend, rows, seed=rows)
 
@@ -70,28 +70,38 @@ def test_a_state_of_the_graphs_shares_no_memory_with_the_integers_state() -> Non
         assert not np.shares_memory(leaf, copied)
 
 
-@pytest.mark.parametrize(("with_option", "found"), [(True, OnnxBackend), (False, IntegerBackend)])
-def test_where_products_saturate_the_exact_ones_are_taken_and_it_is_said(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    with_option: bool,
-    found: type,
+def test_where_u8_and_s8_saturate_the_weights_become_u8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = written(tmp_path / "model")
-    asked = []
+    for module in ("session", "integer_onnx"):
+        monkeypatch.setattr(
+            f"stream.backends.{module}.products_are_exact", lambda unsigned=False: unsigned
+        )
+    changed = []
 
-    def products(precision: str = "0") -> bool:
-        asked.append(precision)
-        return precision == "1" and with_option
+    def unsigned(graph: bytes) -> bytes:
+        changed.append(unsigned_weights(graph))
+        return changed[-1]
 
-    monkeypatch.setattr(PRODUCTS, products)
+    monkeypatch.setattr("stream.backends.session.unsigned_weights", unsigned)
+    backend = load_backend("integer-onnx", network)
+    assert isinstance(backend, OnnxBackend) and not caplog.records
+    assert len(changed) == 3 and all(b"highest_bit" in graph for graph in changed)
+    for rows in (1, 2, 3, 8, 33):
+        check_equal(quantise(network), backend, rows, seed=rows)
+
+
+def test_where_all_products_are_wrong_numpy_computes_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = written(tmp_path / "model")
+    monkeypatch.setattr(PRODUCTS, lambda unsigned=False: False)
     with caplog.at_level(logging.WARNING, "stream.backends.integer_onnx"):
         backend = load_backend("integer-onnx", network)
-    assert asked == ["0", "1"]
-    assert isinstance(backend, found)
+    assert isinstance(backend, IntegerBackend)
     (record,) = caplog.records
-    assert ("slower ones run" if with_option else "NumPy computes") in record.getMessage()
+    assert "NumPy computes" in record.getMessage()
 
 
 def test_both_paths_give_an_engine_the_same_tokens(
@@ -111,7 +121,7 @@ def test_both_paths_give_an_engine_the_same_tokens(
         return [(token.id, token.step) for result in results for token in result.tokens]
 
     fast = heard(load_backend("integer-onnx", network))
-    monkeypatch.setattr(PRODUCTS, lambda *_: False)
+    monkeypatch.setattr(PRODUCTS, lambda unsigned=False: False)
     assert fast == heard(load_backend("integer-onnx", network))
     assert fast
 

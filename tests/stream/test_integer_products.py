@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnxruntime
 import pytest
 
 from stream.backends import integer_products
-from stream.backends.integer_products import PRECISION, product_graph, products_are_exact
-from stream.backends.onnx import session_options
+from stream.backends.integer_products import product_graph, products_are_exact
+from stream.backends.session import open_session
+from stream.backends.unsigned_weights import unsigned_weights
 
 
 def test_the_graph_is_a_product_of_the_largest_weights() -> None:
@@ -19,16 +21,15 @@ def test_the_graph_is_a_product_of_the_largest_weights() -> None:
     assert weight.shape == (64, 64) and (weight == 127).all() and weight.dtype == "int8"
 
 
-def test_with_the_option_products_are_exact_on_every_machine() -> None:
-    assert products_are_exact("1")
+def test_with_u8_weights_products_are_exact_on_every_machine() -> None:
+    assert products_are_exact(unsigned=True)
 
 
-@pytest.mark.parametrize(("exact", "option"), [(True, "0"), (False, "1")])
-def test_the_option_is_set_where_products_saturate(
-    monkeypatch: pytest.MonkeyPatch, exact: bool, option: str
-) -> None:
-    monkeypatch.setattr("stream.backends.onnx.products_are_exact", lambda: exact)
-    assert session_options().get_session_config_entry(PRECISION) == option
+def test_a_session_is_exact_whatever_the_machine_says() -> None:
+    x = np.full((8, 64), 255, np.uint8)
+    for graph in (product_graph(), unsigned_weights(product_graph())):
+        (y,) = open_session(graph).run(["y"], {"x": x})
+        assert (y == 255 * 127 * 64).all()
 
 
 def test_one_wrong_sum_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
