@@ -5,7 +5,7 @@ lock: the event loop moves bytes, this steps. It obeys all commands that wait, t
 step and reports what came of it in one frame. Commands are obeyed in order, so a slot that is closed is
 free before the next channel asks for one. The end of the link is the end of the work.
 
-Steps begin `APART_SECONDS` apart at least. What comes meanwhile joins the next batch: a step of twice the
+Steps begin `stream.engine.APART_SECONDS` apart at least. What comes meanwhile joins the next batch: a step of twice the
 channels takes far less than twice the time, and otherwise the process would take a whole core for
 steps of a few channels, which event loop and clients beside it need. A step that takes longer is
 followed at once by the next: its batch has gathered meanwhile. So is one after which chunks wait, of
@@ -45,13 +45,12 @@ from server.link import (
     frame,
     read_commands,
 )
-from stream.engine import Result
+from stream.engine import APART_SECONDS, Result
 from stream.rings import Samples
 
 __all__ = ["FAILED_STEPS", "Loaded", "Stepper", "work"]
 
 FAILED_STEPS = 3
-APART_SECONDS = 0.003
 READ_BYTES = 1 << 18
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,16 @@ from stream.network import TIME_STACK, Network, open_model
 from stream.rings import Rings, Samples
 from stream.stage import State, map_state, take_rows, write_rows
 
-__all__ = ["CHUNK", "Decoding", "Engine", "Hypothesis", "Result", "Token", "load_engine"]
+__all__ = [
+    "APART_SECONDS",
+    "CHUNK",
+    "Decoding",
+    "Engine",
+    "Hypothesis",
+    "Result",
+    "Token",
+    "load_engine",
+]
 
 Rows = NDArray[np.int64]
 
@@ -47,6 +56,7 @@ CHUNK = HOP * STACK * TIME_STACK  # 960 samples, 60 ms: one encoder frame
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
 WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
+APART_SECONDS = 0.003  # between the beginnings of two steps, at least: see `server.worker`
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
     python -m export.random --shape base --tokens-per-second 4 --output base
     python -m tests.benchmarks.sherpa_peer --model base --json peer.json
+    python -m tests.benchmarks.sherpa_peer --model base --arithmetic float32
 
-The same int8 weights serve both: `python -m export.sherpa --int8` puts Rill's own graphs, with static
+With float32 both run the graphs of `python -m export.sherpa`, or of the model directory. With int8 the
+same weights serve both: `python -m export.sherpa --int8` puts Rill's own graphs, with static
 scales and fused products, behind sherpa-onnx' inputs, and they say the same. The usual form, LSTM
 operators after `quantize_dynamic`, cannot: the operator has no hard tanh, and its dynamic scales let
 streams of a batch change each other's text. Its encoder is as fast in sherpa-onnx, its joiner, with one
@@ -46,6 +48,7 @@ from stream.engine import CHUNK, load_engine
 from stream.features import SAMPLE_RATE
 from stream.network import open_model
 
+BACKENDS = {"int8": "int8", "float32": "onnx"}
 SERVER = "sherpa-onnx-online-websocket-server"
 CL99_MS = 60
 TAIL_SECONDS = 0.1
@@ -122,7 +125,7 @@ def serve_sherpa(files: dict[str, str], batch: int, arguments: Any, work: Path) 
 def serve_rill(arguments: Any, work: Path) -> Any:
     """Return the report of Rill's server."""
     command = [sys.executable, "-m", "server", "--model", str(arguments.model)]
-    command += ["--backend", "int8", "--port", str(PORT + 1)]
+    command += ["--backend", BACKENDS[arguments.arithmetic], "--port", str(PORT + 1)]
     with running(command, lambda: serving(PORT + 1), work / "rill.log"):
         url = f"ws://127.0.0.1:{PORT + 1}"
         return find_rts("myrtle", url, arguments.first, arguments, work / "rill.json")
@@ -173,9 +176,9 @@ def sherpa_in_process(files: dict[str, str], channels: int, chunks: int) -> floa
     return throughput(channels, chunks, push, step)
 
 
-def rill_in_process(model: Path, channels: int, chunks: int) -> float:
+def rill_in_process(model: Path, backend: str, channels: int, chunks: int) -> float:
     """Return the streams a core of the engine."""
-    engine = load_engine(model, channels, "int8")
+    engine = load_engine(model, channels, backend)
     slots = [slot for _ in range(channels) if (slot := engine.open()) is not None]
     return throughput(
         channels,
@@ -193,7 +196,8 @@ def in_process(files: dict[str, str], arguments: Any) -> dict[str, Any]:
             if name == "sherpa":
                 value = sherpa_in_process(files, channels, arguments.chunks)
             else:
-                value = rill_in_process(arguments.model, channels, arguments.chunks)
+                backend = BACKENDS[arguments.arithmetic]
+                value = rill_in_process(arguments.model, backend, channels, arguments.chunks)
             found[name][channels] = round(value, 1)
             print(
                 f"in process, {name}, {channels} together: {value:.1f} streams a core", flush=True
@@ -226,11 +230,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.sherpa_peer",
-        description="Compare the server and the engine with sherpa-onnx on the same int8 weights.",
+        description="Compare the server and the engine with sherpa-onnx on the same weights.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--model", type=Path, required=True, metavar="DIR", help="a directory with int8 graphs")
+    add("--model", type=Path, required=True, metavar="DIR", help="a model directory")
+    add("--arithmetic", choices=BACKENDS, default="int8", help="of both (default: int8)")
     add("--only", choices=("servers", "in-process"), help="one half (default: both)")
     add("--duration", type=float, default=2.5, metavar="S", help="of a measurement (default: 2.5)")
     add("--stream-seconds", type=float, metavar="S", help="joins recordings to streams of about S")
@@ -251,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        export(open_model(arguments.model), work / "sherpa", int8=True)
+        export(open_model(arguments.model), work / "sherpa", int8=arguments.arithmetic == "int8")
         files = files_of(work / "sherpa")
         found: dict[str, Any] = {}
         if arguments.only != "servers":

@@ -8,7 +8,7 @@ import pytest
 
 from stream import directory, selftest
 from stream.network import open_model
-from stream.selftest import LOOP_SECONDS, SHARE, capacity, self_test
+from stream.selftest import BESIDE_SECONDS, LOOP_SECONDS, SHARE, capacity, self_test
 from tests.tiny import tiny_network
 
 BUDGET = SHARE * 0.06
@@ -26,10 +26,18 @@ def test_a_machine_that_is_too_slow_for_any_still_takes_one() -> None:
 
 
 @pytest.mark.parametrize("threads, cores", [(1, 1), (2, 2)])
-def test_step_and_event_loop_add_up_where_they_share_the_cores(threads: int, cores: int) -> None:
+def test_a_step_on_all_cores_waits_for_what_runs_beside_it(threads: int, cores: int) -> None:
     slots, _ = capacity(lambda count: 2e-3 + 4e-4 * count, threads, cores)
-    both = 4e-4 + LOOP_SECONDS / cores
-    assert slots == pytest.approx((BUDGET - 2e-3) / both, abs=1)
+    beside = BESIDE_SECONDS / 0.06  # cores a channel
+    step = 2e-3 + 4e-4 * slots
+    assert step / (1.0 - beside * slots) <= BUDGET
+    assert (step + 4e-4) / (1.0 - beside * (slots + 1)) > BUDGET
+
+
+def test_a_slower_interpreter_carries_fewer_channels() -> None:
+    assert capacity(lambda count: 1e-9, 1, 2, pace=2.0)[0] == pytest.approx(
+        BUDGET / (2.0 * LOOP_SECONDS), abs=1
+    )
 
 
 def test_where_the_step_costs_nothing_the_event_loop_is_the_limit() -> None:
