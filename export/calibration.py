@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import read_audio
 from stream.backends import Backend, Logits
 from stream.decoding.greedy import Greedy, Token
 from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_count, streamed_log_mel
@@ -53,7 +52,7 @@ def batches(network: Network, utterances: Sequence[Utterance]) -> Iterator[Batch
     front_end = network.specification.front_end
     ordered = sorted(utterances, key=lambda utterance: utterance.duration)
     for begin in range(0, len(ordered), ROWS):
-        audio = [read_audio(utterance.audio) for utterance in ordered[begin : begin + ROWS]]
+        audio = [utterance.read() for utterance in ordered[begin : begin + ROWS]]
         samples = np.zeros((len(audio), max(map(len, audio))), np.float32)
         for row, recording in zip(samples, audio, strict=True):
             row[: len(recording)] = recording

@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from stream.audio import AudioError, read_audio
+from stream.audio import AudioError
 from stream.backends.onnx import OnnxBackend, located
 from stream.backends.session import open_session
 from stream.bundled import recordings
@@ -108,9 +108,7 @@ def verify(network: Network, backend: OnnxBackend, written: Path) -> int:
     greedy = Greedy(backend, GreedyConfig(SYMBOLS_PER_STEP))
     compared = 0
     for utterance in recordings():
-        frames = streamed_log_mel(
-            read_audio(utterance.audio)[None], network.specification.front_end
-        )
+        frames = streamed_log_mel(utterance.read()[None], network.specification.front_end)
         frames = frames[:, : frames.shape[1] // contract.window * contract.window]
         x = stack(whole(network.normaliser, frames))
         f, _ = backend.encode(x, backend.initial_state(1)[0])

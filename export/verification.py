@@ -32,7 +32,6 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from export.restored import check_weights, restore_int8, restore_integers
-from stream.audio import read_audio
 from stream.backends import Backend, load_backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal
@@ -179,7 +178,7 @@ def _encoder(backend: Backend) -> Callable[[Floats], Floats]:
 
 def _stacked(network: Network) -> Floats:
     """Return the bundled recordings, padded, as the encoder's input, (B, S, 240), S even."""
-    audio = [read_audio(utterance.audio) for utterance in recordings()]
+    audio = [utterance.read() for utterance in recordings()]
     x = np.zeros((len(audio), max(map(len, audio))), np.float32)
     for row, samples in zip(x, audio, strict=True):
         row[: len(samples)] = samples
@@ -293,7 +292,7 @@ def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> 
     """Stream the bundled recordings in random chunks through one, whole through the other."""
     rng = np.random.default_rng(0)
     for utterance in recordings():
-        audio = read_audio(utterance.audio)
+        audio = utterance.read()
         want = [(token.id, token.step) for token in reference.transcribe(audio)[1]]
         results, begin = [], 0
         while begin < len(audio):

@@ -34,6 +34,7 @@ from stream.decoding.ngram import Ngram, open_ngram, read_arpa
 from stream.decoding.state_resets import cut, layout, merge
 from stream.features import HOP, SAMPLE_RATE, STACK, streamed_log_mel
 from stream.network import Network
+from stream.text_file import read_text
 from stream.vocabulary import WORD_MARK
 
 __all__ = ["beam", "fuzzy_topk", "keywords", "ngram", "ngram_scores", "state_resets", "texts"]
@@ -329,7 +330,7 @@ def _trimmed(case: Mapping[str, Any]) -> Iterator[Row]:
 
 def _json(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise VectorError(f"{path}: not a vector file: {error}") from error
     if not isinstance(content, dict):

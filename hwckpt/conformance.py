@@ -24,6 +24,7 @@ from hwckpt import (
 from hwckpt.comparison import Check, Row, VectorError, compare, exact, installed, load, skipped
 from stream.network import ModelError
 from stream.process import run_main
+from stream.text_file import read_text
 
 __all__ = ["Line", "run"]
 
@@ -59,7 +60,7 @@ def _texts(path: Path) -> Iterator[Row]:
         return
     from train.text.conformance import texts
 
-    for stage, got, want in texts(json.loads(path.read_text("utf-8"))):
+    for stage, got, want in texts(json.loads(read_text(path))):
         yield exact(stage, "python", got, want)
 
 

@@ -31,6 +31,7 @@ from hwckpt.reader import (
 )
 from hwckpt.writer import VERSIONS
 from stream.features import BINS
+from stream.text_file import TextError, read_text
 
 __all__ = ["ALPHA", "convert", "read_statistics"]
 
@@ -62,7 +63,10 @@ def convert(
         CheckpointError: a part is missing, broken, or unknown to the generation.
         FileNotFoundError: a file that the YAML or an argument names is not there.
     """
-    text = config.read_text(encoding="utf-8")
+    try:
+        text = read_text(config)
+    except TextError as error:
+        raise CheckpointError(str(error), config) from error
     settings = _settings(text, config)
     if format == "1.14":
         unknown = configuration.unknown_keys(settings)

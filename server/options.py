@@ -21,6 +21,7 @@ from server.limits import Limits
 from server.logs import FORMATS
 from stream.backends import BACKENDS
 from stream.front_ends import FRONT_ENDS, FrontEndKind
+from stream.text_file import TextError, read_text
 
 __all__ = ["OptionError", "Options", "build_parser", "read"]
 
@@ -86,7 +87,10 @@ class Options:
         """
         tokens: tuple[str, ...] = (self.token,) if self.token else ()
         if self.token_file is not None:
-            tokens += parse_tokens(self.token_file.read_text())
+            try:
+                tokens += parse_tokens(read_text(self.token_file))
+            except TextError as error:
+                raise OSError(f"{self.token_file}: {error}") from error
             if not tokens:
                 raise OSError(f"{self.token_file}: no token in it; write one a line")
         tls = None

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.bundled import recordings
 from stream.decoding.channels import Decoding, Search
@@ -105,7 +104,7 @@ def self_test(
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    audio = np.concatenate([read_audio(utterance.audio) for utterance in recordings()])
+    audio = np.concatenate([utterance.read() for utterance in recordings()])
     names = [backend] if backend else available_backends(network)
     single = {name: _Trial(network, name, 1, audio, decoding, front_end) for name in names}
     seconds = {name: trial.step(TRIAL) for name, trial in single.items()}

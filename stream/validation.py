@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import read_audio
 from stream.backends import computed_by, load_backend
 from stream.decoding.channels import Decoding, Search
 from stream.engine import Engine, Result
@@ -201,7 +200,7 @@ class _Streams:
             number = next(waiting, None)
             if number is None:
                 return
-            rest[slot] = read_audio(utterances[number].audio)
+            rest[slot] = utterances[number].read()
             self.audio_seconds += len(rest[slot]) / SAMPLE_RATE
             of[slot] = number
 
@@ -241,7 +240,7 @@ def _compare(
     differences = []
     for begin in range(0, len(utterances), COMPARED_AT_ONCE):
         block = slice(begin, begin + COMPARED_AT_ONCE)
-        trained = reference(network, [read_audio(u.audio) for u in utterances[block]])
+        trained = reference(network, [u.read() for u in utterances[block]])
         for utterance, of, want in zip(utterances[block], results[block], trained, strict=True):
             got = [(token.id, token.step) for result in of for token in result.tokens]
             if got != want:

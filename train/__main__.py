@@ -113,7 +113,7 @@ def _material(config: Config, start: Start) -> Material:
     return Material(
         batches,
         dev,
-        [read_audio(u.audio) for u in dev],
+        [u.read() for u in dev],
         sum(u.duration for u in train) / 3600,
     )
 

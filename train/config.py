@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from stream.network import Specification
+from stream.text_file import TextError, read_text
 from train.data.augmentation import AugmentationConfig
 from train.data.batches import BatchConfig
 from train.model import Dropout
@@ -200,12 +201,12 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in above:
         raise ConfigError(f"{path}: extends itself")
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        tree = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, TextError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     extended = tree.pop("extends", None)
     if extended is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.audio import AudioError, read_audio
+from stream.audio import AudioError
 from stream.manifest import ManifestError, read_manifest
 from stream.process import run_main
 from train.config import ConfigError, load_config, resolve
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         output = Path(arguments.output) if arguments.output else resolve(config.data.statistics)
         utterances = [u for name in config.data.train for u in read_manifest(resolve(name))]
         front_end = config.specification(1).front_end
-        statistics = measure((read_audio(u.audio) for u in utterances), front_end)
+        statistics = measure((u.read() for u in utterances), front_end)
         mean, variance = statistics.result()
     except ConfigError as error:
         print(error, file=sys.stderr)

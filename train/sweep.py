@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream.audio import AudioError, read_audio
+from stream.audio import WHOLE, AudioError
 from stream.error_rate import word_error_rate
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
 from stream.network import Activation, ModelError, Network
@@ -132,7 +132,7 @@ def _scorers(
     utterances: Sequence[Utterance], own: Activation, hard: bool, int8: bool
 ) -> dict[str, Scorer]:
     """Return how a network is scored in each arithmetic that is asked for."""
-    audio = [read_audio(utterance.audio) for utterance in utterances]
+    audio = [utterance.read() for utterance in utterances]
 
     def floating(activation: Activation) -> Scorer:
         return lambda network: _floating(_with(network, activation), utterances, audio)
@@ -176,7 +176,8 @@ def _integer(network: Network, utterances: Sequence[Utterance]) -> float | None:
 def _recordings(utterances: Sequence[Utterance]) -> str:
     digest = hashlib.sha256()
     for utterance in utterances:
-        digest.update(f"{utterance.audio.resolve()}\t{utterance.text}\n".encode())
+        part = "" if utterance.part == WHOLE else f"{utterance.part}"
+        digest.update(f"{utterance.audio.resolve()}{part}\t{utterance.text}\n".encode())
     return digest.hexdigest()
 
 

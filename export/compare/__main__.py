@@ -25,7 +25,7 @@ from export.compare.findings import Comparison, Result, compare
 from export.compare.page import render
 from server.processes import machine
 from server.session import SessionError, stream_audio
-from stream.audio import AudioError, read_audio
+from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
 from stream.network import ModelError
@@ -169,10 +169,10 @@ def _describe(model: Model) -> str:
 
 
 def _clips(comparison: Comparison, utterances: Sequence[Utterance], count: int) -> dict[str, Clip]:
-    audio = {utterance.id: utterance.audio for utterance in utterances}
+    of = {utterance.id: utterance for utterance in utterances}
     return {
         each.id: clip(
-            read_audio(audio[each.id]),
+            of[each.id].read(),
             min((t.seconds for t in each.transcripts if t.seconds is not None), default=0.0),
         )
         for each in comparison.disagreements[:count]

@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import read_audio
 from stream.backends import BACKENDS
 from stream.features import SAMPLE_RATE
 from stream.manifest import Utterance
@@ -136,7 +135,7 @@ def hear_server(
     """
     said, seconds, audio_seconds = [], 0.0, 0.0
     for done, utterance in enumerate(utterances, 1):
-        audio = read_audio(utterance.audio)
+        audio = utterance.read()
         began = time.perf_counter()
         said.append(Said(transcribe(audio)))
         seconds += time.perf_counter() - began

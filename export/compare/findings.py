@@ -15,7 +15,6 @@ from export.compare.artefacts import Heard, Model, Said
 from export.compare.bounds import Saturation
 from export.compare.partings import Parting, edits, part
 from export.compare.stages import STAGES, STEP_SECONDS, Apart, Difference, Tracer
-from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.error_rate import word_error_rate
 from stream.manifest import Utterance
@@ -195,7 +194,7 @@ def traced(
     order = sorted(range(len(utterances)), key=lambda i: utterances[i].duration)
     for begin in range(0, len(order), ROWS):
         block = order[begin : begin + ROWS]
-        audio = [read_audio(utterances[i].audio) for i in block]
+        audio = [utterances[i].read() for i in block]
         names = [utterances[i].id for i in block]
         reference = None
         for result, tracer, apart in zip(results, tracers, aparts, strict=True):

@@ -6,7 +6,8 @@ the same, and its words have no latency.
 
 1. A CTM line is `file channel start duration word confidence`, separated by white space; the channel
    is an integer, `;;` begins a comment. A word ends at start + duration, in seconds.
-2. `file` names a recording by its stem, its name or its path as the manifest writes it.
+2. `file` names a recording by its stem, its name or its path as the manifest writes it; a part of a
+   recording by `stream.manifest.Utterance.id` alone.
 3. The energy of a single word ends with the last 10 ms whose power is above both 30 dB below the
    loudest 10 ms and the middle, in dB, between the loudest and the tenth percentile, the background.
 """
@@ -23,9 +24,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import read_audio
+from stream.audio import WHOLE, read_audio
 from stream.features import SAMPLE_RATE
 from stream.manifest import read_manifest
+from stream.text_file import TextError, read_text
 
 __all__ = [
     "CtmError",
@@ -81,23 +83,25 @@ def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Reco
         AudioError, ManifestError, CtmError: one of them cannot be used, or the CTM file speaks of
             none of the recordings.
     """
-    named: list[tuple[str, Path, str]] = []
-    for path in paths:
-        if path.suffix == ".jsonl":
-            named += [(entry.id, entry.audio, entry.text) for entry in read_manifest(path)]
-        else:
-            named.append((str(path), path, ""))
     times = read_ctm(ctm) if ctm else {}
-    recordings = []
-    for name, audio, text in named:
-        samples = read_audio(audio)
-        keys = (name, audio.name, audio.stem)
-        words = next((times[key] for key in keys if key in times), None)
+    recordings: list[Recording] = []
+
+    def add(names: Sequence[str], samples: NDArray[np.float32], text: str = "") -> None:
+        words = next((times[name] for name in names if name in times), None)
         if words is None and len(text.split()) == 1:
             words = ((text.strip(), energy_end(samples)),)
-        recordings.append(Recording(name, samples, words))
+        recordings.append(Recording(names[0], samples, words))
+
+    for path in paths:
+        if path.suffix == ".jsonl":
+            for entry in read_manifest(path):
+                files = (entry.audio.name, entry.audio.stem) if entry.part == WHOLE else ()
+                add((entry.id, *files), entry.read(), entry.text)
+        else:
+            add((str(path), path.name, path.stem), read_audio(path))
     if ctm and not any(recording.words for recording in recordings):
-        raise CtmError(ctm, 0, f"names none of the recordings; {named[0][1].stem} is one of them")
+        one = Path(recordings[0].name).stem
+        raise CtmError(ctm, 0, f"names none of the recordings; {one} is one of them")
     return recordings
 
 
@@ -135,9 +139,11 @@ def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:
         CtmError: it cannot be read, or a line is not of this form.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).rstrip("\n").split("\n")
+    except OSError as error:
         raise CtmError(path, 0, f"cannot be read: {error}") from error
+    except TextError as error:
+        raise CtmError(path, error.line, error.reason) from error
     words: dict[str, list[TimedWord]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith(";;"):

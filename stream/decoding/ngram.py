@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from stream.text_file import TextError, read_text
+
 __all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "open_ngram", "read_arpa"]
 
 Context: TypeAlias = tuple[int, ...]
@@ -139,8 +141,8 @@ def read_arpa(path: Path) -> ArpaTable:
     ngrams: dict[Context, tuple[float, float]] = {}
     order, ended = 0, False
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as error:
+        lines = read_text(path).rstrip("\n").split("\n")
+    except TextError as error:
         raise NgramError(f"{path}: not an ARPA file: {error}") from error
     for number, line in enumerate(lines, 1):
         line = line.strip()

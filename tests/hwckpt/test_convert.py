@@ -175,3 +175,17 @@ def test_a_hardware_checkpoint_is_no_training_checkpoint(golden: Path) -> None:
     config = golden / "config_v1.14.0.yaml"
     with pytest.raises(CheckpointError, match="is no training checkpoint"):
         convert(golden / "hwckpt_v1.14.0.pt", config, "1.14")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_taken(files: Path, golden: Path) -> None:
+    config = files / "config_v1.14.0.yaml"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes().replace(b"\n", b"\r\n"))
+    got = convert(files / "train_ckpt_v1.14.0.pt", config, "1.14")
+    assert got.differences(read_checkpoint(golden / "hwckpt_v1.14.0.pt")) == []
+
+
+def test_a_configuration_in_utf_16_is_refused_by_name(files: Path) -> None:
+    config = files / "config_v1.14.0.yaml"
+    config.write_bytes(config.read_text().encode("utf-16"))
+    with pytest.raises(CheckpointError, match=r"config_v1.14.0.yaml: is UTF-16; save it as UTF-8"):
+        convert(files / "train_ckpt_v1.14.0.pt", config, "1.14")

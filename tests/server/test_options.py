@@ -126,11 +126,14 @@ def test_a_switch_whose_variable_is_neither_on_nor_off_is_named() -> None:
 
 def test_tokens_come_from_the_environment_and_a_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    file.write_text("# of the desk\nfirst \n\nsecond\n")
+    file.write_bytes(b"\xef\xbb\xbf# of the desk\r\nfirst \r\n\r\nsecond\r\n")
     got = options("--token-file", str(file), RILL_TOKEN="third")
     assert got.settings().access.tokens == ("third", "first", "second")
     file.write_text("# nobody\n")
     with pytest.raises(OSError, match="no token in it"):
+        options("--token-file", str(file)).settings()
+    file.write_bytes("first\n".encode("utf-16"))
+    with pytest.raises(OSError, match="tokens: is UTF-16; save it as UTF-8"):
         options("--token-file", str(file)).settings()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from stream.audio import AudioError, Part
 from stream.manifest import ManifestError, read_manifest
 
 GOOD = '{"audio_filepath": "a.wav", "text": "one two", "duration": 1.5, "speaker": "s", "x": 1}'
@@ -60,3 +64,157 @@ def test_an_empty_or_missing_manifest_is_refused(tmp_path: Path) -> None:
         read_manifest(manifest(tmp_path, "\n"))
     with pytest.raises(ManifestError, match="cannot be read"):
         read_manifest(tmp_path / "nothing.jsonl")
+
+
+def recording(folder: Path, rate: int = 16_000) -> Path:
+    """Write four seconds of two channels: the first counts the seconds in quarters, the second is 0."""
+    seconds = np.repeat([0.0, 0.25, 0.5, 0.75], rate)
+    soundfile.write(folder / "a.wav", np.stack([seconds, 0 * seconds], 1), rate, subtype="FLOAT")
+    return folder / "a.wav"
+
+
+def write(folder: Path, *lines: dict[str, object]) -> Path:
+    whole: dict[str, object] = {"audio_filepath": "a.wav", "text": "one", "duration": 4.0}
+    path = folder / "set.jsonl"
+    path.write_text("\n".join(json.dumps(whole | line) for line in lines))
+    return path
+
+
+def test_a_byte_order_mark_before_any_line_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
+    bom = b"\xef\xbb\xbf"
+    path = manifest(tmp_path, bom + GOOD.encode() + b"\r\n" + bom + GOOD.encode() + b"\r\n")
+    assert [utterance.text for utterance in read_manifest(path)] == ["one two", "one two"]
+
+
+def test_a_line_separator_within_a_text_ends_no_line(tmp_path: Path) -> None:
+    (utterance,) = read_manifest(manifest(tmp_path, GOOD.replace("one two", "one\u2028two")))
+    assert utterance.text == "one\u2028two"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD.encode("utf-16"), "set.jsonl: is UTF-16; save it as UTF-8"),
+        (f"[{GOOD}]".encode(), "set.jsonl: is a JSON list, wants one object a line"),
+    ],
+)
+def test_other_kinds_of_files_are_refused_by_name(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(manifest(tmp_path, content))
+
+
+def test_offset_and_duration_are_a_part_of_a_recording(tmp_path: Path) -> None:
+    recording(tmp_path)
+    first, second = read_manifest(
+        write(tmp_path, {"offset": 0.0, "duration": 1.0}, {"offset": 1.5, "duration": 1.0})
+    )
+    assert first.part == Part(0.0, 1.0)
+    assert np.array_equal(first.read(), np.zeros(16_000))
+    half = np.float32([0.125, 0.25])  # of both channels
+    assert np.array_equal(second.read(), np.repeat(half, 8000))
+    assert [first.id, second.id] == ["a.wav#0-1s", "a.wav#1.5-2.5s"]
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_a_part_is_the_same_stretch_at_any_rate(tmp_path: Path, rate: int) -> None:
+    recording(tmp_path, rate)
+    (utterance,) = read_manifest(write(tmp_path, {"offset": 2.25, "duration": 0.5, "channel": 0}))
+    samples = utterance.read()
+    assert len(samples) == 8000
+    assert samples[1000:-1000] == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("key", ["channel", "channel_selector"])
+def test_a_channel_is_the_one_that_is_read(tmp_path: Path, key: str) -> None:
+    recording(tmp_path)
+    first, second, both = read_manifest(
+        write(tmp_path, {key: 0}, {key: 1}, {"channel_selector": "average"})
+    )
+    assert [u.read()[-1] for u in (first, second, both)] == [0.75, 0.0, 0.375]
+    assert [first.id, second.id] == ["a.wav#channel 0", "a.wav#channel 1"]
+
+
+def test_a_channel_that_the_file_has_not_is_named(tmp_path: Path) -> None:
+    recording(tmp_path)
+    (utterance,) = read_manifest(write(tmp_path, {"channel": 2}))
+    with pytest.raises(AudioError, match="a.wav: has 2 channels; 2 is none of them"):
+        utterance.read()
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["start", "end", "startTime", "end_time", "audio_start", "begin", "segment-start", "stop"]
+    + ["start_seconds", "start_ms", "offset_ms", "audio_end_sec", "clip_start", "trim_end"]
+    + ["channel_id", "audio_channel", "channel_ids", "Offset", "CHANNEL"],
+)
+def test_a_key_that_would_mean_other_audio_is_refused_by_name(tmp_path: Path, key: str) -> None:
+    recording(tmp_path)
+    with pytest.raises(ManifestError, match=f"line 2: {key} changes which .* write (offset|chan)"):
+        read_manifest(write(tmp_path, {}, {key: 1}))
+
+
+def test_keys_that_mean_no_other_audio_are_ignored(tmp_path: Path) -> None:
+    recording(tmp_path)
+    others = {
+        "channels": 2,
+        "start": None,
+        "offset": None,
+        "lang": "en",
+        "segments": [{"start": 1}],
+    }
+    (utterance,) = read_manifest(write(tmp_path, others))
+    assert utterance.part == Part()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"offset": -1.0}, "offset is -1.0 s"),
+        ({"offset": "1"}, r"Expected `float \| null`, got `str` - at `\$.offset`"),
+        ({"channel": -1}, "channel is -1"),
+        ({"channel": [0, 1]}, r"at `\$.channel`"),
+        ({"channel": 0, "channel_selector": 1}, "channel is 0 and channel_selector 1: write one"),
+    ],
+)
+def test_a_part_that_cannot_be_is_refused(
+    tmp_path: Path, line: dict[str, object], message: str
+) -> None:
+    recording(tmp_path)
+    with pytest.raises(ManifestError, match=f"line 1: .*{message}"):
+        read_manifest(write(tmp_path, line))
+
+
+@pytest.mark.parametrize("duration", [3.91, 4.0, 4.09])
+def test_a_duration_that_is_about_right_is_taken(tmp_path: Path, duration: float) -> None:
+    recording(tmp_path)
+    (utterance,) = read_manifest(write(tmp_path, {"duration": duration}))
+    assert len(utterance.read()) == 64_000
+
+
+@pytest.mark.parametrize("duration", [2.0, 3.85, 4.15, 40.0])
+def test_a_duration_that_the_file_does_not_have_is_refused(tmp_path: Path, duration: float) -> None:
+    recording(tmp_path)
+    *_, utterance = read_manifest(write(tmp_path, {}, {"duration": duration}))
+    with pytest.raises(
+        ManifestError, match=rf"line 2: duration is {duration} s, .*a.wav has 4.000 s"
+    ) as caught:
+        utterance.read()
+    assert caught.value.line == 2
+
+
+def test_a_part_that_reaches_beyond_the_file_is_refused(tmp_path: Path) -> None:
+    recording(tmp_path)
+    first, second = read_manifest(
+        write(tmp_path, {"offset": 3.0, "duration": 1.5}, {"offset": 5.0, "duration": 1.0})
+    )
+    with pytest.raises(ManifestError, match=r"line 1: .* up to 4.500 s; .*a.wav ends at 4.000 s"):
+        first.read()
+    with pytest.raises(AudioError, match="has 4.000 s; the part begins at 5.0 s"):
+        second.read()
+
+
+def test_durations_of_the_speech_pack_are_those_of_its_files(speech: Path) -> None:
+    for utterance in read_manifest(speech / "formats.jsonl"):
+        assert len(utterance.read()) > 0

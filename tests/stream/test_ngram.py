@@ -63,6 +63,12 @@ def test_the_longest_ngram_counts_and_shorter_ones_cost_their_back_off(arpa: Pat
     )
 
 
+def test_a_byte_order_mark_and_windows_line_ends_are_taken(arpa: Path) -> None:
+    want = read_arpa(arpa)
+    arpa.write_bytes(b"\xef\xbb\xbf" + ARPA.replace("\n", "\r\n").encode())
+    assert read_arpa(arpa) == want
+
+
 def test_a_piece_that_the_model_lacks_is_unknown(arpa: Path) -> None:
     model = Ngram(read_arpa(arpa), PIECES, 1.0)
     assert log10s(model, [3]) == pytest.approx([-0.5 - 2.0])

@@ -273,3 +273,14 @@ def test_block_floating_point_is_of_either_activation(small: Path) -> None:
         ConfigError, match=r"dropout\.recurrent is 0\.1, quantize = bfp16 wants 0\.0"
     ):
         load_config(small, ["quantize=bfp16", "dropout.recurrent=0.1"])
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_taken(small: Path) -> None:
+    small.write_bytes(b"\xef\xbb\xbf" + SMALL.replace("\n", "\r\n").encode())
+    assert load_config(small).optimiser.rate == 0.01
+
+
+def test_a_configuration_in_utf_16_is_refused_by_name(small: Path) -> None:
+    small.write_bytes(SMALL.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"small.toml: not TOML: is UTF-16; save it as UTF-8"):
+        load_config(small)

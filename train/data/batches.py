@@ -14,13 +14,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import AudioError, read_audio
+from stream.audio import AudioError
 from stream.features import SAMPLE_RATE
 from stream.manifest import Utterance
 from train.data.augmentation import AugmentationConfig, augment, coloured_noise, joined
@@ -104,10 +103,14 @@ class Corpus:
         encode: Callable[[str], list[int]],
         progress: Callable[[int, int], None],
     ) -> Corpus:
-        """Decode every recording once; raises `AudioError` for one that cannot be."""
+        """Decode every recording once.
+
+        Raises:
+            AudioError, ManifestError: one of them cannot be decoded, or is not as long as its line says.
+        """
         audio = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders work outside the interpreter
-            for samples in pool.map(_read_int16, (u.audio for u in utterances)):
+            for samples in pool.map(_read_int16, utterances):
                 audio.append(samples)
                 progress(len(audio), len(utterances))
         return cls(
@@ -115,10 +118,10 @@ class Corpus:
         )
 
 
-def _read_int16(path: Path) -> NDArray[np.int16]:
-    samples: NDArray[np.float32] = np.clip(np.rint(read_audio(path) * 32768.0), -32768, 32767)
+def _read_int16(utterance: Utterance) -> NDArray[np.int16]:
+    samples: NDArray[np.float32] = np.clip(np.rint(utterance.read() * 32768.0), -32768, 32767)
     if not len(samples):  # one sample at a higher rate
-        raise AudioError(path, f"holds no sample at {SAMPLE_RATE} Hz")
+        raise AudioError(utterance.audio, f"holds no sample at {SAMPLE_RATE} Hz")
     return samples.astype(np.int16)
 
 

@@ -64,6 +64,12 @@ def test_a_ctm_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
         read_ctm(ctm)
 
 
+def test_a_ctm_with_a_byte_order_mark_and_windows_line_ends_is_taken(tmp_path: Path) -> None:
+    ctm = tmp_path / "a.ctm"
+    ctm.write_bytes(b"\xef\xbb\xbfone 1 0.50 0.25 caf\xc3\xa9 0.9\r\n")
+    assert read_ctm(ctm) == {"one": (("café", 0.75),)}
+
+
 def test_a_ctm_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CtmError, match=r"none\.ctm: cannot be read"):
         read_ctm(tmp_path / "none.ctm")
@@ -122,3 +128,14 @@ def test_joined_recordings_follow_each_other_and_words_move_along() -> None:
     assert a.words == (("one", 0.4), ("two", 1.0), ("three", 1.4))
     assert b.words is None and c.words is None
     assert c.samples[3999:4001].tolist() == [3.0, 1.0]
+
+
+def test_a_part_of_a_recording_is_streamed_alone_and_has_not_the_times_of_the_whole(
+    audio: Path, tmp_path: Path
+) -> None:
+    line = {"audio_filepath": "one.wav", "text": "the cat", "offset": 0.25, "duration": 0.5}
+    path = write(tmp_path / "set.jsonl", json.dumps(line))
+    ctm = write(tmp_path / "a.ctm", "one 1 0.25 0.25 cat 1\none.wav#0.25-0.75s 1 0.1 0.2 the 1\n")
+    (recording,) = read_recordings([path], ctm)
+    assert recording.seconds == 0.5
+    assert recording.words == (("the", pytest.approx(0.3)),)
