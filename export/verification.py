@@ -40,7 +40,7 @@ from stream.causality import check_causal, check_features_causal
 from stream.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.features import BINS, STACK, stack, streamed_log_mel
 from stream.integer import quantise
-from stream.network import TIME_STACK, Network, open_model
+from stream.network import TIME_STACK, ModelError, Network, open_model
 from stream.recogniser import Recogniser
 from stream.stage import map_state, whole
 
@@ -127,7 +127,10 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
         for name, exponent in (("x.scale", chosen.input), ("joint.scale", chosen.joint)):
             if (scale := stored[name].item()) != 2.0**-exponent:
                 raise ExportError(f"int8: {name} is {scale:.4g}, the model's is 2^{-exponent}")
-    reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
+    try:
+        reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
+    except ModelError as error:
+        raise ModelError(f"{error}, or export with --no-int8") from error
     check_causal(_encoder(graphs), "int8 graph")
     for name, x in frames.items():
         want, got = _outputs(reference, x), _outputs(graphs, x, CHUNKS)

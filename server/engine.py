@@ -33,7 +33,7 @@ from stream.bundled import model_path
 from stream.engine import CHUNK, Decoding, load_engine
 from stream.features import SAMPLE_RATE
 from stream.network import Network, open_model
-from stream.selftest import available_backends, self_test
+from stream.selftest import load_available, self_test
 
 logger = logging.getLogger("server")
 
@@ -92,7 +92,7 @@ def load(order: Order) -> Loaded:
         logger.info("self-test: %s", plan)
         slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
     elif backend is None:
-        backend = available_backends(network)[-1]
+        *_, backend = load_available(network)
     engine = load_engine(network, slots, backend, threads, decoding, order.front_end)
     vocabulary = network.vocabulary
     about = {

@@ -1,7 +1,7 @@
 """Self-test at start: what this machine can carry, measured within some two seconds.
 
-1. Precision: int8 where the model directory has it (its export found it as good) and a step of
-   `TRIAL` channels is faster than in float32.
+1. Precision: int8 where the model directory has it (its export found it as good), this machine runs it
+   and a step of `TRIAL` channels is faster than in float32.
 2. Threads: one, or all cores, whichever carries more channels.
 3. Capacity: the most channels whose chunks could be answered within `SHARE` of a chunk's time, by what
    steps take on an idle machine; then these are rehearsed in real time beside the work of an event loop
@@ -14,6 +14,7 @@ is not counted in the three seconds.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import statistics
 import time
@@ -24,17 +25,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import load_backend
+from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.decoding.channels import Decoding, Search
 from stream.directory import GRAPHS, INT8_GRAPHS
 from stream.engine import CHUNK, Engine
 from stream.features import SAMPLE_RATE
 from stream.front_ends import FrontEndKind
-from stream.network import Network
+from stream.network import ModelError, Network
 from stream.rehearsal import busy, rehearse
 
-__all__ = ["Plan", "available_backends", "capacity", "self_test"]
+__all__ = ["Plan", "capacity", "load_available", "self_test"]
+
+logger = logging.getLogger(__name__)
 
 SHARE = 0.8  # of a chunk's time; the rest is for messages on their way
 # Of the server's event loop for a channel's chunk, audio in, text out. Measured on 2 cores of an AMD EPYC
@@ -105,17 +108,21 @@ def self_test(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     audio = np.concatenate([utterance.read() for utterance in recordings()])
-    names = [backend] if backend else available_backends(network)
-    single = {name: _Trial(network, name, 1, audio, decoding, front_end) for name in names}
-    seconds = {name: trial.step(TRIAL) for name, trial in single.items()}
+    loaded = {backend: load_backend(backend, network)} if backend else load_available(network)
+
+    def trial(computed: Backend) -> _Trial:
+        return _Trial(network, computed, audio, decoding, front_end)
+
+    single = {name: trial(computed) for name, computed in loaded.items()}
+    seconds = {name: alone.step(TRIAL) for name, alone in single.items()}
     best = min(seconds, key=seconds.__getitem__)
     tried = [(name, 1, found) for name, found in seconds.items()]
     pace = _python_seconds() / PYTHON_SECONDS
     trials = {1: single[best]}
     if cores > 1 and best in ("onnx", "int8"):
-        trials[cores] = trial = _Trial(network, best, cores, audio, decoding, front_end)
-        tried.append((best, cores, trial.step(TRIAL)))
-    plans = {count: capacity(trial.step, count, cores, pace) for count, trial in trials.items()}
+        trials[cores] = trial(load_backend(best, network, cores))
+        tried.append((best, cores, trials[cores].step(TRIAL)))
+    plans = {count: capacity(each.step, count, cores, pace) for count, each in trials.items()}
     threads = max(plans, key=lambda count: plans[count][0])
     slots, steps = plans[threads]
     slots, late = trials[threads].rehearsed(slots, pace)
@@ -170,12 +177,24 @@ def capacity(
     return int(fitting[-1]) if fitting.size else 1, tuple(measured)
 
 
-def available_backends(network: Network) -> list[str]:
-    """Return the backends that a network has files for, the one that is commonly fastest last."""
+def load_available(network: Network) -> dict[str, Backend]:
+    """Load the backends that a network has files for, the one that is commonly fastest last.
+
+    int8 is left out, and that is logged, where this machine cannot run it.
+
+    Raises:
+        ModelError: float32 cannot be run.
+    """
     path = network.path
     if path is None or not all((path / name).is_file() for name in GRAPHS):
-        return ["numpy"]
-    return ["onnx", "int8"] if (path / INT8_GRAPHS[0]).is_file() else ["onnx"]
+        return {"numpy": load_backend("numpy", network)}
+    loaded = {"onnx": load_backend("onnx", network)}
+    if (path / INT8_GRAPHS[0]).is_file():
+        try:
+            loaded["int8"] = load_backend("int8", network)
+        except ModelError as error:
+            logger.warning("float32 is served, for int8 cannot run here: %s", error)
+    return loaded
 
 
 class _Trial:
@@ -188,15 +207,13 @@ class _Trial:
     def __init__(
         self,
         network: Network,
-        backend: str,
-        threads: int,
+        backend: Backend,
         audio: NDArray[np.float32],
         decoding: Decoding | Search | None,
         front_end: FrontEndKind,
     ) -> None:
         self._network, self._decoding, self._front_end = network, decoding, front_end
-        self._backend = load_backend(backend, network, threads)
-        self._audio = audio
+        self._backend, self._audio = backend, audio
 
     def step(self, channels: int) -> float:
         """Return the seconds of a step of so many channels, the median of a few."""

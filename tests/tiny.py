@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import sentencepiece
 
-from stream.network import Network, Specification
+from stream.bundled import model_path
+from stream.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
+from stream.network import Network, Specification, open_model
 from stream.quantisation import Quantisation
 
-__all__ = ["TEXTS", "quantised", "tiny_network", "tiny_tokenizer"]
+__all__ = ["TEXTS", "quantised", "tiny_network", "tiny_tokenizer", "without_int8"]
 
 TEXTS = ("the cat sat on the mat", "a hen and a cat", "one more mat", "ten hats and the sun")
 PIECES = 20
@@ -68,3 +71,12 @@ def quantised(network: Network, **formats: Any) -> Network:
     quantisation = Quantisation(**{"joint": 5, **formats})
     specification = msgspec.structs.replace(network.specification, quantisation=quantisation)
     return replace(network, specification=specification)
+
+
+def without_int8(path: Path) -> Path:
+    """Write the bundled model with an int8 encoder that ONNX Runtime cannot run; returns the path."""
+    network, source = open_model(model_path()), model_path()
+    names = (*GRAPHS, *INT8_GRAPHS, INT8_WEIGHTS)
+    files = {name: (source / name).read_bytes() for name in names}
+    write(network, path, {**files, INT8_GRAPHS[0]: b"no graph"})
+    return path

@@ -40,13 +40,13 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
         network,
         INT8_GRAPHS,
         "has no int8 graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
-        "or use the onnx backend",
+        "or use --backend onnx",
     )
     if not (products_are_exact() or products_are_exact(unsigned=True)):
         raise ModelError(
             "int8: this machine's integer products are wrong. Use --backend onnx", network.path
         )
-    backend = OnnxBackend(network, graphs, threads, "onnx")
+    backend = OnnxBackend(network, graphs, threads, otherwise=". Use --backend onnx")
     if not rows_are_independent(backend):
         logger.warning(
             "int8: layers in float round by batch: a stream's last bits depend on others"

@@ -50,12 +50,12 @@ def load(network: Network, threads: int = 1) -> Backend:
         network,
         INTEGER_GRAPHS,
         "has no integer graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
-        "or use the integer backend",
+        "or use --backend integer",
     )
     if not (products_are_exact() or products_are_exact(unsigned=True)):
         logger.warning("integer-onnx: this CPU's integer products are wrong; NumPy computes")
         return IntegerBackend(integers)
-    backend = OnnxBackend(network, graphs, threads, "integer")
+    backend = OnnxBackend(network, graphs, threads, otherwise=". Use --backend integer")
     try:
         check_equal(integers, backend)
     except ValueError as error:
@@ -125,5 +125,5 @@ def check_equal(network: IntegerNetwork, graphs: Backend, rows: int = ROWS, seed
                 raise ValueError(
                     f"{name}: {part} differs from the integers of the model in {len(wrong)} places, "
                     f"first in {wrong[:1].tolist()}; it was written wrongly, or this machine "
-                    "computes it wrongly: export again, or use the integer backend"
+                    "computes it wrongly: export again, or use --backend integer"
                 )

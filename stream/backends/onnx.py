@@ -38,9 +38,9 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
         network,
         GRAPHS,
         "has no ONNX graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
-        "or use the numpy backend",
+        "or use --backend numpy",
     )
-    return OnnxBackend(network, graphs, threads)
+    return OnnxBackend(network, graphs, threads, otherwise=". Use --backend numpy")
 
 
 def located(network: Network, names: Sequence[str], otherwise: str) -> dict[str, str]:
@@ -92,7 +92,7 @@ class OnnxBackend:
         network: the model.
         graphs: path or bytes of encoder, prediction network and joint, in this order, by name.
         threads: of one operator.
-        otherwise: the backend that computes the same model where this one cannot.
+        otherwise: what to do where a graph cannot be run, for the message.
     Raises:
         ModelError: ONNX Runtime cannot run a graph.
     """
@@ -102,7 +102,7 @@ class OnnxBackend:
         network: Network,
         graphs: Mapping[str, str | bytes],
         threads: int = 1,
-        otherwise: str = "numpy",
+        otherwise: str = "",
     ) -> None:
         self.specification = network.specification
         steps = []
@@ -110,9 +110,8 @@ class OnnxBackend:
             try:
                 steps.append(_Step(graph, threads))
             except Exception as error:  # ONNX Runtime's errors have no public common type
-                raise ModelError(
-                    f"{name} cannot be run: {error}. Use --backend {otherwise}", network.path
-                ) from error
+                why = " ".join(str(error).split())  # on one line
+                raise ModelError(f"{name} cannot be run: {why}{otherwise}", network.path) from error
         self._encoder, self._prediction, self._joint = steps
 
     def initial_state(self, batch: int) -> tuple[State, State]:

@@ -20,14 +20,20 @@ from stream.audio import read_audio
 from stream.bundled import recordings
 from stream.engine import Result
 from stream.front_ends import FRONT_ENDS, FrontEndKind
+from tests.tiny import without_int8
 
 
-def order(path: Path | None = None, front_end: FrontEndKind = "float") -> str:
+def order(
+    path: Path | None = None,
+    front_end: FrontEndKind = "float",
+    backend: str | None = "onnx",
+    slots: int | None = 2,
+) -> str:
     made = Order(
         path=None if path is None else str(path),
-        backend="onnx",
+        backend=backend,
         front_end=front_end,
-        slots=2,
+        slots=slots,
         models=1,
         decoder=DecoderOptions(),
         log_format="text",
@@ -114,6 +120,20 @@ async def test_a_model_that_is_none_is_named(tmp_path: Path) -> None:
         await channels.start()
     assert not raised.value.missing
     await channels.stop()
+
+
+@pytest.mark.parametrize("slots", [None, 2])
+async def test_where_int8_cannot_run_float32_is_served_and_one_line_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], slots: int | None
+) -> None:
+    path = without_int8(tmp_path / "model")
+    channels = Channels(in_process(order(path, backend=None, slots=slots)))
+    await channels.start()
+    backend = channels.ready.about["backend"]
+    await channels.stop()
+    assert backend == "onnx"
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
+    assert "float32 is served, for int8 cannot run here: " in said
 
 
 def test_it_ends_with_the_server_that_started_it() -> None:

@@ -24,6 +24,7 @@ from stream.bundled import recordings
 from stream.directory import write
 from stream.recogniser import Recogniser
 from tests.server.scripted import QUERY, pcm, samples_of, talking_network
+from tests.tiny import without_int8
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +123,17 @@ def test_a_model_that_is_missing_or_broken_exits_with_3_and_names_it(
     assert subprocess.run(command, check=False, timeout=30).returncode == 3
     error = capfd.readouterr().err
     assert str(path) in error
+    assert "Traceback" not in error
+
+
+def test_int8_by_name_exits_with_3_where_it_cannot_run_and_names_the_flag_that_helps(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = str(without_int8(tmp_path / "model"))
+    command = [sys.executable, "-m", "server", "--port", "0", "--model", model, "--backend", "int8"]
+    assert subprocess.run(command, check=False, timeout=30).returncode == 3
+    error = capfd.readouterr().err
+    assert "encoder.int8.onnx cannot be run" in error and "Use --backend onnx" in error
     assert "Traceback" not in error
 
 

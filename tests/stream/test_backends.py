@@ -181,13 +181,13 @@ def test_a_network_without_graphs_is_told_how_to_get_them(tmp_path: Path) -> Non
 def test_a_graph_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     network = tiny_network()
     broken = {**graphs.build_graphs(network), "joint.onnx": b"no graph"}
-    with pytest.raises(ModelError, match=r"joint.onnx cannot be run: .* Use --backend numpy"):
+    with pytest.raises(ModelError, match="joint.onnx cannot be run: .*protobuf parsing failed.$"):
         OnnxBackend(network, broken)
     external = graphs.build_graphs(network, directory.serialise(network))
     directory.write(network, tmp_path / "model", external)
     located = open_model(tmp_path / "model")
     (tmp_path / "model" / "weights.safetensors").unlink()
-    with pytest.raises(ModelError, match="encoder.onnx cannot be run"):
+    with pytest.raises(ModelError, match="encoder.onnx cannot be run: .* Use --backend numpy"):
         load_backend("onnx", located)
 
 

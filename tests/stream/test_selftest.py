@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from stream import directory, selftest
-from stream.network import open_model
-from stream.selftest import BESIDE_SECONDS, LOOP_SECONDS, SHARE, capacity, self_test
-from tests.tiny import tiny_network
+from stream.backends import load_backend
+from stream.bundled import model_path
+from stream.network import ModelError, open_model
+from stream.selftest import BESIDE_SECONDS, LOOP_SECONDS, SHARE, capacity, load_available, self_test
+from tests.tiny import tiny_network, without_int8
 
 BUDGET = SHARE * 0.06
 
@@ -72,3 +74,32 @@ def test_int8_is_tried_where_the_directory_has_it(
         fastest = min((plan for plan in plan.tried if plan[1] == 1), key=lambda tried: tried[2])
         assert plan.backend == fastest[0]
     assert self_test(open_model(tmp_path / "model"), "onnx").backend == "onnx"
+
+
+def test_where_int8_cannot_run_float32_serves_and_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(selftest, "MOST", 32)
+    network = open_model(without_int8(tmp_path / "model"))
+    plan = self_test(network)
+    assert (plan.backend, {name for name, *_ in plan.tried}) == ("onnx", {"onnx"})
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.startswith("float32 is served, for int8 cannot run here: ") and "\n" not in said
+    assert "encoder.int8.onnx cannot be run" in said
+    assert list(load_available(network)) == ["onnx"]
+
+
+def test_int8_by_name_is_refused_with_the_flag_that_helps(tmp_path: Path) -> None:
+    network = open_model(without_int8(tmp_path / "model"))
+    with pytest.raises(ModelError, match=r"encoder.int8.onnx cannot .*\. Use --backend onnx$"):
+        self_test(network, "int8")
+    load_backend("onnx", network)
+
+
+def test_a_machine_whose_products_are_all_wrong_serves_float32(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("stream.backends.int8.products_are_exact", lambda unsigned=False: False)
+    assert list(load_available(open_model(model_path()))) == ["onnx"]
+    assert "this machine's integer products are wrong. Use --backend onnx" in caplog.text
