@@ -1,7 +1,8 @@
 """`python -m export.sherpa`: a model for sherpa-onnx, run before it is called done.
 
 Writes encoder.onnx, decoder.onnx, joiner.onnx and tokens.txt, which sherpa-onnx 1.13.5 and later loads
-as a streaming transducer; with --int8 the model directory's own int8 graphs are in them. What was
+as a streaming transducer; with --int8 the model directory's own int8 graphs are in them, with u8 weights:
+products of u8 and s8 saturate on a CPU without VNNI, of which sherpa-onnx says nothing. What was
 written is fed as sherpa-onnx feeds it, with Rill's features of the bundled recordings: tokens must be
 Rill's. Nothing is left behind if they are not.
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from stream.audio import AudioError
 from stream.backends.onnx import OnnxBackend, located
 from stream.backends.session import open_session
+from stream.backends.unsigned_weights import unsigned_weights
 from stream.bundled import recordings
 from stream.decoding.greedy import Greedy, GreedyConfig
 from stream.directory import GRAPHS, INT8_GRAPHS
@@ -46,13 +48,16 @@ class ExportError(RuntimeError):
     """An artefact that does not say what the model says."""
 
 
-def export(network: Network, output: Path, *, int8: bool = False) -> int:
+def export(
+    network: Network, output: Path, *, int8: bool = False, signed_weights: bool = False
+) -> int:
     """Write and verify a directory for sherpa-onnx.
 
     Args:
         network: the model, of number format float32.
         output: folder to write; there is none yet, or an empty one.
         int8: take the int8 graphs of the network's model directory.
+        signed_weights: leave their weights s8, for CPUs with VNNI, AMX or of ARM only.
     Returns:
         the tokens that were compared.
     Raises:
@@ -70,6 +75,8 @@ def export(network: Network, output: Path, *, int8: bool = False) -> int:
             network, INT8_GRAPHS, "has no int8 graphs; write them: python -m export.onnx"
         )
         graphs = [onnx.load(path).SerializeToString() for path in paths.values()]  # weights inside
+        if not signed_weights:
+            graphs = [unsigned_weights(graph) for graph in graphs]
     else:
         build = importlib.import_module("export.graphs").build_graphs
         graphs = list(build(network).values())
@@ -182,15 +189,28 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--int8", action="store_true", help="with the int8 graphs of a model directory"
     )
+    parser.add_argument(
+        "--signed-weights",
+        action="store_true",
+        help="leave the weights of --int8 signed: faster on CPUs with VNNI or AMX, wrong on others of x86",
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.signed_weights and not arguments.int8:
+        parser.error("--signed-weights goes with --int8")
     output = Path(arguments.output)
     try:
-        compared = export(open_model(arguments.ckpt), output, int8=arguments.int8)
+        compared = export(
+            open_model(arguments.ckpt),
+            output,
+            int8=arguments.int8,
+            signed_weights=arguments.signed_weights,
+        )
     except ExportError as error:
         print(f"{arguments.ckpt}: {error}. Nothing was written.", file=sys.stderr)
         return 1

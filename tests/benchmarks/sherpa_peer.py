@@ -43,6 +43,7 @@ import numpy as np
 
 from export.sherpa import export
 from stream.audio import read_audio
+from stream.backends.integer_products import products_are_exact
 from stream.bundled import recordings
 from stream.engine import CHUNK, load_engine
 from stream.features import SAMPLE_RATE
@@ -256,7 +257,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        export(open_model(arguments.model), work / "sherpa", int8=arguments.arithmetic == "int8")
+        export(
+            open_model(arguments.model),
+            work / "sherpa",
+            int8=arguments.arithmetic == "int8",
+            signed_weights=products_are_exact(),
+        )
         files = files_of(work / "sherpa")
         found: dict[str, Any] = {}
         if arguments.only != "servers":

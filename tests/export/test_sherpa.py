@@ -115,6 +115,25 @@ def test_int8_wants_a_directory_that_has_it(
     assert "has no int8 graphs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_int8_is_exact_on_every_cpu_unless_signed_weights_are_asked_for(
+    tmp_path: Path, signed: bool
+) -> None:
+    output = tmp_path / "s"
+    argv = ["--ckpt", str(model_path()), "--output", str(output), "--int8"]
+    assert main([*argv, *["--signed-weights"] * signed]) == 0
+    models = [onnx.load(output / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")]
+    kinds = {array.data_type for model in models for array in model.graph.initializer}
+    assert (onnx.TensorProto.INT8 in kinds) == signed
+
+
+def test_signed_weights_go_with_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--ckpt", "m", "--output", str(tmp_path / "s"), "--signed-weights"])
+    assert raised.value.code == 2
+    assert "--signed-weights goes with --int8" in capsys.readouterr().err
+
+
 def test_what_stands_at_the_output_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
