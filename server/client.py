@@ -20,6 +20,8 @@ from stream.process import run_main
 
 __all__ = ["build_parser", "main"]
 
+STANDARD_INPUT = Path("/dev/stdin")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
@@ -34,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="recordings, of any format, sample rate and channel count",
+        help="recordings (WAV, FLAC, Ogg, MP3, ...), of any sample rate and channel count; - is "
+        "standard input, which as WAV is streamed as it comes",
     )
     parser.add_argument("--mic", action="store_true", help="stream the microphone until Ctrl-C")
     parser.add_argument(
@@ -87,6 +90,8 @@ def _complain(error: Exception, status: int) -> int:
 
 
 async def _stream_file(url: str, path: Path, *, realtime: bool) -> None:
+    if path == Path("-"):
+        path = STANDARD_INPUT
     print(f"{path}:", file=sys.stderr)
     await _stream(url, read_chunks(path), realtime=realtime)
 

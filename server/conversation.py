@@ -45,9 +45,8 @@ from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 from stream.rings import Samples
 
-__all__ = ["HIGHEST_RATE", "LOWEST_RATE", "Conversation", "Dialect"]
+__all__ = ["Conversation", "Dialect"]
 
-LOWEST_RATE, HIGHEST_RATE = 4000, 384_000  # Hz, of audio that a dialect may let a client choose
 SAMPLE_BYTES = 2  # in `unanswered`, whatever the wire has
 
 

@@ -26,7 +26,7 @@ from server.channels import Channels
 from server.limits import Limits
 from server.protocol import NO_KEYWORDS
 from server.request import Refusal
-from stream.audio import AudioError, read_chunks
+from stream.audio import AudioError, FormatError, read_chunks
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
@@ -201,7 +201,8 @@ async def recognise(
                 await make_room()
             channel.finish()
         except AudioError as error:  # said behind the text of what could be decoded
-            refused = Refused(400, str(error).replace(str(form.path), form.filename[:100]))
+            status = 415 if isinstance(error, FormatError) else 400
+            refused = Refused(status, f"{form.filename[:100]}: {error.fault}")
             if channel.received:
                 fault.append(refused)
                 channel.finish()

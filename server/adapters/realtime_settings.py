@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from server.adapters.g711 import RATE as TELEPHONE_RATE
-from server.conversation import HIGHEST_RATE, LOWEST_RATE
+from stream.audio import HIGHEST_RATE, LOWEST_RATE
 
 __all__ = ["MU_LAW", "A_LAW", "PCM", "PCM_RATE", "Mistake", "SessionUpdate", "Settings"]
 

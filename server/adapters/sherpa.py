@@ -16,7 +16,7 @@ Rules:
    Half a one at the end is dropped; other text messages and audio behind "Done" are ignored, as
    theirs does.
 4. Samples that are no audio (not finite, or absurdly loud, as other formats are when read as
-   float32) close with 1008; theirs stays silent about them.
+   float32; `stream.audio.LOUDEST`) close with 1008; theirs stays silent about them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from server.conversation import Conversation
 from server.protocol import Close, State
 from server.transcript import TokenText
+from stream.audio import first_bad_sample
 from stream.engine import Result, Token
 from stream.features import SAMPLE_RATE
 from stream.words import FRAME_SECONDS
@@ -36,7 +37,6 @@ from stream.words import FRAME_SECONDS
 __all__ = ["Sherpa"]
 
 SAMPLE_BYTES = 4
-LOUDEST = 1e4  # int16 samples sent as floats are heard of, and everything is recognisable below
 
 
 class Sherpa:
@@ -63,9 +63,8 @@ class Sherpa:
         if channel.state is not State.OPEN:
             return
         samples = np.frombuffer(channel.whole_frames(message, SAMPLE_BYTES), "<f4")
-        # The extremes are NaN if a sample is.
-        if len(samples) and not -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
-            bad = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])
+        bad = first_bad_sample(samples)
+        if bad is not None:
             channel.close(
                 1008,
                 f"400 sample {self._samples + bad} is {samples[bad]:g}; send float32, "

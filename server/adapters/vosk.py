@@ -29,10 +29,11 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
+from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import Close, State
 from server.transcript import Segment, TimedWord, TokenText, Transcript, confidence, timed_words
+from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine import Result
 
 __all__ = ["Vosk", "dump"]

@@ -32,10 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent, encode
-from server.conversation import HIGHEST_RATE, LOWEST_RATE, Conversation
+from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import NO_KEYWORDS, Close, Event, State
 from server.transcript import Recording, TokenText
+from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 

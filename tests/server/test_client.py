@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -48,6 +49,12 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_dash_is_standard_input(url: str, recording: Path) -> None:
+    command = [sys.executable, "-m", "server.client", "-", "--fast", "--url", url]
+    answer = subprocess.run(command, input=recording.read_bytes(), capture_output=True, timeout=60)
+    assert (answer.returncode, answer.stdout) == (0, b"the cat sat\n")
+
+
 def test_files_give_a_line_each_and_latency_goes_to_stderr(
     url: str, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +83,7 @@ def test_a_file_that_is_no_audio_exits_with_3_and_is_named(
     path = tmp_path / "notes.txt"
     path.write_text("no audio")
     assert main([str(path), "--url", url]) == 3
-    assert f"error: {path}: cannot be decoded" in capsys.readouterr().err
+    assert f"error: {path}: is no recording of a format that is read" in capsys.readouterr().err
 
 
 def test_a_microphone_without_sounddevice_exits_with_4(

@@ -1,0 +1,109 @@
+"""Containers: which one a recording is in, told by its first bytes, never by its name.
+
+What is not in this table is refused, though libsndfile reads a dozen formats more: nobody has thought
+about where those end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from stream.audio.chunked import (
+    read_aiff,
+    read_au,
+    read_caf,
+    read_rf64,
+    read_riff,
+    read_sphere,
+    read_w64,
+)
+from stream.audio.flac import read_flac
+from stream.audio.layout import Layout
+from stream.audio.mpeg import is_frame, read_mpeg
+from stream.audio.ogg import read_ogg
+from stream.audio.source import Source
+
+__all__ = ["TAKEN", "UnknownFormatError", "read_layout"]
+
+TAKEN = "WAV, FLAC, Ogg (Opus, Vorbis), MP3, AIFF, AU, CAF, RF64, W64 and SPHERE"
+MOST_TAGS = 16  # of ID3v2, one behind the other
+
+READERS: MappingProxyType[bytes, Callable[[Source], Layout]] = MappingProxyType(
+    {
+        b"RIFF": read_riff,
+        b"RIFX": read_riff,
+        b"RF64": read_rf64,
+        b"BW64": read_rf64,
+        b"riff": read_w64,
+        b"FORM": read_aiff,
+        b"caff": read_caf,
+        b".snd": read_au,
+        b"dns.": read_au,
+        b"NIST": read_sphere,
+        b"OggS": read_ogg,
+    }
+)
+# What people send instead, to be told by name: bytes, where they stand, what it is.
+FOREIGN = (
+    (4, b"ftyp", "MPEG-4 (m4a, mp4, 3gp)"),
+    (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"\x30\x26\xb2\x75", "Windows Media (wma)"),
+    (0, b"ADIF", "AAC"),
+    (0, b"\xff\xf1", "AAC"),
+    (0, b"\xff\xf9", "AAC"),
+    (0, b"wvpk", "WavPack"),
+    (0, b"MAC ", "Monkey's Audio"),
+    (0, b"#!SILK", "SILK"),
+    (0, b"FLV", "Flash video"),
+)
+
+
+class UnknownFormatError(ValueError):
+    """Bytes of no container that is read; the message says what they look like."""
+
+
+def read_layout(source: Source) -> Layout:
+    """Return what the container of a recording says.
+
+    Raises:
+        UnknownFormatError: it is in none that is read.
+    """
+    head = source.peek(0, 16)
+    if head[:4] in READERS and (head[:4] != b"RIFF" or head[8:12] == b"WAVE"):
+        layout = READERS[head[:4]](source)
+        if not source.live or layout.size is not None:
+            return layout
+        source.spool()
+        return READERS[head[:4]](source)
+    source.spool()
+    start = _behind_tags(source)
+    head = source.peek(start, 4)
+    if head == b"fLaC":
+        return read_flac(source, start)
+    if is_frame(head):
+        return read_mpeg(source, start)
+    raise UnknownFormatError(_describe(source.peek(0, 16)))
+
+
+def _behind_tags(source: Source) -> int:
+    """Return where the tags of ID3v2 end, 0 where there is none."""
+    at = 0
+    for _ in range(MOST_TAGS):
+        head = source.peek(at, 10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            break
+        size = sum(
+            (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
+        )
+        at += 10 + size + (10 if head[5] & 0x10 else 0)
+    return at
+
+
+def _describe(head: bytes) -> str:
+    name = next((name for at, mark, name in FOREIGN if head[at:].startswith(mark)), None)
+    what = f"is {name}, which is not read" if name else "is no recording of a format that is read"
+    return (
+        f"{what}; those are {TAKEN}. Convert it first: ffmpeg -i RECORDING -ar 16000 -ac 1 out.wav"
+    )

@@ -1,0 +1,40 @@
+"""Ogg: whether the last page is there. Opus, Vorbis and FLAC in Ogg are all alike to it.
+
+An Ogg file has no size in a header; its last page is marked as the end of the stream (RFC 3533).
+"""
+
+from __future__ import annotations
+
+from stream.audio.layout import Layout
+from stream.audio.source import Source
+
+__all__ = ["read_ogg"]
+
+CAPTURE = b"OggS"
+HEADER_BYTES = 27
+LONGEST_PAGE = HEADER_BYTES + 255 + 255 * 255
+END_OF_STREAM = 4
+
+
+def read_ogg(source: Source) -> Layout:
+    """Read an Ogg file (not a pipe: the end is read first)."""
+    size = source.size
+    if size is None:
+        return Layout("Ogg")
+    begin = max(0, size - 2 * LONGEST_PAGE)
+    tail = source.peek(begin, size - begin)
+    at = tail.rfind(CAPTURE)
+    if at < 0:
+        return Layout("Ogg", "it ends in something that is no page of Ogg")
+    page = tail[at:]
+    if len(page) < HEADER_BYTES or len(page) < _length(page):
+        return Layout("Ogg", f"its last page, at byte {begin + at}, is not whole")
+    if not page[5] & END_OF_STREAM:
+        return Layout("Ogg", f"its last page, at byte {begin + at}, is not marked as the last")
+    return Layout("Ogg")
+
+
+def _length(page: bytes) -> int:
+    segments = page[26]
+    table = page[HEADER_BYTES : HEADER_BYTES + segments]
+    return HEADER_BYTES + segments + sum(table)

@@ -1,0 +1,259 @@
+"""A recording: a file or a pipe to samples at 16 kHz, block by block, and what is to be said of it.
+
+Samples are (n,) float32 in [-1, 1] as the file has them: int16 / 32768; floats beyond the range are not
+clipped, up to `LOUDEST`. At 16 kHz they pass bit for bit. Memory is that of one block, whatever the
+header says and however long the recording; a part of it is sought, what stands before it is not decoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stream.audio.channels import Mixer
+from stream.audio.containers import UnknownFormatError, read_layout
+from stream.audio.errors import AudioError, CutShortError, FormatError, TooLongError
+from stream.audio.part import WHOLE, Part
+from stream.audio.resampler import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    Resampler,
+    as_float,
+    first_bad_sample,
+)
+from stream.audio.source import Source
+
+__all__ = ["Recording", "read_audio", "read_chunks"]
+
+logger = logging.getLogger(__name__)
+BLOCK_SECONDS = 1.0
+LIVE_SECONDS = 0.06  # of a pipe: a chunk of the engine's
+BLOCK_VALUES = 1 << 18  # samples of all channels in a block, 1 MiB
+UNKNOWN_FRAMES = 1 << 62  # an unknown length is given as the largest number
+QUIET = 10 ** (-60 / 20)  # a peak below it is 5 bits of 16, and nothing is heard in it
+
+
+class Recording:
+    """A recording that is open; a context manager.
+
+    Args:
+        path: of the file, or of a pipe (/dev/stdin).
+        part: what of it is meant; one that reaches beyond the end of the file ends with it.
+        most_seconds: how long it may be; None: as long as it is.
+
+    Attributes:
+        path: of the file.
+        container: name of its format.
+        rate: Hz.
+        channels: number of them.
+        seconds: length of the whole; None: unknown.
+        notes: what was noticed while it was read, a sentence each.
+
+    Raises:
+        FormatError: it is of no format that is read.
+        CutShortError: it ends before its container says so.
+        TooLongError: it is longer than it may be.
+        AudioError: it cannot be read or decoded, has a rate that is not taken, or has not that part.
+    """
+
+    def __init__(
+        self, path: str | Path, part: Part = WHOLE, *, most_seconds: float | None = None
+    ) -> None:
+        self.path, self.part = Path(path), part
+        self.notes: list[str] = []
+        self._most_seconds = most_seconds
+        try:
+            self._source = Source(self.path)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        try:
+            self._open()
+        except BaseException:
+            self._source.close()
+            raise
+
+    def _open(self) -> None:
+        source = self._source
+        try:
+            if not source.peek(0, 1):
+                raise AudioError(self.path, "is empty")
+            self._layout = read_layout(source)
+        except UnknownFormatError as error:
+            raise FormatError(self.path, str(error)) from error
+        except OSError as error:
+            raise self._unreadable(error) from error
+        self.container = self._layout.container
+        if self._layout.lack:
+            raise self._cut_short(self._layout.lack)
+        source.patch(self._layout.fields)
+        if self._layout.prefix:
+            source.begin_with(self._layout.prefix, self._layout.prefix_at)
+        if source.live:
+            source.declare(self._layout.size or 0)
+        try:
+            self._file = soundfile.SoundFile(self.path if source.plain else source)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(self.path, f"cannot be decoded: {error.error_string}") from error
+        self.rate, self.channels = self._file.samplerate, self._file.channels
+        known = not source.live and self._file.frames < UNKNOWN_FRAMES
+        self.seconds = self._file.frames / max(1, self.rate) if known else None
+        try:
+            if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+                raise AudioError(
+                    self.path, f"has a rate of {self.rate} Hz; want {LOWEST_RATE} to {HIGHEST_RATE}"
+                )
+            self._check_length(self.seconds or 0.0)
+            self._first = self._seek()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _seek(self) -> int:
+        """Go to where the part begins; returns the number of the frame."""
+        channel = self.part.channel
+        if channel is not None and channel >= self.channels:
+            raise AudioError(
+                self.path, f"has {self.channels} channels; {channel} is none of them, from 0"
+            )
+        first: int = round(self.part.offset * self.rate)
+        if first == 0:
+            return 0
+        if self.seconds is None:
+            raise AudioError(
+                self.path, f"has no known length; the part begins at {self.part.offset} s"
+            )
+        if first > self._file.frames:
+            raise AudioError(
+                self.path, f"has {self.seconds:.3f} s; the part begins at {self.part.offset} s"
+            )
+        self._file.seek(first)
+        return first
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; a second call does nothing."""
+        self._file.close()
+        self._source.close()
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the samples at 16 kHz, once: (n,) float32 each, of about a second, of a pipe a chunk.
+
+        Raises:
+            CutShortError: it ends before its container says so.
+            TooLongError: it is longer than it may be.
+            AudioError: it cannot be decoded, holds no sample, or one that is no audio.
+        """
+        resampler, mixer = Resampler(self.rate), Mixer(self.part.channel)
+        read, peak = 0, 0.0
+        for block in self._decoded():
+            mono = mixer.mix(block)
+            bad = first_bad_sample(mono)
+            if bad is not None:
+                at = self._first + read + bad
+                raise AudioError(
+                    self.path,
+                    f"sample {at} ({at / self.rate:.3f} s) is {mono[bad]:g}; "
+                    "write finite samples from -1 to 1",
+                )
+            peak = max(peak, float(np.abs(mono).max()))
+            read += len(mono)
+            self._check_length(read / self.rate)
+            yield as_float(resampler.push(mono))
+        if read == 0:
+            raise AudioError(self.path, "holds no sample")
+        self._check_end(read)
+        yield resampler.finish()
+        if mixer.cancelled:
+            since = (self._first + mixer.since) / self.rate
+            self.notes.append(
+                f"the channels cancel each other from {since:.2f} s on; "
+                f"channel {mixer.taken} (from 0) is heard alone"
+            )
+        if peak < QUIET:
+            level = f"{-20 * np.log10(peak):.0f} dB below full scale" if peak else "0"
+            self.notes.append(f"its loudest sample is {level}; nothing can be heard in it")
+
+    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        """Yield what the decoder gives, (frames, channels)."""
+        seconds = LIVE_SECONDS if self._source.live else BLOCK_SECONDS
+        size = max(1, min(int(seconds * self.rate), BLOCK_VALUES // self.channels))
+        read, most = 0, self._most_frames()
+        try:
+            while len(
+                block := self._file.read(min(size, most - read), dtype="float32", always_2d=True)
+            ):
+                read += len(block)
+                yield block
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                self.path,
+                f"cannot be decoded behind {read / self.rate:.3f} s: {error.error_string}",
+            ) from error
+        if self._source.fault is not None:
+            raise self._unreadable(self._source.fault)
+
+    def _most_frames(self) -> int:
+        seconds = self.part.seconds
+        return sys.maxsize if seconds is None else round(seconds * self.rate)
+
+    def _check_length(self, seconds: float) -> None:
+        if self._most_seconds is not None and seconds > self._most_seconds:
+            raise TooLongError(
+                self.path, f"is longer than {self._most_seconds:g} s; send it in parts"
+            )
+
+    def _check_end(self, read: int) -> None:
+        """Raise where fewer frames came than were promised."""
+        most, frames = self._most_frames(), self._file.frames
+        lack = ""
+        if self._source.live:
+            if self._layout.promise and read < most:
+                lack = self._layout.promise.lack(self._source.received)
+        elif self.container != "MP3" and read < min(frames - self._first, most) < UNKNOWN_FRAMES:
+            # An MP3's decoder counts what its filter adds; its end has been looked at.
+            lack = f"its header promises {frames} samples, and {self._first + read} are there"
+        if lack:
+            raise self._cut_short(lack)
+
+    def _cut_short(self, lack: str) -> CutShortError:
+        return CutShortError(
+            self.path,
+            f"is cut short: {lack}. To use what is there, write it anew: ffmpeg -i RECORDING out.wav",
+        )
+
+    def _unreadable(self, error: OSError) -> AudioError:
+        return AudioError(self.path, f"cannot be read: {error.strerror or error}")
+
+
+def read_chunks(path: str | Path, part: Part = WHOLE) -> Iterator[NDArray[np.float32]]:
+    """Decode a file or a part of it, block by block; notes become warnings in the log.
+
+    Raises:
+        AudioError: see `Recording`.
+    """
+    with Recording(path, part) as recording:
+        yield from recording.blocks()
+        for note in recording.notes:
+            logger.warning("%s: %s", path, note)
+
+
+def read_audio(path: str | Path, part: Part = WHOLE) -> NDArray[np.float32]:
+    """Decode a whole file or a part of it, (samples,) float32 at 16 kHz; raises as `read_chunks`."""
+    return np.concatenate(list(read_chunks(path, part)))

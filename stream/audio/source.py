@@ -1,0 +1,143 @@
+"""Source: the bytes of a recording, of a file or a pipe, with header fields that can be put right.
+
+Header readers look at any place (`peek`), the decoder reads it as a file. A pipe remembers what was
+peeked at and is read on from there, so that a live recording is decoded as it comes; `spool` makes a
+file of a pipe whose format wants its end first.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["Source"]
+
+KEPT_BYTES = 1 << 20  # most that is remembered of a pipe
+
+
+class Source(io.RawIOBase):
+    """Bytes of a recording.
+
+    Args:
+        path: of a file, or of a pipe (/dev/stdin).
+
+    Attributes:
+        size: bytes of a file; of a pipe what `declare` said, None before.
+        live: whether it is a pipe.
+        received: bytes that came from a pipe.
+        fault: of a read that failed in the decoder's hands, which cannot raise it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file: BinaryIO = path.open("rb")
+        self.live = not self._file.seekable()
+        self.size = None if self.live else self._file.seek(0, io.SEEK_END)
+        self._kept = bytearray()
+        self.received = 0
+        self.fault: OSError | None = None
+        self._spooled = False
+        self._position = 0
+        self._prefix, self._behind = b"", 0
+        self._fields: dict[int, bytes] = {}
+
+    @property
+    def plain(self) -> bool:
+        """Whether the file at the path has the same bytes, so that it may be read itself."""
+        return not (self.live or self._spooled or self._fields or self._prefix)
+
+    def peek(self, offset: int, count: int) -> bytes:
+        """Return the bytes at a place, fewer where it ends before; of a pipe, only near its start."""
+        if not self.live:
+            if offset >= (self.size or 0):
+                return b""
+            self._file.seek(offset)
+            return self._file.read(count)
+        missing = min(offset + count, KEPT_BYTES) - len(self._kept)
+        if missing > 0:
+            self._kept += self._file.read(missing)
+            self.received = len(self._kept)
+        return bytes(self._kept[offset : offset + count])
+
+    def spool(self) -> None:
+        """Copy a pipe into a temporary file, which then stands for it."""
+        if not self.live:
+            return
+        file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  closed with the source
+        file.write(self._kept)
+        shutil.copyfileobj(self._file, file)
+        self._file.close()
+        self._file, self.live, self._spooled = file, False, True
+        self.size = file.tell()
+        self._kept.clear()
+
+    def declare(self, size: int) -> None:
+        """Say how long a pipe would be at most; the decoder wants to know."""
+        self.size = size
+
+    def patch(self, fields: Mapping[int, bytes]) -> None:
+        """Let the decoder see other bytes at some offsets."""
+        self._fields.update(fields)
+
+    def begin_with(self, prefix: bytes, offset: int) -> None:
+        """Let the decoder see other bytes instead of those before an offset, of a file."""
+        self._prefix, self._behind = prefix, offset
+
+    # The file that the decoder reads.
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._seen}
+        self._position = max(0, base[whence] + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._read(self._position, len(view))
+        except OSError as error:
+            self.fault = error
+            return 0
+        view[: len(data)] = data
+        for offset, field in self._fields.items():
+            begin = max(offset, self._position)
+            end = min(offset + len(field), self._position + len(data))
+            if begin < end:
+                view[begin - self._position : end - self._position] = field[
+                    begin - offset : end - offset
+                ]
+        self._position += len(data)
+        return len(data)
+
+    @property
+    def _seen(self) -> int:
+        """Bytes that the decoder sees."""
+        return (self.size or 0) - self._behind + len(self._prefix)
+
+    def _read(self, offset: int, count: int) -> bytes:
+        count = min(count, max(0, self._seen - offset))
+        if offset < len(self._prefix):
+            return self._prefix[offset : offset + count]
+        offset += self._behind - len(self._prefix)
+        data = self.peek(offset, count)
+        if self.live and len(data) < count and offset + len(data) == self.received:
+            more = self._file.read(count - len(data))
+            self.received += len(more)
+            data += more
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
