@@ -13,7 +13,7 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stream.audio import AudioError
 from stream.backends import BACKENDS
@@ -26,6 +26,7 @@ from stream.front_ends import FRONT_ENDS
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, open_model
 from stream.process import run_main
+from stream.spelling import check_spelling, unspelt
 from stream.validation import Progress, Reference, Report, validate
 
 STEP_SECONDS = 0.06
@@ -50,6 +51,19 @@ def build_parser() -> argparse.ArgumentParser:
         "--reset-stats",
         action="store_true",
         help="start every utterance from the data set's statistics (default: carry them on)",
+    )
+    parser.add_argument(
+        "--normalise",
+        metavar="LEVEL",
+        choices=("scrub", "ascii", "digit_to_word", "lowercase"),
+        help="normalise transcripts first, as data.normalise in training: scrub, ascii, "
+        "digit_to_word or lowercase (default: take them as they are)",
+    )
+    parser.add_argument(
+        "--allow-unk",
+        action="store_true",
+        help="take transcripts with characters that the model's tokenizer cannot spell "
+        "(default: refuse them)",
     )
     parser.add_argument("--alpha", type=float, metavar="A", help="override the statistics' alpha")
     parser.add_argument(
@@ -102,6 +116,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         search = _search(arguments.decoder, arguments.beam_width)
         network, utterances = _material(arguments.model, arguments.manifest)
+        if arguments.normalise:
+            utterances = _normalised(utterances, arguments.normalise, network)
+        if not arguments.allow_unk:
+            check_spelling(network.vocabulary, utterances, "--normalise lowercase", "--allow-unk")
+        elif missing := unspelt(network.vocabulary, utterances):
+            print(missing, file=sys.stderr)
         report = validate(
             network,
             utterances,
@@ -138,6 +158,12 @@ def _search(decoder: str, width: int | None) -> Search:
 def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:
     network = open_model(model if model else model_path())
     return network, read_manifest(manifest) if manifest else recordings()
+
+
+def _normalised(utterances: list[Utterance], level: str, network: Network) -> list[Utterance]:
+    from train.transcripts import normalised  # packages of the extra, which the core has not
+
+    return normalised(utterances, cast("Any", level), network.vocabulary.symbols)
 
 
 def _training_forward() -> Reference:

@@ -7,11 +7,14 @@ tokens, concatenated, are the transcript behind one leading space. Training a to
 
 from __future__ import annotations
 
+import re
+
 import sentencepiece
 
 __all__ = ["Vocabulary"]
 
 WORD_MARK = "▁"
+SYMBOL = re.compile(r"<[a-zA-Z_]+>")
 UNKNOWN_TEXT = " ⁇ "  # what SentencePiece itself writes for an unknown piece
 
 
@@ -48,6 +51,25 @@ class Vocabulary:
     def text(self, token: int) -> str:
         """Return what the token adds to the transcript; a new word begins with a space."""
         return self._texts[token]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Pieces such as `<EOS>` that stand for no text and may be written in transcripts."""
+        return tuple(
+            piece
+            for i, piece in enumerate(self.pieces)
+            if SYMBOL.fullmatch(piece)
+            and not self._processor.is_unknown(i)
+            and not self._processor.is_control(i)
+        )
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the parts of a text that no pieces spell, in order."""
+        pieces = self._processor.encode(text, out_type=str)  # an unknown one is what stands there
+        ids = self._processor.encode(text)
+        return [
+            piece for piece, i in zip(pieces, ids, strict=True) if self._processor.is_unknown(i)
+        ]
 
     def encode(self, text: str) -> list[int]:
         """Return the most probable tokens of a text."""

@@ -17,16 +17,18 @@ import torch
 
 from stream.audio import AudioError, read_audio
 from stream.causality import CausalityError
-from stream.manifest import ManifestError, read_manifest
+from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, open_model
 from stream.process import run_main
+from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
 from train import checkpoint
-from train.config import Config, ConfigError, load_config, resolve
+from train.config import Config, ConfigError, Data, load_config, resolve
 from train.data.batches import Batches, Corpus
 from train.loop import Material, Run
 from train.start import Start, folded_start
 from train.statistics import read_statistics
+from train.transcripts import SPELLING_OPTIONS, normalised
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -101,8 +103,8 @@ def _start(config: Config, init_from: str | None) -> Start:
 
 def _material(config: Config, start: Start) -> Material:
     vocabulary = Vocabulary(start.tokenizer)
-    train = [u for name in config.data.train for u in read_manifest(resolve(name))]
-    dev = read_manifest(resolve(config.data.dev))
+    train = [u for n in config.data.train for u in _utterances(n, config.data, vocabulary)]
+    dev = _utterances(config.data.dev, config.data, vocabulary)
     noise = sorted(resolve(config.data.noise).iterdir()) if config.data.noise else []
     corpus = Corpus.load(train, vocabulary.encode, _counter("train"))
     recordings = [read_audio(path) for path in noise]
@@ -116,6 +118,21 @@ def _material(config: Config, start: Start) -> Material:
         [u.read() for u in dev],
         sum(u.duration for u in train) / 3600,
     )
+
+
+def _utterances(manifest: str, data: Data, vocabulary: Vocabulary) -> list[Utterance]:
+    """Read a manifest with its texts as they are learned; refuse, or show, what cannot be spelt."""
+    read = read_manifest(resolve(manifest))
+    utterances = normalised(read, data.normalise, vocabulary.symbols)
+    if data.unknown == "refuse":
+        check_spelling(
+            vocabulary,
+            utterances,
+            *(f"--set {option}" for option in SPELLING_OPTIONS),
+        )
+    elif missing := unspelt(vocabulary, utterances):
+        print(f"{manifest}: {missing} They are learned as <unk>.", file=sys.stderr)
+    return utterances
 
 
 def _counter(what: str) -> Callable[[int, int], None]:

@@ -22,6 +22,7 @@ from stream.text_file import TextError, read_text
 from train.data.augmentation import AugmentationConfig
 from train.data.batches import BatchConfig
 from train.model import Dropout
+from train.text.normaliser import Level
 
 __all__ = ["Config", "ConfigError", "Data", "Loss", "Optimiser", "load_config", "resolve"]
 
@@ -39,6 +40,9 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         noise: folder of recordings without speech, or none.
         tokenizer: SentencePiece model, from `python -m train.tokenizer`.
         statistics: mel statistics, from `python -m train.mel_stats`.
+        normalise: what is done to transcripts before they are spelt, see `train.transcripts`.
+        unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
+            as `<unk>`.
         license, language, author: provenance, carried into every exported model.
     """
 
@@ -47,6 +51,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     noise: str | None = None
     tokenizer: str
     statistics: str
+    normalise: Level = "identity"
+    unknown: Literal["refuse", "allow"] = "refuse"
     license: str = ""
     language: str = ""
     author: str = ""

@@ -11,7 +11,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,11 +23,22 @@ from stream.error_rate import word_error_rate
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
 from stream.network import Activation, ModelError, Network
 from stream.process import run_main
+from stream.spelling import check_spelling
 from stream.validation import validate
+from stream.vocabulary import Vocabulary
+from train import checkpoint
 from train.evaluation import training_tokens
 from train.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
+from train.transcripts import SPELLING_OPTIONS, Level, normalised
 
 PICTURES = (".svg", ".png")
+
+
+class _Texts(msgspec.Struct):
+    """What `train.config.Data` says of transcripts; other keys are not looked at."""
+
+    normalise: Level = "identity"
+    unknown: Literal["refuse", "allow"] = "refuse"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,8 +96,12 @@ def main(argv: list[str] | None = None) -> int:
         return 4
     try:
         files = checkpoints(run)
-        own = _activation(run)
+        own, texts = _trained(run)
         utterances = spaced(read_manifest(arguments.manifest), arguments.limit)
+        vocabulary = Vocabulary(checkpoint.load(files[0])["tokenizer"])
+        utterances = normalised(utterances, texts.normalise, vocabulary.symbols)
+        if texts.unknown == "refuse":
+            check_spelling(vocabulary, utterances, *(f"train with {o}" for o in SPELLING_OPTIONS))
         scorers = _scorers(utterances, own, arguments.hard, arguments.int8)
         done = sweep(
             files,
@@ -113,19 +128,20 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _activation(run: Path) -> Activation:
-    """Return the activation that a run is trained with.
+def _trained(run: Path) -> tuple[Activation, _Texts]:
+    """Return the activation that a run is trained with, and how its transcripts are taken.
 
     Raises:
         ModelError: it has no configuration.
     """
     path = run / "config.json"
     try:
-        model: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])["model"]
-        activation: Activation = msgspec.convert(model.get("activation", "hard"), Activation)
+        config = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        activation = msgspec.convert(config["model"].get("activation", "hard"), Activation)
+        texts = msgspec.convert(config.get("data", {}), _Texts)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
         raise ModelError(f"is not the configuration of a run: {error}", path) from error
-    return activation
+    return activation, texts
 
 
 def _scorers(

@@ -24,6 +24,7 @@ from stream.manifest import ManifestError, read_manifest
 from stream.process import run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
 from train.pieces import write_pieces
+from train.transcripts import LEVELS, normalised
 
 __all__ = ["build_tokenizer"]
 
@@ -45,7 +46,8 @@ def build_tokenizer(texts: Iterable[str], whole_words_from: int = WHOLE_WORDS_FR
     for text in texts:
         if foreign := set(text) - set(LETTERS) - {" "}:
             raise ValueError(
-                f"text {text!r} has {sorted(foreign)}; normalise it to a-z, apostrophe and space"
+                f"text {text!r} has {sorted(foreign)}, wants a-z, apostrophe and space: "
+                "--normalise lowercase makes English text of it"
             )
         counts.update(text.split())
     words = sorted(
@@ -70,6 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="SentencePiece model")
     parser.add_argument(
+        "--normalise",
+        choices=LEVELS,
+        default="identity",
+        help="what is done to transcripts first, as data.normalise in training (default: %(default)s)",
+    )
+    parser.add_argument(
         "--whole-words-from",
         type=int,
         default=WHOLE_WORDS_FROM,
@@ -83,7 +91,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        texts = [u.text for path in arguments.manifest for u in read_manifest(path)]
+        utterances = [u for path in arguments.manifest for u in read_manifest(path)]
+        texts = [u.text for u in normalised(utterances, arguments.normalise)]
         model = build_tokenizer(texts, arguments.whole_words_from)
     except (ManifestError, ValueError) as error:
         print(error, file=sys.stderr)

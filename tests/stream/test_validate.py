@@ -48,6 +48,30 @@ def test_the_report_is_printed_and_written(
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_texts_that_the_tokenizer_cannot_spell_are_refused_unless_allowed(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(path.read_text().replace("ten hats", "TEN hats"))
+    assert validate.main(flags) == 3
+    said = capsys.readouterr().err
+    assert "manifest.jsonl: line 3: the tokenizer cannot spell 1 of 3 transcripts" in said
+    assert "--normalise lowercase" in said and "--allow-unk" in said
+    assert validate.main([*flags, "--allow-unk"]) == 0
+    captured = capsys.readouterr()
+    assert "cannot spell 1 of 3" in captured.err and "said  TEN hats" in captured.out
+
+
+def test_texts_are_normalised_as_in_training(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("text_unidecode")
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(path.read_text().replace("ten hats", "10 Hats!"))
+    assert validate.main([*flags, "--normalise", "lowercase"]) == 0
+    assert "said  ten hats" in capsys.readouterr().out
+
+
 def test_errors_without_any_word_are_null_in_json(tmp_path: Path, flags: list[str]) -> None:
     lines = (tmp_path / "manifest.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "manifest.jsonl").write_text(lines[1])  # the one without speech

@@ -133,6 +133,29 @@ def command(folder: Path, run: Path, *settings: str) -> list[str]:
     return arguments + [word for setting in settings for word in ("--set", setting)]
 
 
+def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loud = folder / "loud.jsonl"
+    lines = map(json.loads, (folder / "train.jsonl").read_text().splitlines())
+    loud.write_text("\n".join(json.dumps({**line, "text": line["text"].upper()}) for line in lines))
+    settings = f'data.train=["{loud}"]', "updates=1"
+    assert __main__.main(command(folder, tmp_path / "run", *settings)) == 3
+    said = capsys.readouterr().err
+    assert "loud.jsonl: line 1: the tokenizer cannot spell 12 of 12 transcripts" in said
+    assert "--set data.normalise=lowercase" in said and "--set data.unknown=allow" in said
+    assert not (tmp_path / "run").exists()
+    config = load_config(folder / "run.toml", [*settings, "data.normalise=lowercase"])
+    material = __main__._material(config, __main__._start(config, None))
+    plain = prepared(folder, tmp_path / "plain").material.batches.corpus
+    assert material.batches.corpus.tokens == plain.tokens
+    config = load_config(folder / "run.toml", [*settings, "data.unknown=allow"])
+    capsys.readouterr()
+    material = __main__._material(config, __main__._start(config, None))
+    assert "cannot spell 12 of 12" in capsys.readouterr().err
+    assert all(0 in tokens for tokens in material.batches.corpus.tokens)
+
+
 @pytest.fixture(scope="module")
 def finished(folder: Path) -> Path:
     """The folder of a run that nothing interrupted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from text_unidecode import unidecode
 
@@ -17,6 +17,7 @@ from train.text.standard import standardise
 
 __all__ = [
     "CHARSET",
+    "LEVELS",
     "Level",
     "lowercased",
     "normalise",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 Level = Literal["identity", "scrub", "ascii", "digit_to_word", "lowercase"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 CHARSET = " '" + string.ascii_lowercase
 SYMBOLS = {"&": " and ", "+": " plus ", "%": " percent ", "@": " at "}
 ABBREVIATIONS = {
