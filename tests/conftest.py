@@ -4,6 +4,9 @@ Both folders are outside the repository, so a test that wants one asks for the f
 `speech` and is skipped, with a reason that names the variable to set, where there is none. In CI
 (environment `CI=true`) a missing folder is a failure: there nothing may go unchecked in silence.
 
+Nothing is computed while tests are collected: what a machine cannot run fails the tests that run it,
+not the collection of all of them.
+
 Hypothesis has no deadline here, since a shared machine is slow without anybody's fault, and tries the
 same examples each time in CI, so that a failure there is the change's.
 """
@@ -12,18 +15,37 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator
 from pathlib import Path
+from typing import NoReturn
 
+import onnxruntime
 import pytest
 from hypothesis import settings
 
 from stream.bundled import recordings
+from stream.network import Network
+from stream.vocabulary import Vocabulary
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 
 settings.register_profile("rill", deadline=None, derandomize=IN_CI, print_blob=True)
 settings.load_profile("rill")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Refuse sessions, networks and vocabularies that a test file makes when it is imported."""
+
+    def refuse(made: object, *_: object, **__: object) -> NoReturn:
+        kind = type(made).__name__
+        raise AssertionError(f"{kind} while tests are collected; make it in the test or a fixture")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (onnxruntime.InferenceSession, Network, Vocabulary):
+            patch.setattr(kind, "__init__", refuse)
+        return (yield)
 
 
 def outside_folder(variable: str, default: str, what: str) -> Path:

@@ -17,7 +17,14 @@ from stream.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
 from stream.network import Network, Specification, open_model
 from stream.quantisation import Quantisation
 
-__all__ = ["TEXTS", "quantised", "tiny_network", "tiny_tokenizer", "without_int8"]
+__all__ = [
+    "TEXTS",
+    "quantised",
+    "tiny_network",
+    "tiny_specification",
+    "tiny_tokenizer",
+    "without_int8",
+]
 
 TEXTS = ("the cat sat on the mat", "a hen and a cat", "one more mat", "ten hats and the sun")
 PIECES = 20
@@ -48,14 +55,19 @@ def tiny_tokenizer() -> bytes:
     return model.getvalue()
 
 
+def tiny_specification(**specification: Any) -> Specification:
+    """Return hidden 16, joint 16, prediction_hidden 8, one layer in each stack, but for what is given."""
+    return Specification(**{"vocabulary": PIECES, **DIMENSIONS, **specification})
+
+
 def tiny_network(seed: int = 0, **specification: Any) -> Network:
-    """Return a random model: hidden 16, joint 16, prediction_hidden 8, one layer in each stack.
+    """Return a random model.
 
     Args:
         seed: of the arrays; equal seeds and specifications give equal arrays.
-        specification: fields of `Specification` that differ from that.
+        specification: fields that differ from those of `tiny_specification`.
     """
-    chosen = Specification(**{"vocabulary": PIECES, **DIMENSIONS, **specification})
+    chosen = tiny_specification(**specification)
     rng = np.random.default_rng(seed)
     arrays = {}
     for name, shape in chosen.shapes().items():

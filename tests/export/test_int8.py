@@ -25,7 +25,7 @@ from stream.engine import Engine, Result
 from stream.network import ModelError, Network, open_model
 from stream.quantisation import Quantisation
 from stream.stage import map_state
-from tests.tiny import tiny_network
+from tests.tiny import tiny_network, tiny_specification
 
 RANGES = Ranges(x=6.0, joint=6.0)
 SIZES: list[dict[str, Any]] = [
@@ -209,7 +209,7 @@ def test_without_int8_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 DEEP: dict[str, Any] = {"pre_layers": 2, "post_layers": 2, "prediction_layers": 2, "hidden": 24}
-ALL = tiny_network(**DEEP).specification.layer_names
+ALL = tiny_specification(**DEEP).layer_names
 KEPT = [
     *[(layer,) for layer in ALL],
     ("encoder.pre.0", "joint.output"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections import Counter
 from dataclasses import replace
@@ -144,7 +145,7 @@ def test_permuted_rows_give_permuted_results() -> None:
 @settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, 10), max_size=6))
 def test_any_chunking_of_one_equals_the_whole_of_the_other(cuts: list[int]) -> None:
-    reference, backend = CHUNKED
+    reference, backend = chunked()
     x = frames(3, 20)
     want, state = reference.encode(x, reference.initial_state(3)[0])
     after, parts = backend.initial_state(3)[0], []
@@ -155,7 +156,9 @@ def test_any_chunking_of_one_equals_the_whole_of_the_other(cuts: list[int]) -> N
     map_state(np.testing.assert_array_equal, graph_state(state), after)
 
 
-CHUNKED = both(quantised(tiny_network(5, post_layers=2)))
+@functools.cache
+def chunked() -> tuple[IntegerBackend, OnnxBackend]:
+    return both(quantised(tiny_network(5, post_layers=2)))
 
 
 def with_layers(integers: IntegerNetwork, change: Any) -> IntegerNetwork:

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,38 +172,53 @@ def test_entries_of_a_wrong_kind_are_named(
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "message"),
+    ("make", "message"),
     [
-        (hard_checkpoint(melalpha=1.0), "alpha is 1.0"),
-        (hard_checkpoint(sentpiece_model=b"no model"), "sentpiece_model: not a SentencePiece"),
-        (hard_checkpoint(sentpiece_model=b""), "sentpiece_model"),
-        (hard_checkpoint(melvars=np.zeros(80, np.float32)), "not positive"),
-        (hard_checkpoint(melmeans=np.full(80, np.nan, np.float32)), r"not finite at \[0\]"),
-        (with_config(hard_checkpoint(), "rnnt", joint_n_hid=17), "joint_n_hid is 17.* 16"),
-        (with_config(hard_checkpoint(), "rnnt", enc_batch_norm=True), "enc_batch_norm is True"),
+        (lambda: hard_checkpoint(melalpha=1.0), "alpha is 1.0"),
         (
-            with_config(hard_checkpoint(), "input_val", frame_splicing={"frame_stacking": 4}),
+            lambda: hard_checkpoint(sentpiece_model=b"no model"),
+            "sentpiece_model: not a SentencePiece",
+        ),
+        (lambda: hard_checkpoint(sentpiece_model=b""), "sentpiece_model"),
+        (lambda: hard_checkpoint(melvars=np.zeros(80, np.float32)), "not positive"),
+        (lambda: hard_checkpoint(melmeans=np.full(80, np.nan, np.float32)), r"not finite at \[0\]"),
+        (lambda: with_config(hard_checkpoint(), "rnnt", joint_n_hid=17), "joint_n_hid is 17.* 16"),
+        (
+            lambda: with_config(hard_checkpoint(), "rnnt", enc_batch_norm=True),
+            "enc_batch_norm is True",
+        ),
+        (
+            lambda: with_config(
+                hard_checkpoint(), "input_val", frame_splicing={"frame_stacking": 4}
+            ),
             "frame_stacking is 4",
         ),
         (
-            with_config(
+            lambda: with_config(
                 hard_checkpoint(), "input_val", filterbank_features={"window_size": 0.02001}
             ),
             "window_size is 0.02001 s",
         ),
-        (with_config(hard_checkpoint(), "input_val", filterbank_features={}), "no 'window_size'"),
         (
-            with_arrays(hard_checkpoint(), joint_pred__bias=np.zeros(3, np.float32)),
+            lambda: with_config(hard_checkpoint(), "input_val", filterbank_features={}),
+            "no 'window_size'",
+        ),
+        (
+            lambda: with_arrays(hard_checkpoint(), joint_pred__bias=np.zeros(3, np.float32)),
             r"joint_pred.bias is \(3,\).*\(16,\)",
         ),
         (
-            with_arrays(hard_checkpoint(), joint_pred__bias=np.full(16, np.pi)),
+            lambda: with_arrays(hard_checkpoint(), joint_pred__bias=np.full(16, np.pi)),
             "joint_pred.bias is float64 with numbers that float32 cannot hold",
         ),
-        (with_arrays(hard_checkpoint(), extra=np.zeros(3, np.float32)), "extra: no such tensor"),
+        (
+            lambda: with_arrays(hard_checkpoint(), extra=np.zeros(3, np.float32)),
+            "extra: no such tensor",
+        ),
     ],
 )
-def test_contradictions_are_named(checkpoint: HardwareCheckpoint, message: str) -> None:
+def test_contradictions_are_named(make: Callable[[], HardwareCheckpoint], message: str) -> None:
+    checkpoint = make()
     with pytest.raises(ModelError, match=message):
         network_of(checkpoint)
 

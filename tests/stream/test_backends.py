@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +197,11 @@ def test_block_floating_point_has_no_graphs() -> None:
         graphs.build_graphs(tiny_network(number_format="bfp16"))
 
 
-@pytest.mark.parametrize("model", [tiny_network(3), quantised(tiny_network(3))])
-def test_block_floating_point_is_a_backend_of_any_model(model: Network) -> None:
-    x = noise(2, 2 * STEPS, 240)
+@pytest.mark.parametrize("make", [lambda network: network, quantised], ids=["float32", "integers"])
+def test_block_floating_point_is_a_backend_of_any_model(
+    make: Callable[[Network], Network],
+) -> None:
+    model, x = make(tiny_network(3)), noise(2, 2 * STEPS, 240)
     found = [
         run(load_backend(name, network), x)[1]
         for name, network in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,73 +17,92 @@ from stream.fixed_log_mel import FixedFrontEnd
 from stream.fixed_normaliser import FixedNormaliser
 from stream.lstm import LSTM
 from stream.normaliser import Normaliser
-from stream.stage import Chain
+from stream.stage import Chain, Stage
 from tests import contract
 from tests.contract import Case, Encoder
 from tests.tiny import tiny_network
 
 MEAN = np.linspace(-12.0, -4.0, 80, dtype=np.float32)
 VARIANCE = np.linspace(1.0, 9.0, 80, dtype=np.float32)
-LAYER = dict(next(tiny_network().layers("encoder.pre")))
 # float32's last digits: BLAS sums a product of one frame in another order than one of many. A log-mel
 # value is the log of such a sum.
 LOG_MEL = 1e-4
 
-FRONT_END = FrontEnd(400, 2.0**-23, initial_padding=True)
-ALL = Chain(
-    [FRONT_END, Normaliser(MEAN, VARIANCE, 0.001)], block=FRONT_END.block
-)  # what comes before stacking
 
-FIXED = FixedFrontEnd(400, 2.0**-23, initial_padding=True)
-ALL_FIXED = Chain([FIXED, FixedNormaliser(MEAN, VARIANCE, 0.001)], block=FIXED.block)
-
-STAGES = [
-    Case("pre-emphasis", PreEmphasis(), 40, ()),
-    Case("log-mel of 20 ms", LogMel(320, 1e-20), 12, (), LOG_MEL),
-    Case("log-mel of 25 ms", LogMel(400, 2.0**-23), 12, (), LOG_MEL),
-    Case("front end", FRONT_END, 12, (), LOG_MEL),
-    Case("EWMA normaliser", Normaliser(MEAN, VARIANCE, 0.05), 12, (80,)),
-    Case("global normaliser", Normaliser(MEAN, VARIANCE, 0.0), 12, (80,)),
-    Case("front end and normaliser", ALL, 12, (), LOG_MEL),
-    Case("front end in fixed point", FIXED, 12, ()),
-    Case("front end and normaliser in fixed point", ALL_FIXED, 12, ()),
-    Case("hard LSTM", LSTM(LAYER, "hard"), 12, (240,)),
-    Case("soft LSTM", LSTM(LAYER, "soft"), 12, (240,)),
-    Case("LSTM in block floating point", LSTM(LAYER, "hard", "bfp16"), 12, (240,)),
-    Case("hard encoder", Encoder(NumpyBackend(tiny_network(pre_layers=2))), 6, (240,), 1e-6),
-    Case("soft encoder", Encoder(NumpyBackend(tiny_network(activation="soft"))), 6, (240,), 1e-6),
-]
-every_stage = pytest.mark.parametrize("case", STAGES, ids=str)
+def front_end() -> FrontEnd:
+    return FrontEnd(400, 2.0**-23, initial_padding=True)
 
 
-@every_stage
+def fixed_front_end() -> FixedFrontEnd:
+    return FixedFrontEnd(400, 2.0**-23, initial_padding=True)
+
+
+def before_stacking() -> Stage:
+    stage = front_end()
+    return Chain([stage, Normaliser(MEAN, VARIANCE, 0.001)], block=stage.block)
+
+
+def fixed_before_stacking() -> Stage:
+    stage = fixed_front_end()
+    return Chain([stage, FixedNormaliser(MEAN, VARIANCE, 0.001)], block=stage.block)
+
+
+def lstm(activation: str, number_format: str = "float32") -> Stage:
+    layer = dict(next(tiny_network().layers("encoder.pre")))
+    return LSTM(layer, activation, number_format)
+
+
+def encoder(**specification: Any) -> Stage:
+    return Encoder(NumpyBackend(tiny_network(**specification)))
+
+
+# By name: how a stage is made, blocks, shape of a frame, tolerance.
+STAGES: dict[str, tuple[Any, ...]] = {
+    "pre-emphasis": (PreEmphasis, 40, ()),
+    "log-mel of 20 ms": (lambda: LogMel(320, 1e-20), 12, (), LOG_MEL),
+    "log-mel of 25 ms": (lambda: LogMel(400, 2.0**-23), 12, (), LOG_MEL),
+    "front end": (front_end, 12, (), LOG_MEL),
+    "EWMA normaliser": (lambda: Normaliser(MEAN, VARIANCE, 0.05), 12, (80,)),
+    "global normaliser": (lambda: Normaliser(MEAN, VARIANCE, 0.0), 12, (80,)),
+    "front end and normaliser": (before_stacking, 12, (), LOG_MEL),
+    "front end in fixed point": (fixed_front_end, 12, ()),
+    "front end and normaliser in fixed point": (fixed_before_stacking, 12, ()),
+    "hard LSTM": (lambda: lstm("hard"), 12, (240,)),
+    "soft LSTM": (lambda: lstm("soft"), 12, (240,)),
+    "LSTM in block floating point": (lambda: lstm("hard", "bfp16"), 12, (240,)),
+    "hard encoder": (lambda: encoder(pre_layers=2), 6, (240,), 1e-6),
+    "soft encoder": (lambda: encoder(activation="soft"), 6, (240,), 1e-6),
+}
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def case(request: pytest.FixtureRequest) -> Case:
+    make, *rest = STAGES[request.param]
+    return Case(request.param, make(), *rest)
+
+
 @settings(max_examples=20)
 @given(data=st.data())
 def test_any_chunking_gives_the_frames_of_one_big_step(case: Case, data: st.DataObject) -> None:
     contract.check_chunking(case, data.draw(st.lists(st.integers(0, case.blocks), max_size=12)))
 
 
-@every_stage
 def test_the_state_keeps_its_tree_shapes_and_dtypes(case: Case) -> None:
     contract.check_state(case)
 
 
-@every_stage
 def test_nan_in_other_rows_changes_nothing(case: Case) -> None:
     contract.check_rows(case)
 
 
-@every_stage
 def test_nan_after_a_frame_changes_no_output_before_it(case: Case) -> None:
     contract.check_causality(case)
 
 
-@every_stage
 def test_a_row_that_is_reset_equals_a_fresh_one(case: Case) -> None:
     contract.check_reset(case)
 
 
-@every_stage
 def test_a_stream_that_is_saved_and_moved_goes_on_bit_for_bit(case: Case) -> None:
     contract.check_saving(case)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
 from stream.network import Specification
 from stream.stage import State, map_state
-from tests.tiny import tiny_network
+from tests.tiny import tiny_network, tiny_specification
 
 Floats = NDArray[np.float32]
 EOS = 4
 
 
+@functools.cache
 def talkative() -> NumpyBackend:
     """A random backend that emits anything from no token to a cap's worth in a frame."""
     network = tiny_network(6)
@@ -42,8 +44,7 @@ def talkative() -> NumpyBackend:
     return NumpyBackend(replace(network, arrays=arrays))
 
 
-BACKEND = talkative()
-BLANK = BACKEND.specification.blank
+BLANK = tiny_specification().blank
 FRAMES = np.random.default_rng(0).normal(0, 1, (4, 12, 16)).astype(np.float32)
 
 
@@ -161,9 +162,9 @@ def pairs(tokens: list[Token]) -> list[tuple[int, int]]:
 
 
 def decode(
-    f: Floats, config: GreedyConfig | None = None, backend: Backend = BACKEND, **arguments: Any
+    f: Floats, config: GreedyConfig | None = None, backend: Backend | None = None, **arguments: Any
 ) -> list[list[Token]]:
-    greedy = Greedy(backend, config)
+    greedy = Greedy(backend or talkative(), config)
     return greedy.step(f, greedy.initial_state(len(f)), **arguments)[0]
 
 
@@ -184,13 +185,13 @@ configs = st.builds(
 def test_every_row_of_a_batch_emits_what_the_loop_for_one_row_does(config: GreedyConfig) -> None:
     loop = loop_1_4 if config.counter == "frame" else loop_1_14
     got = decode(FRAMES, config)
-    assert [pairs(row) for row in got] == [loop(BACKEND, f, config) for f in FRAMES]
+    assert [pairs(row) for row in got] == [loop(talkative(), f, config) for f in FRAMES]
 
 
 @settings(max_examples=40)
 @given(configs, st.lists(st.integers(0, 12), max_size=6))
 def test_any_chunking_emits_the_same_tokens(config: GreedyConfig, cuts: list[int]) -> None:
-    greedy = Greedy(BACKEND, config)
+    greedy = Greedy(talkative(), config)
     state: State = greedy.initial_state(4)
     got: list[list[Token]] = [[], [], [], []]
     for chunk in np.split(FRAMES, sorted(cuts), axis=1):
@@ -210,7 +211,7 @@ def test_the_test_material_says_something() -> None:
 
 def test_rows_that_are_shorter_than_the_batch_stop_at_their_length() -> None:
     lengths = np.array([12, 0, 5, 7])
-    greedy = Greedy(BACKEND)
+    greedy = Greedy(talkative())
     got, state = greedy.step(FRAMES, greedy.initial_state(4), lengths)
     want = [decode(f[None, :n])[0] for f, n in zip(FRAMES, lengths, strict=True)]
     assert [pairs(row) for row in got] == [pairs(row) for row in want]
@@ -218,7 +219,7 @@ def test_rows_that_are_shorter_than_the_batch_stop_at_their_length() -> None:
 
 
 def test_rows_of_a_larger_state_are_decoded_in_place_and_no_other_is_touched() -> None:
-    greedy = Greedy(BACKEND)
+    greedy = Greedy(talkative())
     state = greedy.initial_state(9)
     rows = np.array([7, 1, 4, 2])
     before = map_state(np.copy, tuple(state))
@@ -234,7 +235,7 @@ def test_rows_of_a_larger_state_are_decoded_in_place_and_no_other_is_touched() -
 
 
 def test_a_step_leaves_the_state_that_it_was_given() -> None:
-    greedy = Greedy(BACKEND)
+    greedy = Greedy(talkative())
     state = greedy.initial_state(4)
     before = map_state(np.copy, tuple(state))
     assert any(greedy.step(FRAMES, state)[0])
@@ -242,7 +243,7 @@ def test_a_step_leaves_the_state_that_it_was_given() -> None:
 
 
 def test_only_rows_that_still_emit_are_joined_and_predicted_again() -> None:
-    backend = Counting(BACKEND)
+    backend = Counting(talkative())
     got = decode(FRAMES, GreedyConfig(symbols_per_step=10), backend)
     assert backend.predicted == 4 + sum(map(len, got))  # the starts of sequence
     emitted = [np.bincount([token.step for token in row], minlength=12) for row in got]
@@ -293,7 +294,7 @@ def test_logits_that_are_not_numbers_are_refused_by_row() -> None:
 
 
 def test_state_keeps_its_shapes_and_types() -> None:
-    greedy = Greedy(BACKEND)
+    greedy = Greedy(talkative())
     before = greedy.initial_state(4)
     _, after = greedy.step(FRAMES, before)
 
@@ -318,7 +319,7 @@ def test_a_config_that_makes_no_sense_is_refused(fields: dict[str, Any], message
 
 def test_an_eos_that_is_no_piece_is_refused() -> None:
     with pytest.raises(ValueError, match="eos is 20, the vocabulary has pieces 0 to 19"):
-        Greedy(BACKEND, GreedyConfig(eos=BLANK))
+        Greedy(talkative(), GreedyConfig(eos=BLANK))
 
 
 @pytest.mark.parametrize("name", ["v1.4.0_hard", "v1.4.0_soft", "v1.14.0"])
@@ -417,15 +418,22 @@ def test_a_keyword_competes_after_the_rules_for_eos() -> None:
     assert [t.id for t in spoken(frames, AC, **weighed)] == [0, 2]
 
 
+def assert_same_but_for_rounding(got: list[Token], want: list[Token]) -> None:
+    """A row's products are summed as the CPU's BLAS likes it for the rows beside it."""
+    assert pairs(got) == pairs(want)
+    probabilities = [[token.log_probability for token in tokens] for tokens in (got, want)]
+    np.testing.assert_allclose(*probabilities, rtol=0, atol=1e-5)
+
+
 def test_keywords_of_a_row_change_no_other() -> None:
-    greedy = Greedy(BACKEND)
+    greedy = Greedy(talkative())
     pieces = tiny_network(6).vocabulary.pieces
     trie = KeywordTrie({piece.replace("▁", " "): 3.0 for piece in pieces[5:9]}, pieces)
     start = greedy.initial_state(4)
     plain, _ = greedy.step(FRAMES, start)
     boosted, _ = greedy.step(FRAMES, start, keywords={1: trie, 3: trie})
-    assert boosted[0] == plain[0]
-    assert boosted[2] == plain[2]
-    assert boosted[1] != plain[1]
+    assert_same_but_for_rounding(boosted[0], plain[0])
+    assert_same_but_for_rounding(boosted[2], plain[2])
+    assert pairs(boosted[1]) != pairs(plain[1])
     again, _ = greedy.step(FRAMES[1:2], greedy.initial_state(1), keywords={0: trie})
-    assert again[0] == boosted[1]
+    assert_same_but_for_rounding(again[0], boosted[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -424,10 +425,12 @@ def test_dropout_leaves_inputs_that_are_integers() -> None:
 @pytest.mark.parametrize(
     ("normalised", "dropout"), [(True, None), (False, Dropout(0.0, 0.1, 0.0, 0.0))]
 )
-@pytest.mark.parametrize("network", [quantised_network(), tiny_network().in_bfp16()])
+@pytest.mark.parametrize(
+    "make", [quantised_network, lambda: tiny_network().in_bfp16()], ids=["integers", "bfp16"]
+)
 def test_what_would_change_rounded_weights_is_refused(
-    normalised: bool, dropout: Dropout | None, network: Network
+    normalised: bool, dropout: Dropout | None, make: Callable[[], Network]
 ) -> None:
-    specification = network.specification
+    specification = make().specification
     with pytest.raises(ValueError, match=r"normalised = False and dropout\.recurrent = 0"):
         Transducer(specification, normalised=normalised, dropout=dropout)

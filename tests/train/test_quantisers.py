@@ -142,13 +142,14 @@ def network(weight: float = 1.0, bias: float = 1.0, joint: int = 5) -> Network:
 
 @pytest.mark.parametrize("exact", [1 << 24, 0])  # 0: products in float64
 @pytest.mark.parametrize(
-    "made",
-    [network(), network(weight=300.0), network(weight=1 / 64), network(bias=50.0, joint=9)],
+    "values",
+    [{}, {"weight": 300.0}, {"weight": 1 / 64}, {"bias": 50.0, "joint": 9}],
     ids=["usual", "large weights", "small weights", "saturated"],
 )
 def test_the_joint_is_the_specifications(
-    made: Network, exact: int, monkeypatch: pytest.MonkeyPatch
+    values: dict[str, Any], exact: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made = network(**values)
     monkeypatch.setattr(quantisers, "FLOAT32_EXACT", exact)
     module, whole = Transducer.from_network(made), integer.quantise(made)
     rng = np.random.default_rng(6)

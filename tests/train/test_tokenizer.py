@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -17,40 +18,41 @@ from stream.vocabulary import Vocabulary
 from train.tokenizer import LETTERS, build_tokenizer, main
 
 TEXTS = ["yes", "no", "yes no"] * 5 + ["o'hara", "y e s"]
-VOCABULARY = Vocabulary(build_tokenizer(TEXTS))
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    return Vocabulary(build_tokenizer(TEXTS))
 
 
 def test_frequent_words_are_one_token_and_rare_ones_are_spelled() -> None:
-    vocabulary = Vocabulary(build_tokenizer(TEXTS))
-
     def texts(text: str) -> list[str]:
-        return [vocabulary.text(token) for token in vocabulary.encode(text)]
+        return [vocabulary().text(token) for token in vocabulary().encode(text)]
 
     assert texts("yes no") == [" yes", " no"]
     assert "".join(texts("o'hara")) == " o'hara"
     assert len(texts("o'hara")) == 7
-    assert len(vocabulary) == 1 + 2 + 28
+    assert len(vocabulary()) == 1 + 2 + 28
 
 
 @pytest.mark.parametrize("text", ["yes", "no yes", "quick brown fox", "it's", "y e s", "yesno"])
 def test_any_text_comes_back(text: str) -> None:
-    vocabulary = Vocabulary(build_tokenizer(TEXTS))
-    tokens = vocabulary.encode(text)
+    tokens = vocabulary().encode(text)
     assert 0 not in tokens
-    assert vocabulary.decode(tokens) == text
+    assert vocabulary().decode(tokens) == text
 
 
 @given(text=st.text(alphabet=LETTERS + "   "))
 def test_every_text_is_spelled_without_unknowns(text: str) -> None:
-    tokens = VOCABULARY.encode(text)
+    tokens = vocabulary().encode(text)
     assert 0 not in tokens
-    assert VOCABULARY.decode(tokens) == " ".join(text.split())
-    assert "".join(VOCABULARY.text(token) for token in tokens).strip() == " ".join(text.split())
+    assert vocabulary().decode(tokens) == " ".join(text.split())
+    assert "".join(vocabulary().text(token) for token in tokens).strip() == " ".join(text.split())
 
 
 @given(words=st.lists(st.sampled_from(["yes", "no"])))
 def test_a_text_of_frequent_words_has_one_token_a_word(words: list[str]) -> None:
-    assert [VOCABULARY.text(t) for t in VOCABULARY.encode(" ".join(words))] == [
+    assert [vocabulary().text(t) for t in vocabulary().encode(" ".join(words))] == [
         " " + word for word in words
     ]
 
