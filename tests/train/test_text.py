@@ -9,6 +9,7 @@ pytest.importorskip("inflect")
 from hypothesis import given
 from hypothesis import strategies as st
 
+from train.text import standard
 from train.text.normaliser import (
     CHARSET,
     lowercased,
@@ -130,6 +131,41 @@ def test_scoring_takes_any_text(text: str) -> None:
 )
 def test_two_spellings_of_the_same_words_score_as_equal(reference: str, hypothesis: str) -> None:
     assert standardise_wer(reference).split() == standardise_wer(hypothesis).split()
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("the neighbour's dog", "the neighbour's dog"),
+        ("James's and John's, who's here's", "james's and john's who's here's"),
+        ("It's what he's, she's, that's", "it is what he is she is that is"),
+        ("What's there? There's one.", "what is there there is one"),
+        (
+            "habit's whit's others' mother's",
+            "habit's whit's others' mother's",
+        ),  # end as those six do
+        ("the dog 's here and it 's late", "the dog's here and it is late"),
+        ("John's been, she's gone, it's got", "john has been she has gone it has got"),
+        ("Let's see", "let us see"),
+        ("I'd gone, he'd been, you'd done", "i had gone he had been you had done"),
+        ("I'd go, we'll, they've, I'm, you're", "i would go we will they have i am you are"),
+        ("Mm-hmm, mmhmm uhhuh huh uh-huh um right", "right"),
+        ("hum umm uhm", "hum umm uhm"),
+        ("Prof. Li and Sen. Hu", "professor li and senator hu"),
+        ("the grey aeroplane's colour", "the gray aeroplane's color"),
+    ],
+)
+def test_the_standard_form_of_generation_1_14(text: str, want: str) -> None:
+    assert standardise_wer(text).split() == want.split()
+
+
+def test_a_possessive_stays_in_training_texts_too() -> None:
+    got = normalise("My neighbour's here, it's late.", "lowercase", standard=True)
+    assert got.split() == ["my", "neighbour's", "here", "it", "is", "late"]
+
+
+def test_the_package_still_has_the_rule_that_is_replaced() -> None:
+    assert standard.WHISPER_IS in standard._tables().replacers
 
 
 @pytest.mark.parametrize(

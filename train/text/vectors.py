@@ -48,6 +48,7 @@ SENTENCES = (
     "Crème brûlée, Zürich, Øresund, 東京",
     "“Well,” she said — ‘no’…",
     "he'd, I'm, they're, we'll, couldn't, won't, can't, let's",
+    "John's gone, the neighbour's dog, she's here, who's there, uhhuh",
     "um, well, uh, hmm, mhm, I mean",
     "the grey colour of a theatre's centre was analysed",
     "<cough> hello <unk> there <EOS>",
