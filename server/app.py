@@ -37,6 +37,7 @@ from server.metrics import Metrics
 from server.models import Model, Models
 from server.protocol import Close
 from server.request import Refusal, parse_query
+from server.sockets import prepare_server
 from server.talks import TALKS
 from server.wires import Tcp, Websocket
 
@@ -130,6 +131,8 @@ class Application:
                     servers.append(
                         await asyncio.start_server(self._converse_wyoming, host, wyoming_port)
                     )
+            for server in servers:
+                prepare_server(server)
             yield tuple(servers)
         finally:
             self._answers.stopping = True
@@ -259,7 +262,7 @@ class Application:
 
         if request.transport is None:
             raise ConnectionResetError("the client is gone already")
-        wire = Websocket(socket, request.transport, self._limits.close_seconds)
+        wire = Websocket(socket, request.protocol, request.transport, self._limits.close_seconds)
         session = Session(wire, protocol, hear, model.channels, self._limits)
         session.take_slot(keywords)
         try:

@@ -5,11 +5,14 @@ A session moves messages between a `Wire` (a websocket or a TCP connection), a p
 the protocol's; what the clocks say of a peer is found out here.
 
 1. One task reads, one writes what may have to wait: what has room is sent where it comes up, which
-   spares most messages a turn of a task. The reader stops while too much audio is unanswered, and while audio
-   came faster than a client may send it: then the peer's own buffers fill, and nothing is dropped.
-2. A peer that sends nothing for too long is idle, unless it is the session that does not read. One
+   spares most messages a turn of a task.
+2. The socket is not read while too much audio is unanswered, and while audio came faster than a client may
+   send it: then the peer's own buffers fill, and nothing is dropped. What counts is the audio that the engine
+   has not consumed, whether or not there was anything to say about it. What has been read already is
+   still taken, so that no ping in it waits.
+3. A peer that sends nothing for too long is idle, unless it is the session that does not read. One
    that does not take what is sent stalls. A stream may last only so long.
-3. The slot is free when `close` returns, whatever happened before.
+4. The slot is free when `close` returns, whatever happened before.
 """
 
 from __future__ import annotations
@@ -38,7 +41,6 @@ from stream.features import SAMPLE_RATE
 __all__ = ["LiveProtocol", "Message", "Session", "Wire"]
 
 Message: TypeAlias = str | bytes
-LOOK_SECONDS = 0.5  # how often a session that waits for the clock looks whether its peer is there
 UNBLOCKED_BYTES = 32_768  # less than this in a socket's buffer never blocks a writer
 
 
@@ -47,6 +49,12 @@ class Wire(Protocol):
 
     async def receive(self) -> Message | None:
         """Return the next message; None when the connection is closed or about to be."""
+
+    def pause(self) -> None:
+        """Read nothing more from the peer; a message that is taken meanwhile may undo that."""
+
+    def resume(self) -> None:
+        """Read again."""
 
     def post(self, message: Message) -> None:
         """Send a message without waiting for room; for small ones, while little waits."""
@@ -114,9 +122,9 @@ class Session:
         self._outgoing = asyncio.Event()  # the writer has something to look at
         self._at_rest = False  # the writer waits for that
         self._left: list[str | Close] | list[bytes | Close] = []  # that the writer has to send
-        self._room = asyncio.Event()  # the reader has
         self._closed = asyncio.Event()  # the peer has closed
         self._reading = True
+        self._resumption: asyncio.TimerHandle | None = None  # when the pace allows more audio
         self._loop = asyncio.get_running_loop()
         self._began = self._heard = self._loop.time()
         self.seconds = 0.0
@@ -154,6 +162,8 @@ class Session:
         finally:
             lifetime.cancel()
             self._idle_clock.cancel()
+            if self._resumption is not None:
+                self._resumption.cancel()
 
     async def break_off(self) -> None:
         """Close the connection because the server failed it."""
@@ -171,35 +181,32 @@ class Session:
         self._follow()
 
     async def _read(self) -> None:
-        protocol, limits = self._protocol, self._limits
         while (message := await self._wire.receive()) is not None:
             self._heard = self._loop.time()
             self._hear(message)
             self._follow()
-            elapsed = self._heard - self._began
-            if (
-                protocol.unanswered >= limits.unanswered_bytes
-                or limits.wait_seconds(self.seconds, elapsed) > 0
-            ):
-                self._reading = False
-                await self._hold_back()
-                self._reading = True
-                self._heard = self._loop.time()
+            self._regulate()
         self._closed.set()
-        protocol.receive_gone()
+        self._protocol.receive_gone()
         self._follow()
 
-    async def _hold_back(self) -> None:
-        """Wait until more audio may be read."""
-        protocol, limits = self._protocol, self._limits
-        while protocol.unanswered >= limits.unanswered_bytes and protocol.state is State.OPEN:
-            self._room.clear()
-            await self._room.wait()
-        while protocol.state is State.OPEN and not self._wire.gone():
-            wait = limits.wait_seconds(self.seconds, self._loop.time() - self._began)
-            if wait <= 0:
-                return
-            await asyncio.sleep(min(wait, LOOK_SECONDS))
+    def _regulate(self) -> None:
+        """Read the socket if more audio may come, or else leave it alone until it may (rule 2)."""
+        protocol, limits, now = self._protocol, self._limits, self._loop.time()
+        if self._resumption is not None:
+            self._resumption.cancel()
+            self._resumption = None
+        full = protocol.unanswered >= limits.unanswered_bytes
+        wait = limits.wait_seconds(self.seconds, now - self._began)
+        if protocol.state is State.OPEN and (full or wait > 0):
+            self._reading = False
+            self._wire.pause()
+            if not full:
+                self._resumption = self._loop.call_later(wait, self._regulate)
+        elif not self._reading:
+            self._reading = True
+            self._heard = now
+            self._wire.resume()
 
     def _look_for_idleness(self) -> None:
         limit = self._limits.idle_seconds
@@ -234,7 +241,8 @@ class Session:
                     break
                 except OSError:  # the peer is gone; the reader sees it too, and tells the protocol
                     return None
-            self._room.set()
+            if not self._reading:
+                self._regulate()
 
     async def _send(self, message: Message) -> None:
         if self._wire.waiting() + len(message) < UNBLOCKED_BYTES:
@@ -282,8 +290,9 @@ class Session:
             elif isinstance(event, Release):
                 self._channel.close()
                 self._channel = None
-                self._room.set()
         self._post()
+        if not self._reading:
+            self._regulate()
 
     def _post(self) -> None:
         """Send what there is room for; wake the writer where there is more, or the end."""
@@ -298,8 +307,6 @@ class Session:
                     self._left = messages[place:]
                     break
                 wire.post(message)
-            if messages and not self._reading:
-                self._room.set()
             if not self._left and self._protocol.state is not State.CLOSED:
                 return
         self._outgoing.set()

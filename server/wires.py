@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from server.live import Message
 from server.protocol import Close
+from server.sockets import prepare_live
 
 __all__ = ["Tcp", "Websocket"]
 
@@ -25,17 +27,21 @@ class Websocket:
 
     Args:
         socket: prepared.
-        transport: under it.
+        protocol: of the connection under it.
+        transport: of the same.
         close_seconds: to wait for the peer's Close.
     """
 
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        protocol: web.RequestHandler,
         transport: asyncio.Transport,
         close_seconds: float,
     ) -> None:
+        prepare_live(transport)
         self._socket = socket
+        self._protocol = protocol
         self._transport = transport
         self._close_seconds = close_seconds
 
@@ -46,6 +52,14 @@ class Websocket:
             data: Message = message.data
             return data
         return None
+
+    def pause(self) -> None:
+        """Read nothing more from the socket; aiohttp reads on when its queue is emptied."""
+        self._protocol.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._protocol.resume_reading()
 
     def post(self, message: Message) -> None:
         """Send a text message without waiting for room.
@@ -101,6 +115,8 @@ class Tcp:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, close_seconds: float
     ) -> None:
+        self._transport = cast(asyncio.Transport, writer.transport)
+        prepare_live(self._transport)
         self._reader = reader
         self._writer = writer
         self.peer = str((writer.get_extra_info("peername") or ("",))[0])
@@ -112,6 +128,16 @@ class Tcp:
             return await self._reader.read(READ_BYTES) or None
         except OSError:
             return None
+
+    def pause(self) -> None:
+        """Read nothing more from the socket; asyncio reads on when its buffer is emptied."""
+        if not self.gone():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self.gone():
+            self._transport.resume_reading()
 
     def post(self, message: Message) -> None:
         """Send bytes without waiting for room."""
@@ -129,12 +155,12 @@ class Tcp:
             async with asyncio.timeout(self._close_seconds):
                 await self._writer.wait_closed()
         except OSError:
-            self._writer.transport.abort()
+            self._transport.abort()
 
     def waiting(self) -> int:
         """Return how many bytes wait to be sent."""
-        return self._writer.transport.get_write_buffer_size()
+        return self._transport.get_write_buffer_size()
 
     def gone(self) -> bool:
         """Return whether the connection is lost."""
-        return self._writer.transport.is_closing()
+        return self._transport.is_closing()

@@ -1,0 +1,58 @@
+"""Sockets: the options of TCP that bring a ping through behind audio, and find a peer that is gone.
+
+Best effort: an option that a system does not have is left out.
+
+1. A client that sends faster than it is heard fills its own buffers, and a ping of it waits behind all of
+   that. What waits is what its kernel and ours hold, so ours holds little (`RECEIVE_BYTES`; the window
+   that follows from it, some 60 kB, still carries 120 kB/s over a round trip of half a second).
+   Its kernel holds a few windows then, unless the network's packets are huge: on the loopback
+   device it would begin with 2.6 MB and go up to 4 MB. `SEGMENT_BYTES` is what an Ethernet has.
+2. A peer that vanished without a word (a pulled plug, a lost network) is found by keepalive probes, and
+   by what it does not acknowledge, within `LOST_SECONDS`. Both work while nothing is read from it, and a
+   program that is busy or suspended answers through its kernel.
+
+Measured, a client that sends as fast as it can on the loopback device, bytes on their way at the worst
+(Linux 6.18, 2026-11-29; by the client's congestion control): cubic and reno 0.4 MB, bbr 1.2 MB;
+4.2 MB without `SEGMENT_BYTES`, more without both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+__all__ = ["LOST_SECONDS", "prepare_live", "prepare_server"]
+
+RECEIVE_BYTES = 32_768  # Linux takes twice that, its own bookkeeping included
+SEGMENT_BYTES = 1400
+LOST_SECONDS = 20
+PROBE_SECONDS = 5
+TLS_BYTES = 16_384  # of encrypted data beside the socket's; a record
+
+
+def prepare_server(server: asyncio.Server) -> None:
+    """Set what the connections of a server inherit."""
+    for listener in server.sockets:
+        _set(listener, socket.SOL_SOCKET, "SO_KEEPALIVE", 1)
+        _set(listener, socket.IPPROTO_TCP, "TCP_KEEPIDLE", PROBE_SECONDS)
+        _set(listener, socket.IPPROTO_TCP, "TCP_KEEPINTVL", PROBE_SECONDS)
+        _set(listener, socket.IPPROTO_TCP, "TCP_KEEPCNT", LOST_SECONDS // PROBE_SECONDS - 1)
+        _set(listener, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * LOST_SECONDS)
+        _set(listener, socket.IPPROTO_TCP, "TCP_MAXSEG", SEGMENT_BYTES)
+
+
+def prepare_live(transport: asyncio.Transport) -> None:
+    """Keep little of a live stream ahead of what is read; before the peer sends any of it."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        _set(connection, socket.SOL_SOCKET, "SO_RCVBUF", RECEIVE_BYTES)
+    if transport.get_extra_info("sslcontext") is not None:
+        transport.set_read_buffer_limits(TLS_BYTES)  # type: ignore[attr-defined]
+
+
+def _set(connection: socket.socket, level: int, option: str, value: int) -> None:
+    number = getattr(socket, option, None)
+    if number is not None:
+        with suppress(OSError):
+            connection.setsockopt(level, number, value)
