@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.bundled import recordings
 from tests.conftest import REPOSITORY
 
 TABLE = REPOSITORY / "tests" / "vectors"
@@ -72,3 +74,22 @@ def test_a_fault_of_ours_is_still_seen() -> None:
     ended = run(["-c", program])
     assert ended.returncode == 1
     assert "ZeroDivisionError" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [{"PYTHONIOENCODING": "cp1252"}, {"PYTHONIOENCODING": "ascii:strict"}]
+    + [{"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
+    ids=lambda encoding: next(iter(encoding.values())),
+)
+def test_what_stdout_cannot_encode_is_written_all_the_same(
+    tmp_path: Path, encoding: dict[str, str]
+) -> None:
+    recording = recordings()[0]
+    (tmp_path / "a.flac").write_bytes(recording.audio.read_bytes())
+    line = {"audio_filepath": "a.flac", "text": "東 no", "duration": recording.duration}
+    (tmp_path / "m.jsonl").write_text(json.dumps(line), "utf-8")
+    ended = run(["-m", "stream.validate", "--manifest", str(tmp_path / "m.jsonl")], **encoding)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("a.flac\n    said  \\u6771 no\n    heard ")
+    assert "WER" in ended.stdout
