@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 import msgspec
@@ -23,13 +23,15 @@ from aiohttp import web
 
 from server.adapters import openai, transcribe
 from server.adapters.openai import EventStream, Fault, Transcription
+from server.form import Form, Refused, receive_form
 from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.limits import Limits
 from server.metrics import Metrics
 from server.models import Model, Models
 from server.request import Refusal
+from server.spool import Spool
 from server.transcript import Recording
-from server.upload import Refused, receive_form, recognise
+from server.upload import Slot, Upload
 from stream.engine import Result
 
 __all__ = ["STOPPING", "Answers", "plain", "preflight", "refuse"]
@@ -84,6 +86,7 @@ class Answers:
         self._models = models
         self._limits = limits
         self._metrics = metrics
+        self._spool = Spool(limits.spool_bytes)
         self.stopping = False
         self._page = {
             f"/page/{file.relative_to(PAGE).as_posix()}": file
@@ -164,19 +167,17 @@ class Answers:
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.Response:
         try:
-            model = self._choose(query.get("model"))
-            async with receive_form(request, self._limits) as form:
+            async with self._receive(request, query) as form:
                 fields = dict(form.fields)
-                model = self._choose(fields.get("model", model.name))
+                model = self._settle(form, fields.get("model", query.get("model")))
                 keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
                 self._metrics.count_stream("transcribe")
                 recording = Recording(model.token_text)
-                async with aclosing(
-                    recognise(form, model.channels, self._limits, request, keywords)
-                ) as results:
+                upload = Upload(form, self._limits, request, keywords)
+                async with aclosing(upload.results()) as results:
                     async for result in results:
                         recording.add(result)
-            return _json(transcribe.answer(form.filename, recording))
+            return _json(transcribe.answer(form.filename, recording, upload.notes))
         except HotwordError as error:
             self._metrics.count_refusal("request")
             return _json(transcribe.fault(str(error)), 400)
@@ -188,26 +189,24 @@ class Answers:
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.StreamResponse:
         try:
-            self._choose(query.get("model"))  # before a long body comes
-            async with receive_form(request, self._limits) as form:
+            async with self._receive(request, query) as form:
                 named = dict(form.fields).get("model", "")
                 language = self._models[named].language if named in self._models.names else "en"
                 wanted = openai.parse_fields(form.fields, self._models.names, language)
                 if isinstance(wanted, Fault):
                     self._metrics.count_refusal("request")
                     return _json(wanted.answer().body, wanted.status)
-                model = self._choose(wanted.model)
+                model = self._settle(form, wanted.model)
                 keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
                 self._metrics.count_stream("openai")
-                async with aclosing(
-                    recognise(form, model.channels, self._limits, request, keywords)
-                ) as results:
+                upload = Upload(form, self._limits, request, keywords)
+                async with aclosing(upload.results()) as results:
                     if wanted.stream:
                         return await self._send_events(request, wanted, model, results)
                     recording = Recording(model.token_text)
                     async for result in results:
                         recording.add(result)
-            answer = openai.answer(wanted, recording, language)
+            answer = openai.answer(wanted, recording, language, upload.notes)
             return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
         except HotwordError as error:
             self._metrics.count_refusal("request")
@@ -245,6 +244,38 @@ class Answers:
         except TimeoutError as error:
             raise ConnectionResetError("the client does not read") from error
         return response
+
+    def _receive(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Form[Slot]]:
+        """Receive a form, where the model that it will ask for, if that is known, takes streams."""
+        name = query.get("model")
+        self._choose_any(name)
+
+        def reserve(fields: Mapping[str, str]) -> Slot:
+            return Slot(self._choose_any(fields.get("model", name)))
+
+        return receive_form(request, self._limits, self._spool, reserve)
+
+    def _settle(self, form: Form[Slot], name: str | None) -> Model:
+        """Return the model that a whole form asks for, of which it has a slot from now on."""
+        model = self._models[name] if name in self._models.names else None
+        if model is not form.slot.model:
+            if name is None:
+                return form.slot.model
+            form.slot.close()
+            form.slot = Slot(self._choose(name))
+        return form.slot.model
+
+    def _choose_any(self, name: str | None) -> Model:
+        """Return the model of a name; of none, or one that is not served, any that takes streams.
+
+        What is wrong with a name is said by whoever reads all fields, in the words of its API.
+        """
+        if name in self._models.names or len(self._models) == 1:
+            return self._choose(name if name in self._models.names else None)
+        free = (model for model in self._models.values() if self.refusal(model) is None)
+        return next(free, None) or self._choose(None)
 
     def _spell(self, model: Model, hotwords: Mapping[str, float]) -> Mapping[str, float]:
         return Speller(model.pieces, self._limits).spell(hotwords)

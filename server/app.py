@@ -115,6 +115,7 @@ class Application:
             self._answer,
             access_log=None,
             logger=_quiet,
+            auto_decompress=False,  # nobody sends a kilobyte and makes us hold a gigabyte
             keepalive_timeout=limits.handshake_seconds,
             lingering_time=limits.close_seconds,
         )
@@ -180,7 +181,8 @@ class Application:
             origin = request.headers.get("Origin")
             if origin is not None and response.status != 403:
                 response.headers["Access-Control-Allow-Origin"] = origin
-            if "Upgrade" in request.headers:  # nothing follows an upgrade that was refused
+            # Nothing follows an upgrade that was refused, or a body that was not read.
+            if "Upgrade" in request.headers or not request.content.is_eof():
                 response.force_close()
         return response
 

@@ -18,6 +18,9 @@ class Limits:
     Attributes:
         message_bytes: largest websocket message; a larger one closes the channel with 1009.
         upload_bytes: largest body of an upload, as it is sent; a larger one is refused with 413.
+        upload_seconds: for the body of an upload to come in whole; a slower one is refused with 408.
+        spool_bytes: on disk, of all uploads together; what does not fit is refused with 507.
+        recording_seconds: longest recording of an upload; a longer one is refused with 413.
         unanswered_bytes: audio of a channel whose responses have not left yet; at this many its
             socket is not read until some have. One more message may be on its way.
         hotwords: that a stream may have.
@@ -27,7 +30,8 @@ class Limits:
         burst_seconds: of audio that it may send at once before that counts.
         handshake_seconds: from the connection to the end of its first request, and between two.
         idle_seconds: an open channel without any message is closed after it.
-        stream_seconds: a stream that has lasted so long is ended as if its client had done so.
+        stream_seconds: a stream that has lasted so long is ended as if its client had done so; an
+            upload that is not recognised after so long is refused.
         stall_seconds: a channel whose peer does not read its responses is closed after it.
         close_seconds: from our Close to the peer's; then the connection is cut.
         drain_seconds: at shutdown, how long open streams may go on before they are ended for their
@@ -36,6 +40,9 @@ class Limits:
 
     message_bytes: int = 1 << 20  # 32.8 s: who uploads a recording may do so in a few messages
     upload_bytes: int = 1 << 30  # an hour and a half of 48 kHz, stereo, 16 bits
+    upload_seconds: float = 900.0  # 1 GiB at 10 Mbit/s
+    spool_bytes: int = 4 << 30
+    recording_seconds: float = 4 * 3600.0  # an hour at the default audio rate
     unanswered_bytes: int = 320_000  # 10 s
     hotwords: int = 100
     hotword_characters: int = 50

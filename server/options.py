@@ -32,6 +32,9 @@ DELAYS = ("final-seconds", "endpoint-silence", "endpoint-length")
 LIMITS = {
     "message-bytes": "largest websocket message; a larger one ends the stream with 1009",
     "upload-bytes": "largest upload; a larger one is refused with 413",
+    "upload-seconds": "an upload that has not come in whole after so long is refused with 408",
+    "spool-bytes": "bytes on disk of all uploads together; what does not fit is refused with 507",
+    "recording-seconds": "longest recording of an upload; a longer one is refused with 413",
     "audio-rate": "seconds of audio that a client may send per second; a faster one is read slower",
     "idle-seconds": "a stream without any message for so long is closed with 1008",
     "stream-seconds": "a stream that has lasted so long is ended, with the rest of its text",

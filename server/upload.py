@@ -1,235 +1,187 @@
-"""Uploads: a recording in the body of a POST, spooled to disk, decoded and recognised as it is read.
+"""Uploads: a recording on disk, decoded and recognised as it is read.
 
-The body is multipart/form-data, with the recording in the part `file` (or `audio`) and small fields
-beside it. It may be of any length: the file is on disk, of its samples there is a second in memory,
+It may be of any length up to `Limits.recording_seconds`: of its samples there is a second in memory,
 and the engine holds `Limits.unanswered_bytes` of them at most. An upload takes a slot as a live
-stream does, and its audio is paced as theirs is. No meaning of fields, no answers: see
-`server.adapters`.
+stream does, and its audio is paced as theirs is. How it came here is `server.form`; no meaning of
+fields, no answers: see `server.adapters`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncGenerator, Iterator, Mapping
 
 import numpy as np
-from aiohttp import BodyPartReader, ClientError, MultipartReader, web
+from aiohttp import web
 from numpy.typing import NDArray
 
-from server.adapters.transcribe import FILE_FIELDS
-from server.channels import Channels
+from server.form import Form, Refused
 from server.limits import Limits
+from server.models import Model
 from server.protocol import NO_KEYWORDS
-from server.request import Refusal
-from stream.audio import AudioError, FormatError, read_chunks
+from server.request import quoted
+from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 
-__all__ = ["Form", "Refused", "receive_form", "recognise"]
+__all__ = ["Slot", "Upload"]
 
 logger = logging.getLogger(__name__)
-FIELD_BYTES = 65_536
-READ_BYTES = 1 << 18
-MOST_FIELDS = 64
 SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
 LOOK_SECONDS = 0.5  # how often an upload that is paced looks around
 
 
-class Refused(Exception):
-    """A request that is not served; `refusal` says why."""
-
-    def __init__(self, status: int, text: str, reason: str = "request") -> None:
-        super().__init__(text)
-        self.refusal = Refusal(status, text, reason)
-
-
-@dataclass(frozen=True)
-class Form:
-    """A body that came in whole.
-
-    Attributes:
-        fields: names and values of the small parts, in order.
-        filename: as the client calls the recording.
-        path: where it lies, as long as `receive_form` is entered.
-    """
-
-    fields: tuple[tuple[str, str], ...]
-    filename: str
-    path: Path
-
-
-@asynccontextmanager
-async def receive_form(request: web.BaseRequest, limits: Limits) -> AsyncIterator[Form]:
-    """Receive a form with a recording; yields it, and deletes the recording afterwards.
-
-    Raises:
-        Refused: the body is no such form, is too large, or stops coming.
-    """
-    if request.content_type != "multipart/form-data":
-        raise Refused(
-            400, f"content type is {request.content_type[:100]!r}; send a form: curl -F file=@…"
-        )
-    if (request.content_length or 0) > limits.upload_bytes:
-        raise _too_large(limits)
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    with tempfile.TemporaryDirectory(prefix="rill-upload-") as folder:
-        path = Path(folder) / "recording"
-        try:
-            form = await _receive(await request.multipart(), path, limits)
-        except TimeoutError as error:
-            raise Refused(408, f"nothing came for {limits.idle_seconds:g} s") from error
-        except (ValueError, LookupError, ClientError, web.HTTPException, AssertionError) as error:
-            raise Refused(400, f"the form cannot be read: {str(error)[:200]}") from error
-        yield form
-
-
-async def _receive(reader: MultipartReader, path: Path, limits: Limits) -> Form:
-    fields: list[tuple[str, str]] = []
-    filename: str | None = None
-    while True:
-        async with asyncio.timeout(limits.idle_seconds):
-            part = await reader.next()
-        if part is None:
-            break
-        if not isinstance(part, BodyPartReader) or not part.name:
-            raise Refused(400, "the form has a part without a name")
-        if part.name in FILE_FIELDS and filename is None:
-            filename = part.filename or "audio"
-            await _spool(part, path, limits)
-        elif len(fields) == MOST_FIELDS:
-            raise Refused(413, f"the form has more than {MOST_FIELDS} fields", "size")
-        else:
-            fields.append((part.name, await _read_field(part, limits)))
-    if filename is None:
-        raise Refused(400, f"the form has no part {FILE_FIELDS[0]!r} with the recording")
-    return Form(tuple(fields), filename, path)
-
-
-async def _spool(part: BodyPartReader, path: Path, limits: Limits) -> None:
-    size = 0
-    with path.open("wb") as file:
-        while chunk := await _next_chunk(part, limits):
-            size += len(chunk)
-            if size > limits.upload_bytes:
-                raise _too_large(limits)
-            await asyncio.to_thread(file.write, chunk)  # a slow disk stops nobody else
-
-
-async def _read_field(part: BodyPartReader, limits: Limits) -> str:
-    value = bytearray()
-    while chunk := await _next_chunk(part, limits):
-        value += chunk
-        if len(value) > FIELD_BYTES:
-            raise Refused(
-                413, f"field {str(part.name)[:100]!r} is over {FIELD_BYTES} bytes", "size"
-            )
-    return value.decode(errors="replace")
-
-
-async def _next_chunk(part: BodyPartReader, limits: Limits) -> bytes:
-    async with asyncio.timeout(limits.idle_seconds):
-        return bytes(await part.read_chunk(READ_BYTES))
-
-
-def _too_large(limits: Limits) -> Refused:
-    return Refused(413, f"the upload is over {limits.upload_bytes} bytes", "size")
-
-
-async def recognise(
-    form: Form,
-    channels: Channels,
-    limits: Limits,
-    request: web.BaseRequest,
-    keywords: Mapping[str, float] = NO_KEYWORDS,
-) -> AsyncGenerator[Result, None]:
-    """Decode and recognise a recording; yields each result, the last one with `last`.
+class Slot:
+    """A slot of a model, for one recording.
 
     Args:
-        form: that holds the recording.
-        channels: where to recognise it.
-        limits: how fast, and how much at a time.
+        model: which has one.
+
+    Attributes:
+        model: whose it is.
+        channel: that has it.
+        arrived: what the engine said, in order.
+        room: set when it said something.
+
+    Raises:
+        Refused: all are in use.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
+        self.room = asyncio.Event()
+        full = model.channels.full
+        channel = model.channels.open(
+            self.take, lambda reason: self.take(Refused(500, reason, "engine")), live=False
+        )
+        if channel is None:
+            raise Refused(503, str(model.channels.refusal()), "full" if full else "not ready")
+        self.channel = channel
+
+    def take(self, result: Result | Refused) -> None:
+        """Take what the engine says, or why there will be nothing."""
+        self.arrived.put_nowait(result)
+        self.room.set()
+
+    def close(self) -> None:
+        """Give it back; a second call does nothing."""
+        self.channel.close()
+
+
+class Upload:
+    """One recording that is being recognised.
+
+    Args:
+        form: that holds it, and the slot.
+        limits: how fast, how long, and how much at a time.
         request: it stops where its peer is gone.
         keywords: boost of each, that the decoder favours.
-    Raises:
-        Refused: no slot is free, the recording cannot be decoded, or the engine failed.
+
+    Attributes:
+        notes: what was noticed of the recording, a sentence each; complete behind the last result.
     """
-    arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
-    fault: list[Refused] = []
-    room = asyncio.Event()  # the feeder has something to look at
 
-    def take(result: Result | Refused) -> None:
-        arrived.put_nowait(result)
-        room.set()
+    def __init__(
+        self,
+        form: Form[Slot],
+        limits: Limits,
+        request: web.BaseRequest,
+        keywords: Mapping[str, float] = NO_KEYWORDS,
+    ) -> None:
+        self.notes: list[str] = []
+        self._form, self._slot = form, form.slot
+        self._limits = limits
+        self._request = request
+        self._began = 0.0  # of the event loop
+        self._fault: Refused | None = None  # said behind the text of what could be decoded
+        if keywords:
+            self._slot.channel.favour(keywords)
 
-    full = channels.full
-    channel = channels.open(
-        take,
-        lambda reason: take(Refused(500, reason, "engine")),
-        live=False,
-        keywords=keywords,
-    )
-    if channel is None:
-        raise Refused(503, str(channels.refusal()), "full" if full else "not ready")
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    most = limits.unanswered_bytes / SAMPLE_BYTES / SAMPLE_RATE
+    async def results(self) -> AsyncGenerator[Result, None]:
+        """Decode and recognise the recording; yields each result, the last one with `last`.
 
-    async def make_room() -> None:
-        while not channel.closed:
-            seconds = channel.received / SAMPLE_RATE
-            waits = channel.backlog + arrived.qsize() * CHUNK / SAMPLE_RATE
-            if (wait := limits.wait_seconds(seconds, loop.time() - began)) > 0:
-                await asyncio.sleep(min(wait, LOOK_SECONDS))
-            elif waits >= most:
-                room.clear()
-                await room.wait()
-            else:
-                return
-
-    async def feed() -> None:
-        chunks = read_chunks(form.path)
+        Raises:
+            Refused: the recording cannot be decoded, is too long, or the engine failed.
+        """
+        slot, limits = self._slot, self._limits
+        self._began = asyncio.get_running_loop().time()
+        feeder = asyncio.create_task(self._feed())
         try:
-            while (samples := await asyncio.to_thread(_next, chunks)) is not None:
-                channel.push(samples)
-                await make_room()
-            channel.finish()
-        except AudioError as error:  # said behind the text of what could be decoded
-            status = 415 if isinstance(error, FormatError) else 400
-            refused = Refused(status, f"{form.filename[:100]}: {error.fault}")
-            if channel.received:
-                fault.append(refused)
-                channel.finish()
+            while self._request.transport is not None:
+                async with asyncio.timeout_at(self._began + limits.stream_seconds):
+                    result = await slot.arrived.get()
+                slot.room.set()
+                if isinstance(result, Refused):
+                    raise result
+                if result.last and self._fault:
+                    raise self._fault
+                yield result
+                if result.last:
+                    return
+            raise ConnectionResetError("the client is gone")
+        except TimeoutError as error:
+            raise Refused(
+                503, f"the recording was not recognised within {limits.stream_seconds:g} s", "slow"
+            ) from error
+        finally:
+            feeder.cancel()
+            slot.close()
+            await asyncio.gather(feeder, return_exceptions=True)
+
+    async def _feed(self) -> None:
+        """Hand the recording to the engine as it is decoded."""
+        slot, form = self._slot, self._form
+        try:
+            recording = await asyncio.to_thread(
+                Recording, form.path, most_seconds=self._limits.recording_seconds
+            )
+            try:
+                blocks = recording.blocks()
+                while (samples := await asyncio.to_thread(_next, blocks)) is not None:
+                    slot.channel.push(samples)
+                    await self._make_room()
+                for note in recording.notes:
+                    logger.warning("upload of %s: %s", quoted(form.filename), note)
+                self.notes += recording.notes
+                slot.channel.finish()
+            finally:
+                recording.close()
+        except AudioError as error:
+            refused = Refused(_status(error), f"{form.filename[:100]}: {error.fault}", "recording")
+            if slot.channel.received:
+                self._fault = refused
+                slot.channel.finish()
             else:
-                take(refused)
+                slot.take(refused)
         except Exception:
             logger.exception("an upload failed")
-            take(Refused(500, "the server failed", "engine"))
+            slot.take(Refused(500, "the server failed", "engine"))
 
-    feeder = asyncio.create_task(feed())
-    try:
-        while request.transport is not None:
-            result = await arrived.get()
-            room.set()
-            if isinstance(result, Refused):
-                raise result
-            if result.last and fault:
-                raise fault[0]
-            yield result
-            if result.last:
+    async def _make_room(self) -> None:
+        """Wait until the engine may have more, by its backlog and by the pace of uploads."""
+        slot, limits = self._slot, self._limits
+        channel = slot.channel
+        loop = asyncio.get_running_loop()
+        most = limits.unanswered_bytes / SAMPLE_BYTES / SAMPLE_RATE
+        while not channel.closed:
+            seconds = channel.received / SAMPLE_RATE
+            waits = channel.backlog + slot.arrived.qsize() * CHUNK / SAMPLE_RATE
+            if (wait := limits.wait_seconds(seconds, loop.time() - self._began)) > 0:
+                await asyncio.sleep(min(wait, LOOK_SECONDS))
+            elif waits >= most:
+                slot.room.clear()
+                await slot.room.wait()
+            else:
                 return
-        raise ConnectionResetError("the client is gone")
-    finally:
-        feeder.cancel()
-        channel.close()
-        await asyncio.gather(feeder, return_exceptions=True)
 
 
-def _next(chunks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-    return next(chunks, None)
+def _status(error: AudioError) -> int:
+    if isinstance(error, FormatError):
+        return 415
+    return 413 if isinstance(error, TooLongError) else 400
+
+
+def _next(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    return next(blocks, None)

@@ -157,8 +157,10 @@ def parse_fields(
     )
 
 
-def answer(request: Transcription, recording: Recording, language: str = "en") -> Answer:
-    """Return the body for a recording that is complete."""
+def answer(
+    request: Transcription, recording: Recording, language: str = "en", notes: Sequence[str] = ()
+) -> Answer:
+    """Return the body for a recording that is complete; notes on it are "warnings" in JSON."""
     match request.response_format:
         case "text":
             return Answer("text/plain; charset=utf-8", f"{recording.text}\n".encode())
@@ -179,7 +181,8 @@ def answer(request: Transcription, recording: Recording, language: str = "en") -
             ]
     if request.log_probabilities:
         body["logprobs"] = _log_probabilities(recording.pieces)
-    return _json(body | {"usage": usage})
+    warnings = {"warnings": notes} if notes else {}
+    return _json(body | {"usage": usage} | warnings)
 
 
 def list_models(models: Sequence[str], owner: str) -> Answer:

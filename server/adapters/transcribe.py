@@ -8,6 +8,8 @@ sockets are the caller's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from server.transcript import Recording
@@ -17,16 +19,19 @@ __all__ = ["FILE_FIELDS", "answer", "fault"]
 FILE_FIELDS = ("file", "audio")
 
 
-def answer(filename: str, recording: Recording) -> bytes:
+def answer(filename: str, recording: Recording, notes: Sequence[str] = ()) -> bytes:
     """Return the JSON for a recording that is complete: one chunk per word, seconds.
 
     Args:
         filename: as the client calls it.
         recording: what is said in it.
+        notes: what is to be said of the recording itself; "warnings", where there are any.
     """
     name = filename.encode(errors="replace").decode()  # JSON has no lone surrogates
     chunks = [{"text": word.text, "timestamp": [word.start, word.end]} for word in recording.words]
-    return msgspec.json.encode({"filename": name, "text": recording.text, "chunks": chunks})
+    warnings = {"warnings": notes} if notes else {}
+    body = {"filename": name, "text": recording.text, "chunks": chunks}
+    return msgspec.json.encode(body | warnings)
 
 
 def fault(detail: str) -> bytes:

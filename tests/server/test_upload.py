@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
+import json
 import logging
 import tempfile
 from pathlib import Path
@@ -22,6 +24,7 @@ from tests.server.scripted import (
     ScriptedEngine,
     Service,
     form,
+    model_of,
     pcm,
     request,
     samples_of,
@@ -29,6 +32,7 @@ from tests.server.scripted import (
     talking_network,
     wav,
 )
+from tests.stream.audio.files import CONTAINERS, NOISE, encoded
 
 TRANSCRIBE = "/transcribe"
 OPENAI = "/v1/audio/transcriptions"
@@ -48,6 +52,11 @@ async def post(service: Service, target: str, file: bytes | None, **fields: str)
     body, kind = form(file, **fields)
     reply = await request(service, "POST", target, body, Content_Type=kind)
     return reply.status, reply.body.decode()
+
+
+def spooled() -> set[Path]:
+    """Return the folders of uploads."""
+    return set(Path(tempfile.gettempdir()).glob("rill-upload-*"))
 
 
 def flac(audio: bytes) -> bytes:
@@ -94,7 +103,7 @@ async def test_any_format_and_rate_is_decoded(tmp_path: Path) -> None:
         (TRANSCRIBE, *form(wav(b"")), 400, "a b.wav: holds no sample"),
         (TRANSCRIBE, *form(flac(pcm(1.0))[:9000]), 400, "a b.wav: is cut short: its header"),
         (TRANSCRIBE, *form(b"x", model="third"), 400, "model is 'third'; served is 'general'"),
-        (TRANSCRIBE, *form(b"x", a="x" * 70000), 413, "field 'a' is over 65536 bytes"),
+        (TRANSCRIBE, *form(b"x", a="x" * 70000), 413, "with 'a' the fields are over 65536 bytes"),
         (TRANSCRIBE, *form(b"x" * 300_000), 413, "the upload is over 200000 bytes"),
         (OPENAI, *form(b"\0\0\0\x20ftypM4A ", model="general"), 415, "a b.wav: is MPEG-4"),
         (OPENAI, *form(b"x", model="whisper-9"), 404, "The model 'whisper-9' does not exist"),
@@ -131,6 +140,163 @@ async def test_a_full_server_refuses_before_the_body_comes() -> None:
         assert (await post(service, TRANSCRIBE, wav(pcm(0.1))))[0] == 200
 
 
+async def begin_upload(
+    service: Service, body: bytes, kind: str, first: int, *headers: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the head of a POST and so many bytes of its body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    lines = [f"POST {TRANSCRIBE} HTTP/1.1", "Host: x", f"Content-Type: {kind}", *headers]
+    writer.write("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode())
+    writer.write(body[:first])
+    await writer.drain()
+    return reader, writer
+
+
+async def until_in_use(service: Service, count: int) -> None:
+    async with asyncio.timeout(5):
+        while service.channels.in_use != count:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_slot_is_taken_before_a_recording_is_read() -> None:
+    body, kind = form(wav(pcm(5.0)))
+    before = spooled()
+    async with serving(ScriptedEngine(1, lambda *_: " a"), slots=1) as service:
+        reader, writer = await begin_upload(service, body, kind, 20_000, "Connection: close")
+        await until_in_use(service, 1)
+        for _ in range(10):  # whole bodies, which are not kept
+            status, said = await post(service, TRANSCRIBE, wav(pcm(5.0)))
+            assert (status, "all 1 channels are in use" in said) == (503, True)
+        assert len(spooled() - before) == 1
+        writer.write(body[20_000:])
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await service.until_free()
+    assert spooled() <= before
+
+
+async def test_who_sends_a_large_body_to_a_full_server_reads_the_answer() -> None:
+    body, kind = form(bytes(20_000_000))
+    async with serving(ScriptedEngine(1), slots=1, close_seconds=0.5) as service:
+        taken = service.channels.open(print, print)
+        assert taken is not None
+        reply = await request(service, "POST", TRANSCRIBE, body, Content_Type=kind)
+        assert reply.status == 503
+        assert reply.headers["Connection"] == "close"
+        taken.close()
+
+
+async def test_the_model_that_a_form_names_behind_the_recording_gets_the_slot() -> None:
+    second = model_of(ScriptedEngine(1, lambda *_: " two"), 1, "second")
+    body, kind = form(wav(pcm(0.2)))
+    behind = body.replace(
+        b"--XX--", b'--XX\r\nContent-Disposition: form-data; name="model"\r\n\r\nsecond\r\n--XX--'
+    )
+    async with serving(ScriptedEngine(1, lambda *_: " one"), second, slots=1) as service:
+        reply = await request(service, "POST", TRANSCRIBE, behind, Content_Type=kind)
+        assert (reply.status, set(reply.json["text"].split())) == (200, {"two"})
+        status, said = await post(service, OPENAI, wav(pcm(0.2)), model="second")
+        assert (status, "two" in said, "one" in said) == (200, True, False)
+        taken = service.channels.open(print, print)
+        assert taken is not None
+        # The default is full, and nothing says yet that another is wanted.
+        reply = await request(service, "POST", TRANSCRIBE, behind, Content_Type=kind)
+        assert reply.status == 200
+        reply = await request(service, "POST", TRANSCRIBE, body, Content_Type=kind)
+        assert reply.status == 200  # nor that the default is
+        taken.close()
+        await service.until_free()
+        assert second.channels.in_use == 0
+
+
+@pytest.mark.parametrize("target", [TRANSCRIBE, OPENAI])
+async def test_bodies_and_recordings_are_taken_as_they_are(target: str) -> None:
+    body, kind = form(wav(pcm(0.1)), model="general")
+    packed = gzip.compress(body)
+    part = body.replace(b'filename="a b.wav"\r\n', b'filename="a"\r\nContent-Encoding: gzip\r\n')
+    async with serving(ScriptedEngine(1)) as service:
+        for sent, headers in ((packed, {"Content_Encoding": "gzip"}), (part, {})):
+            reply = await request(service, "POST", target, sent, Content_Type=kind, **headers)
+            assert reply.status == 415
+            assert b"Content-Encoding 'gzip'; send it as it is" in reply.body
+        headers = {"Content_Encoding": "identity"}
+        reply = await request(service, "POST", target, body, Content_Type=kind, **headers)
+        assert reply.status == 200
+
+
+async def test_uploads_share_one_budget_on_disk() -> None:
+    body, kind = form(wav(pcm(20.0)))  # 640 kB
+    before = spooled()
+    async with serving(ScriptedEngine(4), slots=4, spool_bytes=700_000) as service:
+        reader, writer = await begin_upload(service, body, kind, 600_000, "Connection: close")
+        async with asyncio.timeout(5):
+            while not any((each / "recording").stat().st_size for each in spooled() - before):
+                await asyncio.sleep(0.01)
+        status, said = await post(service, TRANSCRIBE, wav(pcm(20.0)))
+        assert (status, "uploads may take 700000 bytes together" in said) == (507, True)
+        assert (await post(service, TRANSCRIBE, wav(pcm(1.0))))[0] == 200
+        writer.write(body[600_000:])
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert (await post(service, TRANSCRIBE, wav(pcm(20.0))))[0] == 200
+
+
+async def test_a_body_that_trickles_is_given_up() -> None:
+    body, kind = form(wav(pcm(0.5)))
+    limits = {"upload_seconds": 0.4, "close_seconds": 0.5}
+    async with serving(ScriptedEngine(1), slots=1, **limits) as service:
+        reader, writer = await begin_upload(service, body, kind, 2000)
+        head = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        for at in range(2000, 2200):
+            if head.done():
+                break
+            writer.write(body[at : at + 1])
+            await asyncio.sleep(0.02)
+        assert (await head).startswith(b"HTTP/1.1 408 ")
+        assert b"not whole after 0.4 s" in await reader.readuntil(b"}")
+        writer.close()
+        await service.until_free()
+
+
+async def test_a_recording_of_too_many_seconds_is_refused() -> None:
+    async with serving(ScriptedEngine(1), recording_seconds=2.0) as service:
+        for long in (wav(pcm(2.1)), flac(np.zeros(16000 * 600, "<i2").tobytes())):
+            status, said = await post(service, TRANSCRIBE, long)
+            assert (status, "longer than 2 s" in said) == (413, True)
+        assert (await post(service, TRANSCRIBE, wav(pcm(2.0))))[0] == 200
+
+
+async def test_a_recording_that_takes_too_long_is_given_up() -> None:
+    limits = {"stream_seconds": 0.3, "burst_seconds": 1.0}
+    async with serving(ScriptedEngine(1), **limits) as service:
+        status, said = await post(service, TRANSCRIBE, wav(pcm(60.0)))
+        assert (status, "not recognised within 0.3 s" in said) == (503, True)
+        await service.until_free()
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+async def test_a_recording_that_is_cut_short_is_refused_at_every_door(container: str) -> None:
+    half = encoded(NOISE, container)[:-2000]
+    asked: list[tuple[str, dict[str, str]]] = [(TRANSCRIBE, {})]
+    asked += [(OPENAI, {"response_format": each}) for each in ("json", "text", "verbose_json")]
+    asked += [(OPENAI, {"response_format": "vtt"}), (OPENAI, {"stream": "true"})]
+    async with serving(ScriptedEngine(1, lambda *_: " a")) as service:
+        for target, fields in asked:
+            status, said = await post(service, target, half, model="general", **fields)
+            assert (status, "a b.wav: is cut short: " in said) == (400, True)
+        await service.until_free()
+
+
+@pytest.mark.parametrize("target", [TRANSCRIBE, OPENAI])
+async def test_what_is_to_be_said_of_a_recording_stands_beside_its_text(target: str) -> None:
+    inverted = encoded(np.stack([NOISE, -NOISE], axis=1))
+    async with serving(ScriptedEngine(1, lambda *_: " a")) as service:
+        _, said = await post(service, target, inverted, model="general")
+        assert "the channels cancel each other from 0.00 s on" in json.loads(said)["warnings"][0]
+        _, said = await post(service, target, encoded(NOISE), model="general")
+        assert "warnings" not in json.loads(said)
+
+
 async def test_a_client_that_waits_for_100_continue_gets_it() -> None:
     body, kind = form(wav(pcm(0.5)))
     async with serving(ScriptedEngine(1, lambda *_: " a")) as service:
@@ -160,8 +326,7 @@ async def test_a_body_that_stops_coming_is_given_up() -> None:
 
 async def test_a_client_that_leaves_frees_the_slot_and_the_disk() -> None:
     body, kind = form(wav(pcm(60.0)))
-    folders = Path(tempfile.gettempdir()).glob
-    before = set(folders("rill-upload-*"))
+    before = spooled()
     async with serving(ScriptedEngine(1), slots=1, burst_seconds=1.0) as service:
         _, writer = await asyncio.open_connection("127.0.0.1", service.port)
         writer.write(
@@ -169,12 +334,10 @@ async def test_a_client_that_leaves_frees_the_slot_and_the_disk() -> None:
             f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
-        async with asyncio.timeout(5):
-            while not service.channels.in_use:
-                await asyncio.sleep(0.01)
+        await until_in_use(service, 1)
         writer.transport.abort()
         await service.until_free()
-    assert set(folders("rill-upload-*")) <= before
+    assert spooled() <= before
 
 
 class Fails(ScriptedEngine):

@@ -1,0 +1,105 @@
+"""Spool: uploads on disk, with one budget over all of them.
+
+A recording lies in a folder of its own below the system's temporary one ($TMPDIR) until it is
+recognised. What the disk cannot take is said as what the budget does not allow: full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["Spool", "SpoolFullError", "Spooled"]
+
+
+class SpoolFullError(Exception):
+    """There is no room for more; the message says why."""
+
+
+class Spool:
+    """The recordings that are being received or recognised.
+
+    Args:
+        limit: bytes of all of them.
+
+    Attributes:
+        free: bytes that are left.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.free = limit
+
+    def check(self, size: int) -> None:
+        """Raise SpoolFullError where so many bytes are not left."""
+        if size > self.free:
+            raise SpoolFullError(
+                f"uploads may take {self._limit} bytes together, {self.free} of which are left; "
+                "try again later"
+            )
+
+    @contextmanager
+    def recording(self) -> Iterator[Spooled]:
+        """Yield a place for a recording, which is deleted afterwards."""
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="rill-upload-")
+        except OSError as error:
+            raise _full(error) from error
+        with folder as name:
+            spooled = Spooled(self, Path(name) / "recording")
+            try:
+                yield spooled
+            finally:
+                spooled.close()
+                self.free += spooled.size
+
+
+class Spooled:
+    """A recording that is being written.
+
+    Attributes:
+        path: of its file.
+        size: bytes so far.
+    """
+
+    def __init__(self, spool: Spool, path: Path) -> None:
+        self._spool = spool
+        self.path = path
+        self.size = 0
+        try:
+            self._file = path.open("wb")
+        except OSError as error:
+            raise _full(error) from error
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes, on another thread: a slow disk stops nobody else.
+
+        Raises:
+            SpoolFullError: they are more than is left.
+        """
+        self._spool.check(len(data))
+        self._spool.free -= len(data)
+        self.size += len(data)
+        try:
+            await asyncio.to_thread(self._file.write, data)
+        except OSError as error:
+            raise _full(error) from error
+
+    async def finish(self) -> None:
+        """Write what is buffered, and let go of the file."""
+        try:
+            await asyncio.to_thread(self._file.close)
+        except OSError as error:
+            raise _full(error) from error
+
+    def close(self) -> None:
+        """Let go of the file, whatever was written of it; a second call does nothing."""
+        with suppress(OSError):  # the file is deleted next
+            self._file.close()
+
+
+def _full(error: OSError) -> SpoolFullError:
+    return SpoolFullError(f"the recording cannot be spooled: {error.strerror or error}")
