@@ -1,6 +1,7 @@
 """python -m server: serve models over websockets and HTTP, on one port, until a signal.
 
-The address is printed on stdout once a stream would be taken; logs are on stderr. SIGTERM and
+The address is printed on stdout once a stream would be taken; logs are on stderr, and so is what
+libraries print there (`server.stderr`). SIGTERM and
 SIGINT stop accepting, let the open streams finish and exit with 0; a second one exits at once with
 130. The flags are `server.options`.
 """
@@ -27,6 +28,7 @@ from server.memory import settle
 from server.models import Model, Models
 from server.options import OptionError, Options
 from server.request import PATH
+from server.stderr import capture_stderr, log_descriptor
 
 logger = logging.getLogger("server")
 
@@ -44,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         chosen = options.read(arguments, os.environ)
     except OptionError as error:
         parser.error(str(error))
+    capture_stderr()
     start_logging(chosen.log_format)
     try:
         settings = chosen.settings()
@@ -98,6 +101,7 @@ def _order(path: Path | None, chosen: Options) -> str:
         models=len(chosen.models),
         decoder=chosen.decoder,
         log_format=chosen.log_format,
+        log_descriptor=log_descriptor(),
     )
     return msgspec.json.encode(order).decode()
 

@@ -44,6 +44,7 @@ from server.link import (
     read_reports,
 )
 from server.protocol import NO_KEYWORDS
+from server.stderr import log_descriptor
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 from stream.rings import Samples
@@ -88,7 +89,7 @@ class _Process:
         safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
         self._process = subprocess.Popen(
             [sys.executable, *safe_path, "-m", "server.engine", str(link.fileno()), order],
-            pass_fds=[link.fileno()],
+            pass_fds=[link.fileno(), log_descriptor()],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         link.close()

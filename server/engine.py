@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import argparse
+import faulthandler
 import logging
 import signal
 import socket
@@ -28,6 +29,7 @@ from server.decoder_options import DecoderOptions
 from server.link import Order
 from server.logs import start_logging
 from server.memory import keep_memory, settle
+from server.stderr import use_descriptor
 from server.worker import Loaded, work
 from stream.bundled import model_path
 from stream.engine import CHUNK, Decoding, load_engine
@@ -62,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"{error}; this process is started by python -m server")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
+    faulthandler.enable()  # on descriptor 2, which the server reads
+    use_descriptor(order.log_descriptor)
     start_logging(order.log_format)
     work(link, partial(_load_for_good, order))
     return 0

@@ -58,6 +58,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         models: how many are served.
         decoder: how streams are decoded.
         log_format: one of `server.logs.FORMATS`.
+        log_descriptor: that log lines are written to, inherited.
     """
 
     path: str | None
@@ -67,6 +68,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     models: int
     decoder: DecoderOptions
     log_format: str
+    log_descriptor: int = 2
 
 
 class Open(_Message, tag=0, frozen=True):

@@ -44,3 +44,4 @@ def start_logging(format_name: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[format_name]())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.captureWarnings(True)  # such as aiohttp's, about forms that are none
