@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     capture_stderr()
-    start_logging(chosen.log_format)
+    start_logging(chosen.log_format, chosen.log_level)
     try:
         settings = chosen.settings()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -68,6 +68,8 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _serve(chosen: Options, settings: Settings) -> None:
     stop = _stop_at_signals()
+    for warning in chosen.warnings():
+        logger.warning("%s", warning)
     models = Models(
         *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items()),
         aliases=chosen.aliases,
@@ -101,6 +103,7 @@ def _order(path: Path | None, chosen: Options) -> str:
         models=len(chosen.models),
         decoder=chosen.decoder,
         log_format=chosen.log_format,
+        log_level=chosen.log_level,
         log_descriptor=log_descriptor(),
     )
     return msgspec.json.encode(order).decode()

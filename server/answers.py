@@ -1,7 +1,8 @@
 """Answers: every HTTP request that is no websocket, from health to uploaded recordings.
 
     GET  /healthz /readyz                 no engine is lost; a new stream would be taken
-    GET  /metrics /model /v1/models       Prometheus; what is served and where it comes from; for SDKs
+    GET  /metrics /model                  Prometheus; what is served and where it comes from
+    GET  /v1/models /v1/models/{id}       what is served, for OpenAI's SDK
     GET  / /page/...                      the live page
     POST /transcribe                      a recording in a form: JSON with timed words
     POST /v1/audio/transcriptions         the same as OpenAI's API has it, events included
@@ -17,57 +18,32 @@ import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 
 from server.adapters import openai, transcribe
-from server.adapters.openai import EventStream, Fault, Transcription
+from server.adapters.openai import EventStream, Transcription
+from server.exchange import exchange_of
 from server.form import Form, Refused, receive_form
 from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.limits import Limits
 from server.metrics import Metrics
 from server.models import Model, Models
-from server.request import Refusal
+from server.replies import json_answer, plain, refuse
+from server.request import PATH, Refusal, quoted
 from server.spool import Spool
 from server.transcript import Recording
 from server.upload import Slot, Upload
 from stream.engine import Result
 
-__all__ = ["STOPPING", "Answers", "plain", "preflight", "refuse"]
+__all__ = ["STOPPING", "Answers"]
 
 PAGE = Path(__file__).parent / "page"
 OWNER = "rill"
-RETRY_SECONDS = "1"
+MODELS = "/v1/models/"
 STOPPING = "the server is shutting down"
-
-
-def plain(status: int, text: str, **headers: str) -> web.Response:
-    """Return an answer of one line of text; underscores in names of headers are dashes."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return web.Response(status=status, text=f"{text}\n", headers=named)
-
-
-def refuse(refusal: Refusal) -> web.Response:
-    """Return the answer to a request that is refused."""
-    response = plain(refusal.status, refusal.text)
-    if refusal.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    elif refusal.status == 503:
-        response.headers["Retry-After"] = RETRY_SECONDS
-    return response
-
-
-def preflight() -> web.Response:
-    """Return the answer to a browser that asks whether a page may send a request."""
-    return web.Response(
-        status=204,
-        headers={
-            "Access-Control-Allow-Methods": "GET, POST",
-            "Access-Control-Allow-Headers": "Authorization, Content-Type",
-            "Access-Control-Max-Age": "600",
-        },
-    )
 
 
 class Answers:
@@ -136,14 +112,24 @@ class Answers:
     ) -> web.StreamResponse:
         """Answer any other request."""
         route = self._routes.get(path)
+        if route is None and path.startswith(MODELS):
+            route = ("GET", self._answer_one_model)
         if route is None:
             there = ", ".join([*self._routes, "/healthz", "/readyz"])
-            text = f"there is nothing at {path[:100]!r}; streams are at /asr/v0.1/stream, and there are"
-            return refuse(Refusal(404, f"{text} {there}", "path"))
+            text = (
+                f"there is nothing at {quoted(path)}; streams are at {PATH}, and there are {there}"
+            )
+            return refuse(request, Refusal(404, text, "path"))
         method, handler = route
         if request.method != method and (method, request.method) != ("GET", "HEAD"):
-            return plain(405, f"{path} takes {method}", Allow=method)
-        return await handler(request, query)
+            allowed = {"Allow": "GET, HEAD" if method == "GET" else method}
+            return refuse(request, Refusal(405, f"{path} takes {method}", "method", allowed))
+        try:
+            return await handler(request, query)
+        except HotwordError as error:
+            return refuse(request, Refusal(400, str(error), param="keywords"))
+        except Refused as refused:
+            return refuse(request, refused.refusal)
 
     async def _answer_metrics(
         self, request: web.BaseRequest, query: Mapping[str, str]
@@ -156,65 +142,60 @@ class Answers:
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.Response:
         described = [model.describe() for model in self._models.values()]
-        return _json(msgspec.json.encode({"models": described}))
+        return json_answer(msgspec.json.encode({"models": described}))
 
     async def _answer_models(
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.Response:
-        return _json(openai.list_models(self._models.names, OWNER).body)
+        return json_answer(openai.list_models(self._models.names, OWNER).body)
+
+    async def _answer_one_model(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        name = unquote(request.raw_path.partition("?")[0].removeprefix(MODELS))
+        answer = openai.describe_model(name, self._models.names, OWNER)
+        if isinstance(answer, Refusal):
+            return refuse(request, answer)
+        return json_answer(answer.body)
 
     async def _answer_transcribe(
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.Response:
-        try:
-            async with self._receive(request, query) as form:
-                fields = dict(form.fields)
-                model = self._settle(form, fields.get("model", query.get("model")))
-                keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
-                self._metrics.count_stream("transcribe")
-                recording = Recording(model.token_text)
-                upload = Upload(form, self._limits, request, keywords)
-                async with aclosing(upload.results()) as results:
-                    async for result in results:
-                        recording.add(result)
-            return _json(transcribe.answer(form.filename, recording, upload.notes))
-        except HotwordError as error:
-            self._metrics.count_refusal("request")
-            return _json(transcribe.fault(str(error)), 400)
-        except Refused as refused:
-            self._metrics.count_refusal(refused.refusal.reason)
-            return _json(transcribe.fault(refused.refusal.text), refused.refusal.status)
+        async with self._receive(request, query) as form:
+            fields = dict(form.fields)
+            model = self._settle(form, fields.get("model", query.get("model")))
+            keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
+            self._metrics.count_stream("transcribe")
+            recording = Recording(model.token_text)
+            upload = Upload(form, self._limits, request, keywords)
+            async with aclosing(upload.results()) as results:
+                async for result in results:
+                    recording.add(result)
+        _note(request, "transcribe", model, recording)
+        return json_answer(transcribe.answer(form.filename, recording, upload.notes))
 
     async def _answer_openai(
         self, request: web.BaseRequest, query: Mapping[str, str]
     ) -> web.StreamResponse:
-        try:
-            async with self._receive(request, query) as form:
-                named = dict(form.fields).get("model", "")
-                language = self._models[named].language if named in self._models.names else "en"
-                wanted = openai.parse_fields(form.fields, self._models.names, language)
-                if isinstance(wanted, Fault):
-                    self._metrics.count_refusal("request")
-                    return _json(wanted.answer().body, wanted.status)
-                model = self._settle(form, wanted.model)
-                keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
-                self._metrics.count_stream("openai")
-                upload = Upload(form, self._limits, request, keywords)
-                async with aclosing(upload.results()) as results:
-                    if wanted.stream:
-                        return await self._send_events(request, wanted, model, results)
-                    recording = Recording(model.token_text)
-                    async for result in results:
-                        recording.add(result)
-            answer = openai.answer(wanted, recording, language, upload.notes)
-            return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
-        except HotwordError as error:
-            self._metrics.count_refusal("request")
-            return _json(Fault(400, str(error), "keywords").answer().body, 400)
-        except Refused as refused:
-            self._metrics.count_refusal(refused.refusal.reason)
-            fault = Fault(refused.refusal.status, refused.refusal.text)
-            return _json(fault.answer().body, fault.status)
+        async with self._receive(request, query) as form:
+            named = dict(form.fields).get("model", "")
+            language = self._models[named].language if named in self._models.names else "en"
+            wanted = openai.parse_fields(form.fields, self._models.names, language)
+            if isinstance(wanted, Refusal):
+                return refuse(request, wanted)
+            model = self._settle(form, wanted.model)
+            keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
+            self._metrics.count_stream("openai")
+            recording = Recording(model.token_text)
+            upload = Upload(form, self._limits, request, keywords)
+            async with aclosing(upload.results()) as results:
+                if wanted.stream:
+                    return await self._send_events(request, wanted, model, results)
+                async for result in results:
+                    recording.add(result)
+        _note(request, "openai", model, recording)
+        answer = openai.answer(wanted, recording, language, upload.notes)
+        return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
 
     async def _send_events(
         self,
@@ -226,7 +207,11 @@ class Answers:
         stream = EventStream(wanted, model.token_text)
         first = await anext(results)  # what is refused, is so before the answer begins
         response = web.StreamResponse(
-            headers={"Content-Type": stream.content_type, "Cache-Control": "no-cache"}
+            headers={
+                **exchange_of(request).headers,
+                "Content-Type": stream.content_type,
+                "Cache-Control": "no-cache",
+            }
         )
         await response.prepare(request)
 
@@ -240,9 +225,12 @@ class Answers:
             async for result in results:
                 await send(stream.send_result(result))
         except Refused as refused:
-            await send(Fault(refused.refusal.status, refused.refusal.text).event())
+            exchange_of(request).refusal = refused.refusal
+            await send(openai.error_event(refused.refusal))
         except TimeoutError as error:
             raise ConnectionResetError("the client does not read") from error
+        finally:
+            _note(request, "openai", model, stream.recording)
         return response
 
     def _receive(
@@ -285,10 +273,15 @@ class Answers:
         chosen = self._models.served.choose(name)
         refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
         if refusal is not None:
-            raise Refused(refusal.status, refusal.text, refusal.reason)
+            raise Refused.of(refusal)
         assert isinstance(chosen, str)
         return self._models[chosen]
 
 
-def _json(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
+def _note(request: web.BaseRequest, protocol: str, model: Model, recording: Recording) -> None:
+    """Say in the log what an upload was."""
+    exchange_of(request).fields |= {
+        "protocol": protocol,
+        "model": model.name,
+        "audio_seconds": round(recording.duration, 2),
+    }

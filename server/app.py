@@ -5,9 +5,11 @@ gets an HTTP status instead of a connection. What is spoken on a websocket is `s
 connection lives `server.live`, what else is answered `server.answers`. Here stand the order of the
 checks, and what happens when the server stops:
 
-1. Health is open to all. Elsewhere a request needs an allowed origin, then a token if there are any;
-   but the page itself, which has no secrets, needs no token.
-2. A websocket gets 404, 400 or 503 before it gets 426 for a handshake that is none, and 101 at last.
+1. A request has to ask for a name of this server. Health is then open to all. Elsewhere a request
+   needs an allowed origin, then a token if there are any; but the page itself, which has no secrets,
+   needs no token.
+2. A websocket gets 404 or 400 for what it asks for, 405 or 426 for a handshake that is none, 503, and
+   101 at last.
 3. On leaving, nothing is accepted any more. Streams and uploads may end by themselves for
    `Limits.drain_seconds`; then streams are ended for their clients, who get the rest of the text,
    and uploads are cut.
@@ -18,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -29,13 +30,18 @@ from aiohttp import web
 from server.access import Access
 from server.adapters.wyoming import Offer, Wyoming
 from server.adapters.wyoming_framing import encode
-from server.answers import STOPPING, Answers, plain, preflight, refuse
+from server.answers import STOPPING, Answers
+from server.connection import HttpServer
+from server.exchange import Exchange, begin, exchange_of
+from server.handshake import handshake_refusal, wants_upgrade
 from server.hotwords import HotwordError, Speller
 from server.limits import Limits
 from server.live import Message, Session
 from server.metrics import Metrics
 from server.models import Model, Models
+from server.peers import Network, Peer, identify
 from server.protocol import Close
+from server.replies import plain, preflight, refuse
 from server.request import Refusal, parse_query
 from server.sockets import prepare_server
 from server.talks import TALKS
@@ -47,8 +53,8 @@ logger = logging.getLogger(__name__)
 # A peer that breaks HTTP is no error of ours, and what handlers raise is logged here.
 _quiet = logging.getLogger("server.http")
 _quiet.setLevel(logging.CRITICAL)
+logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # subprotocols that are not ours
 ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
-SERVER = "rill"
 
 
 class AddressError(OSError):
@@ -64,12 +70,14 @@ class Settings:
         root: what a websocket at "/" speaks, one of `ROOTS`.
         strict: whether Myrtle's responses have nothing that theirs have not.
         tls: where connections are encrypted.
+        proxies: networks of proxies that are believed what they say of their clients.
     """
 
     access: Access = field(default_factory=Access)
     root: str = "page"
     strict: bool = False
     tls: ssl.SSLContext | None = None
+    proxies: tuple[Network, ...] = ()
 
 
 class Application:
@@ -111,8 +119,9 @@ class Application:
             AddressError: a port is taken, or the host is none of this machine's.
         """
         limits = self._limits
-        http = web.Server(
+        http = HttpServer(
             self._answer,
+            self._answer_bad,
             access_log=None,
             logger=_quiet,
             auto_decompress=False,  # nobody sends a kilobyte and makes us hold a gigabyte
@@ -168,48 +177,92 @@ class Application:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; nothing that a peer does is an exception here."""
-        with self._being_busy():
-            try:
-                response = await self._route(request)
-            except ConnectionError:  # the peer is gone, and gets nothing
-                response = plain(400, "the connection was lost")
-            except Exception:
-                logger.exception("a request failed")
-                response = plain(500, "the server failed")
+        exchange = self._begin(request)
+        status: int | None = None  # of what the client gets
+        try:
+            with self._being_busy():
+                response = await self._route(request, exchange)
+            status = response.status
+        except ConnectionError:
+            exchange.fields["reason"] = "the connection was lost"
+            response = plain(400, exchange.fields["reason"])
+        except Exception:
+            logger.exception("request %s failed", exchange.peer.request_id)
+            response = refuse(request, Refusal(500, "the server failed", "engine"))
+            status = response.status
+        finally:
+            self._end(exchange, status)
+        if request.writer.output_size > 0 and not response.prepared:
+            raise ConnectionResetError("an answer has begun, and cannot be another one now")
+        return self._finish(request, exchange, response)
+
+    def _answer_bad(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
+        """Answer what is no request of HTTP, or what `_answer` failed."""
+        peer = Peer.of_connection(str(request.remote))  # there are no headers to look at
+        exchange = begin(request, peer, self._settings.access)
+        refusal = Refusal(status, "the request cannot be read as HTTP", "http")
+        if status >= 500:
+            logger.error("request %s failed", exchange.peer.request_id, exc_info=error)
+            refusal = Refusal(status, "the server failed", "engine")
+        response = refuse(request, refusal)
+        self._end(exchange, status)
+        return self._finish(request, exchange, response)
+
+    def _begin(self, request: web.BaseRequest) -> Exchange:
+        settings = self._settings
+        encrypted = settings.tls is not None
+        peer = identify(str(request.remote), request.headers, encrypted, settings.proxies)
+        return begin(request, peer, settings.access)
+
+    def _end(self, exchange: Exchange, status: int | None) -> None:
+        if exchange.refusal is not None:
+            self._metrics.count_refusal(exchange.refusal.reason)
+        exchange.log(status)
+
+    def _finish(
+        self, request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse
+    ) -> web.StreamResponse:
         if not response.prepared:
-            response.headers["Server"] = SERVER
-            origin = request.headers.get("Origin")
-            if origin is not None and response.status != 403:
-                response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers.update(exchange.headers)
             # Nothing follows an upgrade that was refused, or a body that was not read.
             if "Upgrade" in request.headers or not request.content.is_eof():
                 response.force_close()
         return response
 
-    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query_text = request.raw_path.partition("?")
+    async def _route(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+        access, headers = self._settings.access, request.headers
+        path = request.raw_path.partition("?")[0]
+        refusal = access.host_refusal(headers.getall("Host", []), request.version >= (1, 1))
+        if refusal is not None:
+            return refuse(request, refusal)
+        scheme = exchange.peer.scheme
+        origin = headers.get("Origin")
+        if origin is not None and access.allows_origin(origin, headers.get("Host", ""), scheme):
+            exchange.headers["Access-Control-Allow-Origin"] = origin
         health = self._answers.health(path)
         if health is not None:
             return health
         query = parse_query(request.raw_path)
         values = {} if isinstance(query, Refusal) else query
-        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         talk = self._talks.get(path)
-        page = None if upgrade else self._answers.page(path)
-        access = self._settings.access
-        if page is not None or request.method == "OPTIONS":
-            access = Access(origins=access.origins)
-        refusal = access.refusal(request.headers, values)
+        page = None if wants_upgrade(headers) else self._answers.page(path)
+        public = page is not None or request.method == "OPTIONS"
+        refusal = access.refusal(headers, values, scheme, public)
         if refusal is not None:
-            return self._refuse(refusal)
+            return refuse(request, refusal)
         if request.method == "OPTIONS":
             return preflight()
         if page is not None:
+            if request.method not in ("GET", "HEAD"):
+                text = f"{path} takes GET"
+                return refuse(request, Refusal(405, text, "method", {"Allow": "GET, HEAD"}))
             return page
         if isinstance(query, Refusal):
-            return self._refuse(query)
-        if talk is not None and (upgrade or path != "/"):
-            return await self._serve_websocket(request, talk, query_text)
+            return refuse(request, query)
+        if talk is not None and (path != "/" or wants_upgrade(headers)):
+            return await self._serve_websocket(request, talk)
         return await self._answers.answer(request, path, values)
 
     @contextmanager
@@ -223,17 +276,23 @@ class Application:
         finally:
             self._busy.discard(task)
 
-    def _refuse(self, refusal: Refusal) -> web.Response:
-        self._metrics.count_refusal(refusal.reason)
-        return refuse(refusal)
-
-    async def _serve_websocket(
-        self, request: web.BaseRequest, name: str, query: str
-    ) -> web.StreamResponse:
-        talk = TALKS[name]
+    async def _serve_websocket(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
+        talk, exchange = TALKS[name], exchange_of(request)
+        _, _, query = request.raw_path.partition("?")
         parameters = talk.parse(f"{talk.path}?{query}", self._models.served)
         if isinstance(parameters, Refusal):
-            return self._refuse(parameters)
+            return refuse(request, parameters)
+        model = self._models[parameters.model]
+        refusal = handshake_refusal(
+            request.method, request.version, request.headers
+        ) or self._answers.refusal(model)
+        if refusal is not None:
+            return refuse(request, refusal)
+        speller = Speller(model.pieces, self._limits)
+        try:
+            keywords = speller.spell(parameters.hotwords)
+        except HotwordError as error:
+            return refuse(request, Refusal(400, str(error)))
         socket = web.WebSocketResponse(
             protocols=talk.subprotocols,
             compress=False,  # messages of a hundred bytes
@@ -241,18 +300,9 @@ class Application:
             timeout=self._limits.close_seconds,
             max_msg_size=self._limits.message_bytes + 1,
         )
-        socket.headers["Server"] = SERVER
-        if not socket.can_prepare(request).ok:
-            return plain(426, f"{talk.path} wants a websocket", Upgrade="websocket")
-        model = self._models[parameters.model]
-        refusal = self._answers.refusal(model)
-        if refusal is not None:
-            return self._refuse(refusal)
-        speller = Speller(model.pieces, self._limits)
-        try:
-            keywords = speller.spell(parameters.hotwords)
-        except HotwordError as error:
-            return self._refuse(Refusal(400, str(error)))
+        socket.headers.update(exchange.headers)
+        if not socket.can_prepare(request).ok:  # aiohttp is stricter about lists in headers
+            return refuse(request, Refusal(400, "the handshake cannot be read", "handshake"))
         text, strict = model.token_text, self._settings.strict
         protocol = talk.open(parameters, text, speller, strict)
 
@@ -269,7 +319,7 @@ class Application:
         session.take_slot(keywords)
         try:
             await socket.prepare(request)
-            await self._serve(session, name, model, str(request.remote))
+            await self._serve(session, name, model, exchange)
         finally:
             session.close()
         return socket
@@ -279,21 +329,24 @@ class Application:
     ) -> None:
         model = next(iter(self._models.values()))
         wire = Tcp(reader, writer, self._limits.close_seconds)
+        exchange = Exchange(Peer.of_connection(wire.peer))
         with self._being_busy():
             try:
                 refusal = self._answers.refusal(model)
                 if refusal is None or refusal.reason == "full":
-                    await self._serve_wyoming(wire, model)
+                    await self._serve_wyoming(wire, model, exchange)
                 else:  # not loaded, broken, or stopping
+                    exchange.refusal = refusal
                     await wire.send(encode("error", {"text": refusal.text}))
             except OSError:  # the peer is gone
                 pass
             except Exception:
-                logger.exception("a connection failed")
+                logger.exception("connection %s failed", exchange.peer.request_id)
             finally:
+                self._end(exchange, None)
                 await wire.close(Close(1000))
 
-    async def _serve_wyoming(self, wire: Tcp, model: Model) -> None:
+    async def _serve_wyoming(self, wire: Tcp, model: Model, exchange: Exchange) -> None:
         speller = Speller(model.pieces, self._limits)
         offer = Offer(model.name, model.language)
         protocol = Wyoming(model.token_text, offer, speller)
@@ -304,15 +357,14 @@ class Application:
 
         session = Session(wire, protocol, hear, model.channels, self._limits)
         try:
-            await self._serve(session, "wyoming", model, wire.peer)
+            await self._serve(session, "wyoming", model, exchange)
         finally:
             session.close()
 
-    async def _serve(self, session: Session, name: str, model: Model, peer: str) -> None:
-        """Run a session, count it, and say in the log what it was."""
+    async def _serve(self, session: Session, name: str, model: Model, exchange: Exchange) -> None:
+        """Run a session, count it, and note for the log what it was."""
         self._metrics.count_stream(name)
         self._sessions.add(session)
-        began = time.monotonic()
         try:
             await session.run()
         except Exception:
@@ -320,25 +372,14 @@ class Application:
             await session.break_off()
         finally:
             self._sessions.discard(session)
-            farewell = session.farewell
-            fields = {
-                "peer": peer,
+            close = session.farewell
+            exchange.fields |= {
                 "protocol": name,
                 "model": model.name,
                 "audio_seconds": round(session.seconds, 2),
-                "seconds": round(time.monotonic() - began, 2),
-                "close": farewell.code if farewell else None,
-                "reason": farewell.reason if farewell else "",
+                "close": close.code if close else session.close_code,
+                "reason": (close.reason if close else "") or None,
             }
-            logger.info(
-                "stream of %s ended: %s, %.1f s of audio, close %s%s",
-                peer,
-                name,
-                session.seconds,
-                fields["close"],
-                f" {farewell.reason}" if farewell and farewell.reason else "",
-                extra={"fields": fields},
-            )
 
 
 @contextmanager

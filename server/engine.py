@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
     faulthandler.enable()  # on descriptor 2, which the server reads
     use_descriptor(order.log_descriptor)
-    start_logging(order.log_format)
+    start_logging(order.log_format, order.log_level)
     work(link, partial(_load_for_good, order))
     return 0
 

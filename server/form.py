@@ -42,6 +42,13 @@ class Refused(Exception):
         super().__init__(text)
         self.refusal = Refusal(status, text, reason)
 
+    @classmethod
+    def of(cls, refusal: Refusal) -> Refused:
+        """Return what is raised for a refusal."""
+        refused = cls(refusal.status, refusal.text, refusal.reason)
+        refused.refusal = refusal
+        return refused
+
 
 class Releasable(Protocol):
     """What is taken for a recording, and given back."""

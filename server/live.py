@@ -65,6 +65,10 @@ class Wire(Protocol):
     async def close(self, close: Close) -> None:
         """Close the connection, with a word about it where the protocol has one."""
 
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the peer, or the wire itself, has closed the connection."""
+
     def waiting(self) -> int:
         """Return how many bytes wait to be sent."""
 
@@ -130,6 +134,11 @@ class Session:
         self.seconds = 0.0
         self.farewell: Close | None = None
         self.task = asyncio.current_task()
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the connection was closed by others than this session."""
+        return self._wire.close_code
 
     @property
     def recognises(self) -> bool:

@@ -1,19 +1,25 @@
 """Logs: one line per event on stderr, for people as text or for machines as JSON.
 
 A JSON line has `time` (RFC 3339, UTC), `level`, `logger`, `message`, `error` with the traceback where
-there is one, and whatever fields the event was logged with (`extra={"fields": {...}}`).
+there is one, and whatever fields the event was logged with (`extra={"fields": {...}}`). A line of text
+has the fields behind the message, as key=value; values that are not plain are quoted as in JSON.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-__all__ = ["FORMATS", "JsonFormatter", "start_logging"]
+__all__ = ["FORMATS", "LEVELS", "JsonFormatter", "TextFormatter", "start_logging"]
+
+OURS = ("server", "stream")
+PLAIN = re.compile(r"[!#-<>-~]+")  # no space, quote, equals sign or control character
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,15 +39,46 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-FORMATS = {
-    "text": lambda: logging.Formatter("%(asctime)s %(levelname)s %(message)s"),
+class TextFormatter(logging.Formatter):
+    """Writes a record as a line for people, and its traceback behind it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields = getattr(record, "fields", {}).items()
+        said = (f" {key}={_plain(value)}" for key, value in fields if value is not None)
+        return super().formatMessage(record) + "".join(said)
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return text if PLAIN.fullmatch(text) else msgspec.json.encode(text).decode()
+
+
+FORMATS: dict[str, Callable[[], logging.Formatter]] = {
+    "text": TextFormatter,
     "json": JsonFormatter,
 }
+LEVELS = ("debug", "info", "warning", "error")
 
 
-def start_logging(format_name: str) -> None:
-    """Send the logs of the process to stderr, in one of `FORMATS`."""
+def start_logging(format_name: str, level: str = "info") -> None:
+    """Send the logs of the process to stderr.
+
+    Args:
+        format_name: one of `FORMATS`.
+        level: one of `LEVELS`, of what is ours; libraries say no more than they do at info.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[format_name]())
+<<<<<<< HEAD
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(True)  # such as aiohttp's, about forms that are none
+=======
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler])
+    for name in OURS:
+        logging.getLogger(name).setLevel(number)
+>>>>>>> cc60850 (Answer to the server's own names, and log each request once, with an id)

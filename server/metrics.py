@@ -6,7 +6,9 @@ streams are counted here. Every name begins with `rill_`, but for those of the p
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -23,6 +25,10 @@ from server.processes import usage
 from stream.features import SAMPLE_RATE
 
 __all__ = ["Metrics"]
+
+VERSION = version("rill-asr")
+PYTHON = platform.python_version()
+ABOUT = ("backend", "decoder", "front_end", "language")  # of a model, once it is loaded
 
 
 class Metrics:
@@ -66,6 +72,11 @@ class _Channels(Collector):
 
     def collect(self) -> Iterator[Metric]:
         label = ["model"]
+        build = GaugeMetricFamily(
+            "rill_build_info",
+            "What serves a model; always 1.",
+            labels=["model", "version", "python", *ABOUT],
+        )
         opened = GaugeMetricFamily("rill_channels_open", "Channels in use.", labels=label)
         capacity = GaugeMetricFamily("rill_channels_capacity", "Channels there are.", labels=label)
         ready = GaugeMetricFamily(
@@ -104,7 +115,11 @@ class _Channels(Collector):
             audio.add_metric([name], channels.received / SAMPLE_RATE)
             step.add_metric([name], *_buckets(channels.step_seconds))
             response.add_metric([name], *_buckets(channels.response_seconds))
-        yield from (opened, capacity, ready, backlog, audio, step, response, cpu, memory)
+            about = model.about
+            build.add_metric(
+                [name, VERSION, PYTHON, *(str(about.get(key, "")) for key in ABOUT)], 1
+            )
+        yield from (build, opened, capacity, ready, backlog, audio, step, response, cpu, memory)
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

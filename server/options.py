@@ -13,18 +13,22 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from server.access import Access, parse_tokens
 from server.app import ROOTS, Settings
 from server.decoder_options import DECODERS, EOS_MODES, DecoderOptions, add_flags
+from server.hosts import ANY, Hosts, parse_hosts, parse_origins
 from server.limits import Limits
-from server.logs import FORMATS
+from server.logs import FORMATS, LEVELS
+from server.peers import Network, parse_networks
 from stream.backends import BACKENDS
 from stream.front_ends import FRONT_ENDS, FrontEndKind
 from stream.text_file import TextError, read_text
 
 __all__ = ["OptionError", "Options", "build_parser", "read"]
 
+_T = TypeVar("_T")
 AUTO = "auto"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
@@ -60,7 +64,8 @@ class Options:
         slots: streams at a time of each model; None: what the machine carries.
         decoder: how streams are decoded.
         limits: what a client may ask of this process.
-        log_format: one of `server.logs.FORMATS`.
+        log_format, log_level: of `server.logs`.
+        origins, hosts, proxies: pages, names and proxies that are trusted.
     """
 
     models: Mapping[str, Path | None]
@@ -74,9 +79,12 @@ class Options:
     decoder: DecoderOptions
     limits: Limits
     log_format: str
+    log_level: str
     root: str
     strict: bool
     origins: frozenset[str]
+    hosts: Hosts
+    proxies: tuple[Network, ...]
     token: str
     token_file: Path | None
     tls_cert: Path | None
@@ -104,7 +112,31 @@ class Options:
             except OSError as error:
                 key = self.tls_key or self.tls_cert
                 raise OSError(f"{self.tls_cert} and {key} make no TLS: {error}") from error
-        return Settings(Access(tokens, self.origins), self.root, self.strict, tls)
+        access = Access(tokens, self.origins, self.hosts)
+        return Settings(access, self.root, self.strict, tls, self.proxies)
+
+    def warnings(self) -> list[str]:
+        """Return what lets in more than its operator may have meant to."""
+        tokens = bool(self.token or self.token_file)
+        warnings = []
+        if self.hosts.network and not tokens:
+            warnings.append(
+                f"listening on {self.host} without tokens: whoever reaches this machine may use the "
+                "server; see --token-file, or --host 127.0.0.1 behind a proxy on this machine"
+            )
+        if self.wyoming_port is not None and tokens:
+            warnings.append(
+                f"Wyoming's protocol knows no tokens: whoever reaches {self.host} on its port may "
+                "use the server; keep the port within a network that may"
+            )
+        if not tokens:
+            for flag, names in (("origins", self.origins), ("hosts", self.hosts.names)):
+                if ANY in names:
+                    warnings.append(
+                        f"--allowed-{flag} {ANY} without tokens: any page that a browser which "
+                        "reaches this server opens may use it"
+                    )
+        return warnings
 
 
 def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -209,10 +241,29 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         str,
         "none but the server's own",
     )
+    add(
+        "allowed-hosts",
+        None,
+        "further names of this server, as they stand in the addresses of its clients, separated by "
+        "commas: asr.example.org, *.example.org, or * for every one; requests for other names are "
+        "refused with 421, against pages whose names are made to resolve to this machine",
+        str,
+        "IP addresses and localhost; on a network also names without a dot, and those under "
+        ".local, .internal and .home.arpa",
+    )
+    add(
+        "trusted-proxies",
+        None,
+        "networks of proxies, such as 10.0.0.0/8, separated by commas, whose X-Forwarded-For, "
+        "X-Forwarded-Proto and X-Request-Id are believed",
+        str,
+        "none",
+    )
     for flag, text in LIMITS.items():
         value = getattr(limits, _field(flag))
         add(flag, f"{value:g}" if isinstance(value, float) else str(value), text, type(value))
     add("log-format", "text", "lines of the log on stderr: " + ", ".join(FORMATS))
+    add("log-level", "info", "least weight of a line: " + ", ".join(LEVELS))
     return parser
 
 
@@ -244,6 +295,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         "front-end": FRONT_ENDS,
         "root-protocol": ROOTS,
         "log-format": list(FORMATS),
+        "log-level": LEVELS,
         "decoder": DECODERS,
         "eos-mode": EOS_MODES,
     }
@@ -253,7 +305,6 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
             raise OptionError(f"--{flag} is {chosen!r}; there are {', '.join(choice)}")
     if arguments.tls_key is not None and arguments.tls_cert is None:
         raise OptionError("--tls-key goes with --tls-cert")
-    origins = (arguments.allowed_origins or "").split(",")
     fields = {_field(flag): getattr(arguments, _field(flag)) for flag in LIMITS}
     models = _models(arguments.model or (arguments.model_variable or "").split(","))
     aliases = _aliases(arguments.alias or (arguments.alias_variable or "").split(","), models)
@@ -269,14 +320,28 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         decoder=_decoder(arguments),
         limits=Limits(**fields),
         log_format=arguments.log_format,
+        log_level=arguments.log_level,
         root=arguments.root_protocol,
         strict=_switch(arguments, "strict-myrtle"),
-        origins=frozenset(origin.strip().rstrip("/") for origin in origins if origin.strip()),
+        origins=_checked("allowed-origins", parse_origins, arguments.allowed_origins or ""),
+        hosts=_checked(
+            "allowed-hosts",
+            lambda names: parse_hosts(names, arguments.host),
+            arguments.allowed_hosts or "",
+        ),
+        proxies=_checked("trusted-proxies", parse_networks, arguments.trusted_proxies or ""),
         token=environment.get("RILL_TOKEN", "").strip(),
         token_file=arguments.token_file,
         tls_cert=arguments.tls_cert,
         tls_key=arguments.tls_key,
     )
+
+
+def _checked(flag: str, read: Callable[[str], _T], text: str) -> _T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise OptionError(f"--{flag}: {error}") from error
 
 
 def _decoder(arguments: argparse.Namespace) -> DecoderOptions:

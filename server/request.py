@@ -88,11 +88,17 @@ class Refusal:
         status: of HTTP.
         text: one sentence for the client.
         reason: what the refusal counts as, one of a few words.
+        headers: that the status wants.
+        param: the field or key that it is about, where it is about one.
+        code: of OpenAI's, for programs.
     """
 
     status: int
     text: str
     reason: str = "request"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None
+    code: str | None = None
 
 
 def parse_query(target: str) -> dict[str, str] | Refusal:

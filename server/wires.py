@@ -11,6 +11,7 @@ import struct
 from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import WebSocketError
 
 from server.live import Message
 from server.protocol import Close
@@ -44,6 +45,7 @@ class Websocket:
         self._protocol = protocol
         self._transport = transport
         self._close_seconds = close_seconds
+        self._refused: int | None = None  # with this code, for frames that are none
 
     async def receive(self) -> Message | None:
         """Return the next message; None when the connection is closed or about to be."""
@@ -51,6 +53,8 @@ class Websocket:
         if message.type is WSMsgType.BINARY or message.type is WSMsgType.TEXT:
             data: Message = message.data
             return data
+        if isinstance(message.data, WebSocketError):  # aiohttp has closed with its code
+            self._refused = message.data.code
         return None
 
     def pause(self) -> None:
@@ -91,6 +95,12 @@ class Websocket:
             self._transport.abort()
         if self._socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
             self._transport.abort()
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which it was closed."""
+        code = self._refused or self._socket.close_code
+        return None if code is None else int(code)
 
     def waiting(self) -> int:
         """Return how many bytes wait to be sent."""
@@ -156,6 +166,11 @@ class Tcp:
                 await self._writer.wait_closed()
         except OSError:
             self._transport.abort()
+
+    @property
+    def close_code(self) -> int | None:
+        """None: a TCP connection is closed without a code."""
+        return None
 
     def waiting(self) -> int:
         """Return how many bytes wait to be sent."""

@@ -7,7 +7,7 @@ the caller's. What is said comes as a `server.transcript.Recording`.
    forms are taken. Unknown fields are left alone, as are those that this server has no use for
    (prompt, temperature, chunking_strategy).
 2. A field that asks for what cannot be given (a model or a language that is not served, speakers) is
-   a `Fault` with the status and the error object that the SDK makes a typed exception of.
+   a `Refusal` with the status and the error object that the SDK makes a typed exception of.
 3. With `stream` the body is text/event-stream: deltas that append up to the text, exactly one
    transcript.text.done, then [DONE]. Deltas carry final text only, since they cannot be taken back.
 """
@@ -21,16 +21,18 @@ from types import MappingProxyType
 
 import msgspec
 
-from server.request import quoted
+from server.request import Refusal, quoted
 from server.transcript import Piece, Recording, Segment, TimedWord, TokenText
 from stream.engine import Result
 
 __all__ = [
     "Answer",
     "EventStream",
-    "Fault",
     "Transcription",
     "answer",
+    "describe_model",
+    "error",
+    "error_event",
     "list_models",
     "parse_fields",
 ]
@@ -49,28 +51,6 @@ class Answer:
 
     content_type: str
     body: bytes
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A request that is not served: HTTP status, one sentence, the field it is about, a code."""
-
-    status: int
-    message: str
-    param: str | None = None
-    code: str | None = None
-
-    def answer(self) -> Answer:
-        """Return the error object."""
-        return _json({"error": self._object()})
-
-    def event(self) -> str:
-        """Return the error as an event, where a stream of them has begun."""
-        return _event({"error": self._object()})
-
-    def _object(self) -> dict[str, object]:
-        kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
 
 
 @dataclass(frozen=True)
@@ -96,7 +76,7 @@ class Transcription:
 
 def parse_fields(
     fields: Iterable[tuple[str, str]], models: Sequence[str], language: str = "en"
-) -> Transcription | Fault:
+) -> Transcription | Refusal:
     """Check the scalar fields of the form.
 
     Args:
@@ -113,40 +93,31 @@ def parse_fields(
 
     model = last("model", models[0])
     if model not in models:
-        return Fault(
-            404,
-            f"The model {quoted(model)} does not exist. Served: {', '.join(models)}.",
-            "model",
-            "model_not_found",
-        )
+        return _no_model(model, models)
     wanted = last("language", language)
     if wanted and wanted.lower().split("-")[0] != language:
-        return Fault(400, f"language is {quoted(wanted)}; served is {language!r}", "language")
+        return _mistake("language", f"language is {quoted(wanted)}; served is {language!r}")
     response_format = last("response_format", "json")
     if response_format not in FORMATS:
-        return Fault(
-            400,
-            f"response_format is {quoted(response_format)}; want one of {', '.join(FORMATS)}",
+        return _mistake(
             "response_format",
+            f"response_format is {quoted(response_format)}; want one of {', '.join(FORMATS)}",
         )
     granularities = frozenset(values.get("timestamp_granularities", ()))
     if unknown := granularities.difference(GRANULARITIES):
-        return Fault(
-            400,
-            f"timestamp_granularities has {quoted(min(unknown))}; want word or segment",
+        return _mistake(
             "timestamp_granularities",
+            f"timestamp_granularities has {quoted(min(unknown))}; want word or segment",
         )
     if granularities and response_format != "verbose_json":
-        return Fault(
-            400,
-            "timestamp_granularities wants response_format verbose_json",
-            "timestamp_granularities",
+        return _mistake(
+            "timestamp_granularities", "timestamp_granularities wants response_format verbose_json"
         )
     stream = TRUTH.get(last("stream", "false").lower())
     if stream is None:
-        return Fault(400, f"stream is {quoted(last('stream', ''))}; want true or false", "stream")
+        return _mistake("stream", f"stream is {quoted(last('stream', ''))}; want true or false")
     if stream and response_format not in ("json", "text"):
-        return Fault(400, f"stream gives no {response_format}; want json", "response_format")
+        return _mistake("response_format", f"stream gives no {response_format}; want json")
     return Transcription(
         model,
         response_format,
@@ -187,8 +158,22 @@ def answer(
 
 def list_models(models: Sequence[str], owner: str) -> Answer:
     """Return what GET /v1/models answers."""
-    entries = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name in models]
-    return _json({"object": "list", "data": entries})
+    return _json({"object": "list", "data": [_model(name, owner) for name in models]})
+
+
+def describe_model(name: str, models: Sequence[str], owner: str) -> Answer | Refusal:
+    """Return what GET /v1/models/{name} answers."""
+    return _json(_model(name, owner)) if name in models else _no_model(name, models)
+
+
+def error(refusal: Refusal) -> Answer:
+    """Return the error object."""
+    return _json(_error(refusal))
+
+
+def error_event(refusal: Refusal) -> str:
+    """Return the error object as an event, where a stream of them has begun."""
+    return _event(_error(refusal))
 
 
 class EventStream:
@@ -197,19 +182,22 @@ class EventStream:
     Args:
         request: what was asked for.
         token_text: of the served model.
+
+    Attributes:
+        recording: what was said so far.
     """
 
     content_type = "text/event-stream"
 
     def __init__(self, request: Transcription, token_text: TokenText) -> None:
         self._request = request
-        self._recording = Recording(token_text)
+        self.recording = Recording(token_text)
         self._token_text = token_text
         self._began = False
 
     def send_result(self, result: Result) -> str:
         """Return the events of a result, "" where there are none."""
-        self._recording.add(result)
+        self.recording.add(result)
         text = result.text if self._began else result.text.lstrip()
         events = ""
         if text:
@@ -221,9 +209,9 @@ class EventStream:
             events = self._event({"type": "transcript.text.delta", "delta": text}, pieces)
         if result.last:
             usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
-            done = {"type": "transcript.text.done", "text": self._recording.text}
+            done = {"type": "transcript.text.done", "text": self.recording.text}
             events += self._event(
-                done | {"usage": {"type": "tokens"} | usage}, self._recording.pieces
+                done | {"usage": {"type": "tokens"} | usage}, self.recording.pieces
             )
             events += "data: [DONE]\n\n"
         return events
@@ -232,6 +220,35 @@ class EventStream:
         if self._request.log_probabilities:
             event = event | {"logprobs": _log_probabilities(pieces)}
         return _event(event)
+
+
+def _model(name: str, owner: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _mistake(field: str, text: str) -> Refusal:
+    return Refusal(400, text, param=field)
+
+
+def _no_model(name: str, models: Sequence[str]) -> Refusal:
+    return Refusal(
+        404,
+        f"The model {quoted(name)} does not exist. Served: {', '.join(models)}.",
+        param="model",
+        code="model_not_found",
+    )
+
+
+def _error(refusal: Refusal) -> dict[str, object]:
+    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
+    return {
+        "error": {
+            "message": refusal.text,
+            "type": kind,
+            "param": refusal.param,
+            "code": refusal.code,
+        }
+    }
 
 
 def _segment(segment: Segment) -> dict[str, object]:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
+
+import pytest
 
 from server.logs import FORMATS, JsonFormatter
 
@@ -41,3 +44,24 @@ def test_an_exception_is_one_line_too() -> None:
 
 def test_text_is_for_people() -> None:
     assert FORMATS["text"]().format(record("port %d", 3030)).endswith("INFO port 3030")
+
+
+def test_a_line_of_text_has_the_fields_too_and_stays_one_line() -> None:
+    fields = {"status": 421, "reason": 'a "b"\n=c', "path": "/x", "close": None}
+    line = FORMATS["text"]().format(record("request", fields=fields))
+    assert line.endswith(r"""INFO request status=421 reason="a \"b\"\n=c" path=/x""")
+
+
+@pytest.mark.parametrize("level, shown", [("debug", True), ("info", False)])
+def test_debug_is_of_ours_only(level: str, shown: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    program = (
+        "import logging; from server.logs import start_logging; "
+        f"start_logging('text', {level!r}); "
+        "logging.getLogger('server.app').debug('ours'); "
+        "logging.getLogger('asyncio').debug('theirs')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True
+    )
+    assert ("ours" in run.stderr) == shown
+    assert "theirs" not in run.stderr

@@ -39,7 +39,10 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
         "RILL_FRONT_END": "fixed",
         "RILL_ROOT_PROTOCOL": "vosk",
         "RILL_STRICT_MYRTLE": "yes",
-        "RILL_ALLOWED_ORIGINS": "https://a.org/, https://b.org",
+        "RILL_ALLOWED_ORIGINS": "https://a.org/, https://b.org:443",
+        "RILL_ALLOWED_HOSTS": "asr.example.org",
+        "RILL_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
+        "RILL_LOG_LEVEL": "debug",
         "RILL_AUDIO_RATE": "inf",
         "RILL_IDLE_SECONDS": "5",
         "RILL_LOG_FORMAT": "json",
@@ -63,7 +66,47 @@ def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
         state_resets=True,
     )
     assert got.origins == {"https://a.org", "https://b.org"}
+    assert got.hosts.allow("asr.example.org") and got.hosts.network
+    assert [str(network) for network in got.proxies] == ["10.0.0.0/8", "fd00::1/128"]
+    assert got.settings().access.hosts is got.hosts
+    assert got.settings().proxies == got.proxies
+    assert got.log_level == "debug"
     assert dict(options("--model", "x=/x", **variables).models) == {"x": Path("/x")}
+
+
+@pytest.mark.parametrize(
+    "argv, warned",
+    [
+        ([], ()),
+        (["--wyoming-port", "0"], ()),
+        (["--host", "0.0.0.0"], ("listening on 0.0.0.0 without tokens",)),
+        (["--host", "0.0.0.0", "--token-file", "t"], ()),
+        (["--wyoming-port", "0", "--token-file", "t"], ("Wyoming's protocol knows no tokens",)),
+        (["--allowed-origins", "*"], ("--allowed-origins * without tokens",)),
+        (["--allowed-hosts", "*"], ("--allowed-hosts * without tokens",)),
+        (["--allowed-hosts", "*", "--token-file", "t"], ()),
+    ],
+)
+def test_what_lets_everybody_in_is_said_at_the_start(
+    argv: list[str], warned: tuple[str, ...]
+) -> None:
+    warnings = options(*argv).warnings()
+    assert len(warnings) == len(warned)
+    assert all(got.startswith(wanted) for got, wanted in zip(warnings, warned, strict=True))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--allowed-hosts", "https://asr.example.org"],
+        ["--allowed-origins", "example.org"],
+        ["--trusted-proxies", "10.0.0.1/8"],
+        ["--log-level", "loud"],
+    ],
+)
+def test_names_and_networks_that_are_none_are_refused_with_the_flag(argv: list[str]) -> None:
+    with pytest.raises(OptionError, match=argv[0]):
+        options(*argv)
 
 
 def test_every_flag_has_a_variable() -> None:

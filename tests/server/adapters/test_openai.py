@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from server.adapters.openai import (
     EventStream,
-    Fault,
     Transcription,
     answer,
+    describe_model,
+    error,
+    error_event,
     list_models,
     parse_fields,
 )
+from server.request import Refusal
 from server.transcript import Recording
 from stream.engine import Result
 from tests.server.adapters.driving import Said, result, token_text
@@ -78,26 +81,40 @@ def test_what_cannot_be_given_is_a_fault_that_names_the_field(
     name: str, value: str, status: int
 ) -> None:
     fault = parse_fields([(name, value)], MODELS)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, Refusal)
     assert fault.status == status
     assert fault.param == name.removesuffix("[]")
-    error = json.loads(fault.answer().body)["error"]
-    assert error["type"] == "invalid_request_error"
-    assert set(error) == {"message", "type", "param", "code"}
-    assert fault.event().startswith('data: {"error":{"message":')
+    said = json.loads(error(fault).body)["error"]
+    assert said["type"] == "invalid_request_error"
+    assert set(said) == {"message", "type", "param", "code"}
+    assert error_event(fault).startswith('data: {"error":{"message":')
+
+
+def test_a_model_is_described_by_any_of_its_names_and_no_other() -> None:
+    described = describe_model("whisper-1", MODELS, "rill")
+    assert not isinstance(described, Refusal)
+    assert json.loads(described.body) == {
+        "id": "whisper-1",
+        "object": "model",
+        "created": 0,
+        "owned_by": "rill",
+    }
+    refused = describe_model("gpt-4o", MODELS, "rill")
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (404, "model_not_found")
 
 
 def test_a_stream_of_subtitles_is_refused() -> None:
     fault = parse_fields([("stream", "true"), ("response_format", "srt")], MODELS)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, Refusal)
     assert request(("stream", "True"), ("response_format", "text")).stream
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=5))
 def test_hostile_fields_never_raise(fields: list[tuple[str, str]]) -> None:
     parsed = parse_fields([*fields, ("language", "\ud800"), ("model", "general")], MODELS)
-    assert isinstance(parsed, Fault)
-    parsed.answer()
+    assert isinstance(parsed, Refusal)
+    error(parsed)
 
 
 def test_json_is_the_text_and_the_duration() -> None:

@@ -1,0 +1,65 @@
+"""Frames of a client's websocket: each is masked, RFC 6455 section 5.1, which aiohttp leaves unchecked.
+
+The bytes of a connection are followed from frame to frame, without a look at their payload, before
+aiohttp's reader gets them. An unmasked frame is replaced by one that the reader refuses as what it is,
+a protocol error: Close 1002.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["MaskedFrames", "Reader"]
+
+MASKED = 0x80
+LENGTH = 0x7F
+LENGTHS = {126: 2, 127: 8}  # bytes of a longer length
+MASK_BYTES = 4
+REFUSED = b"\xf0\x80"  # all reserved bits are set
+
+
+class Reader(Protocol):
+    """What takes the bytes of a connection."""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]: ...
+    def feed_eof(self) -> None: ...
+
+
+class MaskedFrames:
+    """A reader in front of another one, which lets only masked frames through."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._payload = 0  # bytes of a frame that are still to come, its mask among them
+        self._held = b""  # a header that is not complete, which the reader has not seen
+        self._refused = False
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take bytes as they come."""
+        if self._refused:
+            return False, b""
+        data, self._held = self._held + data, b""
+        place, size = self._payload, len(data)
+        while place < size:  # where a frame begins
+            if size - place < 2:
+                break
+            length = data[place + 1] & LENGTH
+            if not data[place + 1] & MASKED:
+                self._refused = True
+                return self._reader.feed_data(data[:place] + REFUSED)
+            longer = LENGTHS.get(length, 0)
+            payload = place + 2 + longer
+            if payload > size:
+                break
+            if longer:
+                length = int.from_bytes(data[place + 2 : payload], "big")
+            place = payload + MASK_BYTES + length
+        else:
+            self._payload = place - size
+            return self._reader.feed_data(data)
+        self._payload, self._held = 0, data[place:]
+        return self._reader.feed_data(data[:place])
+
+    def feed_eof(self) -> None:
+        """Take note that nothing follows."""
+        self._reader.feed_eof()
