@@ -57,12 +57,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         slots: streams at a time; None: what the machine carries, shared by `models`.
         models: how many are served.
         decoder: how streams are decoded.
-<<<<<<< HEAD
-        log_format: one of `server.logs.FORMATS`.
-        log_descriptor: that log lines are written to, inherited.
-=======
         log_format, log_level: of `server.logs`.
->>>>>>> cc60850 (Answer to the server's own names, and log each request once, with an id)
+        log_descriptor: that log lines are written to, inherited.
     """
 
     path: str | None
@@ -72,11 +68,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     models: int
     decoder: DecoderOptions
     log_format: str
-<<<<<<< HEAD
     log_descriptor: int = 2
-=======
     log_level: str = "info"
->>>>>>> cc60850 (Answer to the server's own names, and log each request once, with an id)
 
 
 class Open(_Message, tag=0, frozen=True):

@@ -73,12 +73,8 @@ def start_logging(format_name: str, level: str = "info") -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[format_name]())
-<<<<<<< HEAD
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.captureWarnings(True)  # such as aiohttp's, about forms that are none
-=======
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler])
+    logging.captureWarnings(True)  # such as aiohttp's, about forms that are none
     for name in OURS:
         logging.getLogger(name).setLevel(number)
->>>>>>> cc60850 (Answer to the server's own names, and log each request once, with an id)
