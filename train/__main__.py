@@ -26,7 +26,8 @@ from train import checkpoint
 from train.config import Config, ConfigError, Data, load_config, resolve
 from train.data.batches import Batches, Corpus
 from train.loop import Material, Run
-from train.start import Start, folded_start
+from train.resume import LAST, Resumed, check_same_run, find
+from train.start import Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
 from train.transcripts import SPELLING_OPTIONS, normalised
 
@@ -44,7 +45,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--init-from",
         metavar="CKPT",
-        help="training checkpoint whose weights a new run starts from; with quantize, any model",
+        help="checkpoint or model directory whose weights, tokenizer and statistics a new run starts "
+        "from",
+    )
+    parser.add_argument(
+        "--resume-from",
+        metavar="UPDATE",
+        help="go back to one of RUN/resumable by its update's number, or to a checkpoint by its path "
+        "(default: RUN/last.pt)",
+    )
+    parser.add_argument(
+        "--change",
+        action="store_true",
+        help="go on with another configuration than before; without it the differences are shown and "
+        "the run is refused",
     )
     parser.add_argument(
         "--set",
@@ -59,13 +73,26 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
-    if arguments.threads:
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            parser.error(f"--threads is {arguments.threads}; want 1 or more")
         torch.set_num_threads(arguments.threads)
+    if arguments.resume_from and arguments.init_from:
+        parser.error(
+            "--init-from begins a run and --resume-from goes on with one: give one of them"
+        )
+    folder = Path(arguments.output)
     try:
         config = load_config(arguments.config, arguments.set)
-        start = _start(config, arguments.init_from)
-        run = Run(Path(arguments.output), config, start, _material(config, start))
+        resumed = find(folder, arguments.resume_from)
+        if resumed is not None:
+            changed = check_same_run(resumed, config, arguments.init_from, arguments.change)
+            for line in changed:
+                print(f"changed: {line}", file=sys.stderr)
+        start = _start(config, arguments.init_from, resumed)
+        run = Run(folder, config, start, _material(config, start), resumed)
         run.train()
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -77,28 +104,56 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on from {arguments.output}/last.pt", file=sys.stderr)
+        again = "without --resume-from " if arguments.resume_from else ""
+        print(f"stopped; the same command {again}goes on from {folder / LAST}", file=sys.stderr)
         return 130
     print(f"{arguments.output}/best.pt")
     return 0
 
 
-def _start(config: Config, init_from: str | None) -> Start:
-    if init_from is None:
-        tokenizer = resolve(config.data.tokenizer)
-        if not tokenizer.exists():
-            raise ConfigError(f"data.tokenizer: no {tokenizer}. Make it: python -m train.tokenizer")
-        mean, variance = read_statistics(resolve(config.data.statistics))
-        return Start(tokenizer.read_bytes(), mean, variance)
+def _start(config: Config, init_from: str | None, resumed: Resumed | None = None) -> Start:
+    """Return what the run begins, or began, with."""
+    tokenizer = resolve(config.data.tokenizer)
+    statistics = resolve(config.data.statistics)
+    if resumed is not None:
+        start = checkpoint_start(resumed.content, resumed.content.get("init_from"), weights=False)
+        source = str(resumed.path)
+    elif init_from is not None:
+        start = _initial(config, Path(init_from))
+        source = init_from
+    elif not tokenizer.exists():
+        raise ConfigError(f"data.tokenizer: no {tokenizer}. Make it: python -m train.tokenizer")
+    else:
+        return Start(tokenizer.read_bytes(), *read_statistics(statistics))
+    # What weights were trained with is the tokenizer and the statistics to go on with.
+    if tokenizer.exists() and tokenizer.read_bytes() != start.tokenizer:
+        raise ConfigError(
+            f"data.tokenizer: {source} was trained with another tokenizer than {tokenizer}, and its "
+            "weights are for that one. Name it, or begin a new run without --init-from"
+        )
+    if statistics.exists():
+        mean, variance = read_statistics(statistics)
+        if not (np.array_equal(mean, start.mean) and np.array_equal(variance, start.variance)):
+            print(f"data.statistics is not read: those of {source} are taken", file=sys.stderr)
+    return start
+
+
+def _initial(config: Config, path: Path) -> Start:
+    """Return what --init-from gives: weights before their normalisation is folded in, if they are there."""
+    source = os.path.abspath(path)
     if config.quantize != "none":
-        return folded_start(open_model(init_from))
-    content = checkpoint.load(Path(init_from))
-    return Start(
-        content["tokenizer"],
-        np.array(content["mean"], np.float32),
-        np.array(content["variance"], np.float32),
-        content["averaged"],
-    )
+        return folded_start(open_model(path), source)
+    if checkpoint.recognises(path):
+        content = checkpoint.load(path)
+        if not checkpoint.specification_of(content, path).rounded:
+            return checkpoint_start(content, source, weights=True)
+    network = open_model(path)
+    if config.freeze_norms_from is None or config.freeze_norms_from > 1:
+        raise ConfigError(
+            f"--init-from {path}: the normalisation between layers is folded into its weights and "
+            "cannot be learned any more: set freeze_norms_from = 1 (--set freeze_norms_from=1)"
+        )
+    return folded_start(network, source, normalised=True)
 
 
 def _material(config: Config, start: Start) -> Material:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from train.data.batches import BatchConfig
 from train.model import Dropout
 from train.text.normaliser import Level
 
-__all__ = ["Config", "ConfigError", "Data", "Loss", "Optimiser", "load_config", "resolve"]
+__all__ = ["IDLE", "Config", "ConfigError", "Data", "Loss", "Optimiser", "load_config", "resolve"]
 
 
 class ConfigError(ValueError):
@@ -101,13 +101,14 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Terms of the training loss.
 
     Attributes:
-        ctc, bag: weights of the helps on the encoder at the start, see `train.objective`.
+        ctc, bag: weights of the helps on the encoder at the start, see `train.objective`. A bag is for
+            vocabularies of whole words.
         help_updates: over so many updates they fall to a tenth.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
     """
 
     ctc: float = 0.3
-    bag: float = 0.7
+    bag: float = 0.0
     help_updates: int = 1300
     delay_penalty: float = 0.0
 
@@ -132,6 +133,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             mean is moved: a channel's statistics are never exactly the data set's.
         freeze_norms_from: update from which input normalisation keeps its statistics.
         validate_every, checkpoint_every: updates.
+        resumable: how many of the last checkpoints stay to go back to, each four times as large as the
+            weights.
         keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
     """
 
@@ -150,6 +153,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     freeze_norms_from: int | None = None
     validate_every: int = 250
     checkpoint_every: int = 100
+    resumable: int = 3
     keep: bool = False
 
     def __post_init__(self) -> None:
@@ -175,8 +179,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, wants at least 0")
+        for name in ("seed", "resumable"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
 
     def specification(self, vocabulary: int) -> Specification:
         """Return the specification of a model of that many pieces, without a quantisation."""
@@ -186,20 +191,62 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         )
 
 
+# What a key has no effect under: said of --set alone, since a file may extend another whose keys it idles.
+IDLE: dict[str, tuple[Callable[[Config], bool], str]] = {
+    "freeze_norms_from": (
+        lambda c: c.quantize != "none",
+        "quantize is set: such a run has no normalisation between layers",
+    ),
+    "data.noise": (
+        lambda c: not (c.augmentation.noise or c.batches.without_speech),
+        "augmentation.noise and batches.without_speech are 0",
+    ),
+    "batches.short_seconds": (lambda c: c.batches.join_from <= 0, "batches.join_from is 0"),
+    **{
+        f"batches.{key}": (lambda c: not c.batches.join, "batches.join is 0")
+        for key in ("join_until", "join_clips", "join_seconds", "repeat")
+    },
+    "augmentation.long_zeros": (lambda c: not c.batches.join, "batches.join is 0"),
+    "augmentation.long_zeros_seconds": (
+        lambda c: not (c.batches.join and c.augmentation.long_zeros),
+        "batches.join or augmentation.long_zeros is 0",
+    ),
+    "augmentation.noise_snr_db": (lambda c: not c.augmentation.noise, "augmentation.noise is 0"),
+    "augmentation.frequency_width": (
+        lambda c: not c.augmentation.frequency_masks,
+        "augmentation.frequency_masks is 0",
+    ),
+    "augmentation.time_share": (
+        lambda c: not c.augmentation.time_masks,
+        "augmentation.time_masks is 0",
+    ),
+    "loss.help_updates": (lambda c: not (c.loss.ctc or c.loss.bag), "loss.ctc and loss.bag are 0"),
+    "optimiser.half_life": (
+        lambda c: c.optimiser.warmup + c.optimiser.hold >= c.updates,
+        "the run ends before the learning rate falls, at warmup + hold",
+    ),
+}
+
+
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a TOML file and apply overrides such as "optimiser.rate=0.004".
 
     Raises:
-        ConfigError: the file is not TOML, a key is unknown, or a value is out of range.
+        ConfigError: the file is not TOML, a key is unknown, a value is out of range, or an override has
+            no effect.
     """
     path = Path(path)
     tree = _read(path)
-    for override in overrides:
-        _override(tree, override)
+    overridden = [_override(tree, override) for override in overrides]
     try:
-        return msgspec.convert(tree, Config)
+        config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+    for key in overridden:
+        idle, reason = IDLE.get(key, (None, ""))
+        if idle is not None and idle(config):
+            raise ConfigError(f"--set {key} has no effect, since {reason}")
+    return config
 
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -243,7 +290,8 @@ def resolve(name: str) -> Path:
     return Path(path)
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _override(tree: dict[str, Any], override: str) -> str:
+    """Set what an override says in the tree; returns its key."""
     key, separator, text = override.partition("=")
     if not separator:
         raise ConfigError(f"--set {override}: wants KEY=VALUE, as in optimiser.rate=0.004")
@@ -257,3 +305,4 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {override}: {table} is not a table")
     tree[last] = value
+    return key.strip()

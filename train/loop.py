@@ -2,6 +2,7 @@
 
     RUN/config.json       the resolved configuration
     RUN/last.pt           everything to go on from, every `checkpoint_every` updates
+    RUN/resumable/        the last few of these, to go back to; see `train.resume`
     RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
     RUN/update-000250.pt  with `keep`, the averaged weights of each validation, like best.pt
@@ -49,6 +50,7 @@ from train.model import Dropout, Transducer
 from train.objective import Objective, Parts
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
 from train.progress import Display, Journal
+from train.resume import LAST, Resumed, keep, updates
 from train.start import Start, largest_joint, weight_bits
 
 __all__ = ["Material", "Run"]
@@ -76,12 +78,13 @@ class Material:
 
 @dataclass
 class Run:
-    """One run; `train` goes on from where its folder stands."""
+    """One run; `train` goes on from `resumed`, or begins."""
 
     folder: Path
     config: Config
     start: Start
     material: Material
+    resumed: Resumed | None = None
     update: int = 0
     best: dict[str, float] = field(default_factory=dict)
 
@@ -90,8 +93,7 @@ class Run:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         specification = config.specification(len(self.vocabulary))
         self.normaliser = Normaliser(self.start.mean, self.start.variance, specification.alpha)
-        last = self.folder / "last.pt"
-        if config.quantize != "none" and self.start.weights is None and not last.exists():
+        if config.quantize != "none" and self.start.weights is None and self.resumed is None:
             raise ConfigError(
                 f"quantize = {config.quantize} fine-tunes: name a model with --init-from"
             )
@@ -117,8 +119,8 @@ class Run:
             max_norm=optimiser.clip_norm,
         )
         self.average = Ema(model, optimiser.ema)
-        if last.exists():
-            self._resume(last)
+        if self.resumed is not None:
+            self._resume(self.resumed)
 
     def _started(self, specification: Specification, dropout: Dropout) -> Transducer:
         """Return a model with the weights that the run starts from."""
@@ -135,11 +137,11 @@ class Run:
 
     def _joint_exponent(self, specification: Specification) -> int:
         """Return the exponent of the joint's hidden vector: the run's own, or measured on batches."""
-        last = self.folder / "last.pt"
-        if last.exists():
-            before = checkpoint.specification_of(checkpoint.load(last), last).quantisation
+        if self.resumed is not None:
+            path = self.resumed.path
+            before = checkpoint.specification_of(self.resumed.content, path).quantisation
             if before is None:
-                raise ModelError("was not quantised; choose another --output", last)
+                raise ModelError("was not quantised; choose another --output", path)
             return before.joint
         model = self._started(specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
         drawn = (self.material.batches.batch(update) for update in range(CALIBRATION_BATCHES))
@@ -171,6 +173,8 @@ class Run:
         (self.folder / "config.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(self.config))
         )
+        if self.resumed is not None and self.resumed.path != self.folder / LAST:
+            self._save()  # from here the same command goes on
         journal = Journal(self.folder, self.update)
         display = Display(self.folder.name, self.config.updates, self.update)
         speeds: list[float] = []
@@ -181,10 +185,7 @@ class Run:
                 speeds.append(float(batch.samples.sum()) / 16_000 / (time.perf_counter() - began))
                 loss = float(parts.total.detach())
                 if not math.isfinite(loss):
-                    raise FloatingPointError(
-                        f"update {self.update}: the loss is {loss}. Lower optimiser.rate (now "
-                        f"{self.config.optimiser.rate}), or resume from the last checkpoint."
-                    )
+                    raise FloatingPointError(self._diverged(f"the loss is {loss}"))
                 display.update(self.update, loss, rate, float(np.mean(speeds[-50:])))
                 if self.update % LOG_EVERY == 0:
                     journal.write(
@@ -201,7 +202,25 @@ class Run:
                 if self.update % self.config.validate_every == 0 or last:
                     journal.write(self.update, wer=self._validate(display))
                 if self.update % self.config.checkpoint_every == 0 or last:
-                    checkpoint.save(self._content(), self.folder / "last.pt")
+                    self._save()
+
+    def _save(self) -> None:
+        """Write last.pt and its place among the resumable ones; never weights that are lost."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
+            raise FloatingPointError(self._diverged("a weight is not finite"))
+        checkpoint.save(self._content(), self.folder / LAST)
+        keep(self.folder, self.update, self.config.resumable)
+
+    def _diverged(self, what: str) -> str:
+        rate = self.config.optimiser.rate
+        there = updates(self.folder)
+        back = (
+            f"go back: --resume-from {there[-1]} --set optimiser.rate={rate / 2:g} --change. Updates "
+            f"to go back to: {', '.join(map(str, there))}. The same rate and seed would go the same way"
+            if there
+            else "begin anew"
+        )
+        return f"update {self.update}: {what}. Lower optimiser.rate (now {rate}) and {back}."
 
     def _learn(self, batch: Batch) -> tuple[float, Parts, float]:
         """Make one update; returns its learning rate, losses and gradient norm."""
@@ -338,22 +357,32 @@ class Run:
         if score is None:
             content |= {
                 "update": self.update,
+                "init_from": self.start.source,
                 "best": dict(self.best),
                 "objective": self.objective.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
             }
         return content
 
-    def _resume(self, path: Path) -> None:
-        content = checkpoint.load(path)
-        if content["tokenizer"] != self.start.tokenizer:
-            raise ModelError("was trained with another tokenizer; choose another --output", path)
+    def _resume(self, resumed: Resumed) -> None:
+        content, path = resumed.content, resumed.path
         if checkpoint.specification_of(content, path) != self.model.specification:
             raise ModelError("is of another [model]; choose another --output", path)
         self.objective.load_state_dict(content["objective"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.average.load_state_dict(content["averaged"])
         self.update, self.best = content["update"], dict(content["best"])
+        if path != self.folder / LAST:
+            self._best_of_folder()
+
+    def _best_of_folder(self) -> None:
+        """Take the scores of the best models that are there: one of a later update stays the best."""
+        own = self.model.specification.activation
+        for name, activation in (("best.pt", own), ("best-hard.pt", "hard")):
+            path = self.folder / name
+            if path.exists():
+                score = checkpoint.load(path)["notes"]["wer"]["dev"]["all"]
+                self.best[activation] = min(score, self.best.get(activation, math.inf))
 
 
 @contextlib.contextmanager

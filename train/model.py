@@ -276,11 +276,18 @@ class Transducer(nn.Module):
         return arrays
 
     @classmethod
-    def from_network(cls, network: Network) -> Transducer:
-        """Build the module, in evaluation mode, that computes a network."""
-        module = cls(network.specification, normalised=False)
+    def from_network(cls, network: Network, *, normalised: bool = False) -> Transducer:
+        """Build the module, in evaluation mode, that computes a network.
+
+        Args:
+            normalised: whether its layers normalise their inputs, by the identity.
+        """
+        module = cls(network.specification, normalised=normalised)
         arrays = {name: torch.from_numpy(value.copy()) for name, value in network.arrays.items()}
         with torch.no_grad():
+            for norm in module.modules():
+                if isinstance(norm, InputNorm):
+                    norm.variance.fill_(1.0 - norm.epsilon)
             for name, layer in module._named_layers():
                 for key in layer_shapes(0, 0):
                     getattr(layer.lstm, key).copy_(arrays[f"{name}.{key}"])

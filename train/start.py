@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from stream.network import Network, Specification
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["Start", "folded_start", "largest_joint", "weight_bits"]
+__all__ = ["Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,42 @@ class Start:
         mean, variance: (80,) float32 log-mel statistics of the training set.
         weights: a state of `Transducer`, with normalised layers except where the run quantises, or
             None for random ones.
+        source: path of the model or checkpoint that all this is from; None: it is from the files that
+            the configuration names.
     """
 
     tokenizer: bytes
     mean: NDArray[np.float32]
     variance: NDArray[np.float32]
     weights: dict[str, Tensor] | None = None
+    source: str | None = None
 
 
-def folded_start(network: Network) -> Start:
-    """Return the start of a run that rounds weights: any model, its normalisation folded into the weights."""
+def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:
+    """Return the start that a training checkpoint gives, with or without its averaged weights."""
+    return Start(
+        content["tokenizer"],
+        np.array(content["mean"], np.float32),
+        np.array(content["variance"], np.float32),
+        content["averaged"] if weights else None,
+        source,
+    )
+
+
+def folded_start(network: Network, source: str | None = None, *, normalised: bool = False) -> Start:
+    """Return the start that any model gives, its normalisation folded into the weights.
+
+    Args:
+        normalised: whether the run's layers are normalised; by an identity then, which has to stay one.
+    """
     specification = msgspec.structs.replace(network.specification, number_format="float32")
     plain = replace(network, specification=specification).in_float()
     return Start(
         network.tokenizer,
         network.arrays["normaliser.mean"],
         network.arrays["normaliser.variance"],
-        Transducer.from_network(plain).state_dict(),
+        Transducer.from_network(plain, normalised=normalised).state_dict(),
+        source,
     )
 
 

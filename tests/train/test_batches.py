@@ -39,8 +39,11 @@ def corpus() -> Corpus:
     return Corpus(audio, tokens, ["words"] * (WORDS * EACH) + ["long"] * 20)
 
 
+CURRICULUM = {"short_seconds": 1.6, "join": 0.6, "join_from": 10, "join_until": 20}
+
+
 def batches(seed: int = 1, augmentation: dict[str, Any] | None = None, **config: Any) -> Batches:
-    chosen = {"seconds": 20.0, "join_from": 10, "join_until": 20, "without_speech": 0.0, **config}
+    chosen = {**CURRICULUM, "seconds": 20.0, "without_speech": 0.0, **config}
     noise = [np.random.default_rng(9).normal(0, 0.1, 8000).astype(np.float32)]
     return Batches(
         corpus(),
@@ -89,12 +92,33 @@ def test_words_come_first_even_where_they_are_few(weights: dict[str, float]) -> 
     assert len({int(word) for rows in tokens for word in rows[:, 0]}) == WORDS
 
 
-@pytest.mark.parametrize("unusable", [{"short_seconds": 0.5}, {"weights": {"words": 0.0}}])
-def test_without_short_clips_learning_begins_with_all(unusable: dict[str, Any]) -> None:
-    own = batches(**unusable)
-    rows = [own.batch(update).tokens for update in range(10)]
-    assert max(int(tokens.max()) for tokens in rows) == 12
-    assert all(len(tokens) > 1 for tokens in rows)
+def test_by_default_rows_are_single_clips_of_any_length_from_the_start() -> None:
+    own = Batches(corpus(), [], BatchConfig(seconds=20.0), AugmentationConfig(**PLAIN), 1)
+    lengths = [own.batch(update).token_lengths for update in (*range(10), *range(2000, 2040))]
+    assert {int(m) for of in lengths[:10] for m in of} == {0, 1, 3}
+    assert {int(m) for of in lengths for m in of} == {0, 1, 3}  # 0: without speech
+
+
+@pytest.mark.parametrize(
+    ("unfit", "message"),
+    [
+        ({"short_seconds": 0.5}, r"short_seconds is 0.5: 0 of 320 recordings are as short, 0.0%"),
+        ({"weights": {"words": 0.0}}, r"300 of 320 recordings are as short, 0.0% of what is drawn"),
+        ({"weights": {"long": 1000.0}}, "300 of 320 recordings are as short, 1.5%"),
+        ({"join_seconds": 1.9}, r"join is 0.6: 100% of what is drawn is longer than half of"),
+        ({"weights": {"long": 20.0}, "join_seconds": 7.9}, "join is 0.6: 57% of what is drawn"),
+    ],
+)
+def test_a_curriculum_that_does_not_fit_the_corpus_is_refused(
+    unfit: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        batches(**unfit)
+
+
+def test_a_curriculum_that_is_off_fits_any_corpus() -> None:
+    batches(short_seconds=0.5, join=0.0, join_from=0)
+    batches(short_seconds=None, join=0.0, join_seconds=1.0)
 
 
 def test_then_rows_of_several_clips_come_with_the_probability_asked_for() -> None:
@@ -241,7 +265,8 @@ def test_a_recording_that_cannot_be_learned_from_is_named(tmp_path: Path, conten
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"seconds": 0.0}, "want more than 0"),
+        ({"seconds": 0.0}, "seconds is 0.0, wants more than 0"),
+        ({"short_seconds": -1.0}, "short_seconds is -1.0, wants more than 0"),
         ({"join": 1.5}, "join is 1.5, wants 0 to 1"),
         ({"repeat": -0.5}, "repeat is -0.5"),
         ({"without_speech": float("nan")}, "without_speech is nan, wants 0 to 1"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 pytest.importorskip("torch")
 
-from train.config import Config, ConfigError, load_config, resolve
+from train.config import IDLE, Config, ConfigError, load_config, resolve
 from train.model import Dropout
 
 SMALL = """
@@ -173,6 +174,42 @@ def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> N
     config = load_config(small, ["freeze_norms_from=5", "augmentation.gain_db=[-3, 3]"])
     assert msgspec.convert(msgspec.to_builtins(config), Config) == config
     assert config.specification(31).blank == 31
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["batches.repeat=0.2"], "--set batches.repeat has no effect, since batches.join is 0"),
+        (["batches.short_seconds=2.0", "batches.join_from=0"], "batches.join_from is 0"),
+        (["augmentation.noise=0", "augmentation.noise_snr_db=[1.0, 2.0]"], "augmentation.noise is"),
+        (["loss.ctc=0.0", "loss.help_updates=5"], "loss.ctc and loss.bag are 0"),
+        (["optimiser.half_life=9"], "before the learning rate falls"),
+        (["quantize=bfp16", "dropout.recurrent=0", "freeze_norms_from=2"], "quantize is set"),
+        (
+            ["augmentation.noise=0", "batches.without_speech=0", "data.noise=noise"],
+            "augmentation.noise and batches.without_speech are 0",
+        ),
+    ],
+)
+def test_an_override_that_has_no_effect_is_refused(
+    small: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(small, overrides)
+
+
+def test_an_override_that_has_an_effect_beside_others_is_taken(small: Path) -> None:
+    overrides = ["batches.join=0.5", "batches.repeat=0.2", "optimiser.hold=1", "optimiser.warmup=1"]
+    assert load_config(small, [*overrides, "optimiser.half_life=9"]).batches.repeat == 0.2
+
+
+def test_what_may_have_no_effect_is_a_key(small: Path) -> None:
+    known = msgspec.to_builtins(load_config(small))
+    for key in IDLE:
+        table: Any = known
+        for name in key.split("."):
+            assert name in table, key
+            table = table[name]
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

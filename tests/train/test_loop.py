@@ -61,6 +61,8 @@ language = "en"
 
 [batches]
 seconds = 4.0
+short_seconds = 1.6
+join = 0.6
 join_from = 3
 join_until = 10
 join_seconds = 3.0
@@ -277,7 +279,7 @@ def test_a_finished_run_started_again_changes_nothing(folder: Path, finished: Pa
 def test_a_run_made_longer_is_the_long_run(folder: Path, finished: Path, tmp_path: Path) -> None:
     assert __main__.main(command(folder, tmp_path, "updates=14")) == 0
     assert json.loads((tmp_path / "config.json").read_text())["updates"] == 14
-    assert __main__.main(command(folder, tmp_path)) == 0
+    assert __main__.main([*command(folder, tmp_path), "--change"]) == 0
     assert json.loads((tmp_path / "config.json").read_text())["updates"] == UPDATES
     got, want = (checkpoint.load(run / "last.pt") for run in (tmp_path, finished))
     for part in ("objective", "optimiser", "averaged", "update"):
@@ -333,9 +335,11 @@ def test_resuming_as_another_model_is_refused(
     folder: Path, finished: Path, capsys: pytest.CaptureFixture[str], setting: str
 ) -> None:
     before = (finished / "last.pt").read_bytes(), (finished / "config.json").read_bytes()
-    assert __main__.main(command(folder, finished, setting)) == 3
+    assert __main__.main([*command(folder, finished, setting), "--change"]) == 2
     message = capsys.readouterr().err
-    assert f"{finished / 'last.pt'}: is of another [model]; choose another --output" in message
+    assert f"{finished / 'last.pt'} was trained with another configuration" in message
+    assert f"\n    {setting.partition('=')[0]}: " in message
+    assert "--change" not in message and "choose another --output" in message
     assert ((finished / "last.pt").read_bytes(), (finished / "config.json").read_bytes()) == before
 
 
@@ -344,8 +348,108 @@ def test_resuming_with_another_tokenizer_is_refused(
 ) -> None:
     other = tmp_path / "other.model"
     other.write_bytes(tiny_tokenizer() + b"\x80\x40\x00")  # an unknown field: the same pieces
-    assert __main__.main(command(folder, finished, f"data.tokenizer={other}")) == 3
-    assert "was trained with another tokenizer; choose another --output" in capsys.readouterr().err
+    run = [*command(folder, finished, f"data.tokenizer={other}"), "--change"]
+    assert __main__.main(run) == 2
+    message = capsys.readouterr().err
+    assert f"{finished / 'last.pt'} was trained with another tokenizer than {other}" in message
+    fresh = command(folder, tmp_path / "run", f"data.tokenizer={other}")
+    assert __main__.main([*fresh, "--init-from", str(finished / "best.pt")]) == 2
+    assert f"{finished / 'best.pt'} was trained with another tokenizer" in capsys.readouterr().err
+
+
+def test_resuming_with_another_configuration_shows_it_and_asks_for_change(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(command(folder, tmp_path, "updates=2")) == 0
+    before = (tmp_path / "last.pt").read_bytes(), (tmp_path / "config.json").read_bytes()
+    capsys.readouterr()
+    settings = "updates=3", "optimiser.rate=0.001", "batches.weights={tones=2.0}"
+    assert __main__.main(command(folder, tmp_path, *settings)) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"{tmp_path / 'last.pt'} was trained with another configuration:\n"
+        "    batches.weights.tones: nothing -> 2.0\n"
+        "    optimiser.rate: 0.008 -> 0.001\n"
+        "    updates: 2 -> 3\n"
+        "To go on with the new values: --change. To begin another run: choose another --output\n"
+    )
+    assert ((tmp_path / "last.pt").read_bytes(), (tmp_path / "config.json").read_bytes()) == before
+    assert __main__.main([*command(folder, tmp_path, *settings), "--change"]) == 0
+    assert "changed: optimiser.rate: 0.008 -> 0.001" in capsys.readouterr().err
+    assert checkpoint.load(tmp_path / "last.pt")["config"]["optimiser"]["rate"] == 0.001
+    assert __main__.main(command(folder, tmp_path, *settings)) == 0  # it is the run's own by now
+
+
+def test_a_run_goes_back_to_an_earlier_checkpoint(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = command(folder, tmp_path, "checkpoint_every=1", "updates=5", "validate_every=2")
+    assert __main__.main(run) == 0
+    ring = tmp_path / "resumable"
+    assert sorted(file.name for file in ring.iterdir()) == [
+        f"update-{update:06d}.pt" for update in (3, 4, 5)
+    ]
+    assert os.path.samefile(ring / "update-000005.pt", tmp_path / "last.pt")
+    want = checkpoint.load(tmp_path / "last.pt")
+    lines, best = metrics(tmp_path), (tmp_path / "best.pt").read_bytes()
+    (ring / "update-000005.pt").unlink()
+
+    capsys.readouterr()
+    assert __main__.main([*run, "--resume-from", "2"]) == 2
+    assert f"--resume-from 2: {ring} has 3, 4" in capsys.readouterr().err
+    assert __main__.main([*run, "--resume-from", str(tmp_path / "best.pt")]) == 3
+    assert "has no optimiser to go on with" in capsys.readouterr().err
+    for wanted in ("3", str(ring / "update-000004.pt")):
+        assert __main__.main([*run, "--resume-from", wanted]) == 0
+        assert_equal_content(checkpoint.load(tmp_path / "last.pt"), want)
+        assert metrics(tmp_path) == lines
+        assert (tmp_path / "best.pt").read_bytes() == best
+
+
+def test_going_back_is_where_the_same_command_goes_on(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = command(folder, tmp_path, "checkpoint_every=2", "updates=6")
+    assert __main__.main(run) == 0
+
+    def interrupted(self: Batches, update: int) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Batches, "batch", interrupted)
+    assert __main__.main([*run, "--resume-from", "4"]) == 130
+    said = capsys.readouterr().err
+    assert f"the same command without --resume-from goes on from {tmp_path / 'last.pt'}" in said
+    assert checkpoint.load(tmp_path / "last.pt")["update"] == 4
+
+
+def test_no_checkpoint_to_go_back_to_stays_where_none_is_wanted(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = command(folder, tmp_path, "checkpoint_every=1", "updates=2", "resumable=0")
+    assert __main__.main(run) == 0
+    assert not (tmp_path / "resumable").exists()
+
+
+def test_arguments_that_have_no_effect_on_a_run_that_goes_on_are_refused(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--init-from", str(finished / "best.pt")]
+    assert __main__.main([*command(folder, finished), *start]) == 2
+    assert "has no effect: " in (said := capsys.readouterr().err)
+    assert "last.pt began from random weights" in said
+    run = [*command(folder, tmp_path, "updates=1"), *start]
+    assert __main__.main(run) == 0
+    assert __main__.main(run) == 0
+    assert __main__.main(run[:-2]) == 0
+    assert __main__.main([*run[:-1], str(finished / "last.pt")]) == 2
+    assert f"last.pt began from {finished / 'best.pt'}" in capsys.readouterr().err
+    for wrong in (["--resume-from", "1"], ["--threads", "0"]):
+        with pytest.raises(SystemExit) as caught:
+            __main__.main([*run, *wrong])
+        assert caught.value.code == 2
 
 
 def test_a_checkpoint_that_is_cut_short_is_named(
@@ -382,12 +486,44 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
     assert __main__.main(command(folder, tmp_path, "updates=7")) == 0
     before = (tmp_path / "last.pt").read_bytes()
     capsys.readouterr()
-    assert __main__.main(command(folder, tmp_path, "optimiser.rate=1e38")) == 1
+    run = [*command(folder, tmp_path, "optimiser.rate=1e30"), "--change"]
+    assert __main__.main(run) == 1
     message = capsys.readouterr().err
-    assert "the loss is nan. Lower optimiser.rate (now 1e+38)" in message
+    assert (
+        "the loss is nan. Lower optimiser.rate (now 1e+30) and go back: --resume-from 7 --set "
+        "optimiser.rate=5e+29 --change. Updates to go back to: 7."
+    ) in message
     assert (tmp_path / "last.pt").read_bytes() == before
     assert all(line["update"] <= 7 for line in metrics(tmp_path))
-    assert __main__.main(command(folder, tmp_path, "updates=8")) == 0
+    back = ["--resume-from", "7", "--change"]
+    assert __main__.main([*command(folder, tmp_path, "updates=8"), *back]) == 0
+
+
+def test_weights_that_are_not_finite_are_never_saved(folder: Path, tmp_path: Path) -> None:
+    run = prepared(folder, tmp_path)
+    run._save()
+    before = (tmp_path / "last.pt").read_bytes()
+    with torch.no_grad():
+        run.model.output.weight[0, 0] = torch.nan
+    with pytest.raises(FloatingPointError, match="update 0: a weight is not finite"):
+        run._save()
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_a_run_starts_from_a_model_directory(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = open_model(finished / "best.pt")
+    directory.write(network, tmp_path / "model", {})
+    start = ["--init-from", str(tmp_path / "model")]
+    assert __main__.main([*command(folder, tmp_path / "run", "updates=1"), *start]) == 2
+    assert "cannot be learned any more: set freeze_norms_from = 1" in capsys.readouterr().err
+    settings = "updates=1", "freeze_norms_from=1", "optimiser.rate=1e-9", "optimiser.min_rate=1e-9"
+    assert __main__.main([*command(folder, tmp_path / "run", *settings), *start]) == 0
+    made = open_model(tmp_path / "run" / "best.pt")
+    for name, array in network.arrays.items():
+        assert made.arrays[name] == pytest.approx(array, abs=1e-5), name
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["init_from"] == str(tmp_path / "model")
 
 
 def test_a_soft_run_keeps_its_best_under_hard_activations_too(folder: Path, tmp_path: Path) -> None:
@@ -501,6 +637,7 @@ def test_a_quantised_run_resumed_equals_an_uninterrupted_one(
 ) -> None:
     run = [*command(folder, tmp_path / "run", *INTEGERS), "--init-from", str(finished / "best.pt")]
     assert __main__.main([*run, "--set", "updates=9"]) == 0
+    run.append("--change")
     # The formats are the run's own: nothing is measured again.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.loop.CALIBRATION_BATCHES", 0)
@@ -557,7 +694,7 @@ def test_a_run_in_block_floating_point_makes_a_model_in_it(
     run = tmp_path / "run"
     whole = command(folder, run, *settings)
     assert __main__.main([*whole, *start, "--set", "updates=9"]) == 0
-    assert __main__.main(whole) == 0  # what it goes on from is its own
+    assert __main__.main([*whole, "--change"]) == 0  # what it goes on from is its own
     network, before = open_model(run / "best.pt"), open_model(finished / "best.pt")
     specification = network.specification
     assert (specification.number_format, specification.activation) == ("bfp16", activation)
@@ -584,8 +721,10 @@ def test_a_run_goes_on_in_the_formats_it_began_with(
     other = "w4a8" if was == "quantised" else "int8"
     start = ["--init-from", str(finished / "best.pt")]
     settings = (*INTEGERS, f"quantize={other}")
-    assert __main__.main([*command(folder, run, *settings), *start]) == 3
-    assert "choose another --output" in capsys.readouterr().err
+    start = start if was == "quantised" else []
+    assert __main__.main([*command(folder, run, *settings), *start, "--change"]) == 2
+    said = capsys.readouterr().err
+    assert "quantize: " in said and "choose another --output" in said
 
 
 def test_a_run_that_keeps_has_a_checkpoint_of_every_validation(

@@ -29,13 +29,20 @@ __all__ = ["Batch", "BatchConfig", "Batches", "Corpus", "prefetch"]
 Samples = NDArray[np.float32]
 
 
+LEAST_SHORT = 0.1  # of what is drawn, that is learned alone at first
+LEAST_JOINED = 0.5  # of what is drawn, that fits into a joined row twice
+
+
 class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Composition of a batch.
+
+    By default rows are single clips of any length. The rest is a curriculum for corpora of short clips,
+    from single words to streams, and refused where the clips are none (`Batches`).
 
     Attributes:
         seconds: padded audio in a batch, about.
         weights: how often an utterance of a corpus is drawn, against 1 for others.
-        short_seconds: longest clip before update `join_from`: words are learned first.
+        short_seconds: longest clip before update `join_from`: words are learned first. None: any.
         join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
         join: probability that a batch is one of joined clips.
         join_clips: range of the number of clips in a joined row.
@@ -48,18 +55,20 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     seconds: float = 120.0
     weights: dict[str, float] = {}
-    short_seconds: float = 1.6
+    short_seconds: float | None = None
     join_from: int = 500
     join_until: int = 1500
-    join: float = 0.6
+    join: float = 0.0
     join_clips: tuple[int, int] = (1, 6)
     repeat: float = 0.0
     join_seconds: float = 10.0
     without_speech: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.seconds <= 0.0 or self.join_seconds <= 0.0:
-            raise ValueError("batches.seconds and batches.join_seconds want more than 0")
+        for name in ("seconds", "short_seconds", "join_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0.0:
+                raise ValueError(f"batches.{name} is {value}, wants more than 0")
         for name in ("join", "repeat", "without_speech"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
@@ -133,6 +142,8 @@ class Batches:
         noise: recordings without speech, (samples,) float32.
         config, augmentation: see there.
         seed: of everything drawn.
+    Raises:
+        ValueError: the configuration does not fit the corpus.
     """
 
     def __init__(
@@ -159,9 +170,37 @@ class Batches:
         shuffled = np.random.default_rng(seed).permutation(len(tenths))
         self._by_length = shuffled[np.argsort(tenths[shuffled], kind="stable")]
         self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
-        seconds = np.sort([len(a) / SAMPLE_RATE for a in corpus.audio])
-        short = int(np.searchsorted(seconds, config.short_seconds, side="right"))
-        self._short = (float(self._sorted_cumulative[short - 1]) if short else 0.0) or 1.0
+        seconds = np.array([len(a) / SAMPLE_RATE for a in corpus.audio])
+        self._short = self._shortest(seconds)
+        if config.join:
+            self._check_joins(
+                float(weights[2 * seconds <= config.join_seconds].sum() / weights.sum())
+            )
+
+    def _shortest(self, seconds: NDArray[np.float64]) -> float:
+        """Return the share of what is drawn that is short, which is learned alone at first."""
+        config = self.config
+        if config.short_seconds is None or config.join_from <= 0:
+            return 1.0
+        short = int((seconds <= config.short_seconds).sum())
+        share = float(self._sorted_cumulative[short - 1]) if short else 0.0
+        if share < LEAST_SHORT:
+            raise ValueError(
+                f"batches.short_seconds is {config.short_seconds}: {short} of {len(seconds)} recordings "
+                f"are as short, {share:.1%} of what is drawn, and before update {config.join_from} no "
+                "others would be learned. Leave it out"
+            )
+        return share
+
+    def _check_joins(self, share: float) -> None:
+        """Refuse joined rows where most would hold one clip; `share` is that of clips that fit twice."""
+        config = self.config
+        if share < LEAST_JOINED:
+            raise ValueError(
+                f"batches.join is {config.join}: {1 - share:.0%} of what is drawn is longer than half of "
+                f"join_seconds ({config.join_seconds} s), so that most joined rows would hold one clip. "
+                "Leave join out, or raise join_seconds"
+            )
 
     def generator(self, update: int, stream: int = 1) -> np.random.Generator:
         """Return the generator of an update; stream 0 is the batch's, others are the caller's."""
