@@ -100,7 +100,7 @@ def target(
         wanted = "0 (global statistics)" if chosen == "1.14" else "at least 0 and below 1"
         raise Refusal(f"--melalpha is {alpha}; generation {chosen} wants {wanted}")
     # The format has no word for them; the weights of a quantised model are floats like any.
-    changes: dict[str, Any] = {"mute_chunks": 0, "quantisation": None}
+    changes: dict[str, Any] = {"mute_chunks": 0, "word_delay": None, "quantisation": None}
     if chosen != native:
         changes |= {
             "activation": "hard" if chosen == "1.4" else "soft",

@@ -22,6 +22,7 @@ from export.integer import calibrated
 from export.precision import Baseline, Precision, Progress
 from export.sensitivity import PrecisionError, int8_error, integer_error
 from export.verification import ExportError, verify
+from export.word_delay import measured
 from stream import directory
 from stream.audio import AudioError
 from stream.backends import load_backend
@@ -70,7 +71,8 @@ def export(
         output: folder to write; an older model directory there is replaced.
         calibration: recordings that give int8 and integers their scales; None: those of the validation.
             A model with a quantisation has scales and takes none.
-        validation: recordings on which WER is measured; None: the bundled ones.
+        validation: recordings on which WER is measured, and how late words are where they say enough of
+            them (`export.word_delay`); None: the bundled ones.
         most_loss: by which WER may rise, a fraction.
         int8: whether to write int8 graphs.
         integers: whether to give a model without a quantisation one that suits it on `calibration`.
@@ -105,6 +107,12 @@ def export(
 
     if quantised and given is None:
         network = calibrated(network, calibration, progress=calibrating)
+
+    def timing(done: int, total: int) -> None:
+        if progress:
+            progress("word delay", done, total)
+
+    network = measured(network, validation, timing)
     # By name: the package onnx comes with rill-asr[train] only, and `main` says so.
     graphs: dict[str, bytes] = importlib.import_module("export.graphs").build_graphs(
         network, directory.serialise(network)

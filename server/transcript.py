@@ -1,6 +1,7 @@
 """Transcript: what the results of one stream add up to, as text, timed words and segments.
 
-Adds `stream.engine.Result`s; knows no wire protocol. Times are seconds from the start of the stream.
+Adds `stream.engine.Result`s; knows no wire protocol. Times are seconds from the start of the stream:
+of a token those of its sound (`stream.alignment`), and of its encoder frame until they are known.
 Text keeps the spaces of the tokens: a new word begins with one, so that the texts of the segments,
 concatenated, are the transcript, also where an endpoint fell within a word.
 
@@ -120,6 +121,7 @@ class Transcript:
         self.text = ""
         self.provisional = ""
         self._pieces: list[Piece] = []
+        self._timed = 0  # of them, whose sound is known
 
     def add(self, result: Result, before: float = 0.0) -> Segment | None:
         """Add a result; return the segment that an endpoint or the end of the stream closes.
@@ -131,6 +133,10 @@ class Transcript:
         self.end = round(before + result.end, 4)
         self.text += result.text
         self._pieces += (self._piece(token, before) for token in result.tokens)
+        for span in result.spans:
+            start, end = (round(before + seconds, 4) for seconds in span)
+            self._pieces[self._timed] = self._pieces[self._timed]._replace(start=start, end=end)
+            self._timed += 1
         self.provisional = result.provisional[0].text if result.provisional else ""
         if not (result.endpoint or result.last):
             return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stream.features import BINS, HOP, STACK, stack
 from stream.front_ends import FrontEndKind, front_end_stages
+from stream.levels import Levels
 from stream.network import TIME_STACK, Network
 from stream.stage import State, take_rows, write_rows
 
@@ -35,6 +36,7 @@ class ChannelFeatures:
     Attributes:
         lead: samples that `prime` takes.
         primed: (slots,) bool, whether a slot needs none of these any more.
+        levels: of the log-mel frames.
     Raises:
         ModelError: the fixed front end cannot be this model's.
     """
@@ -45,6 +47,7 @@ class ChannelFeatures:
         self.primed = np.zeros(slots, np.bool_)
         self._framed = np.zeros(slots, np.bool_)  # whether a slot's stream has given a frame
         self._fresh, (self._front, self._statistics) = self._initial(1), self._initial(slots)
+        self.levels = Levels(slots, float(np.log(network.specification.floor)))
 
     def _initial(self, batch: int) -> tuple[State, State]:
         return self._front_end.initial_state(batch), self._normaliser.initial_state(batch)
@@ -54,6 +57,7 @@ class ChannelFeatures:
         row, (front, statistics) = np.array([slot]), self._fresh
         self.primed[slot], self._framed[slot] = not self.lead, False
         write_rows(row, front, self._front)
+        self.levels.begin(slot)
         if not keep_statistics:
             write_rows(row, statistics, self._statistics)
 
@@ -71,8 +75,13 @@ class ChannelFeatures:
             frames[block], after = self._front_end.step(samples[block], before)
             write_rows(rows[block], after, self._front)
         self._framed[rows] = True
+        self.levels.put(rows, self._front_end.unit * frames.max(axis=2))
         x: Floats = stack(self._normalised(frames, rows))
         return x
+
+    def skip(self, rows: Rows) -> None:
+        """Let a chunk of some slots go by that a muted channel sent: time goes on, no state does."""
+        self.levels.skip(rows, FRAMES)
 
     def tails(self, rests: Sequence[Floats], rows: Rows) -> tuple[Floats, Rows]:
         """Process what is left of streams that ended.
@@ -109,6 +118,7 @@ class ChannelFeatures:
         else:
             frames = front_end.short_frame(x, state)
         write_rows(row, state, self._front)
+        self.levels.put(row, self._front_end.unit * frames.max(axis=2))
         last: Floats = frames[0]
         return last
 

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.alignment import Alignment, Span
 from stream.backends import Backend, load_backend
 from stream.channel_features import ChannelFeatures
 from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Search, Speech
@@ -38,6 +39,7 @@ from stream.front_ends import FrontEndKind
 from stream.network import TIME_STACK, Network, open_model
 from stream.rings import Rings, Samples
 from stream.stage import State, map_state, take_rows, write_rows
+from stream.words import WordDelay
 
 __all__ = [
     "APART_SECONDS",
@@ -72,6 +74,8 @@ class Result:
         provisional: what may follow the transcript so far, best first; replaces that of the chunk
             before. Empty with greedy decoding, after the end, and where nothing waits.
         endpoint: whether a segment of speech ended with this chunk; nothing is provisional then.
+        spans: when tokens sound, of the first ones that had no span yet (`stream.alignment`). They come
+            when a word is complete: with the first token of the next, an endpoint or the end.
     """
 
     slot: int
@@ -82,6 +86,7 @@ class Result:
     last: bool
     provisional: tuple[Hypothesis, ...] = ()
     endpoint: bool = False
+    spans: tuple[Span, ...] = ()
 
 
 class Engine:
@@ -117,6 +122,13 @@ class Engine:
         self._texts = [network.vocabulary.text(i) for i in range(len(network.vocabulary))]
         if self._decoder.eos is not None:
             self._texts[self._decoder.eos] = ""
+        self._alignment = Alignment(
+            self._features.levels,
+            self._texts,
+            network.specification.word_delay or WordDelay(),
+            network.specification.front_end,
+            slots,
+        )
         self._fresh_encoder: State = backend.initial_state(1)[0]
         self._encoder: State = backend.initial_state(self._decoder.row_count)[0]
         self._rings = Rings(slots, CHUNK, self._features.lead)
@@ -161,6 +173,7 @@ class Engine:
     def _begin(self, slot: int, *, keep_statistics: bool) -> None:
         self._rings.clear(slot)
         self._features.begin(slot, keep_statistics=keep_statistics)
+        self._alignment.begin(slot)
         self._chunks[slot] = self._zeros[slot] = 0
         self._due_at[slot] = CHUNK
         self._finishing.discard(slot)
@@ -264,6 +277,7 @@ class Engine:
             heard = self._hear(rows, np.asarray(samples.any(axis=1)))
             if not heard.all():
                 muted = rows[~heard]
+                self._features.skip(muted)
                 results = self._results(muted, [self._decoder.mute(slot) for slot in muted])
                 rows, samples = rows[heard], samples[heard]
         if not rows.size and not ended.size:
@@ -350,12 +364,14 @@ class Engine:
         if not last:
             self._chunks[rows] = ended
             self._due_at[rows] += CHUNK
+        for slot in rows[self._alignment.due[rows] <= begun].tolist():
+            self._alignment.settle(slot)
         texts = self._texts
         # The nearest to 0.06 n that there is, which a product with 0.06 is not.
         starts, ends = ((chunks * 6 / 100).tolist() for chunks in (begun, ended))
         return [
             Result(slot, start, end, "", (), last)
-            if said is SILENCE
+            if said is SILENCE and not last
             else Result(
                 slot,
                 start,
@@ -365,9 +381,17 @@ class Engine:
                 last,
                 said.provisional,
                 said.endpoint,
+                self._spans(slot, said, last=last),
             )
             for slot, start, end, said in zip(rows.tolist(), starts, ends, speech, strict=True)
         ]
+
+    def _spans(self, slot: int, said: Speech, *, last: bool) -> tuple[Span, ...]:
+        if not (said.tokens or said.endpoint or last):
+            return ()
+        tokens = [(token.id, token.step) for token in said.tokens]
+        samples = int(self._rings.received[slot]) if last else None
+        return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
 
     def _check(self, slot: int) -> None:
         if not (0 <= slot < self.slots and self._open[slot]):

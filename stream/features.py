@@ -164,6 +164,7 @@ class FrontEnd:
         floor: smallest mel power.
         initial_padding: zeros before the first sample (generation 1.14) or none (1.4).
         final_padding: zeros, in samples, that an utterance is lengthened with at its end.
+        unit: of the frames, nats; fixed point has another.
     """
 
     window: int
@@ -172,6 +173,7 @@ class FrontEnd:
     final_padding: int = 0
 
     block = HOP
+    unit = 1.0
 
     @functools.cached_property
     def _stages(self) -> tuple[Stage, Stage]:

@@ -12,6 +12,7 @@ audio is rounded and clamped to 16 bits, as a chip would get it.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -301,6 +302,8 @@ class FixedFrontEnd(FrontEnd):
     Raises:
         ValueError: the floor is out of range.
     """
+
+    unit = math.log(2.0) / (1 << FRACTION)
 
     def __post_init__(self) -> None:
         _ = self._stages

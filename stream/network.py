@@ -33,6 +33,7 @@ from stream.features import BINS, STACK, FrontEnd
 from stream.normaliser import Normaliser
 from stream.quantisation import Quantisation
 from stream.vocabulary import Vocabulary
+from stream.words import WordDelay
 
 __all__ = [
     "TIME_STACK",
@@ -72,6 +73,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         activation: of all LSTM layers.
         number_format: of the LSTM layers.
         mute_chunks: chunks of exact zeros after which a channel is muted (`stream.mute`); 0 = never.
+        word_delay: of the tokens, for the times of words (`stream.alignment`), or None: not measured.
         quantisation: the integer formats that the weights are for (`stream.integer`), or None.
     """
 
@@ -90,6 +92,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     activation: Activation = "hard"
     number_format: NumberFormat = "float32"
     mute_chunks: int = 0
+    word_delay: WordDelay | None = None
     quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:

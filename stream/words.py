@@ -1,6 +1,7 @@
-"""Words and their times, from tokens and theirs: grouping, CTM lines, latencies (NUMERICS 4.6).
+"""Words and when they are emitted, from tokens: grouping, CTM lines, latencies (NUMERICS 4.6).
 
-A token of encoder frame t covers [0.06 t, 0.06 (t + 1)] seconds; a word covers its tokens.
+A token of encoder frame t covers [0.06 t, 0.06 (t + 1)] seconds; a word covers its tokens. When a word
+*sounds* is `stream.alignment`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,33 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Word", "ctm_line", "emission_latencies", "group", "percentile"]
+import msgspec
+
+__all__ = ["Word", "WordDelay", "ctm_line", "emission_latencies", "group", "percentile"]
 
 FRAME_SECONDS = 0.06
+
+
+class WordDelay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How late a model's tokens usually are, seconds: medians over words.
+
+    The defaults are those of the bundled model, and hold for one that says nothing.
+
+    Attributes:
+        start: from the start of a word's sound to that of its first token's frame.
+        end: from the end of its sound to that of its last token's frame; negative where the model is
+            sure of a word before it is over.
+    Raises:
+        ValueError: a delay is not -2 to 2 s.
+    """
+
+    start: float = 0.28
+    end: float = -0.05
+
+    def __post_init__(self) -> None:
+        for name, value in (("start", self.start), ("end", self.end)):
+            if not abs(value) <= 2.0:
+                raise ValueError(f"word_delay: {name} is {value} s, wants -2 to 2")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ client closes. Results look as theirs do, byte for byte:
 Rules:
 
 1. Text, tokens and times are those of the segment, cumulative, with the best provisional hypothesis
-   at the end; times count from `start_time`, at which the segment began.
+   at the end; times count from `start_time`, at which the segment began. A token's time is the start
+   of its sound once that is known, at the latest where the segment ends, and until then, as in
+   theirs, that of its encoder frame.
 2. An endpoint makes a result `is_final`; the segment's number grows and its text begins anew.
 3. A sample may be split between messages (theirs drops its first part, and hears noise behind it).
    Half a one at the end is dropped; other text messages and audio behind "Done" are ignored, as
@@ -22,13 +24,14 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from server.conversation import Conversation
 from server.protocol import Close, State
 from server.transcript import TokenText
+from stream.alignment import Span
 from stream.audio import first_bad_sample
 from stream.engine import Result, Token
 from stream.features import SAMPLE_RATE
@@ -82,10 +85,11 @@ class Sherpa:
     def send_result(self, channel: Conversation, result: Result) -> None:
         """Say the segment so far."""
         self._segment.add(result.text, result.tokens, self._token_text)
+        self._segment.time(result.spans)
         segment = self._segment
         if result.provisional:
             best = result.provisional[0]
-            segment = replace(segment)
+            segment = replace(segment, emitted=list(segment.emitted))
             segment.add(best.text, best.tokens, self._token_text)
         channel.say(self._describe(segment, result))
         if result.endpoint:
@@ -97,9 +101,10 @@ class Sherpa:
     def _describe(self, segment: _Segment, result: Result) -> str:
         since = round(segment.start / FRAME_SECONDS) if segment.step is None else segment.step + 1
         blanks = max(0, round(result.end / FRAME_SECONDS) - since)
+        times = ", ".join([*segment.times, *segment.emitted])
         return (
             f'{{ "text": {_quoted(segment.text.lstrip(" "))}, "tokens": [{segment.names}], '
-            f'"timestamps": [{segment.times}], "ys_probs": [{segment.logs}], "lm_probs": [], '
+            f'"timestamps": [{times}], "ys_probs": [{segment.logs}], "lm_probs": [], '
             f'"context_scores": [], "segment": {self._number}, "words": [], '
             f'"num_trailing_blanks": {blanks}, "start_time": {segment.start:.2f}, '
             f'"is_final": {_boolean(result.endpoint or result.last)}, '
@@ -114,15 +119,17 @@ class _Segment:
     Attributes:
         start: seconds at which it begins.
         text: of its tokens.
-        names, times, logs: elements of the lists in JSON.
+        names, logs: elements of the lists in JSON.
+        times: of the tokens whose sound is known; emitted: of those behind them.
         step: of the last token.
     """
 
     start: float
     text: str = ""
     names: str = ""
-    times: str = ""
     logs: str = ""
+    times: list[str] = field(default_factory=list)
+    emitted: list[str] = field(default_factory=list)
     step: int | None = None
 
     def add(self, text: str, tokens: Sequence[Token], token_text: TokenText) -> None:
@@ -131,9 +138,17 @@ class _Segment:
         for token in tokens:
             comma = "" if self.step is None else ", "
             self.names += comma + _quoted(token_text(token.id))
-            self.times += f"{comma}{FRAME_SECONDS * token.step - self.start:.2f}"
+            self.emitted.append(self._time(FRAME_SECONDS * token.step))
             self.logs += f"{comma}{token.log_probability:.6f}"
             self.step = token.step
+
+    def time(self, spans: Sequence[Span]) -> None:
+        """Take when tokens sound, of the first ones of which it was not known."""
+        self.times += [self._time(span.start) for span in spans]
+        del self.emitted[: len(spans)]
+
+    def _time(self, seconds: float) -> str:
+        return f"{max(seconds - self.start, 0.0):.2f}"
 
 
 def _quoted(text: str) -> str:

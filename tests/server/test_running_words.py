@@ -8,52 +8,50 @@ from hypothesis import strategies as st
 
 from server.running_words import RunningWords
 from server.transcript import Piece, timed_words
+from stream.alignment import Span
 from stream.engine import Result, Token
 
 TEXTS = ["", " one", " tw", "o", " ", " ⁇ ", "x y", "s"]
 
 
-def result(*tokens: tuple[int, int], last: bool = False, endpoint: bool = False) -> Result:
+def result(*tokens: tuple[int, int], spans: tuple[tuple[float, float], ...] = ()) -> Result:
     made = tuple(Token(id_, step, math.log(0.5 + id_ / 100)) for id_, step in tokens)
     text = "".join(TEXTS[token.id] for token in made)
-    return Result(0, 0.0, 0.06, text, made, last, endpoint=endpoint)
+    return Result(0, 0.0, 0.06, text, made, False, spans=tuple(Span(*span) for span in spans))
 
 
-def test_a_word_comes_with_the_result_that_completes_it() -> None:
+def test_a_word_comes_with_the_result_that_says_when_it_sounds() -> None:
     words = RunningWords(TEXTS.__getitem__)
-    assert words.add(result((1, 0))) == ()
+    assert words.add(result((1, 5))) == ()
     assert words.add(result()) == ()
-    (one,) = words.add(result((2, 4)))
-    assert (one.text, one.start, one.end, one.confidence) == ("one", 0.0, 0.06, pytest.approx(0.51))
-    assert words.add(result((3, 6))) == ()
-    (two,) = words.add(result(last=True))
+    (one,) = words.add(result((2, 9), spans=((0.1, 0.4),)))
+    assert (one.text, one.start, one.end, one.confidence) == ("one", 0.1, 0.4, pytest.approx(0.51))
+    assert words.add(result((3, 10))) == ()
+    (two,) = words.add(result(spans=((0.45, 0.5), (0.5, 0.63))))
     assert (two.text, two.start, two.end, two.confidence) == (
         "two",
-        0.24,
-        0.42,
+        0.45,
+        0.63,
         pytest.approx(0.52),
     )
 
 
-def test_an_endpoint_completes_a_word_and_the_next_token_begins_another() -> None:
-    words = RunningWords(TEXTS.__getitem__)
-    assert [word.text for word in words.add(result((2, 0), endpoint=True))] == ["tw"]
-    assert words.add(result((3, 9))) == ()
-    assert [word.text for word in words.add(result(last=True))] == ["o"]
-
-
-@given(st.lists(st.lists(st.integers(0, len(TEXTS) - 1), max_size=4), max_size=12))
-def test_all_words_together_are_those_of_the_whole_stream(chunks: list[list[int]]) -> None:
-    words = RunningWords(TEXTS.__getitem__)
-    got = []
-    for step, ids in enumerate(chunks):
-        got += words.add(result(*((id_, step) for id_ in ids)))
-    got += words.add(result(last=True))
+@given(st.lists(st.integers(0, len(TEXTS) - 1), max_size=20), st.data())
+def test_all_words_together_are_those_of_the_whole_stream(
+    ids: list[int], data: st.DataObject
+) -> None:
+    """Whatever words come with the last token of another, and however many at once."""
+    begins = [n for n, id_ in enumerate(ids) if TEXTS[id_].startswith(" ") or n == 0]
+    cuts = data.draw(st.sets(st.sampled_from(begins)) if begins else st.just(set[int]()))
+    spans = [(0.1 * n, 0.1 * n + 0.05) for n in range(len(ids))]
+    words, got, given_out = RunningWords(TEXTS.__getitem__), [], 0
+    for n, id_ in enumerate(ids):
+        complete = spans[given_out:n] if n in cuts else []
+        got += words.add(result((id_, n), spans=tuple(complete)))
+        given_out += len(complete)
+    got += words.add(result(spans=tuple(spans[given_out:])))
     pieces = [
-        Piece(
-            id_, TEXTS[id_], round(0.06 * k, 4), round(0.06 * (k + 1), 4), math.log(0.5 + id_ / 100)
-        )
-        for k, ids in enumerate(chunks)
-        for id_ in ids
+        Piece(id_, TEXTS[id_], *span, math.log(0.5 + id_ / 100))
+        for id_, span in zip(ids, spans, strict=True)
     ]
     assert got == list(timed_words(pieces))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from server.transcript import Piece, Recording, TimedWord, Transcript, confidence, timed_words
+from stream.alignment import Span
 from stream.engine import Hypothesis, Result, Token
 
 TEXTS = (" one", " thir", "teen", "")
@@ -55,6 +57,19 @@ def test_words_cover_their_tokens_and_are_as_sure_as_the_least_certain() -> None
         TimedWord("one", 0.06, 0.12, math.exp(-0.25)),
         TimedWord("thirteen", 0.18, 0.36, math.exp(-0.75)),
     )
+
+
+def test_words_lie_over_their_sound_once_it_is_known() -> None:
+    transcript = Transcript(TEXTS.__getitem__)
+    transcript.add(result(5, 0))
+    transcript.add(replace(result(9, 1), spans=(Span(0.1, 0.3),)), before=1.0)
+    sound = (Span(0.35, 0.4), Span(0.4, 0.6))
+    segment = transcript.add(replace(result(10, 2, last=True), spans=sound), before=1.0)
+    assert segment is not None
+    assert [(w.text, w.start, w.end) for w in segment.words] == [
+        ("one", 1.1, 1.3),
+        ("thirteen", 1.35, 1.6),
+    ]
 
 
 def test_times_go_on_behind_a_restart() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from server.adapters.sherpa import Sherpa
 from server.conversation import Conversation
 from server.protocol import Audio, Close, State
+from stream.alignment import Span
 from tests.server.adapters.driving import Engine, Said, result, texts, token_text
 
 CHUNK = np.zeros(960, "<f4").tobytes()
@@ -71,6 +73,21 @@ def test_provisional_tokens_follow_the_final_ones_and_are_replaced() -> None:
     assert first["tokens"] == [" one", " two", " three"]
     assert second["text"] == "one two"
     assert len(second["timestamps"]) == len(second["ys_probs"]) == 2
+
+
+def test_timestamps_are_those_of_the_sound_as_soon_as_it_is_known() -> None:
+    protocol = channel()
+    protocol.send_result(result(8, Said((0,))))
+    protocol.send_result(replace(result(15, Said((1,))), spans=(Span(0.21, 0.5),)))
+    protocol.send_result(result(16, Said(provisional=(2,))))
+    protocol.send_result(replace(result(30, Said(endpoint=True)), spans=(Span(0.7, 1.0),)))
+    messages = [json.loads(message) for message in texts(protocol.messages_to_send())]
+    assert [message["timestamps"] for message in messages] == [
+        [0.48],
+        [0.21, 0.9],
+        [0.21, 0.9, 0.96],
+        [0.21, 0.7],
+    ]
 
 
 def test_every_chunk_gets_one_message_and_none_comes_without_audio() -> None:
