@@ -24,7 +24,7 @@ import msgspec
 from aiohttp import web
 
 from server.adapters import openai, transcribe
-from server.adapters.openai import EventStream, Transcription
+from server.adapters.openai import EventStream
 from server.exchange import exchange_of
 from server.form import Form, Refused, receive_form
 from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
@@ -190,7 +190,8 @@ class Answers:
             upload = Upload(form, self._limits, request, keywords)
             async with aclosing(upload.results()) as results:
                 if wanted.stream:
-                    return await self._send_events(request, wanted, model, results)
+                    stream = EventStream(wanted, model.token_text, upload.notes)
+                    return await self._send_events(request, model, stream, results)
                 async for result in results:
                     recording.add(result)
         _note(request, "openai", model, recording)
@@ -200,11 +201,10 @@ class Answers:
     async def _send_events(
         self,
         request: web.BaseRequest,
-        wanted: Transcription,
         model: Model,
+        stream: EventStream,
         results: AsyncIterator[Result],
     ) -> web.StreamResponse:
-        stream = EventStream(wanted, model.token_text)
         first = await anext(results)  # what is refused, is so before the answer begins
         response = web.StreamResponse(
             headers={

@@ -111,7 +111,17 @@ async def _stream(url: str, chunks: Chunks, *, realtime: bool) -> None:
         finally:
             live.end()
     else:
-        session = await stream_audio(url, chunks, None, realtime)
+        said = ""
+
+        def keep(final: str, provisional: str) -> None:
+            nonlocal said
+            said = final.strip()
+
+        try:
+            session = await stream_audio(url, chunks, keep, realtime)
+        except AudioError:  # found behind audio that was recognised
+            print(said, end="\n" if said else "", flush=True)
+            raise
         print(session.transcript, flush=True)
     _report(session, realtime)
 

@@ -133,21 +133,12 @@ class Upload:
     async def _feed(self) -> None:
         """Hand the recording to the engine as it is decoded."""
         slot, form = self._slot, self._form
+        blocks = self._blocks()
         try:
-            recording = await asyncio.to_thread(
-                Recording, form.path, most_seconds=self._limits.recording_seconds
-            )
-            try:
-                blocks = recording.blocks()
-                while (samples := await asyncio.to_thread(_next, blocks)) is not None:
-                    slot.channel.push(samples)
-                    await self._make_room()
-                for note in recording.notes:
-                    logger.warning("upload of %s: %s", quoted(form.filename), note)
-                self.notes += recording.notes
-                slot.channel.finish()
-            finally:
-                recording.close()
+            while (samples := await asyncio.to_thread(_next, blocks)) is not None:
+                slot.channel.push(samples)
+                await self._make_room()
+            slot.channel.finish()
         except AudioError as error:
             refused = Refused(_status(error), f"{form.filename[:100]}: {error.fault}", "recording")
             if slot.channel.received:
@@ -158,6 +149,18 @@ class Upload:
         except Exception:
             logger.exception("an upload failed")
             slot.take(Refused(500, "the server failed", "engine"))
+
+    def _blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Decode the recording, on another thread.
+
+        It is closed in here: whoever is cancelled does not end the thread that is decoding.
+        """
+        form = self._form
+        with Recording(form.path, most_seconds=self._limits.recording_seconds) as recording:
+            yield from recording.blocks()
+            for note in recording.notes:
+                logger.warning("upload of %s: %s", quoted(form.filename), note)
+            self.notes += recording.notes
 
     async def _make_room(self) -> None:
         """Wait until the engine may have more, by its backlog and by the pace of uploads."""

@@ -152,8 +152,7 @@ def answer(
             ]
     if request.log_probabilities:
         body["logprobs"] = _log_probabilities(recording.pieces)
-    warnings = {"warnings": notes} if notes else {}
-    return _json(body | {"usage": usage} | warnings)
+    return _json(body | {"usage": usage} | _warnings(notes))
 
 
 def list_models(models: Sequence[str], owner: str) -> Answer:
@@ -182,6 +181,7 @@ class EventStream:
     Args:
         request: what was asked for.
         token_text: of the served model.
+        notes: on the recording, complete behind the last result; "warnings" of the last event.
 
     Attributes:
         recording: what was said so far.
@@ -189,9 +189,12 @@ class EventStream:
 
     content_type = "text/event-stream"
 
-    def __init__(self, request: Transcription, token_text: TokenText) -> None:
+    def __init__(
+        self, request: Transcription, token_text: TokenText, notes: Sequence[str] = ()
+    ) -> None:
         self._request = request
         self.recording = Recording(token_text)
+        self._notes = notes
         self._token_text = token_text
         self._began = False
 
@@ -209,10 +212,9 @@ class EventStream:
             events = self._event({"type": "transcript.text.delta", "delta": text}, pieces)
         if result.last:
             usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
-            done = {"type": "transcript.text.done", "text": self.recording.text}
-            events += self._event(
-                done | {"usage": {"type": "tokens"} | usage}, self.recording.pieces
-            )
+            done: dict[str, object] = {"type": "transcript.text.done", "text": self.recording.text}
+            done |= {"usage": {"type": "tokens"} | usage} | _warnings(self._notes)
+            events += self._event(done, self.recording.pieces)
             events += "data: [DONE]\n\n"
         return events
 
@@ -249,6 +251,10 @@ def _error(refusal: Refusal) -> dict[str, object]:
             "code": refusal.code,
         }
     }
+
+
+def _warnings(notes: Sequence[str]) -> dict[str, object]:
+    return {"warnings": notes} if notes else {}
 
 
 def _segment(segment: Segment) -> dict[str, object]:

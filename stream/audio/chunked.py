@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from stream.audio.layout import Layout, Promise, sized
+from stream.audio.layout import SEVERAL, Layout, Promise, sized
 from stream.audio.source import Source
 
 __all__ = ["read_aiff", "read_au", "read_caf", "read_rf64", "read_riff", "read_sphere", "read_w64"]
@@ -105,6 +105,8 @@ def read_riff(source: Source) -> Layout:
     def fields(size: int) -> dict[int, bytes]:
         return {data.size_at: struct.pack(f"{order}I", min(size, LARGEST))}
 
+    if not source.live and source.peek(8 + whole + whole % 2, 4) in (b"RIFF", b"RIFX"):
+        return Layout("WAV", fault=SEVERAL)
     promise = Promise(data.start, data.size, frame)
     return sized(source, "WAV", promise, unwritten, fields, streams=tag in FIXED_WIDTH)
 

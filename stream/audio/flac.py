@@ -72,11 +72,10 @@ def read_flac(source: Source, start: int) -> Layout:
     at, frame = found
     whole = _crc_16(tail[at:]) == 0
     there = frame.end if whole else frame.first
-    if (total and there < total) or not whole:
-        promised = (
-            f"its header promises {total} samples" if total else "its last frame is not whole"
-        )
-        return Layout("FLAC", f"{promised}, and {there} are there")
+    if total and (there < total or not whole):
+        return Layout("FLAC", f"its header promises {total} samples, and {there} are there")
+    if not whole:
+        return Layout("FLAC", f"its last frame is not whole, and {there} samples are before it")
     if total:
         return Layout("FLAC")
     # 4 bits of another field, which stay, and 36 of the number of samples.

@@ -8,6 +8,7 @@ and is not used. What says so:
 2. A mark on the last page: Ogg. A last frame that is whole: FLAC and MP3 that have no size.
 3. A size that was never written says nothing. Recorders that are killed leave 0, programs that write
    into a pipe leave the largest number of the field, or one near 2 GiB; both mean "until the end".
+4. Recordings that were put one behind the other, of which decoders hear the first, are refused, too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from dataclasses import dataclass, field
 
 from stream.audio.source import Source
 
-__all__ = ["Layout", "Promise", "sized"]
+__all__ = ["SEVERAL", "Layout", "Promise", "sized"]
 
 PLACEHOLDERS = ((0x7FFFF000, 0x80000000), (0xFFFFF000, 0xFFFFFFFF))
 LONGEST_SIZE = 1 << 62  # of 64 bits; more is a placeholder
+SEVERAL = (
+    "holds several recordings, one behind the other, of which only the first would be heard. "
+    "Split it, or write it anew: ffmpeg -i RECORDING out.wav"
+)
 PIPE_BYTES = 0xFFFFF000  # of a pipe without a size: 37 hours of 16 bits at 16 kHz
 
 
@@ -53,6 +58,7 @@ class Layout:
     Attributes:
         container: its name.
         lack: what is missing at the end, "" where nothing is.
+        fault: why not all of it would be heard, "" where it would.
         fields: what the decoder should see instead of sizes that were never written, by offset.
         prefix, prefix_at: what the decoder should see before the bytes from an offset on, and not
             those before it.
@@ -62,6 +68,7 @@ class Layout:
 
     container: str
     lack: str = ""
+    fault: str = ""
     fields: Mapping[int, bytes] = field(default_factory=dict)
     prefix: bytes = b""
     prefix_at: int = 0

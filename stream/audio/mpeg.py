@@ -1,9 +1,9 @@
 """MPEG audio (MP3): how long it is, and whether it is all there.
 
 Encoders of recordings write a first frame without sound, "Xing", "Info" or "VBRI", that says how long
-the file is. A stream that went through a pipe has none. Its frames are counted instead, for decoders
-guess its length from the first one and stop there, and the decoder is shown such a first frame. A last
-frame that is cut is cut in both. Sources: ISO/IEC 11172-3 and 13818-3 (frame header), the LAME
+the file is. A stream that went through a pipe has none, and where files were put one behind the other it
+speaks of the first. Frames are counted then, for decoders stop where they think the end is, and the
+decoder is shown such a first frame. A last frame that is cut is cut in all. Sources: ISO/IEC 11172-3 and 13818-3 (frame header), the LAME
 project's description of the tag.
 """
 
@@ -30,6 +30,7 @@ RATES = (44100, 48000, 32000)
 HAS_FRAMES, HAS_BYTES = 1, 2
 VBRI_AT = 36  # in the frame
 SEARCHED_BYTES = 1 << 16  # for the last frame
+TAGS_BYTES = 256  # behind the last frame, that make nobody count
 WINDOW_BYTES = 1 << 20
 ROW = 3  # frames one behind the other that are no accident
 
@@ -60,31 +61,34 @@ def read_mpeg(source: Source, start: int) -> Layout:
     first = _read_frame(head[:4])
     if size is None or first is None or not first.length:
         return Layout("MP3")
-    promised = _promised_bytes(head, first)
+    told, promised = _read_tag(head, first)
     # The tag counts from the first frame; some encoders leave out that frame itself.
     if size - start < promised - first.length:
         return Layout(
             "MP3", f"its first frame promises {promised} bytes, and {size - start} are there"
         )
-    frames, end = _count_frames(
-        source, max(start, size - SEARCHED_BYTES) if promised else start, first
-    )
+    trusted = promised and size - start - promised < TAGS_BYTES
+    begin = max(start, size - SEARCHED_BYTES) if trusted else start
+    frames, end = _count_frames(source, begin, first)
     if end > size:
         return Layout("MP3", "its last frame is not whole")
-    if promised or not frames:
+    if trusted or frames <= told + ROW:
         return Layout("MP3")
-    return Layout("MP3", prefix=_tag(head[:4], frames, size - start), prefix_at=start)
+    begin = start + first.length if promised else start  # the tag that says too little is left out
+    return Layout("MP3", prefix=_tag(head[:4], frames, size - begin), prefix_at=begin)
 
 
-def _promised_bytes(head: bytes, frame: _Frame) -> int:
-    """Return the bytes that a first frame promises, 0 where it does not."""
+def _read_tag(head: bytes, frame: _Frame) -> tuple[int, int]:
+    """Return the frames and the bytes that a first frame promises, 0 where it does not."""
     at = frame.side_info
     if head[at : at + 4] in (b"Xing", b"Info"):
         flags, *numbers = struct.unpack(">III", head[at + 4 : at + 16].ljust(12, b"\0"))
-        return numbers[1 if flags & HAS_FRAMES else 0] if flags & HAS_BYTES else 0
+        frames = numbers.pop(0) if flags & HAS_FRAMES else 0
+        return frames, numbers[0] if flags & HAS_BYTES else 0
     if head[VBRI_AT : VBRI_AT + 4] == b"VBRI":
-        return int.from_bytes(head[VBRI_AT + 10 : VBRI_AT + 14])
-    return 0
+        size, frames = struct.unpack(">II", head[VBRI_AT + 10 : VBRI_AT + 18])
+        return frames, size
+    return 0, 0
 
 
 def _count_frames(source: Source, begin: int, first: _Frame) -> tuple[int, int]:

@@ -5,7 +5,7 @@ An Ogg file has no size in a header; its last page is marked as the end of the s
 
 from __future__ import annotations
 
-from stream.audio.layout import Layout
+from stream.audio.layout import SEVERAL, Layout
 from stream.audio.source import Source
 
 __all__ = ["read_ogg"]
@@ -13,7 +13,9 @@ __all__ = ["read_ogg"]
 CAPTURE = b"OggS"
 HEADER_BYTES = 27
 LONGEST_PAGE = HEADER_BYTES + 255 + 255 * 255
-END_OF_STREAM = 4
+BEGIN_OF_STREAM, END_OF_STREAM = 2, 4
+SERIAL = slice(14, 18)
+MOST_STREAMS = 16  # side by side
 
 
 def read_ogg(source: Source) -> Layout:
@@ -31,7 +33,25 @@ def read_ogg(source: Source) -> Layout:
         return Layout("Ogg", f"its last page, at byte {begin + at}, is not whole")
     if not page[5] & END_OF_STREAM:
         return Layout("Ogg", f"its last page, at byte {begin + at}, is not marked as the last")
+    if page[SERIAL] not in _first_serials(source):
+        return Layout("Ogg", fault=SEVERAL)
     return Layout("Ogg")
+
+
+def _first_serials(source: Source) -> set[bytes]:
+    """Return the serial numbers of the streams that begin with the file."""
+    at, serials = 0, set[bytes]()
+    for _ in range(MOST_STREAMS):
+        page = source.peek(at, LONGEST_PAGE)
+        if (
+            not page.startswith(CAPTURE)
+            or len(page) < HEADER_BYTES
+            or not page[5] & BEGIN_OF_STREAM
+        ):
+            break
+        serials.add(page[SERIAL])
+        at += _length(page)
+    return serials
 
 
 def _length(page: bytes) -> int:

@@ -92,6 +92,8 @@ class Recording:
         self.container = self._layout.container
         if self._layout.lack:
             raise self._cut_short(self._layout.lack)
+        if self._layout.fault:
+            raise AudioError(self.path, self._layout.fault)
         source.patch(self._layout.fields)
         if self._layout.prefix:
             source.begin_with(self._layout.prefix, self._layout.prefix_at)
@@ -204,7 +206,8 @@ class Recording:
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 self.path,
-                f"cannot be decoded behind {read / self.rate:.3f} s: {error.error_string}",
+                f"cannot be decoded behind {(self._first + read) / self.rate:.3f} s: "
+                f"{error.error_string}",
             ) from error
         if self._source.fault is not None:
             raise self._unreadable(self._source.fault)

@@ -99,3 +99,15 @@ def test_a_wrong_command_line_exits_with_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(argv)
     assert exit_.value.code == 2
+
+
+def test_what_was_recognised_before_a_fault_of_the_recording_is_printed(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = samples_of(noise(1.2))
+    samples[-1] = np.nan
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    assert main([str(tmp_path / "a.wav"), "--url", url]) == 3
+    output = capsys.readouterr()
+    assert output.out == "the cat\n"
+    assert "sample 19199 (1.200 s) is nan" in output.err

@@ -293,6 +293,9 @@ async def test_what_is_to_be_said_of_a_recording_stands_beside_its_text(target: 
     async with serving(ScriptedEngine(1, lambda *_: " a")) as service:
         _, said = await post(service, target, inverted, model="general")
         assert "the channels cancel each other from 0.00 s on" in json.loads(said)["warnings"][0]
+        _, said = await post(service, OPENAI, inverted, model="general", stream="true")
+        done = json.loads(said.split("data: ")[-2])
+        assert (done["type"], len(done["warnings"])) == ("transcript.text.done", 1)
         _, said = await post(service, target, encoded(NOISE), model="general")
         assert "warnings" not in json.loads(said)
 

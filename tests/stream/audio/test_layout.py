@@ -160,6 +160,19 @@ def test_what_stands_behind_the_audio_is_no_audio(tmp_path: Path) -> None:
     assert len(read_audio(tmp_path / "a.mp3")) == len(NOISE)
 
 
+@pytest.mark.parametrize("container", ["wav", "ogg", "opus"])
+def test_recordings_one_behind_the_other_are_refused(tmp_path: Path, container: str) -> None:
+    other = encoded(NOISE[:9000], container)
+    (tmp_path / "a").write_bytes(encoded(NOISE, container) + other)
+    with pytest.raises(AudioError, match="holds several recordings"):
+        read_audio(tmp_path / "a")
+
+
+def test_mp3_files_one_behind_the_other_are_heard_all(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(2 * encoded(NOISE, "mp3"))
+    assert 0 <= len(read_audio(tmp_path / "a")) - 2 * len(NOISE) < 5000
+
+
 def test_a_file_of_nothing_but_empty_chunks_is_given_up(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF\xff\xff\xff\x7fWAVE" + b"junk\0\0\0\0" * 100_000)
     with pytest.raises(AudioError):
