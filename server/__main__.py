@@ -3,7 +3,7 @@
 The address is printed on stdout once a stream would be taken; logs are on stderr, and so is what
 libraries print there (`server.stderr`). SIGTERM and
 SIGINT stop accepting, let the open streams finish and exit with 0; a second one exits at once with
-130. The flags are `server.options`.
+130. So does an engine that fails over and over, with 1. The flags are `server.options`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import uvloop
 
 from server import options
 from server.app import AddressError, Application, Settings
-from server.channels import LoadError, in_process
+from server.engine_process import in_process
 from server.link import Order
 from server.logs import start_logging
 from server.memory import settle
@@ -29,6 +28,7 @@ from server.models import Model, Models
 from server.options import OptionError, Options
 from server.request import PATH
 from server.stderr import capture_stderr, log_descriptor
+from server.supervisor import LoadError
 
 logger = logging.getLogger("server")
 
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = chosen.settings()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(chosen, settings))
+            failure = runner.run(_serve(chosen, settings))
     except AddressError as error:
         logger.error("%s", error)
         return 2
@@ -63,15 +63,21 @@ def main(argv: list[str] | None = None) -> int:
         return 3
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
-    return 0
+    if failure is not None:
+        logger.error("%s; the server ends", failure)
+    return 0 if failure is None else 1
 
 
-async def _serve(chosen: Options, settings: Settings) -> None:
+async def _serve(chosen: Options, settings: Settings) -> str | None:
+    """Serve until a signal, or until an engine has failed too often; returns what to say about that."""
     stop = _stop_at_signals()
     for warning in chosen.warnings():
         logger.warning("%s", warning)
     models = Models(
-        *(Model(name, in_process(_order(path, chosen))) for name, path in chosen.models.items()),
+        *(
+            Model(name, in_process(_order(path, chosen)), chosen.supervision)
+            for name, path in chosen.models.items()
+        ),
         aliases=chosen.aliases,
     )
     application = Application(models, chosen.limits, settings)
@@ -87,15 +93,20 @@ async def _serve(chosen: Options, settings: Settings) -> None:
         host, port = addresses[0]
         scheme = "wss" if settings.tls else "ws"
         print(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{PATH}", flush=True)
-        await stop.wait()
+        stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(models.failure())
+        await asyncio.wait([stopped, failed], return_when=asyncio.FIRST_COMPLETED)
+        failure = failed.result() if failed.done() else None
+        stopped.cancel()
+        failed.cancel()
         in_use = sum(model.channels.in_use for model in models.values())
         logger.info("no more streams are accepted; %d are finishing", in_use)
     await models.stop()
+    return failure
 
 
-def _order(path: Path | None, chosen: Options) -> str:
+def _order(path: Path | None, chosen: Options) -> Order:
     """Return what the process of a model's engine is told."""
-    order = Order(
+    return Order(
         path=None if path is None else str(path),
         backend=chosen.backend,
         front_end=chosen.front_end,
@@ -106,7 +117,6 @@ def _order(path: Path | None, chosen: Options) -> str:
         log_level=chosen.log_level,
         log_descriptor=log_descriptor(),
     )
-    return msgspec.json.encode(order).decode()
 
 
 def _stop_at_signals() -> asyncio.Event:

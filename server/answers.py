@@ -91,8 +91,8 @@ class Answers:
     def health(self, path: str) -> web.Response | None:
         """Answer what an orchestrator asks; None for other paths."""
         if path == "/healthz":
-            lost = self._models.lost()
-            return plain(503, lost) if lost else plain(200, "ok")
+            fault = self._models.fault()
+            return plain(503, fault) if fault else plain(200, "ok")
         if path == "/readyz":
             reason = STOPPING if self.stopping else self._models.refusal()
             return plain(503, reason) if reason else plain(200, "ready")

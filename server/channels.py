@@ -8,104 +8,40 @@ What the operator wants to know is counted here, since all streams come by: the 
 time from a whole chunk to its result, the audio that waits.
 
 The worker fails one channel, or all that were in a step (`server.worker`), and those are closed with a
-reason. If it breaks, or its process ends, no channel is taken any more and `refusal()` says why; the
-server lives on, so that its operator can see that.
+reason. If it breaks, hangs, or its process ends, all channels are, and none is taken until it is restarted
+(`server.supervisor`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 import numpy as np
 
+from server.engine_process import Start
 from server.histogram import Histogram
 from server.link import (
-    Broken,
     Close,
     Command,
     Failed,
     Finish,
-    Frames,
     Open,
     Push,
     Ready,
     Restart,
     Stepped,
-    Unloadable,
-    frame,
-    read_reports,
 )
 from server.protocol import NO_KEYWORDS
-from server.stderr import log_descriptor
+from server.supervision import Supervision
+from server.supervisor import Supervisor
 from stream.engine import CHUNK, Result
 from stream.features import SAMPLE_RATE
 from stream.rings import Samples
 
-__all__ = ["Channel", "Channels", "LoadError", "Start", "Worker", "in_process"]
-
-END_SECONDS = 5.0  # for a worker's process to end by itself
-
-
-class LoadError(Exception):
-    """A model that cannot be served.
-
-    Attributes:
-        missing: whether a package is missing that it needs.
-    """
-
-    def __init__(self, reason: str, missing: bool = False) -> None:
-        super().__init__(reason)
-        self.missing = missing
-
-
-class Worker(Protocol):
-    """What steps an engine at the other end of a link.
-
-    Attributes:
-        pid: of its process.
-    """
-
-    pid: int
-
-    def end(self) -> None:
-        """Wait until it has ended, after its link was closed."""
-        ...
-
-
-Start = Callable[[socket.socket], Worker]
-"""Starts a worker at its end of a link, which becomes its own."""
-
-
-class _Process:
-    def __init__(self, link: socket.socket, order: str) -> None:
-        safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
-        self._process = subprocess.Popen(
-            [sys.executable, *safe_path, "-m", "server.engine", str(link.fileno()), order],
-            pass_fds=[link.fileno(), log_descriptor()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        link.close()
-        self.pid = self._process.pid
-
-    def end(self) -> None:
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def in_process(order: str) -> Start:
-    """Return what starts `python -m server.engine` with an order for a model."""
-    return lambda link: _Process(link, order)
+__all__ = ["Channel", "Channels"]
 
 
 class Channel:
@@ -117,6 +53,7 @@ class Channel:
         on_fault: called with a reason if the engine fails the channel, which is then closed.
         closed: whether the slot was given back.
         received: samples of its streams so far.
+        silent: for how long it has been owed a result and got none, seconds; the channels count it.
     """
 
     def __init__(
@@ -133,7 +70,9 @@ class Channel:
         self.on_fault = on_fault
         self.closed = False
         self.received = 0
+        self.silent = 0.0
         self._live = live
+        self._ending = False
         self._before = 0  # samples of the streams before this one
         self._answered = 0  # samples of all streams that have a result
         self._complete: deque[float] = deque()  # when each chunk that waits was whole
@@ -142,6 +81,11 @@ class Channel:
     def backlog(self) -> float:
         """Audio that waits for its result, in whole chunks, seconds."""
         return (self.received - self._answered) // CHUNK * CHUNK / SAMPLE_RATE
+
+    @property
+    def owed(self) -> bool:
+        """Whether the engine owes it a result."""
+        return self._ending or self.received - self._answered >= CHUNK
 
     def push(self, samples: Samples) -> None:
         """Give the engine samples: (samples,) at 16 kHz, float32, or int16 of full scale."""
@@ -161,6 +105,7 @@ class Channel:
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""
+        self._ending = True
         self._channels.command(Finish(self.number))
 
     def restart(self) -> None:
@@ -169,7 +114,9 @@ class Channel:
 
     def deliver(self, result: Result) -> None:
         """Take a result, for the channels."""
+        self.silent = 0.0
         if result.last:
+            self._ending = False
             self._before = self._answered = self.received
             self._complete.clear()
         else:
@@ -190,45 +137,40 @@ class Channels:
 
     Args:
         start: starts the worker.
+        name: of the model, for the log.
+        supervision: how patient the server is with the worker.
 
     Attributes:
-        lost: why no channel will ever be opened again, None while one may be.
+        engine: the worker's life.
         received: samples of all channels since the start.
         step_seconds: how long steps of the engine took.
         response_seconds: from when a live channel's chunk was whole to its result, both in the event
             loop.
     """
 
-    def __init__(self, start: Start) -> None:
-        self.lost: str | None = None
+    def __init__(
+        self, start: Start, name: str = "general", supervision: Supervision | None = None
+    ) -> None:
+        self.engine = Supervisor(start, self, name, supervision or Supervision())
         self.received = 0
         self.step_seconds = Histogram()
         self.response_seconds = Histogram()
-        self._start = start
-        self._ready: Ready | None = None
         self._refusal: str | None = "the model is being loaded"
         self._open: dict[int, Channel] = {}
         self._number = 0  # of the latest channel
-        self._worker: Worker | None = None
-        self._link: asyncio.Transport | None = None
         self._commands: list[Command] = []  # of this round of the event loop
         self._loop: asyncio.AbstractEventLoop
 
     @property
     def ready(self) -> Ready:
         """What the worker has loaded; to be asked for where a channel could be opened."""
-        assert self._ready is not None
-        return self._ready
+        assert self.engine.ready is not None
+        return self.engine.ready
 
     @property
     def slots(self) -> int:
         """Number of channels that may be open at a time; 0 until that is known."""
-        return self._ready.slots if self._ready else 0
-
-    @property
-    def pid(self) -> int | None:
-        """The worker's process, where there is one."""
-        return self._worker.pid if self._worker else None
+        return self.engine.ready.slots if self.engine.ready else 0
 
     @property
     def in_use(self) -> int:
@@ -243,39 +185,29 @@ class Channels:
     @property
     def full(self) -> bool:
         """Whether nothing but its streams keeps a channel from being opened."""
-        return self._refusal is None and len(self._open) >= self.slots
+        return not (self._refusal or self.engine.fault()) and len(self._open) >= self.slots
 
     def refusal(self) -> str | None:
         """Return why no channel can be opened now, None where one can."""
         if self.full:
             return f"all {self.slots} channels are in use"
-        return self._refusal
+        return self._refusal or self.engine.fault()
 
     async def start(self) -> None:
-        """Start the worker and wait until the engine is loaded.
+        """Start the worker, wait until the engine is loaded, and supervise it from then on.
 
         Raises:
             LoadError: it cannot be.
         """
         self._loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._worker = self._start(theirs)
-        loaded: asyncio.Future[Ready] = self._loop.create_future()
-        self._link, _ = await self._loop.create_unix_connection(
-            lambda: _Link(self, loaded), sock=ours
-        )
-        self._ready = await loaded
+        await self.engine.start()
         self._refusal = None
 
     async def stop(self) -> None:
         """Fail the channels that are still open and end the worker."""
+        self._refusal = self._refusal or "the server is shutting down"
         self.fail_all("the server is shutting down")
-        if self._link is not None:
-            self._link.close()
-        if self._worker is not None:
-            await asyncio.to_thread(self._worker.end)
-            self._worker = None
+        await self.engine.stop()
 
     def open(
         self,
@@ -312,70 +244,40 @@ class Channels:
         if self._open.pop(channel.number, None) is not None:
             self.command(Close(channel.number))
 
-    def deliver(self, stepped: Stepped) -> None:
-        """Hand out the results of a step, for the link."""
-        self.step_seconds.observe(stepped.seconds)
-        for number, result in zip(stepped.channels, stepped.results, strict=True):
+    # For the supervisor.
+
+    def receive(self, report: Stepped | Failed) -> None:
+        """Hand out the results of a step, or close the channels that the engine failed."""
+        if isinstance(report, Failed):
+            self._fail(report.channels, report.reason)
+            return
+        self.step_seconds.observe(report.seconds)
+        for number, result in zip(report.channels, report.results, strict=True):
             channel = self._open.get(number)
             if channel is not None:
                 channel.deliver(result)
 
-    def fail(self, numbers: Iterable[int], reason: str) -> None:
-        """Close some channels, those that are still open, because the engine failed them."""
+    def silence(self, seconds: float) -> float:
+        """Take note that so much time has passed; returns for how long a channel has been owed a result."""
+        longest = 0.0
+        for channel in self._open.values():
+            channel.silent = channel.silent + seconds if channel.owed else 0.0
+            longest = max(longest, channel.silent)
+        return longest
+
+    def fail_all(self, reason: str) -> int:
+        """Close all channels; returns how many."""
+        numbers = tuple(self._open)
+        self._fail(numbers, reason)
+        return len(numbers)
+
+    def _fail(self, numbers: Iterable[int], reason: str) -> None:
         for number in numbers:
             channel = self._open.get(number)
             if channel is not None:
                 channel.close()
                 channel.on_fault(reason)
 
-    def fail_all(self, reason: str) -> None:
-        """Close all channels, and refuse those to come, for the first reason there was."""
-        if self._refusal is None or self._ready is None:
-            self._refusal = reason
-        self.fail(tuple(self._open), reason)
-
-    def lose_worker(self, reason: str) -> None:
-        """Close all channels because there is nobody to step them any more."""
-        self.lost = self.lost or reason
-        self.fail_all(reason)
-
     def _send(self) -> None:
         commands, self._commands = self._commands, []
-        if self._link is not None and not self._link.is_closing():
-            self._link.write(frame(commands))
-
-
-class _Link(asyncio.Protocol):
-    """The event loop's end of a link.
-
-    Args:
-        channels: whose it is.
-        loaded: set when the worker has said whether it is ready.
-    """
-
-    def __init__(self, channels: Channels, loaded: asyncio.Future[Ready]) -> None:
-        self._channels = channels
-        self._loaded = loaded
-        self._frames = Frames()
-
-    def data_received(self, data: bytes) -> None:
-        for payload in self._frames.feed(data):
-            for report in read_reports(payload):
-                if isinstance(report, Stepped):
-                    self._channels.deliver(report)
-                elif isinstance(report, Failed):
-                    self._channels.fail(report.channels, report.reason)
-                elif isinstance(report, Broken):
-                    self._channels.lose_worker(report.reason)
-                elif not self._loaded.done():
-                    if isinstance(report, Unloadable):
-                        self._loaded.set_exception(LoadError(report.reason, report.missing))
-                    else:
-                        self._loaded.set_result(report)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        reason = "the engine's process has ended"
-        if self._loaded.done():
-            self._channels.lose_worker(reason)
-        else:
-            self._loaded.set_exception(LoadError(f"{reason} before the model was loaded"))
+        self.engine.send(commands)

@@ -90,7 +90,7 @@ def load(order: Order) -> Loaded:
     logger.info("loading %s", path)
     network = open_model(path)
     decoding = _decoding(path, network, order.decoder)
-    slots, backend, threads = order.slots, order.backend, 1
+    slots, backend, threads = order.slots, order.backend, order.threads
     if slots is None:
         plan = self_test(network, backend, decoding, order.front_end)
         logger.info("self-test: %s", plan)
@@ -103,6 +103,7 @@ def load(order: Order) -> Loaded:
         "language": network.notes.get("language", "en"),
         "vocabulary": len(vocabulary),
         "backend": backend,
+        "threads": threads,
         "front_end": order.front_end,
         "decoder": order.decoder.decoder,
         "ngram": decoding.ngram is not None,

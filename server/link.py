@@ -21,6 +21,7 @@ from stream.front_ends import FrontEndKind
 from stream.rings import Samples
 
 __all__ = [
+    "Alive",
     "Broken",
     "Close",
     "Command",
@@ -29,6 +30,7 @@ __all__ = [
     "Frames",
     "Open",
     "Order",
+    "Probe",
     "Push",
     "Ready",
     "Report",
@@ -53,6 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: of the model; None: the bundled one.
         backend: what computes it; None: what is the fastest.
+        threads: of one operator, where the slots are given.
         front_end: the model's in float, or the same in fixed point.
         slots: streams at a time; None: what the machine carries, shared by `models`.
         models: how many are served.
@@ -70,6 +73,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str
     log_descriptor: int = 2
     log_level: str = "info"
+    threads: int = 1
 
 
 class Open(_Message, tag=0, frozen=True):
@@ -121,6 +125,10 @@ class Close(_Message, tag=4, frozen=True):
     channel: int
 
 
+class Probe(_Message, tag=5, frozen=True):
+    """Ask for a sign of life, an `Alive`, which comes between two steps."""
+
+
 class Ready(_Message, tag=0, frozen=True):
     """The engine is loaded; comes first, or `Unloadable` does.
 
@@ -128,7 +136,8 @@ class Ready(_Message, tag=0, frozen=True):
         slots: streams at a time.
         texts: what each token adds to the text.
         pieces: of the vocabulary, by token id.
-        about: what `GET /model` tells of the model; `language` is its primary tag.
+        about: what `GET /model` tells of the model; `language` is its primary tag, `backend` and
+            `threads` are what computes it.
     """
 
     slots: int
@@ -169,13 +178,17 @@ class Failed(_Message, tag=3, frozen=True):
 
 
 class Broken(_Message, tag=4, frozen=True):
-    """The engine is broken; nothing follows."""
+    """The engine is broken, for this reason; nothing follows."""
 
     reason: str
 
 
-Command: TypeAlias = Open | Push | Finish | Restart | Close
-Report: TypeAlias = Ready | Unloadable | Stepped | Failed | Broken
+class Alive(_Message, tag=5, frozen=True):
+    """The answer to a `Probe`."""
+
+
+Command: TypeAlias = Open | Push | Finish | Restart | Close | Probe
+Report: TypeAlias = Ready | Unloadable | Stepped | Failed | Broken | Alive
 
 _encoder = msgspec.msgpack.Encoder()
 read_commands = msgspec.msgpack.Decoder(list[Command]).decode

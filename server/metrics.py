@@ -102,12 +102,20 @@ class _Channels(Collector):
             "Memory of the process of an engine.",
             labels=label,
         )
+        working = GaugeMetricFamily(
+            "rill_engine_up", "Whether the engine works, or is loaded first.", labels=label
+        )
+        restarts = CounterMetricFamily(
+            "rill_engine_restarts", "Restarts of the process of an engine.", labels=label
+        )
         for name, model in self._models.items():
             channels = model.channels
-            used = usage((channels.pid,)) if channels.pid else None
+            used = usage((channels.engine.pid,)) if channels.engine.pid else None
             if used is not None:
                 cpu.add_metric([name], used.cpu_seconds)
                 memory.add_metric([name], used.memory)
+            working.add_metric([name], channels.engine.fault() is None)
+            restarts.add_metric([name], channels.engine.restarts)
             opened.add_metric([name], channels.in_use)
             capacity.add_metric([name], channels.slots)
             ready.add_metric([name], channels.refusal() is None)
@@ -120,6 +128,7 @@ class _Channels(Collector):
                 [name, VERSION, PYTHON, *(str(about.get(key, "")) for key in ABOUT)], 1
             )
         yield from (build, opened, capacity, ready, backlog, audio, step, response, cpu, memory)
+        yield from (working, restarts)
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

@@ -7,12 +7,15 @@ its own size allows.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from server.channels import Channels, Start
+from server.channels import Channels
+from server.engine_process import Start
 from server.request import Served
+from server.supervision import Supervision
 from server.transcript import TokenText
 
 __all__ = ["Model", "Models"]
@@ -26,14 +29,15 @@ class Model:
     Args:
         name: for `model` in queries.
         start: starts the worker that has its engine.
+        supervision: how patient the server is with that.
 
     Attributes:
         channels: where its streams are recognised.
     """
 
-    def __init__(self, name: str, start: Start) -> None:
+    def __init__(self, name: str, start: Start, supervision: Supervision | None = None) -> None:
         self.name = name
-        self.channels = Channels(start)
+        self.channels = Channels(start, name, supervision)
 
     # To be asked for where a channel could be opened.
 
@@ -106,9 +110,9 @@ class Models(Mapping[str, Model]):
         reasons = [model.channels.refusal() for model in self._models.values()]
         return None if None in reasons else reasons[0]
 
-    def lost(self) -> str | None:
-        """Return why a model will never take a stream again, None where all may."""
-        reasons = (model.channels.lost for model in self._models.values())
+    def fault(self) -> str | None:
+        """Return why an engine does not work now, None where all do."""
+        reasons = (model.channels.engine.fault() for model in self._models.values())
         return next(filter(None, reasons), None)
 
     async def start(self) -> None:
@@ -119,6 +123,18 @@ class Models(Mapping[str, Model]):
         """
         for model in self._models.values():
             await model.channels.start()
+
+    async def failure(self) -> str:
+        """Wait until an engine has failed too often, and return what to say about it."""
+        waiting = [
+            asyncio.create_task(each.channels.engine.failure()) for each in self._models.values()
+        ]
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for task in waiting:
+                task.cancel()
 
     async def stop(self) -> None:
         """Fail the channels that are still open and end the workers."""

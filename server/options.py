@@ -22,6 +22,7 @@ from server.hosts import ANY, Hosts, parse_hosts, parse_origins
 from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from server.peers import Network, parse_networks
+from server.supervision import Supervision
 from stream.backends import BACKENDS
 from stream.front_ends import FRONT_ENDS, FrontEndKind
 from stream.text_file import TextError, read_text
@@ -64,6 +65,7 @@ class Options:
         slots: streams at a time of each model; None: what the machine carries.
         decoder: how streams are decoded.
         limits: what a client may ask of this process.
+        supervision: how patient the server is with its engines.
         log_format, log_level: of `server.logs`.
         origins, hosts, proxies: pages, names and proxies that are trusted.
     """
@@ -78,6 +80,7 @@ class Options:
     slots: int | None
     decoder: DecoderOptions
     limits: Limits
+    supervision: Supervision
     log_format: str
     log_level: str
     root: str
@@ -262,6 +265,26 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for flag, text in LIMITS.items():
         value = getattr(limits, _field(flag))
         add(flag, f"{value:g}" if isinstance(value, float) else str(value), text, type(value))
+    supervision = Supervision()
+    add(
+        "hang-seconds",
+        f"{supervision.hang_seconds:g}",
+        "an engine that answers nothing for so long is hung, and /healthz is 503; after three times as "
+        "long it is killed and restarted",
+        float,
+    )
+    add(
+        "load-seconds",
+        f"{supervision.load_seconds:g}",
+        "an engine whose model is not loaded after so long is killed",
+        float,
+    )
+    add(
+        "engine-restarts",
+        str(supervision.restarts),
+        "how often a failed engine is restarted within five minutes before the server ends, with 1",
+        int,
+    )
     add("log-format", "text", "lines of the log on stderr: " + ", ".join(FORMATS))
     add("log-level", "info", "least weight of a line: " + ", ".join(LEVELS))
     return parser
@@ -285,7 +308,9 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         port = getattr(arguments, _field(flag))
         if port is not None and not 0 <= port <= 65535:
             raise OptionError(f"--{flag} is {port}; want 0 to 65535")
-    for flag in ("slots", "beam-width", *DELAYS, *LIMITS):
+    if arguments.engine_restarts < 0:
+        raise OptionError(f"--engine-restarts is {arguments.engine_restarts}; want 0 or more")
+    for flag in ("slots", "beam-width", "hang-seconds", "load-seconds", *DELAYS, *LIMITS):
         value = getattr(arguments, _field(flag))
         if value is not None and not value > 0:
             least = "1 or more" if isinstance(value, int) else "more than 0"
@@ -319,6 +344,11 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         slots=arguments.slots,
         decoder=_decoder(arguments),
         limits=Limits(**fields),
+        supervision=Supervision(
+            hang_seconds=arguments.hang_seconds,
+            load_seconds=arguments.load_seconds,
+            restarts=arguments.engine_restarts,
+        ),
         log_format=arguments.log_format,
         log_level=arguments.log_level,
         root=arguments.root_protocol,

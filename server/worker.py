@@ -15,7 +15,7 @@ Faults:
 1. The engine refuses one channel's samples: that channel fails, the others do not notice.
 2. A step raises: nothing that it has done can be trusted, so the channels that were in it fail,
    each with a reason, and their slots are freed. New channels are taken.
-3. `FAILED_STEPS` steps in a row raise: the engine is broken, and no further step is made.
+3. `FAILED_STEPS` steps in a row raise: the engine is broken, and this process ends.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from server.link import (
+    Alive,
     Broken,
     Close,
     Command,
@@ -36,6 +37,7 @@ from server.link import (
     Finish,
     Frames,
     Open,
+    Probe,
     Push,
     Ready,
     Report,
@@ -112,8 +114,8 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
     except OSError:
         raise
     except Exception as error:
-        logger.exception("the engine is broken; no channel is taken any more")
-        link.sendall(frame([Broken(f"the engine is broken: {error}")]))
+        logger.exception("the engine is broken")
+        link.sendall(frame([Broken(str(error) or repr(error))]))
 
 
 class _Worker:
@@ -166,6 +168,9 @@ class _Worker:
             flags = socket.MSG_DONTWAIT
 
     def _run(self, command: Command) -> None:
+        if isinstance(command, Probe):
+            self._report(Alive())
+            return
         try:
             if isinstance(command, Open):
                 self._open(command)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.app import Application, Settings
-from server.channels import Start
+from server.engine_process import Start
 from server.limits import Limits
 from server.models import Model, Models
 from server.worker import Loaded, Stepper, work
@@ -232,13 +232,17 @@ class Thread:
         self._thread = threading.Thread(target=work, args=(link, load))
         self._thread.start()
 
-    def end(self) -> None:
+    def kill(self) -> None:
+        """Do nothing: a thread cannot be killed."""
+
+    def end(self) -> str:
         self._thread.join()
+        return "a thread"
 
 
 def in_thread(load: Callable[[], Loaded]) -> Start:
-    """Return what starts a worker in a thread; else it is as `server.channels.in_process`."""
-    return lambda link: Thread(link, load)
+    """Return what starts a worker in a thread; else it is as `server.engine_process.in_process`."""
+    return lambda link, before: Thread(link, load)
 
 
 def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.channels import Channel, Channels, LoadError
+from server.channels import Channel, Channels
+from server.supervision import Supervision
+from server.supervisor import LoadError
 from server.worker import FAILED_STEPS, Loaded, Stepper
 from stream.engine import CHUNK, Result
 from stream.rings import Samples
@@ -46,8 +48,9 @@ def noise(chunks: float, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=int(chunks * CHUNK)).astype(np.float32)
 
 
-async def started(engine: Stepper, slots: int = 2) -> Channels:
-    channels = Channels(in_thread(lambda: Loaded(engine, slots, (), (), {})))
+async def started(engine: Stepper, slots: int = 2, restarts: int = 5) -> Channels:
+    start = in_thread(lambda: Loaded(engine, slots, (), (), {}))
+    channels = Channels(start, supervision=Supervision(restarts=restarts))
     await channels.start()
     return channels
 
@@ -174,7 +177,7 @@ async def test_a_failed_step_closes_its_channels_and_the_next_ones_are_served(
 async def test_an_engine_that_fails_every_step_takes_no_more_channels(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    channels = await started(FailsSteps(FAILED_STEPS))
+    channels = await started(FailsSteps(FAILED_STEPS), restarts=0)
     with caplog.at_level(logging.CRITICAL):
         for _ in range(FAILED_STEPS):
             assert await fails(channels) is not None

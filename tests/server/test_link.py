@@ -15,6 +15,7 @@ COMMANDS = [
     link.Finish(1),
     link.Restart(2),
     link.Close(2),
+    link.Probe(),
 ]
 TOKEN = Token(7, 3, -0.25)
 SPOKEN = Result(0, 0.06, 0.12, " up", (TOKEN,), False, (Hypothesis(" on", (TOKEN,), -1.5),), True)
@@ -24,6 +25,7 @@ REPORTS = [
     link.Stepped(0.004, [9, 10], [SPOKEN, Result(1, 0.0, 0.06, "", (), True)]),
     link.Failed([9], "the engine failed"),
     link.Broken("out of memory"),
+    link.Alive(),
 ]
 
 

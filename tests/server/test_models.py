@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from server.channels import LoadError
 from server.hotwords import Speller
 from server.models import Model, Models
 from server.request import Parameters, Refusal, Served
+from server.supervisor import LoadError
 from server.talks import TALKS
 from server.worker import Loaded
 from tests.server.scripted import ScriptedEngine, in_thread
