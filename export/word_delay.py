@@ -13,13 +13,12 @@ from dataclasses import replace
 
 import msgspec
 
-from stream.alignment import Span
+from stream.alignment import word_spans
 from stream.backends import load_backend
-from stream.decoding.greedy import Token
-from stream.engine import Engine
+from stream.engine import Engine, Result
 from stream.manifest import Utterance
 from stream.network import Network
-from stream.words import FRAME_SECONDS, WordDelay, group
+from stream.words import WordDelay, group
 
 __all__ = ["FEWEST", "MOST", "measured"]
 
@@ -78,16 +77,16 @@ def _delays(
     for done, utterance in enumerate(utterances, 1):
         engine.push(slot, utterance.read())
         engine.finish(slot)
-        tokens: list[Token] = []
-        spans: list[Span] = []
+        results: list[Result] = []
         while engine.pending():
-            for result in engine.tick():
-                tokens += result.tokens
-                spans += result.spans
+            results += engine.tick()
         engine.restart(slot, keep_statistics=False)
+        tokens = [token for result in results for token in result.tokens]
         texts = [network.vocabulary.text(token.id) for token in tokens]
-        for word in group(texts, range(len(texts))):
-            starts.append(FRAME_SECONDS * tokens[word.first].step - spans[word.first].start)
-            ends.append(FRAME_SECONDS * (tokens[word.last].step + 1) - spans[word.last].end)
+        emitted = group(texts, [token.step for token in tokens])
+        sound = word_spans(texts, [span for result in results for span in result.spans])
+        for word, span in zip(emitted, sound, strict=True):
+            starts.append(word.start - span.start)
+            ends.append(word.end - span.end)
         progress(done)
     return starts, ends

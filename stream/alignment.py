@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 
 from stream.features import HOP, STACK, FrontEnd
 from stream.levels import Levels
-from stream.words import WordDelay
+from stream.words import WordDelay, group
 
-__all__ = ["HOLD", "Alignment", "Span"]
+__all__ = ["HOLD", "Alignment", "Span", "word_spans"]
 
 FRAMES = 2 * STACK  # log-mel frames of an encoder frame
 DROP, MARGIN, WIDTH = 6.5, 1.4, 2.0  # nats of power: 28, 6 and 9 dB
@@ -50,7 +50,6 @@ EARLY, LATE = (
 )  # frames from a word's end to its last token, and from that to the end, at most
 SHORTEST = 6  # frames of a word, where the next token leaves so many
 HOLD = 100  # encoder frames, 6 s
-MOST = 256  # tokens of a word; what is longer is text without spaces, and given in parts
 NEVER = np.iinfo(np.int64).max
 
 Scores = NDArray[np.float64]
@@ -61,6 +60,17 @@ class Span(NamedTuple):
 
     start: float
     end: float
+
+
+def word_spans(texts: Sequence[str], spans: Sequence[Span]) -> list[Span]:
+    """Return when each word sounds, in the order of `stream.words.group`.
+
+    Args:
+        texts: of the tokens, as `Vocabulary.text` gives them.
+        spans: of the tokens.
+    """
+    words = group(texts, range(len(texts)))
+    return [Span(spans[word.first].start, spans[word.last].end) for word in words]
 
 
 @dataclass
@@ -156,8 +166,6 @@ class Alignment:
                 word.spoken, word.last, word.end = len(word.steps), step, None
                 self.due[slot] = step + HOLD
             word.whole = text.endswith(" ") if text else word.whole
-            if len(word.steps) >= MOST:
-                spans += self._close(slot, sound)
         if closes:
             spans += self._close(slot, sound)
         return tuple(spans)

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.alignment import Span, word_spans
 from stream.backends import computed_by, load_backend
 from stream.decoding.channels import Decoding, Search
 from stream.engine import Engine, Result
@@ -40,13 +41,21 @@ SLOTS = 16  # utterances streamed side by side where they are independent
 
 @dataclass(frozen=True)
 class Outcome:
-    """One utterance: its texts, its tokens' ids, and the encoder frame of each."""
+    """One utterance.
+
+    Attributes:
+        id: of the utterance.
+        reference, hypothesis: what was said, and what was heard.
+        tokens, steps: ids of the tokens heard, and the encoder frame of each.
+        times: when each word of the hypothesis sounds, seconds.
+    """
 
     id: str
     reference: str
     hypothesis: str
     tokens: list[int]
     steps: list[int]
+    times: list[Span]
 
 
 @dataclass(frozen=True)
@@ -153,14 +162,7 @@ def validate(
     chunk = int(chunk_ms * SAMPLE_RATE / 1000)
     results = stream.run(utterances, chunk, progress)
     outcomes = [
-        Outcome(
-            u.id,
-            u.text,
-            "".join(r.text for r in of).strip(),
-            [token.id for r in of for token in r.tokens],
-            [token.step for r in of for token in r.tokens],
-        )
-        for u, of in zip(utterances, results, strict=True)
+        _outcome(network, utterance, of) for utterance, of in zip(utterances, results, strict=True)
     ]
     rate = word_error_rate([o.reference for o in outcomes], [o.hypothesis for o in outcomes])
     trained = computed_by(backend, network)
@@ -174,6 +176,19 @@ def validate(
         stream.seconds / max(stream.audio_seconds, 1e-9),
         outcomes,
         differences,
+    )
+
+
+def _outcome(network: Network, utterance: Utterance, results: Sequence[Result]) -> Outcome:
+    tokens = [token for result in results for token in result.tokens]
+    spans = [span for result in results for span in result.spans]
+    return Outcome(
+        utterance.id,
+        utterance.text,
+        "".join(result.text for result in results).strip(),
+        [token.id for token in tokens],
+        [token.step for token in tokens],
+        word_spans([network.vocabulary.text(token.id) for token in tokens], spans),
     )
 
 

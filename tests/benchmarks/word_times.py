@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.alignment import word_spans
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.engine import Engine, Result
@@ -33,7 +34,7 @@ from stream.features import SAMPLE_RATE
 from stream.manifest import Utterance, read_manifest
 from stream.network import open_model
 from stream.validation import default_backend
-from stream.words import FRAME_SECONDS, group, percentile
+from stream.words import group, percentile
 
 Samples = NDArray[np.float32]
 BUNDLED = Path(__file__).parent.parent / "stream" / "bundled_words.ctm"
@@ -233,16 +234,10 @@ def recognise(model: str | Path, audio: Sequence[Samples]) -> list[list[Heard]]:
 
 def _words(text: Any, results: Sequence[Result]) -> list[Heard]:
     tokens = [token for result in results for token in result.tokens]
-    spans = [span for result in results for span in result.spans]
-    return [
-        Heard(
-            word.text,
-            spans[word.first].start,
-            spans[word.last].end,
-            FRAME_SECONDS * (tokens[word.last].step + 1),
-        )
-        for word in group([text(token.id) for token in tokens], range(len(tokens)))
-    ]
+    texts = [text(token.id) for token in tokens]
+    emitted = group(texts, [token.step for token in tokens])
+    sound = word_spans(texts, [span for result in results for span in result.spans])
+    return [Heard(word.text, *span, word.end) for word, span in zip(emitted, sound, strict=True)]
 
 
 def compare(heard: Sequence[Sequence[Heard]], units: Sequence[Sequence[Unit]]) -> Errors:

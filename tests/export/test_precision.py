@@ -22,7 +22,7 @@ def test_it_reads_as_a_sentence_in_percent() -> None:
 
 
 def report(*hypotheses: str, wer: float) -> Report:
-    outcomes = [Outcome(str(n), "one two", text, [], []) for n, text in enumerate(hypotheses)]
+    outcomes = [Outcome(str(n), "one two", text, [], [], []) for n, text in enumerate(hypotheses)]
     return Report(wer, 0, 0, 0, 4, 0.0, outcomes)
 
 

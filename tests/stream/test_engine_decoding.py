@@ -102,7 +102,13 @@ def encoded(samples: Samples, network: Network) -> tuple[Any, NDArray[np.float32
 
 def outline(results: list[Result]) -> Any:
     return [
-        (r.text, [(t.id, t.step) for t in r.tokens], [p.text for p in r.provisional], r.endpoint)
+        (
+            r.text,
+            [(t.id, t.step) for t in r.tokens],
+            [p.text for p in r.provisional],
+            r.endpoint,
+            r.spans,
+        )
         for r in results
     ]
 
@@ -137,6 +143,24 @@ def test_a_channel_says_what_it_would_say_alone_in_any_chunks(options: dict[str,
         (alone,) = run(engine(1, **options), samples, chunk=len(samples))
         assert outline(alone) == outline(results)
     assert any(r.tokens for r in together[0])
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, BEAM])
+def test_at_an_endpoint_and_at_the_end_it_is_known_of_all_tokens_when_they_sound(
+    decoding: Any,
+) -> None:
+    rule = EndpointConfig(silence=0.3, quiet=None, length=0.9)
+    (results,) = run(engine(decoding=decoding, endpoint=rule), NOISE[1])
+    emitted, spans = 0, []
+    for result in results:
+        emitted += len(result.tokens)
+        spans += result.spans
+        assert len(spans) <= emitted
+        if result.endpoint or result.last:
+            assert len(spans) == emitted
+    assert emitted > 10
+    assert [span.start for span in spans] == sorted(span.start for span in spans)
+    assert sum(result.endpoint for result in results) > 1
 
 
 def test_what_is_final_and_the_best_of_what_is_not_make_the_transcript_at_the_end() -> None:
