@@ -10,7 +10,8 @@ Rules:
    without one, asks for it (`Open`). If there is none, the peer gets an `error`, and the connection
    is closed.
 3. The payload is PCM of `rate`, `width` bytes (2 and 4 signed, 1 unsigned) and `channels`, which are
-   averaged. A frame may be split between payloads; a part of one at the end is dropped.
+   mixed as those of files are (`stream.audio.channels`). A frame may be split between payloads; a
+   part of one at the end is dropped.
 4. `audio-stop` ends the utterance. As text becomes final, `transcript-start` and `transcript-chunk`s
    come; behind the last result `transcript` with all of it, then `transcript-stop`. The slot is
    freed, and another utterance may follow. Clients read up to the first `transcript`.
@@ -23,6 +24,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -36,12 +38,13 @@ from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import NO_KEYWORDS, Close, Event, State
 from server.transcript import Recording, TokenText
-from stream.audio import HIGHEST_RATE, LOWEST_RATE
+from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
 
 __all__ = ["Offer", "Open", "Wyoming", "WyomingEvent"]
 
+logger = logging.getLogger(__name__)
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}
 MOST_CHANNELS = 64
 
@@ -118,11 +121,10 @@ class _Format(msgspec.Struct):
         return self.width * self.channels
 
     def samples(self, frames: bytes) -> NDArray[np.float32]:
-        """Return whole frames as (n,) float32, full scale 1."""
+        """Return whole frames as (n, channels) float32, full scale 1."""
         values = np.frombuffer(frames, WIDTHS[self.width]).reshape(-1, self.channels)
-        mono = values.mean(axis=1, dtype=np.float64)
         scale = 1 << (8 * self.width - 1)
-        return np.asarray(mono / scale - (self.width == 1), np.float32)
+        return np.asarray(values / scale - (self.width == 1), np.float32)
 
 
 class _Utterance:
@@ -135,14 +137,27 @@ class _Utterance:
 
     def __init__(self, token_text: TokenText, language: str) -> None:
         self.format = _Format()
+        self._mixer = Mixer()
         self._recording = Recording(token_text)
         self._language = {"language": language}
         self._began = False
 
+    def expect(self, format: _Format) -> None:
+        """Take payloads of a format from now on."""
+        if format.channels != self.format.channels:
+            self._mixer = Mixer()
+        self.format = format
+
     def receive_audio(self, channel: Conversation, message: bytes) -> None:
         """Take a payload."""
         frames = channel.whole_frames(message, self.format.frame_bytes)
-        channel.push(self.format.samples(frames))
+        cancelled = self._mixer.cancelled
+        channel.push(self._mixer.mix(self.format.samples(frames)))
+        if self._mixer.cancelled and not cancelled:
+            logger.warning(
+                "the channels of a stream cancel each other; channel %d (from 0) is heard alone",
+                self._mixer.taken,
+            )
 
     def receive_text(self, channel: Conversation, text: str) -> None:
         """Take nothing: there are no texts."""
@@ -311,7 +326,7 @@ class Wyoming:
             self._dialect = _Utterance(self._token_text, self._offer.language)
             self._utterance = Conversation(self._dialect)
             self._events.append(Open(self._keywords))
-        self._dialect.format = self._format
+        self._dialect.expect(self._format)
         self._utterance.listen_at(self._format.rate)
         if event.type == "audio-chunk" and event.payload:
             self._utterance.receive_audio(event.payload)

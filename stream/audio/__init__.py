@@ -7,6 +7,7 @@ readers beside it), what becomes of several channels (`channels`), which rates a
 
 from __future__ import annotations
 
+from stream.audio.channels import Mixer
 from stream.audio.errors import AudioError, CutShortError, FormatError, TooLongError
 from stream.audio.part import WHOLE, Part
 from stream.audio.recording import Recording, read_audio, read_chunks
@@ -27,6 +28,7 @@ __all__ = [
     "AudioError",
     "CutShortError",
     "FormatError",
+    "Mixer",
     "Part",
     "Recording",
     "Resampler",

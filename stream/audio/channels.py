@@ -1,9 +1,10 @@
 """Several channels to one: their mean, unless they cancel.
 
 1. The mono signal is the mean of the channels.
-2. Where a block's mean is more than 15 dB below its channels (two of them correlate by less than
+2. Where the mean of a block is more than 15 dB below its channels (two of them correlate by less than
    -0.94, which microphones do not: one is wired the wrong way round), the loudest channel of that
    block is taken instead, for the rest of the recording. Blocks before are not touched.
+3. Blocks of less than `JUDGED_FRAMES` say too little; they are judged together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["Mixer"]
 
 LOST = 1 / 32  # of the power of the channels, 15 dB
+JUDGED_FRAMES = 800  # 50 ms at 16 kHz
 SILENCE = 1e-10  # power of a block that says nothing about its channels, -100 dB
 
 
@@ -34,6 +36,8 @@ class Mixer:
         self.cancelled = False
         self.since = 0
         self._frames = 0
+        self._judged = 0  # frames before those that are summed up in
+        self._sums: NDArray[np.float64] | None = None  # of squares: the mean's, each channel's
 
     def mix(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a block as mono.
@@ -43,18 +47,29 @@ class Mixer:
         Returns:
             (frames,) float32.
         """
-        self._frames += len(block)
+        first, self._frames = self._frames, self._frames + len(block)
         if block.shape[1] == 1:
             return np.ascontiguousarray(block[:, 0])
         if self.taken is None:
             mean: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
-            powers = np.mean(np.square(block, dtype=np.float64), axis=0)
-            power = powers.mean()
-            if (
-                not SILENCE < power < np.inf
-                or np.mean(np.square(mean, dtype=np.float64)) > LOST * power
-            ):
+            self._judge(np.column_stack([mean, block]))
+            if self.taken is None:
                 return mean
-            self.taken, self.cancelled = int(powers.argmax()), True
-            self.since = self._frames - len(block)
+            self.since = first
         return np.ascontiguousarray(block[:, self.taken])
+
+    def _judge(self, signals: NDArray[np.float32]) -> None:
+        """Sum up the mean and the channels, (frames, 1 + channels), and decide by rules 2 and 3."""
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # samples that are no audio are named later
+            sums = np.square(signals, dtype=np.float64).sum(axis=0)
+        self._sums = sums if self._sums is None else self._sums + sums
+        frames = self._frames - self._judged
+        if frames < JUDGED_FRAMES:
+            return
+        mixed, *channels = self._sums / frames
+        power = float(np.mean(channels))
+        if SILENCE < power < np.inf and mixed < LOST * power:
+            self.taken, self.cancelled = int(np.argmax(channels)), True
+        self._sums, self._judged = None, self._frames

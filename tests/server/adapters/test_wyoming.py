@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,22 @@ def test_pcm_of_any_width_and_channels_is_the_same_sound(
     assert opened == Open()
     assert isinstance(audio, Audio)
     np.testing.assert_array_equal(audio.samples, np.full(960, 0.5, np.float32))
+
+
+def test_channels_that_cancel_each_other_are_heard(caplog: pytest.LogCaptureFixture) -> None:
+    one = np.arange(-960, 960, dtype="<i2") * 10
+    shape = {"rate": 16000, "width": 2, "channels": 2}
+    protocol = Wyoming(token_text)
+    with caplog.at_level(logging.WARNING):
+        for channels in (np.stack([one, -one], axis=1), np.stack([one, -one, one], axis=1)):
+            shape["channels"] = channels.shape[1]  # a format may change
+            protocol.receive_data(event("audio-chunk", shape, channels.tobytes()))
+    inverted, others = (event for event in protocol.events() if isinstance(event, Audio))
+    np.testing.assert_array_equal(inverted.samples, one / np.float32(32768))
+    np.testing.assert_allclose(others.samples, one / np.float32(3 * 32768), rtol=1e-6)
+    assert caplog.messages == [
+        "the channels of a stream cancel each other; channel 0 (from 0) is heard alone"
+    ]
 
 
 @pytest.mark.parametrize("rate", [48000, 48000.0, "48000"])

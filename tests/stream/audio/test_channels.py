@@ -58,3 +58,11 @@ def test_a_silent_begin_decides_nothing() -> None:
 def test_two_of_four_channels_that_cancel() -> None:
     block = np.stack([0 * NOISE, 0 * NOISE, NOISE, -NOISE], axis=1)
     np.testing.assert_array_equal(Mixer().mix(block), NOISE)
+
+
+def test_small_blocks_are_judged_together() -> None:
+    mixer, inverted = Mixer(), np.stack([NOISE, -NOISE], axis=1)
+    pieces = [mixer.mix(inverted[at : at + 100]) for at in range(0, 2000, 100)]
+    assert mixer.since == 700  # the piece that completes 800 frames is heard
+    np.testing.assert_array_equal(np.concatenate(pieces)[700:], NOISE[700:2000])
+    assert not np.concatenate(pieces)[:700].any()
