@@ -140,6 +140,8 @@ class Transcript:
         self.provisional = result.provisional[0].text if result.provisional else ""
         if not (result.endpoint or result.last):
             return None
+        if result.last and result.spans:  # it ends with the last whole chunk, words may not
+            self.end = max(self.end, self._pieces[-1].end)
         segment = Segment(self.number, self.start, self.end, self.text, tuple(self._pieces))
         self._begin()
         return segment

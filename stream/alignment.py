@@ -1,13 +1,13 @@
 """Alignment: over which stretch of audio each word sounds.
 
 A transducer emits the tokens of a word when it is sure of them: near the end of the word, all in one
-frame or two. That says when the model knew, not when the word was said. The latter the sound says: a
-word begins and ends where the level of the channel rises and falls, near where the usual delay of the
-model's tokens puts it. Boundaries are counted in log-mel frames, 10 ms; boundary b lies before frame b.
+frame or two. That says when the model knew, not when the word was said; the sound does: a word begins
+and ends where the level of the channel rises and falls, near where the usual delay of the model's
+tokens puts it. Boundaries are counted in log-mel frames, 10 ms; boundary b lies before frame b.
 
 1. A frame votes for speech, from -1 to 1, by how far its level (`stream.levels`) is above a threshold:
    `DROP` below the loudest frame of the word, but at least `MARGIN` above the noise floor, or halfway
-   between floor and loudest where these are close. A tenth of the frames kept are below the floor.
+   between floor and loudest where these are close. A tenth of the frames kept lie below the floor.
 2. A boundary's score is `EVIDENCE` times the votes of the frames that it gives to the word, less its
    distance, in units of `SPREAD`, from where the model's delay (`stream.words.WordDelay`) puts it. The
    end of a word and the start of the next are the pair with the highest sum: two boundaries around a
@@ -44,10 +44,7 @@ EVIDENCE = 0.2  # of a vote
 SPREAD = 12.0  # frames, of the delays
 CORE = 45  # frames before an emission, in which the word is at its loudest
 BEFORE = 90  # frames from a word's start to its first token, at most
-EARLY, LATE = (
-    35,
-    50,
-)  # frames from a word's end to its last token, and from that to the end, at most
+EARLY, LATE = 35, 50  # frames that a word's end may lie before and behind its last token's frame
 SHORTEST = 6  # frames of a word, where the next token leaves so many
 HOLD = 100  # encoder frames, 6 s
 NEVER = np.iinfo(np.int64).max
@@ -203,7 +200,7 @@ class Alignment:
         return [self._span(*bounds) for bounds in zip(starts, starts[1:], strict=False)]
 
     def _span(self, start: int, end: int) -> Span:
-        return Span((start + self._shift) / 100, (end + self._shift) / 100)
+        return Span(max(start + self._shift, 0) / 100, (end + self._shift) / 100)
 
 
 class _Sound:

@@ -72,6 +72,13 @@ def test_words_lie_over_their_sound_once_it_is_known() -> None:
     ]
 
 
+def test_the_last_word_ends_within_the_recording_though_its_chunk_was_not_whole() -> None:
+    recording = Recording(TEXTS.__getitem__)
+    recording.add(result(0, 0))
+    recording.add(Result(0, 0.06, 0.06, "", (), True, spans=(Span(0.01, 0.09),)))
+    assert recording.words[-1].end == recording.segments[-1].end == recording.duration == 0.09
+
+
 def test_times_go_on_behind_a_restart() -> None:
     transcript = Transcript(TEXTS.__getitem__)
     segment = transcript.add(result(2, 0, last=True), before=1.5)
