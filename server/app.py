@@ -306,11 +306,12 @@ class Application:
         text, strict = model.token_text, self._settings.strict
         protocol = talk.open(parameters, text, speller, strict)
 
-        def hear(message: Message) -> None:
+        def hear(message: Message) -> bool:
             if isinstance(message, str):
                 protocol.receive_text(message)
             else:
                 protocol.receive_audio(message)
+            return True
 
         if request.transport is None:
             raise ConnectionResetError("the client is gone already")
@@ -351,9 +352,9 @@ class Application:
         offer = Offer(model.name, model.language)
         protocol = Wyoming(model.token_text, offer, speller)
 
-        def hear(message: Message) -> None:
+        def hear(message: Message) -> bool:
             assert isinstance(message, bytes)
-            protocol.receive_data(message)
+            return protocol.receive_data(message)
 
         session = Session(wire, protocol, hear, model.channels, self._limits)
         try:

@@ -26,6 +26,7 @@ from server.histogram import Histogram
 from server.link import (
     Close,
     Command,
+    EndAfter,
     Failed,
     Finish,
     Open,
@@ -102,6 +103,10 @@ class Channel:
         """Recognise with keywords; before the first sample only, for the stream begins anew."""
         self._channels.command(Close(self.number))
         self._channels.command(Open(self.number, dict(keywords)))
+
+    def end_after(self, silence: float | None) -> None:
+        """Let utterances end after so many seconds without text, in what is pushed from now on."""
+        self._channels.command(EndAfter(self.number, silence))
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""

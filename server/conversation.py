@@ -30,6 +30,7 @@ from server.protocol import (
     TRANSITIONS,
     Audio,
     Close,
+    EndAfter,
     Event,
     Favour,
     Finish,
@@ -186,6 +187,11 @@ class Conversation:
 
     # What it means, by the dialect.
 
+    @property
+    def begun(self) -> bool:
+        """Whether audio has come."""
+        return bool(self._received)
+
     def listen_at(self, rate: int) -> None:
         """Expect audio at another rate, Hz, from the next sample on."""
         if rate != self._rate and self.state is State.OPEN:
@@ -195,9 +201,14 @@ class Conversation:
 
     def favour(self, keywords: Mapping[str, float]) -> None:
         """Let the engine favour keywords; before the first sample only."""
-        assert not self._received, "the stream has begun"
+        assert not self.begun, "the stream has begun"
         if self.state is State.OPEN:
             self._pass_on(Favour(keywords))
+
+    def end_after(self, silence: float | None) -> None:
+        """Let the engine end utterances after so many seconds without text, from here on."""
+        if self.state is State.OPEN:
+            self._pass_on(EndAfter(silence))
 
     def whole_frames(self, message: bytes, frame_bytes: int) -> bytes:
         """Return the bytes that are whole frames now; a rest is completed by the next message."""

@@ -106,6 +106,8 @@ def load(order: Order) -> Loaded:
         "threads": threads,
         "front_end": order.front_end,
         "decoder": order.decoder.decoder,
+        "endpoint_silence": order.decoder.endpoint_silence,
+        "endpoint_length": order.decoder.endpoint_length,
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": CHUNK,

@@ -25,6 +25,7 @@ __all__ = [
     "Broken",
     "Close",
     "Command",
+    "EndAfter",
     "Failed",
     "Finish",
     "Frames",
@@ -129,6 +130,13 @@ class Probe(_Message, tag=5, frozen=True):
     """Ask for a sign of life, an `Alive`, which comes between two steps."""
 
 
+class EndAfter(_Message, tag=6, frozen=True):
+    """Let a channel's utterances end after so many seconds without text."""
+
+    channel: int
+    silence: float | None
+
+
 class Ready(_Message, tag=0, frozen=True):
     """The engine is loaded; comes first, or `Unloadable` does.
 
@@ -187,7 +195,7 @@ class Alive(_Message, tag=5, frozen=True):
     """The answer to a `Probe`."""
 
 
-Command: TypeAlias = Open | Push | Finish | Restart | Close | Probe
+Command: TypeAlias = Open | Push | Finish | Restart | Close | Probe | EndAfter
 Report: TypeAlias = Ready | Unloadable | Stepped | Failed | Broken | Alive
 
 _encoder = msgspec.msgpack.Encoder()

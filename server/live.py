@@ -28,6 +28,7 @@ from server.protocol import (
     NO_KEYWORDS,
     Audio,
     Close,
+    EndAfter,
     Event,
     Favour,
     Finish,
@@ -99,7 +100,7 @@ class Session:
     Args:
         wire: the connection.
         protocol: what is spoken on it.
-        hear: takes a message for the protocol.
+        hear: takes a message for the protocol; whether it is more than a sign of life.
         channels: where it is recognised.
         limits: what the peer may ask for.
 
@@ -113,7 +114,7 @@ class Session:
         self,
         wire: Wire,
         protocol: LiveProtocol,
-        hear: Callable[[Message], None],
+        hear: Callable[[Message], bool],
         channels: Channels,
         limits: Limits,
     ) -> None:
@@ -191,8 +192,8 @@ class Session:
 
     async def _read(self) -> None:
         while (message := await self._wire.receive()) is not None:
-            self._heard = self._loop.time()
-            self._hear(message)
+            if self._hear(message):
+                self._heard = self._loop.time()
             self._follow()
             self._regulate()
         self._closed.set()
@@ -294,6 +295,8 @@ class Session:
                 self._channel.finish()
             elif isinstance(event, Favour):
                 self._channel.favour(event.keywords)
+            elif isinstance(event, EndAfter):
+                self._channel.end_after(event.silence)
             elif isinstance(event, Restart):
                 self._channel.restart()
             elif isinstance(event, Release):

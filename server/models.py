@@ -61,6 +61,12 @@ class Model:
         """Primary tag of its language."""
         return str(self.about.get("language", "en"))
 
+    @property
+    def endpoint_silence(self) -> float | None:
+        """Seconds without text that end an utterance; None where they do not."""
+        silence = self.about.get("endpoint_silence")
+        return None if silence is None else float(silence)
+
     def describe(self) -> dict[str, Any]:
         """Return what is told about it."""
         return {
@@ -103,7 +109,8 @@ class Models(Mapping[str, Model]):
     def served(self) -> Served:
         """What a query may ask for."""
         languages = {name: model.language for name, model in self._models.items()}
-        return Served(languages, aliases=self._aliases)
+        silences = {name: model.endpoint_silence for name, model in self._models.items()}
+        return Served(languages, aliases=self._aliases, silences=silences)
 
     def refusal(self) -> str | None:
         """Return why no model takes a stream now, None where one does."""

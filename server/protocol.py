@@ -34,6 +34,7 @@ __all__ = [
     "TRANSITIONS",
     "Audio",
     "Close",
+    "EndAfter",
     "Event",
     "Favour",
     "Finish",
@@ -139,7 +140,14 @@ class Favour:
     keywords: Mapping[str, float]
 
 
-Event: TypeAlias = Audio | Finish | Restart | Release | Favour
+@dataclass(frozen=True)
+class EndAfter:
+    """Let utterances end after so many seconds without text, behind the audio so far."""
+
+    silence: float | None
+
+
+Event: TypeAlias = Audio | Finish | Restart | Release | Favour | EndAfter
 
 
 @dataclass(frozen=True)

@@ -3,26 +3,28 @@
 GET /asr/v0.1/stream?content_type=audio/x-raw;format=S16LE;channels=1;rate=16000&model=general&…
 
 Clients send the semicolons as they are, so the query is split at "&" only and each value is then
-percent-decoded. Keys that are not of this API are left alone; a key that is absent has its default.
-Nothing here raises on what a peer sends.
+percent-decoded. A key that is absent has its default. `KEYS` are those that mean something anywhere
+here: each is obeyed, or refused where it means nothing. Others are left alone, as the servers do that we
+stand in for. Nothing here raises on what a peer sends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
 from server.hotwords import HotwordError, parse_hotwords
 
 __all__ = [
+    "COMMON_KEYS",
     "PATH",
     "SUBPROTOCOL",
     "Parameters",
     "Refusal",
     "Served",
-    "choose_hotwords",
+    "parse_common",
     "parse_query",
     "parse_request",
     "quoted",
@@ -30,6 +32,9 @@ __all__ = [
 
 PATH = "/asr/v0.1/stream"
 SUBPROTOCOL = "stream.asr.api.myrtle.ai"
+COMMON_KEYS = frozenset({"model", "lang", "hotwords", "token"})
+MYRTLE_KEYS = COMMON_KEYS | {"content_type", "version", "alternatives"}
+KEYS = MYRTLE_KEYS | {"intent"}  # OpenAI's
 AUDIO_FORMAT = MappingProxyType({"format": "S16LE", "rate": "16000", "channels": "1"})
 
 
@@ -42,11 +47,13 @@ class Served:
             language of each; "en" serves "en-GB" too.
         versions: values of `version`; "latest" is always one.
         aliases: further values of `model`, and which of the models each of them is.
+        silences: seconds without text that end an utterance of each model, where they do.
     """
 
     models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
     versions: tuple[str, ...] = ("v1",)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    silences: Mapping[str, float | None] = field(default_factory=dict)
 
     def choose(self, name: str | None) -> str | Refusal:
         """Return the name of the model that is asked for; the first for None."""
@@ -70,6 +77,7 @@ class Parameters:
         alternatives: the largest number a response may hold.
         hotwords: boost of each.
         aliases: further names of the model.
+        silence: seconds without text that end an utterance of it, None where they do not.
     """
 
     model: str = "general"
@@ -78,6 +86,7 @@ class Parameters:
     alternatives: int = 1
     hotwords: Mapping[str, float] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    silence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,12 +121,40 @@ def parse_query(target: str) -> dict[str, str] | Refusal:
     return values
 
 
-def choose_hotwords(value: str | None) -> dict[str, float] | Refusal:
-    """Return the boosts of hotwords that are asked for, as `server.hotwords` reads them."""
+def parse_common(
+    target: str, served: Served, keys: frozenset[str] = COMMON_KEYS
+) -> tuple[Parameters, Mapping[str, str]] | Refusal:
+    """Check what any websocket may ask for.
+
+    Args:
+        target: of the request line, path and query.
+        served: what may be asked for.
+        keys: that mean something there.
+    Returns:
+        What is granted, and all values, for keys of a protocol's own.
+    """
+    values = parse_query(target)
+    if isinstance(values, Refusal):
+        return values
+    if strange := sorted((KEYS - keys).intersection(values)):
+        there = ", ".join(sorted(keys))
+        return Refusal(400, f"{strange[0]} means nothing here; there are {there}", param=strange[0])
+    model = served.choose(values.get("model"))
+    if isinstance(model, Refusal):
+        return model
+    language = values.get("lang", served.models[model])
+    if language.lower().split("-")[0] != served.models[model]:
+        return Refusal(400, f"lang is {quoted(language)}; served is {served.models[model]!r}")
     try:
-        return parse_hotwords(value or "")
+        hotwords = parse_hotwords(values.get("hotwords", ""))
     except HotwordError as error:
         return Refusal(400, str(error))
+    aliases = tuple(alias for alias, name in served.aliases.items() if name == model)
+    silence = served.silences.get(model)
+    granted = Parameters(
+        model=model, language=language, hotwords=hotwords, aliases=aliases, silence=silence
+    )
+    return granted, values
 
 
 def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
@@ -131,29 +168,21 @@ def parse_request(target: str, served: Served | None = None) -> Parameters | Ref
     path = target.partition("?")[0]
     if path != PATH:
         return Refusal(404, f"there is nothing at {quoted(path)}; streams are at {PATH}", "path")
-    values = parse_query(target)
-    if isinstance(values, Refusal):
-        return values
+    common = parse_common(target, served, MYRTLE_KEYS)
+    if isinstance(common, Refusal):
+        return common
+    granted, values = common
     fault = _content_type_fault(values.get("content_type"))
     if fault is not None:
         return Refusal(400, fault)
-    model = served.choose(values.get("model"))
-    if isinstance(model, Refusal):
-        return model
     version = values.get("version", "latest")
     versions = ("latest", *served.versions)
     if version not in versions:
         return Refusal(400, f"version is {quoted(version)}; served are {', '.join(versions)}")
-    language = values.get("lang", served.models[model])
-    if language.lower().split("-")[0] != served.models[model]:
-        return Refusal(400, f"lang is {quoted(language)}; served is {served.models[model]!r}")
     alternatives = values.get("alternatives", "1")
     if alternatives not in map(str, range(1, 1000)):
         return Refusal(400, f"alternatives is {quoted(alternatives)}; want 1 to 999")
-    hotwords = choose_hotwords(values.get("hotwords"))
-    if isinstance(hotwords, Refusal):
-        return hotwords
-    return Parameters(model, version, language, int(alternatives), hotwords)
+    return replace(granted, version=version, alternatives=int(alternatives))
 
 
 def _content_type_fault(value: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from server.adapters.myrtle import Myrtle
@@ -13,18 +13,21 @@ from server.adapters.vosk import Vosk
 from server.conversation import Conversation
 from server.hotwords import Speller
 from server.request import (
+    COMMON_KEYS,
     PATH,
     SUBPROTOCOL,
     Parameters,
     Refusal,
     Served,
-    choose_hotwords,
-    parse_query,
+    parse_common,
     parse_request,
+    quoted,
 )
 from server.transcript import TokenText
 
 __all__ = ["TALKS", "Talk"]
+
+INTENT = "transcription"
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,25 @@ class Talk:
     subprotocols: tuple[str, ...] = ()
 
 
-def _parse_model(target: str, served: Served) -> Parameters | Refusal:
-    """Take the keys `model` and `hotwords`, which these protocols have not, and leave theirs alone."""
-    values = parse_query(target)
-    if isinstance(values, Refusal):
-        return values
-    model = served.choose(values.get("model"))
-    if isinstance(model, Refusal):
-        return model
-    hotwords = choose_hotwords(values.get("hotwords"))
-    if isinstance(hotwords, Refusal):
-        return hotwords
-    aliases = tuple(alias for alias, name in served.aliases.items() if name == model)
-    language = served.models[model]
-    return Parameters(model=model, language=language, hotwords=hotwords, aliases=aliases)
+def _names(parameters: Parameters) -> tuple[str, ...]:
+    return (parameters.model, *parameters.aliases)
+
+
+def _parse_common(target: str, served: Served) -> Parameters | Refusal:
+    common = parse_common(target, served)
+    return common if isinstance(common, Refusal) else common[0]
+
+
+def _parse_realtime(target: str, served: Served) -> Parameters | Refusal:
+    common = parse_common(target, served, COMMON_KEYS | {"intent"})
+    if isinstance(common, Refusal):
+        return common
+    granted, values = common
+    intent = values.get("intent", INTENT)
+    if intent != INTENT:
+        return Refusal(400, f"intent is {quoted(intent)}; want {INTENT!r}", param="intent")
+    # Its language is a primary tag, as that of the session's settings.
+    return replace(granted, language=served.models[granted.model])
 
 
 TALKS: Mapping[str, Talk] = MappingProxyType(
@@ -71,18 +79,20 @@ TALKS: Mapping[str, Talk] = MappingProxyType(
         ),
         "realtime": Talk(
             "/v1/realtime",
-            _parse_model,
-            lambda parameters, text, _, strict: Conversation(
-                Realtime(text, (parameters.model, *parameters.aliases), parameters.language)
+            _parse_realtime,
+            lambda parameters, text, speller, strict: Conversation(
+                Realtime(text, _names(parameters), parameters.language, speller, parameters.silence)
             ),
         ),
         "sherpa": Talk(
-            "/sherpa", _parse_model, lambda _, text, speller, strict: Conversation(Sherpa(text))
+            "/sherpa", _parse_common, lambda _, text, speller, strict: Conversation(Sherpa(text))
         ),
         "vosk": Talk(
             "/vosk",
-            _parse_model,
-            lambda _, text, speller, strict: Conversation(Vosk(text, speller)),
+            _parse_common,
+            lambda parameters, text, speller, strict: Conversation(
+                Vosk(text, speller, models=_names(parameters))
+            ),
         ),
     }
 )

@@ -33,6 +33,7 @@ from server.link import (
     Broken,
     Close,
     Command,
+    EndAfter,
     Failed,
     Finish,
     Frames,
@@ -64,6 +65,7 @@ class Stepper(Protocol):
     def push(self, slot: int, samples: Samples, /) -> None: ...
     def finish(self, slot: int, /) -> None: ...
     def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
+    def end_after(self, slot: int, silence: float | None, /) -> None: ...
     def tick(self) -> list[Result]: ...
     def close(self, slot: int, /) -> None: ...
     def pending(self) -> bool: ...
@@ -185,6 +187,8 @@ class _Worker:
                 # sentences, one stream a speaker, the bundled model's WER is 32.7 % with fresh
                 # statistics and 32.0 % with those that were kept.
                 self._engine.restart(slot, keep_statistics=True)
+            elif isinstance(command, EndAfter):
+                self._engine.end_after(slot, command.silence)
             elif isinstance(command, Close):
                 self._close(command.channel)
         except Exception as error:

@@ -154,8 +154,19 @@ class Engine:
         slot = int(self._open.argmin())
         self._keywords[slot] = keywords
         self._open[slot] = True
+        self._decoder.end_after(slot, None)
         self._begin(slot, keep_statistics=False)
         return slot
+
+    def end_after(self, slot: int, silence: float | None) -> None:
+        """Let segments of a slot end after so many seconds without text, from its next step on.
+
+        Args:
+            slot: that is open; when it is closed, this is forgotten.
+            silence: seconds, in steps of 0.06; None: as the engine's decoding has it.
+        """
+        self._check(slot)
+        self._decoder.end_after(slot, silence)
 
     def close(self, slot: int) -> None:
         """Free a slot; what it still held is dropped."""

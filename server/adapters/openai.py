@@ -4,8 +4,19 @@ The form's fields are (name, value) in the order in which they came; uploads, de
 the caller's. What is said comes as a `server.transcript.Recording`.
 
 1. Lists repeat their name, with "[]" behind it or without; keys of objects stand in brackets. Both
-   forms are taken. Unknown fields are left alone, as are those that this server has no use for
-   (prompt, temperature, chunking_strategy).
+   forms are taken. Unknown fields are left alone; those that are known are obeyed or refused:
+
+   | field | what |
+   |---|---|
+   | `model`, `language`, `languages` | what is served |
+   | `response_format`, `stream`, `timestamp_granularities` | obeyed; no `diarized_json` |
+   | `include` | `logprobs`, in JSON |
+   | `keywords` | hotwords |
+   | `temperature` | 0: nothing is sampled |
+   | `prompt` | empty: none is understood |
+   | `chunking_strategy` | `auto` or `server_vad`, without numbers of its own: segments are the server's |
+   | `known_speaker_names`, `known_speaker_references` | none: speakers are not told apart |
+
 2. A field that asks for what cannot be given (a model or a language that is not served, speakers) is
    a `Refusal` with the status and the error object that the SDK makes a typed exception of.
 3. With `stream` the body is text/event-stream: deltas that append up to the text, exactly one
@@ -15,7 +26,7 @@ the caller's. What is said comes as a `server.transcript.Recording`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -39,6 +50,9 @@ __all__ = [
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 GRANULARITIES = ("word", "segment")
+INCLUDED = ("logprobs",)
+CHUNKING = "chunking_strategy"
+CHUNKINGS = ("", "auto", "server_vad", '{"type":"server_vad"}', '{"type": "server_vad"}')
 TRUTH = MappingProxyType({"true": True, "1": True, "false": False, "0": False, "": False})
 CUE_CHARACTERS = 84  # two lines of a subtitle
 CUE_SECONDS = 7.0
@@ -113,6 +127,13 @@ def parse_fields(
         return _mistake(
             "timestamp_granularities", "timestamp_granularities wants response_format verbose_json"
         )
+    include = frozenset(values.get("include", ()))
+    if unknown := include.difference(INCLUDED):
+        return _mistake("include", f"include has {quoted(min(unknown))}; want logprobs")
+    if include and response_format not in ("json", "verbose_json"):
+        return _mistake("include", f"include wants response_format json, not {response_format}")
+    if (refusal := _refuse_what_is_not_done(values, language)) is not None:
+        return refusal
     stream = TRUTH.get(last("stream", "false").lower())
     if stream is None:
         return _mistake("stream", f"stream is {quoted(last('stream', ''))}; want true or false")
@@ -123,9 +144,37 @@ def parse_fields(
         response_format,
         granularities or frozenset({"segment"}),
         stream,
-        "logprobs" in values.get("include", ()),
+        "logprobs" in include,
         tuple(filter(None, values.get("keywords", ()))),
     )
+
+
+def _refuse_what_is_not_done(values: Mapping[str, list[str]], language: str) -> Refusal | None:
+    """Refuse fields that ask for what this server does not do."""
+    languages = [value.lower().split("-")[0] for value in values.get("languages", ()) if value]
+    if languages and language not in languages:
+        return _mistake("languages", f"languages has no {language!r}, which is served")
+    for value in values.get("temperature", ()):
+        if value.strip() and not _is_zero(value):
+            return _mistake(
+                "temperature", f"temperature is {quoted(value)}; want 0: nothing is sampled here"
+            )
+    for name in ("prompt", "known_speaker_names", "known_speaker_references"):
+        if any(value.strip() for value in values.get(name, ())):
+            return _mistake(name, f"{name} is not understood here; leave it out")
+    for name, given in values.items():
+        if name.startswith(CHUNKING) and name not in (CHUNKING, f"{CHUNKING}[type]"):
+            return _mistake(name, f"{name} cannot be set; segments end as the server's do")
+        if name.startswith(CHUNKING) and given[-1] not in CHUNKINGS:
+            return _mistake(name, f"{name} is {quoted(given[-1])}; want auto or server_vad")
+    return None
+
+
+def _is_zero(value: str) -> bool:
+    try:
+        return float(value) == 0.0
+    except ValueError:
+        return False
 
 
 def answer(

@@ -5,9 +5,10 @@ kHz) to a buffer, which becomes an item of the conversation, which is transcribe
 
 Rules:
 
-1. Turn detection is on at first: an endpoint of the engine commits the item, if anything was said in
-   it, and begins the next. With turn_detection null only `input_audio_buffer.commit` does that, and
-   endpoints mean nothing.
+1. Turn detection is on at first: an endpoint of the engine, which is a silence of the text, commits
+   the item, if anything was said in it, and begins the next. With turn_detection null only
+   `input_audio_buffer.commit` does that, and endpoints mean nothing. What else may be set:
+   `server.adapters.realtime_settings`.
 2. A commit by the client cuts the engine's stream, so that everything said before it belongs to the
    item, and what comes after to the next.
 3. Deltas append and carry final text only. Each committed item gets exactly one `completed` with
@@ -24,6 +25,7 @@ import base64
 import binascii
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import msgspec
@@ -40,6 +42,7 @@ from server.adapters.realtime_settings import (
     Settings,
 )
 from server.conversation import Conversation
+from server.hotwords import BOOST, HotwordError, Speller
 from server.protocol import Close, State
 from server.transcript import TokenText
 from stream.engine import Result, Token
@@ -49,11 +52,14 @@ __all__ = ["Realtime"]
 SAMPLE_BYTES = 2  # of PCM
 
 
+NOTHING = msgspec.Raw(b"{}")
+
+
 class _Message(msgspec.Struct):
     type: str
     event_id: str | None = None
     audio: str | None = None
-    session: SessionUpdate | None = None
+    session: msgspec.Raw = NOTHING
 
 
 @dataclass
@@ -95,6 +101,8 @@ class Realtime:
         token_text: of the served model.
         models: names under which it is served, the first where none is asked for.
         language: that is served, its primary tag.
+        speller: of its hotwords.
+        silence: seconds without text that end a turn, unless the client says otherwise.
     """
 
     rate = PCM_RATE
@@ -102,10 +110,16 @@ class Realtime:
     farewell = Close(1000)
 
     def __init__(
-        self, token_text: TokenText, models: Sequence[str] = ("general",), language: str = "en"
+        self,
+        token_text: TokenText,
+        models: Sequence[str] = ("general",),
+        language: str = "en",
+        speller: Speller | None = None,
+        silence: float | None = None,
     ) -> None:
         self._token_text = token_text
-        self._settings = Settings(models, language)
+        self._speller = speller or Speller()
+        self._settings = Settings(models, language, silence)
         self._event_ids = 0
         self._item_ids = 0
         self._previous: str | None = None  # the item that was committed last
@@ -153,8 +167,7 @@ class Realtime:
     def _receive(self, channel: Conversation, message: _Message) -> None:
         match message.type:
             case "session.update" | "transcription_session.update":
-                self._settings.update(message.session or SessionUpdate())
-                channel.listen_at(self._settings.rate)
+                self._set(channel, message.session)
                 channel.say(self._event(f"{message.type}d", session=self._settings.describe()))
             case "input_audio_buffer.append":
                 samples = self._decode(channel, message.audio)
@@ -176,6 +189,30 @@ class Realtime:
                 channel.say(self._event("input_audio_buffer.cleared"))
             case _:
                 raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
+
+    def _set(self, channel: Conversation, session: msgspec.Raw) -> None:
+        """Let settings hold, or none of them."""
+        try:
+            asked = msgspec.json.decode(session, type=SessionUpdate | None) or SessionUpdate()
+        except msgspec.ValidationError as error:
+            what, _, place = str(error).partition(" - at `$")
+            code = "unknown_parameter" if "unknown field" in what else "invalid_type"
+            raise Mistake(str(error), code, f"session{place.rstrip('`')}") from error
+        settings = copy(self._settings)
+        settings.update(asked, channel.begun)
+        favoured, silence = self._settings.keywords, self._settings.silence
+        if settings.keywords != favoured:
+            try:
+                keywords = self._speller.spell(dict.fromkeys(settings.keywords, BOOST))
+            except HotwordError as error:
+                place = "session.audio.input.transcription.keywords"
+                raise Mistake(str(error), param=place) from error
+            channel.favour(keywords)
+            silence = None  # the engine has begun the stream anew
+        if settings.silence != silence:
+            channel.end_after(settings.silence)
+        channel.listen_at(settings.rate)
+        self._settings = settings
 
     def _decode(self, channel: Conversation, audio: str | None) -> NDArray[np.float32]:
         """Return appended audio as samples at its rate; half a sample waits for the next."""
@@ -204,7 +241,8 @@ class Realtime:
         if not text:
             return
         if not item.text and self._settings.turns and not stream.committed:
-            start = round(1000 * (channel.before + result.start))
+            begins = channel.before + result.start - self._settings.padding
+            start = round(1000 * max(begins, item.start))
             channel.say(
                 self._event(
                     "input_audio_buffer.speech_started", audio_start_ms=start, item_id=item.id

@@ -12,7 +12,8 @@ Rules:
 2. {"eof" : 1} ends the stream: a final result, then Close 1000. {"reset" : 1} gets a final result
    and begins a new stream, whose times go on.
 3. A config counts before the first audio only, and has no reply. Its numbers may be strings, and
-   its booleans 0 and 1: theirs converts whatever comes. Its other keys are left alone.
+   its booleans 0 and 1: theirs converts whatever comes. `model` has to be the one that is served;
+   `max_alternatives` is a limit, and there is one. Keys that theirs does not know either are left alone.
    The words of its `phrase_list`, the first that comes, become hotwords, not the only words there
    are; those that the model cannot spell ("[unk]") are left out, as theirs leaves them out.
 4. A sample may be split between messages; half a one at the end of a stream is dropped.
@@ -32,6 +33,7 @@ import numpy as np
 from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import Close, State
+from server.request import quoted
 from server.transcript import Segment, TimedWord, TokenText, Transcript, confidence, timed_words
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine import Result
@@ -47,6 +49,7 @@ class _Config(msgspec.Struct):
     words: bool | None = None
     max_alternatives: int | None = None
     phrase_list: list[str] | None = None
+    model: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -62,6 +65,7 @@ class Vosk:
         token_text: of the served model.
         speller: of its hotwords.
         words: whether results have words, unless the client says otherwise.
+        models: names of the model that is served.
     """
 
     rate = 8000  # theirs
@@ -70,8 +74,13 @@ class Vosk:
     farewell = Close(1000)
 
     def __init__(
-        self, token_text: TokenText, speller: Speller | None = None, words: bool = True
+        self,
+        token_text: TokenText,
+        speller: Speller | None = None,
+        words: bool = True,
+        models: Sequence[str] = ("general",),
     ) -> None:
+        self._models = models
         self._speller = speller or Speller()
         self._favoured = False  # whether the stream has hotwords
         self._transcript = Transcript(token_text)
@@ -133,6 +142,11 @@ class Vosk:
 
     def _configure(self, channel: Conversation, config: _Config) -> None:
         if self._heard_audio:
+            return
+        if config.model is not None and config.model not in self._models:
+            channel.close(
+                1008, f"400 model is {quoted(config.model)}; served is {self._models[0]!r}"
+            )
             return
         if config.sample_rate is not None:
             if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:

@@ -6,6 +6,7 @@ into events. No sockets, clock or threads, and nothing that a peer sends raises.
 Rules:
 
 1. `describe` is answered with `info`, `ping` with `pong`, at any time. Unknown events are ignored.
+   None of these keeps a connection: a peer that sends nothing else is idle.
 2. A slot is taken with an utterance, not with the connection: `audio-start`, or an `audio-chunk`
    without one, asks for it (`Open`). If there is none, the peer gets an `error`, and the connection
    is closed.
@@ -47,6 +48,7 @@ __all__ = ["Offer", "Open", "Wyoming", "WyomingEvent"]
 logger = logging.getLogger(__name__)
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}
 MOST_CHANNELS = 64
+UTTERANCE = ("transcribe", "audio-start", "audio-chunk", "audio-stop")
 
 
 @dataclass(frozen=True)
@@ -216,16 +218,19 @@ class Wyoming:
         waiting = sum(len(message) for message in self._messages if isinstance(message, bytes))
         return waiting + (self._utterance.unanswered if self._utterance else 0)
 
-    def receive_data(self, received: bytes) -> None:
-        """Take bytes."""
+    def receive_data(self, received: bytes) -> bool:
+        """Take bytes; return whether an event of an utterance has come with them."""
         if self._closed:
-            return
+            return False
         self._reader.feed(received)
+        spoken = False
         try:
             while not self._closed and (event := self._reader.next_event()) is not None:
                 self._receive(event)
+                spoken = spoken or event.type in UTTERANCE
         except FramingError as error:
             self._fail(str(error))
+        return spoken
 
     def receive_refusal(self, reason: str) -> None:
         """Take note that there is no slot."""

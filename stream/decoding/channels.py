@@ -34,6 +34,7 @@ __all__ = ["SILENCE", "ChannelDecoder", "Decoding", "Plan", "Search", "Speech"]
 Search: TypeAlias = GreedyConfig | BeamConfig
 Rows: TypeAlias = NDArray[np.int64]
 NOBODY = np.zeros(0, np.int64)
+NO_ENDPOINTS = EndpointConfig(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ class ChannelDecoder:
         self._steps = np.zeros(slots, np.int64)  # encoder frames of the stream, muted ones too
         self._keywords: list[KeywordTrie | None] = [None] * slots
         self._splices: list[Splice] = [Splice(decoding.resets)] * slots if decoding.resets else []
-        self._endpoint = Endpointer(decoding.endpoint) if decoding.endpoint else None
-        self._endpoints = Endpointer(decoding.endpoint).initial_state(slots)
+        self._endpoint = Endpointer(decoding.endpoint or NO_ENDPOINTS)
+        self._reports = decoding.endpoint is not None  # endpoints at all
+        self._endpoints = self._endpoint.initial_state(slots)
+        self._silence = np.full(slots, self._endpoint.steps(None))
         self._latest = np.full(slots, -1)  # step of the last token, final or not
 
     def open(self, slot: int, keywords: KeywordTrie | None = None) -> None:
@@ -142,6 +145,11 @@ class ChannelDecoder:
         self._keywords[slot] = keywords
         self._endpoints.steps[slot], self._endpoints.since[slot] = 0, NEVER
         self.resume(slot)
+
+    def end_after(self, slot: int, silence: float | None) -> None:
+        """Let a slot's segments end after so many seconds of silence; None: as all others' do."""
+        self._silence[slot] = self._endpoint.steps(silence)
+        self._reports |= silence is not None
 
     def resume(self, slot: int) -> None:
         """Begin a slot's row afresh where its stream is, as after a mute."""
@@ -236,7 +244,7 @@ class ChannelDecoder:
     def _speech(self, slots: Rows, heard: list[list[Token]]) -> list[Speech]:
         """Add what is provisional, and the endpoints."""
         partials = [self._rows.partials(row) for row in self.rows(slots).tolist()]
-        if self._endpoint is None:
+        if not self._reports:
             return [
                 Speech(tokens, waiting) if tokens or waiting else SILENCE
                 for tokens, waiting in zip(heard, partials, strict=True)
@@ -250,7 +258,7 @@ class ChannelDecoder:
                 eos[place] = any(token.id == self._endpoint.config.eos for token in new)
                 self._latest[slot] = new[-1].step
         state = EndpointState(self._endpoints.steps[slots], self._endpoints.since[slots])
-        ends, after = self._endpoint.step(emitted, eos, state)
+        ends, after = self._endpoint.step(emitted, eos, state, self._silence[slots])
         self._endpoints.steps[slots], self._endpoints.since[slots] = after
         return [
             Speech(tokens + self._commit(slot), (), True) if end else Speech(tokens, waiting)

@@ -82,8 +82,16 @@ class Endpointer:
         """Return the state at the start of a segment."""
         return EndpointState(np.zeros(batch, np.int64), np.full(batch, NEVER))
 
+    def steps(self, silence: float | None) -> int:
+        """Return the steps of a silence, seconds, for `step`; those of rule 1 where it is None."""
+        return self._silence if silence is None else max(1, round(silence / FRAME_SECONDS))
+
     def step(
-        self, emitted: NDArray[np.bool_], eos: NDArray[np.bool_], state: EndpointState
+        self,
+        emitted: NDArray[np.bool_],
+        eos: NDArray[np.bool_],
+        state: EndpointState,
+        silence: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.bool_], EndpointState]:
         """Decide at one step.
 
@@ -91,12 +99,13 @@ class Endpointer:
             emitted: (B,) whether a token came at this step.
             eos: (B,) whether `<EOS>` was among them.
             state: before the step.
+            silence: (B,) steps, rows with a rule 1 of their own; None: all have the configured one.
         Returns:
             (B,) whether the segment ends with this step, and the state after it.
         """
         steps = state.steps + 1
         since = np.where(emitted, 0, np.where(state.since == NEVER, NEVER, state.since + 1))
-        silent = (since != NEVER) & (since > self._silence)
+        silent = (since != NEVER) & (since > (self._silence if silence is None else silence))
         quiet = (since == NEVER) & (steps >= self._quiet)
         ends = silent | quiet | (steps >= self._length)
         if self.config.eos is not None:

@@ -51,6 +51,7 @@ class ScriptedEngine:
         self._finishing: set[int] = set()
         self.closed: list[int] = []
         self.keywords: list[Mapping[str, float] | None] = []  # of each channel that was opened
+        self.silences: dict[int, float | None] = {}  # that end utterances, where a client says so
 
     def open(self, keywords: Mapping[str, float] | None = None) -> int | None:
         self.keywords.append(keywords)
@@ -72,6 +73,9 @@ class ScriptedEngine:
     def restart(self, slot: int, *, keep_statistics: bool) -> None:
         self._waiting[slot] = np.zeros(0, np.float32)
         self._chunks[slot] = 0
+
+    def end_after(self, slot: int, silence: float | None, /) -> None:
+        self.silences[slot] = silence
 
     def close(self, slot: int, /) -> None:
         self._free.append(slot)

@@ -466,3 +466,50 @@ async def test_the_metrics_say_what_is_running() -> None:
     (line,) = [line for line in body.splitlines() if line.startswith("rill_build_info{")]
     assert 'model="general"' in line and 'language="en"' in line and 'version="' in line
     assert line.endswith(" 1.0")
+
+
+# Peers that only ping.
+
+
+async def test_a_websocket_that_only_pings_is_idle() -> None:
+    async with (
+        serving(ScriptedEngine(1), idle_seconds=0.4) as service,
+        connect(service.url, ping_interval=0.05) as connection,
+    ):
+        async with asyncio.timeout(5):
+            await connection.wait_closed()
+        assert connection.close_code == 1008
+        await service.until_free()
+
+
+async def test_a_wyoming_peer_that_only_pings_is_idle_and_loses_its_slot() -> None:
+    async with serving(ScriptedEngine(1), idle_seconds=0.4, wyoming_port=0) as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.wyoming_port)
+        writer.write(b'{"type": "audio-start"}\n')
+        received = b""
+        async with asyncio.timeout(5):
+            while b"no event for 0.4 s" not in received:
+                writer.write(b'{"type": "ping"}\n')
+                received += await reader.read(1000)
+                await asyncio.sleep(0.02)
+        writer.close()
+        await service.until_free()
+        assert b'"pong"' in received
+
+
+async def test_the_silence_that_a_realtime_client_sets_reaches_the_engine() -> None:
+    engine = ScriptedEngine(1)
+    async with serving(engine) as service:
+        url = f"ws://127.0.0.1:{service.port}/v1/realtime?intent=transcription"
+        turns = {"type": "server_vad", "silence_duration_ms": 480}
+        session = {"type": "transcription", "audio": {"input": {"turn_detection": turns}}}
+        async with connect(url) as connection, asyncio.timeout(5):
+            await connection.recv()
+            await connection.send(json.dumps({"type": "session.update", "session": session}))
+            updated = json.loads(await connection.recv())
+            assert (
+                updated["session"]["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 480
+            )
+            while not engine.silences:
+                await asyncio.sleep(0.01)
+    assert list(engine.silences.values()) == [0.48]

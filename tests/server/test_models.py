@@ -29,7 +29,7 @@ async def test_a_model_tells_of_itself_what_is_known() -> None:
     }
     await models.start()
     assert models.refusal() is None
-    assert models.served == Served({"a": "en", "b": "de"})
+    assert models.served == Served({"a": "en", "b": "de"}, silences={"a": None, "b": None})
     assert models["b"].describe()["notes"] == {"license": "Apache-2.0"}
     await models.stop()
     assert models.refusal() == "the server is shutting down"
@@ -66,6 +66,28 @@ def test_every_talk_picks_its_model_by_the_query(name: str) -> None:
     for query in ("model=c", "model=a&model=b"):
         refusal = talk.parse(f"{talk.path}?{query}", served)
         assert isinstance(refusal, Refusal) and refusal.status == 400
+
+
+@pytest.mark.parametrize("name", ["sherpa", "vosk", "realtime"])
+def test_a_key_of_another_protocol_is_refused_and_one_of_none_left_alone(name: str) -> None:
+    served, talk = Served(), TALKS[name]
+    for key in ("alternatives=3", "version=v1", "content_type=audio/x-raw"):
+        refusal = talk.parse(f"{talk.path}?{key}", served)
+        assert isinstance(refusal, Refusal)
+        assert refusal.text.startswith(f"{key.split('=')[0]} means nothing here; there are ")
+    assert talk.parse(f"{talk.path}?token=x&utm_source=y&lang=en", served) == Parameters()
+    refusal = talk.parse(f"{talk.path}?lang=fr", served)
+    assert isinstance(refusal, Refusal) and refusal.text == "lang is 'fr'; served is 'en'"
+
+
+def test_the_intent_of_a_realtime_session_is_to_transcribe() -> None:
+    served, talk = Served(silences={"general": 1.2}), TALKS["realtime"]
+    assert talk.parse(f"{talk.path}?intent=transcription", served) == Parameters(silence=1.2)
+    refusal = talk.parse(f"{talk.path}?intent=conversation", served)
+    assert isinstance(refusal, Refusal) and refusal.param == "intent"
+    for other in ("myrtle", "sherpa", "vosk"):
+        target = f"{TALKS[other].path}?intent=transcription"
+        assert isinstance(TALKS[other].parse(target, served), Refusal)
 
 
 async def test_an_alias_is_another_name_of_the_same_model() -> None:

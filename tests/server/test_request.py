@@ -55,6 +55,7 @@ def test_parameters_are_read() -> None:
         (f"{RAW}&alternatives=0", "alternatives is '0'; want 1 to 999"),
         (f"{RAW}&alternatives=two", "alternatives is 'two'"),
         (f"{RAW}&{RAW}", "'content_type' is given twice"),
+        (f"{RAW}&intent=transcription", "intent means nothing here; there are alternatives, "),
     ],
 )
 def test_what_is_not_served_is_refused_with_its_value(query: str, text: str) -> None:

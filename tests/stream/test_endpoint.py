@@ -33,6 +33,17 @@ def test_silence_counts_from_the_last_token() -> None:
     assert ends(only(silence=0.6), {3: 1, 12: 1}, 60) == [23]
 
 
+def test_a_row_may_have_a_silence_of_its_own() -> None:
+    endpointer = Endpointer(only(silence=0.6))
+    own = np.array([endpointer.steps(None), endpointer.steps(0.12), endpointer.steps(0.01)])
+    state, found = endpointer.initial_state(3), [[], [], []]  # type: ignore[var-annotated]
+    for step in range(20):
+        ended, state = endpointer.step(np.full(3, step == 3), np.zeros(3, np.bool_), state, own)
+        for row in np.flatnonzero(ended):
+            found[row].append(step)
+    assert found == [[14], [6], [5]]
+
+
 def test_silence_before_the_first_token_is_no_endpoint() -> None:
     assert ends(only(silence=0.6), {}, 60) == []
 

@@ -67,6 +67,26 @@ def run(engine: Engine, *recordings: Samples, chunk: int = 4000) -> list[list[Re
     return go(engine, dict(zip(slots, recordings, strict=True)), chunk)
 
 
+@pytest.mark.parametrize("configured", [None, EndpointConfig(silence=60.0, length=None)])
+@pytest.mark.parametrize("decoding", [GREEDY, BEAM], ids=["greedy", "beam"])
+def test_a_channel_may_end_its_segments_by_a_silence_of_its_own(
+    decoding: Any, configured: EndpointConfig | None
+) -> None:
+    both = engine(2, decoding, endpoint=configured)
+    alone = engine(1, decoding, endpoint=EndpointConfig(silence=0.06, length=None))
+    first, second = opened(both), opened(both)
+    both.end_after(first, 0.06)
+    found = go(both, {first: NOISE[1], second: NOISE[1]})
+    (expected,) = run(alone, NOISE[1])
+    ends = [result.endpoint for result in expected]
+    assert any(ends)
+    assert [result.endpoint for result in found[first]] == ends
+    assert not any(result.endpoint for result in found[second])
+    both.close(first)
+    assert opened(both) == first  # and forgets it
+    assert not any(result.endpoint for result in go(both, {first: NOISE[1]})[first])
+
+
 def go(engine: Engine, audio: dict[int, Samples], chunk: int = 4000) -> list[list[Result]]:
     found: dict[int, list[Result]] = {slot: [] for slot in audio}
     for begin in range(0, max(map(len, audio.values())), chunk):

@@ -58,7 +58,10 @@ def test_lists_may_have_brackets_or_not() -> None:
         ("include[]", "logprobs"),
         ("keywords[]", "Rill"),
         ("chunking_strategy[type]", "server_vad"),
-        ("temperature", "0.2"),
+        ("temperature", "0.0"),
+        ("prompt", ""),
+        ("languages[]", "fr"),
+        ("languages[]", "en-GB"),
         ("something_new", "1"),
     )
     assert asked == Transcription(
@@ -75,6 +78,16 @@ def test_lists_may_have_brackets_or_not() -> None:
         ("timestamp_granularities[]", "phoneme", 400),
         ("timestamp_granularities[]", "word", 400),
         ("stream", "perhaps", 400),
+        ("temperature", "0.2", 400),
+        ("temperature", "warm", 400),
+        ("temperature", "nan", 400),
+        ("prompt", "expect words of technology", 400),
+        ("languages[]", "fr", 400),
+        ("include[]", "segments", 400),
+        ("chunking_strategy", "by_hand", 400),
+        ("chunking_strategy[silence_duration_ms]", "200", 400),
+        ("known_speaker_names[]", "agent", 400),
+        ("known_speaker_references[]", "data:audio/wav;base64,AAAA", 400),
     ],
 )
 def test_what_cannot_be_given_is_a_fault_that_names_the_field(
@@ -102,6 +115,12 @@ def test_a_model_is_described_by_any_of_its_names_and_no_other() -> None:
     refused = describe_model("gpt-4o", MODELS, "rill")
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (404, "model_not_found")
+
+
+def test_log_probabilities_of_subtitles_are_refused() -> None:
+    for response_format, taken in (("json", True), ("verbose_json", True), ("vtt", False)):
+        fields = [("include[]", "logprobs"), ("response_format", response_format)]
+        assert isinstance(parse_fields(fields, MODELS), Transcription) == taken
 
 
 def test_a_stream_of_subtitles_is_refused() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from server.adapters.realtime import Realtime
 from server.conversation import Conversation
-from server.protocol import Close, State
+from server.hotwords import Speller
+from server.protocol import Audio, Close, EndAfter, Favour, State
 from tests.server.adapters.driving import Engine, Said, texts, token_text
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
@@ -115,10 +116,99 @@ def test_endpoints_commit_items_in_which_something_was_said() -> None:
         "completed",
     ]
     assert kinds(events) == turn * 2
-    assert events[0]["audio_start_ms"] == 60
+    assert events[0]["audio_start_ms"] == 0  # 60, less the padding, within the session
     assert events[2]["audio_end_ms"] == 180
     assert (events[5]["item_id"], events[11]["item_id"]) == ("item_1", "item_2")
     assert engine.stream == 0
+
+
+@pytest.mark.parametrize("padding, start", [(0, 600), (300, 300), (500, 100), (9000, 0)])
+def test_a_turn_begins_its_padding_before_its_text(padding: int, start: int) -> None:
+    protocol = channel(turn_detection={"type": "server_vad", "prefix_padding_ms": padding})
+    protocol.receive_text(append(0.66))
+    Engine({(0, 10): Said((0,))}).run(protocol)
+    assert read(protocol)[0]["audio_start_ms"] == start
+
+
+def test_the_silence_that_a_client_sets_ends_its_turns_behind_the_audio_so_far() -> None:
+    protocol = channel()
+    assert protocol.events() == []
+    protocol.receive_text(append(0.12))
+    protocol.receive_text(turns(silence_duration_ms=480))
+    protocol.receive_text(append(0.12))
+    assert [type(event) for event in protocol.events()] == [Audio, EndAfter, Audio]
+    protocol.receive_text(turns(silence_duration_ms=480))
+    assert protocol.events() == []
+    protocol.receive_text(turns())
+    assert protocol.events() == [EndAfter(None)]  # the server's own again
+
+
+def turns(**settings: Any) -> str:
+    detection = {"type": "server_vad", **settings}
+    audio = {"input": {"turn_detection": detection}}
+    return message("session.update", session={"type": "transcription", "audio": audio})
+
+
+def words(*keywords: str) -> str:
+    audio = {"input": {"transcription": {"keywords": keywords}}}
+    return message("session.update", session={"type": "transcription", "audio": audio})
+
+
+def test_keywords_are_set_once_before_the_first_audio() -> None:
+    dialect = Realtime(token_text, speller=Speller(("▁", "a", "b")))
+    protocol = Conversation(dialect)
+    protocol.receive_text(turns(silence_duration_ms=480))
+    protocol.receive_text(words("ab", "ba"))
+    expected = [EndAfter(0.48), Favour({"ab": 0.5, "ba": 0.5}), EndAfter(0.48)]
+    assert protocol.events() == expected  # keywords begin the stream anew
+    assert read(protocol)[-1]["session"]["audio"]["input"]["transcription"]["keywords"] == [
+        "ab",
+        "ba",
+    ]
+    protocol.receive_text(words("ab", "ba"))
+    assert kinds(read(protocol)) == ["session.updated"]
+    protocol.receive_text(words("a"))
+    (error,) = read(protocol)
+    assert error["error"]["param"] == "session.audio.input.transcription.keywords"
+    assert protocol.events() == []
+
+
+def test_keywords_that_come_late_or_cannot_be_spelt_are_refused() -> None:
+    protocol = Conversation(Realtime(token_text, speller=Speller(("▁", "a"))))
+    for text in (words("ax"), append(0.12, 24000), words("a")):
+        protocol.receive_text(text)
+    errors = [event["error"] for event in read(protocol) if event["type"] == "error"]
+    assert [error["param"] for error in errors] == [
+        "session.audio.input.transcription.keywords"
+    ] * 2
+    assert "cannot be spelt" in errors[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "session, code, param",
+    [
+        ({"speed": 2}, "unknown_parameter", "session"),
+        ({"audio": {"input": {"tone": 1}}}, "unknown_parameter", "session.audio.input"),
+        ({"audio": {"input": {"format": 7}}}, "invalid_type", "session.audio.input.format"),
+        ({"audio": {"output": {}}}, "unknown_parameter", "session.audio"),
+        ({"instructions": "be brief"}, "unknown_parameter", "session"),
+        (
+            {"audio": {"input": {"transcription": None}}},
+            "invalid_value",
+            "session.audio.input.transcription",
+        ),
+    ],
+)
+def test_what_a_session_has_not_is_an_error_that_names_it(
+    session: dict[str, Any], code: str, param: str
+) -> None:
+    protocol = Conversation(Realtime(token_text))
+    read(protocol)
+    protocol.receive_text(message("session.update", session=session, event_id="mine"))
+    (event,) = read(protocol)
+    error = event["error"]
+    assert (error["code"], error["param"], error["event_id"]) == (code, param, "mine")
+    assert protocol.state is State.OPEN
 
 
 def test_what_was_said_before_a_commit_belongs_to_its_item_although_it_is_heard_later() -> None:

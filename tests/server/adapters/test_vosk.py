@@ -57,7 +57,9 @@ def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
 
 
 def test_alternatives_have_the_bytes_of_the_interface_page() -> None:
-    protocol = channel('{"config":{"sample_rate":16000,"max_alternatives":3,"phrase_list":["x"]}}')
+    protocol = channel(
+        '{"config":{"sample_rate":16000,"max_alternatives":3,"phrase_list":["x"],"model":"general"}}'
+    )
     protocol.receive_audio(CHUNK)
     protocol.receive_text(EOF)
     Engine({(0, 0): Said((0,))}).run(protocol)
@@ -179,6 +181,7 @@ def test_any_json_with_eof_ends_the_stream(text: str) -> None:
         ('{"config": {"sample_rate": "fast"}}', 1008),
         ('{"config": {"sample_rate": "nan"}}', 1008),
         ('{"config": {"words": "maybe"}}', 1008),
+        ('{"config": {"model": "/models/other"}}', 1008),
         ('{"config": {"sample_rate": 0}}', 1008),
         ('{"config": {"sample_rate": 1e300}}', 1008),
     ],

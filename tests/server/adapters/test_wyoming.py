@@ -334,3 +334,17 @@ async def test_the_packages_own_writer_is_understood() -> None:
     assert len(audio.samples) == 960
     protocol.send_result(result(0))
     assert protocol.messages_to_send() == []
+
+
+def test_only_events_of_an_utterance_are_signs_of_one() -> None:
+    protocol = Wyoming(token_text)
+    for received, spoken in [
+        (event("ping", {"text": "x"}), False),
+        (event("describe"), False),
+        (event("unheard-of"), False),
+        (event("audio-start", FORMAT)[:10], False),
+        (event("audio-start", FORMAT)[10:], True),
+        (event("ping") + event("audio-chunk", FORMAT, bytes(10)) + event("ping"), True),
+        (event("audio-stop"), True),
+    ]:
+        assert protocol.receive_data(received) is spoken
