@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup fmt bench docs lock clean
+.PHONY: help demo test quick check setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -38,6 +38,12 @@ demo: .venv-core/installed ## serve the bundled model and watch a recording bein
 
 test: .venv/installed ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
 	$(DEV) -m pytest -q tests
+
+quick: .venv/installed ## the tests of stream and hwckpt that are not marked slow, side by side
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target quick-stream quick-hwckpt
+
+quick-%: .venv/installed # of any folder of tests
+	$(DEV) -m pytest -q -m 'not slow' tests/$*
 
 check: .venv/installed ## formatting, linting, strict typing, layering, stale docs: what CI runs
 	$(DEV) -m ruff format --check .

@@ -30,6 +30,7 @@ def few(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_our_own_vectors_pass_on_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     status, out, _ = run(VECTORS, capsys, "--json")
@@ -55,6 +56,7 @@ def test_our_own_vectors_pass_on_every_backend(capsys: pytest.CaptureFixture[str
             assert (stage, backend) in passed
 
 
+@pytest.mark.slow
 def test_the_golden_vectors_pass(golden: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(golden, capsys)
     assert status == 0, [line for line in out.splitlines() if "FAIL" in line]

@@ -60,6 +60,7 @@ def alike(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@pytest.mark.slow
 def test_the_shipped_set_is_that_of_seed_0(written: Path) -> None:
     shipped = {path.name for path in VECTORS.iterdir()} - {"README.md"}
     assert {path.name for path in written.iterdir()} == shipped
@@ -77,6 +78,7 @@ def test_the_shipped_set_is_that_of_seed_0(written: Path) -> None:
                     np.testing.assert_array_equal(new[key], old[key])
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_vectors_that_pass_too(tmp_path: Path, written: Path) -> None:
     write_vectors(tmp_path, (model_path() / "tokenizer.model").read_bytes(), seed=7)
     for name, key in (("ewma_a0.05.npz", "out_a"), ("train_grad_v1.14.0.npz", "logits")):
@@ -88,6 +90,7 @@ def test_another_seed_gives_other_vectors_that_pass_too(tmp_path: Path, written:
     assert not failed
 
 
+@pytest.mark.slow
 def test_without_torch_a_file_is_the_same_and_training_is_left_out(
     tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +127,7 @@ def test_files_have_the_arrays_of_golden_files_of_the_same_name(golden: Path) ->
         assert wanted_parts.keys() - parts.keys() == without
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINING)
 def test_every_array_of_a_training_file_counts(name: str, tmp_path: Path) -> None:
     content = arrays(name)
@@ -150,6 +154,7 @@ def leaves(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
         yield path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text_v1.4.0.json", "text_v1.14.0.json"])
 def test_every_part_of_a_text_file_counts(name: str, tmp_path: Path) -> None:
     text = (VECTORS / name).read_text("utf-8")

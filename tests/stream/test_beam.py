@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +120,8 @@ def test_a_beam_of_width_one_is_greedy_where_the_model_is_sure(seed: int) -> Non
     ids = [[[(t.id, t.step) for t in row] for row in want] for want in wanted]
     assume(ids[0] == ids[1] == ids[2])
     assume(all(t.log_probability > -1e-3 for row in wanted[1] for t in row))
+    counts = Counter((n, t.step) for n, row in enumerate(wanted[1]) for t in row)
+    assume(max(counts.values(), default=0) < 30)  # after the last of a frame blank is not sure
     config = BeamConfig(width=1, temperature=1.0, symbols_per_step=30)
     search = Beam(ScrambledBackend(PIECES, 4000.0, 2000.0), letters(PIECES, "z"), config)
     assert [[(t.id, t.step) for t in row] for row in whole(search, f)] == ids[1]

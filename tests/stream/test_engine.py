@@ -356,6 +356,7 @@ def test_the_backlog_is_what_was_not_processed() -> None:
     assert waiting.backlog(slot) == 10
 
 
+@pytest.mark.slow
 def test_an_hour_at_once_is_consumed_in_flat_memory() -> None:
     hour = np.zeros(3600 * 16_000, np.float32)
     flat = engine(decoding=GreedyConfig(symbols_per_step=1))

@@ -148,6 +148,7 @@ def test_beam_search_in_the_engine_is_beam_search() -> None:
     assert results[-1].provisional == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -232,6 +233,7 @@ def test_an_endpoint_leaves_nothing_provisional() -> None:
     assert not any(r.endpoint for r in run(engine(decoding=BEAM), quiet)[0])
 
 
+@pytest.mark.slow
 def test_hotwords_are_those_of_their_connection() -> None:
     pieces = padded_network().vocabulary.pieces
     words = {piece.replace("▁", " "): 3.0 for piece in pieces[7:10]}

@@ -101,6 +101,7 @@ def test_weights_are_flipped_at_load_and_their_s8_form_is_let_go(tmp_path: Path)
     assert not [each.name for each in graph.initializer if each.name.endswith(".signed")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64: apt install qemu-user"
 )

@@ -62,6 +62,7 @@ def test_texts_that_the_tokenizer_cannot_spell_are_refused_unless_allowed(
     assert "cannot spell 1 of 3" in captured.err and "said  TEN hats" in captured.out
 
 
+@pytest.mark.slow
 def test_texts_are_normalised_as_in_training(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -188,6 +188,7 @@ def test_the_length_is_known_before_anything_is_decoded(tmp_path: Path) -> None:
         assert recording.seconds is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
 @given(flips=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(max_examples=40)
