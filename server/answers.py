@@ -32,7 +32,7 @@ from server.limits import Limits
 from server.metrics import Metrics
 from server.models import Model, Models
 from server.replies import json_answer, plain, refuse
-from server.request import PATH, Refusal, quoted
+from server.request import PATH, Refusal, quoted, refuse_hotwords
 from server.spool import Spool
 from server.transcript import Recording
 from server.upload import Slot, Upload
@@ -127,7 +127,7 @@ class Answers:
         try:
             return await handler(request, query)
         except HotwordError as error:
-            return refuse(request, Refusal(400, str(error), param="keywords"))
+            return refuse(request, refuse_hotwords(error, "keywords"))
         except Refused as refused:
             return refuse(request, refused.refusal)
 

@@ -42,7 +42,7 @@ from server.models import Model, Models
 from server.peers import Network, Peer, identify
 from server.protocol import Close
 from server.replies import plain, preflight, refuse
-from server.request import Refusal, parse_query
+from server.request import Refusal, parse_query, refuse_hotwords
 from server.sockets import prepare_server
 from server.talks import TALKS
 from server.wires import Tcp, Websocket
@@ -202,6 +202,7 @@ class Application:
         """Answer what is no request of HTTP, or what `_answer` failed."""
         peer = Peer.of_connection(str(request.remote))  # there are no headers to look at
         exchange = begin(request, peer, self._settings.access)
+        exchange.method = exchange.path = None  # aiohttp's, not the client's
         refusal = Refusal(status, "the request cannot be read as HTTP", "http")
         if status >= 500:
             logger.error("request %s failed", exchange.peer.request_id, exc_info=error)
@@ -292,7 +293,7 @@ class Application:
         try:
             keywords = speller.spell(parameters.hotwords)
         except HotwordError as error:
-            return refuse(request, Refusal(400, str(error)))
+            return refuse(request, refuse_hotwords(error))
         socket = web.WebSocketResponse(
             protocols=talk.subprotocols,
             compress=False,  # messages of a hundred bytes

@@ -52,7 +52,8 @@ class Exchange:
         probe = self.path in PROBES and self.refusal is None
         refused = {}
         if self.refusal is not None:
-            refused = {"refused": self.refusal.reason, "reason": self.refusal.text}
+            reason = self.refusal.logged or self.refusal.text
+            refused = {"refused": self.refusal.reason, "reason": reason}
         fields = {
             "request_id": self.peer.request_id,
             "peer": self.peer.address,

@@ -28,6 +28,7 @@ __all__ = [
     "parse_query",
     "parse_request",
     "quoted",
+    "refuse_hotwords",
 ]
 
 PATH = "/asr/v0.1/stream"
@@ -100,6 +101,7 @@ class Refusal:
         headers: that the status wants.
         param: the field or key that it is about, where it is about one.
         code: of OpenAI's, for programs.
+        logged: what the log says in place of a text that holds words of the client's.
     """
 
     status: int
@@ -108,6 +110,12 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
     param: str | None = None
     code: str | None = None
+    logged: str | None = None
+
+
+def refuse_hotwords(error: HotwordError, param: str = "hotwords") -> Refusal:
+    """Return the refusal of hotwords, which may be names that belong in no log."""
+    return Refusal(400, str(error), param=param, logged=f"{param} cannot be served")
 
 
 def parse_query(target: str) -> dict[str, str] | Refusal:
@@ -148,7 +156,7 @@ def parse_common(
     try:
         hotwords = parse_hotwords(values.get("hotwords", ""))
     except HotwordError as error:
-        return Refusal(400, str(error))
+        return refuse_hotwords(error)
     aliases = tuple(alias for alias, name in served.aliases.items() if name == model)
     silence = served.silences.get(model)
     granted = Parameters(

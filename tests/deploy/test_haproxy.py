@@ -99,6 +99,7 @@ def stopping(process: subprocess.Popen[str]) -> Iterator[None]:
 def farm(haproxy: str) -> Iterator[Farm]:
     """Two servers of the bundled model behind the configuration as it is shipped."""
     command = [sys.executable, "-m", "server", "--port", "0", "--slots", str(SLOTS)]
+    command += ["--trusted-proxies", "127.0.0.1"]
     with ExitStack() as stack:
         processes = [
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -238,6 +239,17 @@ async def test_streams_beside_a_server_that_is_killed_do_not_notice(
     async with opened(farm, audio, SLOTS) as streams:
         assert survivor.open_channels() == SLOTS
         assert await asyncio.gather(*(stream.finish() for stream in streams)) == [text] * SLOTS
+
+
+def test_a_request_keeps_the_id_that_the_balancer_gives_it(farm: Farm) -> None:
+    ids = set()
+    for _ in range(2):
+        asked = urllib.request.Request(f"http://127.0.0.1:{farm.port}/model")
+        asked.add_header("X-Request-Id", "forged")
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            ids.add(answer.headers["X-Request-Id"])
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"[0-9A-F]+-[0-9A-F]+-[0-9A-F]+", each) for each in ids)
 
 
 async def test_a_stream_that_begins_as_a_server_dies_goes_to_the_other(

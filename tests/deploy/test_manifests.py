@@ -198,6 +198,18 @@ def test_kubernetes_gives_the_server_no_variable_that_it_does_not_understand() -
     assert ENVIRONMENT.keys() <= flags
 
 
+def test_kubernetes_and_compose_answer_to_the_names_that_they_give_the_server() -> None:
+    chosen = served_options({**image_environment(), **ENVIRONMENT})
+    service = MANIFESTS["Service"]["metadata"]["name"]
+    names = [service, f"{service}.here.svc", f"{service}.here.svc.cluster.local", "10.244.1.7"]
+    assert all(chosen.hosts.allow(name) for name in names)
+    assert not chosen.hosts.allow("evil.example")
+    for name, server in SERVERS.items():
+        given = {key: value for key, value in server["environment"].items() if value is not None}
+        hosts = served_options({**image_environment(), **given}).hosts
+        assert all(hosts.allow(each) for each in (name, "127.0.0.1", "localhost"))
+
+
 def test_kubernetes_waits_for_the_drain() -> None:
     command = CONTAINER["lifecycle"]["preStop"]["exec"]["command"]
     drain = served_options(ENVIRONMENT).limits.drain_seconds

@@ -289,7 +289,7 @@ async def test_what_is_not_http_gets_400_and_one_line_without_a_traceback(
         assert b"X-Request-Id: " in answer
         assert (await service.get("/readyz"))[0] == 200
     (line,) = [each for each in lines(caplog) if each["path"] != "/readyz"]
-    assert (line["status"], line["refused"]) == (400, "http")
+    assert (line["status"], line["refused"], line["method"]) == (400, "http", None)
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -409,6 +409,11 @@ async def test_every_request_leaves_one_line_and_nothing_that_was_said(
         body, kind = form(wav(pcm(0.6)))
         await request(service, "POST", "/transcribe", body, Content_Type=kind)
         await request(service, "GET", "/healthz")
+        for target in (f"{STREAM}?hotwords=Hidden%C3%84", f"{STREAM}?hotwords=hidden:x"):
+            assert (await service.get(target, *UPGRADE))[0] == 400
+        body, kind = form(wav(pcm(0.1)), **{"keywords[]": "hidden\u00c4"})
+        unspelt = await request(service, "POST", TRANSCRIPTIONS, body, Content_Type=kind)
+        assert unspelt.status == 400
         await service.until_free()
     got = lines(caplog)
     assert [(line["path"], line["status"], line.get("refused")) for line in got] == [
@@ -417,6 +422,9 @@ async def test_every_request_leaves_one_line_and_nothing_that_was_said(
         (STREAM, 503, "full"),
         (STREAM, 101, None),
         ("/transcribe", 200, None),
+        (STREAM, 400, "request"),
+        (STREAM, 400, "request"),
+        (TRANSCRIPTIONS, 400, "request"),
     ]
     assert got[0]["request_id"] == reply.headers["X-Request-Id"]
     assert got[0]["peer"] == "127.0.0.1"
@@ -425,9 +433,9 @@ async def test_every_request_leaves_one_line_and_nothing_that_was_said(
     assert (stream["protocol"], stream["close"], stream["audio_seconds"]) == ("myrtle", 1000, 0.12)
     assert stream["seconds"] > 0
     assert (upload["protocol"], upload["audio_seconds"]) == ("transcribe", pytest.approx(0.6))
-    assert len({line["request_id"] for line in got}) == 5
+    assert len({line["request_id"] for line in got}) == 8
     written = json.dumps(got) + caplog.text
-    assert "secret" not in written and "hidden" not in written
+    assert "secret" not in written and "hidden" not in written.lower()
 
 
 async def test_a_trusted_proxy_says_who_the_client_is_and_what_the_request_is_called(
