@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from stream.audio.layout import Layout
+from stream.audio.layout import SEVERAL, Layout
 from stream.audio.source import Source
 
 __all__ = ["read_flac"]
 
+BEGINNING = b"fLaC\0\0\0\x22"  # of a file; the first block's type, and its 34 bytes
 STREAMINFO = slice(4, 42)  # behind the marker: a header of 4 bytes, then 34
 TOTAL_AT = 4 + 4 + 13  # behind the marker: 4 bits of other fields, then 36 of the number of samples
 SYNC = b"\xff\xf8", b"\xff\xf9"  # frames of fixed, of variable size
@@ -66,6 +67,8 @@ def read_flac(source: Source, start: int) -> Layout:
     window = max(SEARCHED_BYTES, 2 * largest)
     begin = max(start + 42, end - window)
     tail = source.peek(begin, end - begin)
+    if BEGINNING in tail:
+        return Layout("FLAC", fault=SEVERAL)
     found = _last_frame(tail, block, info)
     if found is None:
         return Layout("FLAC")  # the decoder says what this is
@@ -74,6 +77,8 @@ def read_flac(source: Source, start: int) -> Layout:
     there = frame.end if whole else frame.first
     if total and (there < total or not whole):
         return Layout("FLAC", f"its header promises {total} samples, and {there} are there")
+    if total and there > total:
+        return Layout("FLAC", fault=SEVERAL)
     if not whole:
         return Layout("FLAC", f"its last frame is not whole, and {there} samples are before it")
     if total:

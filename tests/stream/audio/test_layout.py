@@ -160,9 +160,12 @@ def test_what_stands_behind_the_audio_is_no_audio(tmp_path: Path) -> None:
     assert len(read_audio(tmp_path / "a.mp3")) == len(NOISE)
 
 
-@pytest.mark.parametrize("container", ["wav", "ogg", "opus"])
-def test_recordings_one_behind_the_other_are_refused(tmp_path: Path, container: str) -> None:
-    other = encoded(NOISE[:9000], container)
+@pytest.mark.parametrize("container", ["wav", "flac", "ogg", "opus"])
+@pytest.mark.parametrize("times", [1, 20])
+def test_recordings_one_behind_the_other_are_refused(
+    tmp_path: Path, container: str, times: int
+) -> None:
+    other = encoded(np.tile(NOISE, times), container)
     (tmp_path / "a").write_bytes(encoded(NOISE, container) + other)
     with pytest.raises(AudioError, match="holds several recordings"):
         read_audio(tmp_path / "a")
