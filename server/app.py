@@ -243,8 +243,8 @@ class Application:
         if origin is not None and access.allows_origin(origin, headers.get("Host", ""), scheme):
             exchange.headers["Access-Control-Allow-Origin"] = origin
         health = self._answers.health(path)
-        if health is not None:
-            return health
+        if health is not None and request.method != "OPTIONS":
+            return _read_only(request, health)
         query = parse_query(request.raw_path)
         values = {} if isinstance(query, Refusal) else query
         talk = self._talks.get(path)
@@ -256,10 +256,7 @@ class Application:
         if request.method == "OPTIONS":
             return preflight()
         if page is not None:
-            if request.method not in ("GET", "HEAD"):
-                text = f"{path} takes GET"
-                return refuse(request, Refusal(405, text, "method", {"Allow": "GET, HEAD"}))
-            return page
+            return _read_only(request, page)
         if isinstance(query, Refusal):
             return refuse(request, query)
         if talk is not None and (path != "/" or wants_upgrade(headers)):
@@ -382,6 +379,14 @@ class Application:
                 "close": close.code if close else session.close_code,
                 "reason": (close.reason if close else "") or None,
             }
+
+
+def _read_only(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """Return a response to those who read it."""
+    if request.method in ("GET", "HEAD"):
+        return response
+    text = f"{request.method[:20]} is not for this path, which takes GET"
+    return refuse(request, Refusal(405, text, "method", {"Allow": "GET, HEAD"}))
 
 
 @contextmanager

@@ -159,6 +159,7 @@ async def test_behind_a_proxy_that_ends_tls_the_scheme_is_what_a_trusted_one_say
         ("POST", STREAM, 405, "GET"),
         ("DELETE", "/model", 405, "GET, HEAD"),
         ("PUT", "/", 405, "GET, HEAD"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
         ("GET", "/transcribe", 405, "POST"),
         ("GET", "/v1/audio/transcriptions", 405, "POST"),
         ("TRACE", "/metrics", 405, "GET, HEAD"),
