@@ -82,7 +82,7 @@ def _delays(
             results += engine.tick()
         engine.restart(slot, keep_statistics=False)
         tokens = [token for result in results for token in result.tokens]
-        texts = [network.vocabulary.text(token.id) for token in tokens]
+        texts = [text for result in results for text in result.texts]
         emitted = group(texts, [token.step for token in tokens])
         sound = word_spans(texts, [span for result in results for span in result.spans])
         for word, span in zip(emitted, sound, strict=True):

@@ -166,7 +166,7 @@ class Answers:
             model = self._settle(form, fields.get("model", query.get("model")))
             keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
             self._metrics.count_stream("transcribe")
-            recording = Recording(model.token_text)
+            recording = Recording()
             upload = Upload(form, self._limits, request, keywords)
             async with aclosing(upload.results()) as results:
                 async for result in results:
@@ -186,11 +186,11 @@ class Answers:
             model = self._settle(form, wanted.model)
             keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
             self._metrics.count_stream("openai")
-            recording = Recording(model.token_text)
+            recording = Recording()
             upload = Upload(form, self._limits, request, keywords)
             async with aclosing(upload.results()) as results:
                 if wanted.stream:
-                    stream = EventStream(wanted, model.token_text, upload.notes)
+                    stream = EventStream(wanted, upload.notes)
                     return await self._send_events(request, model, stream, results)
                 async for result in results:
                     recording.add(result)
@@ -266,7 +266,7 @@ class Answers:
         return next(free, None) or self._choose(None)
 
     def _spell(self, model: Model, hotwords: Mapping[str, float]) -> Mapping[str, float]:
-        return Speller(model.pieces, self._limits).spell(hotwords)
+        return Speller(model.alphabet, self._limits).spell(hotwords)
 
     def _choose(self, name: str | None) -> Model:
         """Return the model of a name, which takes streams; raises Refused where there is none."""

@@ -286,7 +286,7 @@ class Application:
         ) or self._answers.refusal(model)
         if refusal is not None:
             return refuse(request, refusal)
-        speller = Speller(model.pieces, self._limits)
+        speller = Speller(model.alphabet, self._limits)
         try:
             keywords = speller.spell(parameters.hotwords)
         except HotwordError as error:
@@ -301,8 +301,7 @@ class Application:
         socket.headers.update(exchange.headers)
         if not socket.can_prepare(request).ok:  # aiohttp is stricter about lists in headers
             return refuse(request, Refusal(400, "the handshake cannot be read", "handshake"))
-        text, strict = model.token_text, self._settings.strict
-        protocol = talk.open(parameters, text, speller, strict)
+        protocol = talk.open(parameters, speller, self._settings.strict)
 
         def hear(message: Message) -> bool:
             if isinstance(message, str):
@@ -346,9 +345,9 @@ class Application:
                 await wire.close(Close(1000))
 
     async def _serve_wyoming(self, wire: Tcp, model: Model, exchange: Exchange) -> None:
-        speller = Speller(model.pieces, self._limits)
+        speller = Speller(model.alphabet, self._limits)
         offer = Offer(model.name, model.language)
-        protocol = Wyoming(model.token_text, offer, speller)
+        protocol = Wyoming(offer, speller)
 
         def hear(message: Message) -> bool:
             assert isinstance(message, bytes)

@@ -113,8 +113,7 @@ def load(order: Order) -> Loaded:
         "chunk_samples": CHUNK,
         "notes": network.notes,
     }
-    texts = [vocabulary.text(token) for token in range(len(vocabulary))]
-    return Loaded(engine, slots, texts, vocabulary.pieces, about)
+    return Loaded(engine, slots, vocabulary.alphabet, about)
 
 
 def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from server.limits import Limits
-from stream.vocabulary import WORD_MARK
+from stream.vocabulary import WORD_MARK, Alphabet
 
 __all__ = ["BOOST", "MOST_BOOST", "HotwordError", "Speller", "parse_hotwords"]
 
 BOOST = 0.5
 MOST_BOOST = 10.0
 LOOKED_AT = 10
-MARKED = re.compile(r"<.*>")  # a piece that spells nothing: <unk>, <EOS>, <0x41>
 
 
 class HotwordError(ValueError):
@@ -63,11 +61,11 @@ class Speller:
     """Makes hotwords what a decoder takes.
 
     Attributes:
-        pieces: of the model's vocabulary, by token id.
+        alphabet: what the model spells.
         limits: how many hotwords a client may have, and how long.
     """
 
-    pieces: Sequence[str] = ()
+    alphabet: Alphabet = field(default_factory=Alphabet)
     limits: Limits = field(default_factory=Limits)
 
     def spell(self, hotwords: Mapping[str, float]) -> dict[str, float]:
@@ -80,7 +78,6 @@ class Speller:
             raise HotwordError(
                 f"there are {len(hotwords)} hotwords; want {self.limits.hotwords} at most"
             )
-        letters = self._letters() if hotwords else frozenset[str]()
         spelt = {}
         for hotword, boost in hotwords.items():
             if len(hotword) > self.limits.hotword_characters:
@@ -88,10 +85,10 @@ class Speller:
                     f"hotword {hotword[:100]!r} has {len(hotword)} characters; want "
                     f"{self.limits.hotword_characters} at most"
                 )
-            word = _folded(hotword, letters)
+            word = _folded(hotword, self.alphabet)
             if not word.strip():
                 raise HotwordError("a hotword is empty; leave it out")
-            if unknown := sorted(set(word) - letters - {" "}):
+            if unknown := sorted(c for c in set(word) if not _spelt(c, self.alphabet)):
                 raise HotwordError(
                     f"hotword {hotword!r} cannot be spelt: the model has no {unknown[0]!r}"
                 )
@@ -103,21 +100,22 @@ class Speller:
 
         However long the list is, no more than `LOOKED_AT` times as many are looked at.
         """
-        letters, most = self._letters(), self.limits.hotwords
+        most = self.limits.hotwords
         fitting: dict[str, float] = {}
         for hotword in itertools.islice(hotwords, LOOKED_AT * most):
             if len(hotword) <= self.limits.hotword_characters and len(fitting) < most:
-                word = _folded(hotword, letters)
-                if word.strip() and set(word) <= letters | {" "}:
+                word = _folded(hotword, self.alphabet)
+                if word.strip() and all(_spelt(c, self.alphabet) for c in word):
                     fitting[word] = BOOST
         return fitting
 
-    def _letters(self) -> frozenset[str]:
-        spelling = (piece for piece in self.pieces if not MARKED.fullmatch(piece))
-        return frozenset().union(*spelling) - {WORD_MARK}
+
+def _spelt(character: str, alphabet: Alphabet) -> bool:
+    return character == " " or (character != WORD_MARK and character in alphabet)
 
 
-def _folded(hotword: str, letters: frozenset[str]) -> str:
+def _folded(hotword: str, alphabet: Alphabet) -> str:
     """Rule 2; and one space between words, as before the first."""
-    characters = (c.lower() if c not in letters and c.lower() in letters else c for c in hotword)
+    known = alphabet.characters
+    characters = (c.lower() if c not in known and c.lower() in known else c for c in hotword)
     return hotword[:1].isspace() * " " + " ".join("".join(characters).split())

@@ -19,6 +19,7 @@ from server.decoder_options import DecoderOptions
 from stream.engine import Result
 from stream.front_ends import FrontEndKind
 from stream.rings import Samples
+from stream.vocabulary import Alphabet
 
 __all__ = [
     "Alive",
@@ -142,15 +143,13 @@ class Ready(_Message, tag=0, frozen=True):
 
     Attributes:
         slots: streams at a time.
-        texts: what each token adds to the text.
-        pieces: of the vocabulary, by token id.
+        alphabet: what the model spells.
         about: what `GET /model` tells of the model; `language` is its primary tag, `backend` and
             `threads` are what computes it.
     """
 
     slots: int
-    texts: list[str]
-    pieces: list[str]
+    alphabet: Alphabet
     about: dict[str, Any]
 
 

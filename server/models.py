@@ -8,7 +8,7 @@ its own size allows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,7 @@ from server.channels import Channels
 from server.engine_process import Start
 from server.request import Served
 from server.supervision import Supervision
-from server.transcript import TokenText
+from stream.vocabulary import Alphabet
 
 __all__ = ["Model", "Models"]
 
@@ -42,14 +42,9 @@ class Model:
     # To be asked for where a channel could be opened.
 
     @property
-    def token_text(self) -> TokenText:
-        """From a token's id to what it adds to the text."""
-        return self.channels.ready.texts.__getitem__
-
-    @property
-    def pieces(self) -> Sequence[str]:
-        """The pieces of its vocabulary, by token id."""
-        return self.channels.ready.pieces
+    def alphabet(self) -> Alphabet:
+        """What it spells."""
+        return self.channels.ready.alphabet
 
     @property
     def about(self) -> Mapping[str, Any]:

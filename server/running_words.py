@@ -9,31 +9,23 @@ from __future__ import annotations
 
 from collections import deque
 
-from server.transcript import Piece, TimedWord, TokenText, timed_words
-from stream.engine import Result, Token
+from server.transcript import Piece, TimedWord, pieces_of, rest_of, timed_words
+from stream.engine import Result
 
 __all__ = ["RunningWords"]
 
 
 class RunningWords:
-    """The word that is being said.
+    """The word that is being said."""
 
-    Args:
-        token_text: of the served model.
-    """
-
-    def __init__(self, token_text: TokenText) -> None:
-        self._token_text = token_text
-        self._tokens: deque[Token] = deque()  # of the open word
+    def __init__(self) -> None:
+        self._pieces: deque[Piece] = deque()  # of the open word
 
     def add(self, result: Result) -> tuple[TimedWord, ...]:
         """Take a result of the stream; return the words that are complete with it."""
-        self._tokens.extend(result.tokens)
-        if not result.spans:
-            return ()
-        pieces = []
-        for start, end in result.spans:
-            token = self._tokens.popleft()
-            text = self._token_text(token.id)
-            pieces.append(Piece(token.id, text, start, end, token.log_probability))
-        return timed_words(pieces)
+        self._pieces.extend(pieces_of(result))
+        if (rest := rest_of(result)) and self._pieces:
+            self._pieces[-1] = self._pieces[-1]._replace(text=self._pieces[-1].text + rest)
+        return timed_words(
+            [self._pieces.popleft()._replace(start=start, end=end) for start, end in result.spans]
+        )

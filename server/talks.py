@@ -23,7 +23,6 @@ from server.request import (
     parse_request,
     quoted,
 )
-from server.transcript import TokenText
 
 __all__ = ["TALKS", "Talk"]
 
@@ -44,7 +43,7 @@ class Talk:
 
     path: str
     parse: Callable[[str, Served], Parameters | Refusal]
-    open: Callable[[Parameters, TokenText, Speller, bool], Conversation]
+    open: Callable[[Parameters, Speller, bool], Conversation]
     subprotocols: tuple[str, ...] = ()
 
 
@@ -74,25 +73,21 @@ TALKS: Mapping[str, Talk] = MappingProxyType(
         "myrtle": Talk(
             PATH,
             parse_request,
-            lambda parameters, text, _, strict: Conversation(Myrtle(parameters, text, strict)),
+            lambda parameters, _, strict: Conversation(Myrtle(parameters, strict)),
             (SUBPROTOCOL,),
         ),
         "realtime": Talk(
             "/v1/realtime",
             _parse_realtime,
-            lambda parameters, text, speller, strict: Conversation(
-                Realtime(text, _names(parameters), parameters.language, speller, parameters.silence)
+            lambda parameters, speller, _: Conversation(
+                Realtime(_names(parameters), parameters.language, speller, parameters.silence)
             ),
         ),
-        "sherpa": Talk(
-            "/sherpa", _parse_common, lambda _, text, speller, strict: Conversation(Sherpa(text))
-        ),
+        "sherpa": Talk("/sherpa", _parse_common, lambda *_: Conversation(Sherpa())),
         "vosk": Talk(
             "/vosk",
             _parse_common,
-            lambda parameters, text, speller, strict: Conversation(
-                Vosk(text, speller, models=_names(parameters))
-            ),
+            lambda parameters, speller, _: Conversation(Vosk(speller, models=_names(parameters))),
         ),
     }
 )

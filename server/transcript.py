@@ -12,11 +12,11 @@ doubtful, and the number does not depend on how many pieces a word has (a produc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from stream.engine import Result, Token
+from stream.engine import Result
 from stream.words import FRAME_SECONDS, group
 
 __all__ = [
@@ -24,14 +24,12 @@ __all__ = [
     "Recording",
     "Segment",
     "TimedWord",
-    "TokenText",
     "Transcript",
     "confidence",
+    "pieces_of",
+    "rest_of",
     "timed_words",
 ]
-
-TokenText: TypeAlias = Callable[[int], str]
-"""From a token's id to what it adds to the text, as `stream.vocabulary.Vocabulary.text`."""
 
 
 class Piece(NamedTuple):
@@ -91,6 +89,29 @@ def timed_words(pieces: Sequence[Piece]) -> tuple[TimedWord, ...]:
     )
 
 
+def pieces_of(result: Result, before: float = 0.0) -> list[Piece]:
+    """Return the tokens of a result with the times of their encoder frames.
+
+    Args:
+        before: seconds of audio before the first that the engine's clock counts.
+    """
+    return [
+        Piece(
+            token.id,
+            text,
+            round(before + FRAME_SECONDS * token.step, 4),
+            round(before + FRAME_SECONDS * (token.step + 1), 4),
+            token.log_probability,
+        )
+        for token, text in zip(result.tokens, result.texts, strict=True)
+    ]
+
+
+def rest_of(result: Result) -> str:
+    """Return what a result's text has behind its tokens, which belongs to the last one before."""
+    return result.text[sum(map(len, result.texts)) :]
+
+
 def confidence(pieces: Iterable[Piece]) -> float:
     """Return the probability of the least certain token, 1.0 where there is none."""
     return min((math.exp(min(piece.log_probability, 0.0)) for piece in pieces), default=1.0)
@@ -99,9 +120,6 @@ def confidence(pieces: Iterable[Piece]) -> float:
 class Transcript:
     """The segment that is being spoken.
 
-    Args:
-        token_text: of the served model.
-
     Attributes:
         number: of the segment, from 0.
         start, end: seconds of audio that it covers so far.
@@ -109,8 +127,7 @@ class Transcript:
         provisional: what may follow, of the best hypothesis.
     """
 
-    def __init__(self, token_text: TokenText) -> None:
-        self._token_text = token_text
+    def __init__(self) -> None:
         self.number = -1
         self.end = 0.0
         self._begin()
@@ -132,7 +149,10 @@ class Transcript:
         """
         self.end = round(before + result.end, 4)
         self.text += result.text
-        self._pieces += (self._piece(token, before) for token in result.tokens)
+        self._pieces += pieces_of(result, before)
+        if (rest := rest_of(result)) and self._pieces:
+            last = self._pieces[-1]
+            self._pieces[-1] = last._replace(text=last.text + rest)
         for span in result.spans:
             start, end = (round(before + seconds, 4) for seconds in span)
             self._pieces[self._timed] = self._pieces[self._timed]._replace(start=start, end=end)
@@ -146,25 +166,17 @@ class Transcript:
         self._begin()
         return segment
 
-    def _piece(self, token: Token, before: float) -> Piece:
-        start = round(before + FRAME_SECONDS * token.step, 4)
-        end = round(before + FRAME_SECONDS * (token.step + 1), 4)
-        return Piece(token.id, self._token_text(token.id), start, end, token.log_probability)
-
 
 class Recording:
     """All that is said in one stream.
-
-    Args:
-        token_text: of the served model.
 
     Attributes:
         segments: that are complete, and in which something was said, numbered from 0.
         duration: seconds of audio whose results are in.
     """
 
-    def __init__(self, token_text: TokenText) -> None:
-        self._transcript = Transcript(token_text)
+    def __init__(self) -> None:
+        self._transcript = Transcript()
         self.segments: list[Segment] = []
         self.duration = 0.0
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -50,6 +50,7 @@ from server.link import (
 )
 from stream.engine import APART_SECONDS, Result
 from stream.rings import Samples
+from stream.vocabulary import Alphabet
 
 __all__ = ["FAILED_STEPS", "Loaded", "Stepper", "work"]
 
@@ -78,15 +79,13 @@ class Loaded:
     Attributes:
         engine: that steps it.
         slots: streams at a time, as many as the engine has.
-        texts: what each token adds to the text.
-        pieces: of its vocabulary, by token id.
+        alphabet: what it spells.
         about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
     """
 
     engine: Stepper
     slots: int
-    texts: Sequence[str]
-    pieces: Sequence[str]
+    alphabet: Alphabet
     about: Mapping[str, Any]
 
 
@@ -108,7 +107,7 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
         missing = isinstance(error.__cause__, ModuleNotFoundError)
         link.sendall(frame([Unloadable(str(error) or repr(error), missing)]))
         return
-    ready = Ready(loaded.slots, list(loaded.texts), list(loaded.pieces), dict(loaded.about))
+    ready = Ready(loaded.slots, loaded.alphabet, dict(loaded.about))
     link.sendall(frame([ready]))
     worker = _Worker(link, loaded.engine)
     try:

@@ -96,7 +96,6 @@ class Alignment:
 
     Args:
         levels: of the slots.
-        texts: what each token adds to the text; a new word begins with a space.
         delay: of the model's tokens.
         front_end: that gives the frames.
         slots: how many.
@@ -107,12 +106,11 @@ class Alignment:
     def __init__(
         self,
         levels: Levels,
-        texts: Sequence[str],
         delay: WordDelay,
         front_end: FrontEnd,
         slots: int,
     ) -> None:
-        self._levels, self._texts, self._delay = levels, texts, delay
+        self._levels, self._delay = levels, delay
         # The middle of frame k is sample 160 k + window / 2, less what was padded.
         padding = 0 if front_end.lead else front_end.window - HOP
         self._shift = round((front_end.window / 2 - HOP / 2 - padding) / HOP)
@@ -129,7 +127,7 @@ class Alignment:
     def add(
         self,
         slot: int,
-        tokens: Sequence[tuple[int, int]],
+        tokens: Sequence[tuple[str, int]],
         *,
         closes: bool,
         samples: int | None = None,
@@ -137,7 +135,8 @@ class Alignment:
         """Take what became final in a slot; return the spans of words that are complete with it.
 
         Args:
-            tokens: id and encoder frame of each, in order.
+            tokens: what each adds to the text, a new word with a space before it, and its encoder
+                frame, in order.
             closes: whether the last word is complete: an endpoint, or the end of the stream.
             samples: of the whole stream, if it has ended.
         Returns:
@@ -145,8 +144,8 @@ class Alignment:
         """
         sound = self._sound(slot, samples)
         spans: list[Span] = []
-        for id_, step in tokens:
-            text, word = self._texts[id_], self._words[slot]
+        for text, step in tokens:
+            word = self._words[slot]
             said = text.strip()
             if said and word.spoken and (word.whole or text[0] == " "):
                 if word.end is None:

@@ -76,6 +76,8 @@ class Result:
         endpoint: whether a segment of speech ended with this chunk; nothing is provisional then.
         spans: when tokens sound, of the first ones that had no span yet (`stream.alignment`). They come
             when a word is complete: with the first token of the next, an endpoint or the end.
+        texts: what each of the tokens adds to the text. At the end of a segment a character that was
+            cut short may add to the text behind them.
     """
 
     slot: int
@@ -87,6 +89,7 @@ class Result:
     provisional: tuple[Hypothesis, ...] = ()
     endpoint: bool = False
     spans: tuple[Span, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 class Engine:
@@ -119,12 +122,8 @@ class Engine:
         self._features = ChannelFeatures(network, front_end, slots)
         self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
         self._keywords: list[KeywordTrie | None] = [None] * slots
-        self._texts = [network.vocabulary.text(i) for i in range(len(network.vocabulary))]
-        if self._decoder.eos is not None:
-            self._texts[self._decoder.eos] = ""
         self._alignment = Alignment(
             self._features.levels,
-            self._texts,
             network.specification.word_delay or WordDelay(),
             network.specification.front_end,
             slots,
@@ -148,7 +147,7 @@ class Engine:
             ValueError: a keyword is empty, or cannot be spelt with the model's pieces.
         """
         if keywords is not None and not isinstance(keywords, KeywordTrie):
-            keywords = KeywordTrie(keywords, self._vocabulary.pieces) if keywords else None
+            keywords = KeywordTrie(keywords, self._vocabulary.spellings) if keywords else None
         if self._open.all():
             return None
         slot = int(self._open.argmin())
@@ -377,7 +376,6 @@ class Engine:
             self._due_at[rows] += CHUNK
         for slot in rows[self._alignment.due[rows] <= begun].tolist():
             self._alignment.settle(slot)
-        texts = self._texts
         # The nearest to 0.06 n that there is, which a product with 0.06 is not.
         starts, ends = ((chunks * 6 / 100).tolist() for chunks in (begun, ended))
         return [
@@ -387,12 +385,13 @@ class Engine:
                 slot,
                 start,
                 end,
-                "".join([texts[token.id] for token in said.tokens]),
+                said.text,
                 tuple(said.tokens),
                 last,
                 said.provisional,
                 said.endpoint,
                 self._spans(slot, said, last=last),
+                tuple(said.texts),
             )
             for slot, start, end, said in zip(rows.tolist(), starts, ends, speech, strict=True)
         ]
@@ -400,7 +399,7 @@ class Engine:
     def _spans(self, slot: int, said: Speech, *, last: bool) -> tuple[Span, ...]:
         if not (said.tokens or said.endpoint or last):
             return ()
-        tokens = [(token.id, token.step) for token in said.tokens]
+        tokens = [(t, token.step) for t, token in zip(said.texts, said.tokens, strict=True)]
         samples = int(self._rings.received[slot]) if last else None
         return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
 

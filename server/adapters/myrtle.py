@@ -36,7 +36,6 @@ from server.conversation import Conversation
 from server.protocol import Close, State
 from server.request import Parameters
 from server.running_words import RunningWords
-from server.transcript import TokenText
 from stream.engine import Hypothesis, Result, Token
 from stream.features import SAMPLE_RATE
 from stream.words import FRAME_SECONDS
@@ -78,7 +77,6 @@ class Myrtle:
 
     Args:
         parameters: what it asked for.
-        token_text: of the served model.
         strict: whether responses have nothing that Myrtle's have not.
     """
 
@@ -87,10 +85,10 @@ class Myrtle:
     greeting: tuple[str, ...] = ()
     farewell = Close(1000)
 
-    def __init__(self, parameters: Parameters, token_text: TokenText, strict: bool = False) -> None:
+    def __init__(self, parameters: Parameters, strict: bool = False) -> None:
         self._parameters = parameters
         self._strict = strict
-        self._words = RunningWords(token_text)
+        self._words = RunningWords()
         self._since: float | None = None  # rule 6: where the provisional text begins
 
     def receive_audio(self, channel: Conversation, message: bytes) -> None:

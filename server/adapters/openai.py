@@ -33,7 +33,7 @@ from types import MappingProxyType
 import msgspec
 
 from server.request import Refusal, quoted
-from server.transcript import Piece, Recording, Segment, TimedWord, TokenText
+from server.transcript import Piece, Recording, Segment, TimedWord, pieces_of
 from stream.engine import Result
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "error",
     "error_event",
     "list_models",
+    "log_probabilities",
     "parse_fields",
 ]
 
@@ -200,7 +201,7 @@ def answer(
                 for word in recording.words
             ]
     if request.log_probabilities:
-        body["logprobs"] = _log_probabilities(recording.pieces)
+        body["logprobs"] = log_probabilities(recording.pieces)
     return _json(body | {"usage": usage} | _warnings(notes))
 
 
@@ -229,7 +230,6 @@ class EventStream:
 
     Args:
         request: what was asked for.
-        token_text: of the served model.
         notes: on the recording, complete behind the last result; "warnings" of the last event.
 
     Attributes:
@@ -238,13 +238,10 @@ class EventStream:
 
     content_type = "text/event-stream"
 
-    def __init__(
-        self, request: Transcription, token_text: TokenText, notes: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, request: Transcription, notes: Sequence[str] = ()) -> None:
         self._request = request
-        self.recording = Recording(token_text)
+        self.recording = Recording()
         self._notes = notes
-        self._token_text = token_text
         self._began = False
 
     def send_result(self, result: Result) -> str:
@@ -254,11 +251,8 @@ class EventStream:
         events = ""
         if text:
             self._began = True
-            pieces = [
-                Piece(token.id, self._token_text(token.id), 0.0, 0.0, token.log_probability)
-                for token in result.tokens
-            ]
-            events = self._event({"type": "transcript.text.delta", "delta": text}, pieces)
+            delta: dict[str, object] = {"type": "transcript.text.delta", "delta": text}
+            events = self._event(delta, pieces_of(result))
         if result.last:
             usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
             done: dict[str, object] = {"type": "transcript.text.done", "text": self.recording.text}
@@ -269,7 +263,7 @@ class EventStream:
 
     def _event(self, event: dict[str, object], pieces: Sequence[Piece]) -> str:
         if self._request.log_probabilities:
-            event = event | {"logprobs": _log_probabilities(pieces)}
+            event = event | {"logprobs": log_probabilities(pieces)}
         return _event(event)
 
 
@@ -364,7 +358,8 @@ def _clock(seconds: float, point: str) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
 
 
-def _log_probabilities(pieces: Sequence[Piece]) -> list[dict[str, object]]:
+def log_probabilities(pieces: Sequence[Piece]) -> list[dict[str, object]]:
+    """Return the `logprobs` of tokens; the bytes of one that completes a character are all of its."""
     return [
         {
             "token": piece.text,

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.adapters import g711
+from server.adapters.openai import log_probabilities
 from server.adapters.realtime_settings import (
     MU_LAW,
     PCM,
@@ -44,8 +45,8 @@ from server.adapters.realtime_settings import (
 from server.conversation import Conversation
 from server.hotwords import BOOST, HotwordError, Speller
 from server.protocol import Close, State
-from server.transcript import TokenText
-from stream.engine import Result, Token
+from server.transcript import Piece, pieces_of
+from stream.engine import Result
 
 __all__ = ["Realtime"]
 
@@ -69,7 +70,7 @@ class _Item:
     id: str
     start: float = 0.0  # seconds since the session began
     text: str = ""
-    tokens: list[Token] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
 
 
 @dataclass
@@ -98,7 +99,6 @@ class Realtime:
     """One session.
 
     Args:
-        token_text: of the served model.
         models: names under which it is served, the first where none is asked for.
         language: that is served, its primary tag.
         speller: of its hotwords.
@@ -111,13 +111,11 @@ class Realtime:
 
     def __init__(
         self,
-        token_text: TokenText,
         models: Sequence[str] = ("general",),
         language: str = "en",
         speller: Speller | None = None,
         silence: float | None = None,
     ) -> None:
-        self._token_text = token_text
         self._speller = speller or Speller()
         self._settings = Settings(models, language, silence)
         self._event_ids = 0
@@ -236,7 +234,8 @@ class Realtime:
         return _Item(f"item_{self._item_ids}", start)
 
     def _say_text(self, channel: Conversation, stream: _Stream, result: Result) -> None:
-        item = stream.item
+        item, pieces = stream.item, pieces_of(result)
+        item.pieces += pieces
         text = result.text if item.text else result.text.lstrip()
         if not text:
             return
@@ -249,14 +248,13 @@ class Realtime:
                 )
             )
         item.text += text
-        item.tokens += result.tokens
         channel.say(
             self._event(
                 "conversation.item.input_audio_transcription.delta",
                 item_id=item.id,
                 content_index=0,
                 delta=text,
-                **self._log_probabilities(result.tokens),
+                **self._log_probabilities(pieces),
             )
         )
 
@@ -279,7 +277,7 @@ class Realtime:
                 content_index=0,
                 transcript=item.text.strip(),
                 usage={"type": "duration", "seconds": round(end - item.start, 2)},
-                **self._log_probabilities(item.tokens),
+                **self._log_probabilities(item.pieces),
             )
         )
 
@@ -304,20 +302,8 @@ class Realtime:
         )
         self._previous = item.id
 
-    def _log_probabilities(self, tokens: Sequence[Token]) -> dict[str, object]:
-        if not self._settings.log_probabilities:
-            return {}
-        texts = [self._token_text(token.id) for token in tokens]
-        return {
-            "logprobs": [
-                {
-                    "token": text,
-                    "bytes": list(text.encode()),
-                    "logprob": token.log_probability,
-                }
-                for token, text in zip(tokens, texts, strict=True)
-            ]
-        }
+    def _log_probabilities(self, pieces: Sequence[Piece]) -> dict[str, object]:
+        return {"logprobs": log_probabilities(pieces)} if self._settings.log_probabilities else {}
 
     def _error(self, mistake: Mistake, event_id: str | None = None) -> str:
         return self._event(

@@ -30,10 +30,9 @@ import numpy as np
 
 from server.conversation import Conversation
 from server.protocol import Close, State
-from server.transcript import TokenText
 from stream.alignment import Span
 from stream.audio import first_bad_sample
-from stream.engine import Result, Token
+from stream.engine import Hypothesis, Result
 from stream.features import SAMPLE_RATE
 from stream.words import FRAME_SECONDS
 
@@ -46,7 +45,6 @@ class Sherpa:
     """One client of sherpa-onnx's.
 
     Args:
-        token_text: of the served model.
         rate: of the audio, Hz.
     """
 
@@ -54,9 +52,8 @@ class Sherpa:
     greeting: tuple[str, ...] = ()
     farewell = Close(1000, by_peer=True)
 
-    def __init__(self, token_text: TokenText, rate: int = SAMPLE_RATE) -> None:
+    def __init__(self, rate: int = SAMPLE_RATE) -> None:
         self.rate = rate
-        self._token_text = token_text
         self._samples = 0  # received
         self._number = 0
         self._segment = _Segment(0.0)
@@ -84,13 +81,13 @@ class Sherpa:
 
     def send_result(self, channel: Conversation, result: Result) -> None:
         """Say the segment so far."""
-        self._segment.add(result.text, result.tokens, self._token_text)
+        self._segment.add(result)
         self._segment.time(result.spans)
         segment = self._segment
         if result.provisional:
             best = result.provisional[0]
             segment = replace(segment, emitted=list(segment.emitted))
-            segment.add(best.text, best.tokens, self._token_text)
+            segment.add(best)
         channel.say(self._describe(segment, result))
         if result.endpoint:
             self._number += 1
@@ -132,12 +129,12 @@ class _Segment:
     emitted: list[str] = field(default_factory=list)
     step: int | None = None
 
-    def add(self, text: str, tokens: Sequence[Token], token_text: TokenText) -> None:
+    def add(self, said: Result | Hypothesis) -> None:
         """Add tokens."""
-        self.text += text
-        for token in tokens:
+        self.text += said.text
+        for token, text in zip(said.tokens, said.texts, strict=True):
             comma = "" if self.step is None else ", "
-            self.names += comma + _quoted(token_text(token.id))
+            self.names += comma + _quoted(text)
             self.emitted.append(self._time(FRAME_SECONDS * token.step))
             self.logs += f"{comma}{token.log_probability:.6f}"
             self.step = token.step

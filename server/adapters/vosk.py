@@ -34,7 +34,7 @@ from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import Close, State
 from server.request import quoted
-from server.transcript import Segment, TimedWord, TokenText, Transcript, confidence, timed_words
+from server.transcript import Segment, TimedWord, Transcript, confidence, timed_words
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine import Result
 
@@ -62,7 +62,6 @@ class Vosk:
     """One client of vosk-server's.
 
     Args:
-        token_text: of the served model.
         speller: of its hotwords.
         words: whether results have words, unless the client says otherwise.
         models: names of the model that is served.
@@ -75,7 +74,6 @@ class Vosk:
 
     def __init__(
         self,
-        token_text: TokenText,
         speller: Speller | None = None,
         words: bool = True,
         models: Sequence[str] = ("general",),
@@ -83,7 +81,7 @@ class Vosk:
         self._models = models
         self._speller = speller or Speller()
         self._favoured = False  # whether the stream has hotwords
-        self._transcript = Transcript(token_text)
+        self._transcript = Transcript()
         self._words = words
         self._alternatives = 0
         self._heard_audio = False

@@ -38,7 +38,7 @@ from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent
 from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import NO_KEYWORDS, Close, Event, State
-from server.transcript import Recording, TokenText
+from server.transcript import Recording
 from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
 from stream.engine import Result
 from stream.features import SAMPLE_RATE
@@ -137,10 +137,10 @@ class _Utterance:
     greeting: tuple[str, ...] = ()
     farewell = Close(1000)
 
-    def __init__(self, token_text: TokenText, language: str) -> None:
+    def __init__(self, language: str) -> None:
         self.format = _Format()
         self._mixer = Mixer()
-        self._recording = Recording(token_text)
+        self._recording = Recording()
         self._language = {"language": language}
         self._began = False
 
@@ -182,18 +182,15 @@ class Wyoming:
     """The conversation of one connection, driven as a `Conversation`, but in bytes.
 
     Args:
-        token_text: of the served model.
         offer: what the server says about itself.
         speller: of the utterances' hotwords.
     """
 
     def __init__(
         self,
-        token_text: TokenText,
         offer: Offer | None = None,
         speller: Speller | None = None,
     ) -> None:
-        self._token_text = token_text
         self._speller = speller or Speller()
         self._keywords = NO_KEYWORDS
         self._offer = offer or Offer()
@@ -328,7 +325,7 @@ class Wyoming:
             self._fail(f"{event.type} before the transcript of the audio before")
             return
         if self._utterance is None:
-            self._dialect = _Utterance(self._token_text, self._offer.language)
+            self._dialect = _Utterance(self._offer.language)
             self._utterance = Conversation(self._dialect)
             self._events.append(Open(self._keywords))
         self._dialect.expect(self._format)

@@ -46,7 +46,7 @@ from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
 from stream.decoding.pools import Candidates, Pools, Terms
 from stream.stage import map_state
-from stream.vocabulary import Vocabulary
+from stream.vocabulary import Vocabulary, texts_of
 from stream.words import FRAME_SECONDS
 
 __all__ = ["Beam", "BeamConfig", "BeamState"]
@@ -140,8 +140,9 @@ class Beam:
             raise ValueError(
                 f"beam: eos is {eos.id}, the vocabulary has pieces 0 to {self.blank - 1}"
             )
+        self._texts = vocabulary.texts_without(None if eos is None else eos.id)
         width, symbols = self.config.width, self.config.symbols_per_step
-        self._terms = Terms(width, symbols, self.blank, vocabulary.pieces, ngram)
+        self._terms = Terms(width, symbols, self.blank, vocabulary.spellings, ngram)
         _, start = backend.initial_state(1)
         self._root = Node(self.blank, map_state(lambda leaf: leaf[0], start))
         self._predict([self._root])
@@ -194,20 +195,20 @@ class Beam:
                 finals[row] += tokens
         return finals, after
 
-    def partials(self, state: BeamState) -> tuple[Hypothesis, ...]:
+    def partials(self, state: BeamState, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
         """Return the hypotheses of what is not final, best score per token first.
 
         None of them is empty: a hypothesis that nothing follows is left out.
+
+        Args:
+            waiting: bytes of an incomplete character at the end of what is final.
         """
         total = functools.reduce(log_add, (path.score for path in state.paths))
         return tuple(
-            Hypothesis(
-                "".join(self.vocabulary.text(token.id) for token in path.tokens),
-                path.tokens,
-                path.score - total,
-            )
+            Hypothesis("".join(texts), path.tokens, path.score - total, tuple(texts))
             for path in sorted(state.paths, key=lambda path: -path.mean)
             if path.tokens
+            for texts, _ in [texts_of((token.id for token in path.tokens), self._texts, waiting)]
         )
 
     def commit(self, state: BeamState) -> tuple[list[Token], BeamState]:

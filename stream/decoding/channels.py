@@ -5,7 +5,8 @@ states are reset (`stream.decoding.splice`) it has a second one beside it, so wi
 twice as many rows as slots, and a slot's pair is s and s + slots. The engine asks which rows it has to
 step, gives the initial encoder state to those that begin, and hands their encoder frames in.
 
-What is final is given out once and never changes. Everything is committed (all that a beam still
+What is final is given out once and never changes. The text of a token may wait for the bytes behind it
+(`stream.vocabulary`), across steps and resets. Everything is committed (all that a beam still
 weighs becomes final) where a row ends: at an endpoint, at the end, and when a channel is muted.
 """
 
@@ -27,7 +28,7 @@ from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
 from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
 from stream.decoding.splice import ResetConfig, Splice
-from stream.vocabulary import Vocabulary
+from stream.vocabulary import Vocabulary, flush, texts_of
 
 __all__ = ["SILENCE", "ChannelDecoder", "Decoding", "Plan", "Search", "Speech"]
 
@@ -75,13 +76,22 @@ class Speech(NamedTuple):
 
     Attributes:
         tokens: that became final.
+        texts: what each of them adds to the text.
+        rest: what a character that was cut short adds behind them, where a segment ends.
         provisional: hypotheses of what is not, best first.
         endpoint: whether a segment of speech ended with this step.
     """
 
     tokens: Sequence[Token]
+    texts: Sequence[str] = ()
+    rest: str = ""
     provisional: tuple[Hypothesis, ...] = ()
     endpoint: bool = False
+
+    @property
+    def text(self) -> str:
+        """What became final."""
+        return "".join(self.texts) + self.rest
 
 
 SILENCE = Speech(())
@@ -127,6 +137,8 @@ class ChannelDecoder:
         self._slots, self._resets = slots, decoding.resets
         self.row_count = slots if decoding.resets is None else 2 * slots
         self.eos, self._rows = decoding.rows(backend, vocabulary, self.row_count)
+        self._texts = vocabulary.texts_without(self.eos)
+        self._waiting = [b""] * slots  # bytes of an incomplete character
         self.muted = np.zeros(slots, np.bool_)
         self._row = np.arange(slots)  # that is heard
         self._steps = np.zeros(slots, np.int64)  # encoder frames of the stream, muted ones too
@@ -142,6 +154,7 @@ class ChannelDecoder:
         """Begin a stream in a slot."""
         self._steps[slot] = 0
         self._latest[slot] = -1
+        self._waiting[slot] = b""
         self._keywords[slot] = keywords
         self._endpoints.steps[slot], self._endpoints.since[slot] = 0, NEVER
         self.resume(slot)
@@ -202,7 +215,8 @@ class ChannelDecoder:
         tokens = [] if self.muted[slot] else self._commit(slot)
         self.muted[slot] = True
         self._steps[slot] += 1
-        return self._speech(np.array([slot]), [tokens])[0]
+        said = self._speech(np.array([slot]), [tokens])[0]
+        return said._replace(rest=said.rest + self._flush(slot)) if self._waiting[slot] else said
 
     def finish(self, slots: Rows, f: NDArray[np.float32], lengths: Rows) -> list[Speech]:
         """Decode the last encoder frames of some slots and make all of them final.
@@ -216,8 +230,24 @@ class ChannelDecoder:
         speech = []
         for slot, tokens in zip(slots.tolist(), found, strict=True):
             heard = self._splices[slot].new(tokens) if self._resets is not None else tokens
-            speech.append(Speech(heard + self._commit(slot)))
+            speech.append(self._closed(slot, heard, []))
         return speech
+
+    def _closed(self, slot: int, tokens: list[Token], texts: list[str]) -> Speech:
+        """Commit the rest behind tokens; of the first of them the texts are known."""
+        tokens = tokens + self._commit(slot)
+        texts = texts + self._say(slot, tokens[len(texts) :])
+        return Speech(tokens, texts, self._flush(slot))
+
+    def _say(self, slot: int, tokens: Sequence[Token]) -> list[str]:
+        """Return what each of the next tokens of a slot adds to its text."""
+        ids = (token.id for token in tokens)
+        texts, self._waiting[slot] = texts_of(ids, self._texts, self._waiting[slot])
+        return texts
+
+    def _flush(self, slot: int) -> str:
+        waiting, self._waiting[slot] = self._waiting[slot], b""
+        return flush(waiting)
 
     def _commit(self, slot: int) -> list[Token]:
         tokens = self._rows.commit(int(self._row[slot]))
@@ -243,11 +273,18 @@ class ChannelDecoder:
 
     def _speech(self, slots: Rows, heard: list[list[Token]]) -> list[Speech]:
         """Add what is provisional, and the endpoints."""
-        partials = [self._rows.partials(row) for row in self.rows(slots).tolist()]
+        texts = [
+            self._say(slot, tokens) if tokens else []
+            for slot, tokens in zip(slots.tolist(), heard, strict=True)
+        ]
+        partials = [
+            self._rows.partials(row, self._waiting[slot])
+            for slot, row in zip(slots.tolist(), self.rows(slots).tolist(), strict=True)
+        ]
         if not self._reports:
             return [
-                Speech(tokens, waiting) if tokens or waiting else SILENCE
-                for tokens, waiting in zip(heard, partials, strict=True)
+                Speech(tokens, said, "", waiting) if tokens or waiting else SILENCE
+                for tokens, said, waiting in zip(heard, texts, partials, strict=True)
             ]
         emitted, eos = np.zeros((2, len(slots)), np.bool_)
         for place, (slot, waiting) in enumerate(zip(slots.tolist(), partials, strict=True)):
@@ -261,8 +298,10 @@ class ChannelDecoder:
         ends, after = self._endpoint.step(emitted, eos, state, self._silence[slots])
         self._endpoints.steps[slots], self._endpoints.since[slots] = after
         return [
-            Speech(tokens + self._commit(slot), (), True) if end else Speech(tokens, waiting)
-            for slot, tokens, waiting, end in zip(
-                slots.tolist(), heard, partials, ends.tolist(), strict=True
+            self._closed(slot, tokens, said)._replace(endpoint=True)
+            if end
+            else Speech(tokens, said, "", waiting)
+            for slot, tokens, said, waiting, end in zip(
+                slots.tolist(), heard, texts, partials, ends.tolist(), strict=True
             )
         ]

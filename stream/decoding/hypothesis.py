@@ -5,7 +5,8 @@ token history and keeps the prediction network's output and state there, so that
 met again at a later frame is not computed again; a node lives as long as a path stands on it.
 
 Two histories with the same text are one hypothesis. The text is compared by a hash over the pieces'
-characters, in which a word mark right behind a word mark counts for nothing (NUMERICS 4.4).
+characters, in which a word mark right behind a word mark counts for nothing (NUMERICS 4.4). Bytes count
+as the character that they are, once it is complete, and until then as none that there is.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 
 from stream.decoding.greedy import Token
 from stream.stage import State
-from stream.vocabulary import WORD_MARK
+from stream.vocabulary import WORD_MARK, Piece, add
 
-__all__ = ["Hypothesis", "Node", "Path", "log_add", "text_hash"]
+__all__ = ["Hypothesis", "Node", "Path", "TextHash", "log_add", "text_hash"]
 
 MODULUS = 1_000_000_000_039
 MULTIPLIER = 0x10FFFF
+WAITING = 0x110000  # and a byte: the code of a byte that waits, behind those of all characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ class Hypothesis:
         text: of the tokens; a new word begins with a space.
         tokens: that are not final.
         log_probability: natural log of its probability among those of the same frame.
+        texts: what each of the tokens adds to the text.
     """
 
     text: str
     tokens: tuple[Token, ...]
     log_probability: float
+    texts: tuple[str, ...] = ()
 
 
 class Node:
@@ -74,6 +78,22 @@ class Node:
         return self  # what is known of a history never changes
 
 
+class TextHash(NamedTuple):
+    """The hash of a text.
+
+    Attributes:
+        value: of all of it.
+        marked: whether it ends in a word mark.
+        whole: of its characters, without bytes that wait for more.
+        waiting: those bytes.
+    """
+
+    value: int = 0
+    marked: bool = False
+    whole: int = 0
+    waiting: bytes = b""
+
+
 class Path(NamedTuple):
     """A hypothesis as the search keeps it.
 
@@ -82,7 +102,7 @@ class Path(NamedTuple):
         length: tokens since the start of the stream, start of sequence included.
         tokens: those that are not final.
         node: the whole history.
-        text: hash of the whole text, and whether it ends in a word mark.
+        text: hash of the whole text.
         symbols: tokens of this frame.
         keyword: state of the keyword trie.
         context: state of the n-gram model.
@@ -92,7 +112,7 @@ class Path(NamedTuple):
     length: int
     tokens: tuple[Token, ...]
     node: Node
-    text: tuple[int, bool] = (0, False)
+    text: TextHash = TextHash()
     symbols: int = 0
     keyword: int = 0
     context: tuple[int, ...] = ()
@@ -113,13 +133,18 @@ def log_add(a: float, b: float) -> float:
     return high + math.log1p(math.exp(low - high))
 
 
-def text_hash(text: tuple[int, bool], piece: str) -> tuple[int, bool]:
-    """Return the hash of a text and a piece behind it, and whether it now ends in a word mark."""
-    value, marked = text
+def text_hash(text: TextHash, piece: Piece) -> TextHash:
+    """Return the hash of a text and a piece behind it."""
+    _, marked, value, waiting = text
+    if waiting or isinstance(piece, bytes):
+        characters, waiting = add(waiting, piece)
+        piece = characters.replace(" ", WORD_MARK)
     if marked and piece.startswith(WORD_MARK):
         piece = piece[len(WORD_MARK) :]
-    if not piece:
-        return text
     for character in piece:
         value = (value * MULTIPLIER + ord(character)) % MODULUS
-    return value, piece.endswith(WORD_MARK)
+    marked = piece.endswith(WORD_MARK) if piece else marked
+    whole = value
+    for byte in waiting:
+        value = (value * MULTIPLIER + WAITING + byte) % MODULUS
+    return TextHash(value, marked, whole, waiting)

@@ -11,6 +11,9 @@ word only and "bridge" anywhere. Rules:
 3. What a path has gathered depends on its node alone, and the active nodes are the suffixes of the
    longest one. So the state is one integer: the longest active node (Aho and Corasick, 1975).
 
+4. The bytes of a character count with the last of them, when the character is known
+   (`stream.vocabulary`). Those that wait are part of the state: above the node's number.
+
 In greedy decoding nothing could be taken back by another hypothesis, so there keywords choose among
 pieces only: `choose`, by rule 4 of `stream.decoding.greedy`.
 """
@@ -18,13 +21,14 @@ pieces only: `choose`, by rule 4 of `stream.decoding.greedy`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from stream.vocabulary import WORD_MARK
+from stream.vocabulary import WORD_MARK, Alphabet, Piece, add
 
 __all__ = ["ROOT", "KeywordTrie"]
 
 ROOT = 0  # the state before any text
+NODE_BITS = 32  # of a state; above them a 1 and the bytes that wait, if some do
 REMEMBERED = 1 << 13  # (state, piece) pairs whose outcome is kept
 
 
@@ -33,18 +37,18 @@ class KeywordTrie:
 
     Args:
         keywords: boost of each keyword per character, natural log; negative to discourage it.
-        pieces: of the vocabulary, by token id.
+        pieces: `Vocabulary.spellings`.
     Raises:
         ValueError: a keyword is empty, has a boost that is not a finite number, or a character that
             no piece has, so that it could never match.
     """
 
-    def __init__(self, keywords: Mapping[str, float], pieces: Sequence[str]) -> None:
+    def __init__(self, keywords: Mapping[str, float], pieces: Sequence[Piece]) -> None:
         self._pieces = pieces
         self._edges: list[dict[str, int]] = [{}]
         self._boost = [0.0]  # of the edge that leads here
         self._terminal = [0.0]
-        spelt = set().union(*pieces) if keywords else set()
+        spelt = Alphabet.of(pieces if keywords else ())
         for keyword, boost in keywords.items():
             self._add(keyword, boost, spelt)
         # Boosts are sums over all keywords by now, so what a path gathers is known.
@@ -54,7 +58,7 @@ class KeywordTrie:
         self._link()
         self._outcomes: dict[tuple[int, int], tuple[float, int]] = {}
 
-    def _add(self, keyword: str, boost: float, spelt: Iterable[str]) -> None:
+    def _add(self, keyword: str, boost: float, spelt: Alphabet) -> None:
         if not keyword.strip():
             raise ValueError(f"keyword {keyword!r} is empty; leave it out")
         if not math.isfinite(boost):
@@ -112,8 +116,19 @@ class KeywordTrie:
         if outcome is None:
             if len(self._outcomes) >= REMEMBERED:
                 self._outcomes.clear()
-            outcome = self._outcomes[key] = self.advance(state, self._pieces[token])
+            outcome = self._outcomes[key] = self._outcome(state, self._pieces[token])
         return outcome
+
+    def _outcome(self, state: int, piece: Piece) -> tuple[float, int]:
+        above = state >> NODE_BITS
+        if isinstance(piece, str) and not above:
+            return self.advance(state, piece)
+        waiting = above.to_bytes(4).lstrip(b"\0")[1:]
+        text, waiting = add(waiting, piece)
+        node = state & ((1 << NODE_BITS) - 1)
+        boost, node = self.advance(node, text.replace(" ", WORD_MARK))
+        above = int.from_bytes(b"\1" + waiting) if waiting else 0
+        return boost, node | above << NODE_BITS
 
     def choose(self, state: int, tokens: Sequence[int], scores: Sequence[float]) -> int:
         """Return the place of the piece with the largest score plus boost, the first on ties.

@@ -13,6 +13,7 @@ from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Node, Path, text_hash
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
+from stream.vocabulary import Piece
 
 __all__ = ["Candidates", "Pools", "Terms"]
 
@@ -26,14 +27,14 @@ class Terms(NamedTuple):
         width: hypotheses that are kept.
         symbols_per_step: most tokens of a hypothesis in a frame.
         blank: id of blank.
-        pieces: by token id.
+        pieces: `Vocabulary.spellings`.
         ngram: language model, or None.
     """
 
     width: int
     symbols_per_step: int
     blank: int
-    pieces: Sequence[str]
+    pieces: Sequence[Piece]
     ngram: Ngram | None
 
 

@@ -49,8 +49,8 @@ class DecoderRows(Protocol):
         """Return what the best hypothesis adds to the finals."""
         ...
 
-    def partials(self, row: int) -> tuple[Hypothesis, ...]:
-        """Return the hypotheses of what is not final, best first."""
+    def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
+        """Return the hypotheses of what is not final, best first; see `Beam.partials`."""
         ...
 
     def commit(self, row: int) -> list[Token]:
@@ -92,7 +92,7 @@ class GreedyRows:
         """Return nothing: all is final."""
         return ()
 
-    def partials(self, row: int) -> tuple[Hypothesis, ...]:
+    def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
         """Return nothing: all is final."""
         return ()
 
@@ -128,9 +128,9 @@ class BeamRows:
         """Return what the best hypothesis adds to the finals."""
         return self._beam.commit(self._states[row])[0]
 
-    def partials(self, row: int) -> tuple[Hypothesis, ...]:
-        """Return the hypotheses of what is not final, best first."""
-        return self._beam.partials(self._states[row])
+    def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
+        """Return the hypotheses of what is not final, best first; see `Beam.partials`."""
+        return self._beam.partials(self._states[row], waiting)
 
     def commit(self, row: int) -> list[Token]:
         """Make the best hypothesis final; return its tokens."""

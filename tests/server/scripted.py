@@ -250,10 +250,8 @@ def in_thread(load: Callable[[], Loaded]) -> Start:
 
 
 def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
-    """Return a model whose tokens have the texts of the talking network."""
-    vocabulary = talking_network().vocabulary
-    texts = [vocabulary.text(token) for token in range(len(vocabulary))]
-    loaded = Loaded(engine, slots, texts, vocabulary.pieces, {"language": "en"})
+    """Return a model that spells what the talking network does."""
+    loaded = Loaded(engine, slots, talking_network().vocabulary.alphabet, {"language": "en"})
     return Model(name, in_thread(lambda: loaded))
 
 

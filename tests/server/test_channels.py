@@ -14,6 +14,7 @@ from server.supervisor import LoadError
 from server.worker import FAILED_STEPS, Loaded, Stepper
 from stream.engine import CHUNK, Result
 from stream.rings import Samples
+from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine, checksum, in_thread
 
 
@@ -49,7 +50,7 @@ def noise(chunks: float, seed: int = 0) -> NDArray[np.float32]:
 
 
 async def started(engine: Stepper, slots: int = 2, restarts: int = 5) -> Channels:
-    start = in_thread(lambda: Loaded(engine, slots, (), (), {}))
+    start = in_thread(lambda: Loaded(engine, slots, Alphabet(), {}))
     channels = Channels(start, supervision=Supervision(restarts=restarts))
     await channels.start()
     return channels
@@ -190,7 +191,7 @@ async def test_an_engine_that_fails_every_step_takes_no_more_channels(
 
 
 async def test_no_channel_is_taken_before_the_engine_is_loaded() -> None:
-    channels = Channels(in_thread(lambda: Loaded(ScriptedEngine(1), 1, (), (), {})))
+    channels = Channels(in_thread(lambda: Loaded(ScriptedEngine(1), 1, Alphabet(), {})))
     assert channels.refusal() == "the model is being loaded"
     await channels.start()
     assert channels.refusal() is None

@@ -85,9 +85,7 @@ async def talking(decoder: str, path: str) -> AsyncIterator[ClientConnection]:
 
     def load() -> Loaded:
         engine = load_engine(network(), 2, "onnx", decoding=decoding(decoder))
-        vocabulary = network().vocabulary
-        texts = [vocabulary.text(token) for token in range(len(vocabulary))]
-        return Loaded(engine, 2, texts, vocabulary.pieces, {"language": "en"})
+        return Loaded(engine, 2, network().vocabulary.alphabet, {"language": "en"})
 
     served = serving(ScriptedEngine(1), Model("words", in_thread(load)), audio_rate=float("inf"))
     async with served as service, asyncio.timeout(30):

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.limits import Limits
 from stream.decoding.keywords import ROOT, KeywordTrie
+from stream.vocabulary import Alphabet
 
 PIECES = ("<unk>", "▁", "▁al", "exa", "stop", "t", "en", "E", "<EOS>")
-SPELLER = Speller(PIECES, Limits(hotwords=3, hotword_characters=10))
+ALPHABET = Alphabet.of(piece for piece in PIECES if not piece.startswith("<"))
+SPELLER = Speller(ALPHABET, Limits(hotwords=3, hotword_characters=10))
 
 
 def boost_of(text: str, **hotwords: float) -> float:
@@ -83,3 +85,14 @@ def test_no_hotwords_raise_anything_else(value: str, words: list[str]) -> None:
     except HotwordError as error:
         assert "\n" not in str(error)
     SPELLER.spell(SPELLER.spellable(words))
+
+
+def test_a_model_with_byte_fallback_spells_any_hotword() -> None:
+    pieces = ["▁", "stop", *(bytes([byte]) for byte in range(256))]
+    speller = Speller(Alphabet.of(pieces))
+    assert speller.spell({"œuvre 東": 1.0, "STOP": 1.0}) == {"œuvre 東": 1.0, "stop": 1.0}
+    assert set(speller.spellable(["œuvre", "a\ud800"])) == {"œuvre"}
+    with pytest.raises(HotwordError, match="the model has no '▁'"):
+        speller.spell({"▁stop": 1.0})
+    with pytest.raises(HotwordError, match="the model has no 'œ'"):
+        Speller(Alphabet.of(pieces[:2])).spell({"œ": 1.0})

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from server import link
 from server.link import Frames, frame, read_commands, read_reports
 from stream.engine import Hypothesis, Result, Token
+from stream.vocabulary import Alphabet
 
 COMMANDS = [
     link.Open(1, {"stop": 0.5}),
@@ -20,7 +21,9 @@ COMMANDS = [
 TOKEN = Token(7, 3, -0.25)
 SPOKEN = Result(0, 0.06, 0.12, " up", (TOKEN,), False, (Hypothesis(" on", (TOKEN,), -1.5),), True)
 REPORTS = [
-    link.Ready(4, ["", " up"], ["<unk>", "▁up"], {"language": "en", "notes": {"wer": 0.2}}),
+    link.Ready(
+        4, Alphabet(frozenset("up"), frozenset({230})), {"language": "en", "notes": {"wer": 0.2}}
+    ),
     link.Unloadable("model.json: not JSON", False),
     link.Stepped(0.004, [9, 10], [SPOKEN, Result(1, 0.0, 0.06, "", (), True)]),
     link.Failed([9], "the engine failed"),

@@ -10,12 +10,13 @@ from server.request import Parameters, Refusal, Served
 from server.supervisor import LoadError
 from server.talks import TALKS
 from server.worker import Loaded
+from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine, in_thread
 
 
 def model(name: str, language: str = "en", slots: int = 2) -> Model:
     about = {"language": language, "notes": {"license": "Apache-2.0"}}
-    return Model(name, in_thread(lambda: Loaded(ScriptedEngine(slots), slots, (), (), about)))
+    return Model(name, in_thread(lambda: Loaded(ScriptedEngine(slots), slots, Alphabet(), about)))
 
 
 async def test_a_model_tells_of_itself_what_is_known() -> None:
@@ -109,7 +110,7 @@ def test_a_realtime_session_may_name_its_model_by_an_alias() -> None:
     talk, served = TALKS["realtime"], Served(aliases={"whisper-1": "general"})
     parameters = talk.parse(talk.path, served)
     assert isinstance(parameters, Parameters)
-    conversation = talk.open(parameters, str, Speller(), False)
+    conversation = talk.open(parameters, Speller(), False)
     conversation.messages_to_send()
     for name, answer in (("whisper-1", "session.updated"), ("tiny", "error")):
         audio = {"input": {"transcription": {"model": name}}}

@@ -16,12 +16,13 @@ TEXTS = ["", " one", " tw", "o", " ", " ⁇ ", "x y", "s"]
 
 def result(*tokens: tuple[int, int], spans: tuple[tuple[float, float], ...] = ()) -> Result:
     made = tuple(Token(id_, step, math.log(0.5 + id_ / 100)) for id_, step in tokens)
-    text = "".join(TEXTS[token.id] for token in made)
-    return Result(0, 0.0, 0.06, text, made, False, spans=tuple(Span(*span) for span in spans))
+    texts = tuple(TEXTS[token.id] for token in made)
+    timed = tuple(Span(*span) for span in spans)
+    return Result(0, 0.0, 0.06, "".join(texts), made, False, spans=timed, texts=texts)
 
 
 def test_a_word_comes_with_the_result_that_says_when_it_sounds() -> None:
-    words = RunningWords(TEXTS.__getitem__)
+    words = RunningWords()
     assert words.add(result((1, 5))) == ()
     assert words.add(result()) == ()
     (one,) = words.add(result((2, 9), spans=((0.1, 0.4),)))
@@ -44,7 +45,7 @@ def test_all_words_together_are_those_of_the_whole_stream(
     begins = [n for n, id_ in enumerate(ids) if TEXTS[id_].startswith(" ") or n == 0]
     cuts = data.draw(st.sets(st.sampled_from(begins)) if begins else st.just(set[int]()))
     spans = [(0.1 * n, 0.1 * n + 0.05) for n in range(len(ids))]
-    words, got, given_out = RunningWords(TEXTS.__getitem__), [], 0
+    words, got, given_out = RunningWords(), [], 0
     for n, id_ in enumerate(ids):
         complete = spans[given_out:n] if n in cuts else []
         got += words.add(result((id_, n), spans=tuple(complete)))
@@ -55,3 +56,11 @@ def test_all_words_together_are_those_of_the_whole_stream(
         for id_, span in zip(ids, spans, strict=True)
     ]
     assert got == list(timed_words(pieces))
+
+
+def test_what_a_cut_character_adds_belongs_to_the_word_before_it() -> None:
+    words = RunningWords()
+    words.add(result((1, 5), (0, 6)))
+    spans = (Span(0.1, 0.3), Span(0.3, 0.4))
+    (word,) = words.add(Result(0, 0.06, 0.12, "\ufffd", (), True, spans=spans))
+    assert (word.text, word.start, word.end) == ("one\ufffd", 0.1, 0.4)

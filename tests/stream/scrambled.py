@@ -6,35 +6,39 @@ trained: what decoders do is laid open by it. Pieces are letters.
 
 from __future__ import annotations
 
-from typing import Any, cast
+import itertools
+import string
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.network import Specification
 from stream.stage import State
-from stream.vocabulary import WORD_MARK, Vocabulary
+from stream.vocabulary import WORD_MARK, Piece, Vocabulary
 
-__all__ = ["ScrambledBackend", "frames", "letters"]
+__all__ = ["Pieces", "ScrambledBackend", "frames", "letters"]
 
 Floats = NDArray[np.float32]
 HISTORIES = 1 << 20
+LETTERS = string.ascii_lowercase
 
 
-class _Letters:
-    def __init__(self, count: int, first: str) -> None:
-        self.pieces = tuple([first, *"abcdefghijklmnopqrstuvwxyz"][:count])
+class Pieces(Vocabulary):
+    """A vocabulary of pieces that no tokenizer was made for, characters or bytes."""
 
-    def __len__(self) -> int:
-        return len(self.pieces)
-
-    def text(self, token: int) -> str:
-        return self.pieces[token].replace(WORD_MARK, " ")
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self.spellings = tuple(pieces)
+        self.pieces = tuple(p if isinstance(p, str) else f"<0x{p[0]:02X}>" for p in self.spellings)
+        self.texts = tuple(
+            p.replace(WORD_MARK, " ") if isinstance(p, str) else p for p in self.spellings
+        )
 
 
 def letters(count: int, first: str = WORD_MARK) -> Vocabulary:
-    """Return a vocabulary whose pieces are the word mark, or another first one, and letters."""
-    return cast(Vocabulary, _Letters(count, first))
+    """Return a vocabulary whose pieces are the word mark, or another first one, and letters, again and again."""
+    return Pieces([first, *itertools.islice(itertools.cycle(LETTERS), count - 1)])
 
 
 def frames(batch: int, count: int, seed: int = 0) -> Floats:

@@ -52,7 +52,7 @@ def aligned(
 ) -> list[Span]:
     """Run a stream: each token comes with the chunk of its step, or so many chunks later."""
     levels = Levels(1, NOISE)
-    alignment = Alignment(levels, TEXTS, DELAY, FrontEnd(400, 2.0**-23, padded), 1)
+    alignment = Alignment(levels, DELAY, FrontEnd(400, 2.0**-23, padded), 1)
     alignment.begin(0)
     row, spans = np.array([0]), []
     chunks = len(level) // 6
@@ -60,11 +60,11 @@ def aligned(
         levels.put(row, level[None, 6 * chunk : 6 * chunk + 6])
         if alignment.due[0] <= chunk:
             alignment.settle(0)
-        come = [token for token in tokens if token[1] + late == chunk]
+        come = [(TEXTS[id_], step) for id_, step in tokens if step + late == chunk]
         spans += alignment.add(0, come, closes=False)
     levels.put(row, level[None, 6 * chunks :])
     if ended:
-        rest = [token for token in tokens if token[1] + late >= chunks]
+        rest = [(TEXTS[id_], step) for id_, step in tokens if step + late >= chunks]
         samples = 160 * len(level) + (0 if padded else 240)
         spans += alignment.add(0, rest, closes=True, samples=samples)
     return spans

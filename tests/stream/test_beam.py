@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from stream.decoding.beam import GRACE, Beam, BeamConfig, BeamState
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
-from stream.decoding.hypothesis import Node, log_add, text_hash
+from stream.decoding.hypothesis import Node, TextHash, log_add, text_hash
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
+from stream.vocabulary import texts_of
 from stream.words import FRAME_SECONDS
-from tests.stream.scrambled import ScrambledBackend, frames, letters
+from tests.stream.scrambled import Pieces, ScrambledBackend, frames, letters
 
 EVERYTHING = BeamConfig(
     width=100_000,
@@ -94,17 +95,11 @@ def test_without_pruning_scores_are_those_of_all_alignments(seed: int) -> None:
 
 
 def test_probabilities_of_one_text_add_up_whatever_its_pieces() -> None:
-    class Ambiguous:
-        pieces = ("ab", "a", "b")
-
-        def text(self, token: int) -> str:
-            return self.pieces[token]
-
     backend = ScrambledBackend(3, blank=6.0)
-    search = Beam(backend, Ambiguous(), EVERYTHING)  # type: ignore[arg-type]
+    search = Beam(backend, Pieces(["ab", "a", "b"]), EVERYTHING)
     f = frames(1, 2, 1)
     _, (state,) = run(search, f)
-    (both,) = (p for p in state.paths if p.text == text_hash(text_hash((0, False), "a"), "b"))
+    (both,) = (p for p in state.paths if p.text == text_hash(text_hash(TextHash(), "a"), "b"))
     want = log_add(probability(backend, f[0], (0,)), probability(backend, f[0], (1, 2)))
     assert both.score == pytest.approx(want, abs=1e-5)
 
@@ -156,7 +151,7 @@ def test_every_later_hypothesis_begins_with_what_was_final(seed: int, delay: flo
         final += more
         assert [token.step for token in final] == sorted(token.step for token in final)
         for path in state.paths:
-            text = (0, False)
+            text = TextHash()
             for token in (*final, *path.tokens):
                 text = text_hash(text, search.vocabulary.pieces[token.id])
             assert path.text == text
@@ -204,7 +199,8 @@ def test_partials_are_ranked_by_score_per_token_and_add_up_to_one() -> None:
     empty = [np.exp(path.score) for path in state.paths if not path.tokens]
     total = sum(np.exp(path.score) for path in state.paths)
     assert sum(np.exp(p.log_probability) for p in partials) == pytest.approx(1 - sum(empty) / total)
-    assert partials[0].text == "".join(search.vocabulary.text(t.id) for t in partials[0].tokens)
+    texts, _ = texts_of((t.id for t in partials[0].tokens), search.vocabulary.texts)
+    assert (partials[0].text, list(partials[0].texts)) == ("".join(texts), texts)
 
 
 def test_commit_leaves_the_best_hypothesis_and_nothing_that_waits() -> None:
@@ -302,8 +298,8 @@ def test_keywords_of_one_connection_are_its_own() -> None:
     trie = KeywordTrie({"dd": 4.0}, search.vocabulary.pieces)
     states = [search.initial_state(trie), search.initial_state()]
     boosted, beside = whole(search, f, states=states)
-    text = "".join(search.vocabulary.text(token.id) for token in boosted)
-    assert "dd" in text
+    texts, _ = texts_of((token.id for token in boosted), search.vocabulary.texts)
+    assert "dd" in "".join(texts)
     assert beside == plain != boosted
 
 

@@ -16,7 +16,7 @@ from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.splice import ResetConfig
 from stream.vocabulary import Vocabulary
-from tests.stream.scrambled import ScrambledBackend, letters
+from tests.stream.scrambled import Pieces, ScrambledBackend, letters
 
 RESETS = ResetConfig(segment=100, overlap=40)
 SLOTS = 3
@@ -55,7 +55,7 @@ class Script:
     def best(self, row: int) -> Sequence[Token]:
         return self.waits.get(row, [])
 
-    def partials(self, row: int) -> tuple[Hypothesis, ...]:
+    def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
         tokens = tuple(self.waits.get(row, []))
         return (Hypothesis("x", tokens, 1.0),) if tokens else ()
 
@@ -71,10 +71,12 @@ class Scripted(Decoding):
 
 
 def decoder(
-    resets: ResetConfig | None = None, endpoint: EndpointConfig | None = None
+    resets: ResetConfig | None = None,
+    endpoint: EndpointConfig | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> tuple[ChannelDecoder, Script]:
     decoding = Scripted(resets=resets, endpoint=endpoint)
-    channels = ChannelDecoder(ScrambledBackend(3), letters(3), decoding, SLOTS)
+    channels = ChannelDecoder(ScrambledBackend(3), vocabulary or letters(1000), decoding, SLOTS)
     for slot in range(SLOTS):
         channels.open(slot)
     rows = cast(Script, channels._rows)
@@ -249,3 +251,61 @@ def test_a_slot_that_opens_again_has_forgotten_the_stream_before() -> None:
     assert plan(channels, 0) == ([0], [0], [])
     assert rows.restarted[-1] == (0, 0)
     assert [say(channels, [0], 0.0)[0].endpoint for _ in range(11)].index(True) == 9
+
+
+# 1: a word mark and "a"; 2 to 4: the bytes of one character; 5: the first byte of another.
+BYTES = Pieces(["", "▁a", *(bytes([byte]) for byte in "東".encode()), b"\xc3"])
+
+
+def test_the_text_of_a_character_waits_for_its_last_byte_across_steps() -> None:
+    channels, _ = decoder(vocabulary=BYTES)
+    said = [say(channels, [0], value)[0] for value in (1.0, 2.0, 0.0, 3.0, 4.0)]
+    assert [speech.text for speech in said] == [" a", "", "", "", "東"]
+    assert [list(speech.texts) for speech in said] == [[" a"], [""], [], [""], ["東"]]
+
+
+def test_slots_keep_their_bytes_apart() -> None:
+    channels, _ = decoder(vocabulary=BYTES)
+    for values in ((2.0, 1.0), (3.0, 2.0), (4.0, 1.0)):
+        said = say(channels, [0, 1], *values)
+    assert [speech.text for speech in said] == ["東", "\ufffd a"]
+
+
+def test_what_is_provisional_goes_on_from_the_bytes_that_are_final() -> None:
+    channels, rows = decoder(vocabulary=BYTES)
+    asked: list[bytes] = []
+    partials = rows.partials
+    rows.partials = lambda row, waiting=b"": asked.append(waiting) or partials(row)  # type: ignore
+    say(channels, [0], 2.0)
+    say(channels, [0], 3.0)
+    say(channels, [0], 4.0)
+    assert asked == [b"\xe6", b"\xe6\x9d", b""]
+
+
+def test_a_character_that_an_end_cuts_short_is_replaced_there() -> None:
+    channels, _ = decoder(vocabulary=BYTES)
+    say(channels, [0], 2.0)
+    speech = finish(channels, 0, 3.0)
+    assert (list(speech.texts), speech.rest, speech.text) == ([""], "\ufffd\ufffd", "\ufffd\ufffd")
+    channels.open(0)
+    assert say(channels, [0], 1.0)[0].text == " a"
+
+
+def test_a_character_that_an_endpoint_or_a_mute_cuts_short_is_replaced_there() -> None:
+    channels, _ = decoder(endpoint=EndpointConfig(silence=0.3), vocabulary=BYTES)
+    say(channels, [0], 5.0)
+    said = [say(channels, [0], 0.0)[0] for _ in range(10)]
+    assert [speech.text for speech in said if speech.endpoint] == ["\ufffd"]
+    assert "".join(speech.text for speech in said) == "\ufffd"
+    channels, _ = decoder(vocabulary=BYTES)
+    say(channels, [0], 5.0)
+    assert [channels.mute(0).text for _ in range(3)] == ["\ufffd", "", ""]
+
+
+def test_a_reset_of_states_within_a_character_leaves_it_whole() -> None:
+    channels, _ = decoder(RESETS, vocabulary=BYTES)
+    text = ""
+    for step in range(200):
+        value = {78: 2.0, 85: 3.0, 120: 4.0}.get(step, 0.0)
+        text += say(channels, [0], value)[0].text
+    assert text == "東"

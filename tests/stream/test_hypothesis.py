@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.decoding.greedy import Token
-from stream.decoding.hypothesis import Node, Path, log_add, text_hash
+from stream.decoding.hypothesis import Node, Path, TextHash, log_add, text_hash
 
-EMPTY = (0, False)
+EMPTY = TextHash()
 
 
 @given(pieces=st.lists(st.text("▁ab'", max_size=3), max_size=8))
@@ -66,3 +66,21 @@ def test_a_history_is_the_same_while_it_lives_and_forgotten_after() -> None:
 def test_a_copied_state_shares_what_is_known_of_its_history() -> None:
     path = Path(0.0, 1, (), Node(9, ()))
     assert copy.deepcopy(path).node is path.node
+
+
+def hashed(*pieces: str | bytes) -> TextHash:
+    text = EMPTY
+    for piece in pieces:
+        text = text_hash(text, piece)
+    return text
+
+
+def test_a_character_in_bytes_is_the_same_text_as_its_piece() -> None:
+    assert hashed("▁a", b"\xc3", b"\xa9") == hashed("▁a", "é")
+    assert hashed("▁a", b"\x20") == hashed("▁a", "▁")
+    assert hashed("▁a", b"\xc3", "b") == hashed("▁a", "\ufffd", "b")
+
+
+def test_bytes_that_wait_are_a_text_of_their_own() -> None:
+    texts = [(), ("a",), (b"\xc3",), ("a", b"\xc3"), ("a", b"\xe6"), ("a", b"\xe6", b"\x9d")]
+    assert len({hashed(*pieces).value for pieces in texts}) == len(texts)

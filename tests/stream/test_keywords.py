@@ -136,3 +136,41 @@ def test_of_pieces_that_compete_the_boost_chooses_and_the_first_on_ties() -> Non
     assert trie.choose(state, [t, rt], [-0.5, -5.0]) == 1
     assert trie.choose(state, [t, rt], [-0.5, -6.0]) == 0
     assert trie.choose(ROOT, [t, k], [-0.5, -0.5]) == 0
+
+
+BYTES = ["▁", "c", "a", "f", *(bytes([byte]) for byte in range(256))]
+
+
+def earned(trie: KeywordTrie, tokens: list[int]) -> tuple[list[float], int]:
+    boosts, state = [], ROOT
+    for token in tokens:
+        boost, state = trie.step(state, token)
+        boosts.append(boost)
+    return boosts, state
+
+
+def test_the_bytes_of_a_character_earn_its_boost_with_the_last() -> None:
+    trie = KeywordTrie({"caf東": 2.0}, BYTES)
+    bytes_ = [4 + byte for byte in "東".encode()]
+    boosts, state = earned(trie, [1, 2, 3, *bytes_])
+    assert boosts == [2.0, 2.0, 2.0, 0.0, 0.0, 2.0]
+    assert earned(trie, [1, 2, 3, *bytes_, 1])[0][-1] == 2.0  # it is earned, and another begins
+    assert 0 <= state < 1 << 32
+    assert 0 < earned(trie, [1, 2, 3, *bytes_[:2]])[1] < 1 << 63
+
+
+def test_other_bytes_take_back_what_was_gathered() -> None:
+    trie = KeywordTrie({"caf東": 2.0}, BYTES)
+    assert earned(trie, [1, 2, 3, *(4 + byte for byte in "京".encode())])[0][-1] == -6.0
+    assert earned(trie, [1, 2, 3, 4 + 0xE6, 1])[0] == [2.0, 2.0, 2.0, 0.0, -4.0]
+
+
+@given(found=st.dictionaries(WORDS, st.sampled_from([1.0, 2.5]), max_size=3), text=WORDS)
+def test_a_text_in_bytes_earns_what_it_does_in_characters(
+    found: dict[str, float], text: str
+) -> None:
+    wide = str.maketrans("abr", "é東👩")
+    found = {word.translate(wide): boost for word, boost in found.items()}
+    trie = KeywordTrie(found, BYTES)
+    tokens = [4 + byte for byte in text.translate(wide).encode()]
+    assert sum(earned(trie, tokens)[0]) == pytest.approx(sum(walk(trie, text.translate(wide))))

@@ -35,19 +35,18 @@ def result(
     def tokens(ids: tuple[int, ...]) -> tuple[Token, ...]:
         return tuple(Token(i, chunk, log_probability) for i in ids)
 
-    def text(ids: tuple[int, ...]) -> str:
-        return "".join(map(token_text, ids))
-
-    provisional = tokens(said.provisional)
+    texts, waiting = (tuple(map(token_text, ids)) for ids in (said.tokens, said.provisional))
+    hypothesis = Hypothesis("".join(waiting), tokens(said.provisional), -1.0, waiting)
     return Result(
         0,
         round(0.06 * chunk, 2),
         round(0.06 * (chunk + (not last)), 2),
-        text(said.tokens),
+        "".join(texts),
         tokens(said.tokens),
         last,
-        (Hypothesis(text(said.provisional), provisional, -1.0),) if provisional else (),
+        (hypothesis,) if waiting else (),
         said.endpoint,
+        texts=texts,
     )
 
 

@@ -49,7 +49,7 @@ def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
 
 
 def test_a_beam_session_gives_the_bytes_of_the_interface_page() -> None:
-    protocol = Conversation(Myrtle(Parameters(alternatives=2), str, strict=True))
+    protocol = Conversation(Myrtle(Parameters(alternatives=2), strict=True))
 
     def hear(chunk: int, text: str, *provisional: tuple[str, int], last: bool = False) -> None:
         hypotheses = tuple(

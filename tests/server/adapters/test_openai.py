@@ -20,7 +20,7 @@ from server.adapters.openai import (
 from server.request import Refusal
 from server.transcript import Recording
 from stream.engine import Result
-from tests.server.adapters.driving import Said, result, token_text
+from tests.server.adapters.driving import Said, result
 
 MODELS = ("general", "whisper-1")
 RESULTS = [
@@ -33,7 +33,7 @@ RESULTS = [
 
 
 def recording(results: Iterable[Result] = RESULTS) -> Recording:
-    recording = Recording(token_text)
+    recording = Recording()
     for each in results:
         recording.add(each)
     return recording
@@ -217,7 +217,7 @@ def test_log_probabilities_are_those_of_the_tokens() -> None:
 
 
 def test_events_append_up_to_the_text_and_done_comes_once() -> None:
-    events = EventStream(request(("stream", "true")), token_text)
+    events = EventStream(request(("stream", "true")))
     written = "".join(map(events.send_result, RESULTS))
     assert written == (
         'data: {"type":"transcript.text.delta","delta":"one"}\n\n'
@@ -253,7 +253,7 @@ def test_bodies_are_what_the_sdk_has_types_for() -> None:
 
 def test_events_are_what_the_sdk_has_types_for() -> None:
     types = pytest.importorskip("openai.types.audio", reason="the openai SDK is not installed")
-    events = EventStream(request(("stream", "true"), ("include", "logprobs")), token_text)
+    events = EventStream(request(("stream", "true"), ("include", "logprobs")))
     lines = "".join(map(events.send_result, RESULTS)).split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
     *deltas, done = (line.removeprefix("data: ") for line in lines[:-2])

@@ -12,7 +12,8 @@ from server.adapters.realtime import Realtime
 from server.conversation import Conversation
 from server.hotwords import Speller
 from server.protocol import Audio, Close, EndAfter, Favour, State
-from tests.server.adapters.driving import Engine, Said, texts, token_text
+from stream.vocabulary import Alphabet
+from tests.server.adapters.driving import Engine, Said, texts
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 PREFIX = "conversation.item.input_audio_transcription."
@@ -33,7 +34,7 @@ CLEAR = message("input_audio_buffer.clear")
 
 def channel(**settings: Any) -> Conversation:
     """Return a session with audio at 16 kHz, so that chunks are easily counted."""
-    protocol = Conversation(Realtime(token_text, ("general",)))
+    protocol = Conversation(Realtime(("general",)))
     audio = {"input": {"format": {"type": "audio/pcm", "rate": 16000}, **settings}}
     protocol.receive_text(
         message("session.update", session={"type": "transcription", "audio": audio})
@@ -155,7 +156,7 @@ def words(*keywords: str) -> str:
 
 
 def test_keywords_are_set_once_before_the_first_audio() -> None:
-    dialect = Realtime(token_text, speller=Speller(("▁", "a", "b")))
+    dialect = Realtime(speller=Speller(Alphabet.of(["▁", "a", "b"])))
     protocol = Conversation(dialect)
     protocol.receive_text(turns(silence_duration_ms=480))
     protocol.receive_text(words("ab", "ba"))
@@ -174,7 +175,7 @@ def test_keywords_are_set_once_before_the_first_audio() -> None:
 
 
 def test_keywords_that_come_late_or_cannot_be_spelt_are_refused() -> None:
-    protocol = Conversation(Realtime(token_text, speller=Speller(("▁", "a"))))
+    protocol = Conversation(Realtime(speller=Speller(Alphabet.of(["▁", "a"]))))
     for text in (words("ax"), append(0.12, 24000), words("a")):
         protocol.receive_text(text)
     errors = [event["error"] for event in read(protocol) if event["type"] == "error"]
@@ -202,7 +203,7 @@ def test_keywords_that_come_late_or_cannot_be_spelt_are_refused() -> None:
 def test_what_a_session_has_not_is_an_error_that_names_it(
     session: dict[str, Any], code: str, param: str
 ) -> None:
-    protocol = Conversation(Realtime(token_text))
+    protocol = Conversation(Realtime())
     read(protocol)
     protocol.receive_text(message("session.update", session=session, event_id="mine"))
     (event,) = read(protocol)
@@ -335,7 +336,7 @@ def test_many_commits_at_once_are_bounded_by_unanswered() -> None:
 def test_events_are_what_the_sdk_has_types_for() -> None:
     types = pytest.importorskip("openai.types.realtime", reason="the openai SDK is not installed")
     adapter = pytest.importorskip("pydantic").TypeAdapter(types.RealtimeServerEvent)
-    protocol = Conversation(Realtime(token_text))
+    protocol = Conversation(Realtime())
     engine = Engine({(0, 0): Said((0,), endpoint=True), (0, 1): Said((1,))})
     for text in (
         message("session.update", session={"type": "transcription", "include": [LOGPROBS]}),
@@ -374,7 +375,7 @@ HOSTILE = (
 
 @given(st.lists(HOSTILE | st.just("engine"), max_size=15))
 def test_hostile_messages_never_raise_and_end_with_one_release(messages: list[bytes | str]) -> None:
-    protocol, engine = Conversation(Realtime(token_text)), Engine({(0, 0): Said((0,))})
+    protocol, engine = Conversation(Realtime()), Engine({(0, 0): Said((0,))})
     for each in messages:
         if each == "engine":
             engine.run(protocol)

@@ -12,13 +12,13 @@ from server.adapters.sherpa import Sherpa
 from server.conversation import Conversation
 from server.protocol import Audio, Close, State
 from stream.alignment import Span
-from tests.server.adapters.driving import Engine, Said, result, texts, token_text
+from tests.server.adapters.driving import Engine, Said, result, texts
 
 CHUNK = np.zeros(960, "<f4").tobytes()
 
 
 def channel() -> Conversation:
-    return Conversation(Sherpa(token_text))
+    return Conversation(Sherpa())
 
 
 def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
@@ -135,7 +135,7 @@ def test_what_is_no_audio_closes_and_says_which_sample(value: float, said: str) 
 
 
 def test_another_rate_is_resampled() -> None:
-    protocol = Conversation(Sherpa(token_text, rate=48000))
+    protocol = Conversation(Sherpa(rate=48000))
     protocol.receive_audio(bytes(4 * 48000))
     protocol.receive_text("Done")
     engine = Engine()

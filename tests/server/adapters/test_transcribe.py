@@ -4,11 +4,11 @@ import json
 
 from server.adapters.transcribe import answer, fault
 from server.transcript import Recording
-from tests.server.adapters.driving import Said, result, token_text
+from tests.server.adapters.driving import Said, result
 
 
 def test_the_body_has_a_chunk_for_every_word() -> None:
-    recording = Recording(token_text)
+    recording = Recording()
     recording.add(result(0, Said((0,))))
     recording.add(result(1, Said((1, 3)), last=True))
     assert answer("a.wav", recording) == (
@@ -18,7 +18,7 @@ def test_the_body_has_a_chunk_for_every_word() -> None:
 
 
 def test_any_filename_can_be_answered() -> None:
-    assert json.loads(answer("\udcff.wav", Recording(token_text)))["filename"] == "?.wav"
+    assert json.loads(answer("\udcff.wav", Recording()))["filename"] == "?.wav"
 
 
 def test_a_fault_is_json_too() -> None:

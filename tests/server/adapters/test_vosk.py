@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from server.adapters.vosk import Vosk, dump
 from server.conversation import Conversation
 from server.protocol import Close, State
-from tests.server.adapters.driving import Engine, Said, texts, token_text
+from tests.server.adapters.driving import Engine, Said, texts
 
 AT_16_KHZ = '{"config": {"sample_rate": 16000}}'
 EOF = '{"eof" : 1}'
@@ -19,7 +19,7 @@ CHUNK = bytes(1920)
 
 
 def channel(*commands: str) -> Conversation:
-    protocol = Conversation(Vosk(token_text))
+    protocol = Conversation(Vosk())
     for command in commands or (AT_16_KHZ,):
         protocol.receive_text(command)
     return protocol
@@ -146,7 +146,7 @@ def test_reset_gives_a_final_result_and_times_go_on() -> None:
 
 
 def test_the_rate_is_8_khz_unless_the_first_message_says_otherwise() -> None:
-    protocol, engine = Conversation(Vosk(token_text)), Engine()
+    protocol, engine = Conversation(Vosk()), Engine()
     protocol.receive_audio(bytes(16000))
     protocol.receive_text(AT_16_KHZ)
     protocol.receive_text(EOF)
@@ -203,7 +203,7 @@ HOSTILE = st.binary(max_size=5000) | st.text(max_size=20) | st.sampled_from([EOF
 
 @given(st.lists(HOSTILE, max_size=10))
 def test_hostile_messages_never_raise_and_end_with_one_release(messages: list[bytes | str]) -> None:
-    protocol, engine = Conversation(Vosk(token_text)), Engine()
+    protocol, engine = Conversation(Vosk()), Engine()
     replies = binary = 0
     for message in messages:
         if isinstance(message, str):

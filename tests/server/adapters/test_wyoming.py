@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from server.adapters.wyoming import Offer, Open, Wyoming
 from server.adapters.wyoming_framing import EventReader
 from server.protocol import Audio, Close, Finish, Release, State
-from tests.server.adapters.driving import Engine, Said, result, token_text
+from tests.server.adapters.driving import Engine, Said, result
 
 AUDIOOP = pytest.mark.filterwarnings("ignore:'audioop' is deprecated")  # wyoming's import of it
 FORMAT = {"rate": 16000, "width": 2, "channels": 1}
@@ -59,7 +59,7 @@ def read(messages: list[bytes | Close]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_home_assistants_flow_gives_chunks_and_one_transcript() -> None:
-    protocol, engine = Wyoming(token_text), Opening({(0, 1): Said((0,)), (0, -1): Said((1,))})
+    protocol, engine = Wyoming(), Opening({(0, 1): Said((0,)), (0, -1): Said((1,))})
     protocol.receive_data(event("transcribe", {"language": "en-GB"}))
     protocol.receive_data(event("audio-start", FORMAT | {"timestamp": 0}))
     for _ in range(3):
@@ -80,7 +80,7 @@ def test_home_assistants_flow_gives_chunks_and_one_transcript() -> None:
 
 
 def test_utterances_may_follow_each_other_and_each_takes_a_slot() -> None:
-    protocol, engine = Wyoming(token_text), Opening({(0, -1): Said((0,))})
+    protocol, engine = Wyoming(), Opening({(0, -1): Said((0,))})
     for _ in range(2):
         protocol.receive_data(event("audio-chunk", FORMAT, bytes(640)))
         protocol.receive_data(event("audio-stop"))
@@ -93,7 +93,7 @@ def test_utterances_may_follow_each_other_and_each_takes_a_slot() -> None:
 
 
 def test_describe_takes_no_slot_and_is_answered_at_once() -> None:
-    protocol = Wyoming(token_text, Offer("commands", "en", "1.2", "Commands", "https://rill.test"))
+    protocol = Wyoming(Offer("commands", "en", "1.2", "Commands", "https://rill.test"))
     protocol.receive_data(event("describe") + event("ping", {"text": "x"}) + event("unheard-of"))
     assert protocol.events() == []
     (kind, data), pong = read(protocol.messages_to_send())
@@ -114,7 +114,7 @@ def test_pcm_of_any_width_and_channels_is_the_same_sound(
     shape: dict[str, int], values: np.ndarray[Any, Any]
 ) -> None:
     odd = bytes(shape["width"] * shape["channels"] - 1)  # of a frame
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(event("audio-chunk", shape, values.tobytes() + odd))
     opened, audio = protocol.events()
     assert opened == Open()
@@ -125,7 +125,7 @@ def test_pcm_of_any_width_and_channels_is_the_same_sound(
 def test_channels_that_cancel_each_other_are_heard(caplog: pytest.LogCaptureFixture) -> None:
     one = np.arange(-960, 960, dtype="<i2") * 10
     shape = {"rate": 16000, "width": 2, "channels": 2}
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     with caplog.at_level(logging.WARNING):
         for channels in (np.stack([one, -one], axis=1), np.stack([one, -one, one], axis=1)):
             shape["channels"] = channels.shape[1]  # a format may change
@@ -140,7 +140,7 @@ def test_channels_that_cancel_each_other_are_heard(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("rate", [48000, 48000.0, "48000"])
 def test_another_rate_is_resampled(rate: float | str) -> None:
-    protocol, engine = Wyoming(token_text), Opening()
+    protocol, engine = Wyoming(), Opening()
     shape = {"rate": rate, "width": 2, "channels": 1}
     protocol.receive_data(event("audio-start", shape))
     protocol.receive_data(event("audio-chunk", {}, bytes(96000)) + event("audio-stop"))
@@ -163,7 +163,7 @@ def test_another_rate_is_resampled(rate: float | str) -> None:
     ],
 )
 def test_mistakes_free_the_slot_and_say_why(wrong: bytes) -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(event("audio-chunk", FORMAT, bytes(640)))
     protocol.receive_data(wrong)
     assert protocol.events()[-1] == Release()
@@ -174,14 +174,14 @@ def test_mistakes_free_the_slot_and_say_why(wrong: bytes) -> None:
 
 
 def test_bytes_that_are_no_event_end_the_connection_and_say_why() -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(b"GET / HTTP/1.1\r\n\r\n")
     assert read(protocol.messages_to_send()[:1])[0][0] == "error"
     assert protocol.state is State.CLOSED
 
 
 def test_without_a_slot_the_peer_gets_an_error_and_nothing_is_released() -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(event("audio-chunk", FORMAT, bytes(1920)))
     assert protocol.events()[0] == Open()
     protocol.receive_refusal("all 4 channels are in use")
@@ -193,7 +193,7 @@ def test_without_a_slot_the_peer_gets_an_error_and_nothing_is_released() -> None
 
 
 def test_a_fault_of_the_engine_is_an_error() -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(event("audio-start", FORMAT))
     protocol.send_fault("it broke")
     assert read(protocol.messages_to_send()) == [("error", {"text": "it broke"})]
@@ -201,7 +201,7 @@ def test_a_fault_of_the_engine_is_an_error() -> None:
 
 
 def test_shutdown_gives_the_transcript_of_what_was_heard() -> None:
-    protocol, engine = Wyoming(token_text), Opening({(0, -1): Said((0,))})
+    protocol, engine = Wyoming(), Opening({(0, -1): Said((0,))})
     protocol.receive_data(event("audio-chunk", FORMAT, bytes(640)))
     protocol.receive_shutdown()
     engine.run(protocol)
@@ -212,17 +212,17 @@ def test_shutdown_gives_the_transcript_of_what_was_heard() -> None:
 
 
 def test_idle_counts_unless_the_engine_is_due() -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(event("audio-start", FORMAT) + event("audio-stop"))
     protocol.receive_idle(60.0)
     assert protocol.state is State.FINISHING
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_idle(60.0)
     assert read(protocol.messages_to_send()) == [("error", {"text": "no event for 60 s"})]
 
 
 def test_unanswered_grows_with_audio_and_with_what_is_not_read() -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     protocol.receive_data(event("audio-chunk", FORMAT, bytes(4000)))
     assert protocol.unanswered == 4000
     protocol.receive_data(event("describe"))
@@ -244,7 +244,7 @@ CALLS = st.sampled_from(["stall", "idle", "shutdown", "fault", "engine", "gone",
 
 @given(st.lists(EVENTS | st.binary(max_size=40) | CALLS, max_size=25), st.integers(1, 50))
 def test_nothing_raises_and_every_slot_is_released_once(steps: list[bytes | str], cut: int) -> None:
-    protocol, engine = Wyoming(token_text), Opening()
+    protocol, engine = Wyoming(), Opening()
     messages: list[bytes | Close] = []
     for step in steps:
         match step:
@@ -284,7 +284,7 @@ def test_the_packages_own_reader_understands_every_event() -> None:
     from wyoming.asr import Transcript, TranscriptChunk
     from wyoming.info import Info
 
-    protocol, engine = Wyoming(token_text), Opening({(0, -1): Said((0, 3))})
+    protocol, engine = Wyoming(), Opening({(0, -1): Said((0, 3))})
     protocol.receive_data(event("describe") + event("audio-chunk", FORMAT, bytes(640)))
     protocol.receive_data(event("audio-stop"))
     engine.run(protocol)
@@ -325,7 +325,7 @@ async def test_the_packages_own_writer_is_understood() -> None:
         AudioStop(timestamp=60),
     ):
         await package.async_write_event(each.event(), writer)
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     for byte in bytes(writer.written):
         protocol.receive_data(bytes([byte]))
     opened, audio, finish = protocol.events()
@@ -337,7 +337,7 @@ async def test_the_packages_own_writer_is_understood() -> None:
 
 
 def test_only_events_of_an_utterance_are_signs_of_one() -> None:
-    protocol = Wyoming(token_text)
+    protocol = Wyoming()
     for received, spoken in [
         (event("ping", {"text": "x"}), False),
         (event("describe"), False),
