@@ -87,11 +87,13 @@ class Graph:
         arrays: weights by name.
         offsets: (offset, length) of each in the file `location`; None: they go into the graph.
         location: the file beside the graph that has the weights.
+        standard: use operators of ONNX alone, for importers that know no others.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     offsets: Mapping[str, tuple[int, int]] | None
     location: str = WEIGHTS
+    standard: bool = field(default=False, kw_only=True)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -148,11 +150,24 @@ class Graph:
         """Add y = x W^T + b, with the weight as the network has it."""
         return self.node("Gemm", [x, self.weight(weight), self.weight(bias)], transB=1)
 
+    def scaled_product(self, inputs: list[str]) -> str:
+        """Add a product of u8 activations and s8 weights, as float32, scaled and with a bias.
+
+        Args:
+            inputs: x, weight, 1.0, scale, zero point of x, "", bias or "".
+        """
+        if not self.standard:
+            return self.node("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
+        x, weight, _, scale, zero, _, bias = inputs
+        product = self.node("Cast", [self.node("MatMulInteger", [x, weight, zero])], to=FLOAT)
+        scaled = self.node("Mul", [product, scale])
+        return self.node("Add", [scaled, bias]) if bias else scaled
+
     def model(self, name: str) -> bytes:
         """Return the graph, serialised, under a name."""
-        graph = helper.make_graph(
-            self.nodes, name, self.inputs, self.outputs, list(self.initializers.values())
-        )
+        used = {value for node in self.nodes for value in node.input}
+        initializers = [tensor for each, tensor in self.initializers.items() if each in used]
+        graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, initializers)
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET), *self._further_opsets()],

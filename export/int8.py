@@ -67,7 +67,11 @@ class Ranges:
 
 
 def build_int8(
-    network: Network, ranges: Ranges, float_layers: Collection[str] = ()
+    network: Network,
+    ranges: Ranges,
+    float_layers: Collection[str] = (),
+    *,
+    standard: bool = False,
 ) -> dict[str, bytes]:
     """Build the three graphs and the file of their weights.
 
@@ -75,6 +79,7 @@ def build_int8(
         network: of number format float32.
         ranges: of what no weight bounds.
         float_layers: to keep in float32, by `Specification.layer_names`.
+        standard: use operators of ONNX alone.
     Returns:
         contents by file name, as `stream.directory.writing` takes them.
     Raises:
@@ -87,7 +92,12 @@ def build_int8(
     in_float = offsets(serialise(network)) if float_layers else {}
     for name, build in BUILDERS.items():
         graph = Int8Graph(
-            arrays, offsets(weights), INT8_WEIGHTS, network=network, in_float=in_float
+            arrays,
+            offsets(weights),
+            INT8_WEIGHTS,
+            network=network,
+            in_float=in_float,
+            standard=standard,
         )
         build(graph)
         files[f"{name}.int8.onnx"] = graph.model(f"{name}.int8")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import TensorProto
 
-from export.graphs import FLOAT, INT64, MICROSOFT, Graph, cell, embed
+from export.graphs import FLOAT, INT64, Graph, cell, embed
 from stream.directory import WEIGHTS
 from stream.features import BINS, STACK
 from stream.network import TIME_STACK, Network
@@ -73,7 +73,7 @@ class Int8Graph(Graph):
             "",
             self.weight(f"{name}.bias"),
         ]
-        return self.node("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
+        return self.scaled_product(inputs)
 
     def project(self, h: str, name: str) -> str:
         """Add a linear layer of the joint over h, float32."""

@@ -40,12 +40,15 @@ Arrays = dict[str, NDArray[np.generic]]
 States = list[tuple[str, str]]
 
 
-def build_integer(network: IntegerNetwork, *, inside: bool = False) -> dict[str, bytes]:
+def build_integer(
+    network: IntegerNetwork, *, inside: bool = False, standard: bool = False
+) -> dict[str, bytes]:
     """Build the three graphs and the file of their weights.
 
     Args:
         network: the integers, from `stream.integer.quantise`.
         inside: put the weights into the graphs themselves, for a model that never touches a disk.
+        standard: use operators of ONNX alone.
     Returns:
         contents by file name, as `stream.directory.writing` takes them.
     """
@@ -58,7 +61,7 @@ def build_integer(network: IntegerNetwork, *, inside: bool = False) -> dict[str,
         ("prediction", _prediction),
         ("joint", _joint),
     ):
-        graph = Graph(arrays, where, INTEGER_WEIGHTS)
+        graph = Graph(arrays, where, INTEGER_WEIGHTS, standard=standard)
         build(graph, network)
         files[f"{name}.integer.onnx"] = graph.model(f"{name}.integer")
     return files

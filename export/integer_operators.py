@@ -93,6 +93,9 @@ def project(graph: Graph, h: str, name: str, linear: IntegerLinear) -> str:
     """Add e = sat16(rhe(W h + b)), as e 2^-fe in float32, rule 5."""
     product = h, f"{name}.weight", linear.shift_in
     acc = _sums(graph, [product], f"{name}.bias", linear.shift_out, fits_float32(linear))
+    if graph.standard:
+        e = _clip(graph, graph.node("Round", [acc]), -(1 << 15), (1 << 15) - 1, np.float32)
+        return graph.node("Mul", [e, _power(graph, -linear.exponent, np.float32)])
     zero = graph.constant("zero.int16", np.array(0, np.int16))
     # In ONNX Runtime's own domain: ONNX' operators of this opset have no int16.
     unit, scale = _power(graph, 0, np.float32), _power(graph, -linear.exponent, np.float32)
@@ -167,7 +170,7 @@ def _scaled_product(
         "",
         graph.weight(bias) if bias else "",
     ]
-    return graph.node("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
+    return graph.scaled_product(inputs)
 
 
 def _shifted_product(graph: Graph, x: str, weight: str, left: int, zero: int = ZERO) -> str:

@@ -62,6 +62,7 @@ def export(
     int8: bool = True,
     integers: bool = False,
     float_layers: Sequence[str] = (),
+    standard: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Write and verify a model directory.
@@ -77,6 +78,7 @@ def export(
         int8: whether to write int8 graphs.
         integers: whether to give a model without a quantisation one that suits it on `calibration`.
         float_layers: to keep in float32 there, by `Specification.layer_names`.
+        standard: write int8 and integers with operators of ONNX alone.
         progress: called as recordings are streamed.
     Raises:
         PrecisionError: int8 or integers lose more; it says which layers do.
@@ -120,12 +122,13 @@ def export(
     of_chip: dict[str, bytes] = {}
     if quantised:
         module = importlib.import_module("export.integer_graphs")
-        of_chip = module.build_integer(quantise(network))
+        of_chip = module.build_integer(quantise(network), standard=standard)
     ranges = _ranges(network, calibration, calibrating) if int8 else None
 
     def build(kept: Sequence[str]) -> dict[str, bytes]:
         """Return the files of float32 and int8."""
-        made = importlib.import_module("export.int8").build_int8(network, ranges, kept)
+        module = importlib.import_module("export.int8")
+        made = module.build_int8(network, ranges, kept, standard=standard)
         return {**graphs, **made}
 
     files = {**(build(float_layers) if int8 else graphs), **of_chip}
@@ -210,6 +213,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--calibrate give the formats",
     )
     parser.add_argument("--no-int8", action="store_true", help="write no int8 graphs")
+    parser.add_argument(
+        "--standard-operators",
+        action="store_true",
+        help="write int8 and integer graphs with operators of ONNX alone, for importers that do not know "
+        "ONNX Runtime's own; slower in ONNX Runtime",
+    )
     return parser
 
 
@@ -239,6 +248,7 @@ def main(argv: list[str] | None = None) -> int:
             int8=not arguments.no_int8,
             integers=arguments.integers,
             float_layers=layers,
+            standard=arguments.standard_operators,
             progress=_show if sys.stderr.isatty() else None,
         )
     except (ExportError, CausalityError) as error:
