@@ -29,10 +29,11 @@ from server.supervision import Supervision
 from server.supervisor import LoadError
 from stream.directory import write
 from stream.engine import CHUNK, Result
+from stream.vocabulary import Alphabet
 from tests.server.scripted import pcm, samples_of, talking_network
 from tests.server.test_engine import order
 
-READY = Ready(2, [], [], {"backend": "numpy", "threads": 1})
+READY = Ready(2, Alphabet(), {"backend": "numpy", "threads": 1})
 HASTY = Supervision(hang_seconds=0.2, load_seconds=0.4, pause_seconds=0.01)
 
 
