@@ -40,7 +40,8 @@ def manifest(folder: Path, name: str, audio: list[np.ndarray]) -> Path:
     lines = []
     for n, samples in enumerate(audio):
         soundfile.write(folder / f"{name}{n}.wav", samples, 16000, subtype="FLOAT")
-        lines.append({"audio_filepath": f"{name}{n}.wav", "text": "", "duration": 1})
+        seconds = len(samples) / 16000
+        lines.append({"audio_filepath": f"{name}{n}.wav", "text": "", "duration": seconds})
     path = folder / f"{name}.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
