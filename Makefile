@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check setup fmt bench docs lock clean
+.PHONY: help demo test quick check cpus wheels setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -51,6 +51,12 @@ check: .venv/installed ## formatting, linting, strict typing, layering, stale do
 	$(DEV) -m mypy --strict
 	$(DEV) -m pytest -q tests/test_layering.py
 	$(DEV) -m tests.generate_docs --check
+
+cpus: .venv/installed ## same tokens without VNNI, without AVX and on ARM? (CPUS=all: on more)
+	$(DEV) -m tests.portability cpus $(CPUS)
+
+wheels: .venv/installed ## same tokens on every Python to be had, with oldest and newest packages?
+	$(DEV) -m tests.portability wheels $(WHEELS)
 
 setup: .venv-core/installed .venv/installed ## make both environments, run nothing
 
