@@ -25,6 +25,7 @@ from aiohttp import web
 
 from server.adapters import openai, transcribe
 from server.adapters.openai import EventStream
+from server.adapters.openai_fields import parse_fields
 from server.exchange import exchange_of
 from server.form import Form, Refused, receive_form
 from server.hotwords import BOOST, HotwordError, Speller, parse_hotwords
@@ -180,7 +181,7 @@ class Answers:
         async with self._receive(request, query) as form:
             named = dict(form.fields).get("model", "")
             language = self._models[named].language if named in self._models.names else "en"
-            wanted = openai.parse_fields(form.fields, self._models.names, language)
+            wanted = parse_fields(form.fields, self._models.names, language)
             if isinstance(wanted, Refusal):
                 return refuse(request, wanted)
             model = self._settle(form, wanted.model)

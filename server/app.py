@@ -1,9 +1,7 @@
 """The adapter: one TCP port for websockets and HTTP, by aiohttp on asyncio; Wyoming on a second one.
 
-Requests are checked, and a slot is taken, before the upgrade, so that a client who cannot be served
-gets an HTTP status instead of a connection. What is spoken on a websocket is `server.talks`, how a
-connection lives `server.live`, what else is answered `server.answers`. Here stand the order of the
-checks, and what happens when the server stops:
+Websockets and Wyoming's connections are `server.streams`, what else is answered `server.answers`. Here
+stand the order of the checks, and what happens when the server stops:
 
 1. A request has to ask for a name of this server. Health is then open to all. Elsewhere a request
    needs an allowed origin, then a token if there are any; but the page itself, which has no secrets,
@@ -28,24 +26,22 @@ from typing import Any
 from aiohttp import web
 
 from server.access import Access
-from server.adapters.wyoming import Offer, Wyoming
 from server.adapters.wyoming_framing import encode
 from server.answers import STOPPING, Answers
 from server.connection import HttpServer
-from server.exchange import Exchange, begin, exchange_of
-from server.handshake import handshake_refusal, wants_upgrade
-from server.hotwords import HotwordError, Speller
+from server.exchange import Exchange, begin
+from server.handshake import wants_upgrade
 from server.limits import Limits
-from server.live import Message, Session
 from server.metrics import Metrics
-from server.models import Model, Models
+from server.models import Models
 from server.peers import Network, Peer, identify
 from server.protocol import Close
 from server.replies import plain, preflight, refuse
-from server.request import Refusal, parse_query, refuse_hotwords
+from server.request import Refusal, parse_query
 from server.sockets import prepare_server
+from server.streams import Streams
 from server.talks import TALKS
-from server.wires import Tcp, Websocket
+from server.wires import Tcp
 
 __all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 
@@ -95,7 +91,7 @@ class Application:
         self._settings = settings or Settings()
         self._metrics = Metrics(models)
         self._answers = Answers(models, limits, self._metrics)
-        self._sessions: set[Session] = set()
+        self._streams = Streams(models, limits, self._answers, self._metrics, self._settings.strict)
         self._busy: set[asyncio.Task[Any]] = set()  # what the drain waits for
         self._talks = {talk.path: name for name, talk in TALKS.items()}
         if self._settings.root != "page":
@@ -155,19 +151,19 @@ class Application:
     async def _drain(self) -> None:
         """Wait until nothing is served any more, for so long; then end it."""
         limits = self._limits
-        for session in tuple(self._sessions):
+        for session in tuple(self._streams.sessions):
             if not session.recognises:
                 session.end_stream(STOPPING)
         if await self._becomes_idle(limits.drain_seconds):
             return
-        logger.warning("ending %d streams for their clients", len(self._sessions))
-        for session in tuple(self._sessions):
+        logger.warning("ending %d streams for their clients", len(self._streams.sessions))
+        for session in tuple(self._streams.sessions):
             session.end_stream(STOPPING)
-        for task in self._busy - {session.task for session in self._sessions}:
+        for task in self._busy - {session.task for session in self._streams.sessions}:
             task.cancel()
         # Who still owes a result or an answer to a Close gets the time that anybody has for it.
         if not await self._becomes_idle(limits.stall_seconds + 2 * limits.close_seconds):
-            logger.warning("cutting %d streams", len(self._sessions))
+            logger.warning("cutting %d streams", len(self._streams.sessions))
             for task in self._busy:
                 task.cancel()
 
@@ -260,7 +256,7 @@ class Application:
         if isinstance(query, Refusal):
             return refuse(request, query)
         if talk is not None and (path != "/" or wants_upgrade(headers)):
-            return await self._serve_websocket(request, talk)
+            return await self._streams.serve_websocket(request, talk)
         return await self._answers.answer(request, path, values)
 
     @contextmanager
@@ -274,54 +270,6 @@ class Application:
         finally:
             self._busy.discard(task)
 
-    async def _serve_websocket(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
-        talk, exchange = TALKS[name], exchange_of(request)
-        _, _, query = request.raw_path.partition("?")
-        parameters = talk.parse(f"{talk.path}?{query}", self._models.served)
-        if isinstance(parameters, Refusal):
-            return refuse(request, parameters)
-        model = self._models[parameters.model]
-        refusal = handshake_refusal(
-            request.method, request.version, request.headers
-        ) or self._answers.refusal(model)
-        if refusal is not None:
-            return refuse(request, refusal)
-        speller = Speller(model.alphabet, self._limits)
-        try:
-            keywords = speller.spell(parameters.hotwords)
-        except HotwordError as error:
-            return refuse(request, refuse_hotwords(error))
-        socket = web.WebSocketResponse(
-            protocols=talk.subprotocols,
-            compress=False,  # messages of a hundred bytes
-            heartbeat=None,  # idle and stalled peers are found by what they do not do
-            timeout=self._limits.close_seconds,
-            max_msg_size=self._limits.message_bytes + 1,
-        )
-        socket.headers.update(exchange.headers)
-        if not socket.can_prepare(request).ok:  # aiohttp is stricter about lists in headers
-            return refuse(request, Refusal(400, "the handshake cannot be read", "handshake"))
-        protocol = talk.open(parameters, speller, self._settings.strict)
-
-        def hear(message: Message) -> bool:
-            if isinstance(message, str):
-                protocol.receive_text(message)
-            else:
-                protocol.receive_audio(message)
-            return True
-
-        if request.transport is None:
-            raise ConnectionResetError("the client is gone already")
-        wire = Websocket(socket, request.protocol, request.transport, self._limits.close_seconds)
-        session = Session(wire, protocol, hear, model.channels, self._limits)
-        session.take_slot(keywords)
-        try:
-            await socket.prepare(request)
-            await self._serve(session, name, model, exchange)
-        finally:
-            session.close()
-        return socket
-
     async def _converse_wyoming(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -332,7 +280,7 @@ class Application:
             try:
                 refusal = self._answers.refusal(model)
                 if refusal is None or refusal.reason == "full":
-                    await self._serve_wyoming(wire, model, exchange)
+                    await self._streams.serve_wyoming(wire, model, exchange)
                 else:  # not loaded, broken, or stopping
                     exchange.refusal = refusal
                     await wire.send(encode("error", {"text": refusal.text}))
@@ -343,41 +291,6 @@ class Application:
             finally:
                 self._end(exchange, None)
                 await wire.close(Close(1000))
-
-    async def _serve_wyoming(self, wire: Tcp, model: Model, exchange: Exchange) -> None:
-        speller = Speller(model.alphabet, self._limits)
-        offer = Offer(model.name, model.language)
-        protocol = Wyoming(offer, speller)
-
-        def hear(message: Message) -> bool:
-            assert isinstance(message, bytes)
-            return protocol.receive_data(message)
-
-        session = Session(wire, protocol, hear, model.channels, self._limits)
-        try:
-            await self._serve(session, "wyoming", model, exchange)
-        finally:
-            session.close()
-
-    async def _serve(self, session: Session, name: str, model: Model, exchange: Exchange) -> None:
-        """Run a session, count it, and note for the log what it was."""
-        self._metrics.count_stream(name)
-        self._sessions.add(session)
-        try:
-            await session.run()
-        except Exception:
-            logger.exception("the adapter failed a connection, which is closed with 1011")
-            await session.break_off()
-        finally:
-            self._sessions.discard(session)
-            close = session.farewell
-            exchange.fields |= {
-                "protocol": name,
-                "model": model.name,
-                "audio_seconds": round(session.seconds, 2),
-                "close": close.code if close else session.close_code,
-                "reason": (close.reason if close else "") or None,
-            }
 
 
 def _read_only(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:

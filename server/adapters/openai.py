@@ -1,60 +1,36 @@
-r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: fields in, bodies and events out.
+r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: bodies and events.
 
-The form's fields are (name, value) in the order in which they came; uploads, decoding and sockets are
-the caller's. What is said comes as a `server.transcript.Recording`.
+Uploads, decoding and sockets are the caller's. What is said comes as a `server.transcript.Recording`.
 
-1. Lists repeat their name, with "[]" behind it or without; keys of objects stand in brackets. Both
-   forms are taken. Unknown fields are left alone; those that are known are obeyed or refused:
-
-   | field | what |
-   |---|---|
-   | `model`, `language`, `languages` | what is served |
-   | `response_format`, `stream`, `timestamp_granularities` | obeyed; no `diarized_json` |
-   | `include` | `logprobs`, in JSON |
-   | `keywords` | hotwords |
-   | `temperature` | 0: nothing is sampled |
-   | `prompt` | empty: none is understood |
-   | `chunking_strategy` | `auto` or `server_vad`, without numbers of its own: segments are the server's |
-   | `known_speaker_names`, `known_speaker_references` | none: speakers are not told apart |
-
-2. A field that asks for what cannot be given (a model or a language that is not served, speakers) is
-   a `Refusal` with the status and the error object that the SDK makes a typed exception of.
-3. With `stream` the body is text/event-stream: deltas that append up to the text, exactly one
-   transcript.text.done, then [DONE]. Deltas carry final text only, since they cannot be taken back.
+What a form may ask for is `server.adapters.openai_fields`. With `stream` the body is
+text/event-stream: deltas that append up to the text, exactly one transcript.text.done, then [DONE].
+Deltas carry final text only, since they cannot be taken back.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import msgspec
 
-from server.request import Refusal, quoted
+from server.adapters.openai_fields import Transcription, no_model
+from server.request import Refusal
 from server.transcript import Piece, Recording, Segment, TimedWord, pieces_of
 from stream.engine import Result
 
 __all__ = [
     "Answer",
     "EventStream",
-    "Transcription",
     "answer",
     "describe_model",
     "error",
     "error_event",
     "list_models",
     "log_probabilities",
-    "parse_fields",
 ]
 
-FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
-GRANULARITIES = ("word", "segment")
-INCLUDED = ("logprobs",)
-CHUNKING = "chunking_strategy"
-CHUNKINGS = ("", "auto", "server_vad", '{"type":"server_vad"}', '{"type": "server_vad"}')
-TRUTH = MappingProxyType({"true": True, "1": True, "false": False, "0": False, "": False})
 CUE_CHARACTERS = 84  # two lines of a subtitle
 CUE_SECONDS = 7.0
 FRAMES_PER_SECOND = 100  # the unit of `seek`
@@ -66,116 +42,6 @@ class Answer:
 
     content_type: str
     body: bytes
-
-
-@dataclass(frozen=True)
-class Transcription:
-    """What a request asks for.
-
-    Attributes:
-        model: that is to transcribe.
-        response_format: one of json, text, srt, vtt, verbose_json.
-        granularities: of the times in verbose_json: word, segment or both.
-        stream: whether events are wanted.
-        log_probabilities: whether those of the tokens are.
-        keywords: words that are likely to be said.
-    """
-
-    model: str
-    response_format: str = "json"
-    granularities: frozenset[str] = frozenset({"segment"})
-    stream: bool = False
-    log_probabilities: bool = False
-    keywords: tuple[str, ...] = ()
-
-
-def parse_fields(
-    fields: Iterable[tuple[str, str]], models: Sequence[str], language: str = "en"
-) -> Transcription | Refusal:
-    """Check the scalar fields of the form.
-
-    Args:
-        fields: names and values, without the file.
-        models: names that are served; the first where none is given.
-        language: that is served, its primary tag.
-    """
-    values: dict[str, list[str]] = {}
-    for name, value in fields:
-        values.setdefault(name.removesuffix("[]"), []).append(value)
-
-    def last(name: str, default: str) -> str:
-        return values.get(name, [default])[-1]
-
-    model = last("model", models[0])
-    if model not in models:
-        return _no_model(model, models)
-    wanted = last("language", language)
-    if wanted and wanted.lower().split("-")[0] != language:
-        return _mistake("language", f"language is {quoted(wanted)}; served is {language!r}")
-    response_format = last("response_format", "json")
-    if response_format not in FORMATS:
-        return _mistake(
-            "response_format",
-            f"response_format is {quoted(response_format)}; want one of {', '.join(FORMATS)}",
-        )
-    granularities = frozenset(values.get("timestamp_granularities", ()))
-    if unknown := granularities.difference(GRANULARITIES):
-        return _mistake(
-            "timestamp_granularities",
-            f"timestamp_granularities has {quoted(min(unknown))}; want word or segment",
-        )
-    if granularities and response_format != "verbose_json":
-        return _mistake(
-            "timestamp_granularities", "timestamp_granularities wants response_format verbose_json"
-        )
-    include = frozenset(values.get("include", ()))
-    if unknown := include.difference(INCLUDED):
-        return _mistake("include", f"include has {quoted(min(unknown))}; want logprobs")
-    if include and response_format not in ("json", "verbose_json"):
-        return _mistake("include", f"include wants response_format json, not {response_format}")
-    if (refusal := _refuse_what_is_not_done(values, language)) is not None:
-        return refusal
-    stream = TRUTH.get(last("stream", "false").lower())
-    if stream is None:
-        return _mistake("stream", f"stream is {quoted(last('stream', ''))}; want true or false")
-    if stream and response_format not in ("json", "text"):
-        return _mistake("response_format", f"stream gives no {response_format}; want json")
-    return Transcription(
-        model,
-        response_format,
-        granularities or frozenset({"segment"}),
-        stream,
-        "logprobs" in include,
-        tuple(filter(None, values.get("keywords", ()))),
-    )
-
-
-def _refuse_what_is_not_done(values: Mapping[str, list[str]], language: str) -> Refusal | None:
-    """Refuse fields that ask for what this server does not do."""
-    languages = [value.lower().split("-")[0] for value in values.get("languages", ()) if value]
-    if languages and language not in languages:
-        return _mistake("languages", f"languages has no {language!r}, which is served")
-    for value in values.get("temperature", ()):
-        if value.strip() and not _is_zero(value):
-            return _mistake(
-                "temperature", f"temperature is {quoted(value)}; want 0: nothing is sampled here"
-            )
-    for name in ("prompt", "known_speaker_names", "known_speaker_references"):
-        if any(value.strip() for value in values.get(name, ())):
-            return _mistake(name, f"{name} is not understood here; leave it out")
-    for name, given in values.items():
-        if name.startswith(CHUNKING) and name not in (CHUNKING, f"{CHUNKING}[type]"):
-            return _mistake(name, f"{name} cannot be set; segments end as the server's do")
-        if name.startswith(CHUNKING) and given[-1] not in CHUNKINGS:
-            return _mistake(name, f"{name} is {quoted(given[-1])}; want auto or server_vad")
-    return None
-
-
-def _is_zero(value: str) -> bool:
-    try:
-        return float(value) == 0.0
-    except ValueError:
-        return False
 
 
 def answer(
@@ -212,7 +78,7 @@ def list_models(models: Sequence[str], owner: str) -> Answer:
 
 def describe_model(name: str, models: Sequence[str], owner: str) -> Answer | Refusal:
     """Return what GET /v1/models/{name} answers."""
-    return _json(_model(name, owner)) if name in models else _no_model(name, models)
+    return _json(_model(name, owner)) if name in models else no_model(name, models)
 
 
 def error(refusal: Refusal) -> Answer:
@@ -269,19 +135,6 @@ class EventStream:
 
 def _model(name: str, owner: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": owner}
-
-
-def _mistake(field: str, text: str) -> Refusal:
-    return Refusal(400, text, param=field)
-
-
-def _no_model(name: str, models: Sequence[str]) -> Refusal:
-    return Refusal(
-        404,
-        f"The model {quoted(name)} does not exist. Served: {', '.join(models)}.",
-        param="model",
-        code="model_not_found",
-    )
 
 
 def _error(refusal: Refusal) -> dict[str, object]:

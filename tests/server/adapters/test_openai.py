@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from server.adapters.openai import (
     EventStream,
-    Transcription,
     answer,
     describe_model,
     error,
     error_event,
     list_models,
-    parse_fields,
 )
+from server.adapters.openai_fields import Transcription, parse_fields
 from server.request import Refusal
 from server.transcript import Recording
 from stream.engine import Result

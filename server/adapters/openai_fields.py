@@ -1,0 +1,163 @@
+r"""Fields of OpenAI's POST /v1/audio/transcriptions: what a form may ask for.
+
+They are (name, value) in the order in which they came, without the file. Rules:
+
+1. Lists repeat their name, with "[]" behind it or without; keys of objects stand in brackets. Both
+   forms are taken. Unknown fields are left alone; those that are known are obeyed or refused:
+
+   | field | what |
+   |---|---|
+   | `model`, `language`, `languages` | what is served |
+   | `response_format`, `stream`, `timestamp_granularities` | obeyed; no `diarized_json` |
+   | `include` | `logprobs`, in JSON |
+   | `keywords` | hotwords |
+   | `temperature` | 0: nothing is sampled |
+   | `prompt` | empty: none is understood |
+   | `chunking_strategy` | `auto` or `server_vad`, without numbers of its own: segments are the server's |
+   | `known_speaker_names`, `known_speaker_references` | none: speakers are not told apart |
+
+2. A field that asks for what cannot be given (a model or a language that is not served, speakers) is
+   a `Refusal` with the status and the error object that the SDK makes a typed exception of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from server.request import Refusal, quoted
+
+__all__ = ["Transcription", "no_model", "parse_fields"]
+
+FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+GRANULARITIES = ("word", "segment")
+INCLUDED = ("logprobs",)
+CHUNKING = "chunking_strategy"
+CHUNKINGS = ("", "auto", "server_vad", '{"type":"server_vad"}', '{"type": "server_vad"}')
+TRUTH = MappingProxyType({"true": True, "1": True, "false": False, "0": False, "": False})
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What a request asks for.
+
+    Attributes:
+        model: that is to transcribe.
+        response_format: one of json, text, srt, vtt, verbose_json.
+        granularities: of the times in verbose_json: word, segment or both.
+        stream: whether events are wanted.
+        log_probabilities: whether those of the tokens are.
+        keywords: words that are likely to be said.
+    """
+
+    model: str
+    response_format: str = "json"
+    granularities: frozenset[str] = frozenset({"segment"})
+    stream: bool = False
+    log_probabilities: bool = False
+    keywords: tuple[str, ...] = ()
+
+
+def parse_fields(
+    fields: Iterable[tuple[str, str]], models: Sequence[str], language: str = "en"
+) -> Transcription | Refusal:
+    """Check the scalar fields of the form.
+
+    Args:
+        fields: names and values, without the file.
+        models: names that are served; the first where none is given.
+        language: that is served, its primary tag.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(name.removesuffix("[]"), []).append(value)
+
+    def last(name: str, default: str) -> str:
+        return values.get(name, [default])[-1]
+
+    model = last("model", models[0])
+    if model not in models:
+        return no_model(model, models)
+    wanted = last("language", language)
+    if wanted and wanted.lower().split("-")[0] != language:
+        return _mistake("language", f"language is {quoted(wanted)}; served is {language!r}")
+    response_format = last("response_format", "json")
+    if response_format not in FORMATS:
+        return _mistake(
+            "response_format",
+            f"response_format is {quoted(response_format)}; want one of {', '.join(FORMATS)}",
+        )
+    granularities = frozenset(values.get("timestamp_granularities", ()))
+    if unknown := granularities.difference(GRANULARITIES):
+        return _mistake(
+            "timestamp_granularities",
+            f"timestamp_granularities has {quoted(min(unknown))}; want word or segment",
+        )
+    if granularities and response_format != "verbose_json":
+        return _mistake(
+            "timestamp_granularities", "timestamp_granularities wants response_format verbose_json"
+        )
+    include = frozenset(values.get("include", ()))
+    if unknown := include.difference(INCLUDED):
+        return _mistake("include", f"include has {quoted(min(unknown))}; want logprobs")
+    if include and response_format not in ("json", "verbose_json"):
+        return _mistake("include", f"include wants response_format json, not {response_format}")
+    if (refusal := _refuse_what_is_not_done(values, language)) is not None:
+        return refusal
+    stream = TRUTH.get(last("stream", "false").lower())
+    if stream is None:
+        return _mistake("stream", f"stream is {quoted(last('stream', ''))}; want true or false")
+    if stream and response_format not in ("json", "text"):
+        return _mistake("response_format", f"stream gives no {response_format}; want json")
+    return Transcription(
+        model,
+        response_format,
+        granularities or frozenset({"segment"}),
+        stream,
+        "logprobs" in include,
+        tuple(filter(None, values.get("keywords", ()))),
+    )
+
+
+def _refuse_what_is_not_done(values: Mapping[str, list[str]], language: str) -> Refusal | None:
+    """Refuse fields that ask for what this server does not do."""
+    languages = [value.lower().split("-")[0] for value in values.get("languages", ()) if value]
+    if languages and language not in languages:
+        return _mistake("languages", f"languages has no {language!r}, which is served")
+    for value in values.get("temperature", ()):
+        if value.strip() and not _is_zero(value):
+            return _mistake(
+                "temperature", f"temperature is {quoted(value)}; want 0: nothing is sampled here"
+            )
+    for name in ("prompt", "known_speaker_names", "known_speaker_references"):
+        if any(value.strip() for value in values.get(name, ())):
+            return _mistake(name, f"{name} is not understood here; leave it out")
+    for name in filter(lambda name: name.startswith(CHUNKING), values):
+        short, given = name[:100], values[name][-1]
+        if name not in (CHUNKING, f"{CHUNKING}[type]"):
+            return _mistake(short, f"{short} cannot be set; segments end as the server's do")
+        if given not in CHUNKINGS:
+            return _mistake(short, f"{short} is {quoted(given)}; want auto or server_vad")
+    return None
+
+
+def _is_zero(value: str) -> bool:
+    try:
+        return float(value) == 0.0
+    except ValueError:
+        return False
+
+
+def _mistake(field: str, text: str) -> Refusal:
+    return Refusal(400, text, param=field)
+
+
+def no_model(name: str, models: Sequence[str]) -> Refusal:
+    """Return the refusal of a model that is not served."""
+    return Refusal(
+        404,
+        f"The model {quoted(name)} does not exist. Served: {', '.join(models)}.",
+        param="model",
+        code="model_not_found",
+    )
