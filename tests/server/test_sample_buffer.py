@@ -65,16 +65,12 @@ class Case:
 
     protocol: Conversation | Wyoming
     audio: bytes
-    give: Callable[[bytes], None]
-    end: Callable[[], None]
-
-
-def text(_: int) -> str:
-    return ""
+    give: Callable[[bytes], object]
+    end: Callable[[], object]
 
 
 def myrtle() -> Case:
-    protocol = Conversation(Myrtle(Parameters(), text))
+    protocol = Conversation(Myrtle(Parameters()))
     return Case(
         protocol,
         SAMPLES.tobytes(),
@@ -84,20 +80,20 @@ def myrtle() -> Case:
 
 
 def vosk() -> Case:
-    protocol = Conversation(Vosk(text))
+    protocol = Conversation(Vosk())
     protocol.receive_text('{"config": {"sample_rate": "16000"}}')
     end = lambda: protocol.receive_text('{"eof" : 1}')  # noqa: E731
     return Case(protocol, SAMPLES.tobytes(), protocol.receive_audio, end)
 
 
 def sherpa() -> Case:
-    protocol = Conversation(Sherpa(text))
+    protocol = Conversation(Sherpa())
     audio = FLOATS.astype("<f4").tobytes()
     return Case(protocol, audio, protocol.receive_audio, lambda: protocol.receive_text("Done"))
 
 
 def realtime() -> Case:
-    protocol = Conversation(Realtime(text))
+    protocol = Conversation(Realtime())
     form = {"format": {"type": "audio/pcm", "rate": 16000}}
     session = {"type": "transcription", "audio": {"input": form}}
     protocol.receive_text(json.dumps({"type": "session.update", "session": session}))
@@ -111,7 +107,7 @@ def realtime() -> Case:
 
 
 def wyoming(width: int, channels: int) -> Case:
-    protocol = Wyoming(text)
+    protocol = Wyoming()
     protocol.receive_data(
         encode("audio-start", {"rate": 16000, "width": width, "channels": channels}).encode()
     )
