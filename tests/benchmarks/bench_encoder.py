@@ -1,9 +1,12 @@
 """An encoder step by what computes it: float32, int8 and integer graphs, and the NumPy integers.
 
+int8 and integer graphs run as this machine loads them, and with u8 weights as one whose products of u8 and
+s8 saturate does.
+
     pytest tests/benchmarks/bench_encoder.py --benchmark-json=encoder.json
 
-Random models of the shapes of `base` and of the bundled model, in integers by post-training choice. The
-four take turns, so that neighbours on the machine slow them alike; `extra_info` has the median CPU
+Random models of the shapes of `base` and of the bundled model, in integers by post-training choice. They
+take turns, so that neighbours on the machine slow them alike; `extra_info` has the median CPU
 milliseconds of each and their ratio to float32. What is timed by the benchmark itself is
 the integer graphs. The integers are checked to be equal before anything is timed.
 """
@@ -35,6 +38,7 @@ from export.integer_graphs import build_integer
 from export.random import SHAPES, random_network
 
 BACKENDS = ("onnx", "int8", "integer-onnx", "integer")
+UNSIGNED = ("int8", "integer-onnx")  # that are also loaded with u8 weights
 CHANNELS = (1, 32, 128)
 ROUNDS = 15
 SECONDS = 0.01  # at least, of a measurement
@@ -57,7 +61,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
         files |= {**build_int8(network, Ranges(8.0, 16.0)), **build_integer(quantise(network))}
         directory.write(network, path, files)
         read = open_model(path)
-        return {name: load_backend(name, read) for name in BACKENDS}
+        loaded = {name: load_backend(name, read) for name in BACKENDS}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stream.backends.session.products_are_exact", lambda: False)
+            loaded |= {f"{name}_u8": load_backend(name, read) for name in UNSIGNED}
+        return loaded
 
     return backends
 
@@ -75,11 +83,13 @@ def test_encoder_step(benchmark: Any, models: Any, shape: str, channels: int) ->
         return f
 
     for _ in range(3):
-        f = {name: step(name) for name in BACKENDS}
+        f = {name: step(name) for name in backends}
         np.testing.assert_array_equal(f["integer-onnx"], f["integer"])
-    seconds: dict[str, list[float]] = {name: [] for name in BACKENDS}
+        for name in UNSIGNED:
+            np.testing.assert_array_equal(f[f"{name}_u8"], f[name])
+    seconds: dict[str, list[float]] = {name: [] for name in backends}
     for _ in range(ROUNDS):
-        for name in BACKENDS:
+        for name in backends:
             began, count = time.process_time(), 0
             while time.process_time() - began < SECONDS:
                 step(name)
