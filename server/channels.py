@@ -48,6 +48,8 @@ __all__ = ["Channel", "Channels"]
 class Channel:
     """One stream's way to its slot; made by `Channels.open`, used on the event loop only.
 
+    What is asked of a channel that has closed is not passed on: its owner may not know yet.
+
     Attributes:
         number: of the channel, on the link.
         on_result: called with each result, in order.
@@ -97,12 +99,11 @@ class Channel:
             chunks = (self.received - self._before) // CHUNK - whole
             self._complete.extend([time.monotonic()] * chunks)
         wide = samples.dtype != np.int16
-        self._channels.command(Push(self.number, samples.tobytes(), wide))
+        self._tell(Push(self.number, samples.tobytes(), wide))
 
     def favour(self, keywords: Mapping[str, float]) -> None:
         """Recognise with keywords; before the first sample only, for the stream begins anew."""
-        self._channels.command(Close(self.number))
-        self._channels.command(Open(self.number, dict(keywords)))
+        self._tell(Close(self.number), Open(self.number, dict(keywords)))
 
     def end_after(self, silence: float | None) -> None:
         """Let utterances end after so many seconds without text, in what is pushed from now on."""
@@ -111,11 +112,11 @@ class Channel:
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""
         self._ending = True
-        self._channels.command(Finish(self.number))
+        self._tell(Finish(self.number))
 
     def restart(self) -> None:
         """Begin a new stream in the slot, behind the last `Result` of the one before."""
-        self._channels.command(Restart(self.number))
+        self._tell(Restart(self.number))
 
     def deliver(self, result: Result) -> None:
         """Take a result, for the channels."""
@@ -135,6 +136,11 @@ class Channel:
         if not self.closed:
             self.closed = True
             self._channels.forget(self)
+
+    def _tell(self, *commands: Command) -> None:
+        if not self.closed:
+            for command in commands:
+                self._channels.command(command)
 
 
 class Channels:

@@ -144,12 +144,15 @@ class Supervisor:
             if waited >= self._supervision.load_seconds and not link.loaded.done():
                 self._worker.kill()
                 how = await self._end_worker()
-                raise LoadError(f"the model was not loaded within {waited:.0f} s ({how})")
+                raise LoadError(
+                    f"model {self._name} was not loaded within {waited:.0f} s ({how}); "
+                    "--load-seconds gives it more"
+                )
         report = link.loaded.result()
         if not isinstance(report, Ready):
             how = await self._end_worker()
             if report is None:
-                raise LoadError(f"the engine's process ended before the model was loaded: {how}")
+                raise LoadError(f"the engine ended before model {self._name} was loaded: {how}")
             raise LoadError(report.reason, report.missing)
         self.ready, self._fault, self._silence = report, None, 0.0
 
@@ -159,7 +162,7 @@ class Supervisor:
         while True:
             what = await self._watch()
             self._fault = f"the engine {what}"
-            closed = self._listener.fail_all(f"the engine {what}; open a new stream")
+            closed = self._listener.fail_all(f"the engine {what}; try again")
             what += f" ({await self._end_worker()}), streams closed: {closed}"
             while True:
                 pause = restarts.pause(loop.time())
@@ -175,8 +178,8 @@ class Supervisor:
                 try:
                     await self._load()
                 except LoadError as error:
+                    self._fault = "the engine cannot be loaded again"  # peers need no path
                     what = f"cannot be loaded again: {error}"
-                    self._fault = f"the engine {what}"
                 else:
                     logger.info(
                         "model %s: the engine works again, process %s", self._name, self.pid

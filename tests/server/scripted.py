@@ -268,8 +268,10 @@ async def serving(
     granted = Limits(**{"drain_seconds": 0.5, **limits})
     models = Models(model_of(engine, slots), *others)
     await models.start()
-    application = Application(models, granted, settings)
-    async with application.listening("127.0.0.1", 0, wyoming_port) as servers:
-        ports = [server.sockets[0].getsockname()[1] for server in servers]
-        yield Service(ports, models)
-    await models.stop()
+    try:
+        application = Application(models, granted, settings)
+        async with application.listening("127.0.0.1", 0, wyoming_port) as servers:
+            ports = [server.sockets[0].getsockname()[1] for server in servers]
+            yield Service(ports, models)
+    finally:
+        await models.stop()

@@ -214,3 +214,15 @@ async def test_stopping_fails_the_channels_that_are_open() -> None:
     listener = Listener(channels)
     await channels.stop()
     assert listener.fault == "the server is shutting down"
+
+
+async def test_keywords_for_a_channel_that_has_closed_take_no_slot() -> None:
+    channels = await started(ScriptedEngine(1), slots=1)
+    closed = Listener(channels).channel
+    closed.close()
+    closed.favour({"stop": 1.0})
+    other = Listener(channels)
+    other.channel.finish()
+    await other.end()
+    assert other.fault is None
+    await channels.stop()

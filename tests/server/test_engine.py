@@ -93,7 +93,7 @@ async def test_a_process_that_dies_fails_its_channels_and_is_restarted_as_it_was
     os.kill(channels.engine.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
         await heard.over.wait()
-    assert heard.fault == "the engine has ended; open a new stream"
+    assert heard.fault == "the engine has ended; try again"
     assert channels.refusal() == channels.engine.fault() == "the engine has ended"
     assert channels.open(print, print) is None
     async with asyncio.timeout(60):

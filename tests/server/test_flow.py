@@ -66,10 +66,16 @@ PROTOCOLS = {
 
 
 class Client:
-    """One connection of a client, which reads all the time."""
+    """One connection of a client, which reads all the time.
+
+    Attributes:
+        said: all that the server said, up to the answer, with the reason of its Close.
+
+    """
 
     def __init__(self, spoken: Spoken) -> None:
         self._spoken = spoken
+        self.said = ""
         self._socket: ClientConnection
         self._writer: asyncio.StreamWriter
 
@@ -101,16 +107,21 @@ class Client:
         (transport.abort if abort else transport.close)()
 
     async def _read_lines(self, reader: asyncio.StreamReader) -> None:
-        while self._spoken.answer not in (await reader.readline()).decode():
-            pass
+        while line := (await reader.readline()).decode():
+            self.said += line
+            if self._spoken.answer in line:
+                return
 
     async def _read_messages(self) -> None:
         """Read up to the answer, which may be the Close."""
-        with contextlib.suppress(ConnectionClosed):
+        try:
             while True:
                 message = str(await self._socket.recv())
+                self.said += message
                 if self._spoken.answer and self._spoken.answer in message:
                     return
+        except ConnectionClosed as closed:
+            self.said += closed.rcvd.reason if closed.rcvd else ""
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -195,3 +206,34 @@ async def test_little_waits_between_the_server_and_a_client_that_it_does_not_rea
             assert await asyncio.to_thread(flood, connection, message) < 2_500_000
         stopped.may_step.set()
         await service.until_free()
+
+
+class DyingEngine(ScriptedEngine):
+    """Takes its worker with it when it hears something for the first time."""
+
+    died = False
+
+    def pending(self) -> bool:
+        if super().pending() and not self.died:
+            ScriptedEngine.__init__(self, 1)  # what the next worker begins with
+            self.died = True
+            raise OSError("the link is broken")
+        return super().pending()
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+async def test_an_engine_that_dies_closes_its_streams_and_serves_the_next(name: str) -> None:
+    async with serving(DyingEngine(1), slots=1, wyoming_port=0) as service:
+        for attempt in range(2):
+            client = Client(PROTOCOLS[name])
+            await client.open(service)
+            await client.send(PROTOCOLS[name].audio(1.0))
+            await client.send(PROTOCOLS[name].end)
+            await client.answered()
+            assert ("has ended; try again" in client.said) == (attempt == 0)
+            await client.close(abort=False)
+            await service.until_free()
+            async with asyncio.timeout(10):
+                while service.channels.refusal():
+                    await asyncio.sleep(0.01)
+        assert service.channels.engine.restarts == 1

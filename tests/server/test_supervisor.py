@@ -121,7 +121,7 @@ async def test_an_engine_that_answers_no_probe_is_hung_then_killed_and_restarted
     assert (channels.open(print, print), faults) == (None, [])
     await until(lambda: len(puppets.all) == 2)
     assert puppets.all[0].killed
-    assert faults == ["the engine did not answer for 1 s and was killed; open a new stream"]
+    assert faults == ["the engine did not answer for 1 s and was killed; try again"]
     await channels.stop()
     assert log_of(caplog, logging.ERROR) == [
         "model en: the engine did not answer for 1 s and was killed (exit status 7), "
@@ -186,7 +186,7 @@ async def test_an_end_of_a_stream_is_owed_its_last_result() -> None:
 async def test_a_model_that_is_never_loaded_is_no_reason_to_wait_forever() -> None:
     puppets = Puppets(loads=False)
     channels = Channels(puppets.start, "en", HASTY)
-    with pytest.raises(LoadError, match=r"not loaded within 0 s \(exit status 7\)"):
+    with pytest.raises(LoadError, match=r"model en was not loaded within 0 s \(exit status 7\)"):
         await channels.start()
     assert puppets.all[0].killed
     await channels.stop()
@@ -206,13 +206,13 @@ async def test_an_engine_that_cannot_be_loaded_again_ends_it_after_some_restarts
         puppets.all[number].link.close()
     async with asyncio.timeout(5):
         assert await failure == "the engine of model en failed more than 2 times within 300 s"
-    cannot = "the engine's process ended before the model was loaded: exit status 7"
+    cannot = "the engine ended before model en was loaded: exit status 7"
     assert log_of(caplog, logging.ERROR) == [
         "model en: the engine has ended (exit status 7), streams closed: 0; restart in 0.01 s",
         f"model en: the engine cannot be loaded again: {cannot}; restart in 0.02 s",
         f"model en: the engine cannot be loaded again: {cannot}",
     ]
-    assert channels.engine.fault() == f"the engine cannot be loaded again: {cannot}"
+    assert channels.engine.fault() == "the engine cannot be loaded again"
     await channels.stop()
 
 
@@ -334,7 +334,7 @@ def test_a_server_tells_of_an_engine_that_is_stopped_and_of_one_that_was_killed(
                 stream.recv(timeout=10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1011
-        assert closed.value.rcvd.reason == "the engine has ended; open a new stream"
+        assert closed.value.rcvd.reason == "the engine has ended; try again"
         assert server.until("/readyz", 200) == "ready\n"
         assert server.get("/healthz")[0] == 200
         assert server.restarts() == 1
