@@ -7,21 +7,23 @@ import io
 
 import pytest
 import sentencepiece
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.vocabulary import Vocabulary, add, flush, texts_of
 from tests.tiny import tiny_network
 
-TEXTS = ["un café à la crème", "naïve façade", "one two three four", "le garçon été"]
+TEXTS = ("un café à la crème", "naïve façade", "one two three four", "le garçon été")
 
 
 @functools.cache
-def byte_fallback(kind: str = "bpe", size: int = 330, normalised: bool = True) -> Vocabulary:
-    """Return a small vocabulary with byte fallback."""
+def byte_fallback(
+    kind: str = "bpe", size: int = 330, normalised: bool = True, texts: tuple[str, ...] = TEXTS
+) -> Vocabulary:
+    """Return a small vocabulary with byte fallback, of some texts."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXTS * 20),
+        sentence_iterator=iter(texts * 20),
         model_writer=model,
         minloglevel=2,
         vocab_size=size,
@@ -85,6 +87,22 @@ def test_token_texts_joined_are_the_decoded_text(
     vocabulary = byte_fallback(*which)
     tokens = ids(vocabulary, data) + [number % len(vocabulary) for number in numbers]
     for some in (tokens, tokens[::-1], tokens + ids(vocabulary, data)):
+        assert streamed(vocabulary, some).strip() == vocabulary.decode(some).strip()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kind=st.sampled_from(["bpe", "char"]),
+    corpus=st.lists(st.text("aé東👩 ▁'", min_size=1, max_size=9), min_size=1, max_size=4),
+    normalised=st.booleans(),
+    numbers=st.lists(st.integers(0, 10_000), max_size=20),
+)
+def test_token_texts_joined_are_the_decoded_text_of_any_model(
+    kind: str, corpus: list[str], normalised: bool, numbers: list[int]
+) -> None:
+    vocabulary = byte_fallback(kind, 300, normalised, ("ab", *corpus))
+    tokens = [number % len(vocabulary) for number in numbers]
+    for some in (tokens, vocabulary.encode(" ".join(corpus))):
         assert streamed(vocabulary, some).strip() == vocabulary.decode(some).strip()
 
 
