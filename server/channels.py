@@ -107,7 +107,7 @@ class Channel:
 
     def end_after(self, silence: float | None) -> None:
         """Let utterances end after so many seconds without text, in what is pushed from now on."""
-        self._channels.command(EndAfter(self.number, silence))
+        self._tell(EndAfter(self.number, silence))
 
     def finish(self) -> None:
         """Tell the engine that the stream has ended; the last `Result` has `last` set."""

@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import argparse
+import ctypes
 import faulthandler
 import logging
 import signal
@@ -38,6 +39,7 @@ from stream.network import Network, open_model
 from stream.selftest import load_available, self_test
 
 logger = logging.getLogger("server")
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,11 +66,22 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"{error}; this process is started by python -m server")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
+    _end_with_server()
     faulthandler.enable()  # on descriptor 2, which the server reads
     use_descriptor(order.log_descriptor)
     start_logging(order.log_format, order.log_level)
     work(link, partial(_load_for_good, order))
     return 0
+
+
+def _end_with_server() -> None:
+    """Let the kernel kill this process when the server's thread that started it has ended.
+
+    One that works sees the end of its link; one that hangs would stay for good. Linux only.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _load_for_good(order: Order) -> Loaded:

@@ -151,7 +151,9 @@ async def test_where_int8_cannot_run_float32_is_served_and_one_line_says_so(
     assert "float32 is served, for int8 cannot run here: " in said
 
 
-def test_it_ends_with_the_server_that_started_it() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends it")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_it_ends_with_the_server_that_started_it(stopped: bool) -> None:
     script = (
         "import asyncio, os, sys\n"
         "import msgspec\n"
@@ -161,10 +163,12 @@ def test_it_ends_with_the_server_that_started_it() -> None:
         "channels = Channels(in_process(msgspec.json.decode(sys.argv[1], type=Order)))\n"
         "asyncio.run(channels.start())\n"
         "print(channels.engine.pid, flush=True)\n"
+        "os.kill(channels.engine.pid, int(sys.argv[2]))\n"
         "os._exit(1)\n"
     )
+    encoded = msgspec.json.encode(order()).decode()
     ran = subprocess.run(
-        [sys.executable, "-c", script, msgspec.json.encode(order())],
+        [sys.executable, "-c", script, encoded, str(int(signal.SIGSTOP) if stopped else 0)],
         stdout=subprocess.PIPE,
         check=False,
         timeout=60,
