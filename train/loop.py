@@ -121,6 +121,7 @@ class Run:
         self.average = Ema(model, optimiser.ema)
         if self.resumed is not None:
             self._resume(self.resumed)
+            self.resumed.content.clear()  # all the weights and moments once more
 
     def _started(self, specification: Specification, dropout: Dropout) -> Transducer:
         """Return a model with the weights that the run starts from."""
