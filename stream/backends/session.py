@@ -8,15 +8,20 @@ and 1.20 and 1.23 abort the process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from stream.backends.integer_products import products_are_exact
 from stream.backends.unsigned_weights import unsigned_weights
+from stream.directory import INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
 
 __all__ = ["open_session"]
 
+CONTENT = "add_external_initializers_from_files_in_memory"
 FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -35,9 +40,34 @@ def open_session(graph: str | bytes, threads: int = 1) -> onnxruntime.InferenceS
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    beside: Sequence[NDArray[np.uint8]] = ()
     if not products_are_exact():
-        if isinstance(graph, str):
-            options.add_session_config_entry(FOLDER, str(Path(graph).resolve().parent))
-            graph = Path(graph).read_bytes()
-        graph = unsigned_weights(graph)
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        content = Path(graph).read_bytes() if isinstance(graph, str) else graph
+        if (unsigned := unsigned_weights(content)) != content:
+            if isinstance(graph, str):
+                beside = _add_weights(options, Path(graph).absolute().parent)
+            graph = unsigned
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    del beside  # which had to live so long
+    return session
+
+
+def _add_weights(options: onnxruntime.SessionOptions, folder: Path) -> Sequence[NDArray[np.uint8]]:
+    """Let a graph that comes from memory find the weights that lie in its model directory.
+
+    ONNX Runtime 1.23 can only be told the folder. 1.31 refuses a folder whose files are links out of it,
+    as in the cache of a model hub, and takes the files' content instead.
+
+    Returns:
+        the content, mapped; none where the folder was told.
+    """
+    if not hasattr(options, CONTENT):
+        options.add_session_config_entry(FOLDER, str(folder))
+        return ()
+    names = (WEIGHTS, INT8_WEIGHTS, INTEGER_WEIGHTS)
+    files = [path for name in names if (path := folder / name).is_file()]
+    content = [np.memmap(path, np.uint8, "r") for path in files]
+    getattr(options, CONTENT)(
+        [path.name for path in files], content, [len(each) for each in content]
+    )
+    return content

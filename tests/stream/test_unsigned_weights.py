@@ -79,6 +79,23 @@ def test_a_graph_without_s8_weights_stays_as_it_is(name: str) -> None:
     assert unsigned_weights(content) == content
 
 
+@pytest.mark.parametrize("name", [*GRAPHS, *INT8_GRAPHS, *INTEGER_GRAPHS])
+def test_files_may_be_links_as_in_the_cache_of_a_model_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    snapshot, blobs = tmp_path / "snapshot", tmp_path / "blobs"
+    snapshot.mkdir()
+    blobs.mkdir()
+    for n, file in enumerate(sorted(model_path().iterdir())):
+        shutil.copy(file, blobs / str(n))
+        (snapshot / file.name).symlink_to(f"../blobs/{n}")
+    monkeypatch.setattr(SATURATES, lambda: False)
+    linked, plain = open_session(str(snapshot / name)), open_session(str(model_path() / name))
+    inputs = random_inputs(plain, 2)
+    for a, b in zip(plain.run(None, inputs), linked.run(None, inputs), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_u8_weights_are_not_changed_again() -> None:
     once = unsigned_weights(product_graph())
     assert once != product_graph()
