@@ -7,8 +7,9 @@
    the word error rate under both, on --manifest or on the bundled recordings.
 3. What was written is read back and compared, and both are run on random input: equal logits, bit
    for bit, or the file is deleted and the exit status is 1.
-
-4. A model in which a later sample changes an earlier output is refused at start.
+4. The format has no gate of the statistics, no gain control and no muting: a model that has them is
+   written without, with a warning where that will cost words.
+5. A model in which a later sample changes an earlier output is refused at start.
 
     python -m export.hwckpt --ckpt best.pt --output best.hw.pt
 """
@@ -43,6 +44,15 @@ __all__ = ["Refusal", "VerificationError", "build_parser", "main", "target", "ve
 
 CHUNKS, ROWS, SYMBOLS = 4, 2, 4  # of the random input that both models are run on
 ALPHA = 0.001  # of a model converted to 1.4, unless --melalpha says
+
+
+# What a card does not have: it hears every frame, at the level it comes.
+_NO_ROOMS: dict[str, Any] = {
+    "gain_control": None,
+    "gate": None,
+    "mute_chunks": 0,
+    "sound_chunks": 0,
+}
 
 
 class Refusal(ValueError):
@@ -100,7 +110,7 @@ def target(
         wanted = "0 (global statistics)" if chosen == "1.14" else "at least 0 and below 1"
         raise Refusal(f"--melalpha is {alpha}; generation {chosen} wants {wanted}")
     # The format has no word for them; the weights of a quantised model are floats like any.
-    changes: dict[str, Any] = {"mute_chunks": 0, "word_delay": None, "quantisation": None}
+    changes: dict[str, Any] = {"word_delay": None, "quantisation": None, **_NO_ROOMS}
     if chosen != native:
         changes |= {
             "activation": "hard" if chosen == "1.4" else "soft",
@@ -269,6 +279,13 @@ def main(argv: list[str] | None = None) -> int:
             print(
                 "warning: the model is for integers (its quantisation), which the file cannot say; "
                 "the card computes it in its own number format",
+                file=sys.stderr,
+            )
+        if network.specification.gate or network.specification.gain_control:
+            print(
+                "warning: the model gates its statistics or controls its gain, which no card does: "
+                "behind minutes of a room, and for quiet speech, it will err much more there "
+                "(docs/normaliser.md has figures)",
                 file=sys.stderr,
             )
         for note in checkpoint.notes:

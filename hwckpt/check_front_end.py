@@ -11,7 +11,8 @@ import numpy as np
 from hwckpt.comparison import Row, VectorError, load
 from hwckpt.vectors_front_end import emphasised_whole
 from stream.features import streamed_log_mel
-from stream.fixed_log_mel import FixedFrontEnd, FixedLogMel, block, log2, spectrum
+from stream.fixed_front_end import FixedFrontEnd
+from stream.fixed_log_mel import FixedLogMel, block, log2, spectrum
 from stream.fixed_normaliser import FixedNormaliser, inverse_root, normalise, update
 
 __all__ = ["ewma", "log_mel", "operators"]

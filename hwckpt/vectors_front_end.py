@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from stream.features import BINS, CARD_FLOOR, HOP, SAMPLE_RATE, FrontEnd, frame_count
 from stream.fixed import Ints
+from stream.fixed_front_end import FixedFrontEnd
 from stream.fixed_log_mel import (
-    FixedFrontEnd,
     FixedLogMel,
     block,
     emphasise,

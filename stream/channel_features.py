@@ -61,6 +61,13 @@ class ChannelFeatures:
         if not keep_statistics:
             write_rows(row, statistics, self._statistics)
 
+    def follow(self, slot: int, source: int) -> None:
+        """Give a slot the states of another one, whose stream has given a frame."""
+        row, rows = np.array([slot]), np.array([source])
+        for state in (self._front, self._statistics):
+            write_rows(row, take_rows(state, rows), state)
+        self.primed[slot] = self._framed[slot] = True
+
     def prime(self, samples: Floats, rows: Rows) -> None:
         """Take the first samples of some streams, (R, lead)."""
         write_rows(rows, self._front_end.prime(samples), self._front)

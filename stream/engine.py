@@ -10,7 +10,7 @@ One `Result` is due for every chunk of 960 samples (60 ms) received, and one, wi
 its encoder frame e comes with chunk e + 1 and the first result is empty.
 
 A channel that sends exact zeros is muted after a while (`stream.mute`): it costs nothing, and begins a
-new segment when sound comes back.
+new segment when sound comes back, of which some has to be heard before anything is said.
 
 A step takes the rows of its slots out of the state arrays and writes them back; between the two there
 is no Python for each channel. ONNX Runtime computes a batch of any size as well as the next larger
@@ -117,6 +117,7 @@ class Engine:
             raise ValueError(f"engine: {slots} slots, wants at least 1")
         self.slots = slots
         self._mute_chunks = network.specification.mute_chunks
+        self._sound_chunks = network.specification.sound_chunks
         self._backend = backend
         self._vocabulary = network.vocabulary
         self._features = ChannelFeatures(network, front_end, slots)
@@ -134,6 +135,7 @@ class Engine:
         self._open = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given
         self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
+        self._sounds = np.zeros(slots, np.int64)  # chunks with sound in a segment
         self._due_at = np.full(slots, NEVER)  # samples received with which the next one is due
         self._finishing: set[int] = set()  # slots whose closing result is due
 
@@ -180,11 +182,33 @@ class Engine:
         self._check(slot)
         self._begin(slot, keep_statistics=keep_statistics)
 
+    def follow(self, slot: int, source: int) -> None:
+        """Begin a new stream in an open slot as if what another one heard had come before it.
+
+        Front end, running statistics and encoder are those of the source after its last whole chunk;
+        time, samples and the transcript begin afresh. So minutes of noise are computed once for many
+        recordings.
+
+        Args:
+            slot: where the stream begins.
+            source: another open slot, which has heard a chunk at least and stays as it is.
+        """
+        self._check(source)
+        self.restart(slot, keep_statistics=True)
+        self._features.follow(slot, source)
+        lead = self._features.lead
+        self._rings.clear(slot, taken=lead)
+        self._due_at[slot] = lead + CHUNK
+        self._zeros[slot], self._sounds[slot] = self._zeros[source], self._sounds[source]
+        rows = self._decoder.rows(np.array([source]))
+        row = self._decoder.rows(np.array([slot]))
+        write_rows(row, take_rows(self._encoder, rows), self._encoder)
+
     def _begin(self, slot: int, *, keep_statistics: bool) -> None:
         self._rings.clear(slot)
         self._features.begin(slot, keep_statistics=keep_statistics)
         self._alignment.begin(slot)
-        self._chunks[slot] = self._zeros[slot] = 0
+        self._chunks[slot] = self._zeros[slot] = self._sounds[slot] = 0
         self._due_at[slot] = CHUNK
         self._finishing.discard(slot)
         self._decoder.open(slot, self._keywords[slot])
@@ -283,13 +307,15 @@ class Engine:
         """Advance some slots by a chunk, those that are not muted, and end others, as one batch."""
         samples = self._rings.take_chunks(rows)
         results: list[Result] = []
-        if self._mute_chunks:
-            heard = self._hear(rows, np.asarray(samples.any(axis=1)))
+        if self._mute_chunks or self._sound_chunks:
+            sound = np.asarray(samples.any(axis=1))
+            heard = self._hear(rows, sound)
             if not heard.all():
                 muted = rows[~heard]
                 self._features.skip(muted)
                 results = self._results(muted, [self._decoder.mute(slot) for slot in muted])
-                rows, samples = rows[heard], samples[heard]
+                rows, samples, sound = rows[heard], samples[heard], sound[heard]
+            self._sounds[rows] += sound
         if not rows.size and not ended.size:
             return results
         x = self._features.chunk(samples, rows)
@@ -300,9 +326,12 @@ class Engine:
         x = x if plan.owners is None else x[plan.owners]
         f, last = self._encode(x, plan.rows, tails, lengths, self._decoder.rows(ended))
         if rows.size:
-            results += self._results(rows, self._decoder.step(rows, f, plan))
+            silent = self._silent(rows)
+            results += self._results(
+                rows, self._decoder.step(rows, f, plan, silent if silent.any() else None)
+            )
         if ended.size:
-            steps = -(-lengths // TIME_STACK)
+            steps = np.where(self._silent(ended), 0, -(-lengths // TIME_STACK))
             results += self._end(ended, self._decoder.finish(ended, last, steps))
         return results
 
@@ -339,7 +368,7 @@ class Engine:
 
     def _hear(self, rows: Rows, sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
-        heard = sound | (self._zeros[rows] < self._mute_chunks)
+        heard = sound | (self._zeros[rows] < (self._mute_chunks or NEVER))
         counted = rows[heard]
         self._zeros[counted] = np.where(sound[heard], 0, self._zeros[counted] + 1)
         self._begin_segments(counted[self._decoder.muted[counted]])
@@ -350,7 +379,13 @@ class Engine:
         for slot in rows:
             self._decoder.resume(slot)
         if rows.size:
+            self._sounds[rows] = 0
             self._reset_encoder(self._decoder.rows(rows))
+
+    def _silent(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which slots are not decoded yet: too little was heard of their segments."""
+        silent: NDArray[np.bool_] = self._sounds[rows] < self._sound_chunks
+        return silent
 
     def _rest(self, slot: int) -> NDArray[np.float32]:
         """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
@@ -359,6 +394,7 @@ class Engine:
             if not rest.any():
                 return rest[:0]  # it ends as if muted chunks had not come
             self._begin_segments(np.array([slot]))
+        self._sounds[slot] += rest.any()
         return rest
 
     def _end(self, slots: Rows, speech: Sequence[Speech]) -> list[Result]:

@@ -12,6 +12,8 @@ Two generations differ only in what comes before the first sample:
    The first sample's predecessor, for pre-emphasis, is the sample itself.
 2. 1.14: window - 160 zeros, so the state starts primed and lead = 0. 160 samples give one frame.
 
+Where the specification has a `GainControl`, quiet channels are then lifted and tones taken out (`stream.gain_control`).
+
 At the end of a stream an incomplete window is dropped, except that a stream without any frame but
 with more than window - 160 samples (padding included) gives one, zero-filled after pre-emphasis.
 """
@@ -26,7 +28,8 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from stream.stage import Array, Stage, State, constant_like
+from stream.gain_control import Gain, GainControl
+from stream.stage import Array, Stage, State, constant_like, map_state
 
 __all__ = [
     "BINS",
@@ -157,7 +160,8 @@ class LogMel:
 class FrontEnd:
     """Samples to un-normalised log-mel frames, for one specification of the front end.
 
-    A stage over (batch, 160 n) samples whose state is (previous sample, window tail).
+    A stage over (batch, 160 n) samples whose state is (previous sample, window tail), and the gain
+    control's where there is one.
 
     Attributes:
         window: analysis window in samples.
@@ -165,19 +169,25 @@ class FrontEnd:
         initial_padding: zeros before the first sample (generation 1.14) or none (1.4).
         final_padding: zeros, in samples, that an utterance is lengthened with at its end.
         unit: of the frames, nats; fixed point has another.
+        gain_control: how quiet channels are lifted and tones taken out; None: not.
     """
 
     window: int
     floor: float
     initial_padding: bool
     final_padding: int = 0
+    gain_control: GainControl | None = None
 
     block = HOP
     unit = 1.0
 
     @functools.cached_property
-    def _stages(self) -> tuple[Stage, Stage]:
-        return PreEmphasis(), LogMel(self.window, self.floor)
+    def _stages(self) -> tuple[Stage, ...]:
+        """Pre-emphasis, log-mel, and the gain where it is controlled."""
+        if self.gain_control is None:
+            return PreEmphasis(), LogMel(self.window, self.floor)
+        log_mel = LogMel(self.window, self.gain_control.lowest(self.floor))
+        return PreEmphasis(), log_mel, Gain(self.gain_control, self.floor)
 
     @property
     def lead(self) -> int:
@@ -186,25 +196,26 @@ class FrontEnd:
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample; without initial padding, `prime` replaces it."""
-        emphasis, log_mel = self._stages
-        return emphasis.initial_state(batch), log_mel.initial_state(batch)
+        return tuple(stage.initial_state(batch) for stage in self._stages)
 
     def prime(self, x: Array) -> State:
         """Return the state after the first `lead` samples of a stream, x (batch, lead)."""
         xp = array_namespace(x)
         if x.shape[1] != self.lead:
             raise ValueError(f"front end: primed with {x.shape[1]} samples, wants {self.lead}")
+        state = map_state(lambda leaf: constant_like(leaf, x), self.initial_state(len(x)))
         if self.initial_padding:
-            return tuple(constant_like(leaf, x) for leaf in self.initial_state(len(x)))
+            return state
         tail, previous = self._stages[0].step(x, xp.asarray(x[:, :1]))
-        return previous, tail
+        return (previous, tail, *state[2:])
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Compute one log-mel frame, (batch, n, 80), for each 160 samples of x, (batch, 160 n)."""
-        previous, tail = state
-        emphasised, previous = self._stages[0].step(x, previous)
-        frames, tail = self._stages[1].step(emphasised, tail)
-        return frames, (previous, tail)
+        after = []
+        for stage, before in zip(self._stages, state, strict=True):
+            x, new = stage.step(x, before)
+            after.append(new)
+        return x, tuple(after)
 
     def short_frame(self, x: Array, state: State) -> Array:
         """Compute the one frame, (batch, 1, 80), of a stream that ended before its first hop did.
@@ -214,9 +225,12 @@ class FrontEnd:
             state: the primed state.
         """
         xp = array_namespace(x)
-        emphasised, _ = self._stages[0].step(x, state[0])
-        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=emphasised.dtype)
-        return self._stages[1].step(xp.concat([emphasised, fill], axis=1), state[1])[0]
+        y, _ = self._stages[0].step(x, state[0])
+        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=y.dtype)
+        y = xp.concat([y, fill], axis=1)
+        for stage, before in zip(self._stages[1:], state[1:], strict=True):
+            y, _ = stage.step(y, before)
+        return y
 
 
 def frame_count(samples: int, front_end: FrontEnd) -> int:

@@ -12,30 +12,29 @@ audio is rounded and clamped to 16 bits, as a chip would get it.
 from __future__ import annotations
 
 import functools
-import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stream.features import BINS, FFT, HOP, FrontEnd, hann, mel_matrix
+from stream.features import BINS, FFT, HOP, hann, mel_matrix
 from stream.fixed import Ints, rhe
-from stream.stage import Array, Stage, State
+from stream.stage import Array, State
 
 __all__ = [
     "FRACTION",
     "LOUDEST",
     "QUIETEST",
-    "FixedFrontEnd",
     "FixedLogMel",
     "FixedPreEmphasis",
     "LogMelValues",
     "bit_length",
     "block",
+    "decibels",
     "emphasise",
     "log2",
+    "log2_of",
     "log2_table",
     "mel_power",
     "mel_weights",
@@ -64,6 +63,16 @@ ENERGY_SCALE = 2 * (2 * ONE_SAMPLE + ONE_WINDOW + MANTISSA_BITS - STAGES) + ONE_
 TABLE_BITS = 6  # of a mantissa, that address the logarithm's table
 LINE_BITS = 10  # of a mantissa, that interpolate between its entries
 ONE_TABLE = 16  # fraction bits of the table
+
+
+def log2_of(power: float) -> int:
+    """Return log2 of a mel power in Q.10 (rule 10.11)."""
+    return int(np.rint(np.ldexp(np.log2(power), FRACTION)))
+
+
+def decibels(value: float, fraction: int) -> int:
+    """Return dB of mel power in units of log2, with so many fraction bits."""
+    return int(np.rint(np.ldexp(value / (10.0 * np.log10(2.0)), fraction)))
 
 
 def bit_length(a: Ints) -> Ints:
@@ -261,7 +270,7 @@ class FixedLogMel:
         if not 2.0**QUIETEST <= floor < 1.0:
             raise ValueError(f"fixed log-mel: the floor is {floor}, wants 2^{QUIETEST} to 1")
         self.window = window
-        self.floor = int(np.rint(np.ldexp(np.log2(floor), FRACTION)))  # rule 10.11
+        self.floor = log2_of(floor)
 
     def initial_state(self, batch: int) -> State:
         """Return the zeros before the first sample."""
@@ -290,36 +299,3 @@ class FixedLogMel:
         energy = mel_power(of)
         frames = log2(energy, exponent, self.floor)
         return LogMelValues(mantissas, exponent, re, im, of, energy, frames)
-
-
-@dataclass(frozen=True)
-class FixedFrontEnd(FrontEnd):
-    """`FrontEnd` in fixed point: its framing, priming and padding, on integers.
-
-    Samples are int16, or floats of full scale 1; frames are log2 mel power in Q.10, int32. The state
-    is (previous sample int16, window tail int32).
-
-    Raises:
-        ValueError: the floor is out of range.
-    """
-
-    unit = math.log(2.0) / (1 << FRACTION)
-
-    def __post_init__(self) -> None:
-        _ = self._stages
-
-    @functools.cached_property
-    def _stages(self) -> tuple[Stage, Stage]:
-        return FixedPreEmphasis(), FixedLogMel(self.window, self.floor)
-
-    def prime(self, x: Array) -> State:
-        """Return the state after the first `lead` samples of a stream, x (batch, lead)."""
-        return super().prime(samples_of(x))
-
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Compute one frame, (batch, n, 80) int32, for each 160 samples of x, (batch, 160 n)."""
-        return super().step(samples_of(x), state)
-
-    def short_frame(self, x: Array, state: State) -> Array:
-        """Compute the one frame of a stream that ended before its first hop did."""
-        return super().short_frame(samples_of(x), state)

@@ -10,12 +10,15 @@ variance uint32 in Q.20, (batch, bins) each.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.features import BINS
 from stream.fixed import Ints, rhe
-from stream.fixed_log_mel import FRACTION, LOUDEST, QUIETEST, bit_length
+from stream.fixed_log_mel import FRACTION, LOUDEST, QUIETEST, bit_length, decibels
+from stream.gate import FRAMES_PER_SECOND, Gate, open_frames
 from stream.normaliser import Normaliser
 from stream.stage import Array, State
 
@@ -65,12 +68,12 @@ def inverse_root_table() -> Ints:
     return np.rint(np.ldexp(1.0 / np.sqrt(entries), ONE_ROOT)).astype(np.int64)
 
 
-def update(frame: Ints, mean: Ints, variance: Ints, weight: int) -> tuple[Ints, Ints]:
+def update(frame: Ints, mean: Ints, variance: Ints, weight: Ints | int) -> tuple[Ints, Ints]:
     """Return mean and variance after a frame (rules 10.12 and 10.14).
 
     Args:
         frame: log2 mel power, Q.10; mean: Q.24; variance: Q.20, any equal shape.
-        weight: alpha in Q.20.
+        weight: alpha in Q.20, or one for each row, (batch, 1); 0 changes nothing.
     """
     difference = (frame << (MEAN - FRACTION)) - mean
     d = rhe(difference, MEAN - DIFFERENCE)
@@ -118,6 +121,7 @@ class FixedNormaliser(Normaliser):
         variance: (bins,) float32, > 0.
         alpha: weight of a new frame, 0 <= alpha < 1; 0 keeps the statistics fixed.
         exponent: fraction bits of the output, 0 to 7.
+        gate: which frames count; None: all.
     Raises:
         ValueError: a value is out of range.
     """
@@ -128,8 +132,9 @@ class FixedNormaliser(Normaliser):
         variance: NDArray[np.float32],
         alpha: float,
         exponent: int = 4,
+        gate: Gate | None = None,
     ) -> None:
-        super().__init__(mean, variance, alpha)
+        super().__init__(mean, variance, alpha, gate)
         if not 0 <= exponent <= 7:
             raise ValueError(f"fixed normaliser: the exponent is {exponent}, wants 0 to 7")
         means, variances = mean.astype(np.float64) / np.log(2), variance / np.log(2) ** 2
@@ -147,8 +152,12 @@ class FixedNormaliser(Normaliser):
         self._variance = np.maximum(np.rint(np.ldexp(variances, VARIANCE)), 1).astype(np.uint32)
 
     def initial_state(self, batch: int) -> State:
-        """Return (mean int32 Q.24, variance uint32 Q.20), each (batch, bins), of the data set."""
-        return np.tile(self._mean, (batch, 1)), np.tile(self._variance, (batch, 1))
+        """Return (mean int32 Q.24, variance uint32 Q.20), each (batch, bins), and the gate's state."""
+        statistics = np.tile(self._mean, (batch, 1)), np.tile(self._variance, (batch, 1))
+        if self.gate is None:
+            return statistics
+        loudest = np.int32(BINS * (LOUDEST << FRACTION))
+        return (*statistics, self.gate.initial_state(batch, loudest))
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Update the statistics with each frame, then normalise it by them.
@@ -156,7 +165,7 @@ class FixedNormaliser(Normaliser):
         Args:
             x: (batch, frames, bins) log2 mel power in Q.10: whole numbers, of any dtype that holds
                 them, so that a float32 buffer may carry them.
-            state: mean and variance, each (batch, bins).
+            state: mean and variance, each (batch, bins), and the gate's.
         Returns:
             y, (batch, frames, bins) float32, int8 values times 2^-exponent, exactly; and the state
             after the last frame.
@@ -166,10 +175,25 @@ class FixedNormaliser(Normaliser):
 
     def quantised(self, x: Ints, state: State) -> tuple[NDArray[np.int8], State]:
         """Do the same with x int64, and return the int8 values."""
-        mean, variance = (leaf.astype(np.int64) for leaf in state)
+        mean, variance = (leaf.astype(np.int64) for leaf in state[:2])
+        weights, gate = self._fixed_weights(x, state[2:])
         means, variances = (np.empty(x.shape, np.int64) for _ in range(2))
         for frame in range(x.shape[1]):
-            mean, variance = update(x[:, frame], mean, variance, self.weight)
+            mean, variance = update(x[:, frame], mean, variance, weights[frame])
             means[:, frame], variances[:, frame] = mean, variance
         q = normalise(x, means, variances, self.exponent).astype(np.int8)
-        return q, (mean.astype(np.int32), variance.astype(np.uint32))
+        return q, (mean.astype(np.int32), variance.astype(np.uint32), *gate)
+
+    def _fixed_weights(self, x: Ints, state: State) -> tuple[Sequence[Ints | int], State]:
+        """Return the weight of each frame, and the gate's state after (rule 10.20)."""
+        if self.gate is None or not x.shape[1]:
+            return [self.weight] * x.shape[1], state
+        background, left = state[0]
+        counts, (background, left) = open_frames(
+            x.sum(axis=2),
+            (background.astype(np.int64), left),
+            BINS * decibels(self.gate.margin, FRACTION),
+            decibels(BINS * self.gate.rise / FRAMES_PER_SECOND, FRACTION),
+            self.gate.frames,
+        )
+        return self.weight * counts.T[:, :, None], ((background.astype(np.int32), left),)

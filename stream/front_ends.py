@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from stream.features import FrontEnd
-from stream.fixed_log_mel import FixedFrontEnd
+from stream.fixed_front_end import FixedFrontEnd
 from stream.fixed_normaliser import FixedNormaliser
 from stream.network import ModelError, Network
 from stream.normaliser import Normaliser
@@ -41,12 +41,14 @@ def front_end_stages(network: Network, kind: FrontEndKind) -> tuple[FrontEnd, No
             specification.floor,
             specification.initial_padding,
             specification.final_padding,
+            specification.gain_control,
         )
         normaliser = FixedNormaliser(
             network.arrays["normaliser.mean"],
             network.arrays["normaliser.variance"],
             specification.alpha,
             quantisation.input if quantisation else INPUT_EXPONENT,
+            specification.gate,
         )
     except ValueError as error:
         raise ModelError(str(error), network.path) from error

@@ -30,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.features import BINS, STACK, FrontEnd
+from stream.gain_control import GainControl
+from stream.gate import Gate
 from stream.normaliser import Normaliser
 from stream.quantisation import Quantisation
 from stream.vocabulary import Vocabulary
@@ -72,8 +74,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         vocabulary: number of pieces V; blank is V.
         activation: of all LSTM layers.
         number_format: of the LSTM layers.
+        gain_control: how quiet channels are lifted and tones taken out (`stream.gain_control`), or None.
+        gate: which frames teach the running statistics (`stream.gate`), or None: all.
         mute_chunks: chunks of exact zeros after which a channel is muted (`stream.mute`); 0 = never.
         word_delay: of the tokens, for the times of words (`stream.alignment`), or None: not measured.
+        sound_chunks: chunks with sound from which on a segment is decoded (`stream.mute`); 0 = at once.
         quantisation: the integer formats that the weights are for (`stream.integer`), or None.
     """
 
@@ -91,8 +96,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     vocabulary: int
     activation: Activation = "hard"
     number_format: NumberFormat = "float32"
+    gain_control: GainControl | None = None
+    gate: Gate | None = None
     mute_chunks: int = 0
     word_delay: WordDelay | None = None
+    sound_chunks: int = 0
     quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:
@@ -114,8 +122,9 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
         if self.final_padding < 0:
             raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
-        if self.mute_chunks < 0:
-            raise ValueError(f"mute_chunks is {self.mute_chunks}, wants at least 0")
+        for name in ("mute_chunks", "sound_chunks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
         if self.quantisation is not None:
             self._check_quantisation(self.quantisation)
 
@@ -152,7 +161,9 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     @property
     def front_end(self) -> FrontEnd:
         """The front end that this specification describes."""
-        return FrontEnd(self.window, self.floor, self.initial_padding, self.final_padding)
+        return FrontEnd(
+            self.window, self.floor, self.initial_padding, self.final_padding, self.gain_control
+        )
 
     @property
     def generation(self) -> Literal["1.4", "1.14"] | None:
@@ -292,6 +303,7 @@ class Network:
             self.arrays["normaliser.mean"],
             self.arrays["normaliser.variance"],
             self.specification.alpha,
+            self.specification.gate,
         )
 
     def layers(self, stack_name: str) -> Iterator[dict[str, NDArray[np.float32]]]:

@@ -43,9 +43,9 @@ class Rings:
         self._taken = np.zeros(slots, np.int64)
         self._waiting: dict[int, deque[Samples]] = {}
 
-    def clear(self, slot: int) -> None:
-        """Begin a new stream in a slot."""
-        self.received[slot] = self._stored[slot] = self._taken[slot] = 0
+    def clear(self, slot: int, taken: int = 0) -> None:
+        """Begin a new stream in a slot, of which so many samples count as taken: 0 or the lead."""
+        self.received[slot] = self._stored[slot] = self._taken[slot] = taken
         self._waiting.pop(slot, None)
 
     def put(self, slot: int, samples: Samples) -> None:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from stream.audio import read_audio
 from stream.bundled import model_path
 from stream.features import FrontEnd, streamed_log_mel
-from stream.fixed_log_mel import FRACTION, FixedFrontEnd, samples_of
+from stream.fixed_front_end import FixedFrontEnd
+from stream.fixed_log_mel import FRACTION, samples_of
 from stream.fixed_normaliser import FixedNormaliser
 from stream.manifest import read_manifest
 from stream.network import open_model

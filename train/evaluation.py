@@ -48,8 +48,17 @@ def tokens_of(
     Returns:
         for each recording its tokens as (id, step).
     """
-    front_end, mute_chunks = module.specification.front_end, module.specification.mute_chunks
-    cuts = [cut(samples, CHUNK, mute_chunks, front_end.lead) for samples in audio]
+    specification, front_end = module.specification, module.specification.front_end
+    cuts = [
+        cut(
+            samples,
+            CHUNK,
+            specification.mute_chunks,
+            front_end.lead,
+            specification.sound_chunks,
+        )
+        for samples in audio
+    ]
     frames, counts = log_mel(*pad([c.samples for c in cuts]), front_end)
     x, lengths = stacked(normalised(frames, counts, normaliser), counts)
     # Each segment of a recording becomes a row: encoder and decoder start afresh, statistics do not.
@@ -64,11 +73,20 @@ def tokens_of(
     state, _ = module.initial_state(len(x))
     f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
     greedy = Greedy(TorchBackend(module))
-    steps = ((lengths + 1) // 2).numpy()
-    tokens, _ = greedy.step(f.numpy(), greedy.initial_state(len(pieces)), steps)
+    steps = [(length + 1) // 2 for length in lengths.tolist()]
+    # Decoding begins where a segment is heard; None: nowhere.
+    begins = [
+        steps[n] if segment.silent is None else min(segment.silent, steps[n])
+        for n, (_, segment, _, _) in enumerate(pieces)
+    ]
+    heard = [f[n, begin:end] for n, (begin, end) in enumerate(zip(begins, steps, strict=True))]
+    counted = np.array([len(each) for each in heard], np.int64)
+    tokens, _ = greedy.step(
+        pad_sequence(heard, True).numpy(), greedy.initial_state(len(pieces)), counted
+    )
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
-    for (row, segment, _, _), emitted in zip(pieces, tokens, strict=True):
-        offset = segment.first + segment.skipped
+    for (row, segment, _, _), begin, emitted in zip(pieces, begins, tokens, strict=True):
+        offset = segment.first + segment.skipped + begin
         found[row] += [(token.id, token.step + offset) for token in emitted]
     return found
 

@@ -44,17 +44,21 @@ def log_mel(audio: Tensor, samples: Tensor, front_end: FrontEnd) -> tuple[Tensor
 
 
 def normalised(
-    frames: Tensor, counts: Tensor, normaliser: Normaliser, state: State | None = None
+    frames: Tensor,
+    counts: Tensor,
+    normaliser: Normaliser,
+    statistics: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Normalise the frames of a batch, (B, F, 80), and set those past a row's end to zero.
 
     Args:
-        state: the statistics at the start, each (B, 80); None: the data set's.
+        statistics: mean and variance at the start, each (B, 80); None: the data set's.
     """
-    if state is None:
-        state = map_state(
-            lambda leaf: constant_like(leaf, frames), normaliser.initial_state(len(frames))
-        )
+    state: State = map_state(
+        lambda leaf: constant_like(leaf, frames), normaliser.initial_state(len(frames))
+    )
+    if statistics is not None:
+        state = (*statistics, *state[2:])
     z, _ = normaliser.step(frames, state)
     mask = lengths_to_mask(counts, z.shape[1])[:, :, None]
     return torch.where(mask, z, torch.zeros_like(z))

@@ -196,9 +196,28 @@ class ChannelDecoder:
         owners = np.concatenate([np.arange(len(rows)), beside])
         return Plan(np.concatenate([rows, second]), owners, np.array(fresh, np.int64))
 
-    def step(self, slots: Rows, f: NDArray[np.float32], plan: Plan) -> list[Speech]:
-        """Decode an encoder frame of every row of a plan, f (R, 1, J); one `Speech` for each slot."""
-        found = self._rows.step(f, plan.rows)
+    def step(
+        self,
+        slots: Rows,
+        f: NDArray[np.float32],
+        plan: Plan,
+        silent: NDArray[np.bool_] | None = None,
+    ) -> list[Speech]:
+        """Decode an encoder frame of every row of a plan.
+
+        Args:
+            slots: (S,).
+            f: (R, 1, J).
+            plan: of the slots.
+            silent: (S,) bool, slots that say nothing yet: their decoders begin behind this frame;
+                None: there are none.
+        Returns:
+            one `Speech` for each slot.
+        """
+        lengths = None
+        if silent is not None:
+            lengths = 1 - (silent if plan.owners is None else silent[plan.owners]).astype(np.int64)
+        found = self._rows.step(f, plan.rows, lengths)
         heard = found[: len(slots)]
         if self._resets is not None:
             second = {}
@@ -208,6 +227,9 @@ class ChannelDecoder:
             for place, slot in enumerate(slots.tolist()):
                 heard[place] = self._spliced(slot, heard[place], second.get(place, []))
         self._steps[slots] += 1
+        if silent is not None:
+            for slot in slots[silent].tolist():
+                self.resume(slot)
         return self._speech(slots, heard)
 
     def mute(self, slot: int) -> Speech:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from stream.backends import load_backend
 from stream.backends.numpy import NumpyBackend
 from stream.features import FrontEnd, LogMel, PreEmphasis
-from stream.fixed_log_mel import FixedFrontEnd
+from stream.fixed_front_end import FixedFrontEnd
 from stream.fixed_normaliser import FixedNormaliser
+from stream.gain_control import Gain, GainControl
+from stream.gate import Gate
 from stream.lstm import LSTM
 from stream.normaliser import Normaliser
 from stream.stage import Chain, Stage
@@ -47,6 +49,15 @@ def fixed_before_stacking() -> Stage:
     return Chain([stage, FixedNormaliser(MEAN, VARIANCE, 0.001)], block=stage.block)
 
 
+def controlled(fixed: bool) -> Stage:
+    """Front end and normaliser whose gain and statistics follow the channel."""
+    kind = FixedFrontEnd if fixed else FrontEnd
+    stage = kind(400, 2.0**-23, initial_padding=True, gain_control=GainControl(rise=90.0))
+    normaliser = FixedNormaliser if fixed else Normaliser
+    gate = Gate(margin=1.0, hold=0.02)
+    return Chain([stage, normaliser(MEAN, VARIANCE, 0.05, gate=gate)], block=stage.block)
+
+
 def lstm(activation: str, number_format: str = "float32") -> Stage:
     layer = dict(next(tiny_network().layers("encoder.pre")))
     return LSTM(layer, activation, number_format)
@@ -67,6 +78,10 @@ STAGES: dict[str, tuple[Any, ...]] = {
     "front end and normaliser": (before_stacking, 12, (), LOG_MEL),
     "front end in fixed point": (fixed_front_end, 12, ()),
     "front end and normaliser in fixed point": (fixed_before_stacking, 12, ()),
+    "gated normaliser": (lambda: Normaliser(MEAN, VARIANCE, 0.05, Gate(hold=0.02)), 12, (80,)),
+    "gain control": (lambda: Gain(GainControl(rise=90.0, release=90.0), 0.5), 12, (80,)),
+    "front end with gain control, gated": (lambda: controlled(False), 12, (), LOG_MEL),
+    "the same in fixed point": (lambda: controlled(True), 12, ()),
     "hard LSTM": (lambda: lstm("hard"), 12, (240,)),
     "soft LSTM": (lambda: lstm("soft"), 12, (240,)),
     "LSTM in block floating point": (lambda: lstm("hard", "bfp16"), 12, (240,)),

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from stream.audio import read_audio
 from stream.features import CARD_FLOOR, FrontEnd, hann, mel_matrix, streamed_log_mel
 from stream.fixed import rhe
+from stream.fixed_front_end import FixedFrontEnd
 from stream.fixed_log_mel import (
-    FixedFrontEnd,
     FixedLogMel,
     bit_length,
     block,

@@ -16,7 +16,7 @@ from stream.bundled import model_path, recordings
 from stream.engine import Engine, load_engine
 from stream.features import streamed_log_mel
 from stream.fixed import quantise_input
-from stream.fixed_log_mel import FixedFrontEnd
+from stream.fixed_front_end import FixedFrontEnd
 from stream.fixed_normaliser import FixedNormaliser
 from stream.front_ends import front_end_stages
 from stream.network import ModelError, Network

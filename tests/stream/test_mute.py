@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream.backends import load_backend
+from stream.decoding.beam import BeamConfig
 from stream.engine import CHUNK, Engine, Result
 from stream.mute import Segment, cut
 from stream.network import Network
@@ -151,3 +152,46 @@ def test_the_engine_does_what_cutting_does(runs: list[tuple[bool, int]], pieces:
         part = found.samples[segment.first * CHUNK : end * CHUNK]
         want += shifted(tokens(unmuted, part), segment.first + segment.skipped)
     assert tokens(of, x, pieces) == want
+
+
+def beeps(chunks: float) -> Samples:
+    """Sound of so many chunks, three times, each behind a mute; not on the grid of chunks."""
+    some = [zeros(0.4), *(part for seed in range(3) for part in (noise(chunks, seed), zeros(9)))]
+    return np.concatenate(some)
+
+
+def test_short_sounds_out_of_nothing_say_nothing() -> None:
+    assert tokens(network(), beeps(2.0))
+    assert tokens(network(sound_chunks=4), beeps(2.0)) == []
+    assert tokens(network(sound_chunks=4), beeps(8.0)) != []
+
+
+def test_a_segment_is_decoded_from_its_sounding_chunk_of_that_number_on() -> None:
+    samples = np.concatenate([noise(2), zeros(2), noise(6)])
+    segments = cut(samples, CHUNK, MUTE, sound_chunks=4).segments
+    assert segments == (Segment(0, 0, 5),)
+    assert min(step for _, step in tokens(network(sound_chunks=4), samples)) >= 5
+    assert cut(noise(3), CHUNK, MUTE, sound_chunks=4).segments == (Segment(0, 0, None),)
+    assert cut(noise(3), CHUNK, 0, sound_chunks=2).segments == (Segment(0, 0, 1),)
+
+
+def test_chunks_that_say_nothing_are_no_tokens_of_the_past_either() -> None:
+    of = network(sound_chunks=6)
+    samples = np.concatenate([noise(12, 3), zeros(8), noise(12, 4)])
+    want = tokens(of, samples)
+    assert tokens(of, samples, pieces=31) == want
+    silent = {*range(5), *range(15, 24)}  # 5 chunks; what is muted, and 5 again
+    for found in (want, results_of_beam(of, samples)):
+        assert found and not silent & {step for _, step in found}
+
+
+def results_of_beam(of: Network, samples: Samples) -> Tokens:
+    engine = Engine(of, load_backend("numpy", of), 1, BeamConfig(width=2))
+    slot = engine.open()
+    assert slot is not None
+    engine.push(slot, samples)
+    engine.finish(slot)
+    found: list[Result] = []
+    while engine.pending():
+        found += engine.tick()
+    return [(t.id, t.step) for r in found for t in r.tokens]

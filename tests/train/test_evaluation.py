@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream.gain_control import GainControl  # noqa: E402
+from stream.gate import Gate  # noqa: E402
 from stream.recogniser import Recogniser  # noqa: E402
 from tests.tiny import tiny_network  # noqa: E402
 from train.evaluation import batches, pad, training_tokens  # noqa: E402
@@ -44,9 +46,17 @@ def test_a_batch_gives_each_rows_streamed_tokens(specification: dict) -> None:
         assert row == [(token.id, token.step) for result in results for token in result.tokens]
 
 
+ROOMS = {
+    "gate": Gate(margin=3.0, hold=0.05),
+    "gain_control": GainControl(background=-40.0),
+    "sound_chunks": 3,
+}
+
+
+@pytest.mark.parametrize("more", [{}, ROOMS], ids=["plain", "rooms"])
 @pytest.mark.parametrize("padding", [False, True])
-def test_muted_channels_are_cut_alike(padding: bool) -> None:
-    network = tiny_network(4, mute_chunks=2, initial_padding=padding, alpha=0.02)
+def test_muted_channels_are_cut_alike(padding: bool, more: dict) -> None:
+    network = tiny_network(4, mute_chunks=2, initial_padding=padding, alpha=0.02, **more)
     network.arrays["joint.output.bias"][-1] -= 0.3
     rows = audio()
     for begin, end in ((2000, 9000), (9500, 15000)):
