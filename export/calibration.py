@@ -18,7 +18,7 @@ from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_coun
 from stream.manifest import Utterance
 from stream.network import TIME_STACK, Network
 from stream.stage import State, whole
-from stream.validation import Progress
+from stream.streams import Progress
 
 __all__ = ["Batch", "Calibration", "batches"]
 

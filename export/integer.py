@@ -19,7 +19,7 @@ from stream.integer import quantise
 from stream.manifest import Utterance
 from stream.network import ModelError, Network
 from stream.quantisation import Quantisation, joint_exponent
-from stream.validation import Progress
+from stream.streams import Progress
 
 __all__ = ["INPUT_EXPONENT", "calibrated"]
 

@@ -2,7 +2,8 @@
 
 `--reset-stats` starts every utterance from the data set's statistics; without it they carry on in the
 manifest's order. `--compare-full` holds the streamed tokens against those of the training forward
-over whole utterances, token for token and step for step.
+over whole utterances, token for token and step for step. `--scenario` measures conditions instead
+(`stream.scenarios.rows`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from stream.front_ends import FRONT_ENDS
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.network import ModelError, Network, open_model
 from stream.process import run_main
+from stream.scenarios import report as report_of
+from stream.scenarios.rows import SCENARIOS
 from stream.spelling import check_spelling, unspelt
-from stream.validation import Progress, Reference, Report, validate
+from stream.streams import Progress
+from stream.validation import Reference, Report, validate
 
 STEP_SECONDS = 0.06
 WORST = 5
@@ -97,6 +101,18 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="hold every token against the training forward (needs torch)",
     )
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        choices=[*SCENARIOS, "all"],
+        help="measure what rooms, levels, telephones, tones and one long stream cost, row by row; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--noise",
+        metavar="FOLDER",
+        help="recordings without speech for --scenario noise (default: synthetic white noise)",
+    )
     parser.add_argument("--json", metavar="F", help="write the report as JSON")
     return parser
 
@@ -113,6 +129,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--compare-full compares the float front end: leave --front-end out")
     if arguments.compare_full and arguments.decoder != "greedy":
         parser.error("--compare-full compares greedy decoding: leave --decoder out")
+    scenarios = arguments.scenario
+    if scenarios and (arguments.compare_full or arguments.alpha is not None):
+        parser.error("--scenario goes without --compare-full and --alpha")
+    if arguments.noise and not scenarios:
+        parser.error("--noise goes with --scenario")
     try:
         search = _search(arguments.decoder, arguments.beam_width)
         network, utterances = _material(arguments.model, arguments.manifest)
@@ -122,6 +143,21 @@ def main(argv: list[str] | None = None) -> int:
             check_spelling(network.vocabulary, utterances, "--normalise lowercase", "--allow-unk")
         elif missing := unspelt(network.vocabulary, utterances):
             print(missing, file=sys.stderr)
+        if scenarios:
+            rows = report_of.run(
+                network,
+                utterances,
+                scenarios,
+                noise=Path(arguments.noise) if arguments.noise else None,
+                backend=arguments.backend,
+                decoding=search,
+                front_end=arguments.front_end,
+                progress=report_of.show,
+            )
+            if arguments.json:
+                _write_json(report_of.content(rows), Path(arguments.json))
+            print(report_of.table(rows))
+            return 0
         report = validate(
             network,
             utterances,
@@ -144,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if arguments.json:
-        _write_json(report, Path(arguments.json))
+        _write_json(_content(report), Path(arguments.json))
     _show(report, network, arguments.compare_full)
     return 1 if report.different else 0
 
@@ -198,13 +234,16 @@ def _show(report: Report, network: Network, compared: bool) -> None:
         print(f"{report.different} different of {len(report.utterances)}")
 
 
-def _write_json(report: Report, path: Path) -> None:
-    content: dict[str, Any] = {
+def _content(report: Report) -> dict[str, Any]:
+    return {
         "schema": "rill.validation/1",
         **asdict(report),
         "wer": report.wer if math.isfinite(report.wer) else None,  # JSON has no infinity
         "different": report.different,
     }
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(content) + "\n", "utf-8")
     partial.replace(path)

@@ -6,7 +6,6 @@ or with the statistics that the utterance before it left, as on a channel that s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -24,11 +23,11 @@ from stream.features import SAMPLE_RATE
 from stream.front_ends import FrontEndKind
 from stream.manifest import Utterance
 from stream.network import Network
+from stream.streams import Progress, Streams
 
 __all__ = [
     "Difference",
     "Outcome",
-    "Progress",
     "Reference",
     "Report",
     "default_backend",
@@ -98,7 +97,6 @@ class Report:
         return len(self.differences)
 
 
-Progress: TypeAlias = Callable[[int, int], None]
 # (network, recordings) -> of each its tokens as (id, step): `train.evaluation.training_tokens`.
 Reference: TypeAlias = Callable[
     [Network, Sequence[NDArray[np.float32]]], list[list[tuple[int, int]]]
@@ -158,9 +156,10 @@ def validate(
     slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
     backend = backend or default_backend(network)
     computed = load_backend(backend, network)
-    stream = _Streams(Engine(network, computed, slots, decoding, front_end), reset_stats)
+    engine = Engine(network, computed, slots, decoding, front_end)
+    stream = Streams(engine, lambda slot: engine.restart(slot, keep_statistics=not reset_stats))
     chunk = int(chunk_ms * SAMPLE_RATE / 1000)
-    results = stream.run(utterances, chunk, progress)
+    results = stream.run([u.read for u in utterances], chunk, progress)
     outcomes = [
         _outcome(network, utterance, of) for utterance, of in zip(utterances, results, strict=True)
     ]
@@ -190,59 +189,6 @@ def _outcome(network: Network, utterance: Utterance, results: Sequence[Result]) 
         [token.step for token in tokens],
         word_spans([network.vocabulary.text(token.id) for token in tokens], spans),
     )
-
-
-class _Streams:
-    """Runs utterances through an engine, several at once where they are independent."""
-
-    def __init__(self, engine: Engine, reset_stats: bool) -> None:
-        self._engine, self._reset = engine, reset_stats
-        self.seconds = 0.0  # of processing
-        self.audio_seconds = 0.0
-
-    def run(
-        self, utterances: Sequence[Utterance], chunk: int, progress: Progress | None
-    ) -> list[list[Result]]:
-        """Return the results of each utterance."""
-        engine = self._engine
-        found: list[list[Result]] = [[] for _ in utterances]
-        waiting = iter(range(len(utterances)))
-        rest: dict[int, NDArray[np.float32]] = {}  # slot -> audio not yet handed in
-        of: dict[int, int] = {}  # slot -> utterance
-        done = 0
-
-        def begin(slot: int) -> None:
-            number = next(waiting, None)
-            if number is None:
-                return
-            rest[slot] = utterances[number].read()
-            self.audio_seconds += len(rest[slot]) / SAMPLE_RATE
-            of[slot] = number
-
-        for _ in range(engine.slots):
-            if (slot := engine.open()) is not None:
-                begin(slot)
-        while of:
-            for slot, audio in list(rest.items()):
-                engine.push(slot, audio[:chunk])
-                rest[slot] = audio[chunk:]
-                if not len(rest[slot]):
-                    del rest[slot]
-                    engine.finish(slot)
-            while engine.pending():
-                began = time.perf_counter()
-                results = engine.tick()
-                self.seconds += time.perf_counter() - began
-                for result in results:
-                    found[of[result.slot]].append(result)
-                    if result.last:
-                        done += 1
-                        if progress:
-                            progress(done, len(utterances))
-                        del of[result.slot]
-                        engine.restart(result.slot, keep_statistics=not self._reset)
-                        begin(result.slot)
-        return found
 
 
 def _compare(

@@ -26,7 +26,8 @@ from stream.backends import BACKENDS
 from stream.features import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.network import Network, open_model
-from stream.validation import Progress, default_backend, validate
+from stream.streams import Progress
+from stream.validation import default_backend, validate
 
 __all__ = ["Emitted", "Heard", "Model", "Said", "hear", "hear_server", "is_server", "open_artefact"]
 

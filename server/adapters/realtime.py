@@ -32,7 +32,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.adapters import g711
 from server.adapters.openai import log_probabilities
 from server.adapters.realtime_settings import (
     MU_LAW,
@@ -46,6 +45,7 @@ from server.conversation import Conversation
 from server.hotwords import BOOST, HotwordError, Speller
 from server.protocol import Close, State
 from server.transcript import Piece, pieces_of
+from stream import g711
 from stream.engine import Result
 
 __all__ = ["Realtime"]

@@ -27,8 +27,8 @@ from typing import TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from server.adapters.g711 import RATE as TELEPHONE_RATE
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
+from stream.g711 import RATE as TELEPHONE_RATE
 from stream.words import FRAME_SECONDS
 
 __all__ = ["MU_LAW", "A_LAW", "PCM", "PCM_RATE", "Mistake", "SessionUpdate", "Settings"]

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from server.adapters.g711 import A_LAW, MU_LAW
+from stream.g711 import A_LAW, MU_LAW
 
 
 def test_tables_are_antisymmetric_and_reach_nearly_full_scale() -> None:

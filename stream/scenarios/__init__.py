@@ -1,0 +1,1 @@
+"""Scenarios: what rooms, levels and telephones cost a model, row by row."""

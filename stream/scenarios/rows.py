@@ -1,0 +1,215 @@
+"""The scenarios: the word error rate of a manifest under each condition, and the words that noise invents.
+
+    noise      behind 30 and 300 s of each noise, at -60, -50 and -40 dBFS
+    levels     10 to 40 dB below the recordings' level, and the same rounded to 16 bits
+    telephone  8 kHz, and G.711 by either law
+    tones      DTMF and other tones out of digital silence: words per minute
+    stream     all recordings as one stream that is never reset
+
+Every recording is a stream of its own from the data set's statistics, but for the last. Behind noise it
+goes on from what the engine was after the noise, which is computed once: a state is a value. Each row
+stands against the same recordings without the condition.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream import g711
+from stream.engine import CHUNK, Engine
+from stream.error_rate import ErrorRate, word_error_rate
+from stream.features import SAMPLE_RATE
+from stream.manifest import Utterance
+from stream.scenarios import signals
+from stream.streams import Streams
+
+__all__ = ["SCENARIOS", "Row", "scenario_rows"]
+
+Samples = NDArray[np.float32]
+SCENARIOS = ("noise", "levels", "telephone", "tones", "stream")
+NOISE_SECONDS = (30.0, 300.0)
+NOISE_DBFS = (-60.0, -50.0, -40.0)
+LEVELS_DB = (-10.0, -20.0, -30.0, -40.0)
+TONE_SECONDS = 60.0
+PUSHED = 100 * CHUNK
+
+
+@dataclass(frozen=True)
+class Row:
+    """A condition.
+
+    Attributes:
+        scenario: of `SCENARIOS`, or "plain".
+        name: of the condition.
+        wer, substitutions, deletions, insertions, words: of the recordings; None: none were heard.
+        plain_wer: of the same recordings without the condition.
+        invented: words said in noise or tones alone, and in how many minutes; None: there was none.
+        minutes: of noise or tones.
+    """
+
+    scenario: str
+    name: str
+    wer: float | None = None
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    words: int = 0
+    plain_wer: float | None = None
+    invented: int | None = None
+    minutes: float = 0.0
+
+
+def scenario_rows(
+    engine: Engine,
+    utterances: Sequence[Utterance],
+    scenarios: Sequence[str],
+    noises: Mapping[str, Samples],
+) -> Iterator[Row]:
+    """Yield the rows of some scenarios, the plain one first.
+
+    Args:
+        engine: of two slots at least, all free.
+        utterances: of a manifest.
+        scenarios: of `SCENARIOS`.
+        noises: by name, (n,) float32 each.
+    Raises:
+        ValueError: there is no such scenario, or the engine has one slot.
+        AudioError: a recording cannot be decoded.
+    """
+    for name in scenarios:
+        if name not in SCENARIOS:
+            raise ValueError(f"scenario {name!r}: there is none, only {', '.join(SCENARIOS)}")
+    if engine.slots < 2:
+        raise ValueError("scenarios want an engine of two slots: one holds the noise")
+    runs = _Runs(engine, utterances)
+    yield runs.row("plain", "as they are", _unchanged)
+    conditions: dict[str, Callable[[], Iterator[Row]]] = {
+        "noise": lambda: _behind_noise(runs, noises),
+        "levels": lambda: _levels(runs),
+        "telephone": lambda: _telephone(runs),
+        "tones": lambda: _tones(runs),
+        "stream": lambda: _one_stream(runs),
+    }
+    for name in SCENARIOS:
+        if name in scenarios:
+            yield from conditions[name]()
+
+
+def _read(utterance: Utterance, change: Callable[[Samples], Samples]) -> Samples:
+    return change(utterance.read())
+
+
+class _Runs:
+    """Runs of the recordings, and of sounds without words, in an engine."""
+
+    def __init__(self, engine: Engine, utterances: Sequence[Utterance]) -> None:
+        self._engine, self.utterances = engine, utterances
+        self._plain: float | None = None
+
+    def row(
+        self,
+        scenario: str,
+        name: str,
+        change: Callable[[Samples], Samples],
+        source: int | None = None,
+        invented: int | None = None,
+        minutes: float = 0.0,
+    ) -> Row:
+        """Run all recordings, changed, from fresh states or behind what a slot heard."""
+        engine = self._engine
+
+        def begin(slot: int) -> None:
+            if source is None:
+                engine.restart(slot, keep_statistics=False)
+            else:
+                engine.follow(slot, source)
+
+        recordings = [functools.partial(_read, u, change) for u in self.utterances]
+        results = Streams(engine, begin).run(recordings, PUSHED)
+        texts = ["".join(r.text for r in of).strip() for of in results]
+        rate = word_error_rate([u.text for u in self.utterances], texts)
+        return self.rated(scenario, name, rate, invented, minutes)
+
+    def rated(
+        self,
+        scenario: str,
+        name: str,
+        rate: ErrorRate,
+        invented: int | None = None,
+        minutes: float = 0.0,
+    ) -> Row:
+        """Return the row of an error rate; that of the first is the plain one."""
+        if self._plain is None:
+            self._plain = rate.wer
+        edits = rate.substitutions, rate.deletions, rate.insertions
+        return Row(scenario, name, rate.wer, *edits, rate.words, self._plain, invented, minutes)
+
+    def hear(self, samples: Samples) -> tuple[int, list[str]]:
+        """Open a slot and let it hear some sound, whole chunks of it; return it and the words it said."""
+        slot = self._engine.open()
+        if slot is None:
+            raise AssertionError("all slots are free between runs")
+        said = []
+        for begin in range(0, len(samples), PUSHED):
+            self._engine.push(slot, samples[begin : begin + PUSHED])
+            while self._engine.pending():
+                said += [result.text for result in self._engine.tick()]
+        return slot, "".join(said).split()
+
+    def close(self, slot: int) -> None:
+        self._engine.close(slot)
+
+
+def _unchanged(x: Samples) -> Samples:
+    return x
+
+
+def _behind_noise(runs: _Runs, noises: Mapping[str, Samples]) -> Iterator[Row]:
+    for noise, samples in noises.items():
+        for dbfs in NOISE_DBFS:
+            for seconds in NOISE_SECONDS:
+                slot, said = runs.hear(signals.at_level(samples, seconds, dbfs))
+                name = f"{seconds:g} s of {noise}, {dbfs:g} dBFS"
+                yield runs.row("noise", name, _unchanged, slot, len(said), seconds / 60.0)
+                runs.close(slot)
+
+
+def _levels(runs: _Runs) -> Iterator[Row]:
+    for decibels in LEVELS_DB:
+        quiet = functools.partial(signals.quieter, decibels=decibels)
+        yield runs.row("levels", f"{decibels:g} dB", quiet)
+        rounded = functools.partial(_rounded, quiet)
+        yield runs.row("levels", f"{decibels:g} dB, in 16 bits", rounded)
+
+
+def _rounded(change: Callable[[Samples], Samples], x: Samples) -> Samples:
+    return signals.sixteen_bits(change(x))
+
+
+def _telephone(runs: _Runs) -> Iterator[Row]:
+    yield runs.row("telephone", "8 kHz", signals.narrowband)
+    for name, law in (("mu", g711.MU_LAW), ("A", g711.A_LAW)):
+        change = functools.partial(signals.telephone, law=law)
+        yield runs.row("telephone", f"G.711, {name}-law", change)
+
+
+def _tones(runs: _Runs) -> Iterator[Row]:
+    for name in signals.TONES:
+        slot, said = runs.hear(signals.tones(name, TONE_SECONDS))
+        runs.close(slot)
+        yield Row("tones", name, invented=len(said), minutes=TONE_SECONDS / 60.0)
+
+
+def _one_stream(runs: _Runs) -> Iterator[Row]:
+    samples = np.concatenate([u.read() for u in runs.utterances])
+    rest = np.zeros(SAMPLE_RATE, np.float32)  # for the last words
+    slot, said = runs.hear(np.concatenate([samples, rest]))
+    runs.close(slot)
+    reference = " ".join(u.text for u in runs.utterances)
+    rate = word_error_rate([reference], [" ".join(said)])
+    yield runs.rated("stream", "one stream, never reset", rate)
