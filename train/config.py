@@ -21,6 +21,7 @@ from stream.network import Specification
 from stream.text_file import TextError, read_text
 from train.data.augmentation import AugmentationConfig
 from train.data.batches import BatchConfig
+from train.history import HistoryConfig
 from train.model import Dropout
 from train.text.normaliser import Level
 
@@ -131,6 +132,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             hard activations; or block floating point, "bfp16", of either.
         statistics_jitter: standard deviation, in data-set deviations, by which a row's starting
             mean is moved: a channel's statistics are never exactly the data set's.
+        history: what channels heard before their rows.
         freeze_norms_from: update from which input normalisation keeps its statistics.
         validate_every, checkpoint_every: updates.
         resumable: how many of the last checkpoints stay to go back to, each four times as large as the
@@ -150,6 +152,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     quantize: Literal["none", "int8", "w4a8", "bfp16"] = "none"
     statistics_jitter: float = 0.2
+    history: HistoryConfig = HistoryConfig()
     freeze_norms_from: int | None = None
     validate_every: int = 250
     checkpoint_every: int = 100

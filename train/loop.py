@@ -46,6 +46,7 @@ from train.data.batches import Batch, Batches, prefetch
 from train.evaluation import batches as cut_batches
 from train.evaluation import tokens_of
 from train.features import log_mel, normalised, stacked
+from train.history import histories
 from train.model import Dropout, Transducer
 from train.objective import Objective, Parts
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
@@ -92,7 +93,9 @@ class Run:
         config, optimiser = self.config, self.config.optimiser
         self.vocabulary = Vocabulary(self.start.tokenizer)
         specification = config.specification(len(self.vocabulary))
-        self.normaliser = Normaliser(self.start.mean, self.start.variance, specification.alpha)
+        self.normaliser = Normaliser(
+            self.start.mean, self.start.variance, specification.alpha, specification.gate
+        )
         if config.quantize != "none" and self.start.weights is None and self.resumed is None:
             raise ConfigError(
                 f"quantize = {config.quantize} fine-tunes: name a model with --init-from"
@@ -262,11 +265,19 @@ class Run:
         mean = torch.from_numpy(self.start.mean).expand(len(frames), -1)
         variance = torch.from_numpy(self.start.variance).expand(len(frames), -1)
         jitter = self.config.statistics_jitter * torch.randn(len(frames), 1)
-        state = (mean + jitter * variance.sqrt(), variance)
-        z = normalised(frames, counts, self.normaliser, state)
-        z = spec_augment(
-            z, counts, self.config.augmentation, self.material.batches.generator(self.update)
+        batches, rng = self.material.batches, self.material.batches.generator(self.update)
+        statistics = histories(
+            (mean + jitter * variance.sqrt(), variance),
+            frames,
+            counts,
+            batches.noise,
+            self.config.history,
+            front_end,
+            self.normaliser.alpha,
+            batches.generator(self.update, stream=2),
         )
+        z = normalised(frames, counts, self.normaliser, statistics)
+        z = spec_augment(z, counts, self.config.augmentation, rng)
         x, lengths = stacked(z, counts)
         return x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
 

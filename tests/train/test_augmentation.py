@@ -172,3 +172,13 @@ def test_masks_differ_by_row_and_leave_the_gradient_alone_elsewhere() -> None:
 def test_values_out_of_range_are_named(values: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AugmentationConfig(**values)
+
+
+def test_a_quiet_microphone_takes_noise_and_silences_down_with_the_words() -> None:
+    some = clip()
+    options = {"dither": 0.0, "digital_zeros": 0.0, "quiet_db": (-30.0, -30.0)}
+    loud, quiet = (
+        joined([some], np.random.default_rng(1), AugmentationConfig(quiet=q, **options), False)
+        for q in (0.0, 1.0)
+    )
+    assert np.abs(quiet).max() == pytest.approx(np.abs(loud).max() * 10.0**-1.5, rel=1e-3)

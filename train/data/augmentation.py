@@ -28,6 +28,8 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     Attributes:
         speed: largest relative change of length, up and down.
         gain_db: range of the level.
+        quiet, quiet_db: probability that a whole row, its noise and silences too, is as a quiet
+            microphone gives it, and the range of its level.
         noise, noise_snr_db: probability of added noise, and its range.
         reverberation: probability of a synthetic room.
         narrowband: probability of a telephone's bandwidth.
@@ -42,6 +44,8 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     speed: float = 0.12
     gain_db: tuple[float, float] = (-12.0, 8.0)
+    quiet: float = 0.0
+    quiet_db: tuple[float, float] = (-40.0, -12.0)
     noise: float = 0.4
     noise_snr_db: tuple[float, float] = (3.0, 35.0)
     reverberation: float = 0.2
@@ -59,6 +63,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         for name in (
+            "quiet",
             "noise",
             "reverberation",
             "narrowband",
@@ -70,7 +75,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
                 raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 to 1")
         if not 0.0 <= self.speed < 0.5:
             raise ValueError(f"augmentation.speed is {self.speed}, wants 0 to 0.5")
-        for name in ("gain_db", "noise_snr_db", "long_zeros_seconds"):
+        for name in ("gain_db", "quiet_db", "noise_snr_db", "long_zeros_seconds"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"augmentation.{name} is {[low, high]}, wants the lower end first")
@@ -175,6 +180,8 @@ def joined(
         parts += [silence(rng, config, most, level, long_silences), clip]
     parts.append(silence(rng, config, config.gap_seconds, level, long_silences))
     x = np.concatenate(parts)
+    if config.quiet and rng.random() < config.quiet:
+        x = gain(x, rng, config.quiet_db)
     if rng.random() < config.dither:
         x = x + np.float32(1e-5) * rng.standard_normal(len(x), dtype=np.float32)
     return x
