@@ -98,7 +98,7 @@ def rehearse(engine: Engine, audio: Samples, seconds: float) -> NDArray[np.float
         if not engine.pending():
             time.sleep(max(0.0, now + APART_SECONDS - done, min(interval, end - done)))
     now = time.perf_counter()
-    numbers = np.arange(sent)
+    numbers = np.arange(total)  # also those that this loop came too late to push
     chunks = numbers // slots
     waiting = numbers[(chunks >= answered[numbers % slots]) & (chunks >= WARM_UP)]
     return np.concatenate([latencies, now - (begin + waiting * interval)])
