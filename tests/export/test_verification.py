@@ -135,7 +135,7 @@ def test_a_dropped_state_or_a_wrong_frame_in_int8_is_refused(
     monkeypatch.setattr(
         int8,
         "build_int8",
-        lambda *given: broken_graph(build_int8(*given), f"{part}.int8.onnx", fault),
+        lambda *given, **form: broken_graph(build_int8(*given, **form), f"{part}.int8.onnx", fault),
     )
     refused(tmp_path, "int8: random frames: .* differs by", "int8")
 
@@ -147,7 +147,9 @@ def test_a_dropped_state_or_a_wrong_frame_in_integers_is_refused(
     monkeypatch.setattr(
         integer_graphs,
         "build_integer",
-        lambda *given: broken_graph(build_integer(*given), f"{part}.integer.onnx", fault),
+        lambda *given, **form: broken_graph(
+            build_integer(*given, **form), f"{part}.integer.onnx", fault
+        ),
     )
     refused(tmp_path, f"integers: .*{part}.integer.onnx: .* differs from the integers")
 
@@ -207,7 +209,7 @@ def test_scales_of_int8_that_are_not_those_of_the_models_integers_are_refused(
     monkeypatch.setattr(
         int8,
         "build_int8",
-        lambda network, _, kept: build_int8(network, int8.Ranges(7.0, 8.0), kept),
+        lambda network, _, kept, **form: build_int8(network, int8.Ranges(7.0, 8.0), kept, **form),
     )
     refused(tmp_path, r"int8: x.scale is 0.05\d*, the model's is 2\^-4", "int8")
 
@@ -274,7 +276,9 @@ FAULTS: dict[str, Callable[[IntegerNetwork], IntegerNetwork]] = {
 def test_integer_graphs_of_other_integers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
-    monkeypatch.setattr(integer_graphs, "build_integer", lambda n: build_integer(fault(n)))
+    monkeypatch.setattr(
+        integer_graphs, "build_integer", lambda n, **form: build_integer(fault(n), **form)
+    )
     refused(tmp_path, "integers: ")
 
 
