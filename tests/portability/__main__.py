@@ -114,8 +114,9 @@ def report(outcomes: list[Outcome], found: list[Difference], complete: bool) -> 
     """
     heading = ["", "Python", *PACKAGES, *BACKENDS, "server"]
     rows = [heading, *(_row(outcome, found) for outcome in outcomes if not outcome.skipped)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    for row in zip(*columns, strict=True):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
     failed = bool(found)

@@ -84,7 +84,7 @@ def run(installation: Installation, wheel: Path, cache: Path) -> Outcome:
         # What is set for the BLAS of this CPU is wrong on another.
         if not (name.startswith("PYTHON") or (interpreter.emulated and name.startswith("OPENBLAS")))
     }
-    environment |= {"OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    environment["OMP_NUM_THREADS"] = "1"  # installations run side by side
     hear(python, environment, outcome)
     if installation.serve:
         _serve(python, environment, outcome)
