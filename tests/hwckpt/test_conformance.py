@@ -146,6 +146,7 @@ def test_a_backend_that_is_not_installed_is_listed_as_skipped(
 
 
 def test_json_lines_carry_every_column(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
     status, out, _ = run(few, capsys, "--json")
     assert status == 0
     rows = [json.loads(line) for line in out.splitlines()]
