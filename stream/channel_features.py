@@ -78,9 +78,12 @@ class ChannelFeatures:
         frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
         for begin in range(0, len(rows), BLOCK):
             block = slice(begin, begin + BLOCK)
-            before = take_rows(self._front, rows[block])
-            frames[block], after = self._front_end.step(samples[block], before)
-            write_rows(rows[block], after, self._front)
+            before = take_rows(self._front[:2], rows[block])
+            frames[block], after = self._front_end.log_mel(samples[block], before)
+            write_rows(rows[block], after, self._front[:2])
+        gain = self._front[2:]
+        frames, after = self._front_end.controlled(frames, take_rows(gain, rows))
+        write_rows(rows, after, gain)
         self._framed[rows] = True
         self.levels.put(rows, self._front_end.unit * frames.max(axis=2))
         x: Floats = stack(self._normalised(frames, rows))

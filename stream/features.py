@@ -211,11 +211,22 @@ class FrontEnd:
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Compute one log-mel frame, (batch, n, 80), for each 160 samples of x, (batch, 160 n)."""
-        after = []
-        for stage, before in zip(self._stages, state, strict=True):
-            x, new = stage.step(x, before)
-            after.append(new)
-        return x, tuple(after)
+        frames, front = self.log_mel(x, state[:2])
+        frames, gain = self.controlled(frames, state[2:])
+        return frames, (*front, *gain)
+
+    def log_mel(self, x: Array, state: State) -> tuple[Array, State]:
+        """Do the first part of `step`, without gain control; state is that of the first two stages."""
+        emphasised, previous = self._stages[0].step(x, state[0])
+        frames, tail = self._stages[1].step(emphasised, state[1])
+        return frames, (previous, tail)
+
+    def controlled(self, frames: Array, state: State) -> tuple[Array, State]:
+        """Do the rest of `step`, on log-mel frames; state is () or that of gain control."""
+        if self.gain_control is None:
+            return frames, state
+        frames, after = self._stages[2].step(frames, state[0])
+        return frames, (after,)
 
     def short_frame(self, x: Array, state: State) -> Array:
         """Compute the one frame, (batch, 1, 80), of a stream that ended before its first hop did.

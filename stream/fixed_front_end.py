@@ -44,9 +44,9 @@ class FixedFrontEnd(FrontEnd):
         """Return the state after the first `lead` samples of a stream, x (batch, lead)."""
         return super().prime(samples_of(x))
 
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
+    def log_mel(self, x: Array, state: State) -> tuple[Array, State]:
         """Compute one frame, (batch, n, 80) int32, for each 160 samples of x, (batch, 160 n)."""
-        return super().step(samples_of(x), state)
+        return super().log_mel(samples_of(x), state)
 
     def short_frame(self, x: Array, state: State) -> Array:
         """Compute the one frame of a stream that ended before its first hop did."""

@@ -188,12 +188,14 @@ class FixedNormaliser(Normaliser):
         """Return the weight of each frame, and the gate's state after (rule 10.20)."""
         if self.gate is None or not x.shape[1]:
             return [self.weight] * x.shape[1], state
-        background, left = state[0]
-        counts, (background, left) = open_frames(
+        level, background, left = state[0]
+        counts, (level, background, left) = open_frames(
             x.sum(axis=2),
-            (background.astype(np.int64), left),
+            (level.astype(np.int64), background.astype(np.int64), left),
             BINS * decibels(self.gate.margin, FRACTION),
             decibels(BINS * self.gate.rise / FRAMES_PER_SECOND, FRACTION),
             self.gate.frames,
+            lambda difference: rhe(difference, 2),
         )
-        return self.weight * counts.T[:, :, None], ((background.astype(np.int32), left),)
+        after = level.astype(np.int32), background.astype(np.int32), left
+        return self.weight * counts.T[:, :, None], (after,)

@@ -29,7 +29,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from stream.gate import DECIBEL, FRAMES_PER_SECOND
-from stream.stage import Array, State
+from stream.stage import Array, State, constant_like
 
 __all__ = ["LOUDEST", "Gain", "GainControl", "follow"]
 
@@ -138,9 +138,10 @@ class Gain:
             return x, state
         xp = array_namespace(x)
         control, a_frame = self.control, DECIBEL / FRAMES_PER_SECOND
+        floor, zero = (constant_like(np.array(value), x) for value in (self._floor, 0.0))
+        floored = xp.maximum(x, floor)
         peaks = xp.max(x, axis=2)
-        floored = xp.clip(x, self._floor, None)
-        tones = xp.max(floored, axis=2) - xp.mean(floored, axis=2) > control.tone * DECIBEL
+        tones = xp.maximum(peaks, floor) - xp.mean(floored, axis=2) > control.tone * DECIBEL
         background, peak, state = follow(
             peaks,
             tones,
@@ -149,9 +150,14 @@ class Gain:
             (control.rise * a_frame, control.attack * a_frame, control.release * a_frame),
             (self._lowest, LOUDEST),
         )
-        room = control.background * DECIBEL - background
-        gain = xp.clip(
-            xp.minimum(room, control.speech * DECIBEL - peak), 0.0, control.gain * DECIBEL
+        gain = xp.minimum(
+            control.background * DECIBEL - background, control.speech * DECIBEL - peak
         )
-        y = xp.clip(x + gain[:, :, None], self._floor, None)
-        return xp.where(tones[:, :, None], xp.full_like(y, self._floor), y), state
+        y = floored
+        if xp.any(gain > 0.0):  # of most batches none is
+            most = constant_like(np.array(control.gain * DECIBEL), x)
+            gain = xp.minimum(xp.maximum(gain, zero), most)
+            y = xp.maximum(x + gain[:, :, None], floor)
+        if xp.any(tones):
+            y = xp.where(tones[:, :, None], floor, y)
+        return y, state

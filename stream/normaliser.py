@@ -101,6 +101,7 @@ class Normaliser:
             self.gate.margin * DECIBEL,
             self.gate.rise * DECIBEL / FRAMES_PER_SECOND,
             self.gate.frames,
+            lambda difference: 0.25 * difference,
         )
         counts = xp.permute_dims(counts, (1, 0))[:, :, None]
         ones = xp.ones(counts.shape, dtype=x.dtype)
