@@ -62,13 +62,16 @@ def busy(cores: float) -> Iterator[list[subprocess.Popen[bytes]]]:
         yield processes
 
 
-def rehearse(engine: Engine, audio: Samples, seconds: float) -> NDArray[np.float64]:
+def rehearse(
+    engine: Engine, audio: Samples, seconds: float, link_seconds: float = 0.0
+) -> NDArray[np.float64]:
     """Play to every slot of an engine in real time.
 
     Args:
         engine: none of its slots is open; all are when this returns.
         audio: (n,) at 16 kHz; channels hear it from places of their own, round and round.
         seconds: how long chunks come, beside `WARM_UP`.
+        link_seconds: what the messages of a chunk take of the thread that steps.
     Returns:
         the latency of each chunk behind the first `WARM_UP` of its channel, seconds.
     """
@@ -90,6 +93,9 @@ def rehearse(engine: Engine, audio: Samples, seconds: float) -> NDArray[np.float
             sent = number + 1
         results = engine.tick()
         done = time.perf_counter()
+        until = done + link_seconds * len(results)
+        while done < until:
+            done = time.perf_counter()
         for result in results:
             came = begin + (answered[result.slot] * slots + result.slot) * interval
             answered[result.slot] += 1

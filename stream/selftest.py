@@ -1,4 +1,4 @@
-"""Self-test at start: what this machine can carry, measured within some two seconds.
+"""Self-test at start: what this machine can carry, measured within some three seconds.
 
 1. Precision: int8 where the model directory has it (its export found it as good), this machine runs it
    and a step of `TRIAL` channels is faster than in float32.
@@ -40,13 +40,13 @@ __all__ = ["Plan", "capacity", "load_available", "self_test"]
 logger = logging.getLogger(__name__)
 
 SHARE = 0.8  # of a chunk's time; the rest is for messages on their way
-# Of the server's event loop for a channel's chunk, audio in, text out. Measured on 2 cores of an AMD EPYC
-# that it shared with engine and load client, 2026-11-21: 540 streams of the bundled model were the most
-# at a CL99 of 60 ms; the loop computed for 60 us of this and waited for a core for the rest.
-LOOP_SECONDS = 111e-6
-# What event loop and load client compute for a channel's chunk: 45 to 60 and 30 us, 2026-11-29, same sort.
-BESIDE_SECONDS = 90e-6
-PYTHON_SECONDS = 1.47e-3  # that `_python_seconds` measured there
+# Of the server's event loop for a channel's chunk, audio in, text out: it computes for 39 us, so that it is
+# busy for half of the time where this fills `SHARE`. Measured on 2 cores of an AMD EPYC with 400 and 700
+# streams of the bundled model, 2026-11-29.
+LOOP_SECONDS = 60e-6
+BESIDE_SECONDS = 65e-6  # what event loop and load client compute for it there, 39 and 24 us
+LINK_SECONDS = 23e-6  # what the engine's process computes for it beside the step, its messages
+PYTHON_SECONDS = 1.45e-3  # that `_python_seconds` measured there
 TRIAL = 32
 REPEATS = 3
 MOST = 4096  # channels
@@ -162,7 +162,8 @@ def capacity(
     def load(count: int | NDArray[np.int64], seconds: float | NDArray[np.float64]) -> Any:
         beside = BESIDE_SECONDS * pace * count / CHUNK_SECONDS  # cores
         lost = np.clip(beside - (cores - threads), 0.0, 0.99)
-        return np.maximum(seconds / (1.0 - lost), LOOP_SECONDS * pace * count)
+        engine = (seconds + LINK_SECONDS * pace * count) / (1.0 - lost)
+        return np.maximum(engine, LOOP_SECONDS * pace * count)
 
     measured: list[tuple[int, float]] = []
     count = TRIAL
@@ -237,7 +238,7 @@ class _Trial:
         for _ in range(REHEARSALS):
             engine = Engine(self._network, self._backend, channels, self._decoding, self._front_end)
             with busy(BESIDE_SECONDS * pace * channels / CHUNK_SECONDS):
-                latencies = rehearse(engine, self._audio, REHEARSAL_SECONDS)
+                latencies = rehearse(engine, self._audio, REHEARSAL_SECONDS, LINK_SECONDS * pace)
             late = float(np.quantile(latencies, LATE))
             if late <= budget or channels == 1:
                 break

@@ -150,6 +150,12 @@ class Player(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
 
+    def pause_writing(self) -> None:
+        """Go on writing: what the server is slow to take waits here, as in a client's kernel."""
+
+    def resume_writing(self) -> None:
+        """See `pause_writing`; picows' own two log a warning each time."""
+
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._end("the server cut the connection")
 

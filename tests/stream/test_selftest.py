@@ -10,7 +10,15 @@ from stream import directory, selftest
 from stream.backends import load_backend
 from stream.bundled import model_path
 from stream.network import ModelError, open_model
-from stream.selftest import BESIDE_SECONDS, LOOP_SECONDS, SHARE, capacity, load_available, self_test
+from stream.selftest import (
+    BESIDE_SECONDS,
+    LINK_SECONDS,
+    LOOP_SECONDS,
+    SHARE,
+    capacity,
+    load_available,
+    self_test,
+)
 from tests.tiny import tiny_network, without_int8
 
 BUDGET = SHARE * 0.06
@@ -19,7 +27,7 @@ BUDGET = SHARE * 0.06
 @pytest.mark.parametrize("a_channel", [1e-3, 3e-4, 1.2e-4])
 def test_the_capacity_is_where_the_step_fills_its_share(a_channel: float) -> None:
     slots, steps = capacity(lambda count: 2e-3 + a_channel * count, threads=1, cores=4)
-    assert slots == pytest.approx((BUDGET - 2e-3) / max(a_channel, LOOP_SECONDS), rel=0.05)
+    assert slots == pytest.approx((BUDGET - 2e-3) / (a_channel + LINK_SECONDS), rel=0.05)
     assert [count for count, _ in steps] == sorted(count for count, _ in steps)
 
 
@@ -31,9 +39,10 @@ def test_a_machine_that_is_too_slow_for_any_still_takes_one() -> None:
 def test_a_step_on_all_cores_waits_for_what_runs_beside_it(threads: int, cores: int) -> None:
     slots, _ = capacity(lambda count: 2e-3 + 4e-4 * count, threads, cores)
     beside = BESIDE_SECONDS / 0.06  # cores a channel
-    step = 2e-3 + 4e-4 * slots
+    a_channel = 4e-4 + LINK_SECONDS
+    step = 2e-3 + a_channel * slots
     assert step / (1.0 - beside * slots) <= BUDGET
-    assert (step + 4e-4) / (1.0 - beside * (slots + 1)) > BUDGET
+    assert (step + a_channel) / (1.0 - beside * (slots + 1)) > BUDGET
 
 
 def test_a_slower_interpreter_carries_fewer_channels() -> None:
