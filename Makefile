@@ -22,6 +22,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NUMBA_CACHE_DIR := $(CACHE)/numba
 export MPLCONFIGDIR := $(CACHE)/matplotlib
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
+# uv trusts the certificates that the system trusts, as pip does.
+export UV_SYSTEM_CERTS := true
 export ORT_DISABLE_TELEMETRY := 1
 # pip asks `rustc --version` for its user agent, and rustup's shim then makes a folder in $HOME.
 export RUSTUP_HOME := $(CACHE)/rustup
