@@ -60,6 +60,18 @@ class Heard:
         self.over.set()
 
 
+async def transcribe(channels: Channels) -> None:
+    """Stream a bundled recording through a channel, and check its text."""
+    recording, heard = recordings()[0], Heard()
+    channel = channels.open(heard.on_result, heard.on_fault)
+    assert channel is not None
+    channel.push(read_audio(recording.audio))
+    channel.finish()
+    async with asyncio.timeout(30):
+        await heard.over.wait()
+    assert heard.text.split() == recording.text.split()
+
+
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 async def test_a_recording_goes_through_a_process_of_its_own_and_back(
     front_end: FrontEndKind,
@@ -70,14 +82,7 @@ async def test_a_recording_goes_through_a_process_of_its_own_and_back(
         assert (channels.slots, channels.ready.about["backend"]) == (2, "onnx")
         assert channels.ready.about["front_end"] == front_end
         assert channels.engine.pid != os.getpid()
-        recording, heard = recordings()[0], Heard()
-        channel = channels.open(heard.on_result, heard.on_fault)
-        assert channel is not None
-        channel.push(read_audio(recording.audio))
-        channel.finish()
-        async with asyncio.timeout(30):
-            await heard.over.wait()
-        assert heard.text.split() == recording.text.split()
+        await transcribe(channels)
         assert sum(channels.step_seconds.cumulative()[-1:]) > 10
     finally:
         await channels.stop()
@@ -102,14 +107,7 @@ async def test_a_process_that_dies_fails_its_channels_and_is_restarted_as_it_was
     # No second self-test, which would measure this machine with other engines at work.
     assert (channels.slots, channels.ready.about) == (before.slots, before.about)
     assert (channels.engine.restarts, channels.engine.fault()) == (1, None)
-    recording, heard = recordings()[0], Heard()
-    channel = channels.open(heard.on_result, heard.on_fault)
-    assert channel is not None
-    channel.push(read_audio(recording.audio))
-    channel.finish()
-    async with asyncio.timeout(30):
-        await heard.over.wait()
-    assert heard.text.split() == recording.text.split()
+    await transcribe(channels)
     await channels.stop()
 
 
