@@ -1,7 +1,7 @@
 """Calibration: what a network computes on recordings, for the ranges of int8 and for rates.
 
 The recordings go through front end, normaliser and encoder once, in float32, each as a stream of its
-own. What is made of them is `export.int8`'s and `export.random`'s business.
+own. What is made of them is `export.onnx.int8`'s and `export.random`'s business.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend, Logits
 from stream.decoding.greedy import Greedy, Token
-from stream.features import SAMPLE_RATE, STACK, frame_count, stack, stacked_count, streamed_log_mel
+from stream.engine.streams import Progress
+from stream.front_end.log_mel import (
+    SAMPLE_RATE,
+    STACK,
+    frame_count,
+    stack,
+    stacked_count,
+    streamed_log_mel,
+)
 from stream.manifest import Utterance
-from stream.network import TIME_STACK, Network
+from stream.model.network import TIME_STACK, Network
 from stream.stage import State, whole
-from stream.streams import Progress
 
 __all__ = ["Batch", "Calibration", "batches"]
 

@@ -28,14 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.calibration import Calibration
-from stream import directory
 from stream.audio import AudioError
 from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.manifest import ManifestError, read_manifest
-from stream.network import ModelError, Network, Specification, open_model
+from stream.model import directory
+from stream.model.network import ModelError, Network, Specification, open_model
 from stream.process import run_main
-from train.pieces import write_pieces
+from train.text.pieces import write_pieces
 
 __all__ = ["SHAPES", "pieces", "random_network"]
 
@@ -187,7 +187,9 @@ def main(argv: list[str] | None = None) -> int:
     if not 1.0 <= rate <= 8.0:
         parser.error(f"--tokens-per-second is {rate}; want 1 to 8")
     try:
-        graphs, int8 = (importlib.import_module(f"export.{name}") for name in ("graphs", "int8"))
+        graphs, int8 = (
+            importlib.import_module(f"export.onnx.{name}") for name in ("graph", "int8")
+        )
         bundled = open_model(model_path())
         if arguments.manifest:
             utterances = read_manifest(Path(arguments.manifest))

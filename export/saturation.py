@@ -18,11 +18,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.integer import calibrated
-from export.layer_report import LayerReport, layer_reports
+from export.checks.layer_report import LayerReport, layer_reports
+from export.post_training import calibrated
 from stream.audio import AudioError
 from stream.manifest import ManifestError, read_manifest
-from stream.network import ModelError, open_model
+from stream.model.network import ModelError, open_model
 from stream.process import run_main
 
 __all__ = ["build_parser", "main", "table"]

@@ -1,7 +1,7 @@
 """How late a model's tokens usually are, which places words where sound alone does not.
 
 Nobody has to say when the words of a recording sound: most of them have an edge that shows it
-(`stream.alignment`), so the median over what the model hears tells. It is taken again with the first
+(`stream.engine.alignment`), so the median over what the model hears tells. It is taken again with the first
 result in place, which matters where words follow one another without pauses.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import msgspec
 
-from stream.alignment import word_spans
 from stream.backends import load_backend
-from stream.engine import Engine, Result
+from stream.engine.alignment import word_spans
+from stream.engine.engine import Engine, Result
 from stream.manifest import Utterance
-from stream.network import Network
+from stream.model.network import Network
 from stream.words import WordDelay, group
 
 __all__ = ["FEWEST", "MOST", "measured"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt import layout
-from hwckpt.container import CheckpointError
+from hwckpt.torch_file.container import CheckpointError
 
 __all__ = ["HardwareCheckpoint", "Ngram", "equal"]
 

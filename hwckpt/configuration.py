@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream.features import BINS, FFT, HOP, SAMPLE_RATE, STACK
-from stream.network import TIME_STACK, Specification
+from stream.front_end.log_mel import BINS, FFT, HOP, SAMPLE_RATE, STACK
+from stream.model.network import TIME_STACK, Specification
 
 __all__ = ["FIXED", "REDUCED", "full_config", "reduced_config", "unknown_keys"]
 

@@ -21,16 +21,16 @@ import yaml
 from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
-from hwckpt.allowed import Tensor
-from hwckpt.container import CheckpointError, TorchFile
 from hwckpt.reader import (
     HardwareCheckpoint,
     Ngram,
     metadata_of,
     state_dict_of,
 )
+from hwckpt.torch_file.allowed import Tensor
+from hwckpt.torch_file.container import CheckpointError, TorchFile
 from hwckpt.writer import VERSIONS
-from stream.features import BINS
+from stream.front_end.log_mel import BINS
 from stream.text_file import TextError, read_text
 
 __all__ = ["ALPHA", "convert", "read_statistics"]

@@ -1,6 +1,6 @@
 """The hardware checkpoint as tables: fields, tensor names, sizes, and what each version means.
 
-A hardware checkpoint is a dictionary saved by torch (`hwckpt.container`). Two generations are
+A hardware checkpoint is a dictionary saved by torch (`hwckpt.torch_file.container`). Two generations are
 written: 1.4 (hard activations, EWMA; versions 1.0 to 1.5 and, soft, to 1.8) and 1.14 (soft, global
 statistics). Versions in between are read. Names of that format stand in this package and nowhere
 else; the YAML inside is `hwckpt.configuration`'s. docs/hwckpt-format.md is the same on one page,
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.features import CARD_FLOOR, SAMPLE_RATE
-from stream.network import Specification
+from stream.front_end.log_mel import CARD_FLOOR, SAMPLE_RATE
+from stream.model.network import Specification
 
 __all__ = [
     "CONFIG_SINCE",

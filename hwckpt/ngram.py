@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwckpt.container import CheckpointError
 from hwckpt.reader import read_checkpoint
+from hwckpt.torch_file.container import CheckpointError
 from stream.decoding.kenlm import read_kenlm
 from stream.decoding.ngram import Ngram, NgramError
 

@@ -2,7 +2,7 @@
 
 `read_checkpoint` checks types and keeps every entry as the file has it; `network_of` checks
 meaning: shapes against each other and the configuration, repeated tensors against each other. No
-torch, nothing executed (`hwckpt.unpickler`). Myrtle's training checkpoints are told apart and
+torch, nothing executed (`hwckpt.torch_file.unpickler`). Myrtle's training checkpoints are told apart and
 named, with the command that converts them; they hold no statistics, tokenizer or configuration.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
-from hwckpt.allowed import Tensor
 from hwckpt.checkpoint import HardwareCheckpoint, Ngram, equal
-from hwckpt.container import CheckpointError, TorchFile, is_torch_file, pickle_bytes
-from stream.features import BINS
-from stream.network import ModelError, Network, Specification
+from hwckpt.torch_file.allowed import Tensor
+from hwckpt.torch_file.container import CheckpointError, TorchFile, is_torch_file, pickle_bytes
+from stream.front_end.log_mel import BINS
+from stream.model.network import ModelError, Network, Specification
 
 __all__ = [
     "CheckpointError",

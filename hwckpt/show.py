@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from hwckpt import layout
-from hwckpt.container import CheckpointError, TorchFile
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
-from stream.network import ModelError
+from hwckpt.torch_file.container import CheckpointError, TorchFile
+from stream.model.network import ModelError
 from stream.process import run_main
 from stream.vocabulary import Vocabulary
 

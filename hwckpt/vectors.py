@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from hwckpt.comparison import installed
-from hwckpt.vectors_decoding import DECODING_FILES
-from hwckpt.vectors_front_end import FRONT_END_FILES
-from hwckpt.vectors_integer import INTEGER_FILES
-from hwckpt.vectors_integer_transducer import INTEGER_MODEL_FILES
-from hwckpt.vectors_models import network_file, write_network
-from hwckpt.vectors_stages import STAGE_FILES
-from hwckpt.vectors_tokens import TOKEN_FILES
-from hwckpt.vectors_transducer import TRANSDUCER_FILES
+from hwckpt.conformance.comparison import installed
+from hwckpt.conformance.vectors_decoding import DECODING_FILES
+from hwckpt.conformance.vectors_front_end import FRONT_END_FILES
+from hwckpt.conformance.vectors_integer import INTEGER_FILES
+from hwckpt.conformance.vectors_integer_transducer import INTEGER_MODEL_FILES
+from hwckpt.conformance.vectors_models import network_file, write_network
+from hwckpt.conformance.vectors_stages import STAGE_FILES
+from hwckpt.conformance.vectors_tokens import TOKEN_FILES
+from hwckpt.conformance.vectors_transducer import TRANSDUCER_FILES
 from stream.process import run_main
 
 __all__ = ["write_vectors"]
@@ -69,12 +69,12 @@ def write_vectors(folder: Path, tokenizer: bytes, seed: int) -> list[Path]:
             path, rng = file(name)
             path.write_text(json.dumps(make_from_greedy(rng, folder)) + "\n", "utf-8")
     if installed("torch"):
-        from train.vectors import TRAINING_FILES
+        from hwckpt.conformance.vectors_training import TRAINING_FILES
 
         for name, make in TRAINING_FILES.items():
             save(name, make)
     if installed("inflect"):
-        from train.text.vectors import TEXT_FILES
+        from hwckpt.conformance.vectors_text import TEXT_FILES
 
         for name, make in TEXT_FILES.items():
             path, rng = file(name)

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
-from hwckpt.pickler import Pickler, StateDict
 from hwckpt.reader import CheckpointError, HardwareCheckpoint, Ngram, read_checkpoint
-from stream.network import Network, Specification
+from hwckpt.torch_file.pickler import Pickler, StateDict
+from stream.model.network import Network, Specification
 
 __all__ = ["card_notes", "from_network", "inexpressible", "write_checkpoint"]
 

@@ -19,16 +19,16 @@ from pathlib import Path
 import uvloop
 
 from server import options
-from server.app import AddressError, Application, Settings
-from server.engine_process import in_process
-from server.link import Order
+from server.engine.ipc import Order
+from server.engine.memory import settle
+from server.engine.models import Model, Models
+from server.engine.process import in_process
+from server.engine.supervisor import LoadError
+from server.http.app import AddressError, Application, Settings
+from server.live.request import PATH
 from server.logs import start_logging
-from server.memory import settle
-from server.models import Model, Models
 from server.options import OptionError, Options
-from server.request import PATH
 from server.stderr import capture_stderr, log_descriptor
-from server.supervisor import LoadError
 
 logger = logging.getLogger("server")
 

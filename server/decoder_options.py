@@ -16,7 +16,7 @@ from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
 from stream.decoding.ngram import Ngram
-from stream.decoding.splice import ResetConfig
+from stream.decoding.overlap import ResetConfig
 
 __all__ = ["DECODERS", "EOS_MODES", "DecoderOptions", "add_flags", "seconds_or_off"]
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.session import Session, SessionError, stream_audio
-from server.terminal import LiveText
+from server.client.session import Session, SessionError, stream_audio
+from server.client.terminal import LiveText
 from stream.audio import read_chunks
 from stream.bundled import recordings
 from stream.manifest import Utterance

@@ -1,6 +1,6 @@
 """Metrics: what an operator watches, in Prometheus' text format, from a registry of its own.
 
-What the channels count themselves (`server.channels`) is read at the time of a scrape; refusals and
+What the channels count themselves (`server.engine.channels`) is read at the time of a scrape; refusals and
 streams are counted here. Every name begins with `rill_`, but for those of the process.
 """
 
@@ -19,10 +19,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from server.engine.models import Models
 from server.histogram import SECONDS, Histogram
-from server.models import Models
 from server.processes import usage
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = ["Metrics"]
 

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from server.access import Access, parse_tokens
-from server.app import ROOTS, Settings
 from server.decoder_options import DECODERS, EOS_MODES, DecoderOptions, add_flags
-from server.hosts import ANY, Hosts, parse_hosts, parse_origins
+from server.engine.supervision import Supervision
+from server.http.access import Access, parse_tokens
+from server.http.app import ROOTS, Settings
+from server.http.hosts import ANY, Hosts, parse_hosts, parse_origins
+from server.http.peers import Network, parse_networks
 from server.limits import Limits
 from server.logs import FORMATS, LEVELS
-from server.peers import Network, parse_networks
-from server.supervision import Supervision
 from stream.backends import BACKENDS
-from stream.front_ends import FRONT_ENDS, FrontEndKind
+from stream.engine.front_end import FRONT_ENDS, FrontEndKind
 from stream.text_file import TextError, read_text
 
 __all__ = ["OptionError", "Options", "build_parser", "read"]

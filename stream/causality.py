@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.features import BINS, HOP, SAMPLE_RATE, STACK, FrontEnd, streamed_log_mel
-from stream.network import TIME_STACK
-from stream.normaliser import Normaliser
+from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, STACK, FrontEnd, streamed_log_mel
+from stream.front_end.normaliser import Normaliser
+from stream.model.network import TIME_STACK
 from stream.stage import whole
 
 __all__ = ["CausalityError", "check_causal", "check_features_causal"]

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE, Part, read_audio
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.text_file import TextError, read_text
 
 __all__ = ["ManifestError", "Utterance", "read_manifest", "spaced"]

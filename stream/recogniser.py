@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from stream.backends import load_backend
 from stream.decoding.channels import Decoding, Search
 from stream.decoding.greedy import Token
-from stream.engine import Engine, Result
-from stream.front_ends import FrontEndKind
-from stream.network import Network, open_model
+from stream.engine.engine import Engine, Result
+from stream.engine.front_end import FrontEndKind
+from stream.model.network import Network, open_model
 
 __all__ = ["Recogniser"]
 

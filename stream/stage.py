@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Array",
     "Chain",
+    "Samples",
     "Stage",
     "State",
     "constant_like",
@@ -34,6 +35,9 @@ __all__ = [
 
 Array: TypeAlias = Any
 State: TypeAlias = Any  # Array | tuple[State, ...]
+Samples: TypeAlias = (
+    NDArray[np.float32] | NDArray[np.int16]
+)  # (n,) at 16 kHz, full scale 1 or 32768
 
 
 class Stage(Protocol):

@@ -22,15 +22,15 @@ from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
 from stream.decoding.channels import Search
 from stream.decoding.greedy import GreedyConfig
+from stream.engine.front_end import FRONT_ENDS
+from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
-from stream.front_ends import FRONT_ENDS
 from stream.manifest import ManifestError, Utterance, read_manifest
-from stream.network import ModelError, Network, open_model
+from stream.model.network import ModelError, Network, open_model
 from stream.process import run_main
 from stream.scenarios import report as report_of
 from stream.scenarios.rows import SCENARIOS
 from stream.spelling import check_spelling, unspelt
-from stream.streams import Progress
 from stream.validation import Reference, Report, validate
 
 STEP_SECONDS = 0.06
@@ -197,7 +197,7 @@ def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Ut
 
 
 def _normalised(utterances: list[Utterance], level: str, network: Network) -> list[Utterance]:
-    from train.transcripts import normalised  # packages of the extra, which the core has not
+    from train.text.transcripts import normalised
 
     return normalised(utterances, cast("Any", level), network.vocabulary.symbols)
 

@@ -14,16 +14,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.alignment import Span, word_spans
 from stream.backends import computed_by, load_backend
 from stream.decoding.channels import Decoding, Search
-from stream.engine import Engine, Result
+from stream.engine.alignment import Span, word_spans
+from stream.engine.engine import Engine, Result
+from stream.engine.front_end import FrontEndKind
+from stream.engine.streams import Progress, Streams
 from stream.error_rate import word_error_rate
-from stream.features import SAMPLE_RATE
-from stream.front_ends import FrontEndKind
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
-from stream.network import Network
-from stream.streams import Progress, Streams
+from stream.model.network import Network
 
 __all__ = [
     "Difference",

@@ -24,10 +24,10 @@ import pytest
 from hypothesis import settings
 
 from stream.bundled import recordings
-from stream.network import Network
+from stream.model.network import Network
 from stream.vocabulary import Vocabulary
+from tests.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 
 settings.register_profile("rill", deadline=None, derandomize=IN_CI, print_blob=True)

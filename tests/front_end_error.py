@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from stream.audio import read_audio
 from stream.bundled import model_path
-from stream.features import FrontEnd, streamed_log_mel
-from stream.fixed_front_end import FixedFrontEnd
-from stream.fixed_log_mel import FRACTION, samples_of
-from stream.fixed_normaliser import FixedNormaliser
+from stream.front_end.log_mel import FrontEnd, streamed_log_mel
+from stream.front_end.normaliser import Normaliser
+from stream.integer.front_end import FixedFrontEnd
+from stream.integer.log_mel import FRACTION, samples_of
+from stream.integer.normaliser import FixedNormaliser
 from stream.manifest import read_manifest
-from stream.network import open_model
-from stream.normaliser import Normaliser
+from stream.model.network import open_model
 from stream.stage import whole
 
 __all__ = ["Measured", "measure"]

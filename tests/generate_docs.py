@@ -12,12 +12,12 @@ import importlib
 import inspect
 import os
 import sys
-from pathlib import Path
 from typing import Any, cast
+
+from tests.places import REPOSITORY
 
 __all__ = ["build_parser", "cli_page", "command_modules", "main"]
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("server", "stream", "hwckpt", "export", "train")  # in the order of a first visit
 WIDTH = 100
 CLI_INTRODUCTION = """\

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
+from server.client.session import stream_audio
 from server.demo import running_server
-from server.session import stream_audio
 from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.decoding.greedy import Greedy
-from stream.features import stack, streamed_log_mel
+from stream.front_end.log_mel import stack, streamed_log_mel
 from stream.manifest import read_manifest
-from stream.network import TIME_STACK, Network, open_model
+from stream.model.network import TIME_STACK, Network, open_model
 from stream.recogniser import Recogniser
 from stream.validation import validate
 

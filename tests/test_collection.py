@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.places import REPOSITORY
+
 MADE = {
     "InferenceSession": "open_session(product_graph())",
     "Network": "tiny_network()",

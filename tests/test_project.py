@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.generate_docs import PAGES, command_modules
+from tests.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 PACKAGES = ["stream", "export", "train", "hwckpt", "server"]

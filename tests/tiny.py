@@ -13,9 +13,9 @@ import numpy as np
 import sentencepiece
 
 from stream.bundled import model_path
-from stream.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
-from stream.network import Network, Specification, open_model
-from stream.quantisation import Quantisation
+from stream.model.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
+from stream.model.network import Network, Specification, open_model
+from stream.model.quantisation import Quantisation
 
 __all__ = [
     "TEXTS",

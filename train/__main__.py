@@ -18,7 +18,7 @@ import torch
 from stream.audio import AudioError, read_audio
 from stream.causality import CausalityError
 from stream.manifest import ManifestError, Utterance, read_manifest
-from stream.network import ModelError, open_model
+from stream.model.network import ModelError, open_model
 from stream.process import run_main
 from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
@@ -26,10 +26,10 @@ from train import checkpoint
 from train.config import Config, ConfigError, Data, load_config, resolve
 from train.data.batches import Batches, Corpus
 from train.loop import Material, Run
-from train.resume import LAST, Resumed, check_same_run, find
-from train.start import Start, checkpoint_start, folded_start
+from train.run.resume import LAST, Resumed, check_same_run, find
+from train.run.start import Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
-from train.transcripts import SPELLING_OPTIONS, normalised
+from train.text.transcripts import SPELLING_OPTIONS, normalised
 
 
 def build_parser() -> argparse.ArgumentParser:

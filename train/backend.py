@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.backends import Logits
-from stream.network import Network
+from stream.model.network import Network
 from stream.stage import State, map_state
 from train.model import Transducer
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from stream.network import ModelError, Network, Specification
+from stream.model.network import ModelError, Network, Specification
 
 if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
     from train.model import Transducer

@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from stream.network import Specification
+from stream.model.network import Specification
 from stream.text_file import TextError, read_text
 from train.data.augmentation import AugmentationConfig
 from train.data.batches import BatchConfig
-from train.history import HistoryConfig
+from train.data.history import HistoryConfig
 from train.model import Dropout
 from train.text.normaliser import Level
 
@@ -41,7 +41,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         noise: folder of recordings without speech, or none.
         tokenizer: SentencePiece model, from `python -m train.tokenizer`.
         statistics: mel statistics, from `python -m train.mel_stats`.
-        normalise: what is done to transcripts before they are spelt, see `train.transcripts`.
+        normalise: what is done to transcripts before they are spelt, see `train.text.transcripts`.
         unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
             as `<unk>`.
         license, language, author: provenance, carried into every exported model.
@@ -102,7 +102,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Terms of the training loss.
 
     Attributes:
-        ctc, bag: weights of the helps on the encoder at the start, see `train.objective`. A bag is for
+        ctc, bag: weights of the helps on the encoder at the start, see `train.loss.objective`. A bag is for
             vocabularies of whole words.
         help_updates: over so many updates they fall to a tenth.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
@@ -122,7 +122,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A whole run.
 
     Attributes:
-        model: keys of `stream.network.Specification`; `vocabulary` follows from the tokenizer,
+        model: keys of `stream.model.network.Specification`; `vocabulary` follows from the tokenizer,
             `number_format` and `quantisation` from `quantize`.
         seed: of weights, dropout and batches.
         updates: length of the run.

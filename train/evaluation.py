@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.greedy import Greedy
-from stream.engine import CHUNK
-from stream.mute import Cut, cut
-from stream.network import TIME_STACK, Network
-from stream.normaliser import Normaliser
+from stream.engine.engine import CHUNK
+from stream.engine.mute import Cut, cut
+from stream.front_end.normaliser import Normaliser
+from stream.model.network import TIME_STACK, Network
 from train.backend import TorchBackend
-from train.features import log_mel, normalised, stacked
+from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["pad", "tokens_of", "training_tokens"]

@@ -1,12 +1,12 @@
 """The torch-integer backend: a `Network` in integers, by the module that trains it.
 
-Its forward pass is `stream.integer`'s, value by value.
+Its forward pass is `stream.integer.network`'s, value by value.
 """
 
 from __future__ import annotations
 
-from stream.integer import quantise
-from stream.network import Network
+from stream.integer.network import quantise
+from stream.model.network import Network
 from train.backend import TorchBackend
 from train.model import Transducer
 

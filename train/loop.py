@@ -2,7 +2,7 @@
 
     RUN/config.json       the resolved configuration
     RUN/last.pt           everything to go on from, every `checkpoint_every` updates
-    RUN/resumable/        the last few of these, to go back to; see `train.resume`
+    RUN/resumable/        the last few of these, to go back to; see `train.run.resume`
     RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
     RUN/update-000250.pt  with `keep`, the averaged weights of each validation, like best.pt
@@ -33,26 +33,26 @@ from torch import Tensor
 
 from stream.causality import check_causal, check_features_causal
 from stream.error_rate import word_error_rate
-from stream.features import FrontEnd
+from stream.front_end.log_mel import FrontEnd
+from stream.front_end.normaliser import Normaliser
 from stream.manifest import Utterance
-from stream.network import Activation, ModelError, Specification
-from stream.normaliser import Normaliser
-from stream.quantisation import Quantisation, joint_exponent
+from stream.model.network import Activation, ModelError, Specification
+from stream.model.quantisation import Quantisation, joint_exponent
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config import Config, ConfigError
 from train.data.augmentation import spec_augment
 from train.data.batches import Batch, Batches, prefetch
+from train.data.features import log_mel, normalised, stacked
+from train.data.history import histories
 from train.evaluation import batches as cut_batches
 from train.evaluation import tokens_of
-from train.features import log_mel, normalised, stacked
-from train.history import histories
+from train.loss.objective import Objective, Parts
 from train.model import Dropout, Transducer
-from train.objective import Objective, Parts
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
-from train.progress import Display, Journal
-from train.resume import LAST, Resumed, keep, updates
-from train.start import Start, largest_joint, weight_bits
+from train.run.progress import Display, Journal
+from train.run.resume import LAST, Resumed, keep, updates
+from train.run.start import Start, largest_joint, weight_bits
 
 __all__ = ["Material", "Run"]
 

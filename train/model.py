@@ -1,11 +1,11 @@
 """The LSTM transducer as a torch module: built from a specification or a `Network`, folded into one.
 
 NUMERICS 3: stacked frames (B, S, 240) -> f (B, E, J), E = ceil(S / 2), and tokens (B, U) ->
-g (B, U + 1, J), both projected to the joint size; the joint itself is in the loss (`train.loss`) and in
+g (B, U + 1, J), both projected to the joint size; the joint itself is in the loss (`train.loss.transducer`) and in
 the decoder. Training needs a normalisation between the layers, the target has none: `InputNorm` is an
 affine map once trained, and `arrays` folds it into the next layer's input weights and bias.
 
-A specification with a quantisation gives the module whose forward pass is that of `stream.integer`, value by
+A specification with a quantisation gives the module whose forward pass is that of `stream.integer.network`, value by
 value, and one of number format bfp16 rounds where the card does; parameters stay floats. Such a module has
 no `InputNorm`: what folds must be folded before it is rounded.
 """
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stream.backends.numpy import join_pairs
-from stream.features import BINS, STACK
-from stream.integer import HIDDEN_EXPONENT
-from stream.network import TIME_STACK, Network, Specification, layer_shapes
+from stream.front_end.log_mel import BINS, STACK
+from stream.integer.network import HIDDEN_EXPONENT
+from stream.model.network import TIME_STACK, Network, Specification, layer_shapes
 from stream.stage import State
-from train.block_floating import BlockFloatingLSTM
-from train.input_norm import InputNorm
-from train.layers import LSTM
+from train.encoders.bfp16_lstm import BlockFloatingLSTM
+from train.encoders.input_norm import InputNorm
+from train.encoders.lstm import LSTM
 
 __all__ = ["Dropout", "Layer", "Transducer", "lengths_to_mask"]
 
@@ -201,7 +201,7 @@ class Transducer(nn.Module):
         if quantisation is None:
             logits: Tensor = self.output(torch.relu(f + g))
             return logits
-        from train.quantisers import hidden
+        from train.encoders.quantisers import hidden
 
         logits = self.output(hidden(f, g, quantisation.joint))
         return logits
@@ -211,7 +211,7 @@ class Transducer(nn.Module):
         quantised, as `joint_transducer_loss` takes them."""
         if self.specification.quantisation is None:
             return self.output.weight, self.output.bias, None
-        from train.quantisers import Logits
+        from train.encoders.quantisers import Logits
 
         weight, bias = cast(Logits, self.output).quantised()
         return weight, bias, self.specification.quantisation.joint
@@ -220,7 +220,7 @@ class Transducer(nn.Module):
         """Return the table of the pieces, (V, P), and its exponent where it is quantised."""
         if self.specification.quantisation is None:
             return self.embedding.weight, HIDDEN_EXPONENT
-        from train.quantisers import quantise_weight
+        from train.encoders.quantisers import quantise_weight
 
         return quantise_weight("prediction.embedding", self.embedding.weight, EMBEDDING_BITS)
 
@@ -317,7 +317,7 @@ def _lstm(spec: Specification, name: str, inputs: int, hidden: int, dropout: flo
         return BlockFloatingLSTM(inputs, hidden, spec.activation)
     if spec.quantisation is None:
         return LSTM(inputs, hidden, spec.activation, dropout)
-    from train.quantised import QuantisedLSTM
+    from train.encoders.integer_lstm import QuantisedLSTM
 
     return QuantisedLSTM(name, inputs, hidden, spec.quantisation.bits(name))
 
@@ -325,7 +325,7 @@ def _lstm(spec: Specification, name: str, inputs: int, hidden: int, dropout: flo
 def _linear(spec: Specification, name: str, inputs: int, outputs: int) -> nn.Linear:
     if spec.quantisation is None:
         return nn.Linear(inputs, outputs)
-    from train.quantisers import Linear, Logits
+    from train.encoders.quantisers import Linear, Logits
 
     kind = Logits if name == "joint.output" else Linear
     return kind(name, inputs, outputs, spec.quantisation.bits(name), spec.quantisation.joint)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.features import BINS, FrontEnd, streamed_log_mel
+from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
 from train.config import ConfigError
 
 __all__ = ["Statistics", "measure", "read_statistics"]

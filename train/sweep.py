@@ -1,7 +1,7 @@
 """`python -m train.sweep`: which of a run's checkpoints to fine-tune from.
 
 Validates every checkpoint in the run's folder in the run's own arithmetic, with hard activations and
-in integers, and marks the best of the last of these. Choosing is `train.selection`.
+in integers, and marks the best of the last of these. Choosing is `train.run.selection`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from stream.audio import WHOLE, AudioError
 from stream.error_rate import word_error_rate
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
-from stream.network import Activation, ModelError, Network
+from stream.model.network import Activation, ModelError, Network
 from stream.process import run_main
 from stream.spelling import check_spelling
 from stream.validation import validate
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.evaluation import training_tokens
-from train.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
-from train.transcripts import SPELLING_OPTIONS, Level, normalised
+from train.run.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
+from train.text.transcripts import SPELLING_OPTIONS, Level, normalised
 
 PICTURES = (".svg", ".png")
 
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         if path.parent != run and not path.parent.is_dir():
             parser.error(f"{path} cannot be written: there is no folder {path.parent}")
     try:
-        from train.curve import draw
+        from train.run.curve import draw
     except ModuleNotFoundError as error:
         print(f"{error.name} is missing: pip install 'rill-asr[train]'", file=sys.stderr)
         return 4
@@ -178,7 +178,7 @@ def _floating(
 
 
 def _integer(network: Network, utterances: Sequence[Utterance]) -> float | None:
-    from export.integer import calibrated
+    from export.post_training import calibrated
 
     try:
         if network.specification.quantisation is None:

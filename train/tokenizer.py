@@ -23,8 +23,8 @@ from pathlib import Path
 from stream.manifest import ManifestError, read_manifest
 from stream.process import run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
-from train.pieces import write_pieces
-from train.transcripts import LEVELS, normalised
+from train.text.pieces import write_pieces
+from train.text.transcripts import LEVELS, normalised
 
 __all__ = ["build_tokenizer"]
 

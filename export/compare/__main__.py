@@ -23,12 +23,12 @@ from export.compare.artefacts import Model, hear, hear_server, is_server, open_a
 from export.compare.clips import Clip, clip
 from export.compare.findings import Comparison, Result, compare
 from export.compare.page import render
+from server.client.session import SessionError, stream_audio
 from server.processes import machine
-from server.session import SessionError, stream_audio
 from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
-from stream.network import ModelError
+from stream.model.network import ModelError
 from stream.process import run_main
 
 CLIPS = 20  # 12 s each at most: some 10 MB of page

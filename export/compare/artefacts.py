@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import BACKENDS
-from stream.features import SAMPLE_RATE
+from stream.engine.streams import Progress
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
-from stream.network import Network, open_model
-from stream.streams import Progress
+from stream.model.network import Network, open_model
 from stream.validation import default_backend, validate
 
 __all__ = ["Emitted", "Heard", "Model", "Said", "hear", "hear_server", "is_server", "open_artefact"]

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = ["CLIP_SECONDS", "Clip", "clip"]
 

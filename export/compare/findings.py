@@ -13,7 +13,7 @@ import msgspec
 
 from export.compare.artefacts import Heard, Model, Said
 from export.compare.bounds import Saturation
-from export.compare.partings import Parting, edits, part
+from export.compare.divergence import Parting, edits, part
 from export.compare.stages import STAGES, STEP_SECONDS, Apart, Difference, Tracer
 from stream.backends import load_backend
 from stream.error_rate import word_error_rate
@@ -81,7 +81,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         text: the transcript.
         tokens: (text, seconds) of each; None of a server.
-        index, seconds: where it parts from the reference, see `export.compare.partings`; None where it
+        index, seconds: where it parts from the reference, see `export.compare.divergence`; None where it
             does not, or where the time is not known.
         frame: the same as an encoder frame.
         edits: tokens, or words, that differ from the reference's.

@@ -1,7 +1,7 @@
 """What a network computes on the way, stage by stage, and how far two networks are apart there.
 
 Recordings run side by side through front end, normaliser and encoder, one encoder frame (60 ms) a call,
-each as a stream of its own; where a channel would be muted a new segment begins (`stream.mute`), a row
+each as a stream of its own; where a channel would be muted a new segment begins (`stream.engine.mute`), a row
 of its own. Prediction network and joint then follow a path that is given: the tokens that some
 reference emitted, and its moves in time. So logits are compared between equal histories, however far
 the transcripts part.
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from export.compare.bounds import Counter, Saturation, layer_names
 from stream.backends import Backend
-from stream.engine import CHUNK
-from stream.features import HOP, SAMPLE_RATE, STACK, stack, streamed_log_mel
-from stream.mute import Segment, cut
-from stream.network import TIME_STACK, Network
+from stream.engine.engine import CHUNK
+from stream.engine.mute import Segment, cut
+from stream.front_end.log_mel import HOP, SAMPLE_RATE, STACK, stack, streamed_log_mel
+from stream.model.network import TIME_STACK, Network
 from stream.stage import whole
 
 __all__ = ["STAGES", "Apart", "Difference", "Path", "Row", "Tracer"]

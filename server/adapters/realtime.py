@@ -41,12 +41,12 @@ from server.adapters.realtime_settings import (
     SessionUpdate,
     Settings,
 )
-from server.conversation import Conversation
-from server.hotwords import BOOST, HotwordError, Speller
-from server.protocol import Close, State
-from server.transcript import Piece, pieces_of
-from stream import g711
-from stream.engine import Result
+from server.live.hotwords import BOOST, HotwordError, Speller
+from server.live.protocol import Close, State
+from server.live.stream import Conversation
+from server.live.transcript import Piece, pieces_of
+from stream.audio import g711
+from stream.engine.engine import Result
 
 __all__ = ["Realtime"]
 

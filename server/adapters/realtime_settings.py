@@ -28,7 +28,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
-from stream.g711 import RATE as TELEPHONE_RATE
+from stream.audio.g711 import RATE as TELEPHONE_RATE
 from stream.words import FRAME_SECONDS
 
 __all__ = ["MU_LAW", "A_LAW", "PCM", "PCM_RATE", "Mistake", "SessionUpdate", "Settings"]

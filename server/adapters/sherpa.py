@@ -28,12 +28,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from server.conversation import Conversation
-from server.protocol import Close, State
-from stream.alignment import Span
+from server.live.protocol import Close, State
+from server.live.stream import Conversation
 from stream.audio import first_bad_sample
-from stream.engine import Hypothesis, Result
-from stream.features import SAMPLE_RATE
+from stream.engine.alignment import Span
+from stream.engine.engine import Hypothesis, Result
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.words import FRAME_SECONDS
 
 __all__ = ["Sherpa"]

@@ -30,13 +30,13 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from server.conversation import Conversation
-from server.hotwords import Speller
-from server.protocol import Close, State
-from server.request import quoted
-from server.transcript import Segment, TimedWord, Transcript, confidence, timed_words
+from server.live.hotwords import Speller
+from server.live.protocol import Close, State
+from server.live.request import quoted
+from server.live.stream import Conversation
+from server.live.transcript import Segment, TimedWord, Transcript, confidence, timed_words
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
-from stream.engine import Result
+from stream.engine.engine import Result
 
 __all__ = ["Vosk", "dump"]
 

@@ -35,13 +35,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent, encode
-from server.conversation import Conversation
-from server.hotwords import Speller
-from server.protocol import NO_KEYWORDS, Close, Event, State
-from server.transcript import Recording
+from server.live.hotwords import Speller
+from server.live.protocol import NO_KEYWORDS, Close, Event, State
+from server.live.stream import Conversation
+from server.live.transcript import Recording
 from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
-from stream.engine import Result
-from stream.features import SAMPLE_RATE
+from stream.engine.engine import Result
+from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = ["Offer", "Open", "Wyoming", "WyomingEvent"]
 

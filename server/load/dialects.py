@@ -28,7 +28,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.session import CHUNK, DEFAULT_URL, pcm_bytes, stream_url
+from server.client.session import CHUNK, DEFAULT_URL, pcm_bytes, stream_url
 
 __all__ = ["DIALECTS", "MYRTLE", "SHERPA", "Conversation", "Dialect", "DialectError", "Said"]
 

@@ -33,9 +33,9 @@ from picows import (
     ws_connect,
 )
 
+from server.client.session import CHUNK, CHUNK_SECONDS
 from server.load.arrivals import final_text
 from server.load.dialects import Conversation, Dialect, DialectError
-from server.session import CHUNK, CHUNK_SECONDS
 
 __all__ = [
     "LoadError",

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE, read_audio
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import read_manifest
 from stream.text_file import TextError, read_text
 

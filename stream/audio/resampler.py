@@ -6,8 +6,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from stream.features import SAMPLE_RATE
-from stream.rings import Samples
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Samples
 
 __all__ = ["HIGHEST_RATE", "LOUDEST", "LOWEST_RATE", "Resampler", "as_float", "first_bad_sample"]
 

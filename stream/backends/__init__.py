@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.network import ModelError, Network, Specification
+from stream.model.network import ModelError, Network, Specification
 from stream.stage import State
 
 __all__ = ["BACKENDS", "Backend", "Logits", "computed_by", "load_backend"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream.backends.numpy import NumpyBackend
-from stream.network import Network
+from stream.model.network import Network
 
 __all__ = ["load"]
 

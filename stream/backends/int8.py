@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.directory import INT8_GRAPHS
-from stream.features import BINS, STACK
-from stream.network import TIME_STACK, ModelError, Network
+from stream.front_end.log_mel import BINS, STACK
+from stream.model.directory import INT8_GRAPHS
+from stream.model.network import TIME_STACK, ModelError, Network
 from stream.stage import map_state
 
 __all__ = ["load", "rows_are_independent"]

@@ -1,4 +1,4 @@
-"""The integer backend: `stream.fixed` on NumPy, with products that BLAS computes exactly.
+"""The integer backend: `stream.integer.fixed` on NumPy, with products that BLAS computes exactly.
 
 Every partial sum of a product is an integer below the row's bound (rule 9), which float32 holds up to
 2^24 and float64 up to 2^53, in whatever order BLAS adds. So a layer whose bounds allow it multiplies in
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from stream.backends import Logits
 from stream.backends.numpy import join_pairs
-from stream.fixed import hidden, lstm_cell, quantise_input, rhe, saturate
-from stream.integer import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
-from stream.network import Network
+from stream.integer.fixed import hidden, lstm_cell, quantise_input, rhe, saturate
+from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
+from stream.model.network import Network
 from stream.stage import State
 
 __all__ = ["FLOAT32_EXACT", "BlasLayer", "BlasLinear", "IntegerBackend", "load"]

@@ -1,6 +1,6 @@
 """The integer-onnx backend: ONNX Runtime on the integer graphs of a model directory.
 
-Graphs are `export.integer_graphs`'. They equal the integer backend bit for bit, which no reading of them
+Graphs are `export.onnx.integer_graph`'. They equal the integer backend bit for bit, which no reading of them
 proves for the machine at hand: some CPUs' products of u8 and s8 saturate. So when a model is loaded
 
 1. the machine's products are tried; where those of u8 and s8 saturate the weights become u8, and where
@@ -22,10 +22,10 @@ from stream.backends import Backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.directory import INTEGER_GRAPHS
-from stream.features import BINS, STACK
-from stream.integer import IntegerNetwork, quantise
-from stream.network import TIME_STACK, ModelError, Network
+from stream.front_end.log_mel import BINS, STACK
+from stream.integer.network import IntegerNetwork, quantise
+from stream.model.directory import INTEGER_GRAPHS
+from stream.model.network import TIME_STACK, ModelError, Network
 from stream.stage import State, map_state
 
 __all__ = ["check_equal", "graph_state", "load"]

@@ -6,8 +6,8 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from stream.lstm import lstm_stack
-from stream.network import TIME_STACK, Network
+from stream.encoders.lstm import lstm_stack
+from stream.model.network import TIME_STACK, Network
 from stream.stage import Array, State
 
 __all__ = ["NumpyBackend", "join_pairs", "load"]
@@ -33,7 +33,7 @@ def join_pairs(h: Array, present: Array | None = None) -> Array:
 
 
 class NumpyBackend:
-    """A `Backend` of the stages in `stream.lstm`; computes in the float dtype of its input."""
+    """A `Backend` of the stages in `stream.encoders.lstm`; computes in the float dtype of its input."""
 
     def __init__(self, network: Network) -> None:
         self.specification = spec = network.specification

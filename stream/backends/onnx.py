@@ -1,6 +1,6 @@
 """The ONNX backend: ONNX Runtime on the graphs of a model directory, one step of 60 ms a call.
 
-Graphs are written by `export.graphs` and `export.int8`; their inputs and outputs are listed there. A
+Graphs are written by `export.onnx.graph` and `export.onnx.int8`; their inputs and outputs are listed there. A
 state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in
 its order; uint8 ones have zero point 128.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends.session import open_session
-from stream.directory import GRAPHS
-from stream.network import TIME_STACK, ModelError, Network
+from stream.model.directory import GRAPHS
+from stream.model.network import TIME_STACK, ModelError, Network
 from stream.stage import State
 
 __all__ = ["OnnxBackend", "located", "load"]

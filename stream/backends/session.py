@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream.backends.integer_products import products_are_exact
 from stream.backends.unsigned_weights import unsigned_weights
-from stream.directory import INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
+from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
 
 __all__ = ["open_session"]
 

@@ -39,12 +39,12 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend, Logits
 from stream.decoding.eos import EosRule
+from stream.decoding.expansion import Candidates, Pools, Terms
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
-from stream.decoding.pools import Candidates, Pools, Terms
 from stream.stage import map_state
 from stream.vocabulary import Vocabulary, texts_of
 from stream.words import FRAME_SECONDS

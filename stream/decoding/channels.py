@@ -1,7 +1,7 @@
 """Channel decoding: what an engine's slots say, from the encoder frames of their rows.
 
 Between the engine, which steps rows of encoder states, and the decoders. A slot has a row; while its
-states are reset (`stream.decoding.splice`) it has a second one beside it, so with resets there are
+states are reset (`stream.decoding.overlap`) it has a second one beside it, so with resets there are
 twice as many rows as slots, and a slot's pair is s and s + slots. The engine asks which rows it has to
 step, gives the initial encoder state to those that begin, and hands their encoder frames in.
 
@@ -26,8 +26,8 @@ from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.ngram import Ngram
+from stream.decoding.overlap import ResetConfig, Splice
 from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
-from stream.decoding.splice import ResetConfig, Splice
 from stream.vocabulary import Vocabulary, flush, texts_of
 
 __all__ = ["SILENCE", "ChannelDecoder", "Decoding", "Plan", "Search", "Speech"]

@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 
 from stream.text_file import TextError, read_text
 
-__all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "open_ngram", "read_arpa"]
+__all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "read_arpa"]
 
 Context: TypeAlias = tuple[int, ...]
 UNKNOWN = "<unk>"
@@ -173,18 +173,3 @@ def read_arpa(path: Path) -> ArpaTable:
     if not (order and ended):
         raise NgramError(f"{path}: not a whole ARPA file: it ends at line {len(lines)}")
     return ArpaTable(order, ids, ngrams)
-
-
-def open_ngram(path: str | Path) -> Table:
-    """Read a language model, an ARPA file or KenLM's probing binary, told apart by content.
-
-    Raises:
-        NgramError: it is neither.
-        FileNotFoundError: there is no such file.
-    """
-    from stream.decoding.kenlm import MAGIC, read_kenlm
-
-    path = Path(path)
-    with path.open("rb") as file:
-        binary = file.read(len(MAGIC)) == MAGIC
-    return read_kenlm(path.read_bytes()) if binary else read_arpa(path)

@@ -1,6 +1,6 @@
 """State resets of whole recordings, as Myrtle merges them: overlapping segments, decoded apart.
 
-NUMERICS 4.5, for recordings that are all there; on a live stream it is `stream.decoding.splice`, whose
+NUMERICS 4.5, for recordings that are all there; on a live stream it is `stream.decoding.overlap`, whose
 merging loses nothing. Lengths are in stacked frames (30 ms), steps are encoder frames (60 ms).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.decoding.greedy import Token
-from stream.network import TIME_STACK
+from stream.model.network import TIME_STACK
 
 __all__ = ["LOOK_AHEAD", "Layout", "cut", "layout", "merge"]
 

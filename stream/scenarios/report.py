@@ -10,10 +10,10 @@ from typing import Any
 
 from stream.backends import load_backend
 from stream.decoding.channels import Search
-from stream.engine import Engine
-from stream.front_ends import FrontEndKind
+from stream.engine.engine import Engine
+from stream.engine.front_end import FrontEndKind
 from stream.manifest import Utterance
-from stream.network import Network
+from stream.model.network import Network
 from stream.scenarios.rows import SCENARIOS, Row, scenario_rows
 from stream.scenarios.signals import read_noises, white_noise
 from stream.validation import default_backend

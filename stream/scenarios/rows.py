@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream import g711
-from stream.engine import CHUNK, Engine
+from stream.audio import g711
+from stream.engine.engine import CHUNK, Engine
+from stream.engine.streams import Streams
 from stream.error_rate import ErrorRate, word_error_rate
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.scenarios import signals
-from stream.streams import Streams
 
 __all__ = ["SCENARIOS", "Row", "scenario_rows"]
 

@@ -11,9 +11,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from stream import g711
-from stream.audio import read_audio
-from stream.features import SAMPLE_RATE
+from stream.audio import g711, read_audio
+from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = [
     "at_level",
@@ -101,7 +100,7 @@ def narrowband(x: Samples) -> Samples:
 
 
 def telephone(x: Samples, law: NDArray[np.float32]) -> Samples:
-    """Take a recording to 8 kHz, through a law of `stream.g711` and back."""
+    """Take a recording to 8 kHz, through a law of `stream.audio.g711` and back."""
     levels = np.unique(law)
     low = _resampled(x, SAMPLE_RATE, g711.RATE)
     decoded = levels[np.searchsorted((levels[1:] + levels[:-1]) / 2.0, low)]

@@ -20,7 +20,7 @@ from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
 from stream.decoding.endpoint import EndpointConfig
-from stream.engine import CHUNK, Decoding, load_engine
+from stream.engine.engine import CHUNK, Decoding, load_engine
 
 ROUNDS = 60
 DECODERS = {

@@ -23,18 +23,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream import directory
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path
-from stream.integer import quantise
-from stream.network import TIME_STACK, open_model
-from stream.quantisation import Quantisation
+from stream.integer.network import quantise
+from stream.model import directory
+from stream.model.network import TIME_STACK, open_model
+from stream.model.quantisation import Quantisation
 
 pytest.importorskip("onnx")
 
-from export.graphs import build_graphs
-from export.int8 import Ranges, build_int8
-from export.integer_graphs import build_integer
+from export.onnx.graph import build_graphs
+from export.onnx.int8 import Ranges, build_int8
+from export.onnx.integer_graph import build_integer
 from export.random import SHAPES, random_network
 
 BACKENDS = ("onnx", "int8", "integer-onnx", "integer")

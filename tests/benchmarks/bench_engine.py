@@ -24,8 +24,8 @@ from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.backends.session import open_session
 from stream.bundled import recordings
-from stream.engine import CHUNK, Engine, Result
-from stream.network import Network, open_model
+from stream.engine.engine import CHUNK, Engine, Result
+from stream.model.network import Network, open_model
 
 pytest.importorskip("onnx")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream.features import CARD_FLOOR, FrontEnd, hann, mel_matrix, streamed_log_mel
+from stream.front_end.log_mel import CARD_FLOOR, FrontEnd, hann, mel_matrix, streamed_log_mel
 
 SECONDS = 10.0
 WINDOW = 400

@@ -20,7 +20,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.loss import joint_transducer_loss, transducer_loss  # noqa: E402
+from train.loss.transducer import joint_transducer_loss, transducer_loss
 
 ROUNDS = 5
 # B, T, U, classes, joint

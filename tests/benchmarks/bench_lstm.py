@@ -24,12 +24,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.fixed import lstm_cell  # noqa: E402
-from stream.lstm import LSTM as Reference  # noqa: E402
-from train import quantised  # noqa: E402
-from train.block_floating import BlockFloatingLSTM  # noqa: E402
-from train.layers import LSTM  # noqa: E402
-from train.quantised import QuantisedLSTM  # noqa: E402
+from stream.encoders.lstm import LSTM as Reference
+from stream.integer.fixed import lstm_cell
+from train.encoders import integer_lstm as quantised
+from train.encoders.bfp16_lstm import BlockFloatingLSTM
+from train.encoders.integer_lstm import QuantisedLSTM
+from train.encoders.lstm import LSTM
 
 ROUNDS = 7
 FRAMES = 200
@@ -119,7 +119,7 @@ def test_training_step(
 
 
 def check_quantised(own: QuantisedLSTM, x: Any) -> None:
-    """Hold the first frames of a row against `stream.fixed`."""
+    """Hold the first frames of a row against `stream.integer.fixed`."""
     y, _ = own.step(x[:1, :5], own.initial_state(1), EXPONENT)
     weight_ih, weight_hh, bias, shifts = (
         v.detach().double().numpy() if isinstance(v, torch.Tensor) else v
@@ -135,7 +135,7 @@ def check_quantised(own: QuantisedLSTM, x: Any) -> None:
 
 
 def check_block_floating(own: BlockFloatingLSTM, x: Any) -> None:
-    """Hold the first frames of a row against `stream.lstm`; sums are in another order."""
+    """Hold the first frames of a row against `stream.encoders.lstm`; sums are in another order."""
     with torch.no_grad():
         y, _ = own.step(x[:1, :5], own.initial_state(1))
     arrays = {name: value.detach().numpy() for name, value in own.named_parameters()}

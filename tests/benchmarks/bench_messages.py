@@ -22,7 +22,7 @@ import uvloop
 from aiohttp import WSMsgType, web
 from websockets.asyncio.server import ServerConnection, serve
 
-from stream.engine import Result
+from stream.engine.engine import Result
 from tests.server.scripted import QUERY, ScriptedEngine, serving
 
 CONNECTIONS = 100

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.backends.numpy import NumpyBackend
 from stream.decoding.greedy import GreedyConfig
-from stream.engine import Engine, Result
-from stream.network import Network
+from stream.engine.engine import Engine, Result
+from stream.model.network import Network
 from tests.tiny import tiny_network
 
 SECONDS = 3.0
@@ -49,7 +49,7 @@ def backend_of(name: str, made: Network) -> Backend:
     if name == "numpy":
         return NumpyBackend(made)
     pytest.importorskip("onnx")
-    from export.graphs import build_graphs
+    from export.onnx.graph import build_graphs
     from stream.backends.onnx import OnnxBackend
 
     return OnnxBackend(made, build_graphs(made))

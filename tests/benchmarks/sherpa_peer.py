@@ -41,13 +41,13 @@ from typing import Any
 
 import numpy as np
 
-from export.sherpa import export
+from export.sherpa.__main__ import export
 from stream.audio import read_audio
 from stream.backends.integer_products import products_are_exact
 from stream.bundled import recordings
-from stream.engine import CHUNK, load_engine
-from stream.features import SAMPLE_RATE
-from stream.network import open_model
+from stream.engine.engine import CHUNK, load_engine
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.model.network import open_model
 
 BACKENDS = {"int8": "int8", "float32": "onnx"}
 SERVER = "sherpa-onnx-online-websocket-server"

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.alignment import word_spans
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
-from stream.engine import Engine, Result
-from stream.features import SAMPLE_RATE
+from stream.engine.alignment import word_spans
+from stream.engine.engine import Engine, Result
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance, read_manifest
-from stream.network import open_model
+from stream.model.network import open_model
 from stream.validation import default_backend
 from stream.words import group, percentile
 

@@ -17,7 +17,6 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -25,13 +24,14 @@ import soundfile
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from server.request import PATH
+from server.live.request import PATH
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
-from stream.network import open_model
+from stream.model.network import open_model
 from stream.recogniser import Recogniser
+from tests.places import REPOSITORY
 
-CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "haproxy.cfg"
+CONFIGURATION = REPOSITORY / "deploy" / "haproxy.cfg"
 CHUNK_BYTES = 1920  # 60 ms
 SLOTS = 4
 STOP_SECONDS = 30.0

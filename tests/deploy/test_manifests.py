@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +18,9 @@ import yaml
 
 from server import options
 from server.limits import Limits
+from tests.places import REPOSITORY
 from tests.server.scripted import ScriptedEngine, serving
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PORT = 3030

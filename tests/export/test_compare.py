@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from export.compare.__main__ import main
 from export.compare.artefacts import Emitted, Heard, Model, Said, open_artefact
 from export.compare.clips import CLIP_SECONDS, clip
+from export.compare.divergence import edits, part
 from export.compare.findings import Result, compare
-from export.compare.partings import edits, part
 from export.compare.stages import Apart, Tracer
 from server.demo import running_server
 from stream.audio import read_audio
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
-from stream.directory import write
-from stream.network import Network
+from stream.model.directory import write
+from stream.model.network import Network
 from stream.stage import State
 from tests.conftest import REPOSITORY
 from tests.tiny import tiny_network

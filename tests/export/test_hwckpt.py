@@ -16,9 +16,9 @@ import export.hwckpt as module
 from export.hwckpt import Refusal, VerificationError, main, target, verify
 from hwckpt.reader import Ngram, network_of, read, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
-from stream.features import CARD_FLOOR
-from stream.network import Network
-from stream.quantisation import Quantisation
+from stream.front_end.log_mel import CARD_FLOOR
+from stream.model.network import Network
+from stream.model.quantisation import Quantisation
 from tests.tiny import tiny_network
 
 SOFT: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 
 from export.word_delay import measured
 from stream.bundled import model_path, recordings
-from stream.network import Network, open_model
+from stream.model.network import Network, open_model
 from stream.words import WordDelay
 
 

@@ -147,7 +147,7 @@ def test_a_training_checkpoint_that_cannot_be_exported_says_why(
     files: Path, entry: str, value: object, message: str
 ) -> None:
     torch = pytest.importorskip("torch")
-    from hwckpt.container import TorchFile
+    from hwckpt.torch_file.container import TorchFile
 
     path = files / "train_ckpt_v1.14.0.pt"
     with TorchFile(path) as file:

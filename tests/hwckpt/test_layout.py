@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import numpy as np
 import pytest
 
 from hwckpt import configuration, layout
-from hwckpt.allowed import CONSTRUCTORS
-from stream.network import Specification
+from hwckpt.torch_file.allowed import CONSTRUCTORS
+from stream.model.network import Specification
+from tests.places import REPOSITORY
 from tests.tiny import tiny_network
 
 BASE = Specification(
@@ -97,7 +96,7 @@ def test_unknown_keys_are_found_by_path() -> None:
 
 
 def test_the_page_about_the_format_names_every_field_tensor_and_global() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "hwckpt-format.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "hwckpt-format.md").read_text(encoding="utf-8")
     wanted = [field.name for field in layout.FIELDS]
     wanted += [".".join(name) for name in CONSTRUCTORS] + list(layout.STACKS)
     wanted += [key for key in layout.OTHERS if key.endswith("weight")]

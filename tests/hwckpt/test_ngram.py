@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from hwckpt.checkpoint import Ngram
-from hwckpt.container import CheckpointError
 from hwckpt.ngram import read_ngram
 from hwckpt.reader import read, read_checkpoint
+from hwckpt.torch_file.container import CheckpointError
 from hwckpt.writer import from_network, write_checkpoint
+from tests.places import VECTORS
 
-CHECKPOINT = Path(__file__).resolve().parents[1] / "vectors" / "hwckpt_v1.14.0.pt"
+CHECKPOINT = VECTORS / "hwckpt_v1.14.0.pt"
 
 
 def with_ngram(path: Path, ngram: Ngram) -> Path:

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwckpt.container import MAGIC
 from hwckpt.reader import (
     CheckpointError,
     HardwareCheckpoint,
@@ -23,9 +22,10 @@ from hwckpt.reader import (
     read_checkpoint,
     recognises,
 )
+from hwckpt.torch_file.container import MAGIC
 from hwckpt.writer import from_network, write_checkpoint
-from stream.features import CARD_FLOOR
-from stream.network import ModelError, open_model
+from stream.front_end.log_mel import CARD_FLOOR
+from stream.model.network import ModelError, open_model
 from tests.tiny import tiny_network
 
 CARD: dict[str, Any] = {"floor": CARD_FLOOR}

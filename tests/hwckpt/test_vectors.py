@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from hwckpt import vectors
-from hwckpt.comparison import VectorError
-from hwckpt.conformance import run
+from hwckpt.conformance.__main__ import run
+from hwckpt.conformance.comparison import VectorError
 from hwckpt.vectors import write_vectors
 from stream.bundled import model_path
-from stream.lstm import lstm_stack
+from stream.encoders.lstm import lstm_stack
+from tests.places import VECTORS
 
 pytest.importorskip("torch")
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 TRAINING = (
     "norm_v1.14.0.npz",
     "schedules.npz",

@@ -12,9 +12,9 @@ import pytest
 from hwckpt.layout import Format
 from hwckpt.reader import CheckpointError, Ngram, network_of, read, read_checkpoint
 from hwckpt.writer import from_network, inexpressible, write_checkpoint
-from stream.features import CARD_FLOOR
-from stream.network import Network
-from stream.quantisation import Quantisation
+from stream.front_end.log_mel import CARD_FLOOR
+from stream.model.network import Network
+from stream.model.quantisation import Quantisation
 from tests.tiny import tiny_network
 
 FORMATS: list[Format] = ["1.4", "1.14"]

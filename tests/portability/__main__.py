@@ -15,9 +15,9 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from stream.process import run_main
+from tests.places import REPOSITORY
 from tests.portability.comparison import Difference, differences
 from tests.portability.debian import Unavailable
 from tests.portability.environment import build_wheel
@@ -25,7 +25,6 @@ from tests.portability.installation import Installation, Outcome, run
 from tests.portability.interpreters import emulated_arm, emulated_x86, of_version, this
 from tests.portability.transcribe import BACKENDS, PACKAGES
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CACHE = REPOSITORY / ".cache/portability"
 DEBIAN = CACHE / "debian"
 

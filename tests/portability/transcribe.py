@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from stream.audio import read_audio
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path, recordings
-from stream.engine import Engine
-from stream.network import Network, open_model
+from stream.engine.engine import Engine
+from stream.model.network import Network, open_model
 
 BACKENDS = ("numpy", "onnx", "int8", "integer", "integer-onnx", "bfp16")
 RECORDINGS = ("an4-cen6-mkem-b.flac", "an4-an187-mkem-b.flac", "speech-commands-stop.flac")

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.app import Application, Settings
-from server.engine_process import Start
+from server.engine.models import Model, Models
+from server.engine.process import Start
+from server.engine.worker import Loaded, Stepper, work
+from server.http.app import Application, Settings
 from server.limits import Limits
-from server.models import Model, Models
-from server.worker import Loaded, Stepper, work
-from stream.engine import CHUNK, Result
-from stream.network import Network
-from stream.rings import Samples
+from stream.engine.engine import CHUNK, Result
+from stream.model.network import Network
+from stream.stage import Samples
 from tests.tiny import tiny_network
 
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
@@ -245,7 +245,7 @@ class Thread:
 
 
 def in_thread(load: Callable[[], Loaded]) -> Start:
-    """Return what starts a worker in a thread; else it is as `server.engine_process.in_process`."""
+    """Return what starts a worker in a thread; else it is as `server.engine.process.in_process`."""
     return lambda link, before: Thread(link, load)
 
 

@@ -10,7 +10,7 @@ from stream.decoding.channels import Decoding
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
-from stream.decoding.splice import ResetConfig
+from stream.decoding.overlap import ResetConfig
 
 PIECES = ("<unk>", "▁a", "<EOS>")
 

@@ -19,14 +19,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.decoder_options import DecoderOptions
-from server.models import Model
-from server.request import PATH
-from server.worker import Loaded
+from server.engine.models import Model
+from server.engine.worker import Loaded
+from server.live.request import PATH
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.channels import Decoding
-from stream.engine import Result, load_engine
-from stream.network import Network, open_model
+from stream.engine.engine import Result, load_engine
+from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser
 from tests.server.scripted import (
     ScriptedEngine,

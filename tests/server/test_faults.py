@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from server.session import stream_audio
-from stream.directory import write
-from stream.engine import Engine, load_engine
+from server.client.session import stream_audio
+from stream.engine.engine import Engine, load_engine
+from stream.model.directory import write
 from stream.recogniser import Recogniser
 from tests.server.scripted import (
     QUERY,

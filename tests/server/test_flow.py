@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from stream.engine import Result
+from stream.engine.engine import Result
 from tests.server.scripted import ScriptedEngine, Service, serving
 from tests.server.test_faults import frame, open_socket, upgrade
 

@@ -26,7 +26,7 @@ from websockets.asyncio.client import connect
 
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
-from stream.network import open_model
+from stream.model.network import open_model
 from stream.recogniser import Recogniser
 
 SHERPA = "sherpa-onnx-online-websocket-client"

@@ -11,7 +11,7 @@ from server.logs import FORMATS, JsonFormatter
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
-    made = logging.LogRecord("server.app", logging.INFO, "app.py", 1, message, arguments, None)
+    made = logging.LogRecord("server.http.app", logging.INFO, "app.py", 1, message, arguments, None)
     made.__dict__.update(extra)
     return made
 
@@ -25,7 +25,7 @@ def test_a_json_line_has_message_and_fields() -> None:
     assert got.pop("time").endswith("+00:00")
     assert got == {
         "level": "info",
-        "logger": "server.app",
+        "logger": "server.http.app",
         "message": "stream of peer ended\n",
         "close": 1000,
         "audio_seconds": 1.2,
@@ -57,7 +57,7 @@ def test_debug_is_of_ours_only(level: str, shown: bool, capsys: pytest.CaptureFi
     program = (
         "import logging; from server.logs import start_logging; "
         f"start_logging('text', {level!r}); "
-        "logging.getLogger('server.app').debug('ours'); "
+        "logging.getLogger('server.http.app').debug('ours'); "
         "logging.getLogger('asyncio').debug('theirs')"
     )
     run = subprocess.run(

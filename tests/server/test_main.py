@@ -16,12 +16,12 @@ import pytest
 from websockets.asyncio.client import connect
 
 from server.__main__ import build_parser, main
+from server.client.session import stream_audio
 from server.decoder_options import DecoderOptions
 from server.demo import running_server
-from server.session import stream_audio
 from stream.audio import read_audio
 from stream.bundled import recordings
-from stream.directory import write
+from stream.model.directory import write
 from stream.recogniser import Recogniser
 from tests.server.scripted import QUERY, pcm, samples_of, talking_network
 from tests.tiny import without_int8

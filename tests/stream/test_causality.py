@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from stream import causality
 from stream.backends import load_backend
 from stream.causality import CausalityError, check_causal, check_features_causal
-from stream.network import Network
-from stream.normaliser import Normaliser
+from stream.front_end.normaliser import Normaliser
+from stream.model.network import Network
 from tests.tiny import tiny_network
 
 Floats = NDArray[np.float32]

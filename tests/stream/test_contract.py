@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from stream.backends import load_backend
 from stream.backends.numpy import NumpyBackend
-from stream.features import FrontEnd, LogMel, PreEmphasis
-from stream.fixed_front_end import FixedFrontEnd
-from stream.fixed_normaliser import FixedNormaliser
-from stream.gain_control import Gain, GainControl
-from stream.gate import Gate
-from stream.lstm import LSTM
-from stream.normaliser import Normaliser
+from stream.encoders.lstm import LSTM
+from stream.front_end.gain_control import Gain, GainControl
+from stream.front_end.gate import Gate
+from stream.front_end.log_mel import FrontEnd, LogMel, PreEmphasis
+from stream.front_end.normaliser import Normaliser
+from stream.integer.front_end import FixedFrontEnd
+from stream.integer.normaliser import FixedNormaliser
 from stream.stage import Chain, Stage
 from tests import contract
 from tests.contract import Case, Encoder
@@ -129,7 +129,7 @@ def encoder_of(backend: str) -> Case:
         pytest.importorskip("torch")
         return Case(backend, Encoder(load_backend(backend, network)), 6, (240,), 1e-6)
     pytest.importorskip("onnx")
-    from export.graphs import build_graphs
+    from export.onnx.graph import build_graphs
     from stream.backends.onnx import OnnxBackend
 
     return Case(backend, Encoder(OnnxBackend(network, build_graphs(network))), 6, (240,), 1e-6)

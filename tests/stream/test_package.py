@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.places import REPOSITORY
 
 
 def test_onnxruntime_writes_no_device_id_and_sends_nothing(tmp_path: Path) -> None:

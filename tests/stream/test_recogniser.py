@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stream.decoding.greedy import GreedyConfig
-from stream.directory import write
-from stream.network import ModelError
+from stream.model.directory import write
+from stream.model.network import ModelError
 from stream.recogniser import Recogniser
 from tests.server.scripted import pcm, samples_of, talking_network
 
@@ -78,7 +78,7 @@ def test_a_model_without_graphs_is_refused_by_the_onnx_backend_which_says_what_t
 
 def test_onnx_says_what_numpy_does(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from export.graphs import build_graphs
+    from export.onnx.graph import build_graphs
 
     network = talking_network()
     write(network, tmp_path / "model", build_graphs(network))

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from stream import validate
-from stream.directory import write
+from stream.model.directory import write
 from tests.server.scripted import pcm, samples_of, talking_network
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream.audio import AudioError, read_audio
 from stream.manifest import Utterance
-from stream.network import Network
+from stream.model.network import Network
 from stream.recogniser import Recogniser
 from stream.validation import default_backend, validate
 from tests.server.scripted import pcm, samples_of, talking_network

@@ -13,12 +13,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import msgspec  # noqa: E402
+import msgspec
 
-from stream.network import ModelError, open_model  # noqa: E402
-from tests.tiny import tiny_network  # noqa: E402
-from train import checkpoint  # noqa: E402
-from train.model import Transducer  # noqa: E402
+from stream.model.network import ModelError, open_model
+from tests.tiny import tiny_network
+from train import checkpoint
+from train.model import Transducer
 
 
 def content() -> dict[str, Any]:

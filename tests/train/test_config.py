@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.places import REPOSITORY
+
 pytest.importorskip("torch")
 
 from train.config import IDLE, Config, ConfigError, load_config, resolve
@@ -44,7 +46,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_the_bundled_configurations_are_valid() -> None:
-    folder = Path(__file__).parents[2] / "configs"
+    folder = REPOSITORY / "configs"
     files = sorted(folder.glob("*.toml"))
     assert files
     for path in files:

@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.gain_control import GainControl  # noqa: E402
-from stream.gate import Gate  # noqa: E402
-from stream.recogniser import Recogniser  # noqa: E402
-from tests.tiny import tiny_network  # noqa: E402
-from train.evaluation import batches, pad, training_tokens  # noqa: E402
+from stream.front_end.gain_control import GainControl
+from stream.front_end.gate import Gate
+from stream.recogniser import Recogniser
+from tests.tiny import tiny_network
+from train.evaluation import batches, pad, training_tokens
 
 SAMPLES = [16000, 9119, 1, 0, 400, 24003, 3000]
 

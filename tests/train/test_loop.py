@@ -18,23 +18,23 @@ import soundfile
 
 torch = pytest.importorskip("torch")
 
-from stream import directory  # noqa: E402
-from stream.audio import read_audio  # noqa: E402
-from stream.causality import CausalityError  # noqa: E402
-from stream.error_rate import word_error_rate  # noqa: E402
-from stream.integer import quantise  # noqa: E402
-from stream.manifest import read_manifest  # noqa: E402
-from stream.network import open_model  # noqa: E402
-from stream.recogniser import Recogniser  # noqa: E402
-from stream.validation import validate  # noqa: E402
-from tests.conftest import REPOSITORY  # noqa: E402
-from tests.tiny import PIECES, TEXTS, tiny_tokenizer  # noqa: E402
-from train import __main__, checkpoint, mel_stats  # noqa: E402
-from train.config import ConfigError, load_config  # noqa: E402
-from train.data.batches import Batches  # noqa: E402
-from train.evaluation import training_tokens  # noqa: E402
-from train.layers import bf16_pays  # noqa: E402
-from train.loop import Run  # noqa: E402
+from stream.audio import read_audio
+from stream.causality import CausalityError
+from stream.error_rate import word_error_rate
+from stream.integer.network import quantise
+from stream.manifest import read_manifest
+from stream.model import directory
+from stream.model.network import open_model
+from stream.recogniser import Recogniser
+from stream.validation import validate
+from tests.conftest import REPOSITORY
+from tests.tiny import PIECES, TEXTS, tiny_tokenizer
+from train import __main__, checkpoint, mel_stats
+from train.config import ConfigError, load_config
+from train.data.batches import Batches
+from train.encoders.lstm import bf16_pays
+from train.evaluation import training_tokens
+from train.loop import Run
 
 UPDATES = 25
 CONFIG = """

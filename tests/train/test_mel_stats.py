@@ -12,7 +12,7 @@ import soundfile
 
 pytest.importorskip("torch")
 
-from stream.features import BINS, FrontEnd, streamed_log_mel
+from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
 from tests.tiny import tiny_network
 from train.config import ConfigError
 from train.mel_stats import main

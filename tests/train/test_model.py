@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.utils._pytree import tree_leaves, tree_map  # noqa: E402
+from torch.utils._pytree import tree_leaves, tree_map
 
-from stream.backends import load_backend  # noqa: E402
-from stream.network import Network  # noqa: E402
-from stream.quantisation import Quantisation  # noqa: E402
-from tests.tiny import tiny_network  # noqa: E402
-from train.input_norm import InputNorm  # noqa: E402
-from train.model import Dropout, Transducer, lengths_to_mask  # noqa: E402
+from stream.backends import load_backend
+from stream.model.network import Network
+from stream.model.quantisation import Quantisation
+from tests.tiny import tiny_network
+from train.encoders.input_norm import InputNorm
+from train.model import Dropout, Transducer, lengths_to_mask
 
 ACTIVATIONS = ["hard", "soft"]
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.optimiser import (  # noqa: E402
+from train.optimiser import (
     Ema,
     Lamb,
     add_gradient_noise,

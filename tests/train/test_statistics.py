@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from stream.features import streamed_log_mel
+from stream.front_end.log_mel import streamed_log_mel
 from tests.tiny import tiny_network
 from train.config import ConfigError
 from train.statistics import Statistics, measure, read_statistics

@@ -14,11 +14,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from tests.tiny import tiny_network  # noqa: E402
-from train import checkpoint  # noqa: E402
-from train import sweep as command  # noqa: E402
-from train.model import Transducer  # noqa: E402
-from train.selection import Sweep, read_sweep, sweep  # noqa: E402
+from tests.tiny import tiny_network
+from train import checkpoint
+from train import sweep as command
+from train.model import Transducer
+from train.run.selection import Sweep, read_sweep, sweep
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 from train.data.mixing import blend
 
 __all__ = ["AugmentationConfig", "augment", "coloured_noise", "joined", "spec_augment"]

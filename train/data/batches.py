@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import AudioError
-from stream.features import SAMPLE_RATE
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from train.data.augmentation import AugmentationConfig, augment, coloured_noise, joined
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from server.protocol import Audio, Close, Event, Finish, Release, Restart
-from stream.engine import CHUNK, Hypothesis, Result, Token
+from server.live.protocol import Audio, Close, Event, Finish, Release, Restart
+from stream.engine.engine import CHUNK, Hypothesis, Result, Token
 
 PIECES = (" one", " two", " three", "teen", ' "q\\"', "")
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from server.adapters.myrtle import Myrtle
-from server.conversation import Conversation
-from server.protocol import Audio, Close, Finish, Release, State
-from server.request import Parameters
-from stream.engine import Hypothesis, Result, Token
+from server.live.protocol import Audio, Close, Finish, Release, State
+from server.live.request import Parameters
+from server.live.stream import Conversation
+from stream.engine.engine import Hypothesis, Result, Token
 
 CHUNK = bytes(range(256)) * 7 + bytes(128)  # 1920 bytes
 EMPTY = '"is_provisional":false,"alternatives":[{"transcript":"","confidence":1.0}]}'

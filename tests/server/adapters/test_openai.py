@@ -16,9 +16,9 @@ from server.adapters.openai import (
     list_models,
 )
 from server.adapters.openai_fields import Transcription, parse_fields
-from server.request import Refusal
-from server.transcript import Recording
-from stream.engine import Result
+from server.live.request import Refusal
+from server.live.transcript import Recording
+from stream.engine.engine import Result
 from tests.server.adapters.driving import Said, result
 
 MODELS = ("general", "whisper-1")

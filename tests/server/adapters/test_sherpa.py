@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.adapters.sherpa import Sherpa
-from server.conversation import Conversation
-from server.protocol import Audio, Close, State
-from stream.alignment import Span
+from server.live.protocol import Audio, Close, State
+from server.live.stream import Conversation
+from stream.engine.alignment import Span
 from tests.server.adapters.driving import Engine, Said, result, texts
 
 CHUNK = np.zeros(960, "<f4").tobytes()

@@ -18,7 +18,7 @@ pytest.importorskip("picows", reason="the load client needs picows: pip install 
 from server.demo import running_server
 from server.load import run
 from server.load.__main__ import main
-from stream.directory import write
+from stream.model.directory import write
 from tests.server.load.scripted import ScriptedServer, serving
 from tests.server.scripted import pcm, samples_of, talking_network
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from stream import validate
-from stream.directory import write
+from stream.model.directory import write
 from stream.scenarios import rows
 from tests.server.scripted import pcm, samples_of, talking_network
 

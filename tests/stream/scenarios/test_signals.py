@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stream import g711
+from stream.audio import g711
 from stream.scenarios import signals
 
 CLIP = 0.3 * np.sin(2.0 * np.pi * 440.0 * np.arange(16_000) / 16_000).astype(np.float32)

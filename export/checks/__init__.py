@@ -1,0 +1,1 @@
+"""What an export has to pass, and what it lost."""

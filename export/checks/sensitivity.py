@@ -1,0 +1,147 @@
+"""Sensitivity: which layers cost words in int8 or integers, where these lose more than they may.
+
+int8: each layer is streamed alone in int8, all others in float, as the server would. Those that change the
+most words are then kept in float, one more at a time, until the loss is within what is allowed, so that
+what is proposed has been tried.
+
+Integers have no layers in float. There each layer's weights alone become what its integers stand for,
+all else is float32; what the weights together do not explain, the rounding of activations does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from export.checks.dequantised import restore_integers
+from export.checks.precision import Baseline, Precision
+from export.checks.verification import ExportError
+from stream.integer.network import quantise
+from stream.model import directory
+from stream.model.network import Network, open_model
+
+__all__ = ["PrecisionError", "int8_error", "integer_error"]
+
+NO_FLOAT = "Integers keep no layer in float: fine-tune the model in them, --set quantize=int8"
+
+Files = Mapping[str, bytes]
+
+
+class PrecisionError(ExportError):
+    """int8 or integers that lose more than they may.
+
+    Attributes:
+        layers: what each loses alone, by name, what changes the most words first.
+        float_layers: that int8 wants in float, to lose no more; none of a model for integers.
+    """
+
+    def __init__(
+        self, message: str, layers: Mapping[str, Precision], float_layers: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.layers, self.float_layers = dict(layers), tuple(float_layers)
+
+
+def int8_error(
+    network: Network,
+    build: Callable[[Sequence[str]], Files],
+    baseline: Baseline,
+    most: float,
+    found: Precision,
+    float_layers: Sequence[str],
+) -> PrecisionError:
+    """Return the error that says which layers int8 fails by, and which to keep in float.
+
+    Args:
+        network: the model.
+        build: makes the float32 and int8 files of a model directory, given the layers in float.
+        baseline: float32 on the recordings.
+        most: that may be lost.
+        found: what is lost with `float_layers` in float.
+    """
+
+    def tried(kept: Sequence[str], name: str) -> Precision:
+        return _held(network, build(kept), "int8", baseline, name)
+
+    names = network.specification.layer_names
+    layers = _ranked(
+        (layer, tried([name for name in names if name != layer], f"{layer} alone in int8"))
+        for layer in names
+        if layer not in float_layers
+    )
+    said = (
+        f"{_over('int8', found, most)}\nOne layer in int8, all others in float:\n{_table(layers)}\n"
+    )
+    if network.specification.quantisation is not None:
+        return PrecisionError(f"{said}{NO_FLOAT}, or leave int8 out, --no-int8", layers)
+    kept, then = list(float_layers), found
+    for layer in layers:
+        if then.loss <= most:
+            break
+        kept.append(layer)
+        then = tried(kept, f"int8 but for {', '.join(kept)}")
+    return PrecisionError(f"{said}With --float-layers {','.join(kept)}: {then}", layers, kept)
+
+
+def integer_error(
+    network: Network, baseline: Baseline, most: float, found: Precision
+) -> PrecisionError:
+    """Return the error that says which layers' weights the integers fail by.
+
+    Args:
+        network: with a quantisation.
+        baseline: float32 on the recordings.
+        most: that may be lost.
+        found: what is lost.
+    """
+    build = importlib.import_module("export.onnx.graph").build_graphs
+    restored, _ = restore_integers(network, quantise(network))
+
+    def tried(prefix: str, name: str) -> Precision:
+        arrays = {
+            key: (restored if key.startswith(prefix) else network).arrays[key]
+            for key in network.arrays
+        }
+        changed = replace(network, arrays=arrays)
+        graphs = build(changed, directory.serialise(changed))
+        return _held(changed, graphs, "onnx", baseline, f"weights of {name} in integers")
+
+    layers = _ranked(
+        (layer, tried(f"{layer}.", layer))
+        for layer in ("prediction.embedding", *network.specification.layer_names)
+    )
+    together = {"all weights": tried("", "all layers")}
+    return PrecisionError(
+        f"{_over('integers', found, most)}\nWeights of one layer in integers, all else in float:\n"
+        f"{_table({**layers, **together})}\n{NO_FLOAT}",
+        layers,
+    )
+
+
+def _held(network: Network, files: Files, backend: str, baseline: Baseline, name: str) -> Precision:
+    """Stream the recordings through a model directory that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        directory.write(network, path, files)
+        return baseline.hold(open_model(path), backend, name)
+
+
+def _ranked(found: Iterator[tuple[str, Precision]]) -> dict[str, Precision]:
+    """Return layers with what changes the most words first: it is less a matter of luck than the loss."""
+    return dict(sorted(found, key=lambda each: (-each[1].changed, -each[1].loss)))
+
+
+def _over(name: str, found: Precision, most: float) -> str:
+    return f"{name}: {found}: {100 * found.loss:.2f} points lost, {100 * most:g} may be."
+
+
+def _table(layers: Mapping[str, Precision]) -> str:
+    width = max(map(len, layers), default=0)
+    return "\n".join(
+        f"    {name:{width}}  {100 * each.loss:+6.2f} points, "
+        f"{100 * each.changed:6.2f} % of the words change"
+        for name, each in layers.items()
+    )

@@ -1,0 +1,309 @@
+"""Verification: a model directory is held against the network that it was written from.
+
+All that is in it, file by file and backend by backend, before it gets its name:
+
+1. Arrays, specification and tokenizer are the network's.
+2. Nothing looks ahead: the front end, the NumPy reference, each backend's encoder.
+3. Float32 graphs give the reference's outputs and logits within `TOLERANCE`, on random frames and on
+   the bundled recordings: whole by the reference, by the graphs in random chunks.
+4. int8 weights are the network's within half a step (`export.checks.dequantised`), and the graphs as near to
+   float32 with these weights as rounded activations are: outputs and states on 3's frames, logits of
+   random joint vectors within its range, differ by at most `NEAR` of their deviation. Scales are those
+   of the network's integers where it has such. What all this costs in words is `export.checks.precision`'s
+   business.
+5. Integers are the network's within half a step, and as near, but for states, whose cells saturate. The
+   graphs hold these integers, and equal the NumPy integers bit for bit: on 3's frames, and on random
+   states with the ends of all ranges.
+6. The bundled recordings, streamed in random chunks, give the tokens that they give whole; by the NumPy
+   reference, or the NumPy integers, where a backend must equal it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from export.checks.dequantised import check_weights, restore_int8, restore_integers
+from stream.backends import Backend, load_backend
+from stream.backends.integer import IntegerBackend
+from stream.backends.integer_onnx import check_equal
+from stream.bundled import recordings
+from stream.causality import check_causal, check_features_causal
+from stream.front_end.log_mel import BINS, STACK, stack, streamed_log_mel
+from stream.integer.network import quantise
+from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
+from stream.model.network import TIME_STACK, ModelError, Network, open_model
+from stream.recogniser import Recogniser
+from stream.stage import map_state, whole
+
+__all__ = ["NEAR", "TOLERANCE", "ExportError", "verify"]
+
+TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
+NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
+STEPS = 40  # 2.4 s
+CHUNKS = 8
+STATE_ERROR = 0.02  # of states that hardly differ from 0
+UNIT, ZERO = 1.0 / 127.0, 128  # of h in int8
+ROWS = 3
+BATCHES = (1, 2, 8, 33)  # kernels of integer products differ by the number of rows
+
+Result = TypeVar("Result")
+Floats = NDArray[np.float32]
+Frames = dict[str, Floats]
+
+
+class ExportError(RuntimeError):
+    """An artefact that does not compute what the model computes."""
+
+
+def verify(network: Network, written: Path) -> float:
+    """Hold a model directory against the network that it was written from.
+
+    Args:
+        network: the model.
+        written: the directory, with float32 graphs; int8 and integer files as there are.
+    Returns:
+        the largest difference of float32 encoder outputs and logits.
+    Raises:
+        ExportError: something in it is not the model, or computes something else.
+        CausalityError: the model looks ahead.
+        ModelError: a file cannot be read, or a graph cannot be run.
+    """
+    read = open_model(written)
+    for name, array in network.arrays.items():
+        if not np.array_equal(array, read.arrays[name]):
+            raise ExportError(f"array {name} is not the model's")
+    if read.specification != network.specification or read.tokenizer != network.tokenizer:
+        raise ExportError("specification or tokenizer is not the model's")
+    rng = np.random.default_rng(0)
+    frames = {
+        "random frames": rng.standard_normal((ROWS, STEPS * TIME_STACK, STACK * BINS), np.float32),
+        "bundled recordings": _stacked(network),
+    }
+    check_features_causal(network.specification.front_end, network.normaliser)
+    largest = _verify_float32(network, read, frames)
+    if (written / INT8_WEIGHTS).exists():
+        _verify_int8(network, read, frames, written / INT8_WEIGHTS)
+    if (written / INTEGER_WEIGHTS).exists():
+        _verify_integers(network, read, frames, written / INTEGER_WEIGHTS)
+    return largest
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Of encoder and prediction network (B, T, J), of the joint (B, T, C), states by layer at the end."""
+
+    f: Floats
+    g: Floats
+    logits: NDArray[Any]
+    states: list[NDArray[Any]]
+
+
+def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
+    reference, graphs = load_backend("numpy", network), load_backend("onnx", read)
+    for backend, name in ((reference, "model"), (graphs, "ONNX graph")):
+        check_causal(_encoder(backend), name)
+    largest = max(
+        _close(name, _outputs(reference, x), _outputs(graphs, x, CHUNKS))
+        for name, x in frames.items()
+    )
+    _compare_tokens(Recogniser(network, "numpy"), Recogniser(read, "onnx"), "the model's are")
+    return largest
+
+
+def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path) -> None:
+    stored = safetensors.numpy.load_file(weights)
+    restored, allowed = restore_int8(network, stored)
+    _checked("int8", lambda: check_weights(network, restored, allowed))
+    if chosen := network.specification.quantisation:
+        for name, exponent in (("x.scale", chosen.input), ("joint.scale", chosen.joint)):
+            if (scale := stored[name].item()) != 2.0**-exponent:
+                raise ExportError(f"int8: {name} is {scale:.4g}, the model's is 2^{-exponent}")
+    try:
+        reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
+    except ModelError as error:
+        raise ModelError(f"{error}, or export with --no-int8") from error
+    check_causal(_encoder(graphs), "int8 graph")
+    for name, x in frames.items():
+        want, got = _outputs(reference, x), _outputs(graphs, x, CHUNKS)
+        _near(f"int8: {name}", want, got)
+        _near_states(f"int8: {name}", want, got)
+    _near_joint("int8", reference, graphs, 255 * stored["joint.scale"].item())
+    _compare_tokens(Recogniser(read, "int8"), Recogniser(read, "int8"), "int8: whole, they are")
+
+
+def _verify_integers(network: Network, read: Network, frames: Frames, weights: Path) -> None:
+    integers = quantise(network)
+    restored, allowed = restore_integers(network, integers)
+    _checked("integers", lambda: check_weights(network, restored, allowed))
+    stored = safetensors.numpy.load_file(weights)
+    arrays = importlib.import_module("export.onnx.integer_graph").integer_arrays(integers)
+    for name, array in arrays.items():
+        if name not in stored or not np.array_equal(array, stored[name]):
+            raise ExportError(f"integers: array {name} of {weights.name} is not the model's")
+    reference, of_restored = IntegerBackend(integers), load_backend("numpy", restored)
+    graphs = _checked("integers", lambda: load_backend("integer-onnx", read))
+    if isinstance(graphs, IntegerBackend):
+        raise ExportError("integers: this machine's integer products are wrong: export on another")
+    check_causal(_encoder(graphs), "integer graph")
+    largest = 2.0 ** (8 - integers.quantisation.joint)  # of the joint's hidden vector
+    _near_joint("integers", of_restored, graphs, largest)
+    for rows in BATCHES:
+        _checked("integers", functools.partial(check_equal, integers, graphs, rows, seed=rows))
+    for name, x in frames.items():
+        want = _outputs(reference, x)
+        _near(f"integers: {name}", _outputs(of_restored, x), want, 2.0 * largest)
+        _equal(f"integers: {name}", want, _outputs(graphs, x, CHUNKS))
+    _compare_tokens(
+        Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
+    )
+
+
+def _checked(name: str, check: Callable[[], Result]) -> Result:
+    """Run a check that raises ValueError where it finds a difference."""
+    try:
+        return check()
+    except ValueError as error:
+        raise ExportError(f"{name}: {error}") from error
+
+
+def _encoder(backend: Backend) -> Callable[[Floats], Floats]:
+    return lambda x: backend.encode(x, backend.initial_state(1)[0])[0]
+
+
+def _stacked(network: Network) -> Floats:
+    """Return the bundled recordings, padded, as the encoder's input, (B, S, 240), S even."""
+    audio = [utterance.read() for utterance in recordings()]
+    x = np.zeros((len(audio), max(map(len, audio))), np.float32)
+    for row, samples in zip(x, audio, strict=True):
+        row[: len(samples)] = samples
+    z = whole(network.normaliser, streamed_log_mel(x, network.specification.front_end))
+    fill = np.zeros((len(z), -z.shape[1] % (STACK * TIME_STACK), BINS), np.float32)
+    stacked: Floats = stack(np.concatenate([z, fill], axis=1))
+    return stacked
+
+
+def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
+    """Run a backend on frames, (B, S, 240), cut at random, and random tokens, states carried on."""
+    rng = np.random.default_rng(0)
+    blank = backend.specification.blank
+    present = np.ones(x.shape[:2], np.bool_)
+    present[-1, -1] = False  # a stream that ends within a pair
+    steps, rows = x.shape[1] // TIME_STACK, len(x)
+    tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
+    cuts = TIME_STACK * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
+    encoder, prediction = backend.initial_state(rows)
+    encoded, predicted = [], []
+    logits: list[NDArray[Any]] = []
+    for part, there in zip(np.split(x, cuts, axis=1), np.split(present, cuts, axis=1), strict=True):
+        f, encoder = backend.encode(part, encoder, there)
+        encoded.append(f)
+    f = np.concatenate(encoded, axis=1)
+    for step, token in enumerate(tokens):
+        g, prediction = backend.predict(token, prediction)
+        predicted.append(g)
+        logits.append(backend.join(f[:, step], g))
+    states: list[NDArray[Any]] = []
+    map_state(states.append, (encoder, prediction))
+    return _Outputs(f, np.stack(predicted, axis=1), np.stack(logits, axis=1), states)
+
+
+def _parts(want: _Outputs, got: _Outputs) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
+    return [
+        ("encoder output", want.f, got.f),
+        ("prediction output", want.g, got.g),
+        ("logits", want.logits, got.logits),
+    ]
+
+
+def _close(name: str, want: _Outputs, got: _Outputs) -> float:
+    """Refuse float32 outputs beyond `TOLERANCE`; returns the largest difference."""
+    differences = []
+    for part, a, b in _parts(want, got):
+        largest = float((np.abs(a - b) / np.maximum(np.abs(a), 1.0)).max())
+        if not largest <= TOLERANCE:
+            raise ExportError(
+                f"{name}: {part} differs by {largest:.2e} from the NumPy reference, "
+                f"allowed is {TOLERANCE:.0e}"
+            )
+        differences.append(largest)
+    return max(differences)
+
+
+def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> None:
+    """Refuse outputs of rounded activations that differ by more than these do.
+
+    Args:
+        name: of what was run.
+        want: float32, whose f and g are cut at `most`.
+        got: of the backend.
+        most: largest magnitude that f and g of the backend can have.
+    """
+    for part, a, b in _parts(want, got)[:2]:  # for its logits, tokens at random leave the ranges
+        cut = np.clip(a, -most, most)
+        _refuse_far(f"{name}: {part}", cut, b, NEAR * _rms(cut - cut.mean(axis=(0, 1))))
+
+
+def _near_states(name: str, want: _Outputs, got: _Outputs) -> None:
+    """Refuse int8 states that differ from float32 ones by more than rounding makes them."""
+    for n, (a, b) in enumerate(zip(want.states, got.states, strict=True)):
+        restored = UNIT * (b.astype(np.float32) - ZERO) if b.dtype == np.uint8 else b
+        part = f"{'hc'[n % 2]} of LSTM layer {n // 2}"
+        _refuse_far(f"{name}: {part}", a, restored, NEAR * _rms(a) + STATE_ERROR)
+
+
+def _near_joint(name: str, reference: Backend, backend: Backend, largest: float) -> None:
+    """Refuse a joint that differs on random hidden vectors up to the largest element."""
+    shape = 2, 64, reference.specification.joint
+    f, g = np.random.default_rng(0).uniform(-largest / 2, largest / 2, shape).astype(np.float32)
+    want = reference.join(f, g)
+    allowed = NEAR * _rms(want - want.mean(axis=0))
+    _refuse_far(f"{name}: logits", want, backend.join(f, g), allowed)
+
+
+def _rms(a: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(a.astype(np.float64) ** 2)))
+
+
+def _refuse_far(name: str, want: NDArray[Any], got: NDArray[Any], allowed: float) -> None:
+    if not (error := _rms(want - got)) <= allowed:
+        raise ExportError(
+            f"{name} differs by {error:.2e} (rms) from float32 with the same weights, "
+            f"allowed is {allowed:.2e}"
+        )
+
+
+def _equal(name: str, want: _Outputs, got: _Outputs) -> None:
+    """Refuse outputs that are not the same, bit for bit."""
+    for part, a, b in _parts(want, got):
+        if not np.array_equal(a, b):
+            at = [int(n) for n in np.argwhere(a != b)[0]]
+            raise ExportError(
+                f"{name}: {part} of the graph is not that of the integers, first at {at}"
+            )
+
+
+def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> None:
+    """Stream the bundled recordings in random chunks through one, whole through the other."""
+    rng = np.random.default_rng(0)
+    for utterance in recordings():
+        audio = utterance.read()
+        want = [(token.id, token.step) for token in reference.transcribe(audio)[1]]
+        results, begin = [], 0
+        while begin < len(audio):
+            end = begin + int(rng.integers(1, 4000))
+            results += streamed.push(audio[begin:end])
+            begin = end
+        results += streamed.finish()
+        streamed.reset()
+        got = [(token.id, token.step) for result in results for token in result.tokens]
+        if got != want:
+            raise ExportError(f"{utterance.id}: streamed tokens {got}, {whose} {want}")

@@ -1,0 +1,1 @@
+"""Conformance vectors: written from the references, checked against every implementation."""

@@ -1,0 +1,1 @@
+"""A client: recordings or the microphone in, growing text out."""

@@ -1,0 +1,95 @@
+"""The microphone, through sounddevice (PortAudio): chunks of 60 ms, (960,) float32 at 16 kHz, mono.
+
+sounddevice is optional and is imported only when a microphone is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.front_end.log_mel import SAMPLE_RATE
+
+__all__ = ["MicrophoneError", "microphone_chunks"]
+
+CHUNK_SECONDS = 0.06
+
+
+class MicrophoneError(Exception):
+    """There is no microphone to be had; `missing_package` tells why: software or hardware."""
+
+    def __init__(self, message: str, *, missing_package: bool) -> None:
+        super().__init__(message)
+        self.missing_package = missing_package
+
+
+def _sounddevice() -> Any:
+    try:
+        import sounddevice
+    except ModuleNotFoundError as error:
+        raise MicrophoneError(
+            "the microphone needs sounddevice: pip install 'rill-asr[mic]'", missing_package=True
+        ) from error
+    except OSError as error:  # the package is there, the library that it wraps is not
+        raise MicrophoneError(
+            f"the microphone needs the PortAudio library ({error}): apt install libportaudio2, or "
+            "pip install 'rill-asr[mic]' on macOS and Windows, where it brings its own",
+            missing_package=True,
+        ) from error
+    return sounddevice
+
+
+async def microphone_chunks(
+    device: int | None, stop: asyncio.Event
+) -> AsyncIterator[NDArray[np.float32]]:
+    """Yield what the microphone hears, until `stop` is set.
+
+    The sound system resamples to 16 kHz.
+
+    Args:
+        device: number of the input device, as `python -m sounddevice` lists them; None: the
+        default. stop: ends the recording; what was heard until then is yielded.
+    Raises:
+        MicrophoneError: sounddevice, PortAudio or the device is missing.
+    """
+    sounddevice = _sounddevice()
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[NDArray[np.float32]] = asyncio.Queue()
+
+    def on_audio(samples: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, samples[:, 0].copy())
+
+    try:
+        recording = sounddevice.InputStream(
+            samplerate=SAMPLE_RATE,
+            channels=1,
+            dtype="float32",
+            blocksize=int(CHUNK_SECONDS * SAMPLE_RATE),
+            device=device,
+            callback=on_audio,
+        )
+    except (sounddevice.PortAudioError, ValueError) as error:
+        which = "no default microphone" if device is None else f"no microphone {device}"
+        raise MicrophoneError(
+            f"{which} ({error}). `python -m sounddevice` lists the devices; choose an input with "
+            "--device N",
+            missing_package=False,
+        ) from error
+    with recording:
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                next_chunk = asyncio.ensure_future(heard.get())
+                await asyncio.wait({next_chunk, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if next_chunk.done():
+                    yield next_chunk.result()
+                else:
+                    next_chunk.cancel()
+        finally:
+            stopped.cancel()
+    while not heard.empty():
+        yield heard.get_nowait()

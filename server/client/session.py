@@ -1,0 +1,232 @@
+"""One session with a server, from the client's side: audio in, growing text and latencies out.
+
+Speaks Myrtle's websocket API, greedy or beam, to this server or to theirs. Audio is (n,) float32 at
+16 kHz in pieces of any size; it is sent as 60 ms messages (1920 bytes), so that the k-th response
+which belongs to new audio answers the k-th message. Files and microphones are the caller's.
+
+Compute latency (CL) is the time from sending a 60 ms message to receiving its response; CL50 and
+CL99 are its percentiles, sorted[int(n * p / 100)]. A last message of less than 60 ms has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedOK,
+    InvalidStatus,
+    WebSocketException,
+)
+
+from server.live.request import PATH
+
+__all__ = [
+    "CHUNK",
+    "CHUNK_SECONDS",
+    "DEFAULT_URL",
+    "OnText",
+    "Session",
+    "SessionError",
+    "pcm_bytes",
+    "stream_audio",
+    "stream_url",
+]
+
+DEFAULT_URL = "ws://127.0.0.1:3030"
+QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
+CHUNK = 960  # samples
+CHUNK_SECONDS = 0.06
+OPEN_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+
+Chunks: TypeAlias = Iterable[NDArray[np.float32]] | AsyncIterable[NDArray[np.float32]]
+OnText: TypeAlias = Callable[[str, str], None]
+
+
+class SessionError(Exception):
+    """A session that did not end as it should; `transcript` is what had been said until then."""
+
+    def __init__(self, message: str, transcript: str = "") -> None:
+        super().__init__(message)
+        self.transcript = transcript
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a session gave.
+
+    Attributes:
+        transcript: the text, without the space that it begins with on the wire.
+        latencies: of each whole chunk, in order, seconds.
+    """
+
+    transcript: str
+    latencies: tuple[float, ...]
+
+    def latency(self, percent: float) -> float:
+        """Return a percentile of the latencies, seconds; nan where there are none."""
+        if not self.latencies:
+            return float("nan")
+        ordered = sorted(self.latencies)
+        return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
+
+
+class _Alternative(msgspec.Struct):
+    transcript: str
+
+
+class _Response(msgspec.Struct):
+    end: float
+    is_provisional: bool
+    alternatives: list[_Alternative]
+
+
+async def stream_audio(
+    url: str, chunks: Chunks, on_text: OnText | None = None, realtime: bool = True
+) -> Session:
+    """Stream audio to a server and collect its text.
+
+    Args:
+        url: of the server, "ws://host:port"; a path and query of one's own are left as they are.
+        chunks: the audio, (n,) float32 at 16 kHz each, any n; a microphone gives an async iterable.
+        on_text: called when the text changes, with all final text and the provisional text after
+        it. realtime: send chunk k at k * 60 ms, as a microphone would; else as fast as it is taken.
+    Raises:
+        SessionError: no server answers there, it refused the stream, or it did not end it well.
+    Whatever `chunks` raises is raised, and ends the session.
+    """
+    target = stream_url(url)
+    try:
+        connection = await connect(
+            target,
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_SECONDS,
+            close_timeout=CLOSE_SECONDS,
+            proxy=None,
+        )
+    except InvalidStatus as error:
+        answer = (error.response.body or b"").decode(errors="replace").strip()
+        raise SessionError(
+            f"{url}: refused with HTTP {error.response.status_code}: {answer or 'no reason given'}"
+        ) from error
+    except (OSError, TimeoutError, WebSocketException, ValueError) as error:
+        raise SessionError(
+            f"{url}: no server answers ({error or 'timed out'}). Start one with: python -m server"
+        ) from error
+    conversation = _Conversation(connection, url, on_text or (lambda final, provisional: None))
+    async with connection:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(conversation.send(chunks, realtime))
+                group.create_task(conversation.receive())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+    return Session(conversation.final.strip(), tuple(conversation.latencies))
+
+
+def stream_url(url: str) -> str:
+    """Return where streams are opened on a server; a path and query of one's own stay."""
+    parts = urlsplit(url)
+    if parts.path in ("", "/") and not parts.query:
+        return f"{parts.scheme}://{parts.netloc}{PATH}?{QUERY}"
+    return url
+
+
+class _Conversation:
+    """The two directions of a session."""
+
+    def __init__(self, connection: ClientConnection, url: str, on_text: OnText) -> None:
+        self._connection = connection
+        self._url = url
+        self._on_text = on_text
+        self._sent: list[float] = []  # when each whole chunk left
+        self.latencies: list[float] = []
+        self.final = ""
+
+    async def send(self, chunks: Chunks, realtime: bool) -> None:
+        """Send all audio and the empty message that ends a stream."""
+        start = time.perf_counter()
+        try:
+            async for message in _messages(chunks):
+                if realtime:
+                    due = start + CHUNK_SECONDS * (len(self._sent) + 1)
+                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                if len(message) == 2 * CHUNK:
+                    self._sent.append(time.perf_counter())
+                await self._connection.send(message)
+            await self._connection.send(b"")
+        except ConnectionClosed:
+            pass  # the receiver sees it too, and knows what it means
+
+    async def receive(self) -> None:
+        """Take responses until the server closes."""
+        latest_end = 0.0
+        provisional = ""
+        while True:
+            try:
+                message = await self._connection.recv()
+            except ConnectionClosedOK:
+                return
+            except ConnectionClosed as error:
+                raise SessionError(
+                    f"{self._url}: the server ended the stream: {error}", self.final.strip()
+                ) from error
+            now = time.perf_counter()
+            try:
+                response = msgspec.json.decode(message, type=_Response)
+                text = response.alternatives[0].transcript
+            except (msgspec.DecodeError, IndexError) as error:
+                raise SessionError(
+                    f"{self._url}: this is no response of Myrtle's API: {message[:100]!r}",
+                    self.final.strip(),
+                ) from error
+            # With beam search a chunk may have a final and a partial response: the first counts.
+            if response.end > latest_end and len(self.latencies) < len(self._sent):
+                self.latencies.append(now - self._sent[len(self.latencies)])
+            latest_end = max(latest_end, response.end)
+            before = (self.final, provisional)
+            if response.is_provisional:
+                provisional = text
+            else:
+                self.final += text
+                provisional = ""
+            if before != (self.final, provisional):
+                self._on_text(self.final, provisional)
+
+
+async def _messages(chunks: Chunks) -> AsyncIterator[bytes]:
+    """Yield the audio as PCM messages of 60 ms; the last may be shorter."""
+    rest = np.zeros(0, np.float32)
+    async for samples in _as_async(chunks):
+        rest = np.concatenate([rest, samples])
+        whole = len(rest) // CHUNK * CHUNK
+        for start in range(0, whole, CHUNK):
+            yield pcm_bytes(rest[start : start + CHUNK])
+        rest = rest[whole:]
+    if len(rest):
+        yield pcm_bytes(rest)
+
+
+async def _as_async(chunks: Chunks) -> AsyncIterator[NDArray[np.float32]]:
+    if isinstance(chunks, AsyncIterable):
+        async for samples in chunks:
+            yield samples
+    else:
+        for samples in chunks:
+            yield samples
+
+
+def pcm_bytes(samples: NDArray[np.float32]) -> bytes:
+    """Return samples as signed 16-bit little-endian; what came from 16 bits is the same again."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()

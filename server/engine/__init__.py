@@ -1,0 +1,1 @@
+"""The process that steps a model, and the event loop's side of it."""

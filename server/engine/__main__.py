@@ -1,0 +1,142 @@
+"""python -m server.engine: the process that steps one model, started by the server for itself.
+
+Its command line is a socket that it has inherited and an `Order`, as JSON; what is said on the socket is
+`server.engine.ipc`. It ends when the server closes its end, or dies; signals are the server's business.
+"""
+
+from __future__ import annotations
+
+import os
+
+# BLAS pools would fight the event loop for the cores (and are read when NumPy is imported).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+import argparse
+import ctypes
+import faulthandler
+import logging
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from hwckpt.ngram import read_ngram
+from hwckpt.reader import recognises
+from server.decoder_options import DecoderOptions
+from server.engine.ipc import Order
+from server.engine.memory import keep_memory, settle
+from server.engine.worker import Loaded, work
+from server.logs import start_logging
+from server.stderr import use_descriptor
+from stream.bundled import model_path
+from stream.engine.engine import CHUNK, Decoding, load_engine
+from stream.engine.selftest import load_available, self_test
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.model.network import Network, open_model
+
+logger = logging.getLogger("server")
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m server.engine",
+        description="Step the engine of one model. Started by python -m server, not by hand.",
+        epilog="Example: python -m server",
+        allow_abbrev=False,
+    )
+    parser.add_argument("link", type=int, help="file descriptor of a socket to the server")
+    parser.add_argument("order", help="what to load, as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve the link until it ends; returns the exit status."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        order = msgspec.json.decode(arguments.order, type=Order)
+        link = socket.socket(fileno=arguments.link)
+    except (msgspec.DecodeError, OSError) as error:
+        parser.error(f"{error}; this process is started by python -m server")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
+    _end_with_server()
+    faulthandler.enable()  # on descriptor 2, which the server reads
+    use_descriptor(order.log_descriptor)
+    start_logging(order.log_format, order.log_level)
+    work(link, partial(_load_for_good, order))
+    return 0
+
+
+def _end_with_server() -> None:
+    """Let the kernel kill this process when the server's thread that started it has ended.
+
+    One that works sees the end of its link; one that hangs would stay for good. Linux only.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _load_for_good(order: Order) -> Loaded:
+    """Load, and settle what was made; what was only needed for that goes back to the kernel."""
+    loaded = load(order)
+    settle()
+    keep_memory()
+    return loaded
+
+
+def load(order: Order) -> Loaded:
+    """Load a model and an engine around it.
+
+    Raises:
+        ModelError: it cannot be read, or no backend can compute it.
+        OSError: there is no such file.
+    """
+    path = model_path() if order.path is None else Path(order.path)
+    logger.info("loading %s", path)
+    network = open_model(path)
+    decoding = _decoding(path, network, order.decoder)
+    slots, backend, threads = order.slots, order.backend, order.threads
+    if slots is None:
+        plan = self_test(network, backend, decoding, order.front_end)
+        logger.info("self-test: %s", plan)
+        slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
+    elif backend is None:
+        *_, backend = load_available(network)
+    engine = load_engine(network, slots, backend, threads, decoding, order.front_end)
+    vocabulary = network.vocabulary
+    about = {
+        "language": network.notes.get("language", "en"),
+        "vocabulary": len(vocabulary),
+        "backend": backend,
+        "threads": threads,
+        "front_end": order.front_end,
+        "decoder": order.decoder.decoder,
+        "endpoint_silence": order.decoder.endpoint_silence,
+        "endpoint_length": order.decoder.endpoint_length,
+        "ngram": decoding.ngram is not None,
+        "sample_rate": SAMPLE_RATE,
+        "chunk_samples": CHUNK,
+        "notes": network.notes,
+    }
+    return Loaded(engine, slots, vocabulary.alphabet, about)
+
+
+def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
+    """Return how a model is decoded: a beam search uses the n-gram model of its checkpoint."""
+    pieces = network.vocabulary.pieces
+    ngram = None
+    if options.decoder == "beam" and path.is_file() and recognises(path):
+        ngram = read_ngram(path, pieces, options.skipped(pieces))
+    return options.decoding(pieces, ngram)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

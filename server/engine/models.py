@@ -1,0 +1,144 @@
+"""Models: what is served, by name, each with an engine in a process of its own.
+
+A process per model, not one that steps all engines: a step of one model then delays another only by
+the cores they share, a model whose engine breaks takes no other with it, and each has the slots that
+its own size allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from server.engine.channels import Channels
+from server.engine.process import Start
+from server.engine.supervision import Supervision
+from server.live.request import Served
+from stream.vocabulary import Alphabet
+
+__all__ = ["Model", "Models"]
+
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+
+class Model:
+    """A served model.
+
+    Args:
+        name: for `model` in queries.
+        start: starts the worker that has its engine.
+        supervision: how patient the server is with that.
+
+    Attributes:
+        channels: where its streams are recognised.
+    """
+
+    def __init__(self, name: str, start: Start, supervision: Supervision | None = None) -> None:
+        self.name = name
+        self.channels = Channels(start, name, supervision)
+
+    # To be asked for where a channel could be opened.
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What it spells."""
+        return self.channels.ready.alphabet
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What is told of it, fit for JSON; nothing before it is loaded."""
+        return self.channels.ready.about if self.channels.slots else {}
+
+    @property
+    def language(self) -> str:
+        """Primary tag of its language."""
+        return str(self.about.get("language", "en"))
+
+    @property
+    def endpoint_silence(self) -> float | None:
+        """Seconds without text that end an utterance; None where they do not."""
+        silence = self.about.get("endpoint_silence")
+        return None if silence is None else float(silence)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is told about it."""
+        return {
+            "name": self.name,
+            "channels": self.channels.slots,
+            "channels_open": self.channels.in_use,
+            "refusal": self.channels.refusal(),
+            **self.about,
+        }
+
+
+class Models(Mapping[str, Model]):
+    """All models of a server; the first is the default.
+
+    Args:
+        models: by their names.
+        aliases: further names that clients may ask for, and whose they are; `__getitem__` knows them,
+            `__iter__` does not, so that each model comes once.
+    """
+
+    def __init__(self, *models: Model, aliases: Mapping[str, str] = NO_ALIASES) -> None:
+        self._models = {model.name: model for model in models}
+        self._aliases = aliases
+
+    def __getitem__(self, name: str) -> Model:
+        return self._models[self._aliases.get(name, name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    @property
+    def names(self) -> list[str]:
+        """All names that clients may ask for, the default first, aliases last."""
+        return [*self._models, *self._aliases]
+
+    @property
+    def served(self) -> Served:
+        """What a query may ask for."""
+        languages = {name: model.language for name, model in self._models.items()}
+        silences = {name: model.endpoint_silence for name, model in self._models.items()}
+        return Served(languages, aliases=self._aliases, silences=silences)
+
+    def refusal(self) -> str | None:
+        """Return why no model takes a stream now, None where one does."""
+        reasons = [model.channels.refusal() for model in self._models.values()]
+        return None if None in reasons else reasons[0]
+
+    def fault(self) -> str | None:
+        """Return why an engine does not work now, None where all do."""
+        reasons = (model.channels.engine.fault() for model in self._models.values())
+        return next(filter(None, reasons), None)
+
+    async def start(self) -> None:
+        """Load one after the other.
+
+        Raises:
+            LoadError: one cannot be loaded.
+        """
+        for model in self._models.values():
+            await model.channels.start()
+
+    async def failure(self) -> str:
+        """Wait until an engine has failed too often, and return what to say about it."""
+        waiting = [
+            asyncio.create_task(each.channels.engine.failure()) for each in self._models.values()
+        ]
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """Fail the channels that are still open and end the workers."""
+        for model in self._models.values():
+            await model.channels.stop()

@@ -1,0 +1,100 @@
+"""The process of an engine: how it is started, how it is ended, and how it has ended.
+
+What is said on the link is `server.engine.ipc`'s, who listens to it is `server.engine.channels`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from server.engine.ipc import Order, Ready
+from server.stderr import log_descriptor
+
+__all__ = ["Start", "Worker", "in_process"]
+
+END_SECONDS = 5.0  # for a process to end by itself
+
+
+class Worker(Protocol):
+    """What steps an engine at the other end of a link.
+
+    Attributes:
+        pid: of its process.
+    """
+
+    pid: int
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+
+    def end(self) -> str:
+        """Wait until it has ended, after its link was closed; returns how, for a log."""
+        ...
+
+
+Start = Callable[[socket.socket, Ready | None], Worker]
+"""Starts a worker at its end of a link, which becomes its own.
+
+The second argument is what the worker before it had loaded: a restart has the same slots, and no self-test
+beside other engines at work.
+"""
+
+
+class _Process:
+    def __init__(self, link: socket.socket, order: Order) -> None:
+        safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
+        arguments = [str(link.fileno()), msgspec.json.encode(order).decode()]
+        with link:
+            self._process = subprocess.Popen(
+                [sys.executable, *safe_path, "-m", "server.engine", *arguments],
+                pass_fds=[link.fileno(), log_descriptor()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self.pid = self._process.pid
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> str:
+        try:
+            status = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        return describe_status(status)
+
+
+def describe_status(status: int) -> str:
+    """Return in words how a process has ended, from its exit status, or its signal as a negative one."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "of no name"
+    return f"signal {-status}, {name}"
+
+
+def in_process(order: Order) -> Start:
+    """Return what starts `python -m server.engine` with an order for a model."""
+
+    def start(link: socket.socket, before: Ready | None) -> Worker:
+        if before is None:
+            return _Process(link, order)
+        chosen = before.about
+        return _Process(
+            link,
+            msgspec.structs.replace(
+                order, slots=before.slots, backend=chosen["backend"], threads=chosen["threads"]
+            ),
+        )
+
+    return start

@@ -1,0 +1,282 @@
+"""Supervisor: starts the worker of an engine, watches it, and restarts it by the rules of `server.engine.supervision`.
+
+A worker that works no more is ended, whatever it does; the channels are told, then the log, in one line:
+what became of it, its exit status or signal, and when it is restarted. Loading goes on in its process, so that
+the event loop serves other models meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from server.engine.ipc import (
+    Alive,
+    Broken,
+    Command,
+    Failed,
+    Frames,
+    Probe,
+    Ready,
+    Report,
+    Stepped,
+    Unloadable,
+    frame,
+    read_reports,
+)
+from server.engine.process import Start, Worker
+from server.engine.supervision import FORGET_SECONDS, KILLED, Restarts, Supervision
+
+__all__ = ["LoadError", "Supervisor"]
+
+logger = logging.getLogger(__name__)
+
+
+class LoadError(Exception):
+    """A model that cannot be served.
+
+    Attributes:
+        missing: whether a package is missing that it needs.
+    """
+
+    def __init__(self, reason: str, missing: bool = False) -> None:
+        super().__init__(reason)
+        self.missing = missing
+
+
+class Listener(Protocol):
+    """Whose channels the engine steps."""
+
+    def receive(self, report: Stepped | Failed) -> None:
+        """Take what came of a step."""
+
+    def silence(self, seconds: float) -> float:
+        """Take note that so much time has passed; returns for how long a channel has been owed a result."""
+
+    def fail_all(self, reason: str) -> int:
+        """Close all channels; returns how many."""
+
+
+class Supervisor:
+    """The life of the engine of one model, over all its workers.
+
+    Args:
+        start: starts a worker.
+        listener: gets its reports.
+        name: of the model, for the log.
+        supervision: how patient this is.
+
+    Attributes:
+        ready: what the latest worker has loaded; None before the first has.
+        restarts: since the start.
+    """
+
+    def __init__(
+        self, start: Start, listener: Listener, name: str, supervision: Supervision
+    ) -> None:
+        self.ready: Ready | None = None
+        self.restarts = 0
+        self._start = start
+        self._listener = listener
+        self._name = name
+        self._supervision = supervision
+        self._fault: str | None = None
+        self._silence = 0.0  # seconds, rule 1
+        self._worker: Worker | None = None
+        self._link: _Link | None = None
+        self._task: asyncio.Task[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process, where there is one."""
+        return self._worker.pid if self._worker else None
+
+    def fault(self) -> str | None:
+        """Return why the engine does not work now, None where it does or is loaded for the first time."""
+        if self._fault is None and self._silence >= self._supervision.hang_seconds:
+            return f"the engine has not answered for {self._silence:.0f} s"
+        return self._fault
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Send commands to the worker; where there is none, nobody needs them."""
+        if self._link is not None:
+            self._link.write(frame(commands))
+
+    async def start(self) -> None:
+        """Start a worker, wait until the engine is loaded, and watch it from then on.
+
+        Raises:
+            LoadError: it cannot be.
+        """
+        await self._load()
+        self._task = asyncio.create_task(self._supervise())
+
+    async def failure(self) -> str:
+        """Wait until the engine has failed too often, and return what to say about it; it was started."""
+        assert self._task is not None
+        return await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Watch no more, and end the worker."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._end_worker()
+
+    async def _load(self) -> None:
+        """Start a worker and wait until the engine is loaded, or raise LoadError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            self._worker = self._start(theirs, self.ready)
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            raise LoadError(f"the engine's process cannot be started: {error}") from error
+        self._link = link = _Link(self._listener)
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        waited = 0.0
+        async for seconds in self._supervision.looks(link.loaded):
+            waited += seconds
+            if waited >= self._supervision.load_seconds and not link.loaded.done():
+                self._worker.kill()
+                how = await self._end_worker()
+                raise LoadError(
+                    f"model {self._name} was not loaded within {waited:.0f} s ({how}); "
+                    "--load-seconds gives it more"
+                )
+        report = link.loaded.result()
+        if not isinstance(report, Ready):
+            how = await self._end_worker()
+            if report is None:
+                raise LoadError(f"the engine ended before model {self._name} was loaded: {how}")
+            raise LoadError(report.reason, report.missing)
+        self.ready, self._fault, self._silence = report, None, 0.0
+
+    async def _supervise(self) -> str:
+        """Watch the worker and restart it, until it has failed too often; returns what to say then."""
+        loop, restarts = asyncio.get_running_loop(), Restarts(self._supervision)
+        while True:
+            what = await self._watch()
+            self._fault = f"the engine {what}"
+            closed = self._listener.fail_all(f"the engine {what}; try again")
+            what += f" ({await self._end_worker()}), streams closed: {closed}"
+            while True:
+                pause = restarts.pause(loop.time())
+                if pause is None:
+                    logger.error("model %s: the engine %s", self._name, what)
+                    return (
+                        f"the engine of model {self._name} failed more than "
+                        f"{self._supervision.restarts} times within {FORGET_SECONDS:.0f} s"
+                    )
+                logger.error("model %s: the engine %s; restart in %g s", self._name, what, pause)
+                await asyncio.sleep(pause)
+                self.restarts += 1
+                try:
+                    await self._load()
+                except LoadError as error:
+                    self._fault = "the engine cannot be loaded again"  # peers need no path
+                    what = f"cannot be loaded again: {error}"
+                else:
+                    logger.info(
+                        "model %s: the engine works again, process %s", self._name, self.pid
+                    )
+                    break
+
+    async def _watch(self) -> str:
+        """Wait until the worker works no more, which may be its end, and return what became of it."""
+        assert self._link is not None
+        assert self._worker is not None
+        link, hang_seconds, was_hung = self._link, self._supervision.hang_seconds, False
+        async for seconds in self._supervision.looks(link.lost):
+            self._silence = max(link.silence(seconds), self._listener.silence(seconds))
+            hung = self._silence >= hang_seconds
+            if hung and not was_hung:
+                logger.warning("model %s: %s", self._name, self.fault())
+            elif was_hung and not hung:
+                logger.warning("model %s: the engine answers again", self._name)
+            was_hung = hung
+            if self._silence >= KILLED * hang_seconds and not link.lost.done():
+                self._worker.kill()
+                return f"did not answer for {self._silence:.0f} s and was killed"
+        return link.lost.result()
+
+    async def _end_worker(self) -> str:
+        """End the worker and its link; returns how it ended."""
+        link, worker = self._link, self._worker
+        self._link = self._worker = None
+        if link is not None:
+            link.close()
+        return "" if worker is None else await asyncio.to_thread(worker.end)
+
+
+class _Link(asyncio.Protocol):
+    """The event loop's end of a link to one worker.
+
+    Args:
+        listener: gets what comes of steps.
+
+    Attributes:
+        loaded: set to what the worker says of that, None where it ends before.
+        lost: set when the worker steps no more, to what became of it.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        loop = asyncio.get_running_loop()
+        self.loaded: asyncio.Future[Ready | Unloadable | None] = loop.create_future()
+        self.lost: asyncio.Future[str] = loop.create_future()
+        self._listener = listener
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._probed = False  # it owes an answer
+        self._silent = 0.0  # for so long, seconds
+
+    def silence(self, seconds: float) -> float:
+        """Take note that so much time has passed; returns for how long a probe has had no answer."""
+        if self._probed:
+            self._silent += seconds
+        else:
+            self._probed, self._silent = True, 0.0
+            self.write(frame([Probe()]))
+        return self._silent
+
+    def write(self, data: bytes) -> None:
+        """Send a frame to the worker, if it is there."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Hear no more of the worker, which ends then; what it has not taken is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        for payload in self._frames.feed(data):
+            for report in read_reports(payload):
+                self._receive(report)
+
+    def _receive(self, report: Report) -> None:
+        match report:
+            case Stepped() | Failed():
+                self._listener.receive(report)
+            case Alive():
+                self._probed, self._silent = False, 0.0
+            case Broken():
+                self._lose(f"is broken: {report.reason}")
+            case Ready() | Unloadable() if not self.loaded.done():
+                self.loaded.set_result(report)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.loaded.done():
+            self.loaded.set_result(None)
+        self._lose("has ended")
+
+    def _lose(self, what: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(what)

@@ -1,0 +1,219 @@
+"""Worker: what steps an engine, at the other end of a link.
+
+Runs in a process of its own (`server.engine`), so that neither waits for the other's interpreter
+lock: the event loop moves bytes, this steps. It obeys all commands that wait, then makes one batched
+step and reports what came of it in one frame. Commands are obeyed in order, so a slot that is closed is
+free before the next channel asks for one. The end of the link is the end of the work.
+
+Steps begin `stream.engine.engine.APART_SECONDS` apart at least. What comes meanwhile joins the next batch: a step of twice the
+channels takes far less than twice the time, and otherwise the process would take a whole core for
+steps of a few channels, which event loop and clients beside it need. A step that takes longer is
+followed at once by the next: its batch has gathered meanwhile. So is one after which chunks wait, of
+streams that are behind or of files.
+
+Faults:
+1. The engine refuses one channel's samples: that channel fails, the others do not notice.
+2. A step raises: nothing that it has done can be trusted, so the channels that were in it fail,
+   each with a reason, and their slots are freed. New channels are taken.
+3. `FAILED_STEPS` steps in a row raise: the engine is broken, and this process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from server.engine.ipc import (
+    Alive,
+    Broken,
+    Close,
+    Command,
+    EndAfter,
+    Failed,
+    Finish,
+    Frames,
+    Open,
+    Probe,
+    Push,
+    Ready,
+    Report,
+    Restart,
+    Stepped,
+    Unloadable,
+    frame,
+    read_commands,
+)
+from stream.engine.engine import APART_SECONDS, Result
+from stream.stage import Samples
+from stream.vocabulary import Alphabet
+
+__all__ = ["FAILED_STEPS", "Loaded", "Stepper", "work"]
+
+FAILED_STEPS = 3
+READ_BYTES = 1 << 18
+logger = logging.getLogger(__name__)
+
+
+class Stepper(Protocol):
+    """What is needed of a `stream.engine.engine.Engine`."""
+
+    def open(self, keywords: Mapping[str, float] | None = None) -> int | None: ...
+    def push(self, slot: int, samples: Samples, /) -> None: ...
+    def finish(self, slot: int, /) -> None: ...
+    def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
+    def end_after(self, slot: int, silence: float | None, /) -> None: ...
+    def tick(self) -> list[Result]: ...
+    def close(self, slot: int, /) -> None: ...
+    def pending(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready.
+
+    Attributes:
+        engine: that steps it.
+        slots: streams at a time, as many as the engine has.
+        alphabet: what it spells.
+        about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
+    """
+
+    engine: Stepper
+    slots: int
+    alphabet: Alphabet
+    about: Mapping[str, Any]
+
+
+def work(link: socket.socket, load: Callable[[], Loaded]) -> None:
+    """Load an engine and step it until the link ends.
+
+    Args:
+        link: blocking; closed on return.
+        load: makes the engine; what it raises is reported.
+    """
+    with link, suppress(OSError):  # the other side is gone
+        _work(link, load)
+
+
+def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
+    try:
+        loaded = load()
+    except Exception as error:
+        missing = isinstance(error.__cause__, ModuleNotFoundError)
+        link.sendall(frame([Unloadable(str(error) or repr(error), missing)]))
+        return
+    ready = Ready(loaded.slots, loaded.alphabet, dict(loaded.about))
+    link.sendall(frame([ready]))
+    worker = _Worker(link, loaded.engine)
+    try:
+        worker.run()
+    except OSError:
+        raise
+    except Exception as error:
+        logger.exception("the engine is broken")
+        link.sendall(frame([Broken(str(error) or repr(error))]))
+
+
+class _Worker:
+    def __init__(self, link: socket.socket, engine: Stepper) -> None:
+        self._link = link
+        self._engine = engine
+        self._frames = Frames()
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._slots: dict[int, int] = {}  # by channel
+        self._channels: dict[int, int] = {}  # by slot
+
+    def run(self) -> None:
+        """Obey and step until the link ends; raises what breaks the engine."""
+        failed = 0
+        while self._obey():
+            began = time.monotonic()
+            try:
+                results = self._engine.tick()
+            except Exception as error:
+                failed += 1
+                self._abandon(f"a step of the engine failed: {error}")
+                if failed == FAILED_STEPS:
+                    raise
+                continue
+            if results:
+                failed = 0
+                seconds = time.monotonic() - began
+                channels = [self._channels[result.slot] for result in results]
+                self._report(Stepped(seconds, channels, results))
+                if not self._engine.pending():
+                    time.sleep(max(0.0, APART_SECONDS - seconds))
+
+    def _obey(self) -> bool:
+        """Run the commands that wait, or wait for some if the engine has nothing to do.
+
+        Returns:
+            False where there will be no more.
+        """
+        flags = socket.MSG_DONTWAIT if self._engine.pending() else 0
+        while True:
+            try:
+                count = self._link.recv_into(self._buffer, flags=flags)
+            except BlockingIOError:
+                return True
+            if not count:
+                return False
+            for payload in self._frames.feed(self._buffer[:count]):
+                for command in read_commands(payload):
+                    self._run(command)
+            flags = socket.MSG_DONTWAIT
+
+    def _run(self, command: Command) -> None:
+        if isinstance(command, Probe):
+            self._report(Alive())
+            return
+        try:
+            if isinstance(command, Open):
+                self._open(command)
+            elif (slot := self._slots.get(command.channel)) is None:
+                pass  # it failed, and its client may not know yet: what it says is ignored
+            elif isinstance(command, Push):
+                self._engine.push(slot, command.samples)
+            elif isinstance(command, Finish):
+                self._engine.finish(slot)
+            elif isinstance(command, Restart):
+                # The next utterance is mostly the same speaker's: on AN4's development and test
+                # sentences, one stream a speaker, the bundled model's WER is 32.7 % with fresh
+                # statistics and 32.0 % with those that were kept.
+                self._engine.restart(slot, keep_statistics=True)
+            elif isinstance(command, EndAfter):
+                self._engine.end_after(slot, command.silence)
+            elif isinstance(command, Close):
+                self._close(command.channel)
+        except Exception as error:
+            logger.exception("the engine failed a channel")
+            self._close(command.channel)
+            self._report(Failed([command.channel], f"the engine failed: {error}"))
+
+    def _open(self, command: Open) -> None:
+        slot = self._engine.open(command.keywords or None)
+        if slot is None:
+            raise RuntimeError(f"no free slot beside {len(self._slots)} open channels")
+        self._slots[command.channel] = slot
+        self._channels[slot] = command.channel
+
+    def _close(self, channel: int) -> None:
+        slot = self._slots.pop(channel, None)
+        if slot is not None:
+            del self._channels[slot]
+            self._engine.close(slot)
+
+    def _abandon(self, reason: str) -> None:
+        channels = list(self._slots)
+        logger.exception("a step of the engine failed; %d channels are closed", len(channels))
+        for channel in channels:
+            self._close(channel)
+        self._report(Failed(channels, reason))
+
+    def _report(self, report: Report) -> None:
+        self._link.sendall(frame([report]))

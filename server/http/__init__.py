@@ -1,0 +1,1 @@
+"""The port: connections, requests and uploads."""

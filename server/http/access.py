@@ -1,0 +1,119 @@
+"""Access: who may use the server, by the host that is asked for, the page that asks, and a token.
+
+1. The `Host` of a request has to be a name of this server (`server.http.hosts`): a page whose name was
+   made to resolve to it gets 421.
+2. A request of a web page carries its origin. The server's own page may use it; other origins only if
+   they are listed, since a page from anywhere can reach a server on its reader's own machine. Programs
+   send no origin, or the server's own.
+3. A token stands in the header `Authorization: Bearer <token>` or in the query as `token=<token>`
+   (browsers cannot set headers of websockets). Compared in constant time. Without tokens everybody
+   may.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from server.http.hosts import ANY, NULL, Hosts, parse_host, parse_origin
+from server.live.request import Refusal, quoted
+
+__all__ = ["Access", "parse_tokens"]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a request has to show.
+
+    Attributes:
+        tokens: any of them opens the door; none: there is no door.
+        origins: of web pages elsewhere, such as "https://example.org"; "*" is every one.
+        hosts: the names of this server.
+    """
+
+    tokens: tuple[str, ...] = ()
+    origins: frozenset[str] = frozenset()
+    hosts: Hosts = field(default_factory=Hosts)
+
+    def host_refusal(self, given: Sequence[str], required: bool = True) -> Refusal | None:
+        """Return why a request may not go on, by its `Host` headers; None where it may.
+
+        Args:
+            given: all of them.
+            required: whether there has to be one, as HTTP/1.1 wants.
+        """
+        if len(given) > 1 or (required and not given):
+            return Refusal(400, f"the request has {len(given)} Host headers; want one", "host")
+        if not given or not given[0].strip():
+            return None
+        host = parse_host(given[0])
+        if host is None:
+            return Refusal(400, f"the Host header is {quoted(given[0])}, which is no host", "host")
+        if not self.hosts.allow(host[0]):
+            return Refusal(
+                421,
+                f"{quoted(host[0])} is no name of this server; where it is, say so with "
+                "--allowed-hosts",
+                "host",
+            )
+        return None
+
+    def refusal(
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        scheme: str,
+        public: bool = False,
+    ) -> Refusal | None:
+        """Return why a request may not go on, None where it may.
+
+        Args:
+            headers, query: of the request.
+            scheme: that the client used, "http" or "https".
+            public: whether what is asked for needs no token.
+        """
+        origin = headers.get("Origin")
+        if origin is not None and not self.allows_origin(origin, headers.get("Host", ""), scheme):
+            return Refusal(
+                403,
+                f"web pages of {quoted(origin)} may not use this server; see --allowed-origins, or "
+                "--trusted-proxies where a proxy ends TLS",
+                "origin",
+            )
+        if self.tokens and not public and not self._has_token(headers, query):
+            return Refusal(
+                401,
+                "send the token as 'Authorization: Bearer <token>' or ?token=<token>",
+                "token",
+                {"WWW-Authenticate": "Bearer"},
+                code="invalid_api_key",
+            )
+        return None
+
+    def allows_origin(self, origin: str, host: str, scheme: str) -> bool:
+        """Return whether a page of an origin may use the server, which it calls `host`."""
+        if ANY in self.origins or (origin == NULL and NULL in self.origins):
+            return True
+        page, own = parse_origin(origin), parse_origin(f"{scheme}://{host}")
+        return page is not None and (page == own or str(page) in self.origins)
+
+    @property
+    def frame_ancestors(self) -> str:
+        """The pages that may show this server's in a frame, as a policy says it (CSP)."""
+        listed = sorted(each for each in self.origins if each != NULL)
+        return " ".join(["frame-ancestors", *([ANY] if ANY in listed else ["'self'", *listed])])
+
+    def _has_token(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        kind, _, shown = headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            shown = query.get("token", "")
+        given = shown.strip().encode(errors="replace")
+        # Every token is compared, so that the time does not tell which of them came close.
+        return any([hmac.compare_digest(given, token.encode()) for token in self.tokens])
+
+
+def parse_tokens(text: str) -> tuple[str, ...]:
+    """Read a token file: one token a line; empty lines and those that begin with # do not count."""
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,0 +1,288 @@
+"""Answers: every HTTP request that is no websocket, from health to uploaded recordings.
+
+    GET  /healthz /readyz                 no engine is lost; a new stream would be taken
+    GET  /metrics /model                  Prometheus; what is served and where it comes from
+    GET  /v1/models /v1/models/{id}       what is served, for OpenAI's SDK
+    GET  / /page/...                      the live page
+    POST /transcribe                      a recording in a form: JSON with timed words
+    POST /v1/audio/transcriptions         the same as OpenAI's API has it, events included
+
+Who may ask is `server.http.access`, how an upload becomes results `server.http.upload`, what bodies look like
+`server.adapters`. An answer that is refused says why in one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from server.adapters import openai, transcribe
+from server.adapters.openai import EventStream
+from server.adapters.openai_fields import parse_fields
+from server.engine.models import Model, Models
+from server.http.exchange import exchange_of
+from server.http.form import Form, Refused, receive_form
+from server.http.replies import json_answer, plain, refuse
+from server.http.spool import Spool
+from server.http.upload import Slot, Upload
+from server.limits import Limits
+from server.live.hotwords import BOOST, HotwordError, Speller, parse_hotwords
+from server.live.request import PATH, Refusal, quoted, refuse_hotwords
+from server.live.transcript import Recording
+from server.metrics import Metrics
+from stream.engine.engine import Result
+
+__all__ = ["STOPPING", "Answers"]
+
+PAGE = Path(__file__).parents[1] / "page"
+OWNER = "rill"
+MODELS = "/v1/models/"
+STOPPING = "the server is shutting down"
+
+
+class Answers:
+    """Answers of one server.
+
+    Args:
+        models: what is served.
+        limits: what a client may ask of this process.
+        metrics: what is counted.
+
+    Attributes:
+        stopping: whether the server takes nothing new.
+    """
+
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
+        self._models = models
+        self._limits = limits
+        self._metrics = metrics
+        self._spool = Spool(limits.spool_bytes)
+        self.stopping = False
+        self._page = {
+            f"/page/{file.relative_to(PAGE).as_posix()}": file
+            for file in PAGE.rglob("*")
+            if file.is_file()
+        }
+        if "/page/index.html" in self._page:
+            self._page["/"] = self._page["/page/index.html"]
+        self._routes: Mapping[str, tuple[str, Callable[..., Awaitable[web.StreamResponse]]]] = {
+            "/metrics": ("GET", self._answer_metrics),
+            "/model": ("GET", self._answer_model),
+            "/v1/models": ("GET", self._answer_models),
+            "/transcribe": ("POST", self._answer_transcribe),
+            "/v1/audio/transcriptions": ("POST", self._answer_openai),
+        }
+
+    def refusal(self, model: Model) -> Refusal | None:
+        """Return why a model takes no stream now, None where it does."""
+        if self.stopping:
+            return Refusal(503, STOPPING, "stopping")
+        reason = model.channels.refusal()
+        if reason is None:
+            return None
+        return Refusal(503, reason, "full" if model.channels.full else "not ready")
+
+    def health(self, path: str) -> web.Response | None:
+        """Answer what an orchestrator asks; None for other paths."""
+        if path == "/healthz":
+            fault = self._models.fault()
+            return plain(503, fault) if fault else plain(200, "ok")
+        if path == "/readyz":
+            reason = STOPPING if self.stopping else self._models.refusal()
+            return plain(503, reason) if reason else plain(200, "ready")
+        return None
+
+    def page(self, path: str) -> web.FileResponse | None:
+        """Answer with a file of the live page; None for other paths."""
+        file = self._page.get(path)
+        if file is None:
+            return None
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        headers = {"Content-Type": kind, "Cache-Control": "no-cache"}
+        return web.FileResponse(file, headers=headers)
+
+    async def answer(
+        self, request: web.BaseRequest, path: str, query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Answer any other request."""
+        route = self._routes.get(path)
+        if route is None and path.startswith(MODELS):
+            route = ("GET", self._answer_one_model)
+        if route is None:
+            there = ", ".join([*self._routes, "/healthz", "/readyz"])
+            text = (
+                f"there is nothing at {quoted(path)}; streams are at {PATH}, and there are {there}"
+            )
+            return refuse(request, Refusal(404, text, "path"))
+        method, handler = route
+        if request.method != method and (method, request.method) != ("GET", "HEAD"):
+            allowed = {"Allow": "GET, HEAD" if method == "GET" else method}
+            return refuse(request, Refusal(405, f"{path} takes {method}", "method", allowed))
+        try:
+            return await handler(request, query)
+        except HotwordError as error:
+            return refuse(request, refuse_hotwords(error, "keywords"))
+        except Refused as refused:
+            return refuse(request, refused.refusal)
+
+    async def _answer_metrics(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        return web.Response(
+            body=self._metrics.text(), headers={"Content-Type": self._metrics.content_type}
+        )
+
+    async def _answer_model(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        described = [model.describe() for model in self._models.values()]
+        return json_answer(msgspec.json.encode({"models": described}))
+
+    async def _answer_models(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        return json_answer(openai.list_models(self._models.names, OWNER).body)
+
+    async def _answer_one_model(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        name = unquote(request.raw_path.partition("?")[0].removeprefix(MODELS))
+        answer = openai.describe_model(name, self._models.names, OWNER)
+        if isinstance(answer, Refusal):
+            return refuse(request, answer)
+        return json_answer(answer.body)
+
+    async def _answer_transcribe(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.Response:
+        async with self._receive(request, query) as form:
+            fields = dict(form.fields)
+            model = self._settle(form, fields.get("model", query.get("model")))
+            keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
+            self._metrics.count_stream("transcribe")
+            recording = Recording()
+            upload = Upload(form, self._limits, request, keywords)
+            async with aclosing(upload.results()) as results:
+                async for result in results:
+                    recording.add(result)
+        _note(request, "transcribe", model, recording)
+        return json_answer(transcribe.answer(form.filename, recording, upload.notes))
+
+    async def _answer_openai(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        async with self._receive(request, query) as form:
+            named = dict(form.fields).get("model", "")
+            language = self._models[named].language if named in self._models.names else "en"
+            wanted = parse_fields(form.fields, self._models.names, language)
+            if isinstance(wanted, Refusal):
+                return refuse(request, wanted)
+            model = self._settle(form, wanted.model)
+            keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
+            self._metrics.count_stream("openai")
+            recording = Recording()
+            upload = Upload(form, self._limits, request, keywords)
+            async with aclosing(upload.results()) as results:
+                if wanted.stream:
+                    stream = EventStream(wanted, upload.notes)
+                    return await self._send_events(request, model, stream, results)
+                async for result in results:
+                    recording.add(result)
+        _note(request, "openai", model, recording)
+        answer = openai.answer(wanted, recording, language, upload.notes)
+        return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
+
+    async def _send_events(
+        self,
+        request: web.BaseRequest,
+        model: Model,
+        stream: EventStream,
+        results: AsyncIterator[Result],
+    ) -> web.StreamResponse:
+        first = await anext(results)  # what is refused, is so before the answer begins
+        response = web.StreamResponse(
+            headers={
+                **exchange_of(request).headers,
+                "Content-Type": stream.content_type,
+                "Cache-Control": "no-cache",
+            }
+        )
+        await response.prepare(request)
+
+        async def send(events: str) -> None:
+            if events:
+                async with asyncio.timeout(self._limits.stall_seconds):
+                    await response.write(events.encode())
+
+        try:
+            await send(stream.send_result(first))
+            async for result in results:
+                await send(stream.send_result(result))
+        except Refused as refused:
+            exchange_of(request).refusal = refused.refusal
+            await send(openai.error_event(refused.refusal))
+        except TimeoutError as error:
+            raise ConnectionResetError("the client does not read") from error
+        finally:
+            _note(request, "openai", model, stream.recording)
+        return response
+
+    def _receive(
+        self, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Form[Slot]]:
+        """Receive a form, where the model that it will ask for, if that is known, takes streams."""
+        name = query.get("model")
+        self._choose_any(name)
+
+        def reserve(fields: Mapping[str, str]) -> Slot:
+            return Slot(self._choose_any(fields.get("model", name)))
+
+        return receive_form(request, self._limits, self._spool, reserve)
+
+    def _settle(self, form: Form[Slot], name: str | None) -> Model:
+        """Return the model that a whole form asks for, of which it has a slot from now on."""
+        model = self._models[name] if name in self._models.names else None
+        if model is not form.slot.model:
+            if name is None:
+                return form.slot.model
+            form.slot.close()
+            form.slot = Slot(self._choose(name))
+        return form.slot.model
+
+    def _choose_any(self, name: str | None) -> Model:
+        """Return the model of a name; of none, or one that is not served, any that takes streams.
+
+        What is wrong with a name is said by whoever reads all fields, in the words of its API.
+        """
+        if name in self._models.names or len(self._models) == 1:
+            return self._choose(name if name in self._models.names else None)
+        free = (model for model in self._models.values() if self.refusal(model) is None)
+        return next(free, None) or self._choose(None)
+
+    def _spell(self, model: Model, hotwords: Mapping[str, float]) -> Mapping[str, float]:
+        return Speller(model.alphabet, self._limits).spell(hotwords)
+
+    def _choose(self, name: str | None) -> Model:
+        """Return the model of a name, which takes streams; raises Refused where there is none."""
+        chosen = self._models.served.choose(name)
+        refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
+        if refusal is not None:
+            raise Refused.of(refusal)
+        assert isinstance(chosen, str)
+        return self._models[chosen]
+
+
+def _note(request: web.BaseRequest, protocol: str, model: Model, recording: Recording) -> None:
+    """Say in the log what an upload was."""
+    exchange_of(request).fields |= {
+        "protocol": protocol,
+        "model": model.name,
+        "audio_seconds": round(recording.duration, 2),
+    }

@@ -1,0 +1,313 @@
+"""The adapter: one TCP port for websockets and HTTP, by aiohttp on asyncio; Wyoming on a second one.
+
+Websockets and Wyoming's connections are `server.live.streams`, what else is answered `server.http.answers`. Here
+stand the order of the checks, and what happens when the server stops:
+
+1. A request has to ask for a name of this server. Health is then open to all. Elsewhere a request
+   needs an allowed origin, then a token if there are any; but the page itself, which has no secrets,
+   needs no token.
+2. A websocket gets 404 or 400 for what it asks for, 405 or 426 for a handshake that is none, 503, and
+   101 at last.
+3. On leaving, nothing is accepted any more. Streams and uploads may end by themselves for
+   `Limits.drain_seconds`; then streams are ended for their clients, who get the rest of the text,
+   and uploads are cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from server.adapters.wyoming_framing import encode
+from server.engine.models import Models
+from server.http.access import Access
+from server.http.answers import STOPPING, Answers
+from server.http.connection import HttpServer
+from server.http.exchange import Exchange, begin
+from server.http.handshake import wants_upgrade
+from server.http.peers import Network, Peer, identify
+from server.http.replies import plain, preflight, refuse
+from server.http.sockets import prepare_server
+from server.limits import Limits
+from server.live.protocol import Close
+from server.live.request import Refusal, parse_query
+from server.live.routes import TALKS
+from server.live.streams import Streams
+from server.live.transport import Tcp
+from server.metrics import Metrics
+
+__all__ = ["ROOTS", "AddressError", "Application", "Settings"]
+
+logger = logging.getLogger(__name__)
+# A peer that breaks HTTP is no error of ours, and what handlers raise is logged here.
+_quiet = logging.getLogger("server.aiohttp")
+_quiet.setLevel(logging.CRITICAL)
+logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # subprotocols that are not ours
+ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
+
+
+class AddressError(OSError):
+    """The address to listen on cannot be had."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server presents itself.
+
+    Attributes:
+        access: who may use it.
+        root: what a websocket at "/" speaks, one of `ROOTS`.
+        strict: whether Myrtle's responses have nothing that theirs have not.
+        tls: where connections are encrypted.
+        proxies: networks of proxies that are believed what they say of their clients.
+    """
+
+    access: Access = field(default_factory=Access)
+    root: str = "page"
+    strict: bool = False
+    tls: ssl.SSLContext | None = None
+    proxies: tuple[Network, ...] = ()
+
+
+class Application:
+    """All connections of a server.
+
+    Args:
+        models: what is served.
+        limits: what a client may ask of this process.
+        settings: how it presents itself.
+    """
+
+    def __init__(self, models: Models, limits: Limits, settings: Settings | None = None) -> None:
+        self._models = models
+        self._limits = limits
+        self._settings = settings or Settings()
+        self._metrics = Metrics(models)
+        self._answers = Answers(models, limits, self._metrics)
+        self._streams = Streams(models, limits, self._answers, self._metrics, self._settings.strict)
+        self._busy: set[asyncio.Task[Any]] = set()  # what the drain waits for
+        self._talks = {talk.path: name for name, talk in TALKS.items()}
+        if self._settings.root != "page":
+            self._talks["/"] = self._settings.root
+
+    @asynccontextmanager
+    async def listening(
+        self, host: str, port: int, wyoming_port: int | None = None
+    ) -> AsyncIterator[tuple[asyncio.Server, ...]]:
+        """Accept connections; on leaving, stop accepting and finish the streams.
+
+        To cut this short, cancel the task that is leaving.
+
+        Args:
+            host: address to listen on.
+            port: of websockets and HTTP; 0 takes any free one.
+            wyoming_port: of Wyoming's protocol, for the first model; None: there is none.
+        Yields:
+            the servers, in this order.
+        Raises:
+            AddressError: a port is taken, or the host is none of this machine's.
+        """
+        limits = self._limits
+        http = HttpServer(
+            self._answer,
+            self._answer_bad,
+            access_log=None,
+            logger=_quiet,
+            auto_decompress=False,  # nobody sends a kilobyte and makes us hold a gigabyte
+            keepalive_timeout=limits.handshake_seconds,
+            lingering_time=limits.close_seconds,
+        )
+        tls: dict[str, Any] = {}
+        if self._settings.tls is not None:
+            tls = {"ssl": self._settings.tls, "ssl_handshake_timeout": limits.handshake_seconds}
+        loop = asyncio.get_running_loop()
+        servers: list[asyncio.Server] = []
+        try:
+            with _naming(host, port):
+                servers.append(await loop.create_server(http, host, port, backlog=1024, **tls))
+            if wyoming_port is not None:
+                with _naming(host, wyoming_port):
+                    servers.append(
+                        await asyncio.start_server(self._converse_wyoming, host, wyoming_port)
+                    )
+            for server in servers:
+                prepare_server(server)
+            yield tuple(servers)
+        finally:
+            self._answers.stopping = True
+            for server in servers:
+                server.close()
+            await self._drain()
+            http.pre_shutdown()  # only now: it makes connections deaf
+            await http.shutdown(limits.close_seconds)
+
+    async def _drain(self) -> None:
+        """Wait until nothing is served any more, for so long; then end it."""
+        limits = self._limits
+        for session in tuple(self._streams.sessions):
+            if not session.recognises:
+                session.end_stream(STOPPING)
+        if await self._becomes_idle(limits.drain_seconds):
+            return
+        logger.warning("ending %d streams for their clients", len(self._streams.sessions))
+        for session in tuple(self._streams.sessions):
+            session.end_stream(STOPPING)
+        for task in self._busy - {session.task for session in self._streams.sessions}:
+            task.cancel()
+        # Who still owes a result or an answer to a Close gets the time that anybody has for it.
+        if not await self._becomes_idle(limits.stall_seconds + 2 * limits.close_seconds):
+            logger.warning("cutting %d streams", len(self._streams.sessions))
+            for task in self._busy:
+                task.cancel()
+
+    async def _becomes_idle(self, seconds: float) -> bool:
+        """Return whether everything that is being served ends in time."""
+        return not self._busy or not (await asyncio.wait(tuple(self._busy), timeout=seconds))[1]
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; nothing that a peer does is an exception here."""
+        exchange = self._begin(request)
+        status: int | None = None  # of what the client gets
+        try:
+            with self._being_busy():
+                response = await self._route(request, exchange)
+            status = response.status
+        except ConnectionError:
+            exchange.fields["reason"] = "the connection was lost"
+            response = plain(400, exchange.fields["reason"])
+        except Exception:
+            logger.exception("request %s failed", exchange.peer.request_id)
+            response = refuse(request, Refusal(500, "the server failed", "engine"))
+            status = response.status
+        finally:
+            self._end(exchange, status)
+        if request.writer.output_size > 0 and not response.prepared:
+            raise ConnectionResetError("an answer has begun, and cannot be another one now")
+        return self._finish(request, exchange, response)
+
+    def _answer_bad(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
+        """Answer what is no request of HTTP, or what `_answer` failed."""
+        peer = Peer.of_connection(str(request.remote))  # there are no headers to look at
+        exchange = begin(request, peer, self._settings.access)
+        exchange.method = exchange.path = None  # aiohttp's, not the client's
+        refusal = Refusal(status, "the request cannot be read as HTTP", "http")
+        if status >= 500:
+            logger.error("request %s failed", exchange.peer.request_id, exc_info=error)
+            refusal = Refusal(status, "the server failed", "engine")
+        response = refuse(request, refusal)
+        self._end(exchange, status)
+        return self._finish(request, exchange, response)
+
+    def _begin(self, request: web.BaseRequest) -> Exchange:
+        settings = self._settings
+        encrypted = settings.tls is not None
+        peer = identify(str(request.remote), request.headers, encrypted, settings.proxies)
+        return begin(request, peer, settings.access)
+
+    def _end(self, exchange: Exchange, status: int | None) -> None:
+        if exchange.refusal is not None:
+            self._metrics.count_refusal(exchange.refusal.reason)
+        exchange.log(status)
+
+    def _finish(
+        self, request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        if not response.prepared:
+            response.headers.update(exchange.headers)
+            # Nothing follows an upgrade that was refused, or a body that was not read.
+            if "Upgrade" in request.headers or not request.content.is_eof():
+                response.force_close()
+        return response
+
+    async def _route(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+        access, headers = self._settings.access, request.headers
+        path = request.raw_path.partition("?")[0]
+        refusal = access.host_refusal(headers.getall("Host", []), request.version >= (1, 1))
+        if refusal is not None:
+            return refuse(request, refusal)
+        scheme = exchange.peer.scheme
+        origin = headers.get("Origin")
+        if origin is not None and access.allows_origin(origin, headers.get("Host", ""), scheme):
+            exchange.headers["Access-Control-Allow-Origin"] = origin
+        health = self._answers.health(path)
+        if health is not None and request.method != "OPTIONS":
+            return _read_only(request, health)
+        query = parse_query(request.raw_path)
+        values = {} if isinstance(query, Refusal) else query
+        talk = self._talks.get(path)
+        page = None if wants_upgrade(headers) else self._answers.page(path)
+        public = page is not None or request.method == "OPTIONS"
+        refusal = access.refusal(headers, values, scheme, public)
+        if refusal is not None:
+            return refuse(request, refusal)
+        if request.method == "OPTIONS":
+            return preflight()
+        if page is not None:
+            return _read_only(request, page)
+        if isinstance(query, Refusal):
+            return refuse(request, query)
+        if talk is not None and (path != "/" or wants_upgrade(headers)):
+            return await self._streams.serve_websocket(request, talk)
+        return await self._answers.answer(request, path, values)
+
+    @contextmanager
+    def _being_busy(self) -> Iterator[None]:
+        """Let the drain wait for the current task."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            yield
+        finally:
+            self._busy.discard(task)
+
+    async def _converse_wyoming(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        model = next(iter(self._models.values()))
+        wire = Tcp(reader, writer, self._limits.close_seconds)
+        exchange = Exchange(Peer.of_connection(wire.peer))
+        with self._being_busy():
+            try:
+                refusal = self._answers.refusal(model)
+                if refusal is None or refusal.reason == "full":
+                    await self._streams.serve_wyoming(wire, model, exchange)
+                else:  # not loaded, broken, or stopping
+                    exchange.refusal = refusal
+                    await wire.send(encode("error", {"text": refusal.text}))
+            except OSError:  # the peer is gone
+                pass
+            except Exception:
+                logger.exception("connection %s failed", exchange.peer.request_id)
+            finally:
+                self._end(exchange, None)
+                await wire.close(Close(1000))
+
+
+def _read_only(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """Return a response to those who read it."""
+    if request.method in ("GET", "HEAD"):
+        return response
+    text = f"{request.method[:20]} is not for this path, which takes GET"
+    return refuse(request, Refusal(405, text, "method", {"Allow": "GET, HEAD"}))
+
+
+@contextmanager
+def _naming(host: str, port: int) -> Iterator[None]:
+    """Turn what listening raises into an error that names the address."""
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        raise AddressError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}. Is another "
+            "server running there? Choose another with --host and --port."
+        ) from error

@@ -1,0 +1,89 @@
+"""Exchanges: a request and its answer as the server's own: identity, headers, the line in the log.
+
+Every answer carries the request's id, says to browsers that its type is meant as it stands, and names
+the pages that may frame it. Every request leaves one line in the log, refused or not; a websocket
+leaves it when it ends. What was said, or heard, or stood in a query, is in none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from server.http.access import Access
+from server.http.peers import Peer
+from server.live.request import Refusal
+
+__all__ = ["Exchange", "begin", "exchange_of"]
+
+logger = logging.getLogger(__name__)
+SERVER = "rill"
+PROBES = ("/healthz", "/readyz", "/metrics")  # asked for each second: at debug, unless refused
+LONGEST = 200  # characters of what a peer wrote
+
+
+@dataclass
+class Exchange:
+    """One request, from its arrival to its line in the log.
+
+    Attributes:
+        peer: who sent it.
+        method, path: as they were sent, where it is HTTP; no query, which may hold a token.
+        headers: of its answer, whatever that is.
+        refusal: why it was not served, if it was not.
+        fields: what else the line says.
+        began: when, on the monotonic clock.
+    """
+
+    peer: Peer
+    method: str | None = None
+    path: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    refusal: Refusal | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    def log(self, status: int | None) -> None:
+        """Write the line; without a status where the client got none."""
+        probe = self.path in PROBES and self.refusal is None
+        refused = {}
+        if self.refusal is not None:
+            reason = self.refusal.logged or self.refusal.text
+            refused = {"refused": self.refusal.reason, "reason": reason}
+        fields = {
+            "request_id": self.peer.request_id,
+            "peer": self.peer.address,
+            "method": self.method and self.method[:LONGEST],
+            "path": self.path and self.path[:LONGEST],
+            "status": status,
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
+        level = logging.DEBUG if probe else logging.INFO
+        logger.log(level, "request", extra={"fields": fields | refused | self.fields})
+
+
+KEY = web.RequestKey("exchange", Exchange)
+
+
+def begin(request: web.BaseRequest, peer: Peer, access: Access) -> Exchange:
+    """Return the exchange of a request that has come, which `exchange_of` finds from now on."""
+    headers = {
+        "Server": SERVER,
+        "X-Request-Id": peer.request_id,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": access.frame_ancestors,
+        "Vary": "Origin",
+    }
+    path = request.raw_path.partition("?")[0]
+    exchange = Exchange(peer, request.method, path, headers)
+    request[KEY] = exchange
+    return exchange
+
+
+def exchange_of(request: web.BaseRequest) -> Exchange:
+    """Return the exchange of a request that has begun."""
+    return request[KEY]

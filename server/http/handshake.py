@@ -1,0 +1,71 @@
+"""The handshake of a websocket: what RFC 6455 section 4.2.1 wants of the request, and what to answer.
+
+1. Another method than GET: 405.
+2. No upgrade to a websocket, or over HTTP/1.0: 426, which names what to upgrade to.
+3. Another version than 13: 426 with the one that is spoken. aiohttp would take the drafts 7 and 8.
+4. A key that is not 16 bytes in base64: 400.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from server.live.request import Refusal, quoted
+
+__all__ = ["VERSION", "handshake_refusal", "wants_upgrade"]
+
+VERSION = "13"
+KEY_BYTES = 16
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+def wants_upgrade(headers: Mapping[str, str]) -> bool:
+    """Return whether a request asks for a websocket."""
+    return "websocket" in _tokens(headers, "Upgrade")
+
+
+def handshake_refusal(
+    method: str, version: tuple[int, int], headers: Mapping[str, str]
+) -> Refusal | None:
+    """Return what is wrong with a request for a websocket, None where nothing is.
+
+    Args:
+        method, version: of HTTP.
+        headers: by name, whatever its letters.
+    """
+    if method != "GET":
+        return Refusal(
+            405, f"a websocket is opened with GET, not {method[:100]}", "method", {"Allow": "GET"}
+        )
+    upgrading = wants_upgrade(headers) and "upgrade" in _tokens(headers, "Connection")
+    if not upgrading or version < (1, 1):
+        return Refusal(
+            426,
+            "this path wants a websocket; send the request that opens one",
+            "handshake",
+            UPGRADE,
+        )
+    spoken = headers.get("Sec-WebSocket-Version", "")
+    if spoken.strip() != VERSION:
+        return Refusal(
+            426,
+            f"Sec-WebSocket-Version is {quoted(spoken)}; want {VERSION}",
+            "handshake",
+            UPGRADE | {"Sec-WebSocket-Version": VERSION},
+        )
+    key = headers.get("Sec-WebSocket-Key", "")
+    try:
+        size = len(base64.b64decode(key, validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if size != KEY_BYTES:
+        return Refusal(
+            400, f"Sec-WebSocket-Key is {quoted(key)}; want 16 bytes in base64", "handshake"
+        )
+    return None
+
+
+def _tokens(headers: Mapping[str, str], name: str) -> list[str]:
+    return [token.strip().lower() for token in headers.get(name, "").split(",")]

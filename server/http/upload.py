@@ -1,0 +1,190 @@
+"""Uploads: a recording on disk, decoded and recognised as it is read.
+
+It may be of any length up to `Limits.recording_seconds`: of its samples there is a second in memory,
+and the engine holds `Limits.unanswered_bytes` of them at most. An upload takes a slot as a live
+stream does, and its audio is paced as theirs is. How it came here is `server.http.form`; no meaning of
+fields, no answers: see `server.adapters`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterator, Mapping
+
+import numpy as np
+from aiohttp import web
+from numpy.typing import NDArray
+
+from server.engine.models import Model
+from server.http.form import Form, Refused
+from server.limits import Limits
+from server.live.protocol import NO_KEYWORDS
+from server.live.request import quoted
+from stream.audio import AudioError, FormatError, Recording, TooLongError
+from stream.engine.engine import CHUNK, Result
+from stream.front_end.log_mel import SAMPLE_RATE
+
+__all__ = ["Slot", "Upload"]
+
+logger = logging.getLogger(__name__)
+SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
+LOOK_SECONDS = 0.5  # how often an upload that is paced looks around
+
+
+class Slot:
+    """A slot of a model, for one recording.
+
+    Args:
+        model: which has one.
+
+    Attributes:
+        model: whose it is.
+        channel: that has it.
+        arrived: what the engine said, in order.
+        room: set when it said something.
+
+    Raises:
+        Refused: all are in use.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
+        self.room = asyncio.Event()
+        full = model.channels.full
+        channel = model.channels.open(
+            self.take, lambda reason: self.take(Refused(500, reason, "engine")), live=False
+        )
+        if channel is None:
+            raise Refused(503, str(model.channels.refusal()), "full" if full else "not ready")
+        self.channel = channel
+
+    def take(self, result: Result | Refused) -> None:
+        """Take what the engine says, or why there will be nothing."""
+        self.arrived.put_nowait(result)
+        self.room.set()
+
+    def close(self) -> None:
+        """Give it back; a second call does nothing."""
+        self.channel.close()
+
+
+class Upload:
+    """One recording that is being recognised.
+
+    Args:
+        form: that holds it, and the slot.
+        limits: how fast, how long, and how much at a time.
+        request: it stops where its peer is gone.
+        keywords: boost of each, that the decoder favours.
+
+    Attributes:
+        notes: what was noticed of the recording, a sentence each; complete behind the last result.
+    """
+
+    def __init__(
+        self,
+        form: Form[Slot],
+        limits: Limits,
+        request: web.BaseRequest,
+        keywords: Mapping[str, float] = NO_KEYWORDS,
+    ) -> None:
+        self.notes: list[str] = []
+        self._form, self._slot = form, form.slot
+        self._limits = limits
+        self._request = request
+        self._began = 0.0  # of the event loop
+        self._fault: Refused | None = None  # said behind the text of what could be decoded
+        if keywords:
+            self._slot.channel.favour(keywords)
+
+    async def results(self) -> AsyncGenerator[Result, None]:
+        """Decode and recognise the recording; yields each result, the last one with `last`.
+
+        Raises:
+            Refused: the recording cannot be decoded, is too long, or the engine failed.
+        """
+        slot, limits = self._slot, self._limits
+        self._began = asyncio.get_running_loop().time()
+        feeder = asyncio.create_task(self._feed())
+        try:
+            while self._request.transport is not None:
+                async with asyncio.timeout_at(self._began + limits.stream_seconds):
+                    result = await slot.arrived.get()
+                slot.room.set()
+                if isinstance(result, Refused):
+                    raise result
+                if result.last and self._fault:
+                    raise self._fault
+                yield result
+                if result.last:
+                    return
+            raise ConnectionResetError("the client is gone")
+        except TimeoutError as error:
+            raise Refused(
+                503, f"the recording was not recognised within {limits.stream_seconds:g} s", "slow"
+            ) from error
+        finally:
+            feeder.cancel()
+            slot.close()
+            await asyncio.gather(feeder, return_exceptions=True)
+
+    async def _feed(self) -> None:
+        """Hand the recording to the engine as it is decoded."""
+        slot, form = self._slot, self._form
+        blocks = self._blocks()
+        try:
+            while (samples := await asyncio.to_thread(_next, blocks)) is not None:
+                slot.channel.push(samples)
+                await self._make_room()
+            slot.channel.finish()
+        except AudioError as error:
+            refused = Refused(_status(error), f"{form.filename[:100]}: {error.fault}", "recording")
+            if slot.channel.received:
+                self._fault = refused
+                slot.channel.finish()
+            else:
+                slot.take(refused)
+        except Exception:
+            logger.exception("an upload failed")
+            slot.take(Refused(500, "the server failed", "engine"))
+
+    def _blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Decode the recording, on another thread.
+
+        It is closed in here: whoever is cancelled does not end the thread that is decoding.
+        """
+        form = self._form
+        with Recording(form.path, most_seconds=self._limits.recording_seconds) as recording:
+            yield from recording.blocks()
+            for note in recording.notes:
+                logger.warning("upload of %s: %s", quoted(form.filename), note)
+            self.notes += recording.notes
+
+    async def _make_room(self) -> None:
+        """Wait until the engine may have more, by its backlog and by the pace of uploads."""
+        slot, limits = self._slot, self._limits
+        channel = slot.channel
+        loop = asyncio.get_running_loop()
+        most = limits.unanswered_bytes / SAMPLE_BYTES / SAMPLE_RATE
+        while not channel.closed:
+            seconds = channel.received / SAMPLE_RATE
+            waits = channel.backlog + slot.arrived.qsize() * CHUNK / SAMPLE_RATE
+            if (wait := limits.wait_seconds(seconds, loop.time() - self._began)) > 0:
+                await asyncio.sleep(min(wait, LOOK_SECONDS))
+            elif waits >= most:
+                slot.room.clear()
+                await slot.room.wait()
+            else:
+                return
+
+
+def _status(error: AudioError) -> int:
+    if isinstance(error, FormatError):
+        return 415
+    return 413 if isinstance(error, TooLongError) else 400
+
+
+def _next(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    return next(blocks, None)

@@ -1,0 +1,1 @@
+"""Live streams: one connection, one protocol, one channel."""

@@ -1,0 +1,215 @@
+"""The request that opens a stream: what may stand in it, checked before the upgrade.
+
+GET /asr/v0.1/stream?content_type=audio/x-raw;format=S16LE;channels=1;rate=16000&model=general&…
+
+Clients send the semicolons as they are, so the query is split at "&" only and each value is then
+percent-decoded. A key that is absent has its default. `KEYS` are those that mean something anywhere
+here: each is obeyed, or refused where it means nothing. Others are left alone, as the servers do that we
+stand in for. Nothing here raises on what a peer sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from urllib.parse import unquote_plus
+
+from server.live.hotwords import HotwordError, parse_hotwords
+
+__all__ = [
+    "COMMON_KEYS",
+    "PATH",
+    "SUBPROTOCOL",
+    "Parameters",
+    "Refusal",
+    "Served",
+    "parse_common",
+    "parse_query",
+    "parse_request",
+    "quoted",
+    "refuse_hotwords",
+]
+
+PATH = "/asr/v0.1/stream"
+SUBPROTOCOL = "stream.asr.api.myrtle.ai"
+COMMON_KEYS = frozenset({"model", "lang", "hotwords", "token"})
+MYRTLE_KEYS = COMMON_KEYS | {"content_type", "version", "alternatives"}
+KEYS = MYRTLE_KEYS | {"intent"}  # OpenAI's
+AUDIO_FORMAT = MappingProxyType({"format": "S16LE", "rate": "16000", "channels": "1"})
+
+
+@dataclass(frozen=True)
+class Served:
+    """What this server offers under the names of the query.
+
+    Attributes:
+        models: values of `model`, the first of which is the default, and the primary tag of the
+            language of each; "en" serves "en-GB" too.
+        versions: values of `version`; "latest" is always one.
+        aliases: further values of `model`, and which of the models each of them is.
+        silences: seconds without text that end an utterance of each model, where they do.
+    """
+
+    models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
+    versions: tuple[str, ...] = ("v1",)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    silences: Mapping[str, float | None] = field(default_factory=dict)
+
+    def choose(self, name: str | None) -> str | Refusal:
+        """Return the name of the model that is asked for; the first for None."""
+        if name is None:
+            return next(iter(self.models))
+        if name in self.aliases:
+            return self.aliases[name]
+        if name in self.models:
+            return name
+        names = [*self.models, *self.aliases]
+        are = "is" if len(names) == 1 else "are"
+        return Refusal(400, f"model is {quoted(name)}; served {are} {', '.join(map(repr, names))}")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A request that is granted.
+
+    Attributes:
+        model, version, language: what is to be spoken to.
+        alternatives: the largest number a response may hold.
+        hotwords: boost of each.
+        aliases: further names of the model.
+        silence: seconds without text that end an utterance of it, None where they do not.
+    """
+
+    model: str = "general"
+    version: str = "latest"
+    language: str = "en"
+    alternatives: int = 1
+    hotwords: Mapping[str, float] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    silence: float | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that is not granted.
+
+    Attributes:
+        status: of HTTP.
+        text: one sentence for the client.
+        reason: what the refusal counts as, one of a few words.
+        headers: that the status wants.
+        param: the field or key that it is about, where it is about one.
+        code: of OpenAI's, for programs.
+        logged: what the log says in place of a text that holds words of the client's.
+    """
+
+    status: int
+    text: str
+    reason: str = "request"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None
+    code: str | None = None
+    logged: str | None = None
+
+
+def refuse_hotwords(error: HotwordError, param: str = "hotwords") -> Refusal:
+    """Return the refusal of hotwords, which may be names that belong in no log."""
+    return Refusal(400, str(error), param=param, logged=f"{param} cannot be served")
+
+
+def parse_query(target: str) -> dict[str, str] | Refusal:
+    """Return the values of the query of a request's target, by key."""
+    values: dict[str, str] = {}
+    for item in filter(None, target.partition("?")[2].split("&")):
+        key, _, value = map(unquote_plus, item.partition("="))
+        if key in values:
+            return Refusal(400, f"{quoted(key)} is given twice")
+        values[key] = value
+    return values
+
+
+def parse_common(
+    target: str, served: Served, keys: frozenset[str] = COMMON_KEYS
+) -> tuple[Parameters, Mapping[str, str]] | Refusal:
+    """Check what any websocket may ask for.
+
+    Args:
+        target: of the request line, path and query.
+        served: what may be asked for.
+        keys: that mean something there.
+    Returns:
+        What is granted, and all values, for keys of a protocol's own.
+    """
+    values = parse_query(target)
+    if isinstance(values, Refusal):
+        return values
+    if strange := sorted((KEYS - keys).intersection(values)):
+        there = ", ".join(sorted(keys))
+        return Refusal(400, f"{strange[0]} means nothing here; there are {there}", param=strange[0])
+    model = served.choose(values.get("model"))
+    if isinstance(model, Refusal):
+        return model
+    language = values.get("lang", served.models[model])
+    if language.lower().split("-")[0] != served.models[model]:
+        return Refusal(400, f"lang is {quoted(language)}; served is {served.models[model]!r}")
+    try:
+        hotwords = parse_hotwords(values.get("hotwords", ""))
+    except HotwordError as error:
+        return refuse_hotwords(error)
+    aliases = tuple(alias for alias, name in served.aliases.items() if name == model)
+    silence = served.silences.get(model)
+    granted = Parameters(
+        model=model, language=language, hotwords=hotwords, aliases=aliases, silence=silence
+    )
+    return granted, values
+
+
+def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
+    """Check the target of an upgrade request.
+
+    Args:
+        target: of the request line, path and query.
+        served: what may be asked for.
+    """
+    served = served or Served()
+    path = target.partition("?")[0]
+    if path != PATH:
+        return Refusal(404, f"there is nothing at {quoted(path)}; streams are at {PATH}", "path")
+    common = parse_common(target, served, MYRTLE_KEYS)
+    if isinstance(common, Refusal):
+        return common
+    granted, values = common
+    fault = _content_type_fault(values.get("content_type"))
+    if fault is not None:
+        return Refusal(400, fault)
+    version = values.get("version", "latest")
+    versions = ("latest", *served.versions)
+    if version not in versions:
+        return Refusal(400, f"version is {quoted(version)}; served are {', '.join(versions)}")
+    alternatives = values.get("alternatives", "1")
+    if alternatives not in map(str, range(1, 1000)):
+        return Refusal(400, f"alternatives is {quoted(alternatives)}; want 1 to 999")
+    return replace(granted, version=version, alternatives=int(alternatives))
+
+
+def _content_type_fault(value: str | None) -> str | None:
+    """Return what is wrong with a `content_type`, None where nothing is or it is absent."""
+    if value is None:
+        return None
+    kind, *settings = (part.strip() for part in value.split(";"))
+    if kind.lower() != "audio/x-raw":
+        return f"content_type is {quoted(kind)}; only 'audio/x-raw' is understood"
+    for setting in filter(None, settings):
+        key, _, given = (part.strip() for part in setting.partition("="))
+        wanted = AUDIO_FORMAT.get(key.lower())
+        if wanted is None:
+            return f"content_type has {quoted(key)}; it may have {', '.join(AUDIO_FORMAT)}"
+        if given.upper() != wanted:
+            return f"content_type has {key} {quoted(given)}; only {key}={wanted} is understood"
+    return None
+
+
+def quoted(value: str) -> str:
+    """Return a peer's value for a message: short, and nothing in it that a terminal would obey."""
+    return repr(value[:100])

@@ -1,0 +1,1 @@
+"""Many channels, one batched step."""

@@ -1,0 +1,471 @@
+"""Engine: many channels, one batched step.
+
+A channel holds a slot: a row in every array, all of which are allocated at start. `push` copies
+samples in, `tick` advances every slot that holds a chunk by one batched step (front end, normaliser,
+encoder, decoder), `finish` says that a stream has ended. The engine knows no sockets, no
+clock and no threads; whoever drives it calls from one thread.
+
+One `Result` is due for every chunk of 960 samples (60 ms) received, and one, with `last`, after
+`finish`. A front end without initial padding sees its first frame only after `lead` samples more, so
+its encoder frame e comes with chunk e + 1 and the first result is empty.
+
+A channel that sends exact zeros is muted after a while (`stream.engine.mute`): it costs nothing, and begins a
+new segment when sound comes back, of which some has to be heard before anything is said.
+
+A step takes the rows of its slots out of the state arrays and writes them back; between the two there
+is no Python for each channel. ONNX Runtime computes a batch of any size as well as the next larger
+round one, so nothing is padded. Front end and normaliser are `stream.engine.features`' business. Encoder
+and decoder have rows, one for each slot, or two where states are reset (`stream.decoding.channels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.backends import Backend, load_backend
+from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Search, Speech
+from stream.decoding.greedy import Token
+from stream.decoding.hypothesis import Hypothesis
+from stream.decoding.keywords import KeywordTrie
+from stream.engine.alignment import Alignment, Span
+from stream.engine.features import ChannelFeatures
+from stream.engine.front_end import FrontEndKind
+from stream.engine.rings import Rings
+from stream.front_end.log_mel import HOP, SAMPLE_RATE, STACK
+from stream.model.network import TIME_STACK, Network, open_model
+from stream.stage import Samples, State, map_state, take_rows, write_rows
+from stream.words import WordDelay
+
+__all__ = [
+    "APART_SECONDS",
+    "CHUNK",
+    "Decoding",
+    "Engine",
+    "Hypothesis",
+    "Result",
+    "Token",
+    "load_engine",
+]
+
+Rows = NDArray[np.int64]
+
+CHUNK = HOP * STACK * TIME_STACK  # 960 samples, 60 ms: one encoder frame
+LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
+NEVER = np.iinfo(np.int64).max
+WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
+APART_SECONDS = 0.003  # between the beginnings of two steps, at least: see `server.engine.worker`
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a chunk of a channel said.
+
+    Attributes:
+        slot: of the channel.
+        start, end: of the chunk, seconds since the stream began.
+        text: what the chunk adds to the transcript, for good; a new word begins with a space.
+        tokens: the same as tokens; `<EOS>` is one of them and no text.
+        last: whether the stream is over and this is its closing result.
+        provisional: what may follow the transcript so far, best first; replaces that of the chunk
+            before. Empty with greedy decoding, after the end, and where nothing waits.
+        endpoint: whether a segment of speech ended with this chunk; nothing is provisional then.
+        spans: when tokens sound, of the first ones that had no span yet (`stream.engine.alignment`). They come
+            when a word is complete: with the first token of the next, an endpoint or the end.
+        texts: what each of the tokens adds to the text. At the end of a segment a character that was
+            cut short may add to the text behind them.
+    """
+
+    slot: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[Token, ...]
+    last: bool
+    provisional: tuple[Hypothesis, ...] = ()
+    endpoint: bool = False
+    spans: tuple[Span, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+class Engine:
+    """Fixed slots around one backend.
+
+    Args:
+        network: the model.
+        backend: that computes it.
+        slots: most channels at once.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
+    Raises:
+        ModelError: the fixed front end cannot be this model's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        slots: int,
+        decoding: Decoding | Search | None = None,
+        front_end: FrontEndKind = "float",
+    ) -> None:
+        if slots < 1:
+            raise ValueError(f"engine: {slots} slots, wants at least 1")
+        self.slots = slots
+        self._mute_chunks = network.specification.mute_chunks
+        self._sound_chunks = network.specification.sound_chunks
+        self._backend = backend
+        self._vocabulary = network.vocabulary
+        self._features = ChannelFeatures(network, front_end, slots)
+        self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
+        self._keywords: list[KeywordTrie | None] = [None] * slots
+        self._alignment = Alignment(
+            self._features.levels,
+            network.specification.word_delay or WordDelay(),
+            network.specification.front_end,
+            slots,
+        )
+        self._fresh_encoder: State = backend.initial_state(1)[0]
+        self._encoder: State = backend.initial_state(self._decoder.row_count)[0]
+        self._rings = Rings(slots, CHUNK, self._features.lead)
+        self._open = np.zeros(slots, np.bool_)
+        self._chunks = np.zeros(slots, np.int64)  # results given
+        self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
+        self._sounds = np.zeros(slots, np.int64)  # chunks with sound in a segment
+        self._due_at = np.full(slots, NEVER)  # samples received with which the next one is due
+        self._finishing: set[int] = set()  # slots whose closing result is due
+
+    def open(self, keywords: Mapping[str, float] | KeywordTrie | None = None) -> int | None:
+        """Give out a free slot, in its initial state, or None where all are taken.
+
+        Args:
+            keywords: boost of each keyword per character, or a trie of them that was made before,
+                which takes milliseconds where they are many; see `stream.decoding.keywords`.
+        Raises:
+            ValueError: a keyword is empty, or cannot be spelt with the model's pieces.
+        """
+        if keywords is not None and not isinstance(keywords, KeywordTrie):
+            keywords = KeywordTrie(keywords, self._vocabulary.spellings) if keywords else None
+        if self._open.all():
+            return None
+        slot = int(self._open.argmin())
+        self._keywords[slot] = keywords
+        self._open[slot] = True
+        self._decoder.end_after(slot, None)
+        self._begin(slot, keep_statistics=False)
+        return slot
+
+    def end_after(self, slot: int, silence: float | None) -> None:
+        """Let segments of a slot end after so many seconds without text, from its next step on.
+
+        Args:
+            slot: that is open; when it is closed, this is forgotten.
+            silence: seconds, in steps of 0.06; None: as the engine's decoding has it.
+        """
+        self._check(slot)
+        self._decoder.end_after(slot, silence)
+
+    def close(self, slot: int) -> None:
+        """Free a slot; what it still held is dropped."""
+        self._check(slot)
+        self._open[slot] = False
+        self._rings.clear(slot)
+        self._due_at[slot] = NEVER
+        self._finishing.discard(slot)
+
+    def restart(self, slot: int, *, keep_statistics: bool) -> None:
+        """Begin a new stream in an open slot, with the running statistics as they are or fresh."""
+        self._check(slot)
+        self._begin(slot, keep_statistics=keep_statistics)
+
+    def follow(self, slot: int, source: int) -> None:
+        """Begin a new stream in an open slot as if what another one heard had come before it.
+
+        Front end, running statistics and encoder are those of the source after its last whole chunk;
+        time, samples and the transcript begin afresh. So minutes of noise are computed once for many
+        recordings.
+
+        Args:
+            slot: where the stream begins.
+            source: another open slot, which has heard a chunk at least and stays as it is.
+        """
+        self._check(source)
+        self.restart(slot, keep_statistics=True)
+        self._features.follow(slot, source)
+        lead = self._features.lead
+        self._rings.clear(slot, taken=lead)
+        self._due_at[slot] = lead + CHUNK
+        self._zeros[slot], self._sounds[slot] = self._zeros[source], self._sounds[source]
+        rows = self._decoder.rows(np.array([source]))
+        row = self._decoder.rows(np.array([slot]))
+        write_rows(row, take_rows(self._encoder, rows), self._encoder)
+
+    def _begin(self, slot: int, *, keep_statistics: bool) -> None:
+        self._rings.clear(slot)
+        self._features.begin(slot, keep_statistics=keep_statistics)
+        self._alignment.begin(slot)
+        self._chunks[slot] = self._zeros[slot] = self._sounds[slot] = 0
+        self._due_at[slot] = CHUNK
+        self._finishing.discard(slot)
+        self._decoder.open(slot, self._keywords[slot])
+        self._reset_encoder(self._decoder.rows(np.array([slot])))
+
+    def _reset_encoder(self, rows: Rows) -> None:
+        write_rows(rows, self._fresh_encoder, self._encoder)
+
+    def push(self, slot: int, samples: Samples) -> None:
+        """Hand in samples of a stream: (n,) at 16 kHz, float32, or int16 of full scale, any n.
+
+        They may be kept without a copy: leave them unchanged until `backlog` is 0.
+
+        Raises:
+            ValueError: the samples are not (n,), one of them is not finite or absurdly loud, the
+                stream was finished, or the slot is not open. The stream is as before the call.
+        """
+        self._check(slot)
+        if self._due_at[slot] == NEVER or slot in self._finishing:
+            raise ValueError(f"channel {slot}: samples after the end of the stream")
+        if samples.ndim != 1:
+            raise ValueError(f"channel {slot}: samples are {samples.shape}, want (n,), mono")
+        if samples.dtype != np.int16:
+            samples = np.asarray(samples, np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):
+                power = np.dot(samples, samples)
+            if not power <= LOUDEST:  # it bounds every sample, and is NaN if one is
+                self._check_samples(slot, samples)
+        self._rings.put(slot, samples)
+
+    def _check_samples(self, slot: int, samples: NDArray[np.float32]) -> None:
+        if -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
+            return
+        index = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])
+        bad = int(self._rings.received[slot]) + index
+        raise ValueError(
+            f"channel {slot}: sample {bad} ({bad / SAMPLE_RATE:.3f} s) is {samples[index]}, wants "
+            "a finite number; full scale is 1"
+        )
+
+    def finish(self, slot: int) -> None:
+        """Say that the stream has ended: its closing result comes after those still due."""
+        self._check(slot)
+        if self._due_at[slot] != NEVER:
+            self._finishing.add(slot)
+
+    def backlog(self, slot: int) -> int:
+        """Return the samples of a slot that were not processed yet."""
+        self._check(slot)
+        return self._rings.backlog(slot)
+
+    def pending(self) -> bool:
+        """Return whether `tick` has something to do."""
+        return bool(self._finishing) or bool((self._rings.received >= self._due_at).any())
+
+    def warm_up(self) -> None:
+        """Run short streams in batches of several sizes, so that no real one pays for first calls.
+
+        All slots have to be free, and are again.
+        """
+        noise = np.random.default_rng(0).normal(0.0, 0.1, 3 * CHUNK).astype(np.float32)
+        for size in WARM_UP:
+            slots = [
+                slot for _ in range(min(size, self.slots)) if (slot := self.open()) is not None
+            ]
+            for slot in slots:
+                self.push(slot, noise)
+                self.finish(slot)
+            while self.pending():
+                self.tick()
+            for slot in slots:
+                self.close(slot)
+            if size >= self.slots:
+                return
+
+    def tick(self) -> list[Result]:
+        """Advance every slot that holds a chunk by that chunk, and close those that have ended."""
+        due = self._rings.received >= self._due_at
+        ended = np.array(sorted(slot for slot in self._finishing if not due[slot]), np.int64)
+        rows = np.flatnonzero(due)
+        primed = self._features.primed[rows]
+        results: list[Result] = []
+        if not primed.all():
+            results += self._prime(rows[~primed])
+            rows = rows[primed]
+        if rows.size or ended.size:
+            results += self._step(rows, ended)
+        return results
+
+    def _prime(self, rows: Rows) -> list[Result]:
+        """Take the first samples of some streams, which give no frame yet."""
+        self._features.prime(self._rings.take_lead(rows), rows)
+        return self._results(rows, [SILENCE] * len(rows))
+
+    def _step(self, rows: Rows, ended: Rows) -> list[Result]:
+        """Advance some slots by a chunk, those that are not muted, and end others, as one batch."""
+        samples = self._rings.take_chunks(rows)
+        results: list[Result] = []
+        if self._mute_chunks or self._sound_chunks:
+            sound = np.asarray(samples.any(axis=1))
+            heard = self._hear(rows, sound)
+            if not heard.all():
+                muted = rows[~heard]
+                self._features.skip(muted)
+                results = self._results(muted, [self._decoder.mute(slot) for slot in muted])
+                rows, samples, sound = rows[heard], samples[heard], sound[heard]
+            self._sounds[rows] += sound
+        if not rows.size and not ended.size:
+            return results
+        x = self._features.chunk(samples, rows)
+        tails, lengths = self._features.tails([self._rest(slot) for slot in ended.tolist()], ended)
+        plan = self._decoder.plan(rows)
+        if plan.fresh.size:
+            self._reset_encoder(plan.fresh)
+        x = x if plan.owners is None else x[plan.owners]
+        f, last = self._encode(x, plan.rows, tails, lengths, self._decoder.rows(ended))
+        if rows.size:
+            silent = self._silent(rows)
+            results += self._results(
+                rows, self._decoder.step(rows, f, plan, silent if silent.any() else None)
+            )
+        if ended.size:
+            steps = np.where(self._silent(ended), 0, -(-lengths // TIME_STACK))
+            results += self._end(ended, self._decoder.finish(ended, last, steps))
+        return results
+
+    def _encode(
+        self,
+        x: NDArray[np.float32],
+        rows: Rows,
+        tails: NDArray[np.float32],
+        lengths: Rows,
+        ending: Rows,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Encode a chunk of some rows, and what is left of others: the first chunk of it beside.
+
+        Args:
+            x: (R, 2, 240) of `rows`.
+            tails: (E, S, 240) of `ending`, S even; lengths, (E,) stacked frames of each, at most S.
+        Returns:
+            f (R, 1, J), and that of the tails, (E, S/2, J).
+        """
+        count, first, rest = len(rows), slice(0, TIME_STACK), slice(TIME_STACK, None)
+        present = np.arange(tails.shape[1])[None] < lengths[:, None]
+        f, state = self._backend.encode(
+            np.concatenate([x, tails[:, first]]),
+            take_rows(self._encoder, np.concatenate([rows, ending])),
+            np.concatenate([np.ones((count, TIME_STACK), np.bool_), present[:, first]]),
+        )
+        write_rows(rows, map_state(lambda leaf: leaf[:count], state), self._encoder)
+        f, last = f[:count], f[count:]
+        if tails.shape[1] > TIME_STACK:
+            state = map_state(lambda leaf: leaf[count:], state)
+            more, _ = self._backend.encode(tails[:, rest], state, present[:, rest])
+            last = np.concatenate([last, more], axis=1)
+        return f, last
+
+    def _hear(self, rows: Rows, sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
+        heard = sound | (self._zeros[rows] < (self._mute_chunks or NEVER))
+        counted = rows[heard]
+        self._zeros[counted] = np.where(sound[heard], 0, self._zeros[counted] + 1)
+        self._begin_segments(counted[self._decoder.muted[counted]])
+        return heard
+
+    def _begin_segments(self, rows: Rows) -> None:
+        """Give encoder and decoder their initial state; time and statistics go on."""
+        for slot in rows:
+            self._decoder.resume(slot)
+        if rows.size:
+            self._sounds[rows] = 0
+            self._reset_encoder(self._decoder.rows(rows))
+
+    def _silent(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which slots are not decoded yet: too little was heard of their segments."""
+        silent: NDArray[np.bool_] = self._sounds[rows] < self._sound_chunks
+        return silent
+
+    def _rest(self, slot: int) -> NDArray[np.float32]:
+        """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
+        rest = self._rings.take_rest(slot)
+        if self._decoder.muted[slot]:
+            if not rest.any():
+                return rest[:0]  # it ends as if muted chunks had not come
+            self._begin_segments(np.array([slot]))
+        self._sounds[slot] += rest.any()
+        return rest
+
+    def _end(self, slots: Rows, speech: Sequence[Speech]) -> list[Result]:
+        """Make the closing results of some slots, which take no samples any more."""
+        self._finishing.difference_update(slots.tolist())
+        self._due_at[slots] = NEVER
+        return self._results(slots, speech, last=True)
+
+    def _results(self, rows: Rows, speech: Sequence[Speech], *, last: bool = False) -> list[Result]:
+        """Make the results of some slots, and count their chunks."""
+        begun = self._chunks[rows]
+        ended = begun if last else begun + 1
+        if not last:
+            self._chunks[rows] = ended
+            self._due_at[rows] += CHUNK
+        for slot in rows[self._alignment.due[rows] <= begun].tolist():
+            self._alignment.settle(slot)
+        # The nearest to 0.06 n that there is, which a product with 0.06 is not.
+        starts, ends = ((chunks * 6 / 100).tolist() for chunks in (begun, ended))
+        return [
+            Result(slot, start, end, "", (), last)
+            if said is SILENCE and not last
+            else Result(
+                slot,
+                start,
+                end,
+                said.text,
+                tuple(said.tokens),
+                last,
+                said.provisional,
+                said.endpoint,
+                self._spans(slot, said, last=last),
+                tuple(said.texts),
+            )
+            for slot, start, end, said in zip(rows.tolist(), starts, ends, speech, strict=True)
+        ]
+
+    def _spans(self, slot: int, said: Speech, *, last: bool) -> tuple[Span, ...]:
+        if not (said.tokens or said.endpoint or last):
+            return ()
+        tokens = [(t, token.step) for t, token in zip(said.texts, said.tokens, strict=True)]
+        samples = int(self._rings.received[slot]) if last else None
+        return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
+
+    def _check(self, slot: int) -> None:
+        if not (0 <= slot < self.slots and self._open[slot]):
+            raise ValueError(f"channel {slot} is not open")
+
+
+def load_engine(
+    model: str | Path | Network,
+    slots: int,
+    backend: str = "onnx",
+    threads: int = 1,
+    decoding: Decoding | Search | None = None,
+    front_end: FrontEndKind = "float",
+) -> Engine:
+    """Open a model and build an engine around it, warmed up.
+
+    Args:
+        model: a path that `open_model` takes, or a network.
+        slots: most channels at once.
+        backend: its name.
+        threads: of one operator.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
+        front_end: the model's in float, or the same in fixed point.
+    Raises:
+        ModelError: the model cannot be read, or the backend cannot compute it.
+    """
+    network = model if isinstance(model, Network) else open_model(model)
+    computed = load_backend(backend, network, threads)
+    engine = Engine(network, computed, slots, decoding, front_end)
+    engine.warm_up()
+    return engine

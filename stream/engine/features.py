@@ -1,0 +1,139 @@
+"""Front end and normaliser of an engine's slots: samples to stacked frames, with a state for each slot.
+
+A stream begins with `lead` samples that prime the front end and give no frame. Then each chunk gives
+`FRAMES` log-mel frames, which is two stacked ones; what is left at the end gives as many as it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.engine.front_end import FrontEndKind, front_end_stages
+from stream.engine.levels import Levels
+from stream.front_end.log_mel import BINS, HOP, STACK, stack
+from stream.model.network import TIME_STACK, Network
+from stream.stage import State, take_rows, write_rows
+
+__all__ = ["ChannelFeatures"]
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+FRAMES = STACK * TIME_STACK  # log-mel frames in a chunk
+BLOCK = 32  # channels whose spectra are computed together: those of more do not fit a core's cache
+
+
+class ChannelFeatures:
+    """The front ends and normalisers of an engine's slots.
+
+    Args:
+        network: the model.
+        front_end: the model's in float, or the same in fixed point.
+        slots: of the engine.
+    Attributes:
+        lead: samples that `prime` takes.
+        primed: (slots,) bool, whether a slot needs none of these any more.
+        levels: of the log-mel frames.
+    Raises:
+        ModelError: the fixed front end cannot be this model's.
+    """
+
+    def __init__(self, network: Network, front_end: FrontEndKind, slots: int) -> None:
+        self._front_end, self._normaliser = front_end_stages(network, front_end)
+        self.lead = self._front_end.lead
+        self.primed = np.zeros(slots, np.bool_)
+        self._framed = np.zeros(slots, np.bool_)  # whether a slot's stream has given a frame
+        self._fresh, (self._front, self._statistics) = self._initial(1), self._initial(slots)
+        self.levels = Levels(slots, float(np.log(network.specification.floor)))
+
+    def _initial(self, batch: int) -> tuple[State, State]:
+        return self._front_end.initial_state(batch), self._normaliser.initial_state(batch)
+
+    def begin(self, slot: int, *, keep_statistics: bool) -> None:
+        """Begin a stream in a slot, with the running statistics as they are or fresh."""
+        row, (front, statistics) = np.array([slot]), self._fresh
+        self.primed[slot], self._framed[slot] = not self.lead, False
+        write_rows(row, front, self._front)
+        self.levels.begin(slot)
+        if not keep_statistics:
+            write_rows(row, statistics, self._statistics)
+
+    def follow(self, slot: int, source: int) -> None:
+        """Give a slot the states of another one, whose stream has given a frame."""
+        row, rows = np.array([slot]), np.array([source])
+        for state in (self._front, self._statistics):
+            write_rows(row, take_rows(state, rows), state)
+        self.primed[slot] = self._framed[slot] = True
+
+    def prime(self, samples: Floats, rows: Rows) -> None:
+        """Take the first samples of some streams, (R, lead)."""
+        write_rows(rows, self._front_end.prime(samples), self._front)
+        self.primed[rows] = True
+
+    def chunk(self, samples: Floats, rows: Rows) -> Floats:
+        """Return the stacked frames, (R, 2, 240), of a chunk of some slots, (R, 960)."""
+        frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
+        for begin in range(0, len(rows), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            before = take_rows(self._front[:2], rows[block])
+            frames[block], after = self._front_end.log_mel(samples[block], before)
+            write_rows(rows[block], after, self._front[:2])
+        gain = self._front[2:]
+        frames, after = self._front_end.controlled(frames, take_rows(gain, rows))
+        write_rows(rows, after, gain)
+        self._framed[rows] = True
+        self.levels.put(rows, self._front_end.unit * frames.max(axis=2))
+        x: Floats = stack(self._normalised(frames, rows))
+        return x
+
+    def skip(self, rows: Rows) -> None:
+        """Let a chunk of some slots go by that a muted channel sent: time goes on, no state does."""
+        self.levels.skip(rows, FRAMES)
+
+    def tails(self, rests: Sequence[Floats], rows: Rows) -> tuple[Floats, Rows]:
+        """Process what is left of streams that ended.
+
+        Args:
+            rests: samples of each, less than a chunk and the lead.
+            rows: (E,) their slots.
+        Returns:
+            (E, S, 240) stacked frames in whole chunks, one at least, and how many of them count, (E,).
+            Those past the end are zeros in the normalised domain.
+        """
+        frames = [self._last_frames(*each) for each in zip(rests, rows.tolist(), strict=True)]
+        counts = np.array([len(each) for each in frames], np.int64)
+        longest = int(counts.max(initial=1))
+        z = np.zeros((len(rows), longest + -longest % FRAMES, BINS), np.float32)
+        for row in np.flatnonzero(counts).tolist():
+            z[row, : counts[row]] = self._normalised(frames[row][None], rows[row : row + 1])[0]
+        return stack(z), -(-counts // STACK)
+
+    def _last_frames(self, rest: Floats, slot: int) -> Floats:
+        """Compute the frames, (n, 80), of what is left of a stream: whole hops, final padding."""
+        front_end, row = self._front_end, np.array([slot])
+        came = len(rest) or self._framed[slot] or (self.lead and self.primed[slot])  # any sample
+        x = np.pad(rest, (0, front_end.final_padding if came else 0))[None]
+        state = take_rows(self._front, row)
+        if not self.primed[slot]:
+            if x.shape[1] <= self.lead:
+                return np.zeros((0, BINS), np.float32)  # too short for any frame
+            state, x = front_end.prime(x[:, : self.lead]), x[:, self.lead :]
+        if whole := x.shape[1] // HOP:
+            frames, state = front_end.step(x[:, : whole * HOP], state)
+        elif self._framed[slot] or not x.shape[1]:
+            frames = np.zeros((1, 0, BINS), np.float32)
+        else:
+            frames = front_end.short_frame(x, state)
+        write_rows(row, state, self._front)
+        self.levels.put(row, self._front_end.unit * frames.max(axis=2))
+        last: Floats = frames[0]
+        return last
+
+    def _normalised(self, frames: Floats, rows: Rows) -> Floats:
+        z, after = self._normaliser.step(frames, take_rows(self._statistics, rows))
+        write_rows(rows, after, self._statistics)
+        normalised: Floats = z
+        return normalised

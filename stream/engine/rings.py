@@ -1,0 +1,114 @@
+"""Rings: samples that wait, of every slot, in one array that is allocated at start.
+
+1. Sample s of a stream lies at (s - lead) mod the ring's size, so that the chunks behind the `lead`
+   samples, which prime a front end, each lie in one piece.
+2. What does not fit the ring waits in the arrays it came in: an hour at once costs no copy. It moves
+   up as chunks are taken.
+3. int16 samples count as samples / 32768.
+
+Which chunk is due is the engine's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.stage import Samples
+
+__all__ = ["Rings"]
+
+CHUNKS = 6  # of a slot: 0.36 s, twice what a live stream has waiting at its worst
+FULL_SCALE = np.float32(1.0 / 32768.0)
+
+
+class Rings:
+    """A ring for each slot.
+
+    Args:
+        slots: how many.
+        chunk: samples that `take_chunks` takes.
+        lead: samples at the start of a stream that `take_lead` takes, at most a chunk.
+    Attributes:
+        received: (slots,) int64, samples of the stream so far.
+    """
+
+    def __init__(self, slots: int, chunk: int, lead: int) -> None:
+        self._ring = np.zeros((slots, CHUNKS, chunk), np.float32)
+        self._flat = self._ring.reshape(slots, -1)
+        self._chunk, self._lead, self._size = chunk, lead, CHUNKS * chunk
+        self.received = np.zeros(slots, np.int64)
+        self._stored = np.zeros(slots, np.int64)  # of them in the ring, or taken
+        self._taken = np.zeros(slots, np.int64)
+        self._waiting: dict[int, deque[Samples]] = {}
+
+    def clear(self, slot: int, taken: int = 0) -> None:
+        """Begin a new stream in a slot, of which so many samples count as taken: 0 or the lead."""
+        self.received[slot] = self._stored[slot] = self._taken[slot] = taken
+        self._waiting.pop(slot, None)
+
+    def put(self, slot: int, samples: Samples) -> None:
+        """Add samples, (n,), to a slot; they may be kept until they are taken."""
+        self.received[slot] += len(samples)
+        if slot in self._waiting:
+            self._waiting[slot].append(samples)
+        elif (rest := self._store(slot, samples)) < len(samples):
+            self._waiting[slot] = deque([samples[rest:]])
+
+    def backlog(self, slot: int) -> int:
+        """Return the samples of a slot that were not taken."""
+        return int(self.received[slot] - self._taken[slot])
+
+    def take_chunks(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Take a chunk of each of some slots, (n, chunk); each has one, and its lead was taken."""
+        place = (self._taken[rows] - self._lead) % self._size // self._chunk
+        chunks: NDArray[np.float32] = self._ring[rows, place]
+        self._taken[rows] += self._chunk
+        self._refill()
+        return chunks
+
+    def take_lead(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Take the first samples of some streams, (n, lead); each has as many."""
+        lead = self._flat[rows, self._size - self._lead :]
+        self._taken[rows] += self._lead
+        self._refill()
+        return lead
+
+    def take_rest(self, slot: int) -> NDArray[np.float32]:
+        """Take all that waits in a slot, less than the ring holds."""
+        taken, stored = int(self._taken[slot]), int(self._stored[slot])
+        places = (np.arange(taken, stored) - self._lead) % self._size
+        self._taken[slot] = stored
+        rest: NDArray[np.float32] = self._flat[slot, places]
+        return rest
+
+    def _store(self, slot: int, samples: Samples) -> int:
+        """Copy what fits into the ring; returns how much."""
+        stored = int(self._stored[slot])
+        count = min(len(samples), self._size - stored + int(self._taken[slot]))
+        ring, place, done = self._flat[slot], (stored - self._lead) % self._size, 0
+        while done < count:
+            part = samples[done : min(count, done + self._size - place)]
+            if part.dtype == np.int16:
+                np.multiply(part, FULL_SCALE, out=ring[place : place + len(part)])
+            else:
+                ring[place : place + len(part)] = part
+            done += len(part)
+            place = 0
+        self._stored[slot] = stored + count
+        return count
+
+    def _refill(self) -> None:
+        """Move up what waits outside the rings."""
+        for slot in tuple(self._waiting):
+            arrays = self._waiting[slot]
+            while arrays:
+                done = self._store(slot, arrays[0])
+                if done < len(arrays[0]):
+                    arrays[0] = arrays[0][done:]
+                    break
+                arrays.popleft()
+            if not arrays:
+                del self._waiting[slot]

@@ -1,0 +1,1 @@
+"""Samples to normalised frames, in float and in fixed point."""

@@ -1,0 +1,286 @@
+"""Samples to log-mel frames, and stacking: the front end of NUMERICS 1, as stages.
+
+16 kHz mono samples in [-1, 1] (not clipped), (batch, samples) float -> (batch, frames, 80), natural
+log of mel power, one frame each 10 ms. Written over the array namespace of its input: NumPy serves
+and torch trains through these lines. Reading audio files is `stream.audio`, normalising
+`stream.front_end.normaliser`.
+
+Two generations differ only in what comes before the first sample:
+
+1. 1.4: nothing. Frame k covers samples [160k, 160k + window); the first `lead` = window - 160 samples
+   of a stream prime the state (`FrontEnd.prime`), and every 160 samples after them give one frame.
+   The first sample's predecessor, for pre-emphasis, is the sample itself.
+2. 1.14: window - 160 zeros, so the state starts primed and lead = 0. 160 samples give one frame.
+
+Where the specification has a `GainControl`, quiet channels are then lifted and tones taken out (`stream.front_end.gain_control`).
+
+At the end of a stream an incomplete window is dropped, except that a stream without any frame but
+with more than window - 160 samples (padding included) gives one, zero-filled after pre-emphasis.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+
+from stream.front_end.gain_control import Gain, GainControl
+from stream.stage import Array, Stage, State, constant_like, map_state
+
+__all__ = [
+    "BINS",
+    "CARD_FLOOR",
+    "FFT",
+    "HOP",
+    "PRE_EMPHASIS",
+    "SAMPLE_RATE",
+    "STACK",
+    "FrontEnd",
+    "LogMel",
+    "PreEmphasis",
+    "frame_count",
+    "hann",
+    "mel_matrix",
+    "stack",
+    "stacked_count",
+    "streamed_log_mel",
+]
+
+SAMPLE_RATE = 16_000  # Hz
+HOP = 160  # samples, 10 ms
+FFT = 512
+BINS = 80
+STACK = 3  # log-mel frames in a stacked frame, 30 ms
+PRE_EMPHASIS = 0.97  # fixed in the generations' code, whatever their configuration says
+CARD_FLOOR = 1e-20  # floor of mel power before the log, on Myrtle's card; log = -46.05
+
+
+@functools.cache
+def hann(window: int) -> NDArray[np.float64]:
+    """Return the Hann window with half-sample offset, (window,): neither periodic nor symmetric."""
+    return 0.5 * (1.0 - np.cos(2.0 * np.pi * (np.arange(window) + 0.5) / window))
+
+
+@functools.cache
+def mel_matrix() -> NDArray[np.float64]:
+    """Return the Slaney mel filterbank, (80, 257): triangles over power, normalised by area."""
+    top = 15.0 + np.log(8000.0 / 1000.0) / (np.log(6.4) / 27.0)  # mel of 8 kHz
+    mels = np.linspace(0.0, top, BINS + 2)
+    linear = mels * (200.0 / 3.0)
+    edges = np.where(mels < 15.0, linear, 1000.0 * np.exp((mels - 15.0) * (np.log(6.4) / 27.0)))
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    bin_hz = SAMPLE_RATE * np.arange(FFT // 2 + 1) / FFT
+    rising = (bin_hz - low) / (centre - low)
+    falling = (high - bin_hz) / (high - centre)
+    matrix: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    return 2.0 / (high - low) * matrix
+
+
+class PreEmphasis:
+    """y[n] = x[n] - 0.97 x[n-1] over (batch, samples); state: the last sample, (batch, 1)."""
+
+    block = 1
+
+    def initial_state(self, batch: int) -> State:
+        """Return the zero before the first sample."""
+        return np.zeros((batch, 1), np.float32)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Emphasise the samples x, (batch, samples)."""
+        xp = array_namespace(x)
+        joined = xp.concat([state, x], axis=1)
+        return x - PRE_EMPHASIS * joined[:, :-1], joined[:, joined.shape[1] - 1 :]
+
+
+class LogMel:
+    """Emphasised samples (batch, 160 n) -> log-mel frames (batch, n, 80).
+
+    State: the last window - 160 emphasised samples, (batch, window - 160).
+
+    Args:
+        window: 320 or 400 samples (20 or 25 ms), or any length from 161 to 512.
+        floor: smallest mel power; the log is of max(power, floor).
+    """
+
+    block = HOP
+
+    def __init__(self, window: int, floor: float) -> None:
+        self.window, self.floor = window, floor
+        self._hann = np.concatenate([hann(window), np.zeros(FFT - window)])
+        self._mel = np.ascontiguousarray(mel_matrix().T)
+        self._constants: dict[Any, tuple[Array, Array]] = {}
+
+    def initial_state(self, batch: int) -> State:
+        """Return the zeros before the first sample."""
+        return np.zeros((batch, self.window - HOP), np.float32)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Compute the frames that end within x, (batch, 160 n) emphasised samples.
+
+        Raises:
+            ValueError: the number of samples is not a multiple of 160.
+        """
+        xp = array_namespace(x)
+        batch, samples = x.shape
+        if samples % HOP:
+            raise ValueError(f"log-mel: {samples} samples are not a multiple of the hop, {HOP}")
+        frames = samples // HOP
+        y = xp.concat([state, x], axis=1)
+        after = y[:, samples:]
+        if frames == 0 or batch == 0:
+            return xp.zeros((batch, frames, BINS), dtype=x.dtype), after
+        # The spectrum is float64's: in float32 the valleys of a loud frame are rounding, which differs
+        # between NumPy and torch by up to 0.1 in the log, and NumPy's float32 transform is no faster.
+        window, mel = self._in(x)
+        hops = -(-self.window // HOP)  # that a window reaches into: windows are joined from slices
+        fill = xp.zeros((batch, HOP * hops - self.window), dtype=x.dtype)
+        pieces = xp.reshape(xp.concat([y, fill], axis=1), (batch, frames + hops - 1, HOP))
+        widths = [HOP] * (hops - 1) + [self.window - HOP * (hops - 1)]
+        slices = [pieces[:, n : n + frames, :width] for n, width in enumerate(widths)]
+        beyond = xp.zeros((batch, frames, FFT - self.window), dtype=x.dtype)
+        windows = xp.concat([*slices, beyond], axis=2)
+        spectrum = xp.fft.rfft(xp.astype(windows, xp.float64) * window)
+        power = xp.astype(xp.square(xp.real(spectrum)) + xp.square(xp.imag(spectrum)), x.dtype)
+        energy = xp.matmul(power, mel)
+        return xp.log(xp.clip(energy, self.floor, None)), after
+
+    def _in(self, x: Array) -> tuple[Array, Array]:
+        xp = array_namespace(x)
+        key = (xp.__name__, str(x.dtype))
+        if key not in self._constants:
+            self._constants[key] = (xp.asarray(self._hann), constant_like(self._mel, x))
+        return self._constants[key]
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Samples to un-normalised log-mel frames, for one specification of the front end.
+
+    A stage over (batch, 160 n) samples whose state is (previous sample, window tail), and the gain
+    control's where there is one.
+
+    Attributes:
+        window: analysis window in samples.
+        floor: smallest mel power.
+        initial_padding: zeros before the first sample (generation 1.14) or none (1.4).
+        final_padding: zeros, in samples, that an utterance is lengthened with at its end.
+        unit: of the frames, nats; fixed point has another.
+        gain_control: how quiet channels are lifted and tones taken out; None: not.
+    """
+
+    window: int
+    floor: float
+    initial_padding: bool
+    final_padding: int = 0
+    gain_control: GainControl | None = None
+
+    block = HOP
+    unit = 1.0
+
+    @functools.cached_property
+    def _stages(self) -> tuple[Stage, ...]:
+        """Pre-emphasis, log-mel, and the gain where it is controlled."""
+        if self.gain_control is None:
+            return PreEmphasis(), LogMel(self.window, self.floor)
+        log_mel = LogMel(self.window, self.gain_control.lowest(self.floor))
+        return PreEmphasis(), log_mel, Gain(self.gain_control, self.floor)
+
+    @property
+    def lead(self) -> int:
+        """Samples that prime the state before the first block; 0 with initial padding."""
+        return 0 if self.initial_padding else self.window - HOP
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample; without initial padding, `prime` replaces it."""
+        return tuple(stage.initial_state(batch) for stage in self._stages)
+
+    def prime(self, x: Array) -> State:
+        """Return the state after the first `lead` samples of a stream, x (batch, lead)."""
+        xp = array_namespace(x)
+        if x.shape[1] != self.lead:
+            raise ValueError(f"front end: primed with {x.shape[1]} samples, wants {self.lead}")
+        state = map_state(lambda leaf: constant_like(leaf, x), self.initial_state(len(x)))
+        if self.initial_padding:
+            return state
+        tail, previous = self._stages[0].step(x, xp.asarray(x[:, :1]))
+        return (previous, tail, *state[2:])
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Compute one log-mel frame, (batch, n, 80), for each 160 samples of x, (batch, 160 n)."""
+        frames, front = self.log_mel(x, state[:2])
+        frames, gain = self.controlled(frames, state[2:])
+        return frames, (*front, *gain)
+
+    def log_mel(self, x: Array, state: State) -> tuple[Array, State]:
+        """Do the first part of `step`, without gain control; state is that of the first two stages."""
+        emphasised, previous = self._stages[0].step(x, state[0])
+        frames, tail = self._stages[1].step(emphasised, state[1])
+        return frames, (previous, tail)
+
+    def controlled(self, frames: Array, state: State) -> tuple[Array, State]:
+        """Do the rest of `step`, on log-mel frames; state is () or that of gain control."""
+        if self.gain_control is None:
+            return frames, state
+        frames, after = self._stages[2].step(frames, state[0])
+        return frames, (after,)
+
+    def short_frame(self, x: Array, state: State) -> Array:
+        """Compute the one frame, (batch, 1, 80), of a stream that ended before its first hop did.
+
+        Args:
+            x: (batch, 1 to 159) the samples after the `lead`.
+            state: the primed state.
+        """
+        xp = array_namespace(x)
+        y, _ = self._stages[0].step(x, state[0])
+        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=y.dtype)
+        y = xp.concat([y, fill], axis=1)
+        for stage, before in zip(self._stages[1:], state[1:], strict=True):
+            y, _ = stage.step(y, before)
+        return y
+
+
+def frame_count(samples: int, front_end: FrontEnd) -> int:
+    """Return the number of log-mel frames of an utterance of that many real samples."""
+    if samples <= 0:
+        return 0
+    after_lead = samples + front_end.final_padding - front_end.lead
+    return max(after_lead // HOP, 1 if after_lead > 0 else 0)
+
+
+def stacked_count(frames: int) -> int:
+    """Return the number of stacked frames, the last one perhaps partial, of so many frames."""
+    return -(-frames // STACK)
+
+
+def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
+    """Compute the frames of whole utterances in one step.
+
+    Args:
+        x: (batch, samples), all rows of equal length; a padded batch has frames past a row's
+            `frame_count`, which are to be ignored.
+    Returns:
+        (batch, frames, 80), frames = `frame_count(samples, front_end)`.
+    """
+    xp = array_namespace(x)
+    frames = frame_count(x.shape[1], front_end)
+    if frames == 0:
+        return xp.zeros((len(x), 0, BINS), dtype=x.dtype)
+    if front_end.final_padding:
+        x = xp.concat([x, xp.zeros((len(x), front_end.final_padding), dtype=x.dtype)], axis=1)
+    state = front_end.prime(x[:, : front_end.lead])
+    rest = x[:, front_end.lead :]
+    if rest.shape[1] < HOP:
+        return front_end.short_frame(rest, state)
+    return front_end.step(rest[:, : HOP * frames], state)[0]
+
+
+def stack(frames: Array) -> Array:
+    """Join frames in threes, oldest first: (batch, 3 n, 80) -> (batch, n, 240)."""
+    xp = array_namespace(frames)
+    batch, count, bins = frames.shape
+    return xp.reshape(frames, (batch, count // STACK, STACK * bins))

@@ -1,0 +1,1 @@
+"""The neutral model between all formats: its specification, its arrays, its directory."""

@@ -1,0 +1,242 @@
+"""The model directory: what is served. `model.json` and the files it lists, nothing executable.
+
+    model.json            specification, files with size and SHA-256, notes (provenance, WER); its own
+                          `sha256` is that of the file with this value emptied
+    weights.safetensors   the arrays of `stream.model.network`, by name
+    tokenizer.model       SentencePiece
+    encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
+    encoder.int8.onnx, prediction.int8.onnx, joint.int8.onnx, weights.int8.safetensors
+                          the same in int8; there only where the export found them as good. Layers
+                          that it kept in float have their weights in the first file
+    encoder.integer.onnx, prediction.integer.onnx, joint.integer.onnx, weights.integer.safetensors
+                          the same in the integers of a model that has a quantisation
+
+Relocatable. Every byte is verified on load: a flipped one is named by its file. Files that the index
+does not list, such as a model card, are never opened. Written to a temporary folder that is renamed
+when whole. The graphs come in as bytes: building them is `export.onnx.graph`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from stream.model.network import ModelError, Network, Specification
+
+__all__ = [
+    "FORMAT",
+    "GRAPHS",
+    "INT8_GRAPHS",
+    "INT8_WEIGHTS",
+    "INTEGER_GRAPHS",
+    "INTEGER_WEIGHTS",
+    "WEIGHTS",
+    "note",
+    "read",
+    "recognises",
+    "serialise",
+    "write",
+    "writing",
+]
+
+FORMAT = "rill-model/1"
+INDEX = "model.json"
+WEIGHTS = "weights.safetensors"
+TOKENIZER = "tokenizer.model"
+GRAPHS = ("encoder.onnx", "prediction.onnx", "joint.onnx")
+INT8_GRAPHS = ("encoder.int8.onnx", "prediction.int8.onnx", "joint.int8.onnx")
+INT8_WEIGHTS = "weights.int8.safetensors"
+INT8 = {*INT8_GRAPHS, INT8_WEIGHTS}
+INTEGER_GRAPHS = ("encoder.integer.onnx", "prediction.integer.onnx", "joint.integer.onnx")
+INTEGER_WEIGHTS = "weights.integer.safetensors"
+INTEGER = {*INTEGER_GRAPHS, INTEGER_WEIGHTS}
+NAMES = {WEIGHTS, TOKENIZER, *GRAPHS, *INT8, *INTEGER}
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    size: int
+    sha256: str
+
+
+class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+    sha256: str
+    specification: Specification
+    files: dict[str, _File]
+    notes: dict[str, Any]
+
+
+def recognises(path: Path) -> bool:
+    """Return whether the path is a folder with a `model.json`."""
+    return path.is_dir() and (path / INDEX).is_file()
+
+
+def read(path: Path) -> Network:
+    """Read and verify a model directory.
+
+    Raises:
+        ModelError: the index is not understood, a file is missing, not listed, or its content is not
+            what the index says.
+    """
+    index = _read_index(path)
+    for name, file in sorted(index.files.items()):
+        _verify(path / name, file)
+    for name in sorted(NAMES - set(index.files)):
+        if (path / name).exists():  # nobody vouches for it, and a backend would run it
+            raise ModelError(f"{name} is not listed in {INDEX}; remove it", path)
+    try:
+        arrays = safetensors.numpy.load_file(path / WEIGHTS)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(f"{WEIGHTS} is not a safetensors file: {error}", path) from error
+    notes = dict(index.notes)
+    return Network(index.specification, arrays, (path / TOKENIZER).read_bytes(), notes, path)
+
+
+def serialise(network: Network) -> bytes:
+    """Return the content of `weights.safetensors`; graphs point into it by offset."""
+    return safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in network.arrays.items()}
+    )
+
+
+def write(network: Network, path: Path, graphs: Mapping[str, bytes]) -> None:
+    """Write a model directory, in one piece or not at all; see `writing`."""
+    with writing(network, path, graphs):
+        pass
+
+
+@contextmanager
+def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write a model directory under a temporary name, and rename it when the block is left.
+
+    In the block the folder is whole and can be tried out. If the block raises, nothing is left, and
+    what stood at `path` before stands there still.
+
+    Args:
+        network: the model; its notes go into the index.
+        path: a new or empty folder, or an older model directory, which is replaced; files in that
+            one which are no part of the model, such as a model card, stay.
+        graphs: bytes of the ONNX graphs by the names of `GRAPHS`; all of them, or none for a model
+            that only the NumPy backends run. Beside them all of the int8 ones, `INT8_GRAPHS` and
+            `INT8_WEIGHTS`, or none, and so with the integer ones.
+    Yields:
+        the temporary folder, beside `path`.
+    Raises:
+        ModelError: the path is something else than a model directory.
+        ValueError: some graphs are missing or unknown.
+    """
+    beside: tuple[set[str], ...] = (set(), INT8, INTEGER, INT8 | INTEGER)
+    if graphs and set(graphs) not in [{*GRAPHS, *more} for more in beside]:
+        raise ValueError(
+            f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)}, those and {sorted(INT8)} or "
+            f"{sorted(INTEGER)} or both, or none"
+        )
+    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if occupied and not recognises(path):
+        raise ModelError("exists and is not a model directory; choose another place", path)
+    path = path.resolve()
+    # Beside the path, or as near as there is a folder: renaming must not cross file systems.
+    near = next(folder for folder in path.parents if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=near) as temporary:
+        whole = Path(temporary) / path.name
+        if occupied:
+            ours = {INDEX, *NAMES}
+            shutil.copytree(
+                path, whole, symlinks=True, ignore=lambda at, _: ours if Path(at) == path else ()
+            )
+        else:
+            whole.mkdir()
+        content = {WEIGHTS: serialise(network), TOKENIZER: network.tokenizer, **graphs}
+        files = {name: _store(whole / name, content[name]) for name in sorted(content)}
+        _write_index(whole, _Index(FORMAT, "", network.specification, files, dict(network.notes)))
+        yield whole
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(whole, path, Path(temporary) / "retired")
+
+
+def note(path: Path, **notes: Any) -> None:
+    """Add notes to the model directory that is being written at a temporary path.
+
+    Raises:
+        ModelError: its index is not understood.
+    """
+    index = _read_index(path)
+    _write_index(path, msgspec.structs.replace(index, sha256="", notes={**index.notes, **notes}))
+
+
+def _replace(whole: Path, path: Path, retired: Path) -> None:
+    """Rename `whole` to `path`; an older folder there is moved away, and back if that fails.
+
+    Between the two renames there is nothing at `path`: a reader finds the old model, none, or the new
+    one.
+    """
+    if not path.exists():
+        os.rename(whole, path)
+        return
+    os.rename(path, retired)
+    try:
+        os.rename(whole, path)
+    except BaseException:
+        os.rename(retired, path)
+        raise
+
+
+def _store(file: Path, content: bytes) -> _File:
+    file.write_bytes(content)
+    return _File(len(content), hashlib.sha256(content).hexdigest())
+
+
+def _write_index(path: Path, index: _Index) -> None:
+    (path / INDEX).write_bytes(_seal(msgspec.json.format(msgspec.json.encode(index)) + b"\n"))
+
+
+def _seal(content: bytes) -> bytes:
+    """Fill the index' own hash, which is the first `"sha256": ""` in it, in."""
+    digest = hashlib.sha256(content).hexdigest()
+    return content.replace(b'"sha256": ""', f'"sha256": "{digest}"'.encode(), 1)
+
+
+def _read_index(path: Path) -> _Index:
+    content = (path / INDEX).read_bytes()
+    try:
+        version = msgspec.json.decode(content, type=dict[str, Any]).get("format")
+        if version != FORMAT:
+            raise ModelError(f"{INDEX} has format {version!r}, this Rill reads {FORMAT!r}", path)
+        index = msgspec.json.decode(content, type=_Index)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{INDEX} is not understood: {error}", path) from error
+    if _seal(content.replace(index.sha256.encode(), b"", 1)) != content:
+        raise ModelError(f"{INDEX} is damaged: it is not the text of its SHA-256", path)
+    if unknown := set(index.files) - NAMES:
+        raise ModelError(f"{INDEX} lists {sorted(unknown)}, which no model has", path)
+    if missing := {WEIGHTS, TOKENIZER} - set(index.files):
+        raise ModelError(f"{INDEX} does not list {sorted(missing)}", path)
+    return index
+
+
+def _verify(file: Path, expected: _File) -> None:
+    if not file.is_file():
+        raise ModelError(f"{file.name} is missing; copy the whole folder again", file.parent)
+    found = _describe(file)
+    if found != expected:
+        raise ModelError(
+            f"{file.name} is damaged: {found.size} bytes of SHA-256 {found.sha256[:16]}…, the index "
+            f"says {expected.size} of {expected.sha256[:16]}…. Copy it again.",
+            file.parent,
+        )
+
+
+def _describe(file: Path) -> _File:
+    with file.open("rb") as content:
+        return _File(file.stat().st_size, hashlib.file_digest(content, "sha256").hexdigest())

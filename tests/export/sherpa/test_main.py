@@ -1,0 +1,181 @@
+"""`python -m export.sherpa`: what it writes, what it refuses, and what sherpa-onnx makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
+
+import onnx
+
+import export.sherpa.__main__ as module
+from export.sherpa import graph as sherpa_graphs
+from export.sherpa.__main__ import main
+from stream.audio import read_audio
+from stream.bundled import model_path, recordings
+from stream.model import directory
+from stream.model.network import Network, open_model
+from stream.recogniser import Recogniser
+from tests.tiny import tiny_network
+
+FILES = {"encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"}
+TAIL = 0.8  # s of zeros that sherpa-onnx' server puts behind a stream
+
+
+@pytest.fixture(autouse=True)
+def two_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify on two of the bundled recordings, for speed."""
+    monkeypatch.setattr(module, "recordings", lambda: recordings()[:2])
+
+
+def source(path: Path, network: Network) -> str:
+    """Write a model directory without graphs, which `--ckpt` takes as it takes anything."""
+    directory.write(network, path, {})
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "specification", [{}, {"activation": "soft"}, {"alpha": 0.0}, {"floor": 1e-3}]
+)
+def test_the_command_writes_what_says_the_same_tokens(
+    tmp_path: Path, specification: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(tmp_path / "given", tiny_network(**specification))
+    output = tmp_path / "new" / "sherpa"
+    assert main(["--ckpt", given, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "tokens are the model's" in printed and "verified: 0 tokens" not in printed
+    assert {file.name for file in output.iterdir()} == FILES
+    assert [path.name for path in output.parent.iterdir()] == ["sherpa"]
+
+
+def test_tokens_are_listed_with_blank_last(tmp_path: Path) -> None:
+    network = tiny_network()
+    assert main(["--ckpt", source(tmp_path / "m", network), "--output", str(tmp_path / "s")]) == 0
+    lines = (tmp_path / "s" / "tokens.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[-1] == f"<blk> {len(network.vocabulary)}"
+    assert [line.split() for line in lines[:-1]] == [
+        [piece, str(n)] for n, piece in enumerate(network.vocabulary.pieces)
+    ]
+
+
+def test_the_encoder_has_every_integer_without_which_sherpa_onnx_ends(tmp_path: Path) -> None:
+    given = source(tmp_path / "m", tiny_network(prediction_layers=2))
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s")]) == 0
+    model = onnx.load(tmp_path / "s" / "encoder.onnx")
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    assert metadata.pop("normalize_type") == "NA"
+    assert {key: int(value) for key, value in metadata.items()} == {
+        "vocab_size": 20,
+        "window_size": 6,
+        "chunk_shift": 6,
+        "subsampling_factor": 6,
+        "pred_rnn_layers": 2,
+        "pred_hidden": 8,
+        "cache_last_channel_dim1": 1,
+        "cache_last_channel_dim2": 1,
+        "cache_last_channel_dim3": 64,
+        "cache_last_time_dim1": 1,
+        "cache_last_time_dim2": 2,
+        "cache_last_time_dim3": 80,
+    }
+
+
+def test_a_wrong_export_is_caught_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(tmp_path / "m", tiny_network())
+    monkeypatch.setattr(sherpa_graphs, "LEAST_VARIANCE", 10.0)
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s")]) == 1
+    assert "tokens are [" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(
+    "specification", [{"window": 320}, {"initial_padding": True}, {"floor": 1e-20}]
+)
+def test_features_that_sherpa_onnx_has_not_are_refused(
+    tmp_path: Path, specification: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(tmp_path / "m", tiny_network(**specification))
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s")]) == 3
+    assert "sherpa-onnx' front end has a window of 400" in capsys.readouterr().err
+
+
+def test_int8_wants_a_directory_that_has_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(tmp_path / "m", tiny_network())
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s"), "--int8"]) == 3
+    assert "has no int8 graphs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_int8_is_exact_on_every_cpu_unless_signed_weights_are_asked_for(
+    tmp_path: Path, signed: bool
+) -> None:
+    output = tmp_path / "s"
+    argv = ["--ckpt", str(model_path()), "--output", str(output), "--int8"]
+    assert main([*argv, *["--signed-weights"] * signed]) == 0
+    models = [onnx.load(output / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")]
+    kinds = {array.data_type for model in models for array in model.graph.initializer}
+    assert (onnx.TensorProto.INT8 in kinds) == signed
+
+
+def test_signed_weights_go_with_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--ckpt", "m", "--output", str(tmp_path / "s"), "--signed-weights"])
+    assert raised.value.code == 2
+    assert "--signed-weights goes with --int8" in capsys.readouterr().err
+
+
+def test_what_stands_at_the_output_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(tmp_path / "m", tiny_network())
+    assert main(["--ckpt", given, "--output", given]) == 3
+    assert "not an empty folder" in capsys.readouterr().err
+    open_model(given)
+
+
+@pytest.fixture(scope="module", params=["onnx", "int8"])
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The bundled model for sherpa-onnx, float32 or int8, and the backend that it should equal."""
+    path = tmp_path_factory.mktemp("sherpa") / request.param
+    module.export(open_model(model_path()), path, int8=request.param == "int8")
+    return path, request.param
+
+
+def loaded(path: Path) -> Any:
+    """Return sherpa-onnx' recogniser, its frames cut as Rill's are."""
+    sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="needs: pip install sherpa-onnx")
+    files = {name: str(path / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
+    return sherpa_onnx.OnlineRecognizer.from_transducer(
+        **files, tokens=str(path / "tokens.txt"), num_threads=1, snip_edges=True
+    )
+
+
+def padded(audio: Any) -> Any:
+    return np.concatenate([audio, np.zeros(int(TAIL * 16_000), np.float32)])
+
+
+def test_sherpa_onnx_says_what_rill_says(written: tuple[Path, str]) -> None:
+    path, backend = written
+    theirs, ours = loaded(path), Recogniser(open_model(model_path()), backend)
+    streams, wanted = [], []
+    for recording in recordings():
+        audio = padded(read_audio(recording.audio))
+        wanted.append(ours.transcribe(audio)[0])
+        streams.append(theirs.create_stream())
+        streams[-1].accept_waveform(16_000, audio)
+        streams[-1].input_finished()
+    # Together in one batch, of which streams leave as they end.
+    while ready := [stream for stream in streams if theirs.is_ready(stream)]:
+        theirs.decode_streams(ready)
+    assert [theirs.get_result(stream).strip() for stream in streams] == wanted
+    assert all(wanted)

@@ -1,0 +1,76 @@
+"""The schedules of noise, penalties and normalisation at their edges."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwckpt.conformance.schedules import (
+    linear_delay_penalty,
+    noise_ranges,
+    normalisation_ratio,
+    wer_switch,
+)
+
+
+def test_the_delay_penalty_starts_at_once_and_ends_where_it_should() -> None:
+    assert linear_delay_penalty(4999) == 0.0
+    assert linear_delay_penalty(5000) == 0.007
+    assert linear_delay_penalty(12_500) == pytest.approx(0.0085)
+    assert linear_delay_penalty(20_000) == pytest.approx(0.01)
+    assert linear_delay_penalty(1_000_000) == 0.01
+
+
+def test_a_switch_latches_at_the_first_low_word_error_rate() -> None:
+    assert wer_switch([0.9, 0.5, 0.4, 0.6], 0.0, 0.01, 0.5) == [0.0, 0.0, 0.01, 0.01]
+    assert wer_switch([], 0.0, 1.0, 0.5) == []
+    assert wer_switch(iter([0.1]), 0.0, 1.0, 0.5) == [1.0]
+
+
+def test_noise_grows_from_quiet_to_loud_and_never_past_its_ends() -> None:
+    assert noise_ranges(0) == ((30, 60), (30, 60))
+    assert noise_ranges(4896) == ((30, 60), (30, 60))
+    assert noise_ranges(4896 + 4896 // 2) == ((15, 45), (23, 45))
+    assert noise_ranges(10**9) == ((0, 30), (15, 30))
+    assert noise_ranges(0, delay=0, ramp=0) == ((0, 30), (15, 30))
+    lows = [noise_ranges(update)[0][0] for update in range(0, 12_000, 100)]
+    assert lows == sorted(lows, reverse=True)
+
+
+def test_the_blend_goes_from_its_first_share_to_one() -> None:
+    assert normalisation_ratio(10, start=10, end=20, first=0.2) == 0.2
+    assert normalisation_ratio(15, start=10, end=20, first=0.2) == pytest.approx(0.6)
+    assert normalisation_ratio(20, start=10, end=20) == 1.0
+    assert normalisation_ratio(3, start=5, end=5) == 0.0
+    assert normalisation_ratio(6, start=5, end=5) == 1.0
+
+
+def test_a_delay_penalty_may_start_and_end_at_the_same_update() -> None:
+    schedule = {"start": 5, "end": 5, "first": 0.1, "last": 0.2}
+    assert [linear_delay_penalty(n, **schedule) for n in (4, 5, 6)] == [0.0, 0.2, 0.2]
+
+
+def test_a_delay_penalty_may_also_fall() -> None:
+    schedule = {"start": 10, "end": 20, "first": 0.2, "last": 0.0}
+    values = [linear_delay_penalty(n, **schedule) for n in range(10, 25)]
+    assert values == sorted(values, reverse=True)
+    assert values[5] == pytest.approx(0.1)
+    assert values[10:] == [0.0] * 5
+
+
+def test_a_word_error_rate_that_is_not_a_number_switches_nothing() -> None:
+    assert wer_switch([float("nan"), 0.2, float("nan")], 1.0, 2.0, 0.3) == [1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(("delay", "ramp"), [(0, 1), (0, 30), (7, 100), (4896, 4896)])
+def test_noise_ranges_are_whole_decibels_with_the_lower_end_first(delay: int, ramp: int) -> None:
+    last = ((30, 60), (30, 60))
+    for update in range(0, delay + ramp + 3, max(1, ramp // 97)):
+        ranges = noise_ranges(update, delay=delay, ramp=ramp)
+        for (low, high), (low_before, high_before) in zip(ranges, last, strict=True):
+            assert isinstance(low, int)
+            assert isinstance(high, int)
+            assert low < high
+            assert low <= low_before
+            assert high <= high_before
+        last = ranges
+    assert noise_ranges(delay + ramp, delay=delay, ramp=ramp) == ((0, 30), (15, 30))

@@ -1,0 +1,118 @@
+"""The objective: the transducer's loss and two helps that fade; what lies past a row's end is nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.tiny import tiny_network
+from train.config import Loss
+from train.loss.objective import Objective
+from train.loss.transducer import Penalties, transducer_loss
+from train.model import Dropout, Transducer
+
+
+def objective(**weights: Any) -> Objective:
+    module = Transducer(tiny_network().specification, normalised=True)
+    module.initialise(torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    own = Objective(module, Loss(**{"bag": 0.7, **weights}))
+    own(*batch())  # the normalisations see data
+    return own.eval()
+
+
+def batch(seed: int = 0) -> tuple[Any, Any, Any, Any]:
+    torch.manual_seed(seed)
+    return (
+        torch.randn(3, 12, 240),
+        torch.tensor([12, 9, 4]),
+        torch.tensor([[1, 5, 2], [3, 3, 0], [0, 0, 0]]),
+        torch.tensor([3, 2, 0]),
+    )
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5])
+def test_the_transducers_part_is_the_loss_of_the_joint(delay: float) -> None:
+    own = objective(delay_penalty=delay)
+    x, lengths, tokens, token_lengths = batch()
+    parts = own(x, lengths, tokens, token_lengths)
+    f, g, steps = own.model(x, lengths, tokens)
+    logits = own.model.output(torch.relu(f[:, :, None] + g[:, None]))
+    blank = own.model.specification.blank
+    want = transducer_loss(logits, tokens, steps, token_lengths, blank, Penalties(delay=delay))
+    torch.testing.assert_close(parts.transducer, want.mean(), rtol=1e-5, atol=1e-5)
+
+
+def test_helps_fade_to_a_tenth_and_no_further() -> None:
+    own = objective(ctc=0.3, bag=0.7, help_updates=100)
+    for update, share in ((0, 1.0), (50, 0.5), (90, 0.1), (10_000, 0.1)):
+        parts = own(*batch(), update)
+        want = parts.transducer + share * (0.3 * parts.ctc + 0.7 * parts.bag)
+        torch.testing.assert_close(parts.total, want)
+
+
+def test_padding_of_frames_and_tokens_changes_nothing() -> None:
+    own = objective()
+    x, lengths, tokens, token_lengths = batch()
+    want = own(x, lengths, tokens, token_lengths)
+    x[1, 9:], x[2, 4:] = 100.0, -100.0
+    tokens[1, 2:], tokens[2] = 7, 9
+    longer = torch.nn.functional.pad(tokens, (0, 2), value=11)
+    got = own(torch.nn.functional.pad(x, (0, 0, 0, 4), value=3.0), lengths, longer, token_lengths)
+    for name, a, b in zip(want._fields, got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_every_weight_of_model_and_helps_has_a_gradient() -> None:
+    own = objective()
+    own.train()
+    own(*batch()).total.backward()
+    for name, parameter in own.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_rows_with_more_tokens_than_frames_leave_the_loss_finite() -> None:
+    own = objective()
+    tokens = torch.randint(0, 19, (1, 30), generator=torch.Generator().manual_seed(0))
+    parts = own(torch.randn(1, 4, 240), torch.tensor([4]), tokens, torch.tensor([30]))
+    assert all(part.isfinite() for part in parts)
+
+
+def test_a_batch_without_any_token_has_no_help_from_the_bag() -> None:
+    x, lengths, _, _ = batch()
+    parts = objective()(x, lengths, torch.zeros(3, 0, dtype=torch.int64), torch.zeros(3).long())
+    assert parts.bag == 0.0
+    assert parts.transducer > 0.0 and parts.ctc > 0.0 and parts.total.isfinite()
+
+
+def test_dropout_is_drawn_with_torchs_seed() -> None:
+    specification = tiny_network().specification
+    module = Transducer(specification, normalised=True, dropout=Dropout(0.2, 0.2, 0.2, 0.2))
+    module.initialise(torch.Generator().manual_seed(1))
+    own = Objective(module, Loss())
+
+    def total(seed: int) -> float:
+        rows = batch()
+        torch.manual_seed(seed)
+        return own(*rows).total.item()
+
+    assert total(3) == total(3)
+    assert total(3) != total(4)
+
+
+def test_few_updates_learn_a_few_rows_by_heart() -> None:
+    own = objective()
+    own.train()
+    optimiser = torch.optim.Adam(own.parameters(), lr=0.01)
+    first = last = 0.0
+    for update in range(60):
+        parts = own(*batch(), update)
+        optimiser.zero_grad()
+        parts.total.backward()
+        optimiser.step()
+        first, last = first or parts.transducer.item(), parts.transducer.item()
+    assert last < 0.2 * first

@@ -1,0 +1,42 @@
+"""Transcripts: normalised as asked for, and never emptied without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream.manifest import ManifestError, Utterance
+
+pytest.importorskip("text_unidecode")
+
+from train.text.transcripts import LEVELS, normalised
+
+
+def utterance(text: str) -> Utterance:
+    return Utterance(
+        id="a.wav", audio=Path("a.wav"), text=text, duration=1.0, manifest=Path("m"), line=7
+    )
+
+
+def test_a_level_is_applied_to_every_text() -> None:
+    texts = ["GO LEFT", "It is 5 o'clock.", "", "naïve e-mail"]
+    made = normalised([utterance(text) for text in texts], "lowercase")
+    assert [u.text for u in made] == ["go left", "it is five o'clock", "", "naive email"]
+    assert {u.line for u in made} == {7}
+
+
+def test_identity_changes_nothing() -> None:
+    same = [utterance("  GO, left  ")]
+    assert normalised(same, "identity") == same
+
+
+def test_symbols_of_the_tokenizer_pass() -> None:
+    (made,) = normalised([utterance("Go! <EOS> <noise>")], "lowercase", ["<EOS>"])
+    assert made.text == "go <EOS>"
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level != "identity"])
+def test_a_text_of_which_nothing_is_left_is_refused(level: str) -> None:
+    with pytest.raises(ManifestError, match=rf"m: line 7: the level '{level}' leaves nothing of"):
+        normalised([utterance("¿…?")], level)  # type: ignore[arg-type]

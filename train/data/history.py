@@ -1,0 +1,122 @@
+"""What a channel heard before a row begins: the running statistics that training starts a row from.
+
+A stream rarely starts from the data set's statistics: another speaker was heard, or minutes of a room
+where no gate kept it out (no card has one). An exponential mean and variance are those of a mixture: after
+n frames of one kind, w = (1 - alpha)^n of what was before and 1 - w of that kind. So no minutes are
+computed: with the kind's mean m and variance v,
+
+    mean' = w mean + (1 - w) m
+    variance' = w variance + (1 - w) v + w (1 - w) (m - mean)^2
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream.front_end.gate import FRAMES_PER_SECOND
+from stream.front_end.log_mel import SAMPLE_RATE, FrontEnd, streamed_log_mel
+from train.data.augmentation import coloured_noise
+
+__all__ = ["HistoryConfig", "histories"]
+
+NOISE_SECONDS = 2.0  # of which a room's statistics are measured
+
+
+class HistoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What rows begin behind; the rest of them begins with the data set's statistics.
+
+    Attributes:
+        rows: probability that it was another row of the batch.
+        noise: probability that it was a room, a recording of noise or synthetic noise.
+        seconds: range of its length, drawn evenly in the logarithm.
+        noise_dbfs: range of a room's level, dB below full scale.
+    """
+
+    rows: float = 0.0
+    noise: float = 0.0
+    seconds: tuple[float, float] = (1.0, 300.0)
+    noise_dbfs: tuple[float, float] = (-65.0, -35.0)
+
+    def __post_init__(self) -> None:
+        if not (self.rows >= 0.0 and self.noise >= 0.0 and self.rows + self.noise <= 1.0):
+            raise ValueError(
+                f"history: rows {self.rows} and noise {self.noise} are probabilities: want 0 to 1, "
+                "also together"
+            )
+        if not 0.0 < self.seconds[0] <= self.seconds[1]:
+            raise ValueError(f"history.seconds is {list(self.seconds)}, wants 0 < low <= high")
+        if not self.noise_dbfs[0] <= self.noise_dbfs[1] <= 0.0:
+            raise ValueError(
+                f"history.noise_dbfs is {list(self.noise_dbfs)}, wants low <= high <= 0"
+            )
+
+
+def histories(
+    state: tuple[Tensor, Tensor],
+    frames: Tensor,
+    counts: Tensor,
+    noise: list[NDArray[np.float32]],
+    config: HistoryConfig,
+    front_end: FrontEnd,
+    alpha: float,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return the statistics that the rows of a batch begin with.
+
+    Args:
+        state: mean and variance, (B, 80) each, that they would begin with.
+        frames: (B, F, 80) log-mel of the batch; counts, (B,), frames of each row.
+        noise: recordings without speech, (samples,) float32.
+        config: see there.
+        front_end: of the frames.
+        alpha: weight of a new frame in the running statistics.
+        rng: draws what rows heard.
+    """
+    means, variances = (leaf.clone() for leaf in state)
+    if alpha == 0.0:
+        return means, variances
+    for row in range(len(frames)):
+        drawn, seconds = rng.random(), np.exp(rng.uniform(*np.log(config.seconds)))
+        if drawn < config.rows:
+            other = int(rng.integers(len(frames)))
+            heard = frames[other, : int(counts[other])]
+        elif drawn < config.rows + config.noise:
+            heard = _room(noise, config, front_end, rng).to(frames.dtype)
+        else:
+            continue
+        if len(heard) == 0:
+            continue
+        kept = (1.0 - alpha) ** (FRAMES_PER_SECOND * seconds)
+        mean, variance = heard.mean(0), heard.var(0, correction=0)
+        between = mean - means[row]
+        variances[row] = (
+            kept * variances[row] + (1.0 - kept) * variance + kept * (1.0 - kept) * between**2
+        )
+        means[row] += (1.0 - kept) * between
+    # A bin that only the floor was heard in has next to no variance, and no stream is there that long.
+    return means, torch.maximum(variances, 1e-3 * state[1])
+
+
+def _room(
+    noise: list[NDArray[np.float32]],
+    config: HistoryConfig,
+    front_end: FrontEnd,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Draw a room; return its log-mel frames, (n, 80)."""
+    samples = int(NOISE_SECONDS * SAMPLE_RATE)
+    sound = coloured_noise(samples, rng)
+    if noise and rng.random() < 0.6:
+        recording = noise[rng.integers(len(noise))]
+        begin = int(rng.integers(max(len(recording) - samples, 1)))
+        sound = recording[begin : begin + samples]
+    power = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) or 1.0
+    level = 10.0 ** (rng.uniform(*config.noise_dbfs) / 20.0)
+    frames: Tensor = streamed_log_mel(
+        torch.from_numpy((sound * (level / power)).astype(np.float32))[None], front_end
+    )[0]
+    return frames

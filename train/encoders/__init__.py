@@ -1,0 +1,1 @@
+"""Training forms of the encoder families: whole sequences, the same values and gradients."""

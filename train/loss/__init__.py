@@ -1,0 +1,7 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from train.loss.transducer import transducer_loss
+
+__all__ = ["transducer_loss"]

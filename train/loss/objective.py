@@ -1,0 +1,95 @@
+"""The training loss of a batch: the transducer's, and two helps for the encoder at the start.
+
+A transducer that starts from nothing, and CTC no less, spends hundreds of updates on blanks: while
+nothing is known, every frame is as good a place for a word as any other, and the gradient that tells
+words apart is spread over all of them. Which words a row has, wherever they are (`bag`), is learned at
+once from the mean of the encoder's outputs; CTC then shows where. Both heads belong to training alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from train.config import Loss
+from train.loss.transducer import Penalties, joint_transducer_loss
+from train.model import Transducer, lengths_to_mask
+
+__all__ = ["Objective", "Parts"]
+
+LEAST_HELP = 0.1  # of the helps' weights, kept to the end
+
+
+class Parts(NamedTuple):
+    """The mean losses of a batch, nats an utterance: what is minimised, and what it is made of."""
+
+    total: Tensor
+    transducer: Tensor
+    ctc: Tensor
+    bag: Tensor
+
+
+class Objective(nn.Module):
+    """The loss of a transducer on padded batches; holds the model and the helps' output layers."""
+
+    def __init__(self, model: Transducer, weights: Loss) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+        classes = model.specification.vocabulary + 1
+        self.ctc = nn.Linear(model.specification.joint, classes)
+        self.bag = nn.Linear(model.specification.joint, classes)
+
+    def forward(
+        self, x: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, update: int = 0
+    ) -> Parts:
+        """Compute the mean losses of a batch.
+
+        Args:
+            x: (B, S, 240) normalised stacked frames, S even.
+            lengths: (B,) stacked frames of each row.
+            tokens: (B, U) padded; token_lengths: (B,).
+            update: of the run; the helps' weights fall with it.
+        """
+        f, g, steps = self.model(x, lengths, tokens)
+        weight, bias, exponent = self.model.output_layer()
+        transducer = joint_transducer_loss(
+            f.float(),
+            g.float(),
+            weight,
+            bias,
+            tokens,
+            steps,
+            token_lengths,
+            penalties=Penalties(delay=self.weights.delay_penalty),
+            dropout=self.model.joint_dropout if self.training else 0.0,
+            exponent=exponent,
+        ).mean()
+        ctc = self._ctc(f, steps, tokens, token_lengths)
+        bag = self._bag(f, steps, tokens, token_lengths)
+        help_share = max(1.0 - update / self.weights.help_updates, LEAST_HELP)
+        total = transducer + help_share * (self.weights.ctc * ctc + self.weights.bag * bag)
+        return Parts(total, transducer, ctc, bag)
+
+    def _ctc(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
+        log_probabilities = self.ctc(torch.relu(f)).float().log_softmax(-1)
+        return nn.functional.ctc_loss(
+            log_probabilities.transpose(0, 1),
+            tokens,
+            steps,
+            token_lengths,
+            blank=self.model.specification.blank,
+            reduction="none",
+            zero_infinity=True,  # a row of more tokens than steps teaches CTC nothing
+        ).mean()
+
+    def _bag(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
+        """Cross-entropy of each row's tokens, in no order, given the mean of its encoder outputs."""
+        inside = lengths_to_mask(steps, f.shape[1])[:, :, None]
+        mean = (f.float() * inside).sum(1) / steps[:, None]
+        log_probabilities = self.bag(mean).float().log_softmax(-1)
+        wanted = lengths_to_mask(token_lengths, tokens.shape[1])
+        likelihood: Tensor = (log_probabilities.gather(1, tokens) * wanted).sum(1)
+        return -likelihood.mean()

@@ -1,0 +1,409 @@
+"""The transducer loss, exact, in a fraction of the time and memory of plain autograd.
+
+NUMERICS 5.1. Two forms: on given logits (B, T, U+1, C), and fused with the joint's linear layer, where
+the logits are computed in small chunks of lattice nodes, in forward and again in backward, and never
+exist as a whole. Both reduce a node to two numbers, the log-weights of its two arcs,
+
+    N(t, u): blank, time moves on          E(t, u): the next label is emitted
+
+run forward and backward variables over the valid lattice only (padding costs nothing), and turn the
+posterior of each arc into the gradient of its logits: posterior x softmax - one-hot.
+
+A quantised joint rounds its hidden vector to u8 (rule 6 of docs/integer.md); the gradient goes straight
+through where it was not clipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream.integer.network import UNSIGNED
+from train.encoders.lstm import bf16_pays
+
+__all__ = ["Penalties", "joint_transducer_loss", "transducer_loss"]
+
+PIECE_VALUES = 1 << 19  # logits worked on at once: 2 MB in float32, which caches hold
+CHUNK_VALUES = 1 << 20  # logits and hidden units alive at once: 4 MB in float32
+
+_jit: Any = numba.njit(cache=True, error_model="numpy")
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """What changes the arcs' weights (NUMERICS 5.1).
+
+    Attributes:
+        delay: lambda; a label at step t of T gains lambda ((T - 1) / 2 - t).
+        eos: id of the end-of-stream token, whose delay counts `eos_penalty` besides.
+        star: id of the token that stands for anything: probability 1, and leaving its row by a blank
+            has probability `star_penalty`.
+    """
+
+    delay: float = 0.0
+    eos: int | None = None
+    eos_penalty: float = 0.0
+    star: int | None = None
+    star_penalty: float = 1.0
+
+
+def transducer_loss(
+    logits: Tensor,
+    targets: Tensor,
+    logit_lengths: Tensor,
+    target_lengths: Tensor,
+    blank: int,
+    penalties: Penalties | None = None,
+    *,
+    overwrite: bool = False,
+) -> Tensor:
+    """Compute the negative log-likelihood of each row.
+
+    Args:
+        logits: (B, T, U + 1, C) float32 or float64, not normalised.
+        targets: (B, U) int64, padded with anything.
+        logit_lengths: (B,) steps of each row, 1 to T; target_lengths: (B,) labels, 0 to U.
+        blank: class that moves time on.
+        overwrite: the backward pass writes the gradient where the logits were, which saves their
+            size in memory and half of its time. Read nothing from the logits after it; where
+            autograd itself still needs them, it raises.
+    Returns:
+        (B,) losses in nats, dtype of the logits.
+    Raises:
+        ValueError: a length or a target of a row does not fit.
+    """
+    batch, steps, labels, classes = logits.shape
+    lattice = _Lattice(
+        targets, logit_lengths, target_lengths, (batch, steps, labels - 1, classes), blank,
+        penalties or Penalties(),
+    )  # fmt: skip
+    losses: Tensor = _LogitLoss.apply(  # type: ignore[no-untyped-call]
+        logits, lattice, overwrite
+    )
+    return losses
+
+
+def joint_transducer_loss(
+    f: Tensor,
+    g: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    logit_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    penalties: Penalties | None = None,
+    dropout: float = 0.0,
+    exponent: int | None = None,
+) -> Tensor:
+    """Compute the loss of logits = W relu(f[t] + g[u]) + b; blank is the last class.
+
+    Args:
+        f: (B, T, J) encoder, g: (B, U + 1, J) prediction network, both projected.
+        weight: (C, J), bias: (C,); of float64, where float32 does not hold the sums of a quantised
+            model exactly, which are then rounded to float32.
+        targets, logit_lengths, target_lengths, penalties: as in `transducer_loss`.
+        dropout: probability that a unit after the ReLU is dropped, drawn with torch's global seed.
+        exponent: of the hidden vector, which is rounded to u8; None: it stays a float.
+    Returns:
+        (B,) losses in nats.
+    """
+    shape = (len(f), f.shape[1], g.shape[1] - 1, len(weight))
+    lattice = _Lattice(
+        targets, logit_lengths, target_lengths, shape, len(weight) - 1, penalties or Penalties()
+    )
+    seed = int(torch.randint(1 << 62, ())) if dropout > 0.0 else 0
+    losses: Tensor = _JointLoss.apply(  # type: ignore[no-untyped-call]
+        f, g, weight, bias, lattice, dropout, seed, exponent
+    )
+    return losses
+
+
+class _Lattice:
+    """The valid nodes of a batch, packed: row by row, step by step, label by label.
+
+    Attributes:
+        node_row, node_step, node_label: (nodes,) int64.
+        label: (nodes,) int64, the class of E(t, u); blank where there is none.
+        blank_constant, label_constant: (nodes,) float64, NaN where the arc is the logit's own; else
+            its whole log-weight. label_bonus: (nodes,) float64, added to E.
+        first: (B + 1,) int64, the node at which a row begins.
+    """
+
+    def __init__(
+        self,
+        targets: Tensor,
+        steps: Tensor,
+        labels: Tensor,
+        shape: tuple[int, int, int, int],
+        blank: int,
+        penalties: Penalties,
+    ) -> None:
+        batch, most_steps, most_labels, classes = shape
+        self.blank = blank
+        self.steps = steps.numpy().astype(np.int64)
+        self.labels = labels.numpy().astype(np.int64)
+        ids = targets.numpy().astype(np.int64)
+        if len(self.steps) != batch or len(self.labels) != batch or ids.shape[0] != batch:
+            raise ValueError(
+                f"transducer loss: {batch} rows of scores, {len(ids)} of targets, "
+                f"{len(self.steps)} and {len(self.labels)} lengths"
+            )
+        for row, (t, u) in enumerate(zip(self.steps, self.labels, strict=True)):
+            if not (1 <= t <= most_steps and 0 <= u <= min(most_labels, ids.shape[1])):
+                raise ValueError(
+                    f"transducer loss: row {row} has {t} steps (1 to {most_steps}) and {u} labels "
+                    f"(0 to {min(most_labels, ids.shape[1])})"
+                )
+            own = ids[row, :u]
+            if np.any((own < 0) | (own >= classes) | (own == blank)):
+                raise ValueError(
+                    f"transducer loss: row {row} has targets {own.tolist()}, wants ids below "
+                    f"{classes} other than blank, {blank}"
+                )
+        sizes = self.steps * (self.labels + 1)
+        self.first = np.concatenate([[0], np.cumsum(sizes)])
+        self.node_row = np.repeat(np.arange(batch), sizes)
+        inside = np.arange(self.first[-1]) - self.first[self.node_row]
+        width = self.labels[self.node_row] + 1
+        self.node_step, self.node_label = inside // width, inside % width
+        padded = np.concatenate([ids, np.full((batch, 1), blank)], axis=1)
+        own_label = np.where(
+            self.node_label < self.labels[self.node_row],
+            padded[self.node_row, np.minimum(self.node_label, ids.shape[1])],
+            blank,
+        )
+        self.label = own_label
+        early = (self.steps[self.node_row] - 1) / 2 - self.node_step
+        is_eos = own_label == penalties.eos if penalties.eos is not None else False
+        self.label_bonus = early * (penalties.delay + np.where(is_eos, penalties.eos_penalty, 0.0))
+        nodes = len(own_label)
+        self.blank_constant, self.label_constant = np.full((2, nodes), np.nan)
+        if penalties.star is not None:
+            star = own_label == penalties.star
+            self.label_constant[star] = (penalties.delay * early)[star]
+            before = padded[self.node_row, np.maximum(self.node_label - 1, 0)]
+            after_star = (self.node_label > 0) & (before == penalties.star)
+            self.blank_constant[after_star] = np.log(penalties.star_penalty)
+
+    def solve(
+        self, blank: NDArray[Any], label: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the losses (B,), and for each node the posteriors that reach its two logits.
+
+        Args:
+            blank, label: (nodes,) log-probabilities of the two classes.
+        """
+        n = np.where(np.isnan(self.blank_constant), blank, self.blank_constant)
+        e = np.where(np.isnan(self.label_constant), label + self.label_bonus, self.label_constant)
+        losses, of_blank, of_label = _forward_backward(
+            n.astype(np.float64), e.astype(np.float64), self.first, self.steps, self.labels
+        )
+        of_blank[~np.isnan(self.blank_constant)] = 0.0
+        of_label[~np.isnan(self.label_constant)] = 0.0
+        return losses, of_blank, of_label
+
+
+@_jit
+def _log_add(a: Any, b: Any) -> Any:
+    if a < b:
+        a, b = b, a
+    if b == -np.inf:
+        return a
+    return a + np.log1p(np.exp(b - a))
+
+
+@_jit
+def _forward_backward(n: Any, e: Any, first: Any, steps: Any, labels: Any) -> Any:
+    rows = len(steps)
+    losses = np.empty(rows)
+    of_blank, of_label = np.zeros(len(n)), np.zeros(len(n))
+    alpha = np.empty(len(n))
+    for row in range(rows):
+        begin, width, last = first[row], labels[row] + 1, steps[row] - 1
+        for t in range(steps[row]):
+            for u in range(width):
+                k = begin + t * width + u
+                score = 0.0 if t == 0 and u == 0 else -np.inf
+                if t > 0:
+                    score = alpha[k - width] + n[k - width]
+                if u > 0:
+                    score = _log_add(score, alpha[k - 1] + e[k - 1])
+                alpha[k] = score
+        end = begin + last * width + width - 1
+        total = alpha[end] + n[end]
+        losses[row] = -total
+        below = np.full(width + 1, -np.inf)  # beta of step t + 1
+        for t in range(last, -1, -1):
+            right = -np.inf  # beta of (t, u + 1)
+            for u in range(width - 1, -1, -1):
+                k = begin + t * width + u
+                on = n[k] if t == last and u == width - 1 else below[u] + n[k]
+                emit = right + e[k] if u < width - 1 else -np.inf
+                of_blank[k] = np.exp(alpha[k] + on - total)
+                of_label[k] = np.exp(alpha[k] + emit - total)
+                right = _log_add(on, emit)
+                below[u] = right
+    return losses, of_blank, of_label
+
+
+def _gradient(
+    logits: Tensor, of_blank: Tensor, of_label: Tensor, label: Tensor, blank: int
+) -> Tensor:
+    """Turn logits (nodes, C) into their gradient, in place: posterior x softmax - one-hot."""
+    nodes = torch.arange(len(logits))
+    gradient = torch.softmax(logits, dim=-1).mul_((of_blank + of_label)[:, None])
+    gradient[:, blank] -= of_blank
+    gradient[nodes, label] -= of_label  # one class a node: no index occurs twice
+    return gradient
+
+
+class _LogitLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, lattice: _Lattice, overwrite: bool) -> Tensor:
+        blank = np.empty(lattice.first[-1], np.float64)
+        label = np.empty_like(blank)
+        for nodes, where in _pieces(logits, lattice):
+            # Torch's log-softmax reads twice and writes; its logsumexp takes twice as long.
+            own = torch.log_softmax(logits.detach()[where], -1)
+            ids = torch.from_numpy(lattice.label[nodes])[:, None]
+            blank[nodes] = own[..., lattice.blank].flatten().numpy()
+            label[nodes] = own.view(-1, own.shape[-1]).gather(1, ids)[:, 0].numpy()
+        losses, of_blank, of_label = lattice.solve(blank, label)
+        ctx.save_for_backward(logits, torch.from_numpy(of_blank), torch.from_numpy(of_label))
+        ctx.lattice, ctx.overwrite = lattice, overwrite
+        return torch.from_numpy(losses).to(logits.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        logits, of_blank, of_label = ctx.saved_tensors
+        lattice: _Lattice = ctx.lattice
+        scale = grads[0].double()[torch.from_numpy(lattice.node_row)]
+        of_blank, of_label = ((of * scale).to(logits.dtype) for of in (of_blank, of_label))
+        gradient = logits.detach() if ctx.overwrite else torch.empty_like(logits)
+        for row, (t, u) in enumerate(zip(lattice.steps, lattice.labels, strict=True)):
+            gradient[row, t:] = 0.0
+            gradient[row, :t, u + 1 :] = 0.0
+        for nodes, where in _pieces(logits, lattice):
+            own = logits[where]
+            ids = torch.from_numpy(lattice.label[nodes])
+            flat = own.reshape(-1, own.shape[-1])
+            piece = _gradient(flat, of_blank[nodes], of_label[nodes], ids, lattice.blank)
+            gradient[where] = piece.view(own.shape)
+        return gradient, None, None
+
+
+def _pieces(logits: Tensor, lattice: _Lattice) -> Any:
+    """Yield (nodes, index into the logits) of some steps of a row at a time, which fit into a cache."""
+    for row, (t, u) in enumerate(zip(lattice.steps, lattice.labels, strict=True)):
+        count = max(1, PIECE_VALUES // (int(u + 1) * logits.shape[-1]))
+        for begin in range(0, t, count):
+            end = min(begin + count, t)
+            first = lattice.first[row]
+            nodes = slice(first + begin * (u + 1), first + end * (u + 1))
+            yield nodes, (row, slice(begin, end), slice(u + 1))
+
+
+class _JointLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        f: Tensor,
+        g: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        lattice: _Lattice,
+        dropout: float,
+        seed: int,
+        exponent: int | None,
+    ) -> Tensor:
+        blank = np.empty(lattice.first[-1], np.float64)
+        label = np.empty_like(blank)
+        ctx.lattice, ctx.dropout, ctx.seed, ctx.exponent = lattice, dropout, seed, exponent
+        ctx.bf16 = bf16_pays(f)
+        for nodes, _, logits, *_ in _chunks(f, g, weight, bias, lattice, dropout, seed, exponent):
+            normaliser = logits.logsumexp(-1)
+            ids = torch.from_numpy(lattice.label[nodes])[:, None]
+            blank[nodes] = (logits[:, lattice.blank] - normaliser).numpy()
+            label[nodes] = (logits.gather(1, ids)[:, 0] - normaliser).numpy()
+        losses, of_blank, of_label = lattice.solve(blank, label)
+        ctx.save_for_backward(
+            f, g, weight, bias, torch.from_numpy(of_blank), torch.from_numpy(of_label)
+        )
+        return torch.from_numpy(losses).to(f.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        f, g, weight, bias, of_blank, of_label = ctx.saved_tensors
+        lattice: _Lattice = ctx.lattice
+        scale = grads[0].double()[torch.from_numpy(lattice.node_row)]
+        of_blank, of_label = ((of * scale).to(f.dtype) for of in (of_blank, of_label))
+        d_f, d_g = (torch.zeros_like(x).view(-1, x.shape[-1]) for x in (f, g))
+        d_weight, d_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        limit = np.inf if ctx.exponent is None else (UNSIGNED + 0.5) * 2.0**-ctx.exponent
+        weight_f = weight.to(f.dtype)
+        for nodes, (at_f, at_g), logits, hidden, real in _chunks(
+            f, g, weight, bias, lattice, ctx.dropout, ctx.seed, ctx.exponent
+        ):
+            ids = torch.from_numpy(lattice.label[nodes])
+            d_logits = _gradient(logits, of_blank[nodes], of_label[nodes], ids, lattice.blank)
+            d_weight += _product(d_logits.t(), hidden, ctx.bf16)
+            d_bias += d_logits.sum(0)
+            # real > 0 where the unit was neither cut off nor dropped.
+            d_hidden = _product(d_logits, weight_f, ctx.bf16).mul_(real > 0)
+            if ctx.exponent is not None:
+                d_hidden.mul_(real < limit)
+            if ctx.dropout:
+                d_hidden /= 1.0 - ctx.dropout
+            d_f.index_add_(0, at_f, d_hidden)
+            d_g.index_add_(0, at_g, d_hidden)
+        return d_f.view(f.shape), d_g.view(g.shape), d_weight, d_bias, None, None, None, None
+
+
+def _product(a: Tensor, b: Tensor, bf16: bool) -> Tensor:
+    """Return a @ b in a's dtype, multiplied in bfloat16 or in that dtype."""
+    with torch.autocast("cpu", enabled=False):
+        return (a.bfloat16() @ b.bfloat16()).to(a.dtype) if bf16 else a @ b
+
+
+def _chunks(
+    f: Tensor,
+    g: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    lattice: _Lattice,
+    dropout: float,
+    seed: int,
+    exponent: int | None,
+) -> Any:
+    """Yield (nodes, (rows of f, rows of g), logits, hidden, real) for chunks of the lattice's nodes.
+
+    `real` is the hidden vector before it was rounded; the same one, where it is not.
+    """
+    size = max(64, CHUNK_VALUES // (weight.shape[0] + 2 * weight.shape[1]))
+    flat_f, flat_g = f.reshape(-1, f.shape[-1]), g.reshape(-1, g.shape[-1])
+    at_f = torch.from_numpy(lattice.node_row * f.shape[1] + lattice.node_step)
+    at_g = torch.from_numpy(lattice.node_row * g.shape[1] + lattice.node_label)
+    rng = np.random.Generator(np.random.SFC64(seed))  # the same masks in forward and backward
+    transposed = weight.t()
+    for begin in range(0, int(lattice.first[-1]), size):
+        nodes = slice(begin, min(begin + size, int(lattice.first[-1])))
+        real = flat_f.index_select(0, at_f[nodes]).add_(flat_g.index_select(0, at_g[nodes]))
+        real.relu_()
+        if dropout:
+            kept = rng.random(real.shape, np.float32) >= dropout  # 5 times torch's own speed
+            real.mul_(torch.from_numpy(kept))
+        hidden = real
+        if exponent is not None:
+            hidden = real.mul(2.0**exponent).round_().clamp_(max=UNSIGNED).mul_(2.0**-exponent)
+        if dropout:
+            hidden.div_(1.0 - dropout)
+        with torch.autocast("cpu", enabled=False):
+            logits = torch.addmm(bias, hidden.to(weight.dtype), transposed).to(f.dtype)
+        yield nodes, (at_f[nodes], at_g[nodes]), logits, hidden, real

@@ -1,0 +1,69 @@
+"""Draws the WER of a run's checkpoints over the updates, as SVG or PNG by the name of the file.
+
+Needs matplotlib; nothing is shown on a screen. The file is written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from stream.plot_style import FAINT, INK, STYLE
+from train.run.selection import Sweep
+
+__all__ = ["draw"]
+
+COLOURS = {"soft": "#0b3954", "hard": "#087e8b", "int8": "#d9622b"}
+
+
+def draw(sweep: Sweep, path: Path) -> None:
+    """Draw a sweep: a line for each arithmetic, the best checkpoint marked.
+
+    Args:
+        sweep: its scores are in the order of their updates.
+        path: `.svg` or `.png`.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8.0, 4.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        title = f"{sweep.run}: WER on {Path(sweep.manifest).name}"
+        figure.suptitle(title, x=0.02, ha="left", fontsize=11.5, fontweight="bold")
+        for arithmetic in sweep.arithmetics:
+            points = {
+                score.update: 100 * wer  # files of the same update have the same weights
+                for score in sweep.scores
+                if (wer := score.wer.get(arithmetic)) is not None
+            }
+            axes.plot(
+                list(points), list(points.values()), color=COLOURS.get(arithmetic, INK),
+                linewidth=2, marker="o", markersize=4, label=arithmetic,
+            )  # fmt: skip
+        for score in sweep.scores:
+            wer = score.wer.get(sweep.arithmetics[-1])
+            if score.file == sweep.best and wer is not None:
+                axes.plot(
+                    [score.update], [100 * wer], marker="o", markersize=12, fillstyle="none",
+                    color=COLOURS.get(sweep.arithmetics[-1], INK), markeredgewidth=1.6,
+                )  # fmt: skip
+                axes.set_title(
+                    f"start from {score.file}: {100 * wer:.2f} %", loc="left", fontsize=10.0
+                )
+        axes.margins(x=0.08, y=0.2)
+        axes.set_xlabel("update")
+        axes.set_ylabel("WER, %")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", color=FAINT, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(length=0)
+        axes.legend(loc="upper right", frameon=False, ncols=3)
+        partial = path.with_name(f".{path.name}")
+        kind = path.suffix.removeprefix(".")
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(partial, format=kind, dpi=160, metadata=metadata)
+    partial.replace(path)

@@ -1,0 +1,163 @@
+"""Going on with a run: from which checkpoint, and whether what is asked for is still the same run.
+
+    RUN/last.pt                    the latest resumable checkpoint
+    RUN/resumable/update-000700.pt the last `resumable` of them, last.pt among them (the same file on
+                                   disk), to go back to when a run has gone wrong
+
+1. A run goes on from last.pt, or from what `--resume-from` names: a checkpoint, or an update's number.
+2. It goes on as the checkpoint says: tokenizer, statistics and weights are the checkpoint's, so
+   `--init-from` cannot name anything else than it did when the run began.
+3. A configuration that differs from the checkpoint's is shown key by key, and refused without
+   `--change`; with another model or arithmetic it is another run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.model.network import ModelError
+from train import checkpoint
+from train.config import Config, ConfigError
+
+__all__ = ["LAST", "Resumed", "check_same_run", "differences", "find", "keep", "updates"]
+
+LAST = "last.pt"
+RING = "resumable"
+NOTHING = "nothing"
+FIXED = ("model.", "quantize:")  # keys of what the weights are
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A checkpoint that a run goes on from: its file and content."""
+
+    path: Path
+    content: dict[str, Any]
+
+
+def find(folder: Path, wanted: str | None) -> Resumed | None:
+    """Return what a run goes on from (rule 1); None: it begins.
+
+    Args:
+        folder: of the run.
+        wanted: a path, an update's number, or None.
+    Raises:
+        ConfigError: there is no checkpoint of that update.
+        ModelError: the file is not a checkpoint that a run can go on from.
+    """
+    path = folder / LAST
+    if wanted is not None:
+        path = Path(wanted)
+        if wanted.isdecimal() and not path.exists():
+            path = _file(folder, int(wanted))
+            if not path.exists():
+                there = ", ".join(map(str, updates(folder))) or NOTHING
+                raise ConfigError(f"--resume-from {wanted}: {folder / RING} has {there}")
+    elif not path.exists():
+        return None
+    content = checkpoint.load(path)
+    if not {"update", "objective", "optimiser", "config"} <= content.keys():
+        raise ModelError(
+            "has no optimiser to go on with. Resume from last.pt or resumable/update-*.pt, or begin "
+            "a new run with --init-from",
+            path,
+        )
+    return Resumed(path, content)
+
+
+def keep(folder: Path, update: int, count: int) -> None:
+    """Add last.pt, which was just written, to the resumable checkpoints, and remove the oldest.
+
+    Args:
+        folder: of the run.
+        update: of last.pt.
+        count: how many stay, those that were written last.
+    """
+    ring = folder / RING
+    if count:
+        ring.mkdir(exist_ok=True)
+        file = _file(folder, update)
+        partial = file.with_name(file.name + ".partial")
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(folder / LAST, partial)
+        except OSError:  # a file system without links
+            shutil.copyfile(folder / LAST, partial)
+        partial.replace(file)
+    written = sorted(ring.glob("update-*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    for path in written[: max(len(written) - count, 0)]:
+        path.unlink()
+
+
+def updates(folder: Path) -> list[int]:
+    """Return the updates of the resumable checkpoints of a run, in order."""
+    return sorted(int(path.stem.partition("-")[2]) for path in (folder / RING).glob("update-*.pt"))
+
+
+def check_same_run(
+    resumed: Resumed, config: Config, init_from: str | None, change: bool
+) -> list[str]:
+    """Compare what is asked for with what the checkpoint says (rules 2 and 3).
+
+    Args:
+        init_from: what the run is to start from, which it did long ago.
+        change: whether the configuration may differ.
+    Returns:
+        the differences, a line each.
+    Raises:
+        ConfigError: they are not allowed, or `init_from` is not what the run began with.
+    """
+    if init_from is not None and "init_from" in resumed.content:  # an older Rill's does not say
+        began = resumed.content["init_from"]
+        if os.path.abspath(init_from) != began:
+            raise ConfigError(
+                f"--init-from {init_from} has no effect: {resumed.path} began from "
+                f"{began or 'random weights'}. Leave it out, or choose another --output"
+            )
+    lines = differences(resumed.content["config"], config)
+    fixed = [line for line in lines if line.startswith(FIXED)]
+    if fixed or (lines and not change):
+        shown = "\n".join(f"    {line}" for line in fixed or lines)
+        raise ConfigError(
+            f"{resumed.path} was trained with another configuration:\n{shown}\n"
+            + ("" if fixed else "To go on with the new values: --change. ")
+            + "To begin another run: choose another --output"
+        )
+    return lines
+
+
+def differences(before: Mapping[str, Any], config: Config) -> list[str]:
+    """Return the keys whose values differ, each as "key: old -> new".
+
+    Args:
+        before: a resolved configuration, perhaps of an older Rill; a key that it lacks has its default.
+    """
+    try:
+        old = dict(_flat(msgspec.to_builtins(msgspec.convert(before, Config))))
+    except msgspec.ValidationError:  # it has a key that is no more
+        old = dict(_flat(before))
+    new = dict(_flat(msgspec.to_builtins(config)))
+    return [
+        f"{key}: {old.get(key, NOTHING)} -> {new.get(key, NOTHING)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _file(folder: Path, update: int) -> Path:
+    return folder / RING / f"update-{update:06d}.pt"
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,95 @@
+"""What a run begins with, and the integer formats that a quantised one chooses from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream.model.network import Network, Specification
+from train.model import Transducer, lengths_to_mask
+
+__all__ = ["Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a model begins with: tokenizer, statistics, and weights where it is a fine-tune.
+
+    Attributes:
+        tokenizer: bytes of the SentencePiece model.
+        mean, variance: (80,) float32 log-mel statistics of the training set.
+        weights: a state of `Transducer`, with normalised layers except where the run quantises, or
+            None for random ones.
+        source: path of the model or checkpoint that all this is from; None: it is from the files that
+            the configuration names.
+    """
+
+    tokenizer: bytes
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    weights: dict[str, Tensor] | None = None
+    source: str | None = None
+
+
+def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:
+    """Return the start that a training checkpoint gives, with or without its averaged weights."""
+    return Start(
+        content["tokenizer"],
+        np.array(content["mean"], np.float32),
+        np.array(content["variance"], np.float32),
+        content["averaged"] if weights else None,
+        source,
+    )
+
+
+def folded_start(network: Network, source: str | None = None, *, normalised: bool = False) -> Start:
+    """Return the start that any model gives, its normalisation folded into the weights.
+
+    Args:
+        normalised: whether the run's layers are normalised; by an identity then, which has to stay one.
+    """
+    specification = msgspec.structs.replace(network.specification, number_format="float32")
+    plain = replace(network, specification=specification).in_float()
+    return Start(
+        network.tokenizer,
+        network.arrays["normaliser.mean"],
+        network.arrays["normaliser.variance"],
+        Transducer.from_network(plain, normalised=normalised).state_dict(),
+        source,
+    )
+
+
+def weight_bits(quantize: Literal["int8", "w4a8"], specification: Specification) -> dict[str, int]:
+    """Return the bits of the layers whose weights have other than 8."""
+    layers = specification.layer_names if quantize == "w4a8" else ()
+    return {name: 4 for name in layers if not name.startswith("joint.")}
+
+
+@torch.inference_mode()
+def largest_joint(
+    model: Transducer, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]
+) -> float:
+    """Return the largest element of the joint's hidden vector at any node of the batches' lattices.
+
+    Args:
+        model: of floats, in evaluation mode.
+        batches: x, lengths, tokens, token_lengths, as `Objective` takes them.
+    """
+    largest = 0.0
+    for x, lengths, tokens, token_lengths in batches:
+        f, g, steps = model(x, lengths, tokens)
+        # Every step of a row meets every label of it, so the largest sum is that of the largest two.
+        of_f, of_g = (
+            v.masked_fill(~lengths_to_mask(count, v.shape[1])[:, :, None], -math.inf).amax(1)
+            for v, count in ((f, steps), (g, token_lengths + 1))
+        )
+        largest = max(largest, float((of_f + of_g).max()))
+    return largest
