@@ -18,106 +18,25 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from tests.house import (
+    ARROWS,
+    LAZY,
+    MODULES,
+    PACKAGES,
+    circle,
+    imports,
+    named_modules,
+    part_of,
+    rooms,
+)
 from tests.places import REPOSITORY
 
-ARROWS: dict[str, frozenset[str]] = {
-    "stream": frozenset(),
-    "hwckpt": frozenset({"stream"}),
-    "train": frozenset({"stream"}),
-    "export": frozenset({"train", "stream", "hwckpt"}),
-    "server": frozenset({"stream"}),
-    "hwckpt.conformance": frozenset({"stream", "hwckpt", "train", "export"}),
-}
-LAZY = {"stream.model.network": "READERS", "stream.backends": "BACKENDS"}
 WITHOUT_TORCH = ("stream", "hwckpt", "server")
 ROOM = 16
 UNFINISHED = ("server", "hwckpt/conformance")  # rooms with circles; too full
-
-
-@dataclass(frozen=True)
-class Module:
-    """One source file; `name` is what `import` calls it."""
-
-    name: str
-    path: Path
-    tree: ast.Module
-
-    @property
-    def part(self) -> str:
-        return part_of(self.name)
-
-    @property
-    def is_main(self) -> bool:
-        return self.path.name == "__main__.py" or any(
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "main"
-            for node in self.tree.body
-        )
-
-
-@dataclass(frozen=True)
-class Import:
-    """One imported module, where it is imported, and the dots of a relative import."""
-
-    target: str
-    where: str
-    level: int = 0
-
-
-def part_of(name: str) -> str:
-    """Return the key of `ARROWS` that a module belongs to."""
-    return max((key for key in ARROWS if f"{name}.".startswith(f"{key}.")), key=len)
-
-
-def read_modules(package: str) -> list[Module]:
-    modules = []
-    for path in sorted((REPOSITORY / package).rglob("*.py")):
-        parts = path.relative_to(REPOSITORY).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        modules.append(Module(name, path, ast.parse(path.read_text(), str(path))))
-    return modules
-
-
-PACKAGES = [part for part in ARROWS if "." not in part]
-MODULES = {module.name: module for package in PACKAGES for module in read_modules(package)}
-
-
-def imports(module: Module) -> Iterator[Import]:
-    """Every import statement of a file; `from a import b` is a.b where that is a module, else a."""
-    for node in ast.walk(module.tree):
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            continue
-        where = f"{module.path.relative_to(REPOSITORY)}:{node.lineno}"
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, where) for alias in node.names)
-            continue
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            target = inner if inner in MODULES else str(node.module)
-            yield Import(target, where, node.level)
-
-
-def named_modules(module: Module) -> Iterator[Import]:
-    """Modules whose whole name is a string in a file, its table of `LAZY` left out."""
-    table = LAZY.get(module.name)
-    lazy = {
-        id(inner)
-        for node in module.tree.body
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        for name in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(name, ast.Name) and name.id == table
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(module.tree):
-        if not isinstance(node, ast.Constant) or id(node) in lazy:
-            continue
-        if node.value in MODULES and node.value not in PACKAGES:
-            yield Import(str(node.value), f"{module.path.relative_to(REPOSITORY)}:{node.lineno}")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -145,24 +64,6 @@ def test_a_lazy_table_names_modules(table: str) -> None:
     assert len(strings & MODULES.keys() - found) >= 3
 
 
-def circle(edges: dict[str, set[str]]) -> list[str]:
-    """Return the names along a circle of a graph, or nothing where there is none."""
-    done: set[str] = set()
-
-    def visit(name: str, path: list[str]) -> list[str]:
-        if name in path:
-            return [*path[path.index(name) :], name]
-        if name in done:
-            return []
-        for target in sorted(edges.get(name, ())):
-            if found := visit(target, [*path, name]):
-                return found
-        done.add(name)
-        return []
-
-    return next((found for name in sorted(edges) if (found := visit(name, []))), [])
-
-
 def test_no_modules_import_each_other_in_a_circle() -> None:
     edges = {
         module.name: {found.target for found in imports(module) if found.target in MODULES}
@@ -172,21 +73,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_no_rooms_import_each_other_in_a_circle() -> None:
-    rooms: dict[str, set[str]] = {}
-    for module in MODULES.values():
-        if module.is_main or module.part in UNFINISHED:
-            continue
-        for found in imports(module):
-            target = MODULES.get(found.target)
-            if target and room_of(target) != room_of(module):
-                rooms.setdefault(room_of(module), set()).add(room_of(target))
-    assert circle(rooms) == []
-
-
-def room_of(module: Module) -> str:
-    """Return the folder of a module; a file that lies in a package itself is a room of its own."""
-    folder = module.path.parent.relative_to(REPOSITORY).as_posix().replace("/", ".")
-    return module.name if folder in PACKAGES else folder
+    edges = {room: to for room, to in rooms().items() if part_of(room) not in UNFINISHED}
+    assert circle(edges) == []
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "tests"])
