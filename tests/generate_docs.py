@@ -1,7 +1,8 @@
 """python -m tests.generate_docs: write the generated pages of docs/, or check that none is stale.
 
-Generated so far: `docs/cli.md`, from `build_parser()` of every main in the five packages. A main is
-found by reading the sources, so a new one needs no entry here. What a person writes is not touched.
+`docs/cli.md` comes from `build_parser()` of every main in the five packages, the rooms in
+`docs/design.md` from the docstrings of the folders. Both are found by reading the sources, so a new
+one needs no entry here. What a person writes is not touched.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import sys
 from typing import Any, cast
 
+from tests.drawing import rooms_table
 from tests.places import REPOSITORY
 
 __all__ = ["build_parser", "cli_page", "command_modules", "main"]
@@ -61,7 +63,16 @@ def cli_page() -> str:
     return "\n".join(sections)
 
 
-PAGES = {"docs/cli.md": cli_page}
+def design_page() -> str:
+    """Return docs/design.md with the lines about rooms between its two comments as they should be."""
+    page = (REPOSITORY / "docs" / "design.md").read_text()
+    before, opening, rest = page.partition("<!-- rooms: ")
+    comment, closing, after = rest.partition("<!-- end of rooms -->")
+    first, _, _ = comment.partition("\n")
+    return f"{before}{opening}{first}\n\n{rooms_table()}\n{closing}{after}"
+
+
+PAGES = {"docs/cli.md": cli_page, "docs/design.md": design_page}
 
 
 def build_parser() -> argparse.ArgumentParser:
