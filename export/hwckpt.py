@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt.layout import FINAL_PADDING, Format
-from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint, recognises
+from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
 from hwckpt.writer import from_network, inexpressible, write_checkpoint
 from stream.audio import AudioError
 from stream.backends import Backend, load_backend
@@ -123,7 +123,9 @@ def target(
     if alpha is not None:
         changes["alpha"] = alpha
     changed = msgspec.structs.replace(specification, **changes)
-    return Plan(chosen, replace(network, specification=changed), chosen != native)
+    ngram = network.ngram if chosen == "1.14" else None
+    changed_network = replace(network, specification=changed, ngram=ngram)
+    return Plan(chosen, changed_network, chosen != native)
 
 
 def _arithmetic(specification: Specification) -> str:
@@ -189,21 +191,18 @@ def _encoder(backend: Backend) -> Callable[[NDArray[np.float32]], NDArray[np.flo
     return lambda x: backend.encode(x, backend.initial_state(len(x))[0])[0]
 
 
-def _provenance(network: Network, source: Path, format: Format) -> dict[str, Any]:
-    """Return what the model's notes tell of its training, and a hardware checkpoint's n-gram."""
+def _provenance(network: Network) -> dict[str, Any]:
+    """Return what the model's notes tell of its training."""
     wanted: dict[str, tuple[type, ...]] = {
         "epoch": (int,),
         "step": (int,),
         "best_wer": (float, int),
     }
-    found = {
+    return {
         key: network.notes[key]
         for key, types in wanted.items()
         if type(network.notes.get(key)) in types
     }
-    if format == "1.14" and recognises(source):
-        found["ngram"] = read_checkpoint(source).ngram
-    return found
 
 
 def _error_rate(network: Network, utterances: list[Utterance]) -> float:
@@ -270,9 +269,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         check_features_causal(plan.network.specification.front_end, plan.network.normaliser)
         check_causal(_encoder(load_backend("numpy", plan.network)), str(source))
-        checkpoint = from_network(
-            plan.network, plan.format, **_provenance(network, source, plan.format)
-        )
+        checkpoint = from_network(plan.network, plan.format, **_provenance(network))
         write_checkpoint(checkpoint, unverified)
         card = verify(unverified, checkpoint, plan.network)
         if network.specification.quantisation is not None:
@@ -286,6 +283,11 @@ def main(argv: list[str] | None = None) -> int:
                 "warning: the model gates its statistics or controls its gain, which no card does: "
                 "behind minutes of a room, and for quiet speech, it will err much more there "
                 "(docs/normaliser.md has figures)",
+                file=sys.stderr,
+            )
+        if network.ngram is not None and plan.network.ngram is None:
+            print(
+                f"warning: the model's n-gram model is left out: generation {plan.format} has none",
                 file=sys.stderr,
             )
         for note in checkpoint.notes:

@@ -21,7 +21,7 @@ from hwckpt.checkpoint import HardwareCheckpoint, Ngram, equal
 from hwckpt.torch_file.allowed import Tensor
 from hwckpt.torch_file.container import CheckpointError, TorchFile, is_torch_file, pickle_bytes
 from stream.front_end.log_mel import BINS
-from stream.model.network import ModelError, Network, Specification
+from stream.model.network import ModelError, Network, NgramFile, Specification
 
 __all__ = [
     "CheckpointError",
@@ -209,8 +209,12 @@ def network_of(checkpoint: HardwareCheckpoint) -> Network:
         arrays[name] = _float32(state_dict[key], key, path)
     if checkpoint.rnnt_config is not None:
         _check_config(checkpoint.rnnt_config, specification, path)
+    ngram = None
+    if checkpoint.ngram is not None and checkpoint.ngram.binary is not None:
+        ngram = NgramFile(checkpoint.ngram.binary, checkpoint.ngram.scale_factor)
+    tokenizer, notes = checkpoint.sentpiece_model, _notes(checkpoint)
     try:
-        return Network(specification, arrays, checkpoint.sentpiece_model, _notes(checkpoint), path)
+        return Network(specification, arrays, tokenizer, notes, path, ngram)
     except ModelError:
         raise
     except ValueError as error:

@@ -62,7 +62,6 @@ def from_network(
     epoch: int = 0,
     step: int = 0,
     best_wer: float = NEVER_MEASURED,
-    ngram: Ngram | None = None,
     tokenizer: str = "tokenizer.model",
 ) -> HardwareCheckpoint:
     """Return the hardware checkpoint of a model.
@@ -73,7 +72,6 @@ def from_network(
         format: "1.4" (version 1.4.0, the whole configuration) or "1.14" (1.14.0, a part of it).
         epoch, step: of the training.
         best_wer: a fraction.
-        ngram: for 1.14 only.
         tokenizer: file name to record for the SentencePiece model.
     Returns:
         The checkpoint; `notes` holds what a user should know before loading it into a card.
@@ -82,7 +80,7 @@ def from_network(
     """
     specification = network.specification
     refused = inexpressible(specification, format)
-    if ngram is not None and format == "1.4":
+    if network.ngram is not None and format == "1.4":
         refused.append("there is an n-gram; generation 1.4 has none")
     if refused:
         raise CheckpointError(f"not a model of generation {format}: {'; '.join(refused)}")
@@ -101,10 +99,16 @@ def from_network(
         sentpiece_model=network.tokenizer,
         version=VERSIONS[format],
         rnnt_config=config if format == "1.4" else configuration.reduced_config(config),
-        ngram=(ngram or Ngram()) if format == "1.14" else None,
+        ngram=_ngram(network) if format == "1.14" else None,
         metadata=tuple(layout.metadata(format, specification)),
         notes=tuple(card_notes(specification, format)),
     )
+
+
+def _ngram(network: Network) -> Ngram:
+    if network.ngram is None:
+        return Ngram()
+    return Ngram(network.ngram.binary, network.ngram.weight)
 
 
 def _repeated(state_dict: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -20,8 +20,8 @@ from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
-from stream.decoding.channels import Search
-from stream.decoding.greedy import GreedyConfig
+from stream.decoding.channels import Decoding
+from stream.decoding.language_model import ngram_of
 from stream.engine.front_end import FRONT_ENDS
 from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
@@ -135,8 +135,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.noise and not scenarios:
         parser.error("--noise goes with --scenario")
     try:
-        search = _search(arguments.decoder, arguments.beam_width)
         network, utterances = _material(arguments.model, arguments.manifest)
+        decoding = _decoding(network, arguments.decoder, arguments.beam_width)
         if arguments.normalise:
             utterances = _normalised(utterances, arguments.normalise, network)
         if not arguments.allow_unk:
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
                 scenarios,
                 noise=Path(arguments.noise) if arguments.noise else None,
                 backend=arguments.backend,
-                decoding=search,
+                decoding=decoding,
                 front_end=arguments.front_end,
                 progress=report_of.show,
             )
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
             reset_stats=arguments.reset_stats,
             alpha=arguments.alpha,
             chunk_ms=arguments.chunk_ms,
-            decoding=search,
+            decoding=decoding,
             front_end=arguments.front_end,
             reference=_training_forward() if arguments.compare_full else None,
             progress=_counter() if sys.stderr.isatty() else None,
@@ -185,10 +185,12 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if report.different else 0
 
 
-def _search(decoder: str, width: int | None) -> Search:
+def _decoding(network: Network, decoder: str, width: int | None) -> Decoding:
+    """Return the decoder; a beam search uses the n-gram model that the model carries."""
     if decoder == "greedy":
-        return GreedyConfig()
-    return BeamConfig() if width is None else BeamConfig(width)
+        return Decoding()
+    search = BeamConfig() if width is None else BeamConfig(width)
+    return Decoding(search, ngram_of(network))
 
 
 def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:

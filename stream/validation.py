@@ -7,7 +7,7 @@ or with the statistics that the utterance before it left, as on a channel that s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import msgspec
@@ -150,9 +150,7 @@ def validate(
         raise ValueError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
     if alpha is not None:
         specification = msgspec.structs.replace(network.specification, alpha=alpha)
-        network = Network(
-            specification, network.arrays, network.tokenizer, network.notes, network.path
-        )
+        network = replace(network, specification=specification)
     slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
     backend = backend or default_backend(network)
     computed = load_backend(backend, network)

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -163,7 +164,7 @@ def _scorers(
 
 def _with(network: Network, activation: Activation) -> Network:
     specification = msgspec.structs.replace(network.specification, activation=activation)
-    return Network(specification, network.arrays, network.tokenizer, network.notes, network.path)
+    return replace(network, specification=specification)
 
 
 def _floating(

@@ -2,7 +2,7 @@
 
 All that is in it, file by file and backend by backend, before it gets its name:
 
-1. Arrays, specification and tokenizer are the network's.
+1. Arrays, specification, tokenizer and n-gram model are the network's.
 2. Nothing looks ahead: the front end, the NumPy reference, each backend's encoder.
 3. Float32 graphs give the reference's outputs and logits within `TOLERANCE`, on random frames and on
    the bundled recordings: whole by the reference, by the graphs in random chunks.
@@ -81,8 +81,9 @@ def verify(network: Network, written: Path) -> float:
     for name, array in network.arrays.items():
         if not np.array_equal(array, read.arrays[name]):
             raise ExportError(f"array {name} is not the model's")
-    if read.specification != network.specification or read.tokenizer != network.tokenizer:
-        raise ExportError("specification or tokenizer is not the model's")
+    for part in ("specification", "tokenizer", "ngram"):
+        if getattr(read, part) != getattr(network, part):
+            raise ExportError(f"{part} is not the model's")
     rng = np.random.default_rng(0)
     frames = {
         "random frames": rng.standard_normal((ROWS, STEPS * TIME_STACK, STACK * BINS), np.float32),

@@ -9,8 +9,8 @@ Rill's. Nothing is left behind if they are not.
 What then differs is sherpa-onnx': its frames begin 120 samples earlier and are mirrored at both ends,
 its Hann window is periodic, a frame has at most 10 tokens, and the last part of a step is dropped. There
 is no muting, `<unk>` is not printed, and an endpoint of it resets the running statistics too. Nor does it
-have a gate of the statistics or gain control (docs/normaliser.md says what that costs): such a model is
-written, and compared, without.
+have a gate of the statistics or gain control (docs/normaliser.md says what that costs), or KenLM's n-gram
+models: such a model is written, and compared, without.
 """
 
 from __future__ import annotations

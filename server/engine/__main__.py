@@ -24,8 +24,6 @@ from pathlib import Path
 
 import msgspec
 
-from hwckpt.ngram import read_ngram
-from hwckpt.reader import recognises
 from server.decoder_options import DecoderOptions
 from server.engine.ipc import Order
 from server.engine.memory import keep_memory, settle
@@ -33,6 +31,7 @@ from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
 from stream.bundled import model_path
+from stream.decoding.language_model import ngram_of
 from stream.engine.engine import CHUNK, Decoding, load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -102,7 +101,7 @@ def load(order: Order) -> Loaded:
     path = model_path() if order.path is None else Path(order.path)
     logger.info("loading %s", path)
     network = open_model(path)
-    decoding = _decoding(path, network, order.decoder)
+    decoding = _decoding(network, order.decoder)
     slots, backend, threads = order.slots, order.backend, order.threads
     if slots is None:
         plan = self_test(network, backend, decoding, order.front_end)
@@ -129,12 +128,11 @@ def load(order: Order) -> Loaded:
     return Loaded(engine, slots, vocabulary.alphabet, about)
 
 
-def _decoding(path: Path, network: Network, options: DecoderOptions) -> Decoding:
-    """Return how a model is decoded: a beam search uses the n-gram model of its checkpoint."""
+def _decoding(network: Network, options: DecoderOptions) -> Decoding:
+    """Return how a model is decoded: a beam search uses the n-gram model that it carries."""
     pieces = network.vocabulary.pieces
-    ngram = None
-    if options.decoder == "beam" and path.is_file() and recognises(path):
-        ngram = read_ngram(path, pieces, options.skipped(pieces))
+    beam = options.decoder == "beam"
+    ngram = ngram_of(network, options.skipped(pieces)) if beam else None
     return options.decoding(pieces, ngram)
 
 

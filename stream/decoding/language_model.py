@@ -1,13 +1,14 @@
-"""Language models of a user: ARPA files and KenLM binaries, told apart by content."""
+"""Language models for beam search: files of a user, and the n-gram model that a model carries."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from stream.decoding.kenlm import MAGIC, read_kenlm
-from stream.decoding.ngram import Table, read_arpa
+from stream.decoding.ngram import Ngram, NgramError, Table, read_arpa
+from stream.model.network import ModelError, Network
 
-__all__ = ["open_ngram"]
+__all__ = ["ngram_of", "open_ngram"]
 
 
 def open_ngram(path: str | Path) -> Table:
@@ -21,3 +22,23 @@ def open_ngram(path: str | Path) -> Table:
     with path.open("rb") as file:
         binary = file.read(len(MAGIC)) == MAGIC
     return read_kenlm(path.read_bytes()) if binary else read_arpa(path)
+
+
+def ngram_of(network: Network, skipped: frozenset[int] = frozenset()) -> Ngram | None:
+    """Return the n-gram model that a model carries, with its weight; None where it carries none.
+
+    Args:
+        network: the model.
+        skipped: tokens that are no text, such as `<EOS>`.
+    Raises:
+        ModelError: it has no weight, or is not an n-gram model over the model's pieces.
+    """
+    file = network.ngram
+    if file is None:
+        return None
+    if file.weight is None:
+        raise ModelError("its n-gram model has no weight (scale_factor)", network.path)
+    try:
+        return Ngram(read_kenlm(file.binary), network.vocabulary.pieces, file.weight, skipped)
+    except (NgramError, ValueError) as error:
+        raise ModelError(f"its n-gram model cannot be used: {error}", network.path) from error

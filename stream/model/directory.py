@@ -4,6 +4,7 @@
                           `sha256` is that of the file with this value emptied
     weights.safetensors   the arrays of `stream.model.network`, by name
     tokenizer.model       SentencePiece
+    ngram.binary          KenLM's n-gram model for beam search, where the model carries one
     encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
     encoder.int8.onnx, prediction.int8.onnx, joint.int8.onnx, weights.int8.safetensors
                           the same in int8; there only where the export found them as good. Layers
@@ -32,7 +33,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from stream.model.network import ModelError, Network, Specification
+from stream.model.network import ModelError, Network, NgramFile, Specification
 
 __all__ = [
     "FORMAT",
@@ -54,6 +55,7 @@ FORMAT = "rill-model/1"
 INDEX = "model.json"
 WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.model"
+NGRAM = "ngram.binary"
 GRAPHS = ("encoder.onnx", "prediction.onnx", "joint.onnx")
 INT8_GRAPHS = ("encoder.int8.onnx", "prediction.int8.onnx", "joint.int8.onnx")
 INT8_WEIGHTS = "weights.int8.safetensors"
@@ -61,7 +63,7 @@ INT8 = {*INT8_GRAPHS, INT8_WEIGHTS}
 INTEGER_GRAPHS = ("encoder.integer.onnx", "prediction.integer.onnx", "joint.integer.onnx")
 INTEGER_WEIGHTS = "weights.integer.safetensors"
 INTEGER = {*INTEGER_GRAPHS, INTEGER_WEIGHTS}
-NAMES = {WEIGHTS, TOKENIZER, *GRAPHS, *INT8, *INTEGER}
+NAMES = {WEIGHTS, TOKENIZER, NGRAM, *GRAPHS, *INT8, *INTEGER}
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,12 +71,13 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     sha256: str
     specification: Specification
     files: dict[str, _File]
     notes: dict[str, Any]
+    ngram_weight: float | None = None
 
 
 def recognises(path: Path) -> bool:
@@ -99,8 +102,11 @@ def read(path: Path) -> Network:
         arrays = safetensors.numpy.load_file(path / WEIGHTS)
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError(f"{WEIGHTS} is not a safetensors file: {error}", path) from error
-    notes = dict(index.notes)
-    return Network(index.specification, arrays, (path / TOKENIZER).read_bytes(), notes, path)
+    ngram = None
+    if NGRAM in index.files:
+        ngram = NgramFile((path / NGRAM).read_bytes(), index.ngram_weight)
+    tokenizer, notes = (path / TOKENIZER).read_bytes(), dict(index.notes)
+    return Network(index.specification, arrays, tokenizer, notes, path, ngram)
 
 
 def serialise(network: Network) -> bytes:
@@ -158,8 +164,12 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         else:
             whole.mkdir()
         content = {WEIGHTS: serialise(network), TOKENIZER: network.tokenizer, **graphs}
+        weight = None
+        if network.ngram is not None:
+            content[NGRAM], weight = network.ngram.binary, network.ngram.weight
         files = {name: _store(whole / name, content[name]) for name in sorted(content)}
-        _write_index(whole, _Index(FORMAT, "", network.specification, files, dict(network.notes)))
+        index = _Index(FORMAT, "", network.specification, files, dict(network.notes), weight)
+        _write_index(whole, index)
         yield whole
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(whole, path, Path(temporary) / "retired")

@@ -41,6 +41,7 @@ __all__ = [
     "TIME_STACK",
     "ModelError",
     "Network",
+    "NgramFile",
     "Specification",
     "layer_shapes",
     "open_model",
@@ -233,8 +234,21 @@ def layer_shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
+class NgramFile:
+    """The n-gram language model that a model carries, as `stream.decoding.language_model` reads it.
+
+    Attributes:
+        binary: content of a KenLM binary over the model's pieces.
+        weight: factor of its log-probabilities; None: the model does not say.
+    """
+
+    binary: bytes
+    weight: float | None
+
+
+@dataclass(frozen=True)
 class Network:
-    """A model: specification, arrays, tokenizer.
+    """A model: specification, arrays, tokenizer, and its language model where it carries one.
 
     Attributes:
         specification: everything that is not an array.
@@ -242,6 +256,7 @@ class Network:
         tokenizer: bytes of a SentencePiece model of `vocabulary` pieces.
         notes: provenance in free text: corpus, licence, updates, WER.
         path: where it was read from, for messages and for backends with files of their own.
+        ngram: the n-gram model for beam search, or None. It is not parsed until a decoder asks for it.
     Raises:
         ModelError: an array is missing, superfluous, of another shape, or not finite; or the
             tokenizer has another number of pieces than the specification.
@@ -252,6 +267,7 @@ class Network:
     tokenizer: bytes
     notes: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    ngram: NgramFile | None = None
 
     def __post_init__(self) -> None:
         shapes = self.specification.shapes()

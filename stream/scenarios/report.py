@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.backends import load_backend
-from stream.decoding.channels import Search
+from stream.decoding.channels import Decoding
 from stream.engine.engine import Engine
 from stream.engine.front_end import FrontEndKind
 from stream.manifest import Utterance
@@ -31,7 +31,7 @@ def run(
     *,
     noise: Path | None = None,
     backend: str | None = None,
-    decoding: Search | None = None,
+    decoding: Decoding | None = None,
     front_end: FrontEndKind = "float",
     progress: Callable[[Row], None] | None = None,
 ) -> list[Row]:
@@ -43,7 +43,7 @@ def run(
         scenarios: names of `SCENARIOS`, or "all".
         noise: folder of recordings without speech; None: 30 s of white noise, of a fixed seed.
         backend: its name; None: `default_backend`.
-        decoding: greedy or beam search; None: greedy.
+        decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
         progress: called with each row as it is done.
     Raises:

@@ -14,10 +14,10 @@ import soundfile
 
 import export.hwckpt as module
 from export.hwckpt import Refusal, VerificationError, main, target, verify
-from hwckpt.reader import Ngram, network_of, read, read_checkpoint
+from hwckpt.reader import network_of, read, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
 from stream.front_end.log_mel import CARD_FLOOR
-from stream.model.network import Network
+from stream.model.network import Network, NgramFile
 from stream.model.quantisation import Quantisation
 from tests.tiny import tiny_network
 
@@ -168,13 +168,24 @@ def test_melalpha_replaces_the_model_s(opened: Any, tmp_path: Path) -> None:
 
 def test_a_hardware_checkpoint_keeps_its_provenance(tmp_path: Path) -> None:
     source = tmp_path / "a.pt"
-    network = tiny_network(**SOFT)
-    made = from_network(network, "1.14", epoch=3, step=9, best_wer=0.2, ngram=Ngram(b"lm", 0.1))
-    write_checkpoint(made, source)
-    found = module._provenance(read(source), source, "1.14")
-    assert (found["epoch"], found["step"], found["best_wer"]) == (3, 9, 0.2)
-    assert found["ngram"].binary == b"lm"
-    assert "ngram" not in module._provenance(read(source), source, "1.4")
+    network = dataclasses.replace(tiny_network(**SOFT), ngram=NgramFile(b"lm", 0.1))
+    write_checkpoint(from_network(network, "1.14", epoch=3, step=9, best_wer=0.2), source)
+    assert main(["--ckpt", str(source), "--output", str(tmp_path / "b.pt")]) == 0
+    again = read_checkpoint(tmp_path / "b.pt")
+    assert (again.epoch, again.step, again.best_wer) == (3, 9, 0.2)
+    assert network_of(again).ngram == network.ngram
+
+
+def test_an_ngram_model_that_the_generation_has_not_is_left_out_and_said(
+    opened: Any, rates: list[Network], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = dataclasses.replace(
+        tiny_network(**SOFT, floor=CARD_FLOOR), ngram=NgramFile(b"lm", 0.1)
+    )
+    argv = [*opened(network), "--format", "1.4", "--convert", "--manifest", "m.jsonl"]
+    assert main(argv) == 0
+    assert "n-gram model is left out: generation 1.4 has none" in capsys.readouterr().err
+    assert read(tmp_path / "best.hw.pt").ngram is None
 
 
 def test_what_was_written_is_compared_and_run(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from stream.causality import CausalityError
 from stream.integer import network as integer
 from stream.integer.network import IntegerNetwork
 from stream.model import directory
-from stream.model.network import Network
+from stream.model.network import Network, NgramFile
 from tests.tiny import quantised, tiny_network
 
 build_graphs, build_int8, build_integer = (
@@ -65,13 +65,20 @@ def refused(tmp_path: Path, message: str, kind: str = "") -> None:
 def test_all_three_kinds_of_graphs_are_written_and_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory.write(quiet_network(), tmp_path / "given", {})
+    network = replace(quiet_network(), ngram=NgramFile(b"of KenLM", 0.1))
+    directory.write(network, tmp_path / "given", {})
     arguments = ["--ckpt", str(tmp_path / "given"), "--output", str(tmp_path / "model")]
     assert main([*arguments, "--most-loss", "100"]) == 0
     assert "graphs and NumPy integers are equal bit for bit" in capsys.readouterr().out
     found = {file.name for file in (tmp_path / "model").iterdir()}
     assert found == {"model.json", *directory.NAMES}
-    assert verify(quiet_network(), tmp_path / "model") <= 1e-4
+    assert verify(network, tmp_path / "model") <= 1e-4
+
+
+def test_an_ngram_model_that_was_lost_is_noticed(tmp_path: Path) -> None:
+    directory.write(quiet_network(), tmp_path / "model", {})
+    with pytest.raises(ExportError, match="ngram is not the model's"):
+        verify(replace(quiet_network(), ngram=NgramFile(b"of KenLM", 0.1)), tmp_path / "model")
 
 
 def test_a_model_without_a_quantisation_has_no_integer_graphs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import wave
@@ -18,15 +19,19 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 import export.onnx.__main__ as module
 from export.calibration import Calibration
 from export.checks.verification import ExportError
+from export.hwckpt import main as to_hwckpt
 from export.onnx import graph as graphs
 from export.onnx.__main__ import export, main
+from hwckpt.reader import Ngram, read_checkpoint
+from hwckpt.writer import write_checkpoint
 from stream.backends import load_backend
 from stream.backends.onnx import OnnxBackend
 from stream.bundled import recordings
 from stream.manifest import read_manifest
 from stream.model import directory
-from stream.model.network import Network, open_model
+from stream.model.network import Network, NgramFile, open_model
 from stream.validation import validate
+from tests.places import VECTORS
 from tests.tiny import quantised, tiny_network
 
 build = graphs.build_graphs
@@ -57,6 +62,20 @@ def source(path: Path, network: Network) -> Path:
     return path
 
 
+def test_the_ngram_model_of_a_hardware_checkpoint_is_kept_there_and_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = read_checkpoint(VECTORS / "hwckpt_v1.14.0.pt")
+    ngram = Ngram(b"of KenLM", 0.05)
+    write_checkpoint(dataclasses.replace(checkpoint, ngram=ngram), tmp_path / "given.pt")
+    output = tmp_path / "model"
+    assert main(["--ckpt", str(tmp_path / "given.pt"), "--output", str(output), "--no-int8"]) == 0
+    assert open_model(output).ngram == NgramFile(b"of KenLM", 0.05)
+    assert to_hwckpt(["--ckpt", str(output), "--output", str(tmp_path / "back.pt")]) == 0
+    back = read_checkpoint(tmp_path / "back.pt")
+    assert "ngram" not in back.differences(dataclasses.replace(checkpoint, ngram=ngram))
+
+
 @pytest.mark.parametrize("activation", ["hard", "soft"])
 def test_the_command_writes_a_directory_that_is_the_model(
     tmp_path: Path, activation: str, capsys: pytest.CaptureFixture[str]
@@ -76,7 +95,7 @@ def test_the_command_writes_a_directory_that_is_the_model(
         assert measured["wer"][name] == report.wer
     assert {file.name for file in output.iterdir()} == {
         "model.json",
-        *directory.NAMES - directory.INTEGER,
+        *directory.NAMES - directory.INTEGER - {directory.NGRAM},
     }
     assert [path.name for path in output.parent.iterdir()] == ["model"]
 

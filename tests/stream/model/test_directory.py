@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.model import directory
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import ModelError, Network, NgramFile, open_model
 from tests.tiny import tiny_network
 
 GRAPHS = {name: name.encode() for name in directory.GRAPHS}  # their content is not looked at here
@@ -58,6 +60,31 @@ def test_what_is_written_is_read_back(
     assert (read.notes, read.path) == (notes, path)
     for name, array in written.arrays.items():
         np.testing.assert_array_equal(read.arrays[name], array)
+
+
+@pytest.mark.parametrize("weight", [0.05, None])
+def test_an_ngram_model_is_kept_and_listed(tmp_path: Path, weight: float | None) -> None:
+    ngram = NgramFile(bytes(range(256)), weight)
+    directory.write(replace(tiny_network(), ngram=ngram), tmp_path / "m", GRAPHS)
+    files = json.loads((tmp_path / "m" / "model.json").read_text())["files"]
+    assert files["ngram.binary"]["sha256"] == hashlib.sha256(ngram.binary).hexdigest()
+    assert open_model(tmp_path / "m").ngram == ngram
+
+
+def test_a_directory_without_an_ngram_model_does_not_speak_of_one(model: Path) -> None:
+    keys = json.loads((model / "model.json").read_text()).keys()
+    assert list(keys) == ["format", "sha256", "specification", "files", "notes"]
+    assert open_model(model).ngram is None
+
+
+def test_an_ngram_model_of_an_older_directory_goes_when_the_new_model_has_none(
+    tmp_path: Path,
+) -> None:
+    network = tiny_network()
+    directory.write(replace(network, ngram=NgramFile(b"lm", 1.0)), tmp_path / "m", GRAPHS)
+    directory.write(network, tmp_path / "m", GRAPHS)
+    assert open_model(tmp_path / "m").ngram is None
+    assert not (tmp_path / "m" / "ngram.binary").exists()
 
 
 def test_a_directory_can_be_moved(model: Path, tmp_path: Path) -> None:
