@@ -57,10 +57,25 @@ def cli_page() -> str:
         parser: argparse.ArgumentParser = imported.build_parser(
             *([{}] if takes_environment else [])
         )
-        help_text = "\n".join(line.rstrip() for line in parser.format_help().splitlines())
-        command = f"python -m {module.removesuffix('.__main__')}"
-        sections.append(f"## `{command}`\n\n```text\n{help_text}\n```\n")
+        sections += [
+            _section("##", parser),
+            *(_section("###", sub) for sub in _subcommands(parser)),
+        ]
     return "\n".join(sections)
+
+
+def _section(heading: str, parser: argparse.ArgumentParser) -> str:
+    help_text = "\n".join(line.rstrip() for line in parser.format_help().splitlines())
+    return f"{heading} `{parser.prog}`\n\n```text\n{help_text}\n```\n"
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    return [
+        subcommand
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for subcommand in action.choices.values()
+    ]
 
 
 def design_page() -> str:

@@ -1,0 +1,67 @@
+"""`python -m train.data`: look at, convert and prepare what a model is trained on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Protocol
+
+from stream.audio import AudioError
+from stream.manifest import ManifestError
+from stream.process import run_main
+from train.data.commands import rewrite
+
+
+class Command(Protocol):
+    """A module of `train.data.commands`; the first line of its docstring is its help."""
+
+    __doc__: str | None
+    EXAMPLE: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments of the command."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the command; returns its exit code."""
+
+
+COMMANDS: Mapping[str, Command] = {
+    "rewrite": rewrite,
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m train.data` with those of its subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.data",
+        description="Check, convert and prepare training data. "
+        "python -m train.data COMMAND --help explains a command.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        description = (command.__doc__ or "").partition("\n")[0]
+        added = commands.add_parser(
+            name,
+            help=description,
+            description=description,
+            epilog=f"example: python -m train.data {name} {command.EXAMPLE}",
+            allow_abbrev=False,
+        )
+        command.add_arguments(added)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return COMMANDS[arguments.command].run(arguments)
+    except (ManifestError, AudioError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""Subcommands of `python -m train.data`, one file each: `add_arguments` and `run`."""
