@@ -15,8 +15,8 @@ from stream.decoding.channels import Decoding, Search
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
-from stream.decoding.ngram import Ngram
 from stream.decoding.overlap import ResetConfig
+from stream.language_model.ngram import Ngram
 
 __all__ = ["DECODERS", "EOS_MODES", "DecoderOptions", "add_flags", "seconds_or_off"]
 

@@ -21,10 +21,10 @@ from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
 from stream.decoding.channels import Decoding
-from stream.decoding.language_model import ngram_of
 from stream.engine.front_end import FRONT_ENDS
 from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
+from stream.language_model.files import ngram_of
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.model.network import ModelError, Network, open_model
 from stream.process import run_main

@@ -24,16 +24,17 @@ from hwckpt.conformance.check_models import (
 )
 from hwckpt.conformance.comparison import Row, VectorError, compare, exact, load
 from stream.backends import Backend
-from stream.decoding.beam import Beam, BeamConfig
+from stream.decoding.beam import BeamConfig
 from stream.decoding.endpoint import trim
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import ROOT, KeywordTrie
-from stream.decoding.language_model import open_ngram
-from stream.decoding.ngram import Ngram, read_arpa
 from stream.decoding.state_resets import cut, layout, merge
+from stream.decoding.transducer_beam import TransducerBeam
 from stream.front_end.log_mel import HOP, SAMPLE_RATE, STACK, streamed_log_mel
+from stream.language_model.files import open_ngram
+from stream.language_model.ngram import Ngram, read_arpa
 from stream.model.network import Network
 from stream.text_file import read_text
 from stream.vocabulary import WORD_MARK
@@ -140,7 +141,9 @@ class BeamRun(NamedTuple):
         return [token for final in self.finals for token in final]
 
 
-def decode_beam(decoder: Beam, f: NDArray[np.float32], trie: KeywordTrie | None = None) -> BeamRun:
+def decode_beam(
+    decoder: TransducerBeam, f: NDArray[np.float32], trie: KeywordTrie | None = None
+) -> BeamRun:
     state = decoder.initial_state(trie)
     run = BeamRun([], [])
     for t in range(len(f)):
@@ -193,7 +196,7 @@ def _responses(run: BeamRun, kind: str, wanted: Mapping[str, Any]) -> tuple[list
 
 def _decoder(
     parameters: Mapping[str, Any], backend: Backend, network: Network, folder: Path, eos_id: int
-) -> tuple[Beam, KeywordTrie | None]:
+) -> tuple[TransducerBeam, KeywordTrie | None]:
     """Read the parameters of a case; below zero a threshold is off."""
     rest = dict(parameters)
     pieces = network.vocabulary.pieces
@@ -226,7 +229,7 @@ def _decoder(
         trie = KeywordTrie(_json(folder / rest.pop("keyword_boost_path"))["keywords"], pieces)
     if rest:
         raise VectorError(f"{folder}: beam parameters {', '.join(rest)} are unknown")
-    return Beam(backend, network.vocabulary, config, model), trie
+    return TransducerBeam(backend, network.vocabulary, config, model), trie
 
 
 def _eos(strategy: str | None, terminal: bool) -> EosRule | None:

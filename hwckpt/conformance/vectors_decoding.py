@@ -21,12 +21,13 @@ from hwckpt.conformance.check_models import decode_steps, encode_batch, stacked_
 from hwckpt.conformance.vectors_models import network_file, utterance
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import load_backend
-from stream.decoding.beam import Beam, BeamConfig
+from stream.decoding.beam import BeamConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import LANES, VECTORS, fuzzy_logits
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.state_resets import cut, merge
+from stream.decoding.transducer_beam import TransducerBeam
 from stream.front_end.log_mel import streamed_log_mel
 from stream.model.network import Network
 from stream.vocabulary import WORD_MARK
@@ -113,12 +114,12 @@ def _beam(rng: Rng, folder: Path) -> dict[str, Any]:
     cases = []
     with np.load(folder / GREEDY_FILE) as z:
         encoded = [z[f"encoder_{i}"] for i in range(int(z["num"]))]
-    plain = decode_beam(Beam(backend, network.vocabulary, PLAIN), encoded[0])
+    plain = decode_beam(TransducerBeam(backend, network.vocabulary, PLAIN), encoded[0])
     eos = max((t.id for t in plain.tokens), key=[t.id for t in plain.tokens].count)
     for utterance_, f in enumerate(encoded):
         noisy = (f + rng.uniform(-NOISE, NOISE, f.shape)).astype(np.float32)
         for name, (parameters, config) in _beams(eos).items():
-            decoder = Beam(backend, network.vocabulary, config)
+            decoder = TransducerBeam(backend, network.vocabulary, config)
             trie = keywords if name == "w4_kw" else None
             run = decode_beam(decoder, f, trie)
             if _outline(run) != _outline(decode_beam(decoder, noisy, trie)):

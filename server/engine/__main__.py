@@ -31,10 +31,10 @@ from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
 from stream.bundled import model_path
-from stream.decoding.language_model import ngram_of
 from stream.engine.engine import CHUNK, Decoding, load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.language_model.files import ngram_of
 from stream.model.network import Network, open_model
 
 logger = logging.getLogger("server")

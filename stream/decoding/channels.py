@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.decoding.beam import Beam, BeamConfig
+from stream.decoding.beam import BeamConfig
 from stream.decoding.endpoint import NEVER, EndpointConfig, Endpointer, EndpointState
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.decoding.ngram import Ngram
 from stream.decoding.overlap import ResetConfig, Splice
 from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
+from stream.decoding.transducer_beam import TransducerBeam
+from stream.language_model.ngram import Ngram
 from stream.vocabulary import Vocabulary, flush, texts_of
 
 __all__ = ["SILENCE", "ChannelDecoder", "Decoding", "Plan", "Search", "Speech"]
@@ -66,7 +67,7 @@ class Decoding:
         """Return the id of `<EOS>`, where it is decoded as such, and rows of the decoder."""
         if isinstance(self.search, GreedyConfig):
             return self.search.eos, GreedyRows(Greedy(backend, self.search), count)
-        beam = Beam(backend, vocabulary, self.search, self.ngram)
+        beam = TransducerBeam(backend, vocabulary, self.search, self.ngram)
         eos = self.search.eos
         return None if eos is None else eos.id, BeamRows(beam, count)
 

@@ -1,43 +1,57 @@
-"""Hypotheses of a beam: scored token sequences, and the memo of what the network made of each.
+"""Hypotheses of a beam search: scored token sequences, and what the network computed for each.
 
-A `Path` is a value: never changed, replaced by the one that follows it. Its `Node` stands for its whole
-token history and keeps the prediction network's output and state there, so that a history that is
-met again at a later frame is not computed again; a node lives as long as a path stands on it.
+A `Path` is a value: it never changes, the next one replaces it. Its `Node` stands for the whole token
+history and keeps the prediction network's output and state after it, so that a history that occurs
+again at a later frame is not computed again; a node lives as long as a path ends in it.
 
-Two histories with the same text are one hypothesis. The text is compared by a hash over the pieces'
+Two histories of the same text are one hypothesis. Texts are compared by a hash over the pieces'
 characters, in which a word mark right behind a word mark counts for nothing (NUMERICS 4.4). Bytes count
-as the character that they are, once it is complete, and until then as none that there is.
+as their character once it is complete, and until then as characters that do not exist.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.decoding.greedy import Token
+from stream.decoding.keywords import KeywordTrie
+from stream.language_model.ngram import Ngram
 from stream.stage import State
 from stream.vocabulary import WORD_MARK, Piece, add
 
-__all__ = ["Hypothesis", "Node", "Path", "TextHash", "log_add", "text_hash"]
+__all__ = [
+    "Candidates",
+    "Extender",
+    "Hypothesis",
+    "Node",
+    "Path",
+    "TextHash",
+    "log_add",
+    "text_hash",
+]
+
+Candidates: TypeAlias = list[tuple[int, float]]  # classes and log-probabilities, best first
 
 MODULUS = 1_000_000_000_039
 MULTIPLIER = 0x10FFFF
-WAITING = 0x110000  # and a byte: the code of a byte that waits, behind those of all characters
+WAITING = 0x110000  # plus a byte: the code of a byte that waits, above those of all characters
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What may yet become of the transcript, from the end of its final part.
+    """A possible continuation of the transcript's final part.
 
     Attributes:
-        text: of the tokens; a new word begins with a space.
-        tokens: that are not final.
-        log_probability: natural log of its probability among those of the same frame.
+        text: text of the tokens; a new word begins with a space.
+        tokens: tokens that are not final.
+        log_probability: natural log of its probability among the hypotheses of the same frame.
         texts: what each of the tokens adds to the text.
     """
 
@@ -95,12 +109,12 @@ class TextHash(NamedTuple):
 
 
 class Path(NamedTuple):
-    """A hypothesis as the search keeps it.
+    """A hypothesis in a search.
 
     Attributes:
-        score: sum of log-probabilities and boosts.
+        score: natural log of its probability, with the terms of n-gram model and keywords.
         length: tokens since the start of the stream, start of sequence included.
-        tokens: those that are not final.
+        tokens: tokens that are not final.
         node: the whole history.
         text: hash of the whole text.
         symbols: tokens of this frame.
@@ -125,6 +139,45 @@ class Path(NamedTuple):
     def merged(self, score: float) -> Path:
         """Return this path with the probability of another of the same text added to its own."""
         return self._replace(score=log_add(self.score, score))
+
+
+class Extender(NamedTuple):
+    """Extends hypotheses by a token.
+
+    Attributes:
+        pieces: `Vocabulary.spellings`.
+        ngram: language model, or None.
+    """
+
+    pieces: Sequence[Piece]
+    ngram: Ngram | None
+
+    def extend(self, path: Path, score: float, token: Token, keywords: KeywordTrie | None) -> Path:
+        """Return a path that is longer by a token.
+
+        Args:
+            path: the path before the token.
+            score: of the alignments of `path` that the token follows.
+            token: the token, whose log-probability is added, with the terms of n-gram and keywords.
+            keywords: of the channel.
+        """
+        score, keyword, context = score + token.log_probability, path.keyword, path.context
+        if self.ngram is not None:
+            term, context = self.ngram.step(context, token.id)
+            score += term
+        if keywords is not None:
+            term, keyword = keywords.step(keyword, token.id)
+            score += term
+        return Path(
+            score,
+            path.length + 1,
+            (*path.tokens, token),
+            path.node.child(token.id),
+            text_hash(path.text, self.pieces[token.id]),
+            path.symbols + 1,
+            keyword,
+            context,
+        )
 
 
 def log_add(a: float, b: float) -> float:

@@ -235,7 +235,7 @@ def layer_shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class NgramFile:
-    """The n-gram language model that a model carries, as `stream.decoding.language_model` reads it.
+    """The n-gram language model that a model carries, as `stream.language_model.files` reads it.
 
     Attributes:
         binary: content of a KenLM binary over the model's pieces.

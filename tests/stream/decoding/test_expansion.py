@@ -1,4 +1,4 @@
-"""Pools: what is expanded, what stops it, and how equal texts merge, with scores written by hand."""
+"""Expansion: what is expanded, what stops it, and how equal texts merge, with scores written by hand."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 
 import pytest
 
-from stream.decoding.expansion import Candidates, Pools, Terms
-from stream.decoding.hypothesis import Node, Path
+from stream.decoding.expansion import Expansion, Limits
+from stream.decoding.hypothesis import Candidates, Extender, Node, Path
 
 BLANK = 3
 PIECES = ("a", "b", "ab")
 
 
-def pools(width: int = 2, symbols: int = 8) -> tuple[Pools, Node]:
+def expansion(width: int = 2, symbols: int = 8) -> tuple[Expansion, Node]:
     root = Node(BLANK, ())
     root.prediction = ()
-    terms = Terms(width, symbols, BLANK, PIECES, None)
-    return Pools(terms, [Path(0.0, 1, (), root)], 7, None), root
+    limits = Limits(width, symbols, BLANK)
+    return Expansion(Extender(PIECES, None), limits, [Path(0.0, 1, (), root)], 7, None), root
 
 
-def run(found: Pools, known: dict[tuple[int, ...], Candidates]) -> list[tuple[int, ...]]:
+def run(found: Expansion, known: dict[tuple[int, ...], Candidates]) -> list[tuple[int, ...]]:
     """Answer what is asked for, by token history; return what was, in order."""
     asked = []
     histories: dict[Node, tuple[int, ...]] = {}
@@ -34,12 +34,12 @@ def run(found: Pools, known: dict[tuple[int, ...], Candidates]) -> list[tuple[in
     return asked
 
 
-def kept(found: Pools) -> dict[tuple[int, ...], float]:
+def kept(found: Expansion) -> dict[tuple[int, ...], float]:
     return {tuple(t.id for t in path.tokens): path.score for path in found.kept()}
 
 
 def test_blank_closes_a_hypothesis_and_a_token_opens_one() -> None:
-    found, _ = pools()
+    found, _ = expansion()
     asked = run(found, {(): [(0, -0.5), (BLANK, -1.0)], (0,): [(BLANK, -0.25)]})
     assert asked == [(), (0,)]
     assert kept(found) == {(0,): -0.75, (): -1.0}
@@ -47,14 +47,14 @@ def test_blank_closes_a_hypothesis_and_a_token_opens_one() -> None:
 
 
 def test_it_stops_where_enough_are_better_than_what_is_open() -> None:
-    found, _ = pools(width=1)
+    found, _ = expansion(width=1)
     asked = run(found, {(): [(BLANK, -0.25), (0, -2.0), (1, -3.0)]})
     assert asked == [()]
     assert kept(found) == {(): -0.25}
 
 
 def test_as_many_are_kept_as_the_width_the_best_first() -> None:
-    found, _ = pools(width=2)
+    found, _ = expansion(width=2)
     run(
         found,
         {
@@ -67,13 +67,13 @@ def test_as_many_are_kept_as_the_width_the_best_first() -> None:
 
 
 def test_a_hypothesis_with_its_symbols_spent_is_closed_only() -> None:
-    found, _ = pools(symbols=1)
+    found, _ = expansion(symbols=1)
     run(found, {(): [(0, -0.5), (BLANK, -5.0)], (0,): [(0, -0.1), (BLANK, -2.0)]})
     assert kept(found) == {(0,): -2.5, (): -5.0}
 
 
 def test_equal_texts_add_up_and_the_better_content_stays_while_open() -> None:
-    found, _ = pools(width=3)
+    found, _ = expansion(width=3)
     run(
         found,
         {
@@ -89,7 +89,7 @@ def test_equal_texts_add_up_and_the_better_content_stays_while_open() -> None:
 
 
 def test_equal_texts_add_up_and_the_earlier_content_stays_once_closed() -> None:
-    found, _ = pools(width=4)
+    found, _ = expansion(width=4)
     run(
         found,
         {
@@ -111,7 +111,7 @@ def test_histories_are_asked_for_together_where_nothing_new_can_outrank_them() -
         Path(score, 2, (), root.child(token), text=(token + 1, False))
         for token, score in ((0, -1.0), (1, -2.0), (2, -4.0))
     ]
-    found = Pools(Terms(2, 8, BLANK, PIECES, None), paths, 0, None)
+    found = Expansion(Extender(PIECES, None), Limits(2, 8, BLANK), paths, 0, None)
     assert found.advance() == [paths[0].node, paths[1].node]
     found.known[paths[0].node] = found.known[paths[1].node] = [(BLANK, -0.1)]
     assert found.advance() == []

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stream.decoding.beam import Beam, BeamConfig
+from stream.decoding.beam import BeamConfig
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
+from stream.decoding.transducer_beam import TransducerBeam
 from tests.stream.engine.scrambled import ScrambledBackend, frames, letters
 
 PIECES = 6
@@ -22,7 +23,7 @@ def greedy_rows(count: int) -> DecoderRows:
 
 
 def beam_rows(count: int) -> DecoderRows:
-    return BeamRows(Beam(ScrambledBackend(PIECES), VOCABULARY, BeamConfig()), count)
+    return BeamRows(TransducerBeam(ScrambledBackend(PIECES), VOCABULARY, BeamConfig()), count)
 
 
 KINDS = pytest.mark.parametrize("make", [greedy_rows, beam_rows])

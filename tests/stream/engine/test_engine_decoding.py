@@ -11,15 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from stream.backends import load_backend
-from stream.decoding.beam import Beam, BeamConfig
+from stream.decoding.beam import BeamConfig
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
-from stream.decoding.ngram import Ngram
 from stream.decoding.overlap import ResetConfig, Splice
+from stream.decoding.transducer_beam import TransducerBeam
 from stream.engine.engine import CHUNK, Decoding, Engine, Result
 from stream.front_end.log_mel import stack, streamed_log_mel
+from stream.language_model.ngram import Ngram
 from stream.model.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network
 
@@ -138,7 +139,7 @@ def test_beam_search_in_the_engine_is_beam_search() -> None:
     (results,) = run(engine(decoding=BEAM), NOISE[0])
     backend, x = encoded(NOISE[0], network)
     f, _ = backend.encode(x, backend.initial_state(1)[0])
-    beam = Beam(backend, network.vocabulary, BEAM)
+    beam = TransducerBeam(backend, network.vocabulary, BEAM)
     (want,), (state,) = beam.step(f, [beam.initial_state()])
     got = tokens(results[:-1])
     assert [(t.id, t.step) for t in got] == [(t.id, t.step) for t in want]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stream.decoding.language_model import ngram_of
-from stream.decoding.ngram import ArpaTable, read_arpa
+from stream.language_model.files import ngram_of
+from stream.language_model.ngram import ArpaTable, read_arpa
 from stream.model.network import ModelError, NgramFile
-from tests.stream.decoding.test_kenlm import binary
-from tests.stream.decoding.test_ngram import ARPA
+from tests.stream.language_model.test_kenlm import binary
+from tests.stream.language_model.test_ngram import ARPA
 from tests.tiny import tiny_network
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.decoding.kenlm import LAYOUT, MAGIC, _murmur, read_kenlm
-from stream.decoding.language_model import open_ngram
-from stream.decoding.ngram import ArpaTable, Ngram, NgramError, read_arpa
-from tests.stream.decoding.test_ngram import ARPA, PIECES, log10s
+from stream.language_model.files import open_ngram
+from stream.language_model.kenlm import LAYOUT, MAGIC, _murmur, read_kenlm
+from stream.language_model.ngram import ArpaTable, Ngram, NgramError, read_arpa
+from tests.stream.language_model.test_ngram import ARPA, PIECES, log10s
 
 MULTIPLIER = 1.5
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.decoding.ngram import UNKNOWN, Context, NgramError
+from stream.language_model.ngram import UNKNOWN, Context, NgramError
 
 __all__ = ["MAGIC", "KenlmTable", "read_kenlm"]
 

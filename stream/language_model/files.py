@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream.decoding.kenlm import MAGIC, read_kenlm
-from stream.decoding.ngram import Ngram, NgramError, Table, read_arpa
+from stream.language_model.kenlm import MAGIC, read_kenlm
+from stream.language_model.ngram import Ngram, NgramError, Table, read_arpa
 from stream.model.network import ModelError, Network
 
 __all__ = ["ngram_of", "open_ngram"]

@@ -1,7 +1,7 @@
 """N-gram language model over pieces: log-probabilities with back-off (Katz, 1987).
 
 `Ngram` holds the search for the longest n-gram that the model has; where its n-grams come from is a
-table: an ARPA file here, KenLM's binary in `stream.decoding.kenlm`. Words of the model are the pieces
+table: an ARPA file here, KenLM's binary in `stream.language_model.kenlm`. Words of the model are the pieces
 of a vocabulary. Numbers in the files are base 10; this file gives them out as natural logs.
 
 A state is the tuple of the last order - 1 word ids, at the start of a stream that of <s>. No end of

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stream.decoding import ngram
-from stream.decoding.language_model import open_ngram
-from stream.decoding.ngram import Ngram, NgramError, read_arpa
+from stream.language_model import ngram
+from stream.language_model.files import open_ngram
+from stream.language_model.ngram import Ngram, NgramError, read_arpa
 
 ARPA = """\\data\\
 ngram 1=5

@@ -1,0 +1,1 @@
+"""Language models for beam search: their n-grams, and the files that hold them."""
