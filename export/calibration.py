@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend, Logits
 from stream.decoding.greedy import Greedy, Token
+from stream.encoders.lstm import PAIR
 from stream.engine.streams import Progress
-from stream.front_end.log_mel import (
-    SAMPLE_RATE,
-    STACK,
-    frame_count,
-    stack,
-    stacked_count,
-    streamed_log_mel,
-)
+from stream.front_end.log_mel import SAMPLE_RATE, frame_count, streamed_log_mel
+from stream.front_end.stacking import STACK, stack, stacked_count
 from stream.manifest import Utterance
-from stream.model.network import TIME_STACK, Network
+from stream.model.network import Network
 from stream.stage import State, whole
 
 __all__ = ["Batch", "Calibration", "batches"]
@@ -64,7 +59,7 @@ def batches(network: Network, utterances: Sequence[Utterance]) -> Iterator[Batch
         for row, recording in zip(samples, audio, strict=True):
             row[: len(recording)] = recording
         z = whole(network.normaliser, streamed_log_mel(samples, front_end))
-        z = np.pad(z, ((0, 0), (0, -z.shape[1] % (STACK * TIME_STACK)), (0, 0)))
+        z = np.pad(z, ((0, 0), (0, -z.shape[1] % (STACK * PAIR)), (0, 0)))
         frames = np.array([frame_count(len(recording), front_end) for recording in audio])
         for row, count in zip(z, frames, strict=True):
             row[count:] = 0.0
@@ -109,7 +104,7 @@ class Calibration:
             self.seconds += seconds
             self.x = max(self.x, float(np.abs(x).max()))
             f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
-            self._batches.append(_Encoded(f, -(-present.sum(1) // TIME_STACK)))
+            self._batches.append(_Encoded(f, -(-present.sum(1) // PAIR)))
             done += len(x)
             if progress:
                 progress(done, len(utterances))

@@ -34,9 +34,11 @@ from stream.audio import AudioError
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.causality import CausalityError, check_causal, check_features_causal
-from stream.front_end.log_mel import BINS, CARD_FLOOR, STACK
+from stream.front_end.log_mel import BINS, CARD_FLOOR
+from stream.front_end.stacking import STACK
 from stream.manifest import ManifestError, Utterance, read_manifest
-from stream.model.network import ModelError, Network, Specification, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError, Specification
 from stream.process import run_main
 from stream.validation import validate
 

@@ -18,8 +18,9 @@ from stream.backends import load_backend
 from stream.engine.streams import Progress
 from stream.integer.network import quantise
 from stream.manifest import Utterance
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation, joint_exponent
+from stream.model.specification import ModelError
 
 __all__ = ["INPUT_EXPONENT", "calibrated"]
 

@@ -33,7 +33,8 @@ from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.manifest import ManifestError, read_manifest
 from stream.model import directory
-from stream.model.network import ModelError, Network, Specification, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError, Specification
 from stream.process import run_main
 from train.text.pieces import write_pieces
 

@@ -22,7 +22,8 @@ from export.checks.layer_report import LayerReport, layer_reports
 from export.post_training import calibrated
 from stream.audio import AudioError
 from stream.manifest import ManifestError, read_manifest
-from stream.model.network import ModelError, open_model
+from stream.model.network import open_model
+from stream.model.specification import ModelError
 from stream.process import run_main
 
 __all__ = ["build_parser", "main", "table"]

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream.front_end.log_mel import BINS, FFT, HOP, SAMPLE_RATE, STACK
-from stream.model.network import TIME_STACK, Specification
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS, FFT, HOP, SAMPLE_RATE
+from stream.front_end.stacking import STACK
+from stream.model.specification import Specification
 
 __all__ = ["FIXED", "REDUCED", "full_config", "reduced_config", "unknown_keys"]
 
@@ -24,7 +26,7 @@ FIXED: dict[tuple[str, ...], float] = {
     ("input_val", "frame_splicing", "frame_stacking"): STACK,
     ("input_val", "frame_splicing", "frame_subsampling"): STACK,
     ("rnnt", "in_feats"): BINS * STACK,
-    ("rnnt", "enc_stack_time_factor"): TIME_STACK,
+    ("rnnt", "enc_stack_time_factor"): PAIR,
     ("rnnt", "enc_batch_norm"): False,
     ("rnnt", "pred_batch_norm"): False,
 }
@@ -51,7 +53,7 @@ def _sizes(specification: Specification) -> dict[str, int]:
         "enc_n_hid": specification.hidden,
         "enc_pre_rnn_layers": specification.pre_layers,
         "enc_post_rnn_layers": specification.post_layers,
-        "enc_stack_time_factor": TIME_STACK,
+        "enc_stack_time_factor": PAIR,
         "pred_n_hid": specification.prediction_hidden,
         "pred_rnn_layers": specification.prediction_layers,
         "joint_n_hid": specification.joint,

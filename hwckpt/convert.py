@@ -12,7 +12,7 @@ from pathlib import Path
 from hwckpt.conversion import ALPHA, convert
 from hwckpt.reader import network_of
 from hwckpt.writer import VERSIONS, card_notes, write_checkpoint
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from stream.process import run_main
 
 __all__ = ["build_parser", "main"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stream.front_end.log_mel import CARD_FLOOR, SAMPLE_RATE
-from stream.model.network import Specification
+from stream.model.specification import Specification
 
 __all__ = [
     "CONFIG_SINCE",

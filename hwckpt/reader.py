@@ -21,7 +21,8 @@ from hwckpt.checkpoint import HardwareCheckpoint, Ngram, equal
 from hwckpt.torch_file.allowed import Tensor
 from hwckpt.torch_file.container import CheckpointError, TorchFile, is_torch_file, pickle_bytes
 from stream.front_end.log_mel import BINS
-from stream.model.network import ModelError, Network, NgramFile, Specification
+from stream.model.network import Network, NgramFile
+from stream.model.specification import ModelError, Specification
 
 __all__ = [
     "CheckpointError",

@@ -21,7 +21,7 @@ import numpy as np
 from hwckpt import layout
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
 from hwckpt.torch_file.container import CheckpointError, TorchFile
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from stream.process import run_main
 from stream.vocabulary import Vocabulary
 

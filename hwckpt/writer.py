@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from hwckpt import configuration, layout
 from hwckpt.reader import CheckpointError, HardwareCheckpoint, Ngram, read_checkpoint
 from hwckpt.torch_file.pickler import Pickler, StateDict
-from stream.model.network import Network, Specification
+from stream.model.network import Network
+from stream.model.specification import Specification
 
 __all__ = ["card_notes", "from_network", "inexpressible", "write_checkpoint"]
 

@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, STACK, FrontEnd, streamed_log_mel
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
-from stream.model.network import TIME_STACK
+from stream.front_end.stacking import STACK
 from stream.stage import whole
 
 __all__ = ["CausalityError", "check_causal", "check_features_causal"]
 
 Floats = NDArray[np.float32]
 PAIRS = 6
-FRAMES = PAIRS * TIME_STACK * STACK
+FRAMES = PAIRS * PAIR * STACK
 FRAME_SECONDS = HOP / SAMPLE_RATE
 
 
@@ -37,9 +38,9 @@ def check_causal(encode: Callable[[Floats], Floats], name: str) -> None:
     Raises:
         CausalityError: an output changed with frames that come after it.
     """
-    x = _noise(1, PAIRS * TIME_STACK, STACK * BINS)
-    cuts = [(pair * TIME_STACK, pair) for pair in range(1, PAIRS)]
-    _check(encode, x, cuts, f"{name}: encoder frame", TIME_STACK * STACK * FRAME_SECONDS)
+    x = _noise(1, PAIRS * PAIR, STACK * BINS)
+    cuts = [(pair * PAIR, pair) for pair in range(1, PAIRS)]
+    _check(encode, x, cuts, f"{name}: encoder frame", PAIR * STACK * FRAME_SECONDS)
 
 
 def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:

@@ -26,7 +26,8 @@ from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
 from stream.language_model.files import ngram_of
 from stream.manifest import ManifestError, Utterance, read_manifest
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.process import run_main
 from stream.scenarios import report as report_of
 from stream.scenarios.rows import SCENARIOS

@@ -14,8 +14,9 @@ import sentencepiece
 
 from stream.bundled import model_path
 from stream.model.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
-from stream.model.network import Network, Specification, open_model
+from stream.model.network import Network, open_model
 from stream.model.quantisation import Quantisation
+from stream.model.specification import Specification
 
 __all__ = [
     "TEXTS",

@@ -18,7 +18,8 @@ import torch
 from stream.audio import AudioError, read_audio
 from stream.causality import CausalityError
 from stream.manifest import ManifestError, Utterance, read_manifest
-from stream.model.network import ModelError, open_model
+from stream.model.network import open_model
+from stream.model.specification import ModelError
 from stream.process import run_main
 from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from stream.model.network import ModelError, Network, Specification
+from stream.model.network import Network
+from stream.model.specification import ModelError, Specification, read_specification
 
 if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
     from train.model import Transducer
@@ -79,7 +80,7 @@ def specification_of(content: dict[str, Any], path: Path) -> Specification:
         ModelError: there is none, or it is wrong.
     """
     try:
-        return msgspec.convert(content["specification"], Specification)
+        return read_specification(content["specification"])
     except (KeyError, msgspec.ValidationError) as error:
         raise ModelError(f"a part of the checkpoint is missing or wrong: {error}", path) from error
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from stream.model.network import Specification
+from stream.model.specification import Specification, read_specification
 from stream.text_file import TextError, read_text
 from train.data.augmentation import AugmentationConfig
 from train.data.batches import BatchConfig
@@ -122,7 +122,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A whole run.
 
     Attributes:
-        model: keys of `stream.model.network.Specification`; `vocabulary` follows from the tokenizer,
+        model: keys of `stream.model.specification.Specification`; `vocabulary` follows from the tokenizer,
             `number_format` and `quantisation` from `quantize`.
         seed: of weights, dropout and batches.
         updates: length of the run.
@@ -189,8 +189,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def specification(self, vocabulary: int) -> Specification:
         """Return the specification of a model of that many pieces, without a quantisation."""
         number_format = "bfp16" if self.quantize == "bfp16" else "float32"
-        return msgspec.convert(
-            {**self.model, "number_format": number_format, "vocabulary": vocabulary}, Specification
+        return read_specification(
+            {**self.model, "number_format": number_format, "vocabulary": vocabulary}
         )
 
 

@@ -16,10 +16,11 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.greedy import Greedy
+from stream.encoders.lstm import PAIR
 from stream.engine.engine import CHUNK
 from stream.engine.mute import Cut, cut
 from stream.front_end.normaliser import Normaliser
-from stream.model.network import TIME_STACK, Network
+from stream.model.network import Network
 from train.backend import TorchBackend
 from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
@@ -63,12 +64,12 @@ def tokens_of(
     x, lengths = stacked(normalised(frames, counts, normaliser), counts)
     # Each segment of a recording becomes a row: encoder and decoder start afresh, statistics do not.
     pieces = [
-        (row, segment, TIME_STACK * segment.first, min(TIME_STACK * after, int(lengths[row])))
+        (row, segment, PAIR * segment.first, min(PAIR * after, int(lengths[row])))
         for row, c in enumerate(cuts)
         for segment, after in zip(c.segments, _ends(c), strict=True)
     ]
     x = pad_sequence([x[row, begin : max(begin, end)] for row, _, begin, end in pieces], True)
-    x = nn.functional.pad(x, (0, 0, 0, x.shape[1] % TIME_STACK))
+    x = nn.functional.pad(x, (0, 0, 0, x.shape[1] % PAIR))
     lengths = torch.tensor([max(end - begin, 0) for _, _, begin, end in pieces])
     state, _ = module.initial_state(len(x))
     f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))

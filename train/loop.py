@@ -32,12 +32,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.causality import check_causal, check_features_causal
+from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
 from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
 from stream.manifest import Utterance
-from stream.model.network import Activation, ModelError, Specification
 from stream.model.quantisation import Quantisation, joint_exponent
+from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config import Config, ConfigError

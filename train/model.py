@@ -21,10 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream.backends.numpy import join_pairs
-from stream.front_end.log_mel import BINS, STACK
+from stream.encoders.lstm import PAIR
+from stream.encoders.lstm_layer import KEYS
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK, join_pairs
 from stream.integer.network import HIDDEN_EXPONENT
-from stream.model.network import TIME_STACK, Network, Specification, layer_shapes
+from stream.model.network import Network
+from stream.model.specification import Specification
 from stream.stage import State
 from train.encoders.bfp16_lstm import BlockFloatingLSTM
 from train.encoders.input_norm import InputNorm
@@ -127,7 +130,7 @@ class Transducer(nn.Module):
             )
 
         self.pre = layers("encoder.pre", BINS * STACK, spec.pre_layers)
-        self.post = layers("encoder.post", TIME_STACK * spec.hidden, spec.post_layers)
+        self.post = layers("encoder.post", PAIR * spec.hidden, spec.post_layers)
         self.prediction = layers("prediction.lstm", spec.prediction_hidden, spec.prediction_layers)
         self.embedding = nn.Embedding(spec.vocabulary, spec.prediction_hidden)
         self.joint_norm = InputNorm(spec.hidden) if normalised else None
@@ -175,7 +178,7 @@ class Transducer(nn.Module):
         quantisation = self.specification.quantisation
         exponent = HIDDEN_EXPONENT if quantisation is None else quantisation.input
         h, pre = _run(self.pre, x, pre, present, exponent)
-        pairs = None if present is None else present[:, ::TIME_STACK]
+        pairs = None if present is None else present[:, ::PAIR]
         h, post = _run(self.post, join_pairs(h, present), post, pairs)
         if self.joint_norm is not None:
             h = self.joint_norm(h, pairs)
@@ -238,7 +241,7 @@ class Transducer(nn.Module):
         f, _ = self.encode(x, encoder_state, lengths_to_mask(lengths, x.shape[1]))
         start = tokens.new_full((len(tokens), 1), self.specification.blank)
         g, _ = self.predict(torch.cat([start, tokens], dim=1), prediction_state)
-        return f, g, (lengths + TIME_STACK - 1) // TIME_STACK
+        return f, g, (lengths + PAIR - 1) // PAIR
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the weights of the encoder's layers."""
@@ -258,7 +261,7 @@ class Transducer(nn.Module):
         """
         arrays: dict[str, NDArray[np.float32]] = {}
         for name, layer in self._named_layers():
-            values = {k: getattr(layer.lstm, k).detach().double() for k in layer_shapes(0, 0)}
+            values = {k: getattr(layer.lstm, k).detach().double() for k in KEYS}
             values["weight_ih"], values["bias_ih"] = _fold(
                 layer.norm, values["weight_ih"], values["bias_ih"]
             )
@@ -289,7 +292,7 @@ class Transducer(nn.Module):
                 if isinstance(norm, InputNorm):
                     norm.variance.fill_(1.0 - norm.epsilon)
             for name, layer in module._named_layers():
-                for key in layer_shapes(0, 0):
+                for key in KEYS:
                     getattr(layer.lstm, key).copy_(arrays[f"{name}.{key}"])
             module.embedding.weight.copy_(arrays["prediction.embedding"])
             for name in ("encoder", "prediction", "output"):

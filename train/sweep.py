@@ -20,9 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE, AudioError
+from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
-from stream.model.network import Activation, ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 from stream.process import run_main
 from stream.spelling import check_spelling
 from stream.validation import validate

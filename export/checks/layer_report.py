@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from export.calibration import Batch, batches
 from stream.backends.integer import BlasLinear, IntegerBackend
-from stream.backends.numpy import join_pairs
 from stream.decoding.greedy import Greedy
-from stream.encoders.lstm import LSTM
+from stream.encoders.lstm import PAIR
+from stream.encoders.lstm_layer import LSTMLayer
+from stream.front_end.stacking import join_pairs
 from stream.integer import fixed
 from stream.integer.network import (
     CELL_EXPONENT,
@@ -30,7 +31,7 @@ from stream.integer.network import (
     quantise,
 )
 from stream.manifest import Utterance
-from stream.model.network import TIME_STACK, Network
+from stream.model.network import Network
 from stream.stage import whole
 
 __all__ = ["LayerReport", "layer_reports"]
@@ -137,7 +138,7 @@ class _WatchedLayer:
         self, name: str, bits: int, layer: IntegerLayer, arrays: Mapping[str, Floats]
     ) -> None:
         self.name, self._bits, self._layer = name, bits, layer
-        self._float = LSTM(dict(arrays), "hard")
+        self._float = LSTMLayer(dict(arrays), "hard")
         self._weight_ih, self._weight_hh = (
             np.ldexp(w.T.astype(np.float64), left)
             for w, left in ((layer.weight_ih, layer.shift_x), (layer.weight_hh, layer.shift_h))
@@ -284,7 +285,7 @@ class _Watch:
         x = _Both(fixed.quantise_input(batch.x, chosen.input), chosen.input, batch.x)
         for layer in self._pre:
             x = layer.run(x, batch.present)
-        pairs = batch.present[:, ::TIME_STACK]
+        pairs = batch.present[:, ::PAIR]
         joined = (join_pairs(v, batch.present) for v in (x.integers, x.floats))
         x = _Both(next(joined), HIDDEN_EXPONENT, next(joined))
         for layer in self._post:

@@ -37,10 +37,13 @@ from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
-from stream.front_end.log_mel import BINS, STACK, stack, streamed_log_mel
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS, streamed_log_mel
+from stream.front_end.stacking import STACK, stack
 from stream.integer.network import quantise
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
-from stream.model.network import TIME_STACK, ModelError, Network, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from stream.stage import map_state, whole
 
@@ -86,7 +89,7 @@ def verify(network: Network, written: Path) -> float:
             raise ExportError(f"{part} is not the model's")
     rng = np.random.default_rng(0)
     frames = {
-        "random frames": rng.standard_normal((ROWS, STEPS * TIME_STACK, STACK * BINS), np.float32),
+        "random frames": rng.standard_normal((ROWS, STEPS * PAIR, STACK * BINS), np.float32),
         "bundled recordings": _stacked(network),
     }
     check_features_causal(network.specification.front_end, network.normaliser)
@@ -187,7 +190,7 @@ def _stacked(network: Network) -> Floats:
     for row, samples in zip(x, audio, strict=True):
         row[: len(samples)] = samples
     z = whole(network.normaliser, streamed_log_mel(x, network.specification.front_end))
-    fill = np.zeros((len(z), -z.shape[1] % (STACK * TIME_STACK), BINS), np.float32)
+    fill = np.zeros((len(z), -z.shape[1] % (STACK * PAIR), BINS), np.float32)
     stacked: Floats = stack(np.concatenate([z, fill], axis=1))
     return stacked
 
@@ -198,9 +201,9 @@ def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
     blank = backend.specification.blank
     present = np.ones(x.shape[:2], np.bool_)
     present[-1, -1] = False  # a stream that ends within a pair
-    steps, rows = x.shape[1] // TIME_STACK, len(x)
+    steps, rows = x.shape[1] // PAIR, len(x)
     tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
-    cuts = TIME_STACK * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
+    cuts = PAIR * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
     encoder, prediction = backend.initial_state(rows)
     encoded, predicted = [], []
     logits: list[NDArray[Any]] = []

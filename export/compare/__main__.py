@@ -28,7 +28,7 @@ from server.processes import machine
 from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.manifest import ManifestError, Utterance, read_manifest, spaced
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from stream.process import run_main
 
 CLIPS = 20  # 12 s each at most: some 10 MB of page

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.model.network import Specification
+from stream.model.specification import Specification
 from stream.stage import State
 
 __all__ = ["Counter", "Saturation", "layer_names", "layer_states"]

@@ -28,10 +28,12 @@ from numpy.typing import NDArray
 
 from export.compare.bounds import Counter, Saturation, layer_names
 from stream.backends import Backend
+from stream.encoders.lstm import PAIR
 from stream.engine.engine import CHUNK
 from stream.engine.mute import Segment, cut
-from stream.front_end.log_mel import HOP, SAMPLE_RATE, STACK, stack, streamed_log_mel
-from stream.model.network import TIME_STACK, Network
+from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
+from stream.front_end.stacking import STACK, stack
+from stream.model.network import Network
 from stream.stage import whole
 
 __all__ = ["STAGES", "Apart", "Difference", "Path", "Row", "Tracer"]
@@ -105,7 +107,7 @@ class Tracer:
             kept = cut(samples, CHUNK, spec.mute_chunks, spec.front_end.lead)
             log_mel = streamed_log_mel(kept.samples[None], spec.front_end)
             z = whole(self.network.normaliser, log_mel)
-            frames = STACK * TIME_STACK
+            frames = STACK * PAIR
             for segment, end in zip(kept.segments, _ends(kept.segments), strict=True):
                 begin = segment.first * frames
                 stop = None if end is None else end * frames
@@ -118,15 +120,15 @@ class Tracer:
 
     def _encode(self, inputs: list[Floats]) -> list[Floats]:
         lengths = np.array([len(x) for x in inputs])
-        steps = -(-lengths // TIME_STACK)
-        x = np.zeros((len(inputs), TIME_STACK * int(steps.max()), inputs[0].shape[1]), np.float32)
+        steps = -(-lengths // PAIR)
+        x = np.zeros((len(inputs), PAIR * int(steps.max()), inputs[0].shape[1]), np.float32)
         for row, some in zip(x, inputs, strict=True):
             row[: len(some)] = some
         present = np.arange(x.shape[1])[None] < lengths[:, None]
         state, _ = self._backend.initial_state(len(x))
         found = [np.zeros((len(x), 0, self.network.specification.joint), np.float32)]
         for step in range(int(steps.max())):
-            pair = slice(TIME_STACK * step, TIME_STACK * (step + 1))
+            pair = slice(PAIR * step, PAIR * (step + 1))
             f, state = self._backend.encode(x[:, pair], state, present[:, pair])
             self._counters[0].add(state, step < steps)
             found.append(f)

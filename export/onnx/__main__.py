@@ -30,7 +30,8 @@ from stream.causality import CausalityError
 from stream.integer.network import quantise
 from stream.manifest import ManifestError, Utterance, read_manifest
 from stream.model import directory
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.process import run_main
 
 __all__ = ["MOST_LOSS", "Exported", "export"]

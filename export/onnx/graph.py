@@ -24,9 +24,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stream.front_end.log_mel import BINS, STACK
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
 from stream.model.directory import FORMAT, WEIGHTS
-from stream.model.network import TIME_STACK, ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 
 __all__ = ["Graph", "build_graphs", "cell", "embed", "lstm_graph", "offsets"]
 
@@ -249,11 +252,11 @@ def _return_states(graph: Graph, states: list[tuple[str, str]], hidden: int, suf
 
 def _encoder(graph: Graph, network: Network) -> None:
     spec = network.specification
-    x = graph.input("x", FLOAT, ["B", TIME_STACK, STACK * BINS])
+    x = graph.input("x", FLOAT, ["B", PAIR, STACK * BINS])
     second = graph.input("second", FLOAT, ["B", 1])
     states = _states(graph, spec.pre_layers, spec.hidden, ".pre")
     halves = []
-    for half in range(TIME_STACK):
+    for half in range(PAIR):
         index = graph.constant(f"index.{half}", np.array(half, np.int64))
         frame = graph.node("Gather", [x, index], axis=1)
         h, states = _advance(graph, frame, "encoder.pre", states, spec.activation)

@@ -9,9 +9,11 @@ import numpy as np
 from onnx import TensorProto
 
 from export.onnx.graph import FLOAT, INT64, Graph, cell, embed
-from stream.front_end.log_mel import BINS, STACK
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
 from stream.model.directory import WEIGHTS
-from stream.model.network import TIME_STACK, Network
+from stream.model.network import Network
 
 __all__ = ["BUILDERS", "UNIT", "ZERO", "Int8Graph"]
 
@@ -164,14 +166,14 @@ def _advance(graph: Int8Graph, x: str, prefix: str, states: States) -> tuple[str
 
 def _encoder(graph: Int8Graph) -> None:
     spec = graph.network.specification
-    x = graph.input("x", FLOAT, ["B", TIME_STACK, STACK * BINS])
+    x = graph.input("x", FLOAT, ["B", PAIR, STACK * BINS])
     second = graph.input("second", FLOAT, ["B", 1])
     pre = _states(graph, "encoder.pre", spec.pre_layers, spec.hidden, ".pre")
     post = _states(graph, "encoder.post", spec.post_layers, spec.hidden, ".post")
     if not graph.is_float("encoder.pre.0"):
         x = graph.quantise(x, graph.weight("x.scale"))
     halves = []
-    for half in range(TIME_STACK):
+    for half in range(PAIR):
         index = graph.constant(f"index.{half}", np.array(half, np.int64))
         frame = graph.node("Gather", [x, index], axis=1)
         h, pre = _advance(graph, frame, "encoder.pre", pre)

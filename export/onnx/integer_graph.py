@@ -27,10 +27,11 @@ from export.onnx.integer_operators import (
     quantise,
     zero_point,
 )
-from stream.front_end.log_mel import BINS, STACK
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork
 from stream.model.directory import INTEGER_WEIGHTS
-from stream.model.network import TIME_STACK
 
 __all__ = ["build_integer", "integer_arrays", "joint_graph", "layer_graph", "projection_graph"]
 
@@ -148,13 +149,13 @@ def _advance(
 
 def _encoder(graph: Graph, network: IntegerNetwork) -> None:
     spec = network.specification
-    x = graph.input("x", FLOAT, ["B", TIME_STACK, STACK * BINS])
+    x = graph.input("x", FLOAT, ["B", PAIR, STACK * BINS])
     second = graph.input("second", FLOAT, ["B", 1])
     x = quantise(graph, x, network.quantisation.input)
     pre = _states(graph, network.pre, ".pre")
     post = _states(graph, network.post, ".post")
     halves = []
-    for half in range(TIME_STACK):
+    for half in range(PAIR):
         index = graph.constant(f"index.{half}", np.array(half, np.int64))
         frame = graph.node("Gather", [x, index], axis=1)
         h, pre = _advance(graph, frame, "encoder.pre", network.pre, pre)

@@ -35,9 +35,11 @@ from stream.backends.session import open_session
 from stream.backends.unsigned_weights import unsigned_weights
 from stream.bundled import recordings
 from stream.decoding.greedy import Greedy, GreedyConfig
-from stream.front_end.log_mel import stack, streamed_log_mel
+from stream.front_end.log_mel import streamed_log_mel
+from stream.front_end.stacking import stack
 from stream.model.directory import GRAPHS, INT8_GRAPHS
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.process import run_main
 from stream.stage import whole
 

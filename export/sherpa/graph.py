@@ -27,13 +27,16 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from export.onnx.graph import FLOAT, INT64, Graph
-from stream.front_end.log_mel import BINS, STACK
-from stream.model.network import TIME_STACK, ModelError, Network
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
+from stream.model.network import Network
+from stream.model.specification import ModelError
 
 __all__ = ["FLOOR", "FRAMES", "wrap"]
 
 INT32, UINT8 = TensorProto.INT32, TensorProto.UINT8
-FRAMES = STACK * TIME_STACK  # of an encoder step
+FRAMES = STACK * PAIR  # of an encoder step
 FLOOR = 2.0**-23  # of mel power, in sherpa-onnx' front end
 LEAST_VARIANCE = 1e-6  # its digital silence is constant, and a variance that decays to 0 divides
 ZERO = 128  # of a u8 state
@@ -129,7 +132,7 @@ def _encoder(graph: _Inner, network: Network) -> bytes:
     count = graph.input("cache_last_channel_len", INT64, ["B"])
 
     z, statistics = _normalise(graph, x, statistics, count, network)
-    graph.feed("x", graph.node("Reshape", [z, graph.axes(0, TIME_STACK, STACK * BINS)]))
+    graph.feed("x", graph.node("Reshape", [z, graph.axes(0, PAIR, STACK * BINS)]))
     whole = graph.node("Greater", [length, graph.constant("stack", np.array(STACK, np.int64))])
     graph.feed(
         "second", graph.node("Unsqueeze", [graph.node("Cast", [whole], to=FLOAT), graph.axes(1)])

@@ -31,7 +31,7 @@ from hwckpt.conformance.comparison import (
     load,
     skipped,
 )
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from stream.process import run_main
 from stream.text_file import read_text
 

@@ -32,7 +32,8 @@ from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import ROOT, KeywordTrie
 from stream.decoding.state_resets import cut, layout, merge
 from stream.decoding.transducer_beam import TransducerBeam
-from stream.front_end.log_mel import HOP, SAMPLE_RATE, STACK, streamed_log_mel
+from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
+from stream.front_end.stacking import STACK
 from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram, read_arpa
 from stream.model.network import Network

@@ -35,7 +35,8 @@ from stream.decoding.greedy import Greedy
 from stream.integer import fixed
 from stream.integer import network as integer
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork
-from stream.model.network import Network, Specification
+from stream.model.network import Network
+from stream.model.specification import Specification
 from stream.stage import State, map_state
 
 __all__ = ["inputs", "joint", "lstm", "projection", "transducer", "weights"]

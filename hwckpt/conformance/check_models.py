@@ -31,14 +31,15 @@ from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import write_checkpoint
 from stream.backends import Backend, load_backend
-from stream.backends.numpy import join_pairs
 from stream.backends.onnx import OnnxBackend
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
-from stream.encoders.lstm import lstm_stack
+from stream.encoders.lstm import PAIR
+from stream.encoders.lstm_layer import lstm_stack
 from stream.engine.engine import Engine
-from stream.front_end.log_mel import STACK, stack, streamed_log_mel
+from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.normaliser import utterance_normalise
-from stream.model.network import TIME_STACK, Network
+from stream.front_end.stacking import STACK, join_pairs, stack
+from stream.model.network import Network
 
 __all__ = ["checkpoint", "pcm_to_tokens", "training_checkpoint", "transducer"]
 
@@ -103,7 +104,7 @@ def _stages(z: Arrays, network: Network) -> Iterator[Row]:
     x = np.ascontiguousarray(z["x"].transpose(1, 0, 2))
     y, rows = _layers(z, network, "encoder.pre", "pre", x)
     yield from rows
-    fill = np.zeros((len(y), -y.shape[1] % TIME_STACK, y.shape[2]), np.float32)
+    fill = np.zeros((len(y), -y.shape[1] % PAIR, y.shape[2]), np.float32)
     pairs = join_pairs(np.concatenate([y, fill], axis=1))
     yield compare("stacked", "numpy", pairs.transpose(1, 0, 2), z["stacked"], STAGE)
     stacked = np.ascontiguousarray(z["stacked"].transpose(1, 0, 2))
@@ -120,7 +121,7 @@ def _stages(z: Arrays, network: Network) -> Iterator[Row]:
         if "joint_pred_out" in z:
             yield compare("prediction, unprojected", "numpy", y, z["pred_out"], STAGE)
     for key in (key for key in ("stacked_lens", "encoder_lens") if key in z):
-        yield exact(key, "numpy", -(-z["x_lens"] // TIME_STACK), z[key])
+        yield exact(key, "numpy", -(-z["x_lens"] // PAIR), z[key])
 
 
 def _layers(
@@ -143,7 +144,7 @@ def _layers(
 def encode_batch(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Encode a padded batch as one, frames past its end being absent."""
     batch, frames, size = x.shape
-    fill = -frames % TIME_STACK
+    fill = -frames % PAIR
     x = np.concatenate([x, np.zeros((batch, fill, size), np.float32)], axis=1)
     present = np.broadcast_to(np.arange(frames + fill) < frames, x.shape[:2])
     return backend.encode(x, backend.initial_state(batch)[0], np.ascontiguousarray(present))[0]

@@ -23,7 +23,8 @@ from hwckpt.conformance.comparison import (
     skipped,
 )
 from stream.backends.session import open_session
-from stream.encoders.lstm import lstm_stack
+from stream.encoders.bfp16 import bf16, bfp
+from stream.encoders.lstm_layer import lstm_stack
 from stream.front_end.log_mel import (
     CARD_FLOOR,
     FrontEnd,
@@ -33,7 +34,6 @@ from stream.front_end.log_mel import (
     streamed_log_mel,
 )
 from stream.front_end.normaliser import Normaliser, utterance_normalise
-from stream.integer.bfp16 import bf16, bfp
 from stream.stage import map_state
 
 __all__ = ["bfp16", "ewma", "layer_arrays", "log_mel", "lstm", "mel_filters", "norm"]

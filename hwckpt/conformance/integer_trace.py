@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.encoders.lstm import PAIR
 from stream.integer import fixed
 from stream.integer.network import IntegerLayer, IntegerNetwork
-from stream.model.network import TIME_STACK
 
 __all__ = ["Ints", "greedy", "trace"]
 
@@ -44,10 +44,7 @@ def trace(
     values: dict[str, Ints] = {"x": fixed.quantise_input(z, network.quantisation.input)}
     h = _run("pre", network.pre, values["x"], values)
     values["stacked"] = np.stack(
-        [
-            fixed.pair(h[:, t], h[:, t + 1], present[:, t + 1])
-            for t in range(0, h.shape[1], TIME_STACK)
-        ],
+        [fixed.pair(h[:, t], h[:, t + 1], present[:, t + 1]) for t in range(0, h.shape[1], PAIR)],
         axis=1,
     )
     h = _run("post", network.post, values["stacked"], values)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hwckpt.conformance.lattice import lattice
-from stream.backends.numpy import join_pairs
+from stream.front_end.stacking import join_pairs
 from train.encoders.lstm import LSTM, plain_layer
 from train.loss.transducer import Penalties, transducer_loss
 from train.optimiser import Lamb

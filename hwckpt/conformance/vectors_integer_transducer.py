@@ -17,7 +17,8 @@ import numpy as np
 from hwckpt.conformance.integer_trace import greedy, trace
 from hwckpt.conformance.vectors_models import network_file
 from hwckpt.reader import read_checkpoint
-from stream.front_end.log_mel import BINS, STACK
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
 from stream.integer.network import (
     CELL_EXPONENT,
     IntegerLayer,
@@ -25,8 +26,9 @@ from stream.integer.network import (
     IntegerNetwork,
     quantise,
 )
-from stream.model.network import Network, Specification
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary
 
 __all__ = ["INTEGER_MODEL_FILES", "integers"]

@@ -18,7 +18,8 @@ from hwckpt.writer import from_network, write_checkpoint
 from stream.backends import Backend, Logits, load_backend
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.front_end.log_mel import BINS, CARD_FLOOR, streamed_log_mel
-from stream.model.network import Network, Specification
+from stream.model.network import Network
+from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary
 
 __all__ = [

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.encoders.lstm import lstm_stack
+from stream.encoders.bfp16 import bf16, bfp
+from stream.encoders.lstm_layer import Activation, NumberFormat, lstm_stack
 from stream.front_end.log_mel import (
     BINS,
     CARD_FLOOR,
@@ -29,8 +30,6 @@ from stream.front_end.log_mel import (
     streamed_log_mel,
 )
 from stream.front_end.normaliser import Normaliser
-from stream.integer.bfp16 import bf16, bfp
-from stream.model.network import Activation, NumberFormat
 from stream.stage import map_state
 
 __all__ = ["STAGE_FILES"]

@@ -20,9 +20,11 @@ from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import load_backend
 from stream.decoding.greedy import GreedyConfig
-from stream.encoders.lstm import lstm_stack
-from stream.front_end.log_mel import HOP, STACK
-from stream.model.network import TIME_STACK, Activation, Network
+from stream.encoders.lstm import PAIR
+from stream.encoders.lstm_layer import Activation, lstm_stack
+from stream.front_end.log_mel import HOP
+from stream.front_end.stacking import STACK
+from stream.model.network import Network
 from stream.stage import State
 
 __all__ = ["TRANSDUCER_FILES"]
@@ -61,7 +63,7 @@ def _stages(rng: Rng, network: Network, format: Format) -> dict[str, Any]:
     batch = np.concatenate([features(network, rng, samples) for _ in range(ROWS)])
     y = rng.integers(1, spec.vocabulary, (ROWS, LABELS))
     lengths = np.array([FRAMES, FRAMES - 4], np.int32)
-    steps = -(-lengths // TIME_STACK)
+    steps = -(-lengths // PAIR)
     f, g = encode_batch(backend, batch), predict_tokens(backend, y)
     hidden = np.maximum(f[:, :, None] + g[:, None], 0.0)
     weight, bias = network.arrays["joint.output.weight"], network.arrays["joint.output.bias"]
@@ -74,7 +76,7 @@ def _stages(rng: Rng, network: Network, format: Format) -> dict[str, Any]:
         return outputs
 
     h = run("encoder.pre", "pre", batch)
-    fill = np.zeros((ROWS, -FRAMES % TIME_STACK, h.shape[2]), np.float32)
+    fill = np.zeros((ROWS, -FRAMES % PAIR, h.shape[2]), np.float32)
     stacked = np.concatenate([h, fill], axis=1).reshape(ROWS, int(steps[0]), -1)
     top = run("encoder.post", "post", stacked)
     start = np.zeros((ROWS, 1, spec.prediction_hidden), np.float32)

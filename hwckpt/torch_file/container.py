@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from hwckpt.torch_file.allowed import Storage, Tensor
 from hwckpt.torch_file.unpickler import Unpickled, unpickle
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 
 __all__ = ["CheckpointError", "TorchFile", "is_torch_file", "pickle_bytes"]
 

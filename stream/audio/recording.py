@@ -21,13 +21,7 @@ from stream.audio.channels import Mixer
 from stream.audio.containers import UnknownFormatError, read_layout
 from stream.audio.errors import AudioError, CutShortError, FormatError, TooLongError
 from stream.audio.part import WHOLE, Part
-from stream.audio.resampler import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    Resampler,
-    as_float,
-    first_bad_sample,
-)
+from stream.audio.resampler import HIGHEST_RATE, LOWEST_RATE, Resampler, as_float, first_bad_sample
 from stream.audio.source import Source
 
 __all__ = ["Recording", "read_audio", "read_chunks"]

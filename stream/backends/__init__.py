@@ -13,7 +13,8 @@ from typing import Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.model.network import ModelError, Network, Specification
+from stream.model.network import Network
+from stream.model.specification import ModelError, Specification
 from stream.stage import State
 
 __all__ = ["BACKENDS", "Backend", "Logits", "computed_by", "load_backend"]

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.front_end.log_mel import BINS, STACK
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
 from stream.model.directory import INT8_GRAPHS
-from stream.model.network import TIME_STACK, ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 from stream.stage import map_state
 
 __all__ = ["load", "rows_are_independent"]
@@ -57,7 +60,7 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
 def rows_are_independent(backend: Backend) -> bool:
     """Return whether a row of a random batch is the same, bit for bit, in batches of other sizes."""
     rng, spec, most = np.random.default_rng(0), backend.specification, max(BATCHES)
-    x = rng.standard_normal((most, TIME_STACK, STACK * BINS), np.float32)
+    x = rng.standard_normal((most, PAIR, STACK * BINS), np.float32)
     tokens = rng.integers(0, spec.blank, most, endpoint=True)
     f, g = rng.standard_normal((2, most, spec.joint), np.float32)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Logits
-from stream.backends.numpy import join_pairs
+from stream.front_end.stacking import join_pairs
 from stream.integer.fixed import hidden, lstm_cell, quantise_input, rhe, saturate
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
 from stream.model.network import Network

@@ -22,10 +22,13 @@ from stream.backends import Backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.front_end.log_mel import BINS, STACK
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import BINS
+from stream.front_end.stacking import STACK
 from stream.integer.network import IntegerNetwork, quantise
 from stream.model.directory import INTEGER_GRAPHS
-from stream.model.network import TIME_STACK, ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 from stream.stage import State, map_state
 
 __all__ = ["check_equal", "graph_state", "load"]
@@ -95,7 +98,7 @@ def check_equal(network: IntegerNetwork, graphs: Backend, rows: int = ROWS, seed
         return values
 
     encoder, prediction = (map_state(scattered, s) for s in reference.initial_state(rows))
-    x = rng.normal(0.0, 2.0, (rows, PAIRS * TIME_STACK, STACK * BINS)).astype(np.float32)
+    x = rng.normal(0.0, 2.0, (rows, PAIRS * PAIR, STACK * BINS)).astype(np.float32)
     x[0] = np.where(rng.random(x.shape[1:]) < EXTREME, np.copysign(LOUD, x[0]), x[0])
     present = np.ones(x.shape[:2], np.bool_)
     present[-1, -1] = False  # a stream that ends within a pair

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends.session import open_session
+from stream.encoders.lstm import PAIR
 from stream.model.directory import GRAPHS
-from stream.model.network import TIME_STACK, ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 from stream.stage import State
 
 __all__ = ["OnnxBackend", "located", "load"]
@@ -125,10 +127,10 @@ class OnnxBackend:
         outputs = []
         batch, frames, _ = x.shape
         second = np.ones((batch, 1), np.float32)
-        for begin in range(0, frames, TIME_STACK):
+        for begin in range(0, frames, PAIR):
             if present is not None:
                 second = present[:, begin + 1, None].astype(np.float32)
-            pair = np.ascontiguousarray(x[:, begin : begin + TIME_STACK])
+            pair = np.ascontiguousarray(x[:, begin : begin + PAIR])
             f, state = self._encoder.run({"x": pair, "second": second}, state)
             outputs.append(f)
         if len(outputs) == 1:

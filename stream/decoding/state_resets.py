@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.decoding.greedy import Token
-from stream.model.network import TIME_STACK
+from stream.encoders.lstm import PAIR
 
 __all__ = ["LOOK_AHEAD", "Layout", "cut", "layout", "merge"]
 
@@ -71,9 +71,9 @@ def merge(segments: Sequence[Sequence[Token]], segment: int, overlap: int) -> li
     before: Sequence[Token] = ()
     for i, tokens in enumerate(segments):
         if i:
-            first = -(-overlap // TIME_STACK)
+            first = -(-overlap // PAIR)
             tokens = _unrepeated([t for t in tokens if t.step >= first], before)
-        shift = i * ((segment - overlap) // TIME_STACK)
+        shift = i * ((segment - overlap) // PAIR)
         merged += [replace(token, step=token.step + shift) for token in tokens]
         before = tokens
     return merged

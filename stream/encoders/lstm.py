@@ -1,120 +1,110 @@
-"""The LSTM layer as a stage: the readable reference that every faster form is held against.
+"""The LSTM encoder: layers over stacked frames, pairs of these joined, layers over the pairs.
 
-NUMERICS 3.2: gate order i, f, g, o; two bias vectors, both added; soft cells (logistic, tanh) or hard
-ones, S(a) = clamp(a/8 + 1/2, 0, 1) and T(a) = clamp(a, -1, 1), T on the cell output too. With
-number format "bfp16" it rounds where Myrtle's card does (NUMERICS 3.3). (batch, frames, inputs) ->
-(batch, frames, hidden), float, over the array namespace of the input. Training has a faster form
-with a hand-written backward, `train.encoders.lstm`.
+NUMERICS 3.1: log-mel frames stacked by 3 (30 ms) -> `encoder.pre` -> joined in pairs (60 ms) ->
+`encoder.post`. Arrays, H hidden, I inputs of a layer (2 H behind the pairs):
+
+    encoder.pre.N.{weight_ih, weight_hh, bias_ih, bias_hh}    (4H, I), (4H, H), (4H,), (4H,)
+    encoder.post.N.…
+
+State: ((h, c) of each layer before the pairs, (h, c) of each layer behind them), (batch, H) each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import msgspec
 
-import numpy as np
-from array_api_compat import array_namespace
-from numpy.typing import NDArray
+from stream.encoders.family import Arrays, Encoder
+from stream.encoders.lstm_layer import (
+    Activation,
+    NumberFormat,
+    initial_state,
+    layer_shapes,
+    prepare_layers,
+    step_layers,
+)
+from stream.front_end.log_mel import BINS, HOP
+from stream.front_end.stacking import STACK, join_pairs
+from stream.stage import Array, State
 
-from stream.integer.bfp16 import bf16, bfp
-from stream.model.network import Activation, NumberFormat
-from stream.stage import Array, Chain, State, constant_like
+__all__ = ["LSTM", "PAIR"]
 
-__all__ = ["FUNCTIONS", "LSTM", "hard_sigmoid", "hard_tanh", "lstm_stack"]
-
-
-def hard_sigmoid(a: Array) -> Array:
-    """Return clamp(a/8 + 1/2, 0, 1): slope 1/8 costs a shift on a chip. Not ONNX' default 0.2."""
-    return array_namespace(a).clip(a * 0.125 + 0.5, 0.0, 1.0)
-
-
-def hard_tanh(a: Array) -> Array:
-    """Return clamp(a, -1, 1)."""
-    return array_namespace(a).clip(a, -1.0, 1.0)
+PAIR = 2  # stacked frames that are joined: 30 ms -> 60 ms
 
 
-def _sigmoid(a: Array) -> Array:
-    return 0.5 * array_namespace(a).tanh(0.5 * a) + 0.5  # cannot overflow
+class LSTM(
+    Encoder, msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lstm", tag_field="family"
+):
+    """The LSTM encoder.
 
-
-def _tanh(a: Array) -> Array:
-    return array_namespace(a).tanh(a)
-
-
-# S and T of NUMERICS 3.2.
-FUNCTIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "hard": (hard_sigmoid, hard_tanh),
-    "soft": (_sigmoid, _tanh),
-}
-
-
-class LSTM:
-    """One layer; state: (h, c), each (batch, hidden).
-
-    Args:
-        arrays: weight_ih (4H, I), weight_hh (4H, H), bias_ih (4H,), bias_hh (4H,), NumPy.
-        activation: "hard" or "soft".
-        number_format: "float32", or "bfp16" for the rounding of Myrtle's card.
+    Attributes:
+        pre_layers, post_layers: layers before and behind the pairs.
+        hidden: units of a layer.
+        activation: of all layers.
+        number_format: of all layers.
     """
 
-    block = 1
+    pre_layers: int = 2
+    post_layers: int = 2
+    hidden: int = 256
+    activation: Activation = "hard"
+    number_format: NumberFormat = "float32"
 
-    def __init__(
-        self,
-        arrays: Mapping[str, NDArray[np.float32]],
-        activation: Activation,
-        number_format: NumberFormat = "float32",
-    ) -> None:
-        self.hidden = arrays["weight_hh"].shape[1]
-        self._sigmoid, self._tanh = FUNCTIONS[activation]
-        rounded = number_format == "bfp16"
-        self._operand: Callable[[Array], Array] = bfp if rounded else _unchanged
-        self._result: Callable[[Array], Array] = bf16 if rounded else _unchanged
-        self._weight_ih, self._weight_hh = (
-            np.ascontiguousarray(self._operand(arrays[name]).T)
-            for name in ("weight_ih", "weight_hh")
+    stack = STACK
+    chunk_samples = frame_samples = HOP * STACK * PAIR
+
+    def __post_init__(self) -> None:
+        for name in ("pre_layers", "post_layers", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
+
+    @property
+    def size(self) -> int:
+        """The size of an encoder frame."""
+        return self.hidden
+
+    @property
+    def stacks(self) -> tuple[tuple[str, int, int], ...]:
+        """The name, the number of layers and the inputs of each stack of layers."""
+        return (
+            ("encoder.pre", self.pre_layers, STACK * BINS),
+            ("encoder.post", self.post_layers, PAIR * self.hidden),
         )
-        self._bias_ih, self._bias_hh = (
-            self._result(arrays[name]) for name in ("bias_ih", "bias_hh")
-        )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays; see `Encoder`."""
+        return {
+            name: shape
+            for stack, layers, inputs in self.stacks
+            for name, shape in layer_shapes(stack, layers, inputs, self.hidden).items()
+        }
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the names of the layers; see `Encoder`."""
+        return tuple(f"{stack}.{n}" for stack, layers, _ in self.stacks for n in range(layers))
+
+    def prepare(self, arrays: Arrays) -> Arrays:
+        """Return arrays laid out and rounded for `step`; see `Encoder`."""
+        return prepare_layers(arrays, self.layers(), self.number_format)
 
     def initial_state(self, batch: int) -> State:
-        """Return (h, c) of zeros."""
-        zeros = np.zeros((batch, self.hidden), np.float32)
-        return zeros, zeros.copy()
-
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Run the layer over the frames of x, (batch, frames, inputs)."""
-        xp = array_namespace(x)
-        weight_ih, weight_hh, bias_ih, bias_hh = (
-            constant_like(a, x)
-            for a in (self._weight_ih, self._weight_hh, self._bias_ih, self._bias_hh)
+        """Return zeros."""
+        return tuple(
+            tuple(initial_state(batch, self.hidden) for _ in range(layers))
+            for _, layers, _ in self.stacks
         )
-        h, c = state
-        outputs = []
-        n = self.hidden
-        for frame in range(x.shape[1]):
-            a = xp.matmul(self._operand(x[:, frame, :]), weight_ih) + bias_ih
-            a = self._result(a + (xp.matmul(self._operand(h), weight_hh) + bias_hh))
-            i = self._result(self._sigmoid(a[:, :n]))
-            f = self._result(self._sigmoid(a[:, n : 2 * n]))
-            g = self._result(self._tanh(a[:, 2 * n : 3 * n]))
-            o = self._result(self._sigmoid(a[:, 3 * n :]))
-            c = self._result(f * c + i * g)
-            h = self._result(o * self._tanh(c))
-            outputs.append(h)
-        if not outputs:
-            return xp.zeros((len(x), 0, n), dtype=x.dtype), state
-        return xp.stack(outputs, axis=1), (h, c)
 
-
-def lstm_stack(
-    layers: Sequence[Mapping[str, NDArray[np.float32]]],
-    activation: Activation,
-    number_format: NumberFormat,
-) -> Chain:
-    """Return the layers as one stage; its state is a tuple of (h, c), the first layer first."""
-    return Chain([LSTM(arrays, activation, number_format) for arrays in layers], block=1)
-
-
-def _unchanged(x: Array) -> Array:
-    return x
+    def step(
+        self, arrays: Arrays, x: Array, state: State, present: Array | None = None
+    ) -> tuple[Array, State]:
+        """Encode stacked frames, (batch, 2 n, 240) -> (batch, n, hidden); see `Encoder`."""
+        pre, post = ([f"{stack}.{n}" for n in range(layers)] for stack, layers, _ in self.stacks)
+        h, before = step_layers(arrays, pre, x, state[0], self.activation, self.number_format)
+        h, behind = step_layers(
+            arrays,
+            post,
+            join_pairs(h, present),
+            state[1],
+            self.activation,
+            self.number_format,
+        )
+        return h, (before, behind)

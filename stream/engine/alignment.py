@@ -32,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.engine.levels import Levels
-from stream.front_end.log_mel import HOP, STACK, FrontEnd
+from stream.front_end.log_mel import HOP, FrontEnd
+from stream.front_end.stacking import STACK
 from stream.words import WordDelay, group
 
 __all__ = ["HOLD", "Alignment", "Span", "word_spans"]

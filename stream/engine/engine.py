@@ -32,12 +32,14 @@ from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Search, 
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
+from stream.encoders.lstm import PAIR
 from stream.engine.alignment import Alignment, Span
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
 from stream.engine.rings import Rings
-from stream.front_end.log_mel import HOP, SAMPLE_RATE, STACK
-from stream.model.network import TIME_STACK, Network, open_model
+from stream.front_end.log_mel import HOP, SAMPLE_RATE
+from stream.front_end.stacking import STACK
+from stream.model.network import Network, open_model
 from stream.stage import Samples, State, map_state, take_rows, write_rows
 from stream.words import WordDelay
 
@@ -54,7 +56,7 @@ __all__ = [
 
 Rows = NDArray[np.int64]
 
-CHUNK = HOP * STACK * TIME_STACK  # 960 samples, 60 ms: one encoder frame
+CHUNK = HOP * STACK * PAIR  # 960 samples, 60 ms: one encoder frame
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
 WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
@@ -331,7 +333,7 @@ class Engine:
                 rows, self._decoder.step(rows, f, plan, silent if silent.any() else None)
             )
         if ended.size:
-            steps = np.where(self._silent(ended), 0, -(-lengths // TIME_STACK))
+            steps = np.where(self._silent(ended), 0, -(-lengths // PAIR))
             results += self._end(ended, self._decoder.finish(ended, last, steps))
         return results
 
@@ -351,16 +353,16 @@ class Engine:
         Returns:
             f (R, 1, J), and that of the tails, (E, S/2, J).
         """
-        count, first, rest = len(rows), slice(0, TIME_STACK), slice(TIME_STACK, None)
+        count, first, rest = len(rows), slice(0, PAIR), slice(PAIR, None)
         present = np.arange(tails.shape[1])[None] < lengths[:, None]
         f, state = self._backend.encode(
             np.concatenate([x, tails[:, first]]),
             take_rows(self._encoder, np.concatenate([rows, ending])),
-            np.concatenate([np.ones((count, TIME_STACK), np.bool_), present[:, first]]),
+            np.concatenate([np.ones((count, PAIR), np.bool_), present[:, first]]),
         )
         write_rows(rows, map_state(lambda leaf: leaf[:count], state), self._encoder)
         f, last = f[:count], f[count:]
-        if tails.shape[1] > TIME_STACK:
+        if tails.shape[1] > PAIR:
             state = map_state(lambda leaf: leaf[count:], state)
             more, _ = self._backend.encode(tails[:, rest], state, present[:, rest])
             last = np.concatenate([last, more], axis=1)

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.encoders.lstm import PAIR
 from stream.engine.front_end import FrontEndKind, front_end_stages
 from stream.engine.levels import Levels
-from stream.front_end.log_mel import BINS, HOP, STACK, stack
-from stream.model.network import TIME_STACK, Network
+from stream.front_end.log_mel import BINS, HOP
+from stream.front_end.stacking import STACK, stack
+from stream.model.network import Network
 from stream.stage import State, take_rows, write_rows
 
 __all__ = ["ChannelFeatures"]
@@ -22,7 +24,7 @@ __all__ = ["ChannelFeatures"]
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-FRAMES = STACK * TIME_STACK  # log-mel frames in a chunk
+FRAMES = STACK * PAIR  # log-mel frames in a chunk
 BLOCK = 32  # channels whose spectra are computed together: those of more do not fit a core's cache
 
 

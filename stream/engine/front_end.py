@@ -13,7 +13,8 @@ from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
 from stream.integer.front_end import FixedFrontEnd
 from stream.integer.normaliser import FixedNormaliser
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 
 __all__ = ["FRONT_ENDS", "FrontEndKind", "front_end_stages"]
 

@@ -33,7 +33,8 @@ from stream.engine.front_end import FrontEndKind
 from stream.engine.rehearsal import busy, rehearse
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.directory import GRAPHS, INT8_GRAPHS
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 
 __all__ = ["Plan", "capacity", "load_available", "self_test"]
 

@@ -1,9 +1,9 @@
-"""Samples to log-mel frames, and stacking: the front end of NUMERICS 1, as stages.
+"""Samples to log-mel frames: the front end of NUMERICS 1, as stages.
 
 16 kHz mono samples in [-1, 1] (not clipped), (batch, samples) float -> (batch, frames, 80), natural
 log of mel power, one frame each 10 ms. Written over the array namespace of its input: NumPy serves
 and torch trains through these lines. Reading audio files is `stream.audio`, normalising
-`stream.front_end.normaliser`.
+`stream.front_end.normaliser`, joining frames `stream.front_end.stacking`.
 
 Two generations differ only in what comes before the first sample:
 
@@ -38,15 +38,12 @@ __all__ = [
     "HOP",
     "PRE_EMPHASIS",
     "SAMPLE_RATE",
-    "STACK",
     "FrontEnd",
     "LogMel",
     "PreEmphasis",
     "frame_count",
     "hann",
     "mel_matrix",
-    "stack",
-    "stacked_count",
     "streamed_log_mel",
 ]
 
@@ -54,7 +51,6 @@ SAMPLE_RATE = 16_000  # Hz
 HOP = 160  # samples, 10 ms
 FFT = 512
 BINS = 80
-STACK = 3  # log-mel frames in a stacked frame, 30 ms
 PRE_EMPHASIS = 0.97  # fixed in the generations' code, whatever their configuration says
 CARD_FLOOR = 1e-20  # floor of mel power before the log, on Myrtle's card; log = -46.05
 
@@ -252,11 +248,6 @@ def frame_count(samples: int, front_end: FrontEnd) -> int:
     return max(after_lead // HOP, 1 if after_lead > 0 else 0)
 
 
-def stacked_count(frames: int) -> int:
-    """Return the number of stacked frames, the last one perhaps partial, of so many frames."""
-    return -(-frames // STACK)
-
-
 def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
     """Compute the frames of whole utterances in one step.
 
@@ -277,10 +268,3 @@ def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
     if rest.shape[1] < HOP:
         return front_end.short_frame(rest, state)
     return front_end.step(rest[:, : HOP * frames], state)[0]
-
-
-def stack(frames: Array) -> Array:
-    """Join frames in threes, oldest first: (batch, 3 n, 80) -> (batch, n, 240)."""
-    xp = array_namespace(frames)
-    batch, count, bins = frames.shape
-    return xp.reshape(frames, (batch, count // STACK, STACK * bins))

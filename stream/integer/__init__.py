@@ -1,1 +1,1 @@
-"""The arithmetic of chips: fixed point, integer networks, block floating point."""
+"""The arithmetic of chips: fixed point and integer networks."""

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.model.network import ModelError, Network, Specification
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError, Specification
 
 __all__ = [
     "CELL_EXPONENT",

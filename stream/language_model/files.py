@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stream.language_model.kenlm import MAGIC, read_kenlm
 from stream.language_model.ngram import Ngram, NgramError, Table, read_arpa
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 
 __all__ = ["ngram_of", "open_ngram"]
 

@@ -33,7 +33,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from stream.model.network import ModelError, Network, NgramFile, Specification
+from stream.model.network import Network, NgramFile
+from stream.model.specification import ModelError, Specification, decode_family
 
 __all__ = [
     "FORMAT",
@@ -223,7 +224,7 @@ def _read_index(path: Path) -> _Index:
         version = msgspec.json.decode(content, type=dict[str, Any]).get("format")
         if version != FORMAT:
             raise ModelError(f"{INDEX} has format {version!r}, this Rill reads {FORMAT!r}", path)
-        index = msgspec.json.decode(content, type=_Index)
+        index = msgspec.json.decode(content, type=_Index, dec_hook=decode_family)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{INDEX} is not understood: {error}", path) from error
     if _seal(content.replace(index.sha256.encode(), b"", 1)) != content:

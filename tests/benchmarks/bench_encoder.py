@@ -25,9 +25,10 @@ import pytest
 
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path
+from stream.encoders.lstm import PAIR
 from stream.integer.network import quantise
 from stream.model import directory
-from stream.model.network import TIME_STACK, open_model
+from stream.model.network import open_model
 from stream.model.quantisation import Quantisation
 
 pytest.importorskip("onnx")
@@ -75,7 +76,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("shape", ["bundled", "base"])
 def test_encoder_step(benchmark: Any, models: Any, shape: str, channels: int) -> None:
     backends = models(shape)
-    x = np.random.default_rng(0).standard_normal((channels, TIME_STACK, 240), np.float32)
+    x = np.random.default_rng(0).standard_normal((channels, PAIR, 240), np.float32)
     states = {name: backend.initial_state(channels)[0] for name, backend in backends.items()}
 
     def step(name: str) -> Any:

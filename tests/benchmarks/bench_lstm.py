@@ -24,7 +24,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.encoders.lstm import LSTM as Reference
+from stream.encoders.lstm_layer import LSTMLayer as Reference
 from stream.integer.fixed import lstm_cell
 from train.encoders import integer_lstm as quantised
 from train.encoders.bfp16_lstm import BlockFloatingLSTM

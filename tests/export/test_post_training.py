@@ -12,8 +12,9 @@ from export.post_training import calibrated
 from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
-from stream.model.network import ModelError, open_model
+from stream.model.network import open_model
 from stream.model.quantisation import Quantisation, joint_exponent
+from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from tests.tiny import tiny_network
 

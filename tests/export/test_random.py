@@ -14,7 +14,8 @@ from export.random import SHAPES, main, pieces, random_network
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.manifest import read_manifest
-from stream.model.network import Network, Specification, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary
 from tests.tiny import tiny_network
 

@@ -6,7 +6,7 @@ import pytest
 
 from hwckpt import configuration, layout
 from hwckpt.torch_file.allowed import CONSTRUCTORS
-from stream.model.network import Specification
+from stream.model.specification import Specification
 from tests.places import REPOSITORY
 from tests.tiny import tiny_network
 

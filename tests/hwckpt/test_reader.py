@@ -25,7 +25,8 @@ from hwckpt.reader import (
 from hwckpt.torch_file.container import MAGIC
 from hwckpt.writer import from_network, write_checkpoint
 from stream.front_end.log_mel import CARD_FLOOR
-from stream.model.network import ModelError, open_model
+from stream.model.network import open_model
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 
 CARD: dict[str, Any] = {"floor": CARD_FLOOR}

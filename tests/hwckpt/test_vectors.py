@@ -15,7 +15,7 @@ from hwckpt.conformance.__main__ import run
 from hwckpt.conformance.comparison import VectorError
 from hwckpt.vectors import write_vectors
 from stream.bundled import model_path
-from stream.encoders.lstm import lstm_stack
+from stream.encoders.lstm_layer import lstm_stack
 from tests.places import VECTORS
 
 pytest.importorskip("torch")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.backends import load_backend
 from stream.backends.numpy import NumpyBackend
-from stream.encoders.lstm import LSTM
+from stream.encoders.lstm_layer import LSTMLayer
 from stream.front_end.gain_control import Gain, GainControl
 from stream.front_end.gate import Gate
 from stream.front_end.log_mel import FrontEnd, LogMel, PreEmphasis
@@ -60,7 +60,7 @@ def controlled(fixed: bool) -> Stage:
 
 def lstm(activation: str, number_format: str = "float32") -> Stage:
     layer = dict(next(tiny_network().layers("encoder.pre")))
-    return LSTM(layer, activation, number_format)
+    return LSTMLayer(layer, activation, number_format)
 
 
 def encoder(**specification: Any) -> Stage:

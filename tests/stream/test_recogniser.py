@@ -9,7 +9,7 @@ import pytest
 
 from stream.decoding.greedy import GreedyConfig
 from stream.model.directory import write
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from tests.server.scripted import pcm, samples_of, talking_network
 

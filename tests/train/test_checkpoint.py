@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch")
 
 import msgspec
 
-from stream.model.network import ModelError, open_model
+from stream.model.network import open_model
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 from train import checkpoint
 from train.model import Transducer

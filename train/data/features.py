@@ -10,9 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stream.front_end.log_mel import STACK, FrontEnd, frame_count, stack, streamed_log_mel
+from stream.encoders.lstm import PAIR
+from stream.front_end.log_mel import FrontEnd, frame_count, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
-from stream.model.network import TIME_STACK
+from stream.front_end.stacking import STACK, stack
 from stream.stage import State, constant_like, map_state
 from train.model import lengths_to_mask
 
@@ -66,6 +67,6 @@ def normalised(
 
 def stacked(z: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Stack the frames of a batch: (B, F, 80) and (B,) -> (B, S, 240) and (B,), S even."""
-    block = STACK * TIME_STACK
+    block = STACK * PAIR
     z = nn.functional.pad(z, (0, 0, 0, -z.shape[1] % block))
     return stack(z), torch.div(counts + STACK - 1, STACK, rounding_mode="floor")

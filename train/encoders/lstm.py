@@ -17,8 +17,8 @@ import numba
 import torch
 from torch import Tensor, nn
 
+from stream.encoders.lstm_layer import Activation
 from stream.integer.network import HIDDEN_EXPONENT
-from stream.model.network import Activation
 
 __all__ = ["LSTM", "Recurrence", "Times", "bf16_pays", "quarters"]
 

@@ -27,7 +27,7 @@ from stream.integer.network import (
     UNSIGNED,
     WEIGHT_EXPONENTS,
 )
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from train.encoders.weight_cache import Kept
 
 __all__ = [

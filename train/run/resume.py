@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from train import checkpoint
 from train.config import Config, ConfigError
 

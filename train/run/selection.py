@@ -20,7 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
+from stream.model.specification import ModelError
 from train import checkpoint
 
 __all__ = ["SCHEMA", "Score", "Scorer", "Sweep", "checkpoints", "read_sweep", "sweep"]

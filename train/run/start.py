@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.model.network import Network, Specification
+from stream.model.network import Network
+from stream.model.specification import Specification
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]

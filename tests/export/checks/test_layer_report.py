@@ -16,8 +16,9 @@ from export.checks.layer_report import LayerReport, layer_reports
 from export.saturation import main, table
 from stream.manifest import Utterance, read_manifest
 from stream.model import directory
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 
 LAYERS = (

@@ -22,8 +22,9 @@ from stream.backends import Backend, load_backend
 from stream.bundled import model_path, recordings
 from stream.engine.engine import Engine, Result
 from stream.model import directory
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import Network, open_model
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from stream.stage import map_state
 from tests.tiny import tiny_network, tiny_specification
 

@@ -16,7 +16,8 @@ from stream.backends import BACKENDS, Backend, computed_by, load_backend
 from stream.backends.onnx import OnnxBackend
 from stream.backends.session import open_session
 from stream.model import directory
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.stage import map_state
 from tests.tiny import quantised, tiny_network
 

@@ -16,8 +16,9 @@ from stream.decoding.beam import BeamConfig
 from stream.decoding.greedy import GreedyConfig
 from stream.engine.engine import Engine
 from stream.integer.network import quantise
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from stream.stage import map_state
 from tests.tiny import tiny_network
 

@@ -24,7 +24,8 @@ from stream.backends.unsigned_weights import unsigned_weights
 from stream.engine.engine import Engine, Result
 from stream.integer.network import IntegerNetwork, quantise
 from stream.model import directory
-from stream.model.network import ModelError, Network, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.stage import map_state
 from tests.tiny import quantised, tiny_network
 

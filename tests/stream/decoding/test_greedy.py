@@ -19,7 +19,7 @@ from stream.backends import Backend
 from stream.backends.numpy import NumpyBackend
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
-from stream.model.network import Specification
+from stream.model.specification import Specification
 from stream.stage import State, map_state
 from tests.tiny import tiny_network, tiny_specification
 

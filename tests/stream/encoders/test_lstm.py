@@ -1,69 +1,54 @@
-"""The reference LSTM against its formula, frame by frame in float64."""
+"""The LSTM family: its sizes, and one set of lines for NumPy and torch."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
-from stream.encoders.lstm import LSTM, hard_sigmoid, hard_tanh
-from stream.integer.bfp16 import bf16
+from stream.encoders.lstm import LSTM
+from stream.stage import map_state
 
 RNG = np.random.default_rng(0)
-ARRAYS = {
-    "weight_ih": RNG.normal(0, 0.8, (20, 7)).astype(np.float32),
-    "weight_hh": RNG.normal(0, 0.8, (20, 5)).astype(np.float32),
-    "bias_ih": RNG.normal(0, 0.5, 20).astype(np.float32),
-    "bias_hh": RNG.normal(0, 0.5, 20).astype(np.float32),
-}
-X = RNG.normal(0, 2.0, (3, 30, 7)).astype(np.float32)
 
 
-def formula(activation: str) -> Any:
-    w = {name: value.astype(np.float64) for name, value in ARRAYS.items()}
-    if activation == "hard":
-        sigmoid, tanh = (lambda a: np.clip(a / 8 + 0.5, 0, 1)), (lambda a: np.clip(a, -1, 1))
-    else:
-        sigmoid, tanh = (lambda a: 1 / (1 + np.exp(-a))), np.tanh
-    h, c, outputs = np.zeros((3, 5)), np.zeros((3, 5)), []
-    for x in X.astype(np.float64).transpose(1, 0, 2):
-        a = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
-        i, f, g, o = np.split(a, 4, axis=1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = sigmoid(o) * tanh(c)
-        outputs.append(h)
-    return np.stack(outputs, axis=1), c
+def test_a_chunk_is_a_pair_of_stacked_frames() -> None:
+    encoder = LSTM(1, 2, 8)
+    assert (encoder.inputs, encoder.chunk_frames, encoder.size) == (240, 2, 8)
+    assert (encoder.chunk_samples, encoder.frame_samples, encoder.delay) == (960, 960, 0)
+    assert encoder.chunk_seconds == encoder.frame_seconds == 0.06
+    assert [encoder.frames(n) for n in (0, 1, 2, 3)] == [0, 1, 1, 2]
+    assert encoder.layers() == ("encoder.pre.0", "encoder.post.0", "encoder.post.1")
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("number_format", ["float32", "bfp16"])
 @pytest.mark.parametrize("activation", ["hard", "soft"])
-def test_the_layer_is_its_formula(activation: Any) -> None:
-    layer = LSTM(ARRAYS, activation)
-    y, (h, c) = layer.step(X, layer.initial_state(3))
-    want, want_c = formula(activation)
-    np.testing.assert_allclose(y, want, atol=2e-6)
-    np.testing.assert_allclose(c, want_c, atol=5e-6)
-    np.testing.assert_array_equal(h, y[:, -1])
+def test_torch_computes_the_same_lines_and_has_gradients(
+    activation: str, number_format: str
+) -> None:
+    import torch
 
-
-def test_hard_functions_saturate_where_the_card_does() -> None:
-    a = np.array([-4.1, -4.0, 0.0, 4.0, 4.1], np.float32)
-    np.testing.assert_array_equal(hard_sigmoid(a), [0.0, 0.0, 0.5, 1.0, 1.0])
-    np.testing.assert_array_equal(hard_tanh(a / 4), np.float32([-1.0, -1.0, 0.0, 1.0, 1.0]))
-
-
-def test_block_floating_point_gives_outputs_that_bf16_can_hold() -> None:
-    layer = LSTM(ARRAYS, "hard", "bfp16")
-    y, _ = layer.step(X, layer.initial_state(3))
-    np.testing.assert_array_equal(bf16(y), y)
-    float_y, _ = LSTM(ARRAYS, "hard").step(X, layer.initial_state(3))
-    assert 0.0 < np.abs(y - float_y).max() < 0.2
-
-
-def test_no_frames_change_no_state() -> None:
-    layer = LSTM(ARRAYS, "hard")
-    _, state = layer.step(X, layer.initial_state(3))
-    y, after = layer.step(X[:, :0], state)
-    assert y.shape == (3, 0, 5)
-    for new, old in zip(after, state, strict=True):
-        np.testing.assert_array_equal(new, old)
+    encoder = LSTM(1, 1, 8, activation, number_format)  # type: ignore[arg-type]
+    arrays = {n: RNG.normal(0, 0.3, s).astype(np.float32) for n, s in encoder.shapes().items()}
+    x = RNG.normal(0, 1, (2, 6, 240)).astype(np.float32)
+    present = np.ones((2, 6), np.bool_)
+    present[1, 3:] = False
+    want, want_state = encoder.step(encoder.prepare(arrays), x, encoder.initial_state(2), present)
+    tensors = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+    got, state = encoder.step(
+        encoder.prepare(tensors),
+        torch.tensor(x),
+        map_state(torch.from_numpy, encoder.initial_state(2)),
+        torch.tensor(present),
+    )
+    np.testing.assert_allclose(
+        got.detach().numpy(), want, rtol=0, atol=1e-2 if number_format == "bfp16" else 1e-6
+    )
+    map_state(
+        lambda a, b: np.testing.assert_allclose(a.detach().numpy(), b, rtol=0, atol=1e-2),
+        state,
+        want_state,
+    )
+    if number_format == "float32":
+        got.sum().backward()
+        assert all(bool(tensor.grad.abs().sum() > 0) for tensor in tensors.values())

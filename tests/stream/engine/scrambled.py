@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.model.network import Specification
+from stream.model.specification import Specification
 from stream.stage import State
 from stream.vocabulary import WORD_MARK, Piece, Vocabulary
 

@@ -19,7 +19,8 @@ from stream.decoding.keywords import KeywordTrie
 from stream.decoding.overlap import ResetConfig, Splice
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.engine.engine import CHUNK, Decoding, Engine, Result
-from stream.front_end.log_mel import stack, streamed_log_mel
+from stream.front_end.log_mel import streamed_log_mel
+from stream.front_end.stacking import stack
 from stream.language_model.ngram import Ngram
 from stream.model.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network

@@ -20,8 +20,9 @@ from stream.front_end.normaliser import Normaliser
 from stream.integer.fixed import quantise_input
 from stream.integer.front_end import FixedFrontEnd
 from stream.integer.normaliser import FixedNormaliser
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from stream.stage import whole
 from stream.validation import validate

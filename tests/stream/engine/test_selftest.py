@@ -19,7 +19,8 @@ from stream.engine.selftest import (
     self_test,
 )
 from stream.model import directory
-from stream.model.network import ModelError, open_model
+from stream.model.network import open_model
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network, without_int8
 
 BUDGET = SHARE * 0.06

@@ -12,9 +12,9 @@ from stream.front_end.log_mel import (
     frame_count,
     hann,
     mel_matrix,
-    stack,
     streamed_log_mel,
 )
+from stream.front_end.stacking import stack
 
 GENERATIONS = {"1.4": False, "1.14": True}
 

@@ -100,7 +100,7 @@ def test_the_lowest_of_equal_logits_wins() -> None:
 
 
 def test_a_layer_is_near_the_float_layer() -> None:
-    from stream.encoders.lstm import lstm_stack
+    from stream.encoders.lstm_layer import lstm_stack
 
     network = tiny_network(3, quantisation=Quantisation(joint=6))
     layer = quantise(network).post[0]

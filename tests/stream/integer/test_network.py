@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from stream.integer.network import ACCUMULATOR, IntegerLayer, quantise, quantise_weight
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from stream.language_model.files import ngram_of
 from stream.language_model.ngram import ArpaTable, read_arpa
-from stream.model.network import ModelError, NgramFile
+from stream.model.network import NgramFile
+from stream.model.specification import ModelError
 from tests.stream.language_model.test_kenlm import binary
 from tests.stream.language_model.test_ngram import ARPA
 from tests.tiny import tiny_network

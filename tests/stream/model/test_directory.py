@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.model import directory
-from stream.model.network import ModelError, Network, NgramFile, open_model
+from stream.model.network import Network, NgramFile, open_model
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 
 GRAPHS = {name: name.encode() for name in directory.GRAPHS}  # their content is not looked at here

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream.model.network import ModelError, Network, Specification, open_model
+from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 
 
@@ -48,22 +49,6 @@ def test_a_tokenizer_of_another_size_is_refused() -> None:
     }
     with pytest.raises(ModelError, match=f"has {pieces} pieces, the specification {pieces + 1}"):
         Network(larger, arrays, network.tokenizer)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("window", 160), ("floor", 0.0), ("alpha", 1.0), ("hidden", 0), ("final_padding", -1)],
-)
-def test_a_specification_out_of_range_names_its_key(key: str, value: float) -> None:
-    with pytest.raises(ValueError, match=key):
-        Specification(vocabulary=4, **{key: value})  # type: ignore[arg-type]
-
-
-def test_the_generation_is_that_of_the_arithmetic() -> None:
-    assert Specification(vocabulary=4).generation == "1.4"
-    soft = Specification(vocabulary=4, activation="soft", alpha=0.0, initial_padding=True)
-    assert soft.generation == "1.14"
-    assert Specification(vocabulary=4, alpha=0.0).generation is None
 
 
 def test_what_is_no_model_is_refused_and_named(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from stream.model import directory
-from stream.model.network import ModelError, Specification, open_model
+from stream.model.network import open_model
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError, Specification
 from tests.tiny import tiny_network
 
 

@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.front_end.log_mel import FrontEnd, frame_count, stack, streamed_log_mel
+from stream.front_end.log_mel import FrontEnd, frame_count, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
+from stream.front_end.stacking import stack
 from tests.tiny import tiny_network
 from train.data.features import log_mel, normalised, stacked
 from train.evaluation import pad

@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 
 from hwckpt.conformance.check_stages import layer_arrays
 from hwckpt.conformance.comparison import load
-from stream.encoders.lstm import LSTM as Reference
-from stream.integer.bfp16 import bf16, bfp
-from stream.model.network import Activation
+from stream.encoders.bfp16 import bf16, bfp
+from stream.encoders.lstm_layer import Activation
+from stream.encoders.lstm_layer import LSTMLayer as Reference
 from train.encoders import bfp16_lstm as block_floating
 from train.encoders import lstm as layers
 from train.encoders.bfp16_lstm import BlockFloatingLSTM

@@ -18,8 +18,9 @@ torch = pytest.importorskip("torch")
 from hwckpt.conformance.comparison import load
 from stream.integer.fixed import lstm_step
 from stream.integer.network import IntegerLayer, quantise
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 from train.encoders import integer_lstm as quantised
 from train.encoders import lstm as layers

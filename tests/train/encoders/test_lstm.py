@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.encoders.lstm import LSTM as Reference
-from stream.model.network import Activation
+from stream.encoders.lstm_layer import Activation
+from stream.encoders.lstm_layer import LSTMLayer as Reference
 from train.encoders import lstm as layers
 from train.encoders.lstm import LSTM
 

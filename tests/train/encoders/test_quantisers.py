@@ -18,8 +18,9 @@ from brevitas.quant import Int8WeightPerTensorFixedPoint
 
 from stream.integer import fixed
 from stream.integer import network as integer
-from stream.model.network import ModelError, Network
+from stream.model.network import Network
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 from train.encoders import quantisers
 from train.encoders.quantisers import hidden, quantise_bias, quantise_signed, quantise_weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.integer.bfp16 import bf16, bfp
+from stream.encoders.bfp16 import bf16, bfp
 
 
 def test_bf16_rounds_to_nearest_with_ties_away_from_zero() -> None:

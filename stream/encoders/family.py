@@ -1,0 +1,118 @@
+"""The interface of an encoder family: what every part of Rill asks of an encoder, and nothing else does.
+
+An encoder takes normalised log-mel frames, `stack` of them joined in an input frame, and gives encoder
+frames, which the joint and the CTC head read. A family is a frozen msgspec struct of its sizes, tagged
+with its name, with the methods below; it holds no arrays. docs/encoders.md says how to add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE
+from stream.stage import Array, State
+
+__all__ = ["Arrays", "Encoder"]
+
+Arrays = Mapping[str, Array]
+
+
+class Encoder:
+    """An encoder of one family and size."""
+
+    __slots__ = ()
+
+    @property
+    def family(self) -> str:
+        """The name of the family, a key of `stream.encoders.FAMILIES`."""
+        config: Any = self.__struct_config__  # type: ignore[attr-defined]
+        return str(config.tag)
+
+    @property
+    def stack(self) -> int:
+        """The number of log-mel frames, 10 ms each, that an input frame joins."""
+        raise NotImplementedError
+
+    @property
+    def chunk_samples(self) -> int:
+        """The samples that one step takes: a multiple of an input frame and of `frame_samples`."""
+        raise NotImplementedError
+
+    @property
+    def frame_samples(self) -> int:
+        """The samples from one encoder frame to the next."""
+        raise NotImplementedError
+
+    @property
+    def delay(self) -> int:
+        """The number of encoder frames that come before the signal; 0 where none does."""
+        return 0
+
+    @property
+    def size(self) -> int:
+        """The size of an encoder frame."""
+        raise NotImplementedError
+
+    @property
+    def inputs(self) -> int:
+        """The size of an input frame."""
+        return self.stack * BINS
+
+    @property
+    def chunk_frames(self) -> int:
+        """The number of input frames in a chunk."""
+        return self.chunk_samples // (HOP * self.stack)
+
+    @property
+    def chunk_seconds(self) -> float:
+        """The length of a chunk, seconds."""
+        return self.chunk_samples / SAMPLE_RATE
+
+    @property
+    def frame_seconds(self) -> float:
+        """The time from one encoder frame to the next, seconds."""
+        return self.frame_samples / SAMPLE_RATE
+
+    def frames(self, count: Any) -> Any:
+        """Return the number of encoder frames of so many input frames, an integer or array of them.
+
+        The last encoder frame may have only part of its input.
+        """
+        joined = self.frame_samples // (HOP * self.stack)
+        return (count + joined - 1) // joined
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each of the encoder's arrays by its name, which begins with "encoder."."""
+        raise NotImplementedError
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the names of the layers, prefixes of those of `shapes`, in the order of the signal."""
+        raise NotImplementedError
+
+    def prepare(self, arrays: Arrays) -> Arrays:
+        """Return arrays, NumPy's or torch's, as `step` takes them: what can be computed once, is."""
+        return arrays
+
+    def initial_state(self, batch: int) -> State:
+        """Return the NumPy state at the start of a stream, the batch axis first in every leaf."""
+        raise NotImplementedError
+
+    def step(
+        self, arrays: Arrays, x: Array, state: State, present: Array | None = None
+    ) -> tuple[Array, State]:
+        """Encode input frames.
+
+        NumPy serves and torch trains through these lines: they are written over the array namespace
+        of x (`array_api_compat`), change nothing in place, and pass gradients.
+
+        Args:
+            arrays: as `prepare` returns them, of the namespace of x.
+            x: (batch, n, inputs) normalised; n is a multiple of `chunk_frames`.
+            state: before the frames.
+            present: (batch, n) bool, False where a frame lies past the end of its row and must have no
+                influence; None: all are present.
+        Returns:
+            (batch, n chunk_samples / (chunk_frames frame_samples), size), and the state after them.
+        """
+        raise NotImplementedError

@@ -1,0 +1,37 @@
+"""Stacking: joining neighbouring frames into one, over the array namespace of the frames."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from stream.stage import Array
+
+__all__ = ["STACK", "join_pairs", "stack", "stacked_count"]
+
+STACK = 3  # log-mel frames in a stacked frame of the LSTM family and of its hardware, 30 ms
+
+
+def stack(frames: Array, count: int = STACK) -> Array:
+    """Join every `count` frames, oldest first: (batch, count n, size) -> (batch, n, count size)."""
+    xp = array_namespace(frames)
+    batch, length, size = frames.shape
+    return xp.reshape(frames, (batch, length // count, count * size))
+
+
+def stacked_count(frames: int, count: int = STACK) -> int:
+    """Return the number of stacked frames, the last one perhaps partial, of so many frames."""
+    return -(-frames // count)
+
+
+def join_pairs(h: Array, present: Array | None = None) -> Array:
+    """Join frames in pairs, oldest first: (batch, 2 n, size) -> (batch, n, 2 size).
+
+    Args:
+        h: the frames.
+        present: (batch, 2 n) bool, False where a frame lies past the end of its row and counts as
+            zeros.
+    """
+    if present is not None:
+        xp = array_namespace(h)
+        h = xp.where(present[:, :, None], h, xp.zeros_like(h))
+    return stack(h, 2)

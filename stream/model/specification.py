@@ -1,0 +1,247 @@
+"""Specification: everything of a model that is not an array, and `ModelError`.
+
+Encoder and prediction network are of families (`stream.encoders`, `stream.prediction`). A specification that
+names none has LSTMs, whose sizes are fields of its own, as every file from before there were families
+has them; such a specification is still written so. Another family stands under "encoder" or "prediction",
+tagged with its name:
+
+    {"window": 400, …, "encoder": {"family": "conformer", "layers": 12, …}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from stream import encoders, prediction
+from stream.encoders.family import Encoder
+from stream.encoders.lstm import LSTM
+from stream.encoders.lstm_layer import Activation, NumberFormat
+from stream.front_end.gain_control import GainControl
+from stream.front_end.gate import Gate
+from stream.front_end.log_mel import BINS, FrontEnd
+from stream.model.quantisation import Quantisation
+from stream.prediction.family import Prediction
+from stream.prediction.lstm import PredictionLSTM
+from stream.words import WordDelay
+
+__all__ = [
+    "Activation",
+    "ModelError",
+    "NumberFormat",
+    "Specification",
+    "decode_family",
+    "read_specification",
+]
+
+
+class ModelError(ValueError):
+    """A file or array that is not the model it should be; `path` names the file where there is one."""
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything of a model that is not an array; see the top of this file.
+
+    Attributes:
+        window: analysis window of the front end, samples.
+        floor: smallest mel power before the log.
+        initial_padding: whether window - 160 zeros stand before the first sample (NUMERICS 1.1 #4).
+        final_padding: zeros at the end of an utterance, samples.
+        alpha: weight of a new frame in the running statistics; 0 = global statistics.
+        pre_layers, post_layers, hidden: sizes of an LSTM encoder (`stream.encoders.lstm`).
+        prediction_layers, prediction_hidden: sizes of an LSTM prediction network.
+        joint: size of the joint.
+        vocabulary: number of pieces V; blank is V.
+        activation, number_format: of LSTM layers, wherever they are.
+        gain_control: how quiet channels are lifted and tones taken out (`stream.front_end.gain_control`), or None.
+        gate: which frames teach the running statistics (`stream.front_end.gate`), or None: all.
+        mute_chunks: chunks of exact zeros after which a channel is muted (`stream.engine.mute`); 0 = never.
+        word_delay: of the tokens, for the times of words (`stream.engine.alignment`), or None: not measured.
+        sound_chunks: chunks with sound from which on a segment is decoded (`stream.engine.mute`); 0 = at once.
+        quantisation: the integer formats that the weights are for (`stream.integer.network`), or None.
+        other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
+            "prediction". `encoder` and `prediction` are what a model has.
+    """
+
+    window: int = 400
+    floor: float = 2.0**-23
+    initial_padding: bool = False
+    final_padding: int = 0
+    alpha: float = 0.001
+    pre_layers: int = 2
+    post_layers: int = 2
+    hidden: int = 256
+    prediction_layers: int = 1
+    prediction_hidden: int = 128
+    joint: int = 256
+    vocabulary: int
+    activation: Activation = "hard"
+    number_format: NumberFormat = "float32"
+    gain_control: GainControl | None = None
+    gate: Gate | None = None
+    mute_chunks: int = 0
+    word_delay: WordDelay | None = None
+    sound_chunks: int = 0
+    quantisation: Quantisation | None = None
+    other_encoder: Encoder | UnsetType = msgspec.field(default=UNSET, name="encoder")
+    other_prediction: Prediction | UnsetType = msgspec.field(default=UNSET, name="prediction")
+
+    def __post_init__(self) -> None:
+        positive = ("pre_layers", "post_layers", "hidden", "prediction_layers", "prediction_hidden")
+        for name in (*positive, "joint", "vocabulary"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
+        if not 160 < self.window <= 512:
+            raise ValueError(f"window is {self.window} samples, wants 161 to 512")
+        if not 0.0 < self.floor < 1.0:
+            raise ValueError(f"floor is {self.floor}, wants 0 < floor < 1")
+        if not 0.0 <= self.alpha < 1.0:
+            raise ValueError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
+        if self.final_padding < 0:
+            raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
+        for name in ("mute_chunks", "sound_chunks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
+        if self.number_format != "float32":
+            self.require_lstm(f"number_format {self.number_format}")
+        if self.quantisation is not None:
+            self.require_lstm("a quantisation")
+            self._check_quantisation(self.quantisation)
+
+    def _check_quantisation(self, quantisation: Quantisation) -> None:
+        if self.activation != "hard":
+            raise ValueError(
+                f"quantisation: activation is {self.activation}, integers want hard; fine-tune the "
+                "model with hard activations first"
+            )
+        if self.number_format != "float32":
+            raise ValueError(
+                f"quantisation: number_format is {self.number_format}, wants float32: a model is for "
+                "integers or for block floating point"
+            )
+        self.check_layers(quantisation.weight_bits, "quantisation: weight_bits")
+
+    def check_layers(self, names: Iterable[str], whose: str) -> None:
+        """Refuse names that are none of `layer_names`.
+
+        Raises:
+            ValueError: a name is; the message begins with `whose`.
+        """
+        for name in names:
+            if name not in self.layer_names:
+                raise ValueError(
+                    f"{whose} names {name!r}, the layers are {', '.join(self.layer_names)}"
+                )
+
+    @property
+    def blank(self) -> int:
+        """The id that moves time on: the last class. As a prediction network's input: start."""
+        return self.vocabulary
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The front end that this specification describes."""
+        return FrontEnd(
+            self.window, self.floor, self.initial_padding, self.final_padding, self.gain_control
+        )
+
+    @property
+    def generation(self) -> Literal["1.4", "1.14"] | None:
+        """The hardware generation whose arithmetic this is, the log floor left aside, or None."""
+        if self.activation == "hard" and self.alpha > 0.0:
+            return None if self.initial_padding else "1.4"
+        if self.activation == "soft" and self.alpha == 0.0:
+            return "1.14" if self.initial_padding else None
+        return None
+
+    @property
+    def rounded(self) -> bool:
+        """Whether weights are rounded where they are used, so that what folds is folded before."""
+        return self.quantisation is not None or self.number_format != "float32"
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder's family and sizes."""
+        if self.other_encoder is not UNSET:
+            return self.other_encoder
+        return LSTM(
+            self.pre_layers, self.post_layers, self.hidden, self.activation, self.number_format
+        )
+
+    @property
+    def prediction(self) -> Prediction:
+        """The prediction network's family and sizes."""
+        if self.other_prediction is not UNSET:
+            return self.other_prediction
+        return PredictionLSTM(
+            self.prediction_layers, self.prediction_hidden, self.activation, self.number_format
+        )
+
+    def require_lstm(self, target: str) -> None:
+        """Refuse a target that computes LSTM layers and no other family.
+
+        Args:
+            target: what the model shall be written or computed as, for the message.
+        Raises:
+            ModelError: encoder or prediction network are of another family.
+        """
+        for part, family in (("encoder", self.encoder), ("prediction", self.prediction)):
+            if family.family != "lstm":
+                raise ModelError(
+                    f"{target} is for LSTM layers, and the model's {part} is of the family "
+                    f"{family.family!r}"
+                )
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the layers of both networks and of the joint, in the order of `shapes`."""
+        joint = ("joint.encoder", "joint.prediction", "joint.output")
+        return (*self.encoder.layers(), *self.prediction.layers(), *joint)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every array by name, in the order of the signal's way."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "normaliser.mean": (BINS,),
+            "normaliser.variance": (BINS,),
+            **self.encoder.shapes(),
+            **self.prediction.shapes(self.vocabulary),
+        }
+        for name, rows, columns in (
+            ("joint.encoder", self.joint, self.encoder.size),
+            ("joint.prediction", self.joint, self.prediction.size),
+            ("joint.output", self.vocabulary + 1, self.joint),
+        ):
+            shapes[f"{name}.weight"] = (rows, columns)
+            shapes[f"{name}.bias"] = (rows,)
+        return shapes
+
+
+def read_specification(content: Mapping[str, Any]) -> Specification:
+    """Return the specification that `msgspec.to_builtins` gave, or a configuration names.
+
+    Raises:
+        msgspec.ValidationError: a key is unknown, or a value is not what it should be.
+    """
+    return msgspec.convert(content, Specification, dec_hook=decode_family)
+
+
+def decode_family(kind: type[Any], content: Any) -> Any:
+    """Return the encoder or prediction network of a specification, as a `dec_hook` of msgspec.
+
+    Raises:
+        msgspec.ValidationError: there is no such family, or it has no such key.
+    """
+    known = encoders.FAMILIES if kind is Encoder else prediction.FAMILIES
+    name = content.get("family") if isinstance(content, dict) else None
+    if name not in known:
+        part = "encoder" if kind is Encoder else "prediction network"
+        raise ValueError(f"{part} is of the family {name!r}, want one of {', '.join(known)}")
+    return msgspec.convert(content, known[name])

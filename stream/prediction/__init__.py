@@ -1,0 +1,16 @@
+"""Prediction network families: one a file, listed in `FAMILIES`, as encoder families are.
+
+`stream.prediction.family` is their interface; a model names its family in `Specification.prediction`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream.prediction.family import Prediction
+from stream.prediction.lstm import PredictionLSTM
+
+__all__ = ["FAMILIES", "Prediction"]
+
+# By the tag in a model's specification; a model that names none has an LSTM.
+FAMILIES: dict[str, Any] = {"lstm": PredictionLSTM}

@@ -1,0 +1,107 @@
+"""The specification: what it refuses, and how files name the families of the two networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from stream.encoders import FAMILIES, Encoder
+from stream.encoders.lstm import LSTM
+from stream.model.specification import ModelError, Specification, read_specification
+from stream.prediction.lstm import PredictionLSTM
+from tests.tiny import quantised, tiny_network
+
+
+class Echo(
+    Encoder, msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="echo", tag_field="family"
+):
+    """A family that only this file knows."""
+
+    size: int = 8
+    stack = 1
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"encoder.echo.weight": (self.size, self.inputs)}
+
+    def layers(self) -> tuple[str, ...]:
+        return ("encoder.echo",)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FAMILIES, "echo", Echo)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("window", 160), ("floor", 0.0), ("alpha", 1.0), ("hidden", 0), ("final_padding", -1)],
+)
+def test_a_specification_out_of_range_names_its_key(key: str, value: float) -> None:
+    with pytest.raises(ValueError, match=key):
+        Specification(vocabulary=4, **{key: value})  # type: ignore[arg-type]
+
+
+def test_the_generation_is_that_of_the_arithmetic() -> None:
+    assert Specification(vocabulary=4).generation == "1.4"
+    soft = Specification(vocabulary=4, activation="soft", alpha=0.0, initial_padding=True)
+    assert soft.generation == "1.14"
+    assert Specification(vocabulary=4, alpha=0.0).generation is None
+
+
+def test_a_specification_without_a_family_has_lstms_of_its_own_sizes() -> None:
+    specification = read_specification(
+        {
+            "vocabulary": 4,
+            "pre_layers": 1,
+            "hidden": 8,
+            "prediction_hidden": 6,
+            "activation": "soft",
+        }
+    )
+    assert specification.encoder == LSTM(1, 2, 8, "soft", "float32")
+    assert specification.prediction == PredictionLSTM(1, 6, "soft", "float32")
+
+
+def test_lstms_are_written_as_they_were_before_there_were_families() -> None:
+    assert list(msgspec.to_builtins(Specification(vocabulary=4))) == [
+        "window", "floor", "initial_padding", "final_padding", "alpha", "pre_layers", "post_layers",
+        "hidden", "prediction_layers", "prediction_hidden", "joint", "vocabulary", "activation",
+        "number_format", "gain_control", "gate", "mute_chunks", "word_delay", "sound_chunks",
+        "quantisation",
+    ]  # fmt: skip
+
+
+def test_another_family_is_read_as_it_was_written() -> None:
+    specification = Specification(vocabulary=4, other_encoder=Echo(5))
+    content = msgspec.to_builtins(specification)
+    assert content["encoder"] == {"family": "echo", "size": 5}
+    assert read_specification(content) == specification
+    assert specification.shapes()["joint.encoder.weight"] == (256, 5)
+    assert specification.layer_names[0] == "encoder.echo"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ({"family": "rnn"}, "encoder is of the family 'rnn', want one of lstm, echo"),
+        ({"size": 8}, "of the family None"),
+        ({"family": "echo", "width": 8}, "unknown field `width`"),
+    ],
+)
+def test_an_unknown_family_or_key_is_named(encoder: dict[str, Any], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        read_specification({"vocabulary": 4, "encoder": encoder})
+
+
+def test_what_computes_lstm_layers_only_refuses_other_families_by_name() -> None:
+    specification = Specification(vocabulary=4, other_encoder=Echo())
+    with pytest.raises(ModelError, match="hwckpt is for LSTM layers, and .* the family 'echo'"):
+        specification.require_lstm("hwckpt")
+    Specification(vocabulary=4).require_lstm("hwckpt")
+    with pytest.raises(ValueError, match=r"bfp16 is for LSTM layers, .* the family 'echo'"):
+        Specification(vocabulary=4, other_encoder=Echo(), number_format="bfp16")
+    chosen = quantised(tiny_network()).specification.quantisation
+    with pytest.raises(ValueError, match=r"a quantisation is for LSTM layers, .* 'echo'"):
+        Specification(vocabulary=4, other_encoder=Echo(), quantisation=chosen)
