@@ -8,19 +8,24 @@ speech), `duration` in seconds; optional `speaker`, `corpus`. Blank lines are sk
 2. `channel`, from 0, is the channel that is meant (also spelt `channel_selector`). Without it channels
    are averaged.
 3. A key by which others say which part or channel is meant (`start`, `end_time`, `channel_id`, …) is
-   refused unless it is null: what the line says would not be what is heard. Other keys are ignored.
+   refused unless it is null: what the line says would not be what is heard. Other keys are ignored here
+   and kept for conversion (`Entry.extra`).
 4. A recording is as long as `duration` says, but for `TOLERANCE_SECONDS` or `TOLERANCE_SHARE` of it,
    whichever is more: a longer or shorter one has other words than `text`. A part lies in its recording.
    This is checked when the audio is read (`Utterance.read`), since headers of files may be wrong.
+5. NeMo's other spellings are taken: `audio_filename`, `normalized_text`, and `text_filepath`, a file that
+   holds the text.
 
 Decoding the audio is `stream.audio`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +35,18 @@ from numpy.typing import NDArray
 
 from stream.audio import WHOLE, Part, read_audio
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.text_file import TextError, read_text
+from stream.text_file import TextError, read_lines, read_text
 
-__all__ = ["ManifestError", "Utterance", "read_manifest", "spaced"]
+__all__ = [
+    "Entry",
+    "ManifestError",
+    "Utterance",
+    "check_length",
+    "read_entries",
+    "read_manifest",
+    "shown",
+    "spaced",
+]
 
 TOLERANCE_SECONDS = 0.1  # MP3 encoders add up to 0.05 s; some manifests round to a tenth
 TOLERANCE_SHARE = 0.01
@@ -42,6 +56,7 @@ _BEGINS_OR_ENDS = re.compile(
 )
 _CHANNEL = re.compile(r"(audio_?)?channel_?(s|ids?|idx|index|name)?")
 READ_KEYS = {"offset", "channel", "channel_selector"}
+OTHER_SPELLINGS = {"audio_filename": "audio_filepath", "normalized_text": "text"}  # NeMo's
 
 
 class ManifestError(ValueError):
@@ -89,21 +104,60 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
             ManifestError: the recording is longer or shorter than the manifest says.
         """
         samples = read_audio(self.audio, self.part)
-        if self.manifest is None:
-            return samples
-        seconds = len(samples) / SAMPLE_RATE
-        if abs(seconds - self.duration) > max(TOLERANCE_SECONDS, TOLERANCE_SHARE * self.duration):
-            offset = self.part.offset
-            raise ManifestError(
-                self.manifest,
-                self.line,
-                f"duration is {self.duration} s, {self.audio} has {seconds:.3f} s. "
-                "Of a part of a recording, write offset as well."
-                if self.part.seconds is None
-                else f"offset is {offset} s and duration {self.duration} s, up to "
-                f"{offset + self.duration:.3f} s; {self.audio} ends at {offset + seconds:.3f} s.",
+        if self.manifest is not None:
+            check_length(
+                len(samples), self.duration, self.part, str(self.audio), (self.manifest, self.line)
             )
         return samples
+
+
+def check_length(
+    samples: int, duration: float, part: Part, audio: str, where: tuple[Path, int]
+) -> None:
+    """Compare what was decoded with the duration that a line gives (rule 4).
+
+    Args:
+        samples: at 16 kHz.
+        duration: seconds, as the line says.
+        part: of the recording.
+        audio: name of the recording, for the message.
+        where: the manifest, and the line's number.
+    Raises:
+        ManifestError: the recording is longer or shorter.
+    """
+    seconds = samples / SAMPLE_RATE
+    if abs(seconds - duration) <= max(TOLERANCE_SECONDS, TOLERANCE_SHARE * duration):
+        return
+    raise ManifestError(
+        *where,
+        f"duration is {duration} s, {audio} has {seconds:.3f} s. "
+        "Of a part of a recording, write offset as well."
+        if part.seconds is None
+        else f"offset is {part.offset} s and duration {duration} s, up to "
+        f"{part.offset + duration:.3f} s; {audio} ends at {part.offset + seconds:.3f} s.",
+    )
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a line says, before anything is looked for on the disk.
+
+    Attributes:
+        name: `audio_filepath` as the manifest writes it.
+        audio: path of the file.
+        line: number of the line, from 1.
+        extra: the keys that are not read here, with their values.
+        others: as in `Utterance`.
+    """
+
+    name: str
+    audio: str
+    text: str
+    duration: float
+    part: Part
+    speaker: str | None
+    corpus: str | None
+    line: int
+    extra: dict[str, Any]
 
 
 class _Line(msgspec.Struct):
@@ -117,80 +171,133 @@ class _Line(msgspec.Struct):
     corpus: str | None = None
 
 
+_KEYS = frozenset(_Line.__struct_fields__)
+
+
 def read_manifest(path: str | Path) -> list[Utterance]:
     """Read a manifest and check that every recording is there.
 
     Raises:
-        ManifestError: it is not UTF-8 text; a line is not JSON, lacks a key, has a value of another
-            type, has a key that would change which audio is meant (rule 3), or names a file that does
-            not exist; or the manifest names no recording at all.
+        ManifestError: see `read_entries`; or a line names a file that does not exist, or the manifest
+            names no recording at all.
     """
     path = Path(path)
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise ManifestError(path, 0, f"cannot be read: {error.strerror}") from error
-    except TextError as error:
-        raise ManifestError(path, error.line, error.reason) from error
-    if text.lstrip().startswith("["):
-        raise ManifestError(
-            path, 0, "is a JSON list, wants one object a line: jq -c '.[]'; see docs/training.md"
+    utterances = []
+    for entry in read_entries(path):
+        if isinstance(entry, ManifestError):
+            raise entry
+        audio = Path(entry.audio)
+        if not audio.is_file():
+            raise ManifestError(
+                path, entry.line, f"no file {audio}. Paths count from the manifest."
+            )
+        utterances.append(
+            Utterance(
+                id=entry.name + shown(entry.part),
+                audio=audio,
+                text=entry.text,
+                duration=entry.duration,
+                part=entry.part,
+                speaker=entry.speaker,
+                corpus=entry.corpus,
+                manifest=path,
+                line=entry.line,
+            )
         )
-    utterances = [
-        _utterance(path, number, line)
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.strip()
-    ]
     if not utterances:
         raise ManifestError(path, 0, "names no recording")
     return utterances
 
 
-def _utterance(path: Path, number: int, line: str) -> Utterance:
+def read_entries(path: Path, root: Path | None = None) -> Iterator[Entry | ManifestError]:
+    """Yield what the lines of a manifest say, one by one; of a line that cannot be used, its error.
+
+    A line is one that is not JSON, lacks a key, has a value of another type, or a key that would change
+    which audio is meant (rule 3).
+
+    Args:
+        path: of the manifest, plain or gzip.
+        root: folder from which relative paths count; None: the manifest's.
+    Raises:
+        ManifestError: the file cannot be read, is not UTF-8 text, or is a JSON list.
+    """
+    folder = str(path.parent if root is None else root)
+    first = True
     try:
-        # A manifest put together from several files has a byte order mark before each of them.
-        content = msgspec.json.decode(line.removeprefix("\ufeff"))
+        for number, line in read_lines(path):
+            # A manifest put together from several files has a byte order mark before each of them.
+            line = line.removeprefix("\ufeff")
+            if not line or line.isspace():
+                continue
+            if first and line.lstrip().startswith("["):
+                raise ManifestError(
+                    path,
+                    0,
+                    "is a JSON list, wants one object a line: jq -c '.[]'; see docs/data.md",
+                )
+            first = False
+            try:
+                yield _entry(folder, number, line)
+            except ValueError as error:
+                yield ManifestError(path, number, str(error))
+    except OSError as error:
+        raise ManifestError(path, 0, f"cannot be read: {error.strerror or error}") from error
+    except TextError as error:
+        raise ManifestError(path, error.line, error.reason) from error
+
+
+def _entry(folder: str, number: int, line: str) -> Entry:
+    """Return what a line says; ValueError says why it cannot be used."""
+    try:
+        content = msgspec.json.decode(line)
+        if isinstance(content, dict) and not content.keys() <= _KEYS:
+            _spell_as_we_do(content, folder)
         entry = msgspec.convert(content, _Line)
     except msgspec.DecodeError as error:
-        raise ManifestError(
-            path,
-            number,
+        raise ValueError(
             f"{error}. A line wants audio_filepath, text and duration; "
-            'a recording without speech has "text": "".',
+            'a recording without speech has "text": "".'
         ) from error
-    try:
-        part = _part(content, entry)
-    except ValueError as error:
-        raise ManifestError(path, number, str(error)) from error
-    audio = path.parent / entry.audio_filepath
-    if not audio.is_file():
-        raise ManifestError(path, number, f"no file {audio}. Paths count from the manifest.")
-    return Utterance(
-        id=entry.audio_filepath + _shown(part),
-        audio=audio,
+    part = _part(content, entry)
+    return Entry(
+        name=entry.audio_filepath,
+        audio=os.path.join(folder, os.path.expanduser(entry.audio_filepath)),
         text=entry.text,
         duration=entry.duration,
         part=part,
         speaker=entry.speaker,
         corpus=entry.corpus,
-        manifest=path,
         line=number,
+        extra={key: value for key, value in content.items() if key not in _KEYS},
     )
+
+
+def _spell_as_we_do(content: dict[str, Any], folder: str) -> None:
+    """Replace NeMo's other spellings by ours (rule 5)."""
+    for theirs, ours in OTHER_SPELLINGS.items():
+        if theirs in content and ours not in content:
+            content[ours] = content.pop(theirs)
+    if "text" not in content and isinstance(content.get("text_filepath"), str):
+        named = Path(folder, content.pop("text_filepath"))
+        try:
+            content["text"] = " ".join(read_text(named).split())
+        except (OSError, TextError) as error:
+            raise ValueError(f"text_filepath: {named}: {error}") from error
 
 
 def _part(content: Mapping[str, Any], entry: _Line) -> Part:
     """Return what of the file a line means (rules 1 to 3)."""
     for key, value in content.items():
-        plain = key.lower().replace("-", "_")
-        if value is None or value == "" or key in READ_KEYS:
+        meaning = _meaning(key)
+        if not meaning or value is None or value == "":
             continue
-        if _BEGINS_OR_ENDS.fullmatch(plain):
+        if meaning == "part":
             raise ValueError(
                 f"{key} changes which part of the recording is meant and would not be obeyed: write "
                 "offset, the second at which it begins, and duration"
             )
         # The number of channels is often written, and says nothing about which one is meant.
-        if _CHANNEL.fullmatch(plain) and not (plain == "channels" and isinstance(value, int)):
+        if not (key.lower() == "channels" and isinstance(value, int)):
             raise ValueError(
                 f"{key} changes which channel is meant and would not be obeyed: write channel, from 0"
             )
@@ -211,7 +318,18 @@ def _part(content: Mapping[str, Any], entry: _Line) -> Part:
     return Part(entry.offset, entry.duration, channel)
 
 
-def _shown(part: Part) -> str:
+@functools.lru_cache(4096)
+def _meaning(key: str) -> Literal["", "part", "channel"]:
+    """Return what a key that is not read here would say of the audio."""
+    plain = key.lower().replace("-", "_")
+    if key in READ_KEYS:
+        return ""
+    if _BEGINS_OR_ENDS.fullmatch(plain):
+        return "part"
+    return "channel" if _CHANNEL.fullmatch(plain) else ""
+
+
+def shown(part: Part) -> str:
     """Return what tells the parts of a file apart; nothing for a whole one."""
     times = "" if part.seconds is None else f"{part.offset:g}-{part.offset + part.seconds:g}s"
     channel = "" if part.channel is None else f"channel {part.channel}"

@@ -7,9 +7,13 @@ part of the text. Every reader of manifests, configurations, lists and tables ta
 from __future__ import annotations
 
 import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
-__all__ = ["TextError", "decode_text", "read_text"]
+__all__ = ["TextError", "decode_text", "open_bytes", "read_lines", "read_text"]
 
 MARKS = {  # UTF-32's begins as UTF-16's does, so it is looked for first
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -52,6 +56,50 @@ def decode_text(content: bytes) -> str:
             f"byte 0x{content[error.start]:02X} is no part of a UTF-8 character; save it as UTF-8",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading; its content decompressed where it is gzip, whatever its name."""
+    file = path.open("rb")
+    if file.read(2) == b"\x1f\x8b":
+        file.close()
+        return cast(BinaryIO, gzip.open(path))
+    file.seek(0)
+    return file
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file, also of a compressed one, with their numbers from 1.
+
+    A line has no line end; the memory is that of one line.
+
+    Raises:
+        OSError: it cannot be read.
+        TextError: it is not UTF-8 text, or its compressed data are damaged.
+    """
+    number = 0
+    with open_bytes(path) as file:
+        try:
+            for raw in file:
+                for part in raw.rstrip(b"\r\n").split(b"\r"):
+                    number += 1
+                    try:
+                        yield number, decode_text(part) if number == 1 else _decoded(part)
+                    except TextError as error:
+                        raise TextError(error.line and number, error.reason) from error
+        except (EOFError, zlib.error) as error:
+            raise TextError(
+                number, f"the compressed data end or are damaged behind it ({error})"
+            ) from error
+
+
+def _decoded(line: bytes) -> str:
+    """Return the text of a line behind the first, where no byte order mark of a file can be."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return decode_text(line)  # which says why
+    return decode_text(line) if "\0" in text else text
 
 
 def read_text(path: Path) -> str:

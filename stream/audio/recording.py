@@ -41,6 +41,7 @@ class Recording:
         path: of the file, or of a pipe (/dev/stdin).
         part: what of it is meant; one that reaches beyond the end of the file ends with it.
         most_seconds: how long it may be; None: as long as it is.
+        content: bytes of the recording where it is no file of its own; the path is then a name.
 
     Attributes:
         path: of the file.
@@ -58,13 +59,18 @@ class Recording:
     """
 
     def __init__(
-        self, path: str | Path, part: Part = WHOLE, *, most_seconds: float | None = None
+        self,
+        path: str | Path,
+        part: Part = WHOLE,
+        *,
+        most_seconds: float | None = None,
+        content: bytes | None = None,
     ) -> None:
         self.path, self.part = Path(path), part
         self.notes: list[str] = []
         self._most_seconds = most_seconds
         try:
-            self._source = Source(self.path)
+            self._source = Source(self.path, content)
         except OSError as error:
             raise self._unreadable(error) from error
         try:
@@ -239,18 +245,24 @@ class Recording:
         return AudioError(self.path, f"cannot be read: {error.strerror or error}")
 
 
-def read_chunks(path: str | Path, part: Part = WHOLE) -> Iterator[NDArray[np.float32]]:
+def read_chunks(
+    path: str | Path, part: Part = WHOLE, content: bytes | None = None
+) -> Iterator[NDArray[np.float32]]:
     """Decode a file or a part of it, block by block; notes become warnings in the log.
 
+    Args:
+        content: bytes of the recording where it is no file of its own; the path is then a name.
     Raises:
         AudioError: see `Recording`.
     """
-    with Recording(path, part) as recording:
+    with Recording(path, part, content=content) as recording:
         yield from recording.blocks()
         for note in recording.notes:
             logger.warning("%s: %s", path, note)
 
 
-def read_audio(path: str | Path, part: Part = WHOLE) -> NDArray[np.float32]:
-    """Decode a whole file or a part of it, (samples,) float32 at 16 kHz; raises as `read_chunks`."""
-    return np.concatenate(list(read_chunks(path, part)))
+def read_audio(
+    path: str | Path, part: Part = WHOLE, content: bytes | None = None
+) -> NDArray[np.float32]:
+    """Decode a whole file or a part of it, (samples,) float32 at 16 kHz; as `read_chunks`."""
+    return np.concatenate(list(read_chunks(path, part, content)))

@@ -24,6 +24,7 @@ class Source(io.RawIOBase):
 
     Args:
         path: of a file, or of a pipe (/dev/stdin).
+        content: bytes that are read in place of the file's: a member of an archive. The path is a name.
 
     Attributes:
         size: bytes of a file; of a pipe what `declare` said, None before.
@@ -32,9 +33,10 @@ class Source(io.RawIOBase):
         fault: of a read that failed in the decoder's hands, which cannot raise it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         super().__init__()
-        self._file: BinaryIO = path.open("rb")
+        self._file: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
+        self._in_memory = content is not None
         self.live = not self._file.seekable()
         self.size = None if self.live else self._file.seek(0, io.SEEK_END)
         self._kept = bytearray()
@@ -48,7 +50,7 @@ class Source(io.RawIOBase):
     @property
     def plain(self) -> bool:
         """Whether the file at the path has the same bytes, so that it may be read itself."""
-        return not (self.live or self._spooled or self._fields or self._prefix)
+        return not (self.live or self._in_memory or self._spooled or self._fields or self._prefix)
 
     def peek(self, offset: int, count: int) -> bytes:
         """Return the bytes at a place, fewer where it ends before; of a pipe, only near its start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 
 from stream.audio import AudioError, Part
-from stream.manifest import ManifestError, read_manifest
+from stream.manifest import ManifestError, read_entries, read_manifest
 
 GOOD = '{"audio_filepath": "a.wav", "text": "one two", "duration": 1.5, "speaker": "s", "x": 1}'
 
@@ -218,3 +219,31 @@ def test_a_part_that_reaches_beyond_the_file_is_refused(tmp_path: Path) -> None:
 def test_durations_of_the_speech_pack_are_those_of_its_files(speech: Path) -> None:
     for utterance in read_manifest(speech / "formats.jsonl"):
         assert len(utterance.read()) > 0
+
+
+def test_a_compressed_manifest_is_read_as_the_plain_one(tmp_path: Path) -> None:
+    path = manifest(tmp_path, GOOD)
+    packed = tmp_path / "set.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_manifest(packed)[0].text == read_manifest(path)[0].text
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(ManifestError, match="compressed data end"):
+        read_manifest(packed)
+
+
+def test_nemo_s_other_spellings_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    lines = [
+        {"audio_filename": "a.wav", "normalized_text": "one", "duration": 1},
+        {"audio_filepath": "a.wav", "text_filepath": "a.txt", "duration": 1},
+    ]
+    path = manifest(tmp_path, "\n".join(map(json.dumps, lines)))
+    assert [utterance.text for utterance in read_manifest(path)] == ["one", "one two"]
+
+
+def test_entries_go_on_behind_a_bad_line_and_keep_unknown_keys(tmp_path: Path) -> None:
+    path = manifest(tmp_path, f"{GOOD}\nno json\n{GOOD}")
+    first, bad, last = read_entries(path, Path("/mnt"))
+    assert isinstance(bad, ManifestError) and bad.line == 2
+    assert not isinstance(first, ManifestError) and not isinstance(last, ManifestError)
+    assert (first.audio, first.extra, first.line, last.line) == ("/mnt/a.wav", {"x": 1}, 1, 3)

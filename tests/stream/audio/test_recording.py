@@ -140,3 +140,17 @@ def test_speech_at_its_usual_level_is_not_remarked_upon(caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         read_audio(recordings()[0].audio)
     assert not caplog.messages
+
+
+def test_bytes_in_memory_are_decoded_as_the_file_that_holds_them(speech: Path) -> None:
+    paths = sorted((speech / "audio" / "formats").iterdir())
+    assert len({path.suffix for path in paths}) >= 4
+    for path in paths:
+        content = path.read_bytes()
+        got = read_audio("archive.tar/member", content=content)
+        np.testing.assert_array_equal(got, read_audio(path))
+
+
+def test_bytes_that_are_no_recording_are_an_error_with_their_name() -> None:
+    with pytest.raises(AudioError, match=r"archive.tar/member: is empty"):
+        read_audio("archive.tar/member", content=b"")

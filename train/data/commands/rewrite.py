@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from stream.manifest import ManifestError
-from train.data.formats.files import open_bytes, write_whole
+from stream.text_file import open_bytes
+from train.data.formats.files import write_whole
 
 __all__ = ["EXAMPLE", "add_arguments", "rewrite", "run"]
 

@@ -9,19 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-__all__ = ["open_bytes", "write_whole"]
+__all__ = ["write_whole"]
 
 LEVEL = 6  # of gzip
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, decompressed where it is gzip."""
-    file = path.open("rb")
-    if file.read(2) == b"\x1f\x8b":
-        file.close()
-        return cast(BinaryIO, gzip.open(path))
-    file.seek(0)
-    return file
 
 
 @contextlib.contextmanager
