@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import Backend, Logits
+from stream.backends import Logits
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
@@ -104,10 +104,10 @@ class BeamState(NamedTuple):
 
 
 class Beam(ABC):
-    """A beam search over what a backend computes; a decoder implements `step`.
+    """A beam search; `step` is for each kind of decoder.
 
     Args:
-        backend: computes the model.
+        blank: id of blank.
         vocabulary: the pieces.
         config: options of the search.
         ngram: language model over the pieces, or None.
@@ -118,15 +118,14 @@ class Beam(ABC):
 
     def __init__(
         self,
-        backend: Backend,
+        blank: int,
         vocabulary: Vocabulary,
         config: BeamConfig | None,
         ngram: Ngram | None,
         root: Node,
     ) -> None:
-        self.backend, self.vocabulary = backend, vocabulary
+        self.blank, self.vocabulary = blank, vocabulary
         self.config, self.ngram = config or BeamConfig(), ngram
-        self.blank = backend.specification.blank
         eos = self.config.eos
         if eos is not None and eos.id >= self.blank:
             raise ValueError(
@@ -160,6 +159,16 @@ class Beam(ABC):
         Raises:
             FloatingPointError: a row's scores are not finite numbers.
         """
+
+    def _live(
+        self, states: Sequence[BeamState], lengths: NDArray[np.int64] | None, frame: int
+    ) -> list[int]:
+        """Return the rows of which a frame counts."""
+        return [
+            row
+            for row, state in enumerate(states)
+            if not state.ended and (lengths is None or frame < lengths[row])
+        ]
 
     def partials(self, state: BeamState, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
         """Return the hypotheses of what is not final, best score per token first.

@@ -29,7 +29,7 @@ from stream.decoding.eos import EosRule
 from stream.decoding.keywords import KeywordTrie
 from stream.stage import State, map_state, take_rows, write_rows
 
-__all__ = ["Greedy", "GreedyConfig", "GreedyState", "Token"]
+__all__ = ["NO_KEYWORDS", "Greedy", "GreedyConfig", "GreedyState", "Token", "choose"]
 
 
 KEYWORD_MARGIN = 2.0  # natural log
@@ -82,6 +82,17 @@ class GreedyConfig:
         if self.eos_mode != "none" and self.eos is None:
             raise ValueError(f"greedy: eos_mode {self.eos_mode!r} wants the id of the EOS token")
 
+    def check_eos(self, blank: int) -> None:
+        """Refuse an `eos` that is no piece of the vocabulary, which has `blank` pieces.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if self.eos is not None and not 0 <= self.eos < blank:
+            raise ValueError(
+                f"greedy: eos is {self.eos}, the vocabulary has pieces 0 to {blank - 1}"
+            )
+
     @property
     def eos_rule(self) -> EosRule | None:
         """What becomes of `<EOS>`, or None: it is as any piece."""
@@ -121,10 +132,7 @@ class Greedy:
         self.backend = backend
         self.config = config or GreedyConfig()
         self.blank = backend.specification.blank
-        if self.config.eos is not None and not 0 <= self.config.eos < self.blank:
-            raise ValueError(
-                f"greedy: eos is {self.config.eos}, the vocabulary has pieces 0 to {self.blank - 1}"
-            )
+        self.config.check_eos(self.blank)
         self._eos = self.config.eos_rule
 
     def initial_state(self, batch: int) -> GreedyState:
@@ -214,7 +222,10 @@ class Greedy:
             for i, row in enumerate(at.tolist()) if keywords else ():
                 if row in keywords:
                     before = scores[i, ids[i]]
-                    ids[i] = self._boosted(scores[i], ids[i], keywords[row], state.keyword, row)
+                    pieces = scores[i, : self.blank]
+                    ids[i], state.keyword[row] = choose(
+                        pieces, ids[i], keywords[row], state.keyword[row]
+                    )
                     log_probabilities[i] += scores[i, ids[i]] - before
             steps = state.step[at].tolist()
             for row, *token in zip(
@@ -257,23 +268,24 @@ class Greedy:
         emits = np.flatnonzero(ids != self.blank)
         return emits, ids[emits], scores[emits], scores[emits, ids[emits]]
 
-    def _boosted(
-        self,
-        scores: NDArray[Any],
-        best: int,
-        trie: KeywordTrie,
-        states: NDArray[np.int64],
-        row: int,
-    ) -> int:
-        """Return what one row emits by rule 4, and advance its keyword state."""
-        near = np.flatnonzero(scores[: self.blank] >= scores[best] - KEYWORD_MARGIN)
-        near = near[np.argsort(-scores[near], kind="stable")]
-        state = int(states[row])
-        chosen = int(near[trie.choose(state, near.tolist(), scores[near].tolist())])
-        states[row] = trie.step(state, chosen)[1]
-        return chosen
-
     def _advance(self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState) -> None:
         """Advance the prediction network of some rows by a token each."""
         state.g[rows], after = self.backend.predict(ids, take_rows(state.prediction, rows))
         write_rows(rows, after, state.prediction)
+
+
+def choose(scores: NDArray[Any], best: int, trie: KeywordTrie, state: int) -> tuple[int, int]:
+    """Choose among pieces with a row's keywords (rule 4).
+
+    Args:
+        scores: (V,) log-probabilities of the pieces up to a constant; -inf forbids one.
+        best: the piece of the largest.
+        trie: the keywords.
+        state: of the trie.
+    Returns:
+        the piece and the trie's state after it.
+    """
+    near = np.flatnonzero(scores >= scores[best] - KEYWORD_MARGIN)
+    near = near[np.argsort(-scores[near], kind="stable")]
+    chosen = int(near[trie.choose(int(state), near.tolist(), scores[near].tolist())])
+    return chosen, trie.step(int(state), chosen)[1]

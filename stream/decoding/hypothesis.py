@@ -120,6 +120,7 @@ class Path(NamedTuple):
         symbols: tokens of this frame.
         keyword: state of the keyword trie.
         context: state of the n-gram model.
+        blank, label: of the score, that of the alignments which end in blank and in the last token (CTC).
     """
 
     score: float
@@ -130,6 +131,8 @@ class Path(NamedTuple):
     symbols: int = 0
     keyword: int = 0
     context: tuple[int, ...] = ()
+    blank: float = 0.0
+    label: float = -math.inf
 
     @property
     def mean(self) -> float:
@@ -181,9 +184,9 @@ class Extender(NamedTuple):
 
 
 def log_add(a: float, b: float) -> float:
-    """Return log(exp(a) + exp(b))."""
+    """Return log(exp(a) + exp(b)); either may be -inf."""
     high, low = (a, b) if a > b else (b, a)
-    return high + math.log1p(math.exp(low - high))
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
 def text_hash(text: TextHash, piece: Piece) -> TextHash:

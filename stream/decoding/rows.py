@@ -1,31 +1,34 @@
-"""Decoder rows: one interface to greedy and to beam search, over the rows of an engine.
+"""Decoder rows: one interface to all decoders, over the rows of an engine.
 
-An engine numbers its rows and knows nothing of how they are decoded; here lie the states, a row each.
+An engine numbers its rows and does not know how they are decoded; the states are kept here, one a row.
 Every method may be called for any row in any order, and no row changes another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.decoding.beam import Beam, BeamState
-from stream.decoding.greedy import Greedy, GreedyState, Token
+from stream.decoding.ctc import CtcState
+from stream.decoding.greedy import GreedyState, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.stage import map_state
 
-__all__ = ["BeamRows", "DecoderRows", "GreedyRows"]
+__all__ = ["BeamRows", "DecoderRows", "GreedyDecoder", "GreedyRows"]
+
+State = TypeVar("State", GreedyState, CtcState)
 
 
 class DecoderRows(Protocol):
     """Rows of decoder states."""
 
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
-        """Begin a row afresh, its tokens counting steps from `step` on."""
+        """Put a row into its initial state; the next frame is encoder frame `step`."""
         ...
 
     def step(
@@ -38,15 +41,15 @@ class DecoderRows(Protocol):
 
         Args:
             f: (B, T, J) projected encoder frames.
-            rows: (B,) of the decoder.
+            rows: (B,) rows of the decoder that they belong to.
             lengths: (B,) frames of each row that count; None: all.
         Returns:
-            what became final of each row of f.
+            the tokens of each row of f that became final.
         """
         ...
 
     def best(self, row: int) -> Sequence[Token]:
-        """Return what the best hypothesis adds to the finals."""
+        """Return the tokens of the best hypothesis that are not final."""
         ...
 
     def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
@@ -58,17 +61,36 @@ class DecoderRows(Protocol):
         ...
 
 
-class GreedyRows:
+class GreedyDecoder(Protocol[State]):
+    """A greedy decoder of a batch: `stream.decoding.greedy.Greedy` or `stream.decoding.ctc.CtcGreedy`."""
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state of rows at the start of a stream."""
+        ...
+
+    def decode(
+        self,
+        f: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        state: State,
+        lengths: NDArray[np.int64] | None,
+        keywords: Mapping[int, KeywordTrie],
+    ) -> list[list[Token]]:
+        """Decode encoder frames of some rows of a state, which is changed in place."""
+        ...
+
+
+class GreedyRows(Generic[State]):
     """Rows of a greedy decoder, whose tokens are final at once."""
 
-    def __init__(self, greedy: Greedy, rows: int) -> None:
-        self._greedy = greedy
-        self._state: GreedyState = greedy.initial_state(rows)
-        self._fresh: GreedyState = greedy.initial_state(1)
+    def __init__(self, greedy: GreedyDecoder[State], rows: int) -> None:
+        self._greedy: GreedyDecoder[State] = greedy
+        self._state: State = greedy.initial_state(rows)
+        self._fresh: State = greedy.initial_state(1)
         self._keywords: dict[int, KeywordTrie] = {}
 
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
-        """Begin a row afresh; see `DecoderRows`."""
+        """Put a row into its initial state; see `DecoderRows`."""
         self._keywords.pop(row, None)
         if keywords is not None:
             self._keywords[row] = keywords
@@ -109,7 +131,7 @@ class BeamRows:
         self._states: list[BeamState] = [beam.initial_state() for _ in range(rows)]
 
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
-        """Begin a row afresh; see `DecoderRows`."""
+        """Put a row into its initial state; see `DecoderRows`."""
         self._states[row] = self._beam.initial_state(keywords, step)
 
     def step(
@@ -125,7 +147,7 @@ class BeamRows:
         return tokens
 
     def best(self, row: int) -> Sequence[Token]:
-        """Return what the best hypothesis adds to the finals."""
+        """Return the tokens of the best hypothesis that are not final."""
         return self._beam.commit(self._states[row])[0]
 
     def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:

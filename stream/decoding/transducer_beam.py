@@ -47,7 +47,8 @@ class TransducerBeam(Beam):
     ) -> None:
         _, start = backend.initial_state(1)
         root = Node(backend.specification.blank, map_state(lambda leaf: leaf[0], start))
-        super().__init__(backend, vocabulary, config, ngram, root)
+        super().__init__(root.token, vocabulary, config, ngram, root)
+        self.backend = backend
         self._limits = Limits(self.config.width, self.config.symbols_per_step, self.blank)
         self._predict([root])
 
@@ -61,13 +62,8 @@ class TransducerBeam(Beam):
         after = list(states)
         finals: list[list[Token]] = [[] for _ in after]
         for t in range(f.shape[1]):
-            live = [
-                row
-                for row, state in enumerate(after)
-                if not state.ended and (lengths is None or t < lengths[row])
-            ]
             frames = {}
-            for row in live:
+            for row in self._live(after, lengths, t):
                 paths, step, _, _, keywords = after[row]
                 frames[row] = Expansion(self._extender, self._limits, paths, step, keywords)
             while True:

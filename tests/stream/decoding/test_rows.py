@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stream.decoding.beam import BeamConfig
+from stream.decoding.ctc import CtcBeam, CtcGreedy
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
@@ -26,7 +27,15 @@ def beam_rows(count: int) -> DecoderRows:
     return BeamRows(TransducerBeam(ScrambledBackend(PIECES), VOCABULARY, BeamConfig()), count)
 
 
-KINDS = pytest.mark.parametrize("make", [greedy_rows, beam_rows])
+def ctc_greedy_rows(count: int) -> DecoderRows:
+    return GreedyRows(CtcGreedy(ScrambledBackend(PIECES)), count)
+
+
+def ctc_beam_rows(count: int) -> DecoderRows:
+    return BeamRows(CtcBeam(ScrambledBackend(PIECES), VOCABULARY), count)
+
+
+KINDS = pytest.mark.parametrize("make", [greedy_rows, beam_rows, ctc_greedy_rows, ctc_beam_rows])
 Make = Callable[[int], DecoderRows]
 
 
@@ -97,4 +106,4 @@ def test_what_is_best_is_what_a_commit_gives_and_partials_begin_with(make: Make)
     assert rows.commit(0) == best
     assert rows.commit(0) == []
     assert rows.partials(0) == ()
-    assert seen or make is greedy_rows
+    assert seen or make in (greedy_rows, ctc_greedy_rows)

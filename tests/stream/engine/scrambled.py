@@ -1,7 +1,7 @@
-"""ScrambledBackend: a transducer whose logits are a hash of frame, token history and class.
+"""ScrambledBackend: a model whose logits are a hash of frame, token history and class.
 
 No two histories are alike, every row is computed by integers and so for itself, and nothing has to be
-trained: what decoders do is laid open by it. Pieces are letters.
+trained. Its CTC head hashes frame and class alone. Pieces are letters.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ class ScrambledBackend:
         before = state[0].astype(np.int64)
         after = ((before * 7919 + tokens[:, None] * 104729 + 1) % HISTORIES).astype(np.float32)
         return after, (after,)
+
+    def ctc(self, f: Floats) -> Floats:
+        """Return the log-softmax of the logits after no token."""
+        logits = self.join(f.reshape(-1, 1), np.zeros((f.shape[0] * f.shape[1], 1), np.float32))
+        logits -= logits.max(axis=1, keepdims=True)
+        total = np.log(np.exp(logits, dtype=np.float64).sum(axis=1, keepdims=True))
+        return (logits - total).astype(np.float32).reshape(*f.shape[:2], logits.shape[1])
 
     def join(self, f: Floats, g: Floats) -> Floats:
         """Hash frame, history and class to logits in [0, spread)."""

@@ -1,0 +1,218 @@
+"""CTC: greedy and beam search over the log-probabilities of a backend's CTC head (NUMERICS 4.7).
+
+CTC gives each encoder frame one class. Successive frames of one class are one token, and blank is no
+token (Graves et al., 2006), so "a a" wants a blank between its tokens. A token's step is the first frame
+of its run, and its confidence the log-probability there. Nothing is fed back, so a frame costs one product.
+
+Greedy takes the best class of each frame. Where a row has keywords, they choose by rule 4 of
+`stream.decoding.greedy` at the first frame of a run; the token that the run before it became is left out.
+
+`CtcBeam` is prefix search: a hypothesis sums the probabilities of all its alignments, those that end in
+blank and those that end in its last token apart, since only the former may be followed by that token
+again. Each frame extends every hypothesis by every candidate (`stream.decoding.beam`, rule 1):
+
+1. Blank, and the hypothesis' last token, where it does not follow a blank, leave the hypothesis as it is.
+2. Any other token makes it longer, with the terms of n-gram model and keywords.
+3. Hypotheses of the same text and last token are one: probabilities add up, and the more probable one's
+   tokens and steps stay. The `width` best are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.decoding.beam import Beam, BeamConfig, BeamState
+from stream.decoding.greedy import NO_KEYWORDS, GreedyConfig, Token, choose
+from stream.decoding.hypothesis import Candidates, Node, Path, log_add
+from stream.decoding.keywords import KeywordTrie
+from stream.language_model.ngram import Ngram
+from stream.model.specification import Specification
+from stream.vocabulary import Vocabulary
+
+__all__ = ["CtcBeam", "CtcGreedy", "CtcHead", "CtcState"]
+
+Floats = NDArray[np.float32]
+NEVER = -np.inf  # log-probability of no alignment
+
+
+class CtcHead(Protocol):
+    """The part of a `stream.backends.Backend` that CTC needs."""
+
+    specification: Specification
+
+    def ctc(self, f: Floats) -> Floats:
+        """Return the log-probabilities (B, T, C) of projected encoder frames, (B, T, J)."""
+        ...
+
+
+class CtcState(NamedTuple):
+    """State of a batch of rows, a tree of arrays; every one has the row axis first.
+
+    Attributes:
+        best: (B,) best class of the last frame.
+        chosen: (B,) token that the last frame's run became; blank where it is none.
+        step: (B,) encoder frames seen.
+        keyword: (B,) states of the keyword tries, of rows that have one.
+    """
+
+    best: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+    step: NDArray[np.int64]
+    keyword: NDArray[np.int64]
+
+
+class CtcGreedy:
+    """A greedy CTC decoder.
+
+    Args:
+        head: computes the log-probabilities.
+        config: for `<EOS>`; counter and caps are the transducer's, which may emit many tokens in a frame.
+    Raises:
+        ValueError: the config's `eos` is no piece of the vocabulary.
+    """
+
+    def __init__(self, head: CtcHead, config: GreedyConfig | None = None) -> None:
+        self.head, self.blank = head, head.specification.blank
+        config = config or GreedyConfig()
+        config.check_eos(self.blank)
+        self._eos = config.eos_rule
+
+    def initial_state(self, batch: int) -> CtcState:
+        """Return the state of rows at the start of a stream."""
+        best, chosen = np.full((2, batch), self.blank, np.int64)
+        return CtcState(best, chosen, *np.zeros((2, batch), np.int64))
+
+    def decode(
+        self,
+        f: Floats,
+        rows: NDArray[np.int64],
+        state: CtcState,
+        lengths: NDArray[np.int64] | None = None,
+        keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
+    ) -> list[list[Token]]:
+        """Decode encoder frames of some rows of a state, which is changed in place.
+
+        Args:
+            f: (B, T, J) projected encoder frames.
+            rows: (B,) of the state, all different; no other is looked at.
+            state: before the frames; after the call, behind them.
+            lengths: (B,) frames of each row that count; None: all.
+            keywords: of rows of the state that have such.
+        Returns:
+            the tokens of each row of f.
+        Raises:
+            FloatingPointError: a row's log-probabilities are not finite numbers.
+        """
+        tokens: list[list[Token]] = [[] for _ in rows]
+        scores = _scores(self.head, f, lengths)
+        if self._eos is not None:
+            scores = scores.copy()
+            self._eos.apply(scores.reshape(-1, scores.shape[-1]), self.blank)
+        for t in range(f.shape[1]):
+            live = np.arange(len(rows)) if lengths is None else np.flatnonzero(lengths > t)
+            at = rows[live]
+            best = scores[live, t].argmax(axis=1)
+            silent = best == self.blank
+            begins = ~silent & (best != state.best[at]) & (best != state.chosen[at])
+            for i in np.flatnonzero(begins).tolist():
+                row, of = int(at[i]), scores[live[i], t]
+                token = int(best[i])
+                if (trie := keywords.get(row)) is not None:
+                    others = np.arange(self.blank) != state.chosen[row]
+                    pieces = np.where(others, of[: self.blank], NEVER)
+                    token, state.keyword[row] = choose(pieces, token, trie, state.keyword[row])
+                state.chosen[row] = token
+                tokens[live[i]].append(Token(token, int(state.step[row]), float(of[token])))
+            state.best[at] = best
+            state.chosen[at[silent]] = self.blank
+            state.step[at] += 1
+        return tokens
+
+
+class CtcBeam(Beam):
+    """A CTC prefix search.
+
+    Args:
+        head: computes the log-probabilities.
+        vocabulary, config, ngram: see `Beam`; a frame adds one token at most.
+    """
+
+    def __init__(
+        self,
+        head: CtcHead,
+        vocabulary: Vocabulary,
+        config: BeamConfig | None = None,
+        ngram: Ngram | None = None,
+    ) -> None:
+        blank = head.specification.blank
+        super().__init__(blank, vocabulary, config, ngram, Node(blank, ()))
+        self.head = head
+
+    def step(
+        self,
+        f: Floats,
+        states: Sequence[BeamState],
+        lengths: NDArray[np.int64] | None = None,
+    ) -> tuple[list[list[Token]], list[BeamState]]:
+        """Decode encoder frames; see `Beam`."""
+        after = list(states)
+        finals: list[list[Token]] = [[] for _ in after]
+        scores = _scores(self.head, f, lengths)
+        for t in range(f.shape[1]):
+            live = self._live(after, lengths, t)
+            for row, candidates in zip(live, self.candidates(scores[live, t]), strict=True):
+                paths = self._extended(after[row], candidates)
+                tokens, after[row] = self._finals(after[row]._replace(paths=paths))
+                finals[row] += tokens
+        return finals, after
+
+    def _extended(self, state: BeamState, candidates: Candidates) -> tuple[Path, ...]:
+        """Extend the hypotheses of a channel by a frame (rules 1 to 3); returns the `width` best."""
+        found: dict[tuple[int, int], Path] = {}
+
+        def add(path: Path, blank: float, label: float) -> None:
+            key = path.text.value, path.node.token
+            path = path._replace(score=log_add(blank, label), blank=blank, label=label)
+            there = found.get(key)
+            if there is not None:
+                better = path if path.score > there.score else there
+                path = better._replace(
+                    score=log_add(path.score, there.score),
+                    blank=log_add(path.blank, there.blank),
+                    label=log_add(path.label, there.label),
+                )
+            found[key] = path
+
+        for path in state.paths:
+            last = path.node.token
+            for token, value in candidates:
+                if token == self.blank:
+                    add(path, path.score + value, NEVER)
+                    continue
+                before = path.score
+                if token == last:
+                    if path.label > NEVER:
+                        add(path, NEVER, path.label + value)
+                    before = path.blank
+                if before > NEVER:
+                    spoken = Token(token, state.step, value)
+                    longer = self._extender.extend(path, before, spoken, state.keywords)
+                    add(longer, NEVER, longer.score)
+        ranked = sorted(found.values(), key=lambda path: -path.score)
+        return tuple(ranked[: self.config.width])
+
+
+def _scores(head: CtcHead, f: Floats, lengths: NDArray[np.int64] | None) -> Floats:
+    """Return the log-probabilities (B, T, C) of frames; those that count are finite numbers."""
+    scores = head.ctc(f)
+    broken = ~np.isfinite(scores).all(axis=2)
+    if lengths is not None:
+        broken &= np.arange(f.shape[1]) < lengths[:, None]
+    if broken.any():
+        row = int(np.argwhere(broken)[0, 0])
+        raise FloatingPointError(f"row {row}: CTC's log-probabilities are not finite")
+    return scores
