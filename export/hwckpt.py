@@ -30,16 +30,16 @@ from numpy.typing import NDArray
 from hwckpt.layout import FINAL_PADDING, Format
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
 from hwckpt.writer import from_network, inexpressible, write_checkpoint
-from stream.audio import AudioError
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.causality import CausalityError, check_causal, check_features_causal
+from stream.errors import ArgumentError, DifferenceError
 from stream.front_end.log_mel import BINS, CARD_FLOOR
 from stream.front_end.stacking import STACK
-from stream.manifest import ManifestError, Utterance, read_manifest
+from stream.manifest import Utterance, read_manifest
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError, Specification
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.validation import validate
 
 __all__ = ["Refusal", "VerificationError", "build_parser", "main", "target", "verify"]
@@ -57,11 +57,11 @@ _NO_ROOMS: dict[str, Any] = {
 }
 
 
-class Refusal(ValueError):
+class Refusal(ArgumentError):
     """An export that would change the model's arithmetic without having been asked to."""
 
 
-class VerificationError(RuntimeError):
+class VerificationError(DifferenceError):
     """What was written is not what should have been written."""
 
 
@@ -255,6 +255,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Export; 0 done, 1 verification failed, 2 refused or bad command line, 3 bad input file."""
     parser = build_parser()
@@ -297,14 +298,11 @@ def main(argv: list[str] | None = None) -> int:
         _report_rates(network, plan, card, arguments.manifest)
         unverified.replace(output)
     except Refusal as error:
-        print(f"export.hwckpt: {source}: {error}", file=sys.stderr)
-        return 2
+        raise Refusal(f"{source}: {error}") from error
     except VerificationError as error:
-        print(f"export.hwckpt: {output}: {error}; deleted", file=sys.stderr)
-        return 1
-    except (ModelError, ManifestError, AudioError, CausalityError, OSError) as error:
-        print(f"export.hwckpt: {error}", file=sys.stderr)
-        return 3
+        raise VerificationError(f"{output}: {error}; deleted") from error
+    except CausalityError as error:
+        raise ModelError(str(error)) from error
     finally:
         unverified.unlink(missing_ok=True)
     print(

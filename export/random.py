@@ -17,9 +17,7 @@ written unchecked: a random model has nothing to lose. Needs no torch.
 from __future__ import annotations
 
 import argparse
-import importlib
 import itertools
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.calibration import Calibration
-from stream.audio import AudioError
 from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
-from stream.manifest import ManifestError, read_manifest
+from stream.errors import InputError
+from stream.manifest import read_manifest
 from stream.model import directory
 from stream.model.network import Network, open_model
-from stream.model.specification import ModelError, Specification
-from stream.process import run_main
+from stream.model.specification import Specification
+from stream.process import reports_errors, run_main
 from train.text.pieces import write_pieces
 
 __all__ = ["SHAPES", "pieces", "random_network"]
@@ -180,6 +178,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -187,35 +186,25 @@ def main(argv: list[str] | None = None) -> int:
     rate, output = arguments.tokens_per_second, Path(arguments.output)
     if not 1.0 <= rate <= 8.0:
         parser.error(f"--tokens-per-second is {rate}; want 1 to 8")
-    try:
-        graphs, int8 = (
-            importlib.import_module(f"export.onnx.{name}") for name in ("graph", "int8")
-        )
-        bundled = open_model(model_path())
-        if arguments.manifest:
-            utterances = read_manifest(Path(arguments.manifest))
-        else:
-            utterances = [each for each in recordings() if " " in each.text]
-        hard = msgspec.structs.replace(bundled.specification, activation="hard")
-        specification = SHAPES.get(arguments.shape, hard)
-        network = random_network(specification, bundled, rate, arguments.seed)
-        backend = NumpyBackend(network)
-        calibration = Calibration(network, backend, utterances)
-        found, largest = calibration.rate(backend), calibration.joint(backend)
-        if abs(found - rate) > ALLOWED * rate:
-            raise ValueError(f"--tokens-per-second {rate}: the model emits {found:.2f}")
-        ranges = int8.Ranges(calibration.x, largest)
-        network = replace(network, notes={**network.notes, "tokens_per_second": round(found, 2)})
-        files = graphs.build_graphs(network, directory.serialise(network))
-        directory.write(network, output, {**files, **int8.build_int8(network, ranges)})
-    except (ModelError, ManifestError, AudioError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    except ModuleNotFoundError as error:
-        print(f"needs {error.name}: pip install 'rill-asr[train]'", file=sys.stderr)
-        return 4
-    except KeyboardInterrupt:
-        return 130
+    from export.onnx import graph, int8
+
+    bundled = open_model(model_path())
+    if arguments.manifest:
+        utterances = read_manifest(Path(arguments.manifest))
+    else:
+        utterances = [each for each in recordings() if " " in each.text]
+    hard = msgspec.structs.replace(bundled.specification, activation="hard")
+    specification = SHAPES.get(arguments.shape, hard)
+    network = random_network(specification, bundled, rate, arguments.seed)
+    backend = NumpyBackend(network)
+    calibration = Calibration(network, backend, utterances)
+    found, largest = calibration.rate(backend), calibration.joint(backend)
+    if abs(found - rate) > ALLOWED * rate:
+        raise InputError(f"--tokens-per-second {rate}: the model emits {found:.2f}")
+    ranges = int8.Ranges(calibration.x, largest)
+    network = replace(network, notes={**network.notes, "tokens_per_second": round(found, 2)})
+    files = graph.build_graphs(network, directory.serialise(network))
+    directory.write(network, output, {**files, **int8.build_int8(network, ranges)})
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     print(f"{output}: {size:.0f} MB, {found:.2f} tokens a second of {len(utterances)} recordings")
     return 0

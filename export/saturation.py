@@ -20,11 +20,9 @@ from pathlib import Path
 
 from export.checks.layer_report import LayerReport, layer_reports
 from export.post_training import calibrated
-from stream.audio import AudioError
-from stream.manifest import ManifestError, read_manifest
+from stream.manifest import read_manifest
 from stream.model.network import open_model
-from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 __all__ = ["build_parser", "main", "table"]
 
@@ -70,20 +68,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        network = open_model(arguments.model)
-        utterances = read_manifest(Path(arguments.manifest))
-        if network.specification.quantisation is None:
-            network = calibrated(network, utterances)
-            print("not trained for integers: formats chosen on the recordings", file=sys.stderr)
-        reports = layer_reports(network, utterances)
-    except (ModelError, ManifestError, AudioError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    print(table(reports))
+    network = open_model(arguments.model)
+    utterances = read_manifest(Path(arguments.manifest))
+    if network.specification.quantisation is None:
+        network = calibrated(network, utterances)
+        print("not trained for integers: formats chosen on the recordings", file=sys.stderr)
+    print(table(layer_reports(network, utterances)))
     return 0
 
 

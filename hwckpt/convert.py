@@ -12,8 +12,7 @@ from pathlib import Path
 from hwckpt.conversion import ALPHA, convert
 from hwckpt.reader import network_of
 from hwckpt.writer import VERSIONS, card_notes, write_checkpoint
-from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 __all__ = ["build_parser", "main"]
 
@@ -46,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Convert and write; 0 done, 2 bad command line, 3 a file is not what it should be."""
     parser = build_parser()
@@ -56,21 +56,17 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--statistics names {len(statistics)} paths, wants a folder or two files")
         statistics = statistics[0] if len(statistics) == 1 else tuple(statistics)
     output = arguments.output or arguments.ckpt.with_name(f"{arguments.ckpt.stem}.hw.pt")
-    try:
-        checkpoint = convert(
-            arguments.ckpt,
-            arguments.config,
-            arguments.format,
-            statistics=statistics,
-            tokenizer=arguments.tokenizer,
-            ngram=arguments.ngram,
-            alpha=arguments.melalpha,
-        )
-        notes = card_notes(network_of(checkpoint).specification, arguments.format)
-        write_checkpoint(checkpoint, output)
-    except (ModelError, OSError) as error:
-        print(f"hwckpt.convert: {error}", file=sys.stderr)
-        return 3
+    checkpoint = convert(
+        arguments.ckpt,
+        arguments.config,
+        arguments.format,
+        statistics=statistics,
+        tokenizer=arguments.tokenizer,
+        ngram=arguments.ngram,
+        alpha=arguments.melalpha,
+    )
+    notes = card_notes(network_of(checkpoint).specification, arguments.format)
+    write_checkpoint(checkpoint, output)
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     print(f"{output}: version {checkpoint.version}, {len(checkpoint.state_dict)} tensors")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import numpy as np
 
 from hwckpt import layout
 from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
-from hwckpt.torch_file.container import CheckpointError, TorchFile
+from hwckpt.torch_file.container import TorchFile
 from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.vocabulary import Vocabulary
 
 __all__ = ["build_parser", "describe", "findings", "main"]
@@ -186,14 +185,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print the description; 0 done, 3 the file is no hardware checkpoint."""
     arguments = build_parser().parse_args(argv)
-    try:
-        description = describe(arguments.file)
-    except (CheckpointError, OSError) as error:
-        print(f"hwckpt.show: {error}", file=sys.stderr)
-        return 3
+    description = describe(arguments.file)
     if arguments.json:
         print(json.dumps(description, ensure_ascii=False))
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from hwckpt.conformance.vectors_models import network_file, write_network
 from hwckpt.conformance.vectors_stages import STAGE_FILES
 from hwckpt.conformance.vectors_tokens import TOKEN_FILES
 from hwckpt.conformance.vectors_transducer import TRANSDUCER_FILES
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 __all__ = ["write_vectors"]
 
@@ -97,16 +96,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     from stream.bundled import model_path
 
     arguments = build_parser().parse_args(argv)
-    try:
-        tokenizer = (model_path() / "tokenizer.model").read_bytes()
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 3
+    tokenizer = (model_path() / "tokenizer.model").read_bytes()
     files = write_vectors(Path(arguments.output), tokenizer, arguments.seed)
     size = sum(file.stat().st_size for file in files) / 1e6
     print(f"{arguments.output}: {len(files)} files, {size:.1f} MB")

@@ -24,11 +24,13 @@ from server.engine.memory import settle
 from server.engine.models import Model, Models
 from server.engine.process import in_process
 from server.engine.supervisor import LoadError
-from server.http.app import AddressError, Application, Settings
+from server.http.app import Application, Settings
 from server.live.request import PATH
 from server.logs import start_logging
 from server.options import OptionError, Options
 from server.stderr import capture_stderr, log_descriptor
+from stream.extras import MissingExtraError
+from stream.process import reports_errors, run_main
 
 logger = logging.getLogger("server")
 
@@ -38,6 +40,7 @@ def build_parser(environment: Mapping[str, str] | None = None) -> argparse.Argum
     return options.build_parser(environment or {})
 
 
+@reports_errors(logger.error)
 def main(argv: list[str] | None = None) -> int:
     """Run the server; returns the exit status."""
     parser = build_parser(os.environ)
@@ -52,17 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         settings = chosen.settings()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             failure = runner.run(_serve(chosen, settings))
-    except AddressError as error:
-        logger.error("%s", error)
-        return 2
     except LoadError as error:
-        logger.error("%s", error)
-        return 4 if error.missing else 3
-    except OSError as error:
-        logger.error("%s", error)
-        return 3
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
+        raise (MissingExtraError(str(error)) if error.missing else error) from None
+    except asyncio.CancelledError:  # by the second signal
+        raise KeyboardInterrupt from None
     if failure is not None:
         logger.error("%s; the server ends", failure)
     return 0 if failure is None else 1
@@ -136,4 +132,4 @@ def _stop_at_signals() -> asyncio.Event:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

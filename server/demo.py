@@ -18,12 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.client.session import Session, SessionError, stream_audio
+from server.client.session import Session, stream_audio
 from server.client.terminal import LiveText
 from stream.audio import read_chunks
 from stream.bundled import recordings
+from stream.errors import InputError
 from stream.manifest import Utterance
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 __all__ = ["build_parser", "install_size", "main", "running_server"]
 
@@ -40,26 +41,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
     recording = recordings()[0]
-    try:
-        with running_server("--slots", "4") as url:
-            print(f"The server listens on {url}")
-            print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
-            session = asyncio.run(_stream(url, recording))
-    except (SessionError, ServerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    except KeyboardInterrupt:
-        return 130
+    with running_server("--slots", "4") as url:
+        print(f"The server listens on {url}")
+        print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
+        session = asyncio.run(_stream(url, recording))
     _report(session)
     return 0
 
 
-class ServerError(Exception):
+class ServerError(InputError):
     """The server did not start; the message holds its log."""
 
 

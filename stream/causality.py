@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.encoders.lstm import PAIR
+from stream.errors import DifferenceError
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
 from stream.front_end.stacking import STACK
@@ -25,7 +26,7 @@ FRAMES = PAIRS * PAIR * STACK
 FRAME_SECONDS = HOP / SAMPLE_RATE
 
 
-class CausalityError(ValueError):
+class CausalityError(DifferenceError):
     """A model in which a later sample changes an earlier output; it cannot stream."""
 
 

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE, Part, read_audio
+from stream.errors import InputError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.text_file import TextError, read_lines, read_text
 
@@ -59,7 +60,7 @@ READ_KEYS = {"offset", "channel", "channel_selector"}
 OTHER_SPELLINGS = {"audio_filename": "audio_filepath", "normalized_text": "text"}  # NeMo's
 
 
-class ManifestError(ValueError):
+class ManifestError(InputError):
     """A manifest that cannot be used.
 
     Attributes:

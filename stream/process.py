@@ -1,24 +1,74 @@
-"""Run a main as a process of the shell: what ends it quietly, whichever command it is.
+"""Run a main as a process of the shell: how a command ends, whichever command it is.
 
-1. What main returns is the exit status.
-2. Ctrl-C is 130.
-3. A reader that has gone (`... | head -1`) is 141, what a shell shows of a program that SIGPIPE ends:
+1. What main returns is the exit status: 0 done, 1 a check found a difference.
+2. An error of the table `STATUS` is one line on stderr, `error: ...`, and the status that the table
+   gives it. Any other error is a fault of ours and ends in a traceback.
+3. Ctrl-C is 130.
+4. A reader that has gone (`... | head -1`) is 141, what a shell shows of a program that SIGPIPE ends:
    nobody is left to read the rest, or to be told. Files that are being written are cleaned up, which
    the signal itself would not do.
-4. A character that stdout's encoding has not (a Japanese name on a Western console) is written as
+5. A character that stdout's encoding has not (a Japanese name on a Western console) is written as
    \\u6771: a result is never lost to its last step.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
-__all__ = ["run_main"]
+from stream.errors import ArgumentError, DifferenceError, InputError
+from stream.extras import MissingExtraError, explain_missing_extras
+
+__all__ = ["STATUS", "reports_errors", "run_main"]
+
+P = ParamSpec("P")
+
+# Exit statuses by kind of error; the first row that fits counts.
+STATUS: dict[type[Exception], int] = {
+    DifferenceError: 1,
+    ArgumentError: 2,
+    InputError: 3,
+    OSError: 3,
+    FloatingPointError: 3,  # a model whose outputs are not finite
+    MissingExtraError: 4,
+}
+
+
+def _print_error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+
+
+def reports_errors(
+    report: Callable[[str], None] = _print_error,
+) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Decorate a main, so that it reports its errors and returns their status (rules 2 and 3).
+
+    Args:
+        report: takes the message; it writes the line of rule 2 where it is not given.
+    """
+
+    def decorate(main: Callable[P, int]) -> Callable[P, int]:
+        @functools.wraps(main)
+        def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
+            try:
+                with explain_missing_extras():
+                    return main(*args, **kwargs)
+            except KeyboardInterrupt:
+                return 128 + signal.SIGINT
+            except BrokenPipeError:
+                raise
+            except tuple(STATUS) as error:
+                report(str(error))
+                return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+        return reporting
+
+    return decorate
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:
@@ -27,11 +77,9 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it
     try:
         try:
-            status = main()
+            status = reports_errors()(main)()
         finally:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
     except BrokenPipeError:
         status = 128 + signal.SIGPIPE
         # What is still buffered would fail again when the interpreter closes stdout.

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stream.errors import ArgumentError
 from stream.manifest import ManifestError, Utterance
 from stream.vocabulary import Vocabulary
 
@@ -85,7 +86,7 @@ def check_spelling(
     where = missing.example
     message = f"{missing} {advice}. To take them as <unk>: {allow}."
     if where.manifest is None:
-        raise ValueError(message)
+        raise ArgumentError(message)
     raise ManifestError(where.manifest, where.line, message)
 
 

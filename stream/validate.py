@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
@@ -25,10 +24,9 @@ from stream.engine.front_end import FRONT_ENDS
 from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
 from stream.language_model.files import ngram_of
-from stream.manifest import ManifestError, Utterance, read_manifest
+from stream.manifest import Utterance, read_manifest
 from stream.model.network import Network, open_model
-from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.scenarios import report as report_of
 from stream.scenarios.rows import SCENARIOS
 from stream.spelling import check_spelling, unspelt
@@ -118,6 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -135,51 +134,41 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--scenario goes without --compare-full and --alpha")
     if arguments.noise and not scenarios:
         parser.error("--noise goes with --scenario")
-    try:
-        network, utterances = _material(arguments.model, arguments.manifest)
-        decoding = _decoding(network, arguments.decoder, arguments.beam_width)
-        if arguments.normalise:
-            utterances = _normalised(utterances, arguments.normalise, network)
-        if not arguments.allow_unk:
-            check_spelling(network.vocabulary, utterances, "--normalise lowercase", "--allow-unk")
-        elif missing := unspelt(network.vocabulary, utterances):
-            print(missing, file=sys.stderr)
-        if scenarios:
-            rows = report_of.run(
-                network,
-                utterances,
-                scenarios,
-                noise=Path(arguments.noise) if arguments.noise else None,
-                backend=arguments.backend,
-                decoding=decoding,
-                front_end=arguments.front_end,
-                progress=report_of.show,
-            )
-            if arguments.json:
-                _write_json(report_of.content(rows), Path(arguments.json))
-            print(report_of.table(rows))
-            return 0
-        report = validate(
+    network, utterances = _material(arguments.model, arguments.manifest)
+    decoding = _decoding(network, arguments.decoder, arguments.beam_width)
+    if arguments.normalise:
+        utterances = _normalised(utterances, arguments.normalise, network)
+    if not arguments.allow_unk:
+        check_spelling(network.vocabulary, utterances, "--normalise lowercase", "--allow-unk")
+    elif missing := unspelt(network.vocabulary, utterances):
+        print(missing, file=sys.stderr)
+    if scenarios:
+        rows = report_of.run(
             network,
             utterances,
+            scenarios,
+            noise=Path(arguments.noise) if arguments.noise else None,
             backend=arguments.backend,
-            reset_stats=arguments.reset_stats,
-            alpha=arguments.alpha,
-            chunk_ms=arguments.chunk_ms,
             decoding=decoding,
             front_end=arguments.front_end,
-            reference=_training_forward() if arguments.compare_full else None,
-            progress=_counter() if sys.stderr.isatty() else None,
+            progress=report_of.show,
         )
-    except (ModelError, ManifestError, AudioError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    except ModuleNotFoundError as error:
-        print(f"needs {error.name}: pip install 'rill-asr[train]'", file=sys.stderr)
-        return 4
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+        if arguments.json:
+            _write_json(report_of.content(rows), Path(arguments.json))
+        print(report_of.table(rows))
+        return 0
+    report = validate(
+        network,
+        utterances,
+        backend=arguments.backend,
+        reset_stats=arguments.reset_stats,
+        alpha=arguments.alpha,
+        chunk_ms=arguments.chunk_ms,
+        decoding=decoding,
+        front_end=arguments.front_end,
+        reference=_training_forward() if arguments.compare_full else None,
+        progress=_counter() if sys.stderr.isatty() else None,
+    )
     if arguments.json:
         _write_json(_content(report), Path(arguments.json))
     _show(report, network, arguments.compare_full)

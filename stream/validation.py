@@ -21,6 +21,7 @@ from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind
 from stream.engine.streams import Progress, Streams
 from stream.error_rate import word_error_rate
+from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.model.network import Network
@@ -138,16 +139,16 @@ def validate(
             against; wants `reset_stats`, greedy.
         progress: called with (utterances done, utterances).
     Raises:
-        ValueError: the arguments contradict each other.
+        ArgumentError: the arguments contradict each other.
         AudioError: a recording cannot be decoded.
     """
     if reference and not reset_stats:
-        raise ValueError(
+        raise ArgumentError(
             "the training forward starts every utterance from the data set's statistics: "
             "--compare-full wants --reset-stats"
         )
     if not 1 <= chunk_ms * SAMPLE_RATE / 1000 < float("inf"):
-        raise ValueError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
+        raise ArgumentError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
     if alpha is not None:
         specification = msgspec.structs.replace(network.specification, alpha=alpha)
         network = replace(network, specification=specification)

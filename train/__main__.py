@@ -15,12 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stream.audio import AudioError, read_audio
-from stream.causality import CausalityError
-from stream.manifest import ManifestError, Utterance, read_manifest
+from stream.audio import read_audio
+from stream.manifest import Utterance, read_manifest
 from stream.model.network import open_model
-from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
 from train import checkpoint
@@ -72,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -95,19 +94,10 @@ def main(argv: list[str] | None = None) -> int:
         start = _start(config, arguments.init_from, resumed)
         run = Run(folder, config, start, _material(config, start), resumed)
         run.train()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (ModelError, ManifestError, AudioError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    except (CausalityError, FloatingPointError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         again = "without --resume-from " if arguments.resume_from else ""
         print(f"stopped; the same command {again}goes on from {folder / LAST}", file=sys.stderr)
-        return 130
+        raise
     print(f"{arguments.output}/best.pt")
     return 0
 

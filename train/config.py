@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stream.errors import ArgumentError
 from stream.model.specification import Specification, read_specification
 from stream.text_file import TextError, read_text
 from train.data.augmentation import AugmentationConfig
@@ -28,7 +29,7 @@ from train.text.normaliser import Level
 __all__ = ["IDLE", "Config", "ConfigError", "Data", "Loss", "Optimiser", "load_config", "resolve"]
 
 
-class ConfigError(ValueError):
+class ConfigError(ArgumentError):
     """A configuration that cannot be run; the message names file, key and value."""
 
 

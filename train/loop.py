@@ -34,6 +34,7 @@ from torch import Tensor
 from stream.causality import check_causal, check_features_causal
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
+from stream.errors import DifferenceError
 from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
 from stream.manifest import Utterance
@@ -60,6 +61,10 @@ __all__ = ["Material", "Run"]
 LOG_EVERY = 10  # updates
 CALIBRATION_BATCHES = 8
 VALIDATION_SECONDS = 240.0  # of padded audio in one batch
+
+
+class DivergedError(DifferenceError):
+    """A loss or a weight that is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,7 @@ class Run:
         Raises:
             CausalityError: a later sample changes an earlier output of the model; nothing was
                 written.
-            FloatingPointError: the loss is not finite.
+            DivergedError: the loss is not finite.
             ConfigError: another process writes to the run.
         """
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
@@ -190,7 +195,7 @@ class Run:
                 speeds.append(float(batch.samples.sum()) / 16_000 / (time.perf_counter() - began))
                 loss = float(parts.total.detach())
                 if not math.isfinite(loss):
-                    raise FloatingPointError(self._diverged(f"the loss is {loss}"))
+                    raise DivergedError(self._diverged(f"the loss is {loss}"))
                 display.update(self.update, loss, rate, float(np.mean(speeds[-50:])))
                 if self.update % LOG_EVERY == 0:
                     journal.write(
@@ -212,7 +217,7 @@ class Run:
     def _save(self) -> None:
         """Write last.pt and its place among the resumable ones; never weights that are lost."""
         if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
-            raise FloatingPointError(self._diverged("a weight is not finite"))
+            raise DivergedError(self._diverged("a weight is not finite"))
         checkpoint.save(self._content(), self.folder / LAST)
         keep(self.folder, self.update, self.config.resumable)
 

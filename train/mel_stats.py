@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from stream.audio import AudioError
-from stream.manifest import ManifestError, read_manifest
-from stream.process import run_main
-from train.config import ConfigError, load_config, resolve
+from stream.manifest import read_manifest
+from stream.process import reports_errors, run_main
+from train.config import load_config, resolve
 from train.statistics import measure
 
 
@@ -32,22 +30,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        config = load_config(arguments.config)
-        output = Path(arguments.output) if arguments.output else resolve(config.data.statistics)
-        utterances = [u for name in config.data.train for u in read_manifest(resolve(name))]
-        front_end = config.specification(1).front_end
-        statistics = measure((u.read() for u in utterances), front_end)
-        mean, variance = statistics.result()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (ManifestError, AudioError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 3
+    config = load_config(arguments.config)
+    output = Path(arguments.output) if arguments.output else resolve(config.data.statistics)
+    utterances = [u for name in config.data.train for u in read_manifest(resolve(name))]
+    front_end = config.specification(1).front_end
+    statistics = measure((u.read() for u in utterances), front_end)
+    mean, variance = statistics.result()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.npz")
     np.savez(partial, mean=mean, variance=variance, frames=statistics.frames)

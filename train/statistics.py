@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.errors import InputError
 from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
 from train.config import ConfigError
 
@@ -40,14 +41,14 @@ class Statistics:
         """Return mean and population variance, each (80,) float32.
 
         Raises:
-            ValueError: there were no frames, or a bin never changed.
+            InputError: there were no frames, or a bin never changed.
         """
         if not self.frames:
-            raise ValueError("mel statistics: not one frame of audio")
+            raise InputError("mel statistics: not one frame of audio")
         mean = self._sum / self.frames
         variance = (self._squares / self.frames - mean * mean).astype(np.float32)
         if not (variance > LEAST_VARIANCE).all():
-            raise ValueError(f"mel statistics: bin {int(np.argmin(variance))} never changes")
+            raise InputError(f"mel statistics: bin {int(np.argmin(variance))} never changes")
         return mean.astype(np.float32), variance
 
 

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream.audio import WHOLE, AudioError
+from stream.audio import WHOLE
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
-from stream.manifest import ManifestError, Utterance, read_manifest, spaced
+from stream.manifest import Utterance, read_manifest, spaced
 from stream.model.network import Network
 from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.spelling import check_spelling
 from stream.validation import validate
 from stream.vocabulary import Vocabulary
@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -92,11 +93,8 @@ def main(argv: list[str] | None = None) -> int:
     for path in (plot, results):
         if path.parent != run and not path.parent.is_dir():
             parser.error(f"{path} cannot be written: there is no folder {path.parent}")
-    try:
-        from train.run.curve import draw
-    except ModuleNotFoundError as error:
-        print(f"{error.name} is missing: pip install 'rill-asr[train]'", file=sys.stderr)
-        return 4
+    from train.run.curve import draw
+
     try:
         files = checkpoints(run)
         own, texts = _trained(run)
@@ -119,12 +117,9 @@ def main(argv: list[str] | None = None) -> int:
             save=lambda found: _write(results, found),
             progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
-    except (ModelError, ManifestError, AudioError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 3
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on from {results}", file=sys.stderr)
-        return 130
+        raise
     draw(done, plot)
     _print(done)
     print(f"written: {results}, {plot}", file=sys.stderr)

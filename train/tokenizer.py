@@ -15,13 +15,13 @@ from __future__ import annotations
 import argparse
 import math
 import string
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from stream.manifest import ManifestError, read_manifest
-from stream.process import run_main
+from stream.errors import InputError
+from stream.manifest import read_manifest
+from stream.process import reports_errors, run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
 from train.text.pieces import write_pieces
 from train.text.transcripts import LEVELS, normalised
@@ -40,12 +40,12 @@ def build_tokenizer(texts: Iterable[str], whole_words_from: int = WHOLE_WORDS_FR
         texts: transcripts of the training set.
         whole_words_from: occurrences from which a word is one piece.
     Raises:
-        ValueError: a text has a character that no piece covers.
+        InputError: a text has a character that no piece covers.
     """
     counts: Counter[str] = Counter()
     for text in texts:
         if foreign := set(text) - set(LETTERS) - {" "}:
-            raise ValueError(
+            raise InputError(
                 f"text {text!r} has {sorted(foreign)}, wants a-z, apostrophe and space: "
                 "--normalise lowercase makes English text of it"
             )
@@ -87,16 +87,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        utterances = [u for path in arguments.manifest for u in read_manifest(path)]
-        texts = [u.text for u in normalised(utterances, arguments.normalise)]
-        model = build_tokenizer(texts, arguments.whole_words_from)
-    except (ManifestError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 3
+    utterances = [u for path in arguments.manifest for u in read_manifest(path)]
+    texts = [u.text for u in normalised(utterances, arguments.normalise)]
+    model = build_tokenizer(texts, arguments.whole_words_from)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.name + ".partial")

@@ -38,6 +38,7 @@ from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
 from stream.encoders.lstm import PAIR
+from stream.errors import DifferenceError
 from stream.front_end.log_mel import BINS, streamed_log_mel
 from stream.front_end.stacking import STACK, stack
 from stream.integer.network import quantise
@@ -63,7 +64,7 @@ Floats = NDArray[np.float32]
 Frames = dict[str, Floats]
 
 
-class ExportError(RuntimeError):
+class ExportError(DifferenceError):
     """An artefact that does not compute what the model computes."""
 
 

@@ -23,13 +23,11 @@ from export.compare.artefacts import Model, hear, hear_server, is_server, open_a
 from export.compare.clips import Clip, clip
 from export.compare.findings import Comparison, Result, compare
 from export.compare.page import render
-from server.client.session import SessionError, stream_audio
+from server.client.session import stream_audio
 from server.processes import machine
-from stream.audio import AudioError
 from stream.backends import BACKENDS
-from stream.manifest import ManifestError, Utterance, read_manifest, spaced
-from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.manifest import Utterance, read_manifest, spaced
+from stream.process import reports_errors, run_main
 
 CLIPS = 20  # 12 s each at most: some 10 MB of page
 SHOWN = 5  # disagreements, on the terminal
@@ -69,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -80,28 +79,16 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--limit is {arguments.limit}; want 1 or more")
     if arguments.clips < 0:
         parser.error(f"--clips is {arguments.clips}; want 0 or more")
-    try:
-        utterances = spaced(read_manifest(arguments.manifest), arguments.limit)
-        comparison = compare(
-            _results(arguments.artefacts, utterances),
-            utterances,
-            date=f"{datetime.now(UTC):%Y-%m-%d}",
-            machine=machine(),
-            manifest=arguments.manifest,
-            progress=_progress("stages"),
-        )
-        clips = _clips(comparison, utterances, arguments.clips) if arguments.output else {}
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 4 if isinstance(error.__cause__, ModuleNotFoundError) else 3
-    except (ManifestError, AudioError, SessionError, OSError, FloatingPointError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    utterances = spaced(read_manifest(arguments.manifest), arguments.limit)
+    comparison = compare(
+        _results(arguments.artefacts, utterances),
+        utterances,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine=machine(),
+        manifest=arguments.manifest,
+        progress=_progress("stages"),
+    )
+    clips = _clips(comparison, utterances, arguments.clips) if arguments.output else {}
     _print(comparison)
     if arguments.json:
         content = msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from stream.backends import BACKENDS
 from stream.engine.streams import Progress
+from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.model.network import Network, open_model
@@ -87,13 +88,13 @@ def open_artefact(artefact: str) -> Model:
     Raises:
         FileNotFoundError: there is no such file.
         ModelError: it is not a model.
-        ValueError: what follows the colon is no backend.
+        ArgumentError: what follows the colon is no backend.
     """
     name, colon, backend = artefact.rpartition(":")
     if colon and backend in BACKENDS:
         return Model(open_model(name), backend)
     if colon and not Path(artefact).exists() and Path(name).exists():
-        raise ValueError(f"{artefact}: no backend {backend!r}; there are {', '.join(BACKENDS)}")
+        raise ArgumentError(f"{artefact}: no backend {backend!r}; there are {', '.join(BACKENDS)}")
     network = open_model(artefact)
     return Model(network, default_backend(network))
 

@@ -20,19 +20,17 @@ from typing import Any
 from export.calibration import Calibration
 from export.checks.precision import Baseline, Precision, Progress
 from export.checks.sensitivity import PrecisionError, int8_error, integer_error
-from export.checks.verification import ExportError, verify
+from export.checks.verification import verify
 from export.post_training import calibrated
 from export.word_delay import measured
-from stream.audio import AudioError
 from stream.backends import load_backend
 from stream.bundled import recordings
-from stream.causality import CausalityError
+from stream.errors import ArgumentError, DifferenceError
 from stream.integer.network import quantise
-from stream.manifest import ManifestError, Utterance, read_manifest
+from stream.manifest import Utterance, read_manifest
 from stream.model import directory
 from stream.model.network import Network, open_model
-from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 __all__ = ["MOST_LOSS", "Exported", "export"]
 
@@ -87,15 +85,15 @@ def export(
         CausalityError: the model looks ahead.
         ModelError: the model cannot be written as float32 graphs, or its integers may overflow.
         AudioError: a recording cannot be decoded.
-        ValueError: the arguments contradict each other or the model.
+        ArgumentError: the arguments contradict each other or the model.
     """
     given = network.specification.quantisation
     quantised = integers or given is not None
     network.specification.check_layers(float_layers, "--float-layers")
     if quantised and float_layers:
-        raise ValueError("--float-layers: the model's integers know no float; leave it out")
+        raise ArgumentError("--float-layers: the model's integers know no float; leave it out")
     if given is not None and calibration is not None:
-        raise ValueError(
+        raise ArgumentError(
             "--calibrate: the model has a quantisation and with it scales; leave it out"
         )
     # What was measured of an older export says nothing of this one.
@@ -223,6 +221,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -252,22 +251,11 @@ def main(argv: list[str] | None = None) -> int:
             standard=arguments.standard_operators,
             progress=_show if sys.stderr.isatty() else None,
         )
-    except (ExportError, CausalityError) as error:
-        print(f"{arguments.ckpt}: {error}. Nothing was written.", file=sys.stderr)
+    except DifferenceError as error:
+        said = f"{arguments.ckpt}: {error}. Nothing was written."
         if isinstance(error, PrecisionError) and not arguments.manifest:
-            print("These were the bundled recordings; the model's own: --manifest", file=sys.stderr)
-        return 1
-    except (ModelError, ManifestError, AudioError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    except ModuleNotFoundError as error:
-        print(f"needs {error.name}: pip install 'rill-asr[train]'", file=sys.stderr)
-        return 4
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+            said += "\nThese were the bundled recordings; the model's own: --manifest"
+        raise DifferenceError(said) from error
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     print(
         f"{output}: {size:.1f} MB in {time.perf_counter() - began:.1f} s, verified: "

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,18 +28,18 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from stream.audio import AudioError
 from stream.backends.onnx import OnnxBackend, located
 from stream.backends.session import open_session
 from stream.backends.unsigned_weights import unsigned_weights
 from stream.bundled import recordings
 from stream.decoding.greedy import Greedy, GreedyConfig
+from stream.errors import DifferenceError
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.model.directory import GRAPHS, INT8_GRAPHS
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.stage import whole
 
 __all__ = ["ExportError", "build_parser", "export", "main", "verify"]
@@ -50,7 +49,7 @@ PARTS = ("encoder", "prediction", "joint")
 Floats = NDArray[np.float32]
 
 
-class ExportError(RuntimeError):
+class ExportError(DifferenceError):
     """An artefact that does not say what the model says."""
 
 
@@ -210,6 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
@@ -225,16 +225,7 @@ def main(argv: list[str] | None = None) -> int:
             signed_weights=arguments.signed_weights,
         )
     except ExportError as error:
-        print(f"{arguments.ckpt}: {error}. Nothing was written.", file=sys.stderr)
-        return 1
-    except (ModelError, AudioError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 3
-    except ModuleNotFoundError as error:
-        print(f"needs {error.name}: pip install 'rill-asr[train]'", file=sys.stderr)
-        return 4
-    except KeyboardInterrupt:
-        return 130
+        raise ExportError(f"{arguments.ckpt}: {error}. Nothing was written.") from error
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     print(f"{output}: {size:.1f} MB, verified: {compared} tokens are the model's")
     return 0

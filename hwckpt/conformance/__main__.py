@@ -31,8 +31,9 @@ from hwckpt.conformance.comparison import (
     load,
     skipped,
 )
+from stream.errors import ArgumentError
 from stream.model.specification import ModelError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from stream.text_file import read_text
 
 __all__ = ["Line", "run"]
@@ -152,24 +153,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     folder = Path(arguments.folder)
     if not folder.is_dir():
-        print(f"{folder}: no such folder", file=sys.stderr)
-        return 2
+        raise ArgumentError(f"{folder}: no such folder")
     counts: dict[str, int] = {}
-    try:
-        for line in run(folder):
-            counts[line.row.verdict] = counts.get(line.row.verdict, 0) + 1
-            print(_object(line) if arguments.json else _text(line), flush=True)
-    except VectorError as error:
-        print(error, file=sys.stderr)
-        return 3
+    for line in run(folder):
+        counts[line.row.verdict] = counts.get(line.row.verdict, 0) + 1
+        print(_object(line) if arguments.json else _text(line), flush=True)
     if not counts:
-        print(f"{folder}: no vector files", file=sys.stderr)
-        return 3
+        raise VectorError(f"{folder}: no vector files")
     print(
         ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
         file=sys.stderr,

@@ -16,6 +16,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from stream.errors import InputError
+
 __all__ = [
     "Arrays",
     "Check",
@@ -32,7 +34,7 @@ Arrays: TypeAlias = Mapping[str, Any]
 Verdict = Literal["ok", "FAIL", "skipped"]
 
 
-class VectorError(ValueError):
+class VectorError(InputError):
     """A vector file that is not understood: a key is missing, or arrays do not fit together."""
 
 

@@ -12,11 +12,11 @@ import signal
 import sys
 from pathlib import Path
 
-from server.client.microphone import MicrophoneError, microphone_chunks
+from server.client.microphone import microphone_chunks
 from server.client.session import DEFAULT_URL, Chunks, Session, SessionError, stream_audio
 from server.client.terminal import LiveText
 from stream.audio import AudioError, read_chunks
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 __all__ = ["build_parser", "main"]
 
@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the client; returns the exit status."""
     parser = build_parser()
@@ -74,19 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     except SessionError as error:
         if error.transcript and not sys.stdout.isatty():
             print(error.transcript)
-        return _complain(error, 3)
-    except MicrophoneError as error:
-        return _complain(error, 4 if error.missing_package else 3)
-    except AudioError as error:
-        return _complain(error, 3)
-    except KeyboardInterrupt:
-        return 130
+        raise
     return 0
-
-
-def _complain(error: Exception, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
 
 
 async def _stream_file(url: str, path: Path, *, realtime: bool) -> None:

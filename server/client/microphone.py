@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.errors import InputError
+from stream.extras import MissingExtraError, explain_missing_extras, install_command
 from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = ["MicrophoneError", "microphone_chunks"]
@@ -19,26 +21,18 @@ __all__ = ["MicrophoneError", "microphone_chunks"]
 CHUNK_SECONDS = 0.06
 
 
-class MicrophoneError(Exception):
-    """There is no microphone to be had; `missing_package` tells why: software or hardware."""
-
-    def __init__(self, message: str, *, missing_package: bool) -> None:
-        super().__init__(message)
-        self.missing_package = missing_package
+class MicrophoneError(InputError):
+    """There is no such microphone."""
 
 
 def _sounddevice() -> Any:
     try:
-        import sounddevice
-    except ModuleNotFoundError as error:
-        raise MicrophoneError(
-            "the microphone needs sounddevice: pip install 'rill-asr[mic]'", missing_package=True
-        ) from error
+        with explain_missing_extras():
+            import sounddevice
     except OSError as error:  # the package is there, the library that it wraps is not
-        raise MicrophoneError(
+        raise MissingExtraError(
             f"the microphone needs the PortAudio library ({error}): apt install libportaudio2, or "
-            "pip install 'rill-asr[mic]' on macOS and Windows, where it brings its own",
-            missing_package=True,
+            f"{install_command('mic')} on macOS and Windows, where it brings its own"
         ) from error
     return sounddevice
 
@@ -54,7 +48,8 @@ async def microphone_chunks(
         device: number of the input device, as `python -m sounddevice` lists them; None: the
         default. stop: ends the recording; what was heard until then is yielded.
     Raises:
-        MicrophoneError: sounddevice, PortAudio or the device is missing.
+        MicrophoneError: there is no such device.
+        MissingExtraError: sounddevice or PortAudio is not installed.
     """
     sounddevice = _sounddevice()
     loop = asyncio.get_running_loop()
@@ -76,8 +71,7 @@ async def microphone_chunks(
         which = "no default microphone" if device is None else f"no microphone {device}"
         raise MicrophoneError(
             f"{which} ({error}). `python -m sounddevice` lists the devices; choose an input with "
-            "--device N",
-            missing_package=False,
+            "--device N"
         ) from error
     with recording:
         stopped = asyncio.ensure_future(stop.wait())

@@ -29,6 +29,7 @@ from websockets.exceptions import (
 )
 
 from server.live.request import PATH
+from stream.errors import InputError
 
 __all__ = [
     "CHUNK",
@@ -53,7 +54,7 @@ Chunks: TypeAlias = Iterable[NDArray[np.float32]] | AsyncIterable[NDArray[np.flo
 OnText: TypeAlias = Callable[[str, str], None]
 
 
-class SessionError(Exception):
+class SessionError(InputError):
     """A session that did not end as it should; `transcript` is what had been said until then."""
 
     def __init__(self, message: str, transcript: str = "") -> None:

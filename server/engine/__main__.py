@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from stream.process import run_main
+
 # BLAS pools would fight the event loop for the cores (and are read when NumPy is imported).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -137,4 +139,4 @@ def _decoding(network: Network, options: DecoderOptions) -> Decoding:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_main(main)

@@ -29,13 +29,14 @@ from server.engine.ipc import (
 )
 from server.engine.process import Start, Worker
 from server.engine.supervision import FORGET_SECONDS, KILLED, Restarts, Supervision
+from stream.errors import InputError
 
 __all__ = ["LoadError", "Supervisor"]
 
 logger = logging.getLogger(__name__)
 
 
-class LoadError(Exception):
+class LoadError(InputError):
     """A model that cannot be served.
 
     Attributes:

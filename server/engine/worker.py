@@ -49,6 +49,7 @@ from server.engine.ipc import (
     read_commands,
 )
 from stream.engine.engine import APART_SECONDS, Result
+from stream.extras import MissingExtraError, explain_missing_extras
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
 
@@ -102,9 +103,10 @@ def work(link: socket.socket, load: Callable[[], Loaded]) -> None:
 
 def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
     try:
-        loaded = load()
+        with explain_missing_extras():
+            loaded = load()
     except Exception as error:
-        missing = isinstance(error.__cause__, ModuleNotFoundError)
+        missing = isinstance(error, MissingExtraError)
         link.sendall(frame([Unloadable(str(error) or repr(error), missing)]))
         return
     ready = Ready(loaded.slots, loaded.alphabet, dict(loaded.about))

@@ -42,6 +42,7 @@ from server.live.routes import TALKS
 from server.live.streams import Streams
 from server.live.transport import Tcp
 from server.metrics import Metrics
+from stream.errors import ArgumentError
 
 __all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 
@@ -53,7 +54,7 @@ logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # subprotocols t
 ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
 
 
-class AddressError(OSError):
+class AddressError(ArgumentError):
     """The address to listen on cannot be had."""
 
 

@@ -23,12 +23,10 @@ import uvloop
 
 from server.load.dialects import DIALECTS
 from server.load.point import Point, holds
-from server.load.recordings import CtmError, Recording, joined, read_recordings
+from server.load.recordings import Recording, joined, read_recordings
 from server.load.search import find_rts
 from server.processes import listeners, machine
-from stream.audio import AudioError
-from stream.manifest import ManifestError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 
 if TYPE_CHECKING:
     from server.load.run import Plan
@@ -123,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the load client; returns the exit status."""
     parser = build_parser()
@@ -136,25 +135,18 @@ def main(argv: list[str] | None = None) -> int:
     for path in (arguments.json, arguments.plot):
         if path and not path.parent.is_dir():  # said before an hour of measuring, not after it
             parser.error(f"{path} cannot be written: there is no folder {path.parent}")
-    try:
-        from server.load.player import LoadError, Refused
+    from server.load.player import LoadError, Refused
 
-        if arguments.plot:
-            import server.load.plot  # noqa: F401
-    except ModuleNotFoundError as error:
-        return _complain(f"{error.name} is missing: pip install 'rill-asr[load]'", 4)
+    if arguments.plot:  # what it needs is found missing before an hour of measuring, not after it
+        import server.load.plot  # noqa: F401
+    recordings = read_recordings(arguments.files, arguments.ctm)
+    if arguments.stream_seconds:
+        recordings = joined(recordings, arguments.stream_seconds)
     try:
-        recordings = read_recordings(arguments.files, arguments.ctm)
-        if arguments.stream_seconds:
-            recordings = joined(recordings, arguments.stream_seconds)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_measure(arguments, recordings))
-    except (AudioError, ManifestError, CtmError, LoadError) as error:
-        return _complain(str(error), 3)
     except Refused as error:
-        return _complain(f"not even one stream was taken (HTTP 503): {error}", 3)
-    except KeyboardInterrupt:
-        return 130
+        raise LoadError(f"not even one stream was taken (HTTP 503): {error}") from error
 
 
 async def _measure(arguments: argparse.Namespace, recordings: list[Recording]) -> int:
@@ -283,11 +275,6 @@ def _positive(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of more than 0")
     return value
-
-
-def _complain(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from picows import (
 from server.client.session import CHUNK, CHUNK_SECONDS
 from server.load.arrivals import final_text
 from server.load.dialects import Conversation, Dialect, DialectError
+from stream.errors import InputError
 
 __all__ = [
     "LoadError",
@@ -55,7 +56,7 @@ PROBE_SECONDS = 0.5
 PROBE_MESSAGES = 40
 
 
-class LoadError(Exception):
+class LoadError(InputError):
     """There is no server, or it does not speak the dialect."""
 
 

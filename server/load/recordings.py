@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE, read_audio
+from stream.errors import InputError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import read_manifest
 from stream.text_file import TextError, read_text
@@ -45,7 +46,7 @@ BELOW_LOUDEST_DB = 30.0
 DIGITAL_SILENCE = 1e-12  # power; keeps the logarithm finite
 
 
-class CtmError(ValueError):
+class CtmError(InputError):
     """A CTM file that cannot be used; `path` and `line` (from 1, 0: all of it) say where."""
 
     def __init__(self, path: Path, line: int, message: str) -> None:

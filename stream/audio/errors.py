@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stream.errors import InputError
+
 __all__ = ["AudioError", "CutShortError", "FormatError", "TooLongError"]
 
 
-class AudioError(ValueError):
+class AudioError(InputError):
     """A recording that cannot be used.
 
     Attributes:

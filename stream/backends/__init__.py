@@ -13,8 +13,9 @@ from typing import Protocol, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.extras import explain_missing_extras
 from stream.model.network import Network
-from stream.model.specification import ModelError, Specification
+from stream.model.specification import Specification
 from stream.stage import State
 
 __all__ = ["BACKENDS", "Backend", "Logits", "computed_by", "load_backend"]
@@ -90,17 +91,14 @@ def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
             process.
     Raises:
         ValueError: there is no such backend.
-        ModelError: it cannot compute this network, or needs a package that is not installed.
+        ModelError: it cannot compute this network.
+        MissingExtraError: it needs a package that is not installed.
     """
     if name not in BACKENDS:
         raise ValueError(f"no backend {name!r}; there are {', '.join(BACKENDS)}")
-    try:
+    with explain_missing_extras():
         module = cast(_Module, importlib.import_module(BACKENDS[name]))
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"backend {name!r} needs {error.name}: pip install 'rill-asr[train]'", network.path
-        ) from error
-    return module.load(network, threads)
+        return module.load(network, threads)
 
 
 def computed_by(name: str, network: Network) -> Network:

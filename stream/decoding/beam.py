@@ -37,6 +37,7 @@ from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Candidates, Extender, Hypothesis, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
+from stream.errors import ArgumentError
 from stream.language_model.ngram import Ngram
 from stream.vocabulary import Vocabulary, texts_of
 from stream.words import FRAME_SECONDS
@@ -76,13 +77,13 @@ class BeamConfig:
     def __post_init__(self) -> None:
         for name in ("width", "symbols_per_step"):
             if getattr(self, name) < 1:
-                raise ValueError(f"beam: {name} is {getattr(self, name)}, wants 1 or more")
+                raise ArgumentError(f"beam: {name} is {getattr(self, name)}, wants 1 or more")
         if not 0.0 < self.temperature < math.inf:
-            raise ValueError(f"beam: temperature is {self.temperature}, wants a positive number")
+            raise ArgumentError(f"beam: temperature is {self.temperature}, wants a positive number")
         for name in ("score_threshold", "token_threshold", "final_delay"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < math.inf:
-                raise ValueError(f"beam: {name} is {value}, wants 0 or more, or None for off")
+                raise ArgumentError(f"beam: {name} is {value}, wants 0 or more, or None for off")
 
 
 class BeamState(NamedTuple):

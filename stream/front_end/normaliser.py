@@ -12,6 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from stream.errors import ArgumentError
 from stream.front_end.gain_control import LOUDEST
 from stream.front_end.gate import DECIBEL, FRAMES_PER_SECOND, Gate, open_frames
 from stream.stage import Array, State
@@ -41,7 +42,7 @@ class Normaliser:
         gate: Gate | None = None,
     ) -> None:
         if not 0.0 <= alpha < 1.0:
-            raise ValueError(f"normaliser: alpha is {alpha}, wants 0 <= alpha < 1")
+            raise ArgumentError(f"normaliser: alpha is {alpha}, wants 0 <= alpha < 1")
         bad = np.flatnonzero(~(variance > 0.0) | ~np.isfinite(mean))
         if bad.size:
             raise ValueError(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from stream.errors import InputError
 from stream.text_file import TextError, read_text
 
 __all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "read_arpa"]
@@ -26,7 +27,7 @@ BEGIN = "<s>"
 REMEMBERED = 1 << 16  # (context, token) pairs whose score is kept
 
 
-class NgramError(ValueError):
+class NgramError(InputError):
     """A file that is not the language model it should be."""
 
 

@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.extras import explain_missing_extras
 from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
@@ -166,18 +167,14 @@ def open_model(path: str | Path) -> Network:
     Raises:
         ModelError: the file is none of the three, or a broken one.
         FileNotFoundError: there is no such file.
+        MissingExtraError: it is a training checkpoint, and torch is not installed.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model. Name a model directory or a checkpoint.")
-    for kind, module in READERS.items():
+    for module in READERS.values():
         reader = cast(_Reader, importlib.import_module(module))
-        if not reader.recognises(path):
-            continue
-        try:
-            return reader.read(path)
-        except ModuleNotFoundError as error:
-            raise ModelError(
-                f"reading a {kind} needs {error.name}: pip install 'rill-asr[train]'", path
-            ) from error
+        if reader.recognises(path):
+            with explain_missing_extras():
+                return reader.read(path)
     raise ModelError(f"is none of: {', '.join(READERS)}", path)

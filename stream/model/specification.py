@@ -21,6 +21,7 @@ from stream import encoders, prediction
 from stream.encoders.family import Encoder
 from stream.encoders.lstm import LSTM
 from stream.encoders.lstm_layer import Activation, NumberFormat
+from stream.errors import ArgumentError, InputError
 from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
 from stream.front_end.log_mel import BINS, FrontEnd
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class ModelError(ValueError):
+class ModelError(InputError):
     """A file or array that is not the model it should be; `path` names the file where there is one."""
 
     def __init__(self, message: str, path: Path | None = None) -> None:
@@ -104,7 +105,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         if not 0.0 < self.floor < 1.0:
             raise ValueError(f"floor is {self.floor}, wants 0 < floor < 1")
         if not 0.0 <= self.alpha < 1.0:
-            raise ValueError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
+            raise ArgumentError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
         if self.final_padding < 0:
             raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
         for name in ("mute_chunks", "sound_chunks"):
@@ -133,11 +134,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """Refuse names that are none of `layer_names`.
 
         Raises:
-            ValueError: a name is; the message begins with `whose`.
+            ArgumentError: a name is; the message begins with `whose`.
         """
         for name in names:
             if name not in self.layer_names:
-                raise ValueError(
+                raise ArgumentError(
                     f"{whose} names {name!r}, the layers are {', '.join(self.layer_names)}"
                 )
 

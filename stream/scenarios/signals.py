@@ -12,6 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from stream.audio import g711, read_audio
+from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = [
@@ -51,18 +52,18 @@ def read_noises(folder: Path) -> dict[str, Samples]:
     """Read the recordings in a folder, by the names of their files.
 
     Raises:
-        ValueError: there is none, or one is silent.
+        ArgumentError: there is none, or one is silent.
         AudioError: one cannot be decoded.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder of noise")
+        raise ArgumentError(f"{folder}: no such folder of noise")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO)
     found = {path.stem: read_audio(path) for path in paths}
     if not found:
-        raise ValueError(f"{folder}: no recordings in it ({', '.join(sorted(AUDIO))})")
+        raise ArgumentError(f"{folder}: no recordings in it ({', '.join(sorted(AUDIO))})")
     for name, samples in found.items():
         if not samples.any():
-            raise ValueError(f"{folder}: {name} is silent")
+            raise ArgumentError(f"{folder}: {name} is silent")
     return found
 
 

@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from stream.bundled import recordings
+from stream.causality import CausalityError
+from stream.errors import ArgumentError
+from stream.extras import MissingExtraError, install_command
+from stream.model.network import ModelError
+from stream.process import reports_errors
 from tests.conftest import REPOSITORY
 
 TABLE = REPOSITORY / "tests" / "vectors"
@@ -67,6 +72,58 @@ def test_the_status_is_that_of_main(body: str, status: int, output: str) -> None
     program = f"from stream.process import run_main\ndef main():\n    {body}\nrun_main(main)"
     ended = run(["-c", program])
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, output, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (CausalityError("it looks ahead"), 1, "it looks ahead"),
+        (ArgumentError("alpha is 2"), 2, "alpha is 2"),
+        (ModelError("no model", Path("m.pt")), 3, "m.pt: no model"),
+        (FileNotFoundError(2, "No such file", "m.pt"), 3, "[Errno 2] No such file: 'm.pt'"),
+        (FloatingPointError("row 1: not finite"), 3, "row 1: not finite"),
+        (MissingExtraError("torch is not installed"), 4, "torch is not installed"),
+        (
+            ModuleNotFoundError("No module named 'onnx'", name="onnx"),
+            4,
+            f"onnx is not installed: {install_command('train')}",
+        ),
+    ],
+)
+def test_an_error_of_the_table_is_one_line_and_its_status(
+    error: Exception, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @reports_errors()
+    def main() -> int:
+        raise error
+
+    assert main() == status
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_main_may_report_its_errors_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+
+    @reports_errors(said.append)
+    def main() -> int:
+        raise ArgumentError("the port is taken")
+
+    assert (main(), said, capsys.readouterr().err) == (2, ["the port is taken"], "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("shapes"), BrokenPipeError(), ModuleNotFoundError("numpy", name="numpy")],
+    ids=lambda error: type(error).__name__,
+)
+def test_any_other_error_is_raised(error: Exception) -> None:
+    @reports_errors()
+    def main() -> int:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        main()
+    assert raised.value is error
 
 
 def test_a_fault_of_ours_is_still_seen() -> None:

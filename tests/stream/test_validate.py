@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from stream import validate
+from stream.extras import install_command
 from stream.model.directory import write
 from tests.server.scripted import pcm, samples_of, talking_network
 
@@ -117,7 +118,7 @@ def test_a_comparison_without_torch_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "train.evaluation", raising=False)
     assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 4
-    assert capsys.readouterr().err == "needs torch: pip install 'rill-asr[train]'\n"
+    assert capsys.readouterr().err == f"error: torch is not installed: {install_command('train')}\n"
 
 
 def test_a_manifest_line_without_text_is_named_and_returns_3(

@@ -34,7 +34,7 @@ from train.config import ConfigError, load_config
 from train.data.batches import Batches
 from train.encoders.lstm import bf16_pays
 from train.evaluation import training_tokens
-from train.loop import Run
+from train.loop import DivergedError, Run
 
 UPDATES = 25
 CONFIG = """
@@ -367,7 +367,7 @@ def test_resuming_with_another_configuration_shows_it_and_asks_for_change(
     assert __main__.main(command(folder, tmp_path, *settings)) == 2
     said = capsys.readouterr().err
     assert said == (
-        f"{tmp_path / 'last.pt'} was trained with another configuration:\n"
+        f"error: {tmp_path / 'last.pt'} was trained with another configuration:\n"
         "    batches.weights.tones: nothing -> 2.0\n"
         "    optimiser.rate: 0.008 -> 0.001\n"
         "    updates: 2 -> 3\n"
@@ -505,7 +505,7 @@ def test_weights_that_are_not_finite_are_never_saved(folder: Path, tmp_path: Pat
     before = (tmp_path / "last.pt").read_bytes()
     with torch.no_grad():
         run.model.output.weight[0, 0] = torch.nan
-    with pytest.raises(FloatingPointError, match="update 0: a weight is not finite"):
+    with pytest.raises(DivergedError, match="update 0: a weight is not finite"):
         run._save()
     assert (tmp_path / "last.pt").read_bytes() == before
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from typing import Protocol
 
-from stream.audio import AudioError
-from stream.manifest import ManifestError
-from stream.process import run_main
+from stream.process import reports_errors, run_main
 from train.data.commands import rewrite
 
 
@@ -53,14 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        return COMMANDS[arguments.command].run(arguments)
-    except (ManifestError, AudioError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 3
+    return COMMANDS[arguments.command].run(arguments)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from stream.extras import install_command
+
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import export.onnx.__main__ as module
@@ -281,7 +283,7 @@ def test_without_the_package_onnx_the_command_says_what_to_install(
     monkeypatch.setattr(module, "open_model", lambda _: network)
     monkeypatch.setattr(module.importlib, "import_module", missing)
     assert main(["--ckpt", str(given), "--output", str(tmp_path / "model")]) == 4
-    assert "needs onnx: pip install 'rill-asr[train]'" in capsys.readouterr().err
+    assert install_command("train") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

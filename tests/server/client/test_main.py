@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from server.client.__main__ import main
+from stream.extras import install_command
 from tests.server.scripted import ScriptedEngine, samples_of, serving
 from tests.server.scripted import pcm as noise
 
@@ -91,7 +92,7 @@ def test_a_microphone_without_sounddevice_exits_with_4(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     assert main(["--mic", "--url", url]) == 4
-    assert "pip install 'rill-asr[mic]'" in capsys.readouterr().err
+    assert install_command("mic") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [[], ["a.wav", "--mic"], ["a.wav", "--device", "1"]])

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
+from stream.errors import ArgumentError
 from stream.manifest import ManifestError
 from stream.text_file import open_bytes
 from train.data.formats.files import write_whole
@@ -43,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     if arguments.output and len(arguments.files) > 1:
-        print("--output is for one FILE; leave it out to replace several", file=sys.stderr)
-        return 2
+        raise ArgumentError("--output is for one FILE; leave it out to replace several")
     for name in arguments.files:
         path = Path(name)
         output = Path(arguments.output or name)

@@ -1,0 +1,65 @@
+"""Extras: packages that are optional, and how to install one that is missing.
+
+Whatever needs such a package imports it, or the module of ours that does, inside a function, with a
+plain import statement: `--help` and everything else works without it. `explain_missing_extras` stands
+around what may import one.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["EXTRAS", "MissingExtraError", "explain_missing_extras", "install_command"]
+
+# The extra of pyproject.toml that brings a package, by the name that is imported. matplotlib is in
+# two of them: `load` is the smaller one.
+EXTRAS = {
+    "brevitas": "train",
+    "inflect": "train",
+    "matplotlib": "load",
+    "numba": "train",
+    "onnx": "train",
+    "picows": "load",
+    "rich": "train",
+    "sounddevice": "mic",
+    "tensorboard": "train",
+    "text_unidecode": "train",
+    "torch": "train",
+    "whisper_normalizer": "train",
+}
+HOME = Path(__file__).parents[1]
+
+
+class MissingExtraError(ModuleNotFoundError):
+    """An optional package that is not installed; the message holds the command that installs it."""
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra into the environment of this interpreter.
+
+    In a clone it names the clone. Elsewhere Rill is installed, and pip adds the extra to it.
+    """
+    cloned = (HOME / "pyproject.toml").is_file()
+    what = ["-e", f"{HOME}[{extra}]"] if cloned else [f"rill-asr[{extra}]"]
+    return shlex.join([sys.executable, "-m", "pip", "install", *what])
+
+
+@contextmanager
+def explain_missing_extras() -> Iterator[None]:
+    """Raise `MissingExtraError` in place of the failed import of an optional package.
+
+    A module that is missing for another reason is raised as it is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if isinstance(error, MissingExtraError) or package not in EXTRAS:
+            raise
+        raise MissingExtraError(
+            f"{package} is not installed: {install_command(EXTRAS[package])}", name=package
+        ) from error
