@@ -37,7 +37,7 @@ from stream.validation import default_backend
 from stream.words import group, percentile
 
 Samples = NDArray[np.float32]
-BUNDLED = Path(__file__).parent.parent / "stream" / "bundled_words.ctm"
+BUNDLED = Path(__file__).with_name("bundled_words.ctm")
 SLOTS = 8
 WINDOW = SAMPLE_RATE // 100
 SOUND, BACKGROUND = 0.12, 0.04  # of the loudest amplitude: rule 2

@@ -26,7 +26,7 @@ def test_the_delay_of_the_bundled_model_is_found(network: Network) -> None:
     found = measured(network, recordings(), lambda *done: progress.append(done), fewest=20)
     delay = found.specification.word_delay
     assert delay is not None
-    # By the aligner's times of these recordings, `tests/stream/bundled_words.ctm`: 0.235 and -0.065.
+    # By the aligner's times of these recordings, `tests/benchmarks/bundled_words.ctm`: 0.235 and -0.065.
     assert delay.start == pytest.approx(0.235, abs=0.04)
     assert delay.end == pytest.approx(-0.065, abs=0.04)
     assert progress == [(n, 20) for n in range(1, 21)]

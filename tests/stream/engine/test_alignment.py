@@ -253,7 +253,7 @@ def test_times_go_on_through_a_mute() -> None:
     assert far[begins:] == [pytest.approx(span) for span in shifted] != []
 
 
-# The bundled model, on the bundled recordings: where their words sound says `bundled_words.ctm`.
+# The bundled model, on the bundled recordings; tests/benchmarks/bundled_words.ctm says where their words are.
 
 
 @pytest.mark.parametrize(
