@@ -1,7 +1,7 @@
 """Myrtle's websocket API, as a dialect; what a request may ask for is `server.live.request`.
 
 Audio on the wire is PCM, signed 16 bits little-endian, mono, 16 kHz, in messages of any size. Times
-are seconds from the start of the stream. Rules of the audio, besides those of `server.live.protocol`:
+are seconds from the start of the stream. Rules of the audio, besides those of `server.protocol.states`:
 
 1. Audio is cut at chunks, wherever the messages cut it, even within a sample. Each chunk of 1920
    bytes (60 ms) gets a response, with or without text, in order: clients in lock-step wait for it.
@@ -20,7 +20,7 @@ Rules of a response:
    first token until some of it is final, and of what follows then, `end`.
 7. `confidence` is the probability of the least certain token. Behind the documented keys, and only
    where there is something in them, come `words`, those that the response completes (see
-   `server.live.running_words`), and `end_of_utterance`. In strict mode `confidence` is 1.0 and nothing
+   `server.protocol.running_words`), and `end_of_utterance`. In strict mode `confidence` is 1.0 and nothing
    is added, as Myrtle's server has it.
 """
 
@@ -32,10 +32,10 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
-from server.live.protocol import Close, State
 from server.live.request import Parameters
-from server.live.running_words import RunningWords
-from server.live.stream import Conversation
+from server.protocol.running_words import RunningWords
+from server.protocol.states import Close, State
+from server.protocol.stream import Conversation
 from stream.engine.engine import Hypothesis, Result, Token
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.words import FRAME_SECONDS

@@ -1,6 +1,6 @@
 r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: bodies and events.
 
-Uploads, decoding and sockets are the caller's. What is said comes as a `server.live.transcript.Recording`.
+Uploads, decoding and sockets are the caller's. What is said comes as a `server.protocol.transcript.Recording`.
 
 What a form may ask for is `server.adapters.openai_fields`. With `stream` the body is
 text/event-stream: deltas that append up to the text, exactly one transcript.text.done, then [DONE].
@@ -17,7 +17,7 @@ import msgspec
 
 from server.adapters.openai_fields import Transcription, no_model
 from server.live.request import Refusal
-from server.live.transcript import Piece, Recording, Segment, TimedWord, pieces_of
+from server.protocol.transcript import Piece, Recording, Segment, TimedWord, pieces_of
 from stream.engine.engine import Result
 
 __all__ = [

@@ -41,10 +41,10 @@ from server.adapters.realtime_settings import (
     SessionUpdate,
     Settings,
 )
-from server.live.hotwords import BOOST, HotwordError, Speller
-from server.live.protocol import Close, State
-from server.live.stream import Conversation
-from server.live.transcript import Piece, pieces_of
+from server.protocol.hotwords import BOOST, HotwordError, Speller
+from server.protocol.states import Close, State
+from server.protocol.stream import Conversation
+from server.protocol.transcript import Piece, pieces_of
 from stream.audio import g711
 from stream.engine.engine import Result
 

@@ -28,8 +28,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from server.live.protocol import Close, State
-from server.live.stream import Conversation
+from server.protocol.states import Close, State
+from server.protocol.stream import Conversation
 from stream.audio import first_bad_sample
 from stream.engine.alignment import Span
 from stream.engine.engine import Hypothesis, Result

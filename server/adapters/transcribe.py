@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from server.live.transcript import Recording
+from server.protocol.transcript import Recording
 
 __all__ = ["FILE_FIELDS", "answer", "fault"]
 

@@ -30,11 +30,11 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from server.live.hotwords import Speller
-from server.live.protocol import Close, State
 from server.live.request import quoted
-from server.live.stream import Conversation
-from server.live.transcript import Segment, TimedWord, Transcript, confidence, timed_words
+from server.protocol.hotwords import Speller
+from server.protocol.states import Close, State
+from server.protocol.stream import Conversation
+from server.protocol.transcript import Segment, TimedWord, Transcript, confidence, timed_words
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine.engine import Result
 

@@ -35,10 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.adapters.wyoming_framing import EventReader, FramingError, WireEvent, encode
-from server.live.hotwords import Speller
-from server.live.protocol import NO_KEYWORDS, Close, Event, State
-from server.live.stream import Conversation
-from server.live.transcript import Recording
+from server.protocol.hotwords import Speller
+from server.protocol.states import NO_KEYWORDS, Close, Event, State
+from server.protocol.stream import Conversation
+from server.protocol.transcript import Recording
 from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE

@@ -37,7 +37,7 @@ from server.engine.process import Start
 from server.engine.supervision import Supervision
 from server.engine.supervisor import Supervisor
 from server.histogram import Histogram
-from server.live.protocol import NO_KEYWORDS
+from server.protocol.states import NO_KEYWORDS
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples

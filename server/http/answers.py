@@ -33,10 +33,10 @@ from server.http.replies import json_answer, plain, refuse
 from server.http.spool import Spool
 from server.http.upload import Slot, Upload
 from server.limits import Limits
-from server.live.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.live.request import PATH, Refusal, quoted, refuse_hotwords
-from server.live.transcript import Recording
 from server.metrics import Metrics
+from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
+from server.protocol.transcript import Recording
 from stream.engine.engine import Result
 
 __all__ = ["STOPPING", "Answers"]

@@ -1,6 +1,6 @@
 """The adapter: one TCP port for websockets and HTTP, by aiohttp on asyncio; Wyoming on a second one.
 
-Websockets and Wyoming's connections are `server.live.streams`, what else is answered `server.http.answers`. Here
+Websockets and Wyoming's connections are `server.http.streams`, what else is answered `server.http.answers`. Here
 stand the order of the checks, and what happens when the server stops:
 
 1. A request has to ask for a name of this server. Health is then open to all. Elsewhere a request
@@ -29,20 +29,23 @@ from server.adapters.wyoming_framing import encode
 from server.engine.models import Models
 from server.http.access import Access
 from server.http.answers import STOPPING, Answers
-from server.http.connection import HttpServer
 from server.http.exchange import Exchange, begin
 from server.http.handshake import wants_upgrade
 from server.http.peers import Network, Peer, identify
 from server.http.replies import plain, preflight, refuse
-from server.http.sockets import prepare_server
+from server.http.server import HttpServer
+from server.http.streams import Streams
 from server.limits import Limits
-from server.live.protocol import Close
 from server.live.request import Refusal, parse_query
 from server.live.routes import TALKS
-from server.live.streams import Streams
+from server.live.sockets import prepare_server
 from server.live.transport import Tcp
 from server.metrics import Metrics
+<<<<<<< HEAD
 from stream.errors import ArgumentError
+=======
+from server.protocol.states import Close
+>>>>>>> 82fc4dc (Give what all stream protocols share a room: server/protocol)
 
 __all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from server.engine.models import Model
 from server.http.form import Form, Refused
 from server.limits import Limits
-from server.live.protocol import NO_KEYWORDS
 from server.live.request import quoted
+from server.protocol.states import NO_KEYWORDS
 from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE

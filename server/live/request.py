@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
-from server.live.hotwords import HotwordError, parse_hotwords
+from server.protocol.hotwords import HotwordError, parse_hotwords
 
 __all__ = [
     "COMMON_KEYS",

@@ -10,7 +10,6 @@ from server.adapters.myrtle import Myrtle
 from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
-from server.live.hotwords import Speller
 from server.live.request import (
     COMMON_KEYS,
     PATH,
@@ -22,7 +21,8 @@ from server.live.request import (
     parse_request,
     quoted,
 )
-from server.live.stream import Conversation
+from server.protocol.hotwords import Speller
+from server.protocol.stream import Conversation
 
 __all__ = ["TALKS", "Talk"]
 

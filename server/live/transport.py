@@ -1,4 +1,4 @@
-"""Wires: websockets of aiohttp and TCP connections of asyncio, as a `server.live.session.Session` wants them.
+"""Wires: websockets of aiohttp and TCP connections of asyncio, as a `server.live.connection.Session` wants them.
 
 Neither knows what messages mean. A close that the peer does not answer, or whose bytes it does not
 take, ends in time by cutting the connection.
@@ -13,9 +13,9 @@ from typing import cast
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import WebSocketError
 
-from server.http.sockets import prepare_live
-from server.live.protocol import Close
-from server.live.session import Message
+from server.live.connection import Message
+from server.live.sockets import prepare_live
+from server.protocol.states import Close
 
 __all__ = ["Tcp", "Websocket"]
 

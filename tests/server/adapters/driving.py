@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from server.live.protocol import Audio, Close, Event, Finish, Release, Restart
+from server.protocol.states import Audio, Close, Event, Finish, Release, Restart
 from stream.engine.engine import CHUNK, Hypothesis, Result, Token
 
 PIECES = (" one", " two", " three", "teen", ' "q\\"', "")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from server.adapters.myrtle import Myrtle
-from server.live.protocol import Audio, Close, Finish, Release, State
 from server.live.request import Parameters
-from server.live.stream import Conversation
+from server.protocol.states import Audio, Close, Finish, Release, State
+from server.protocol.stream import Conversation
 from stream.engine.engine import Hypothesis, Result, Token
 
 CHUNK = bytes(range(256)) * 7 + bytes(128)  # 1920 bytes

@@ -17,7 +17,7 @@ from server.adapters.openai import (
 )
 from server.adapters.openai_fields import Transcription, parse_fields
 from server.live.request import Refusal
-from server.live.transcript import Recording
+from server.protocol.transcript import Recording
 from stream.engine.engine import Result
 from tests.server.adapters.driving import Said, result
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.adapters.realtime import Realtime
-from server.live.hotwords import Speller
-from server.live.protocol import Audio, Close, EndAfter, Favour, State
-from server.live.stream import Conversation
+from server.protocol.hotwords import Speller
+from server.protocol.states import Audio, Close, EndAfter, Favour, State
+from server.protocol.stream import Conversation
 from stream.vocabulary import Alphabet
 from tests.server.adapters.driving import Engine, Said, texts
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.adapters.sherpa import Sherpa
-from server.live.protocol import Audio, Close, State
-from server.live.stream import Conversation
+from server.protocol.states import Audio, Close, State
+from server.protocol.stream import Conversation
 from stream.engine.alignment import Span
 from tests.server.adapters.driving import Engine, Said, result, texts
 

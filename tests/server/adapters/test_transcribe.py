@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from server.adapters.transcribe import answer, fault
-from server.live.transcript import Recording
+from server.protocol.transcript import Recording
 from tests.server.adapters.driving import Said, result
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.adapters.vosk import Vosk, dump
-from server.live.protocol import Close, State
-from server.live.stream import Conversation
+from server.protocol.states import Close, State
+from server.protocol.stream import Conversation
 from tests.server.adapters.driving import Engine, Said, texts
 
 AT_16_KHZ = '{"config": {"sample_rate": 16000}}'

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from server.adapters.wyoming import Offer, Open, Wyoming
 from server.adapters.wyoming_framing import EventReader
-from server.live.protocol import Audio, Close, Finish, Release, State
+from server.protocol.states import Audio, Close, Finish, Release, State
 from tests.server.adapters.driving import Engine, Said, result
 
 AUDIOOP = pytest.mark.filterwarnings("ignore:'audioop' is deprecated")  # wyoming's import of it

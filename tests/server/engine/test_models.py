@@ -7,9 +7,9 @@ import pytest
 from server.engine.models import Model, Models
 from server.engine.supervisor import LoadError
 from server.engine.worker import Loaded
-from server.live.hotwords import Speller
 from server.live.request import Parameters, Refusal, Served
 from server.live.routes import TALKS
+from server.protocol.hotwords import Speller
 from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine, in_thread
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from server.live.transcript import Piece, TimedWord, pieces_of, rest_of, timed_words
+from server.protocol.transcript import Piece, TimedWord, pieces_of, rest_of, timed_words
 from stream.engine.engine import Result
 
 __all__ = ["RunningWords"]

@@ -20,10 +20,10 @@ from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
 from server.adapters.wyoming import Wyoming
 from server.adapters.wyoming_framing import encode
-from server.live.protocol import Audio, Close, State
 from server.live.request import Parameters
-from server.live.sample_buffer import SampleBuffer
-from server.live.stream import Conversation
+from server.protocol.sample_buffer import SampleBuffer
+from server.protocol.states import Audio, Close, State
+from server.protocol.stream import Conversation
 from stream.audio import as_float
 
 SAMPLES = np.random.default_rng(0).integers(-32768, 32768, 2000).astype("<i2")
@@ -42,7 +42,7 @@ def test_a_frame_is_complete_when_its_last_byte_came() -> None:
 
 
 def test_another_format_begins_with_its_first_message(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "server.live.sample_buffer")
+    caplog.set_level(logging.DEBUG, "server.protocol.sample_buffer")
     buffer = SampleBuffer()
     assert buffer.take(b"abc", 2) == b"ab"
     assert buffer.take(b"defg", 4) == b"defg"
@@ -50,7 +50,7 @@ def test_another_format_begins_with_its_first_message(caplog: pytest.LogCaptureF
 
 
 def test_half_a_frame_at_the_end_is_dropped_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "server.live.sample_buffer")
+    caplog.set_level(logging.DEBUG, "server.protocol.sample_buffer")
     buffer = SampleBuffer()
     buffer.take(b"abcde", 4)
     buffer.drop()

@@ -2,7 +2,7 @@
 
 What is checked stands in the order in which it is: what is asked for, the handshake, a free slot. The
 slot is taken before the upgrade, so that a client who cannot be served gets an HTTP status instead of a
-connection. What is spoken is `server.live.routes`, how a connection lives `server.live.session`.
+connection. What is spoken is `server.live.routes`, how a connection lives `server.live.connection`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from server.http.exchange import Exchange, exchange_of
 from server.http.handshake import handshake_refusal
 from server.http.replies import refuse
 from server.limits import Limits
-from server.live.hotwords import HotwordError, Speller
+from server.live.connection import Message, Session
 from server.live.request import Refusal, refuse_hotwords
 from server.live.routes import TALKS
-from server.live.session import Message, Session
 from server.live.transport import Tcp, Websocket
 from server.metrics import Metrics
+from server.protocol.hotwords import HotwordError, Speller
 
 __all__ = ["Streams"]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.limits import Limits
-from server.live.hotwords import BOOST, HotwordError, Speller, parse_hotwords
+from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from stream.decoding.keywords import ROOT, KeywordTrie
 from stream.vocabulary import Alphabet
 

@@ -6,7 +6,7 @@ looks like on the wire is the `Dialect`'s (one per file in `server.adapters`). N
 threads, and nothing that a peer sends raises.
 
 Towards the engine audio is (samples,) at 16 kHz, float32 or as it came, int16, in whole chunks of 960 samples (60 ms) but
-for the last of a stream. Rules, besides those of the table `server.live.protocol.TRANSITIONS`:
+for the last of a stream. Rules, besides those of the table `server.protocol.states.TRANSITIONS`:
 
 1. Audio at another rate is resampled; the resampler's rest follows at the end. A sample that is
    split between messages is put together; half a one at the end of a stream is dropped.
@@ -26,7 +26,8 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from server.live.protocol import (
+from server.protocol.sample_buffer import SampleBuffer
+from server.protocol.states import (
     TRANSITIONS,
     Audio,
     Close,
@@ -40,7 +41,6 @@ from server.live.protocol import (
     State,
     short_close,
 )
-from server.live.sample_buffer import SampleBuffer
 from stream.audio import Resampler, as_float
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE

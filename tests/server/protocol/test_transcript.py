@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from server.live.transcript import Piece, Recording, TimedWord, Transcript, confidence, timed_words
+from server.protocol.transcript import (
+    Piece,
+    Recording,
+    TimedWord,
+    Transcript,
+    confidence,
+    timed_words,
+)
 from stream.engine.alignment import Span
 from stream.engine.engine import Hypothesis, Result, Token
 

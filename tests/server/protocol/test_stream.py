@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live.protocol import Audio, Close, Finish, Release, Restart, State
-from server.live.stream import Conversation
+from server.protocol.states import Audio, Close, Finish, Release, Restart, State
+from server.protocol.stream import Conversation
 from stream.engine.engine import CHUNK, Result
 from tests.server.adapters.driving import Engine, Said, result
 

@@ -1,7 +1,7 @@
 """What every channel has in common, whatever is spoken on it: states, events, and their table.
 
-A channel is one stream of audio from the upgrade to the Close. Values only: `server.live.stream`
-moves by the table, `server.adapters` say what messages mean, `server.live.session` moves bytes between them
+A channel is one stream of audio from the upgrade to the Close. Values only: `server.protocol.stream`
+moves by the table, `server.adapters` say what messages mean, `server.live.connection` moves bytes between them
 and a socket, `server.engine.channels` runs the events on the engine.
 
 Rules of a channel (`TRANSITIONS` is their table; a pair that is not in it changes and sends

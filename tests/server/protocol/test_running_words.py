@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live.running_words import RunningWords
-from server.live.transcript import Piece, timed_words
+from server.protocol.running_words import RunningWords
+from server.protocol.transcript import Piece, timed_words
 from stream.engine.alignment import Span
 from stream.engine.engine import Result, Token
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from server.live.protocol import TRANSITIONS, Close, Input, State, diagram, short_close
+from server.protocol.states import TRANSITIONS, Close, Input, State, diagram, short_close
 from tests.places import REPOSITORY
 
 

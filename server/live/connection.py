@@ -1,7 +1,7 @@
 """Live sessions: one connection, its protocol and its channel, whatever the wire and the protocol.
 
 A session moves messages between a `Wire` (a websocket or a TCP connection), a protocol without I/O
-(`server.live.protocol`, `server.live.stream`, `server.adapters`) and a `Channel`. What messages mean is
+(`server.protocol.states`, `server.protocol.stream`, `server.adapters`) and a `Channel`. What messages mean is
 the protocol's; what the clocks say of a peer is found out here.
 
 1. One task reads, one writes what may have to wait: what has room is sent where it comes up, which
@@ -24,7 +24,7 @@ from typing import Protocol, TypeAlias
 from server.adapters.wyoming import Open, Wyoming, WyomingEvent
 from server.engine.channels import Channel, Channels
 from server.limits import Limits
-from server.live.protocol import (
+from server.protocol.states import (
     NO_KEYWORDS,
     Audio,
     Close,
