@@ -41,11 +41,8 @@ from server.live.routes import TALKS
 from server.live.sockets import prepare_server
 from server.live.transport import Tcp
 from server.metrics import Metrics
-<<<<<<< HEAD
-from stream.errors import ArgumentError
-=======
 from server.protocol.states import Close
->>>>>>> 82fc4dc (Give what all stream protocols share a room: server/protocol)
+from stream.errors import ArgumentError
 
 __all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 
