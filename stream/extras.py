@@ -20,10 +20,12 @@ __all__ = ["EXTRAS", "MissingExtraError", "explain_missing_extras", "install_com
 EXTRAS = {
     "brevitas": "train",
     "inflect": "train",
+    "lhotse": "data",
     "matplotlib": "load",
     "numba": "train",
     "onnx": "train",
     "picows": "load",
+    "pyarrow": "data",
     "rich": "train",
     "sounddevice": "mic",
     "tensorboard": "train",

@@ -62,7 +62,7 @@ def read_flac(source: Source, start: int) -> Layout:
     block, largest = struct.unpack(">2xH3xI", info[:11])[0], int.from_bytes(info[7:10])
     total = int.from_bytes(info[13:18]) & (1 << 36) - 1
     end = size
-    if source.peek(size - ID3V1_BYTES, 3) == b"TAG" and size > ID3V1_BYTES:
+    if size > ID3V1_BYTES and source.peek(size - ID3V1_BYTES, 3) == b"TAG":
         end -= ID3V1_BYTES
     window = max(SEARCHED_BYTES, 2 * largest)
     begin = max(start + 42, end - window)

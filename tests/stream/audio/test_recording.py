@@ -154,3 +154,9 @@ def test_bytes_in_memory_are_decoded_as_the_file_that_holds_them(speech: Path) -
 def test_bytes_that_are_no_recording_are_an_error_with_their_name() -> None:
     with pytest.raises(AudioError, match=r"archive.tar/member: is empty"):
         read_audio("archive.tar/member", content=b"")
+
+
+def test_a_flac_file_shorter_than_a_tag_of_an_mp3_is_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.full(4000, 0.25), 16000)
+    assert (tmp_path / "a.flac").stat().st_size < 128
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.flac"), np.full(4000, 0.25, np.float32))

@@ -1,22 +1,25 @@
-"""Files that are written whole or not at all, and compressed where their name ends in .gz."""
+"""Files of a data set: written whole or not at all, and how recordings are named in them."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-__all__ = ["write_whole"]
+from train.data.formats.record import AUDIO_SUFFIXES, File, Mix, Record
+
+__all__ = ["listed_path", "safe_name", "write_whole"]
 
 LEVEL = 6  # of gzip
 
 
 @contextlib.contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its place only when everything is written.
+    """Open a file for writing, gzip where its name ends in .gz.
 
     What is written goes to PATH.partial, which is deleted after an error and replaces PATH at the end.
     The bytes of a .gz depend on its content alone.
@@ -25,7 +28,7 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            if path.suffix == ".gz":
+            if path.suffix in (".gz", ".tgz"):
                 with gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as compressed:
                     yield cast(BinaryIO, compressed)
             else:
@@ -36,3 +39,40 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def listed_path(record: Record, folder: Path, *, parts: bool = True) -> str:
+    """Return the path by which a manifest in a folder names a record's recording.
+
+    It is relative where the recording lies below the folder, absolute elsewhere.
+
+    Args:
+        folder: absolute.
+        parts: whether the manifest can mean a part or a channel of a file.
+    Raises:
+        ManifestError: it cannot be said by a path.
+    """
+    audio, part = record.audio, record.part
+    if not isinstance(audio, File) or audio.size is not None:
+        kind = "a mix of several recordings" if isinstance(audio, Mix) else "no file of its own"
+        raise record.error(f"the recording of {record.id} is {kind}: write it with --audio DIR")
+    if not parts and (part.seconds is not None or part.channel is not None):
+        raise record.error(
+            f"{record.id} is a part or a channel of a file, which this format cannot say: write it "
+            "with --audio DIR"
+        )
+    path = audio.path if os.path.isabs(audio.path) else os.path.abspath(audio.path)
+    prefix = f"{folder}{os.sep}"
+    return path.removeprefix(prefix)
+
+
+def safe_name(name: str) -> str:
+    """Return a relative path without dots and odd characters, from the name of a record.
+
+    A key of a WebDataset ends at its first dot; the suffix of a recording is left out.
+    """
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in AUDIO_SUFFIXES:
+        stem = name
+    parts = [re.sub(r"[^\w-]+", "_", part) for part in stem.split("/")]
+    return "/".join(part for part in parts if part.strip("_")) or "_"

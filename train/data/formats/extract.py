@@ -1,0 +1,90 @@
+"""Recordings as bytes: copied as they are where a record is all of one, else as it is heard, in FLAC."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import soundfile
+
+from stream.audio import WHOLE
+from stream.front_end.log_mel import SAMPLE_RATE
+from train.data.formats.files import safe_name, write_whole
+from train.data.formats.record import (
+    AUDIO_SUFFIXES,
+    Bytes,
+    File,
+    Record,
+    content_of,
+    name_of,
+)
+
+__all__ = ["extension_of", "extracted", "heard", "store"]
+
+
+def heard(record: Record) -> Bytes:
+    """Return the recording of a record as an audio file in memory.
+
+    Raises:
+        AudioError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    if isinstance(record.audio, File | Bytes) and record.part == WHOLE:
+        return Bytes(_name(record.audio), content_of(record.audio))
+    samples = np.clip(np.rint(record.read() * 32768.0), -32768, 32767).astype(np.int16)
+    content = io.BytesIO()
+    soundfile.write(content, samples, SAMPLE_RATE, format="FLAC")
+    return Bytes(record.id + ".flac", content.getvalue())
+
+
+def _name(audio: File | Bytes) -> str:
+    return audio.path if isinstance(audio, File) and audio.size is None else name_of(audio)
+
+
+def extension_of(audio: Bytes) -> str:
+    """Return the suffix for a recording's file, by its name or its first bytes."""
+    suffix = os.path.splitext(audio.name)[1].lower()
+    if suffix in AUDIO_SUFFIXES:
+        return suffix
+    for begin, named in (
+        (b"RIFF", ".wav"),
+        (b"fLaC", ".flac"),
+        (b"OggS", ".ogg"),
+        (b"ID3", ".mp3"),
+        (b"\xff", ".mp3"),
+        (b"NIST", ".sph"),
+        (b".snd", ".au"),
+        (b"FORM", ".aiff"),
+        (b"caff", ".caf"),
+    ):
+        if audio.content.startswith(begin):
+            return named
+    return ".audio"
+
+
+def extracted(records: Iterable[Record], folder: Path) -> Iterator[Record]:
+    """Write the recording of each record into a folder and yield the record of that file."""
+    for record in records:
+        file = str(store(record, folder).absolute())
+        yield msgspec.structs.replace(record, audio=File(file), part=WHOLE)
+
+
+def store(record: Record, folder: Path) -> Path:
+    """Write the recording of a record into a folder, by the record's id; returns its path.
+
+    Raises:
+        ManifestError: there is such a file: another record has the id, or the folder is not empty.
+    """
+    audio = heard(record)
+    file = folder / (safe_name(record.id) + extension_of(audio))
+    if file.exists():
+        raise record.error(
+            f"{file} exists: write into a new folder, and give each record its own id"
+        )
+    with write_whole(file) as output:
+        output.write(audio.content)
+    return file

@@ -1,0 +1,133 @@
+"""The formats that data may come in, and how one is told from another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from stream.manifest import ManifestError
+from stream.text_file import open_bytes
+from train.data.formats import archive, cuts, folder, hf, jsonl, kaldi, myrtle, parquet, shards
+from train.data.formats.record import Read, Record
+
+__all__ = ["FORMATS", "Format", "detect", "for_output", "read_records"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One of `FORMATS`.
+
+    Attributes:
+        read: (path, root) -> records; relative names count from root where it is not None.
+        write: (records, path) -> how many; None: it is not written.
+        names: endings of a path that is to be written, by which the format is chosen.
+        title: in a few words.
+    """
+
+    read: Callable[[Path, Path | None], Read]
+    write: Callable[[Iterable[Record], Path], int]
+    names: tuple[str, ...]
+    title: str
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        # Before shards, whose ending it has too.
+        "archive": Format(
+            archive.read,
+            archive.write,
+            (".tar.gz", ".tgz"),
+            "a compressed archive of recordings and transcripts",
+        ),
+        "manifest": Format(jsonl.read, jsonl.write, (".jsonl",), "our and NeMo's JSON lines"),
+        "cuts": Format(cuts.read, cuts.write, (), "Lhotse's cuts"),
+        "myrtle": Format(myrtle.read, myrtle.write, (".json",), "Myrtle's JSON list"),
+        "shards": Format(shards.read, shards.write, (".tar",), "WebDataset's tar files"),
+        "kaldi": Format(kaldi.read, kaldi.write, (), "a Kaldi data directory"),
+        "folder": Format(folder.read, folder.write, (), "recordings with .txt or .lab beside them"),
+        "hf": Format(hf.read, hf.write, (), "a Hugging Face audio folder"),
+        "parquet": Format(parquet.read, parquet.write, (".parquet",), "Parquet with recordings"),
+    }
+)
+
+
+def detect(path: str) -> str:
+    """Return the name of the format that a path has, told by what is there.
+
+    Raises:
+        ManifestError: there is nothing, or nothing that is known.
+    """
+    first = shards.expanded(path)[0]
+    if first.is_dir():
+        return _of_folder(first)
+    if path.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
+        return "archive"
+    try:
+        with open_bytes(first) as file:
+            head = file.read(1 << 16)
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestError(first, 0, f"cannot be read: {reason}") from error
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head[257:262] == b"ustar":
+        return "shards"
+    line = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if line.startswith(b"["):
+        return "myrtle"
+    if line.startswith(b"{"):
+        return "cuts" if _is_cut(line.partition(b"\n")[0]) else "manifest"
+    raise ManifestError(
+        first, 0, f"is of no known format; --format names one: {', '.join(FORMATS)}"
+    )
+
+
+def _of_folder(path: Path) -> str:
+    if (path / "wav.scp").is_file():
+        return "kaldi"
+    if hf.tables(path):
+        return "hf"
+    return "parquet" if parquet.tables(path) else "folder"
+
+
+def _is_cut(line: bytes) -> bool:
+    try:
+        content = msgspec.json.decode(line, type=dict[str, object])
+    except msgspec.DecodeError:
+        return b'"recording"' in line or b'"tracks"' in line  # its beginning
+    return "recording" in content or "tracks" in content or str(content.get("type")).endswith("Cut")
+
+
+def for_output(path: str) -> str:
+    """Return the name of the format that a path to be written asks for by its ending.
+
+    Raises:
+        ManifestError: it asks for none.
+    """
+    base = os.path.basename(path).lower()
+    if "cuts" in base and ".jsonl" in base:
+        return "cuts"
+    for name, found in FORMATS.items():
+        if base.endswith(found.names) or base.removesuffix(".gz").endswith(found.names):
+            return name
+    raise ManifestError(
+        Path(path), 0, f"the name says no format; --to names one: {', '.join(FORMATS)}"
+    )
+
+
+def read_records(path: str, name: str | None = None, root: Path | None = None) -> Read:
+    """Yield the records of a data set, and of what cannot be used its error.
+
+    Args:
+        path: of the data set.
+        name: of its format; None: told by what is there.
+        root: folder from which relative names count; None: as its format has it.
+    Raises:
+        ManifestError: it cannot be read (on).
+    """
+    return FORMATS[name or detect(path)].read(Path(path), root)
