@@ -1,0 +1,242 @@
+"""Sources: where recordings and shards lie, a local path (mounts included) or an object in S3.
+
+`s3://bucket/key` is read with boto3, from AWS or any server that speaks its protocol. Credentials come
+from where boto3 looks for them (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`, ...)
+or from a file (`read_credentials`). They are never part of a message: botocore's errors are passed on
+as their code alone.
+
+Every other scheme is refused by name. `pipe:`, which webdataset and Kaldi run in a shell, is a command
+of whoever wrote the manifest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from stream.text_file import TextError, read_text
+
+__all__ = [
+    "FROM_ENVIRONMENT",
+    "S3Access",
+    "SourceError",
+    "expand_shards",
+    "is_remote",
+    "open_source",
+    "read_credentials",
+    "read_source",
+    "s3_client",
+    "s3_location",
+    "without_credentials",
+]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of two characters or more: C:\ is a drive
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_CREDENTIAL = re.compile(
+    r"(?:export\s+)?(?:\w+?_)?(access_key_id|secret_access_key|session_token|region|endpoint(?:_url)?)",
+    re.IGNORECASE,
+)
+
+
+class SourceError(ValueError):
+    """A source that cannot be read: its address, what is wrong, what to do. Never a credential."""
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How an S3 server is reached.
+
+    Attributes:
+        endpoint: URL of a server other than AWS; None: what the environment says.
+        credentials: keyword arguments of a boto3 client, see `read_credentials`; empty: the environment's.
+            Not shown by repr.
+        connections: kept open at most, one for each thread that reads.
+        attempts: made at most for one request.
+    """
+
+    endpoint: str | None = None
+    credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    connections: int = 10
+    attempts: int = 4
+
+    def __post_init__(self) -> None:
+        if self.endpoint is None:
+            return
+        parts = urlsplit(self.endpoint)
+        if parts.username or parts.password:
+            raise SourceError(
+                "the endpoint's URL has a user name or password in it; give credentials by "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a file"
+            )
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise SourceError(f"endpoint {self.endpoint!r} is no URL: https://HOST[:PORT]")
+
+
+FROM_ENVIRONMENT = S3Access()
+
+
+def read_credentials(path: Path) -> dict[str, str]:
+    """Read credentials from a file of lines NAME = VALUE, as AWS's own file and `.env` files are.
+
+    The names are AWS's, in either case: `aws_access_key_id`, `aws_secret_access_key`, and if need be
+    `aws_session_token`, `aws_region`, `aws_endpoint_url`; another prefix than `aws_` is as good. Section
+    headings, comments and other names are skipped.
+
+    Returns:
+        keyword arguments of a boto3 client.
+    Raises:
+        SourceError: the file cannot be read, or lacks the two keys. The message holds no value of it.
+    """
+    try:
+        lines = read_text(path).split("\n")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
+    except TextError as error:
+        raise SourceError(f"{path}: {error.reason}") from None
+    arguments = {
+        "region": "region_name",
+        "endpoint": "endpoint_url",
+        "endpoint_url": "endpoint_url",
+    }
+    found = {}
+    for line in lines:
+        name, separator, value = line.partition("=")
+        match = _CREDENTIAL.fullmatch(name.strip())
+        if separator and match:
+            key = match[1].lower()
+            found[arguments.get(key, f"aws_{key}")] = value.strip().strip("\"'")
+    if missing := [k for k in ("aws_access_key_id", "aws_secret_access_key") if not found.get(k)]:
+        raise SourceError(f"{path}: no line {missing[0]} = ...")
+    return found
+
+
+@cache
+def s3_client(access: S3Access = FROM_ENVIRONMENT) -> Any:
+    """Return a boto3 client, one for each way of access; clients may be shared by threads.
+
+    Raises:
+        ModuleNotFoundError: boto3 is not installed.
+    """
+    import boto3
+    from botocore.config import Config
+
+    arguments: dict[str, str] = dict(access.credentials)
+    if access.endpoint is not None:
+        arguments["endpoint_url"] = access.endpoint
+    if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+        arguments.setdefault("region_name", "us-east-1")  # servers that are not AWS have none
+    config = Config(
+        max_pool_connections=access.connections,
+        connect_timeout=10,
+        read_timeout=60,
+        retries={"total_max_attempts": access.attempts, "mode": "standard"},
+    )
+    client: Any = boto3.client("s3", config=config, **cast(dict[str, Any], arguments))
+    return client
+
+
+def s3_location(address: str) -> tuple[str, str]:
+    """Split `s3://bucket/key` into bucket and key; the key may be empty, or a prefix."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise SourceError(f"{address}: names no bucket; want s3://BUCKET/KEY")
+    return bucket, key
+
+
+def is_remote(address: str) -> bool:
+    """Tell whether an address is an object of S3 rather than a local path.
+
+    Raises:
+        SourceError: it has a scheme that is not read.
+    """
+    match = _SCHEME.match(address)
+    if match is None:
+        return False
+    scheme = match[1].lower()
+    if scheme == "s3" and address.startswith("s3://"):
+        return True
+    if scheme == "pipe":
+        raise SourceError(
+            f"{address}: pipe: would run a command that the manifest gives, and is refused. "
+            "Name the file, or s3://BUCKET/KEY"
+        )
+    if address.startswith(f"{match[0]}//"):
+        raise SourceError(
+            f"{address}: {scheme}:// is not read; want a local path or s3://BUCKET/KEY. "
+            "What is mounted has a local path"
+        )
+    return False  # a file whose name has a colon
+
+
+def open_source(address: str, access: S3Access = FROM_ENVIRONMENT) -> BinaryIO:
+    """Open a source to be read once from its start to its end; close it when done.
+
+    Args:
+        address: local path, or `s3://bucket/key`.
+    Raises:
+        SourceError: its scheme is not read, or the server does not give it.
+        OSError: the local file cannot be opened.
+    """
+    if not is_remote(address):
+        return Path(address).open("rb")
+    bucket, key = s3_location(address)
+    with without_credentials(address):
+        body: BinaryIO = s3_client(access).get_object(Bucket=bucket, Key=key)["Body"]
+    return body
+
+
+def read_source(address: str, access: S3Access = FROM_ENVIRONMENT) -> bytes:
+    """Return all bytes of a source, such as a recording for `stream.audio.read_audio`; see `open_source`."""
+    with without_credentials(address), open_source(address, access) as file:
+        return file.read()
+
+
+@contextmanager
+def without_credentials(address: str) -> Iterator[None]:
+    """Turn what botocore raises into a `SourceError` that says its code and nothing else of it."""
+    if not is_remote(address):
+        yield
+        return
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except NoCredentialsError:
+        raise SourceError(
+            f"{address}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a "
+            "file of them"
+        ) from None
+    except ClientError as error:
+        details = cast(Mapping[str, Mapping[str, str]], error.response)
+        code = details.get("Error", {}).get("Code", "")
+        raise SourceError(f"{address}: the server answers {code or 'with an error'}") from None
+    except BotoCoreError as error:
+        raise SourceError(f"{address}: {type(error).__name__}") from None
+
+
+def expand_shards(pattern: str) -> list[str]:
+    """Return the addresses that a pattern such as `s3://bucket/{0000..0999}.tar` stands for, in order.
+
+    Numbers keep their leading zeros; several ranges are multiplied, the last one fastest.
+
+    Raises:
+        SourceError: a range runs backwards.
+    """
+    ranges = []
+    for first, last in _RANGE.findall(pattern):
+        if int(first) > int(last):
+            raise SourceError(f"{pattern}: {{{first}..{last}}} runs backwards")
+        ranges.append([str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)])
+    pieces = _RANGE.sub("\0", pattern).split("\0")
+    return [
+        "".join(itertools.chain.from_iterable(zip(pieces, (*numbers, ""), strict=True)))
+        for numbers in itertools.product(*ranges)
+    ]
