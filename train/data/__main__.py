@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from stream.process import reports_errors, run_main
-from train.data.commands import rewrite
+from train.data.commands import prepare, rewrite
 
 
 class Command(Protocol):
@@ -24,6 +24,7 @@ class Command(Protocol):
 
 
 COMMANDS: Mapping[str, Command] = {
+    "prepare": prepare,
     "rewrite": rewrite,
 }
 

@@ -1,0 +1,1 @@
+"""Published corpora in their original layouts, one reader a file; `catalogue` lists them."""
