@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from stream.process import reports_errors, run_main
-from train.data.commands import prepare, rewrite
+from train.data.commands import bench, mounted, prepare, rewrite
 
 
 class Command(Protocol):
@@ -26,6 +26,8 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = {
     "prepare": prepare,
     "rewrite": rewrite,
+    "bench": bench,
+    "mounted": mounted,
 }
 
 
