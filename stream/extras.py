@@ -18,6 +18,8 @@ __all__ = ["EXTRAS", "MissingExtraError", "explain_missing_extras", "install_com
 # The extra of pyproject.toml that brings a package, by the name that is imported. matplotlib is in
 # two of them: `load` is the smaller one.
 EXTRAS = {
+    "boto3": "s3",
+    "botocore": "s3",
     "brevitas": "train",
     "inflect": "train",
     "lhotse": "data",

@@ -27,6 +27,7 @@ from typing import BinaryIO
 import msgspec
 
 from stream.audio import AudioError, Recording
+from stream.errors import InputError
 from train.data.corpora.layout import Corpus, Item
 from train.data.formats.files import write_whole
 
@@ -37,7 +38,7 @@ TOGETHER = 512  # items whose headers are read at a time
 SHOWN = 5  # faults in a message
 
 
-class FaultyError(ValueError):
+class FaultyError(InputError):
     """More recordings are faulty than is allowed."""
 
 

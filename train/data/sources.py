@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
+from stream.errors import ArgumentError, InputError
 from stream.text_file import TextError, read_text
 
 __all__ = [
@@ -46,7 +47,7 @@ _CREDENTIAL = re.compile(
 )
 
 
-class SourceError(ValueError):
+class SourceError(InputError):
     """A source that cannot be read: its address, what is wrong, what to do. Never a credential."""
 
 
@@ -72,12 +73,12 @@ class S3Access:
             return
         parts = urlsplit(self.endpoint)
         if parts.username or parts.password:
-            raise SourceError(
+            raise ArgumentError(
                 "the endpoint's URL has a user name or password in it; give credentials by "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a file"
             )
         if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise SourceError(f"endpoint {self.endpoint!r} is no URL: https://HOST[:PORT]")
+            raise ArgumentError(f"endpoint {self.endpoint!r} is no URL: https://HOST[:PORT]")
 
 
 FROM_ENVIRONMENT = S3Access()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.errors import ArgumentError
 from train.data.sources import (
     S3Access,
     SourceError,
@@ -90,10 +91,10 @@ def test_a_server_that_is_not_there_is_an_error_without_credentials() -> None:
 
 
 def test_an_endpoint_with_a_password_is_refused_without_showing_it() -> None:
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         S3Access(f"http://user:{SECRET}@127.0.0.1:1")
     assert SECRET not in str(caught.value)
-    with pytest.raises(SourceError, match="is no URL"):
+    with pytest.raises(ArgumentError, match="is no URL"):
         S3Access("tos.example.com")
 
 

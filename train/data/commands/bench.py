@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import ArgumentError
 from train.data.read_benchmark import Measurement, sweep
-from train.data.sources import S3Access, SourceError, read_credentials
+from train.data.sources import S3Access, read_credentials
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -70,56 +71,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    try:
-        sources = [_named(source) for source in arguments.source]
-        workers = [_positive("--workers", count) for count in arguments.workers.split(",")]
-        files = _positive("--files", str(arguments.files))
-        credentials = (
-            tuple(read_credentials(Path(arguments.credentials)).items())
-            if arguments.credentials
-            else ()
-        )
-        access = S3Access(arguments.endpoint_url, credentials, connections=max(workers))
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    sources = [_named(source) for source in arguments.source]
+    workers = [_positive("--workers", count) for count in arguments.workers.split(",")]
+    files = _positive("--files", str(arguments.files))
+    credentials = read_credentials(Path(arguments.credentials)) if arguments.credentials else {}
+    access = S3Access(arguments.endpoint_url, tuple(credentials.items()), connections=max(workers))
     errors = 0
-    try:
-        for place, found in enumerate(sweep(sources, workers, files, arguments.seed, access)):
-            errors += found.errors
-            if arguments.json:
-                print(json.dumps({"schema": SCHEMA, **msgspec.to_builtins(found)}), flush=True)
-            else:
-                if place == 0:
-                    print(_row([name for name, _ in COLUMNS]))
-                print(_row(_cells(found)), flush=True)
-            if found.again:
-                print(
-                    f"{found.source}, {found.workers} workers: {found.again} files were read before and "
-                    "may come from a cache; give a folder of more files, or lower --files",
-                    file=sys.stderr,
-                )
-            if found.first_error:
-                print(f"first error: {found.first_error}", file=sys.stderr)
-    except SourceError as error:
-        print(error, file=sys.stderr)
-        return 3
-    except ModuleNotFoundError as error:
-        print(f"S3 needs {error.name}: pip install 'rill-asr[s3]'", file=sys.stderr)
-        return 4
+    if not arguments.json:
+        print(_row([name for name, _ in COLUMNS]))
+    for found in sweep(sources, workers, files, arguments.seed, access):
+        errors += found.errors
+        if arguments.json:
+            print(json.dumps({"schema": SCHEMA, **msgspec.to_builtins(found)}), flush=True)
+        else:
+            print(_row(_cells(found)), flush=True)
+        if found.again:
+            print(
+                f"{found.source}, {found.workers} workers: {found.again} files were read before and "
+                "may come from a cache; give a folder of more files, or lower --files",
+                file=sys.stderr,
+            )
+        if found.first_error:
+            print(f"first error: {found.first_error}", file=sys.stderr)
     return 1 if errors else 0
 
 
 def _named(source: str) -> tuple[str, str]:
     name, separator, place = source.partition("=")
     if not (separator and name and place):
-        raise ValueError(f"--source is {source!r}; want NAME=FOLDER or NAME=s3://BUCKET/PREFIX")
+        raise ArgumentError(f"--source is {source!r}; want NAME=FOLDER or NAME=s3://BUCKET/PREFIX")
     return name, place
 
 
 def _positive(option: str, text: str) -> int:
     if not text.strip().isdigit() or int(text) < 1:
-        raise ValueError(f"{option} is {text!r}; want 1 or more")
+        raise ArgumentError(f"{option} is {text!r}; want 1 or more")
     return int(text)
 
 

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from stream.errors import ArgumentError
 from train.data.mounts import inspect_mount
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
@@ -37,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     if arguments.lines < 1:
-        print(f"--lines is {arguments.lines}; want 1 or more", file=sys.stderr)
-        return 2
+        raise ArgumentError(f"--lines is {arguments.lines}; want 1 or more")
     cuts = Path(arguments.cuts) if arguments.cuts else None
     report = inspect_mount(Path(arguments.folder), cuts, arguments.lines)
     for fact in report.facts:

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from stream.errors import ArgumentError
 from train.data.corpora.catalogue import CORPORA
 from train.data.corpora.layout import Corpus, LayoutError
-from train.data.preparation import LEFT_OUT, FaultyError, Prepared, prepare
+from train.data.preparation import LEFT_OUT, Prepared, prepare
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -69,8 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("workers", arguments.workers >= 1, "1 or more"),
     ):
         if not fits:
-            print(f"--{name} is {getattr(arguments, name)}; want {wanted}", file=sys.stderr)
-            return 2
+            raise ArgumentError(f"--{name} is {getattr(arguments, name)}; want {wanted}")
     corpus = CORPORA[arguments.corpus]
     output = Path(arguments.output or arguments.folder)
     try:
@@ -86,11 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=_teller(),
         )
     except LayoutError as error:
-        print(f"{error}\n{corpus.title} is read from {corpus.layout}", file=sys.stderr)
-        return 3
-    except FaultyError as error:
-        print(error, file=sys.stderr)
-        return 3
+        raise LayoutError(f"{error}\n{corpus.title} is read from {corpus.layout}") from error
     _print(prepared, corpus, output)
     return 0
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream import text_file
+from stream.errors import InputError
 
 __all__ = ["Corpus", "Item", "LayoutError", "demand", "read_lines", "read_table", "visible_folders"]
 
 SHOWN = 8  # names in a message
 
 
-class LayoutError(ValueError):
+class LayoutError(InputError):
     """A folder or file that is not as the corpus was published; the message says both."""
 
 
