@@ -33,6 +33,7 @@ EXTRAS = {
     "tensorboard": "train",
     "text_unidecode": "train",
     "torch": "train",
+    "urllib3": "data",
     "whisper_normalizer": "train",
 }
 HOME = Path(__file__).parents[1]
