@@ -20,7 +20,7 @@ from stream.front_end.log_mel import SAMPLE_RATE, frame_count, streamed_log_mel
 from stream.front_end.stacking import STACK, stack, stacked_count
 from stream.manifest import Utterance
 from stream.model.network import Network
-from stream.stage import State, whole
+from stream.stage import whole
 
 __all__ = ["Batch", "Calibration", "batches"]
 
@@ -134,18 +134,9 @@ class _Watched:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.specification = backend.specification
+        self.initial_state, self.encode = backend.initial_state, backend.encode
+        self.predict, self.ctc = backend.predict, backend.ctc
         self.largest = 0.0
-
-    def initial_state(self, batch: int) -> tuple[State, State]:
-        return self._backend.initial_state(batch)
-
-    def encode(
-        self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
-    ) -> tuple[Floats, State]:
-        return self._backend.encode(x, state, present)
-
-    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
-        return self._backend.predict(tokens, state)
 
     def join(self, f: Floats, g: Floats) -> Logits:
         if len(f):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stream.decoding.beam import BeamConfig
-from stream.decoding.channels import Decoding, Search
+from stream.decoding.decoding import BEAMS, DECODERS, Decoding, Search
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
@@ -20,7 +20,6 @@ from stream.language_model.ngram import Ngram
 
 __all__ = ["DECODERS", "EOS_MODES", "DecoderOptions", "add_flags", "seconds_or_off"]
 
-DECODERS = ("greedy", "beam")
 EOS_MODES = ("endpoint", "ignore", "text")
 OFF = "off"
 EOS = "<EOS>"  # the piece
@@ -54,6 +53,11 @@ class DecoderOptions:
     def __post_init__(self) -> None:
         self.decoding(())
 
+    @property
+    def beam(self) -> bool:
+        """Whether text is searched for with a beam."""
+        return self.decoder in BEAMS
+
     def skipped(self, pieces: Sequence[str]) -> frozenset[int]:
         """Return the ids of pieces that are no text."""
         eos = self._eos(pieces)
@@ -72,11 +76,11 @@ class DecoderOptions:
         if (self.endpoint_silence, self.endpoint_length, ends) != (None, None, None):
             endpoint = EndpointConfig(self.endpoint_silence, None, self.endpoint_length, ends)
         resets = ResetConfig() if self.state_resets else None
-        return Decoding(self._search(eos), ngram, resets, endpoint)
+        return Decoding(self._search(eos), ngram, resets, endpoint, DECODERS[self.decoder])
 
     def _search(self, eos: int | None) -> Search:
         ignored = self.eos_mode == "ignore"
-        if self.decoder == "greedy":
+        if not self.beam:
             return GreedyConfig(
                 eos=eos, eos_mode="ignore" if ignored and eos is not None else "none"
             )
@@ -95,7 +99,8 @@ def add_flags(add: Callable[..., None]) -> None:
         "decoder",
         usual.decoder,
         f"how text is searched for: {', '.join(DECODERS)}; a beam search weighs several "
-        "hypotheses, corrects provisional text, and takes more of the machine",
+        "hypotheses, corrects provisional text, and takes more of the machine; ctc is for models with a "
+        "CTC head beside a transducer",
     )
     add("beam-width", str(usual.beam_width), "hypotheses that a beam search keeps", int)
     add(

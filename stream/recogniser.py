@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import load_backend
-from stream.decoding.channels import Decoding, Search
+from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind

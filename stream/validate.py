@@ -9,6 +9,7 @@ over whole utterances, token for token and step for step. `--scenario` measures 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import sys
@@ -19,7 +20,7 @@ from typing import Any, cast
 from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
-from stream.decoding.channels import Decoding
+from stream.decoding.decoding import BEAMS, DECODERS, Decoding
 from stream.engine.front_end import FRONT_ENDS
 from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
@@ -85,9 +86,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--decoder",
-        choices=("greedy", "beam"),
+        choices=DECODERS,
         default="greedy",
-        help="how text is searched for (default: greedy)",
+        help="how text is searched for; ctc is for models with a CTC head beside a transducer "
+        "(default: greedy)",
     )
     parser.add_argument(
         "--beam-width",
@@ -123,12 +125,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.json and not Path(arguments.json).parent.is_dir():
         parser.error(f"--json {arguments.json}: there is no such folder")
-    if arguments.beam_width is not None and arguments.decoder != "beam":
-        parser.error("--beam-width goes with --decoder beam")
+    if arguments.beam_width is not None and arguments.decoder not in BEAMS:
+        parser.error(f"--beam-width goes with --decoder {' or '.join(BEAMS)}")
     if arguments.compare_full and arguments.front_end != "float":
         parser.error("--compare-full compares the float front end: leave --front-end out")
-    if arguments.compare_full and arguments.decoder != "greedy":
-        parser.error("--compare-full compares greedy decoding: leave --decoder out")
+    if arguments.compare_full and arguments.decoder in BEAMS:
+        parser.error(f"--compare-full compares greedy decoding: leave {arguments.decoder} out")
     scenarios = arguments.scenario
     if scenarios and (arguments.compare_full or arguments.alpha is not None):
         parser.error("--scenario goes without --compare-full and --alpha")
@@ -166,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         chunk_ms=arguments.chunk_ms,
         decoding=decoding,
         front_end=arguments.front_end,
-        reference=_training_forward() if arguments.compare_full else None,
+        reference=_training_forward(decoding) if arguments.compare_full else None,
         progress=_counter() if sys.stderr.isatty() else None,
     )
     if arguments.json:
@@ -177,10 +179,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _decoding(network: Network, decoder: str, width: int | None) -> Decoding:
     """Return the decoder; a beam search uses the n-gram model that the model carries."""
-    if decoder == "greedy":
-        return Decoding()
+    if decoder not in BEAMS:
+        return Decoding(decoder=DECODERS[decoder])
     search = BeamConfig() if width is None else BeamConfig(width)
-    return Decoding(search, ngram_of(network))
+    return Decoding(search, ngram_of(network), decoder=DECODERS[decoder])
 
 
 def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:
@@ -194,10 +196,10 @@ def _normalised(utterances: list[Utterance], level: str, network: Network) -> li
     return normalised(utterances, cast("Any", level), network.vocabulary.symbols)
 
 
-def _training_forward() -> Reference:
+def _training_forward(decoding: Decoding) -> Reference:
     from train.evaluation import training_tokens  # torch, which the core has not
 
-    return training_tokens
+    return functools.partial(training_tokens, decoder=decoding.decoder)
 
 
 def _show(report: Report, network: Network, compared: bool) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import computed_by, load_backend
-from stream.decoding.channels import Decoding, Search
+from stream.decoding.decoding import Decoding, Search
 from stream.engine.alignment import Span, word_spans
 from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind

@@ -12,15 +12,20 @@ import msgspec
 import numpy as np
 import sentencepiece
 
+from stream.backends import load_backend
 from stream.bundled import model_path
+from stream.front_end.log_mel import streamed_log_mel
+from stream.front_end.stacking import stack
 from stream.model.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
 from stream.model.network import Network, open_model
 from stream.model.quantisation import Quantisation
 from stream.model.specification import Specification
+from stream.stage import whole
 
 __all__ = [
     "TEXTS",
     "quantised",
+    "talking_ctc",
     "tiny_network",
     "tiny_specification",
     "tiny_tokenizer",
@@ -77,6 +82,19 @@ def tiny_network(seed: int = 0, **specification: Any) -> Network:
     arrays["normaliser.mean"] = rng.normal(-12.0, 2.0, 80).astype(np.float32)
     arrays["normaliser.variance"] = rng.uniform(4.0, 16.0, 80).astype(np.float32)
     return Network(chosen, arrays, tiny_tokenizer(), {"corpus": "random"})
+
+
+def talking_ctc(network: Network) -> Network:
+    """Return the network with a CTC head whose best class changes with what is heard."""
+    backend = load_backend("numpy", network)
+    noise = np.random.default_rng(0).standard_normal((1, 32_000)) * 0.3
+    heard = (noise * np.abs(np.sin(np.arange(32_000) / 700))).astype(np.float32)
+    frames = whole(network.normaliser, streamed_log_mel(heard, network.specification.front_end))
+    x = stack(frames[:, : frames.shape[1] // 6 * 6])
+    f, _ = backend.encode(x, backend.initial_state(1)[0])
+    weight = 20.0 * network.arrays["ctc.weight"]
+    bias = -weight @ np.maximum(f[0], 0.0).mean(axis=0)
+    return replace(network, arrays={**network.arrays, "ctc.weight": weight, "ctc.bias": bias})
 
 
 def quantised(network: Network, **formats: Any) -> Network:

@@ -58,6 +58,11 @@ class TorchBackend:
         logits: Logits = self.module.join(torch.from_numpy(f), torch.from_numpy(g)).numpy()
         return logits
 
+    @torch.inference_mode()
+    def ctc(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return CTC's log-probabilities; see `Backend`."""
+        return _array(self.module.ctc_log_probabilities(torch.from_numpy(f)))
+
 
 def _array(value: Tensor) -> NDArray[np.float32]:
     array: NDArray[np.float32] = value.detach().numpy()

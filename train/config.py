@@ -104,7 +104,8 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         ctc, bag: weights of the helps on the encoder at the start, see `train.loss.objective`. A bag is for
-            vocabularies of whole words.
+            vocabularies of whole words. Where model.decoder is "both", `ctc` is the weight of the CTC
+            head's loss beside the transducer's, to the end; where it is "ctc", that weight is 1.
         help_updates: over so many updates they fall to a tenth.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
     """
@@ -177,9 +178,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             wanted["dropout.recurrent"] = self.dropout.recurrent, 0.0
         if self.quantize in ("int8", "w4a8"):
             wanted["model.activation"] = specification.activation, "hard"
+            wanted["model.decoder"] = specification.decoder or "transducer", "transducer"
         for name, (value, want) in wanted.items():
             if value != want:
                 raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
+        if specification.decoder == "both" and not self.loss.ctc > 0.0:
+            raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")

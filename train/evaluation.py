@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from stream.decoding.greedy import Greedy
+from stream.decoding.decoding import greedy_rows
 from stream.encoders.lstm import PAIR
 from stream.engine.engine import CHUNK
 from stream.engine.mute import Cut, cut
 from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
+from stream.model.specification import DecoderKind
 from train.backend import TorchBackend
 from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
@@ -40,12 +41,16 @@ def pad(audio: Sequence[NDArray[np.float32]]) -> tuple[torch.Tensor, torch.Tenso
 
 @torch.inference_mode()
 def tokens_of(
-    module: Transducer, normaliser: Normaliser, audio: Sequence[NDArray[np.float32]]
+    module: Transducer,
+    normaliser: Normaliser,
+    audio: Sequence[NDArray[np.float32]],
+    decoder: DecoderKind | None = None,
 ) -> list[list[tuple[int, int]]]:
     """Decode recordings greedily, as one padded batch, with a module in evaluation mode.
 
     Args:
         audio: recordings, each (samples,) float32 at 16 kHz.
+        decoder: of the model; None: its first.
     Returns:
         for each recording its tokens as (id, step).
     """
@@ -73,7 +78,6 @@ def tokens_of(
     lengths = torch.tensor([max(end - begin, 0) for _, _, begin, end in pieces])
     state, _ = module.initial_state(len(x))
     f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
-    greedy = Greedy(TorchBackend(module))
     steps = [(length + 1) // 2 for length in lengths.tolist()]
     # Decoding begins where a segment is heard; None: nowhere.
     begins = [
@@ -82,9 +86,8 @@ def tokens_of(
     ]
     heard = [f[n, begin:end] for n, (begin, end) in enumerate(zip(begins, steps, strict=True))]
     counted = np.array([len(each) for each in heard], np.int64)
-    tokens, _ = greedy.step(
-        pad_sequence(heard, True).numpy(), greedy.initial_state(len(pieces)), counted
-    )
+    rows = greedy_rows(TorchBackend(module), len(pieces), decoder=decoder)
+    tokens = rows.step(pad_sequence(heard, True).numpy(), np.arange(len(pieces)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for (row, segment, _, _), begin, emitted in zip(pieces, begins, tokens, strict=True):
         offset = segment.first + segment.skipped + begin
@@ -98,10 +101,15 @@ def _ends(of: Cut) -> list[int]:
 
 
 def training_tokens(
-    network: Network, audio: Sequence[NDArray[np.float32]]
+    network: Network,
+    audio: Sequence[NDArray[np.float32]],
+    decoder: DecoderKind | None = None,
 ) -> list[list[tuple[int, int]]]:
     """Decode recordings with the training forward of a network, in batches of similar length.
 
+    Args:
+        audio: recordings, each (samples,) float32 at 16 kHz.
+        decoder: of the model; None: its first.
     Returns:
         for each recording, in the order given, its tokens as (id, step).
     """
@@ -109,8 +117,9 @@ def training_tokens(
     order = sorted(range(len(audio)), key=lambda i: len(audio[i]))
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for rows in batches(order, [len(a) / 16_000 for a in audio], BATCH_SECONDS):
+        some = [audio[i] for i in rows]
         for i, tokens in zip(
-            rows, tokens_of(module, network.normaliser, [audio[i] for i in rows]), strict=True
+            rows, tokens_of(module, network.normaliser, some, decoder), strict=True
         ):
             found[i] = tokens
     return found

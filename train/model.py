@@ -88,7 +88,10 @@ class Layer(nn.Module):
 
 
 class Transducer(nn.Module):
-    """Encoder and prediction network with the joint's linear layers.
+    """Encoder and prediction network with the joint's linear layers, and a CTC head where there is one.
+
+    A model that decodes with CTC alone has no prediction network and no joint: `embedding`,
+    `joint_prediction` and `output` are not there, as `ctc` is not where there is no CTC head.
 
     Args:
         specification: sizes, activation, number format and quantisation.
@@ -97,11 +100,17 @@ class Transducer(nn.Module):
         dropout: the probabilities while training.
     """
 
+    embedding: nn.Embedding
+    joint_prediction: nn.Linear
+    output: nn.Linear
+    ctc: nn.Linear
+
     def __init__(
         self, specification: Specification, *, normalised: bool, dropout: Dropout | None = None
     ) -> None:
         super().__init__()
         self.specification = spec = specification
+        transduces = "transducer" in spec.decoders
         drop = dropout or Dropout(0.0, 0.0, 0.0, 0.0)
         if spec.rounded and (normalised or drop.recurrent):
             raise ValueError(
@@ -131,25 +140,32 @@ class Transducer(nn.Module):
 
         self.pre = layers("encoder.pre", BINS * STACK, spec.pre_layers)
         self.post = layers("encoder.post", PAIR * spec.hidden, spec.post_layers)
-        self.prediction = layers("prediction.lstm", spec.prediction_hidden, spec.prediction_layers)
-        self.embedding = nn.Embedding(spec.vocabulary, spec.prediction_hidden)
+        self.prediction = layers(
+            "prediction.lstm", spec.prediction_hidden, spec.prediction_layers if transduces else 0
+        )
+        if transduces:
+            self.embedding = nn.Embedding(spec.vocabulary, spec.prediction_hidden)
         self.joint_norm = InputNorm(spec.hidden) if normalised else None
         self.encoder_dropout = nn.Dropout(drop.encoder)
         self.prediction_dropout = nn.Dropout(drop.prediction)
         self.joint_dropout = drop.joint
         self.joint_encoder = _linear(spec, "joint.encoder", spec.hidden, spec.joint)
-        self.joint_prediction = _linear(
-            spec, "joint.prediction", spec.prediction_hidden, spec.joint
-        )
-        self.output = _linear(spec, "joint.output", spec.joint, spec.vocabulary + 1)
+        if transduces:
+            self.joint_prediction = _linear(
+                spec, "joint.prediction", spec.prediction_hidden, spec.joint
+            )
+            self.output = _linear(spec, "joint.output", spec.joint, spec.vocabulary + 1)
+        if "ctc" in spec.decoders:
+            self.ctc = nn.Linear(spec.joint, spec.vocabulary + 1)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1)."""
         for layer in self._layers():
             layer.lstm.initialise(generator)
         with torch.no_grad():
-            self.embedding.weight.normal_(generator=generator)
-            for linear in (self.joint_encoder, self.joint_prediction, self.output):
+            if "transducer" in self.specification.decoders:
+                self.embedding.weight.normal_(generator=generator)
+            for linear in self._linear_layers().values():
                 bound = linear.in_features**-0.5
                 linear.weight.uniform_(-bound, bound, generator=generator)
                 linear.bias.uniform_(-bound, bound, generator=generator)
@@ -209,6 +225,11 @@ class Transducer(nn.Module):
         logits = self.output(hidden(f, g, quantisation.joint))
         return logits
 
+    def ctc_log_probabilities(self, f: Tensor) -> Tensor:
+        """Return CTC's log-probabilities, (B, E, C), of f, (B, E, J)."""
+        logits: Tensor = self.ctc(torch.relu(f))
+        return logits.float().log_softmax(-1)
+
     def output_layer(self) -> tuple[Tensor, Tensor, int | None]:
         """Return weight and bias of the output layer, and the hidden vector's exponent where it is
         quantised, as `joint_transducer_loss` takes them."""
@@ -237,11 +258,21 @@ class Transducer(nn.Module):
         Returns:
             f (B, E, J), g (B, U + 1, J), and the encoder frames of each row, (B,).
         """
-        encoder_state, prediction_state = self.initial_state(len(x))
-        f, _ = self.encode(x, encoder_state, lengths_to_mask(lengths, x.shape[1]))
+        f, steps = self.encode_rows(x, lengths)
+        return f, self.predict_prefixes(tokens), steps
+
+    def encode_rows(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode whole utterances; returns f and the encoder frames of each row, as `forward`."""
+        state, _ = self.initial_state(len(x))
+        f, _ = self.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
+        return f, (lengths + PAIR - 1) // PAIR
+
+    def predict_prefixes(self, tokens: Tensor) -> Tensor:
+        """Predict after every prefix of tokens; returns g, as `forward`."""
+        _, state = self.initial_state(len(tokens))
         start = tokens.new_full((len(tokens), 1), self.specification.blank)
-        g, _ = self.predict(torch.cat([start, tokens], dim=1), prediction_state)
-        return f, g, (lengths + PAIR - 1) // PAIR
+        g, _ = self.predict(torch.cat([start, tokens], dim=1), state)
+        return g
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the weights of the encoder's layers."""
@@ -266,12 +297,10 @@ class Transducer(nn.Module):
                 layer.norm, values["weight_ih"], values["bias_ih"]
             )
             arrays |= {f"{name}.{key}": _array(value) for key, value in values.items()}
-        arrays["prediction.embedding"] = _array(self.embedding.weight)
-        for name, linear, norm in (
-            ("joint.encoder", self.joint_encoder, self.joint_norm),
-            ("joint.prediction", self.joint_prediction, None),
-            ("joint.output", self.output, None),
-        ):
+        if "transducer" in self.specification.decoders:
+            arrays["prediction.embedding"] = _array(self.embedding.weight)
+        for name, linear in self._linear_layers().items():
+            norm = self.joint_norm if linear is self.joint_encoder else None
             weight, bias = _fold(
                 norm, linear.weight.detach().double(), linear.bias.detach().double()
             )
@@ -294,11 +323,11 @@ class Transducer(nn.Module):
             for name, layer in module._named_layers():
                 for key in KEYS:
                     getattr(layer.lstm, key).copy_(arrays[f"{name}.{key}"])
-            module.embedding.weight.copy_(arrays["prediction.embedding"])
-            for name in ("encoder", "prediction", "output"):
-                linear = getattr(module, "output" if name == "output" else f"joint_{name}")
-                linear.weight.copy_(arrays[f"joint.{name}.weight"])
-                linear.bias.copy_(arrays[f"joint.{name}.bias"])
+            if "transducer" in module.specification.decoders:
+                module.embedding.weight.copy_(arrays["prediction.embedding"])
+            for name, linear in module._linear_layers().items():
+                linear.weight.copy_(arrays[f"{name}.weight"])
+                linear.bias.copy_(arrays[f"{name}.bias"])
         return module.eval()
 
     def _named_layers(self) -> Iterator[tuple[str, Layer]]:
@@ -309,6 +338,15 @@ class Transducer(nn.Module):
         ):
             for n, layer in enumerate(stack):
                 yield f"{name}.{n}", cast(Layer, layer)
+
+    def _linear_layers(self) -> dict[str, nn.Linear]:
+        """Return the linear layers by the names of their arrays."""
+        layers = {"joint.encoder": self.joint_encoder}
+        if "transducer" in self.specification.decoders:
+            layers |= {"joint.prediction": self.joint_prediction, "joint.output": self.output}
+        if "ctc" in self.specification.decoders:
+            layers["ctc"] = self.ctc
+        return layers
 
     def _layers(self) -> Iterator[Layer]:
         return (layer for _, layer in self._named_layers())

@@ -158,7 +158,7 @@ class _Watched:
         self._backend, self._config, self._bias = backend, config, bias
         self.specification = backend.specification
         self.initial_state, self.encode = backend.initial_state, backend.encode
-        self.predict = backend.predict
+        self.predict, self.ctc = backend.predict, backend.ctc
         self.margin = np.inf
 
     def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> Logits:

@@ -133,8 +133,7 @@ def load(order: Order) -> Loaded:
 def _decoding(network: Network, options: DecoderOptions) -> Decoding:
     """Return how a model is decoded: a beam search uses the n-gram model that it carries."""
     pieces = network.vocabulary.pieces
-    beam = options.decoder == "beam"
-    ngram = ngram_of(network, options.skipped(pieces)) if beam else None
+    ngram = ngram_of(network, options.skipped(pieces)) if options.beam else None
     return options.decoding(pieces, ngram)
 
 

@@ -63,6 +63,10 @@ class Backend(Protocol):
         """
         ...
 
+    def ctc(self, f: Floats) -> Floats:
+        """Return CTC's log-probabilities (B, T, C) of f, (B, T, J), of a model with a CTC head."""
+        ...
+
 
 class _Module(Protocol):
     def load(self, network: Network, threads: int) -> Backend: ...

@@ -84,6 +84,10 @@ class IntegerBackend:
         logits: Logits = np.ldexp(values.astype(output.dtype), -output.exponent)
         return logits
 
+    def ctc(self, f: Floats) -> Floats:
+        """Refuse: a model with a quantisation has no CTC head (`Specification`)."""
+        raise NotImplementedError("integers have no ctc")
+
     def _project(self, name: str, h: NDArray[np.int8]) -> Floats:
         linear = self._linear[name]
         e = linear.project(h)

@@ -23,13 +23,13 @@ class NumpyBackend:
         self.specification = spec = network.specification
         self._encoder, self._prediction = spec.encoder, spec.prediction
         self._encoder_arrays = self._encoder.prepare(network.arrays)
-        self._prediction_arrays = self._prediction.prepare(network.arrays)
+        if "transducer" in spec.decoders:
+            self._prediction_arrays = self._prediction.prepare(network.arrays)
+        names = ("joint.encoder", "joint.prediction", "joint.output", "ctc")
         self._linear = {
-            name: (
-                np.ascontiguousarray(network.arrays[f"joint.{name}.weight"].T),
-                network.arrays[f"joint.{name}.bias"],
-            )
-            for name in ("encoder", "prediction", "output")
+            name: (np.ascontiguousarray(layer["weight"].T), layer["bias"])
+            for name in names
+            if (layer := network.layer(name))
         }
 
     def initial_state(self, batch: int) -> tuple[State, State]:
@@ -41,16 +41,22 @@ class NumpyBackend:
     ) -> tuple[NDArray[np.float32], State]:
         """Encode input frames; see `Backend`."""
         h, state = self._encoder.step(self._encoder_arrays, x, state, present)
-        return self._project("encoder", h), state
+        return self._project("joint.encoder", h), state
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[NDArray[np.float32], State]:
         """Advance the prediction network by one token a row; see `Backend`."""
         h, state = self._prediction.step(self._prediction_arrays, tokens[:, None], state)
-        return self._project("prediction", h[:, 0]), state
+        return self._project("joint.prediction", h[:, 0]), state
 
     def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits; see `Backend`."""
-        return self._project("output", np.maximum(f + g, 0.0))
+        return self._project("joint.output", np.maximum(f + g, 0.0))
+
+    def ctc(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return CTC's log-probabilities; see `Backend`."""
+        logits = self._project("ctc", np.maximum(f, 0.0))
+        logits -= logits.max(axis=2, keepdims=True)
+        return np.asarray(logits - np.log(np.exp(logits).sum(axis=2, keepdims=True)))
 
     def _project(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
         weight, bias = self._linear[name]

@@ -88,11 +88,12 @@ class _Step:
 
 
 class OnnxBackend:
-    """A `Backend` of three sessions.
+    """A `Backend` of a session for each part of the model.
 
     Args:
         network: the model.
-        graphs: path or bytes of encoder, prediction network and joint, in this order, by name.
+        graphs: path or bytes of each part by its file name: "encoder", and "prediction" and "joint", or
+            "ctc", or all of them, before the first dot.
         threads: of one operator.
         otherwise: what to do where a graph cannot be run, for the message.
     Raises:
@@ -107,18 +108,20 @@ class OnnxBackend:
         otherwise: str = "",
     ) -> None:
         self.specification = network.specification
-        steps = []
+        self._steps: dict[str, _Step] = {}
         for name, graph in graphs.items():
             try:
-                steps.append(_Step(graph, threads))
+                self._steps[name.partition(".")[0]] = _Step(graph, threads)
             except Exception as error:  # ONNX Runtime's errors have no public common type
                 why = " ".join(str(error).split())  # on one line
                 raise ModelError(f"{name} cannot be run: {why}{otherwise}", network.path) from error
-        self._encoder, self._prediction, self._joint = steps
+        self._encoder = self._steps["encoder"]
 
     def initial_state(self, batch: int) -> tuple[State, State]:
         """Return zeros, an array for each state input of the encoder and the prediction network."""
-        return self._encoder.initial_state(batch), self._prediction.initial_state(batch)
+        prediction = self._steps.get("prediction")
+        decoder = () if prediction is None else prediction.initial_state(batch)
+        return self._encoder.initial_state(batch), decoder
 
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
@@ -141,8 +144,13 @@ class OnnxBackend:
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
         """Advance the prediction network by one token a row; see `Backend`."""
-        return self._prediction.run({"token": tokens}, state)
+        return self._steps["prediction"].run({"token": tokens}, state)
 
     def join(self, f: Floats, g: Floats) -> Floats:
         """Return the logits; see `Backend`."""
-        return self._joint.run({"f": f, "g": g})[0]
+        return self._steps["joint"].run({"f": f, "g": g})[0]
+
+    def ctc(self, f: Floats) -> Floats:
+        """Return CTC's log-probabilities; see `Backend`."""
+        rows = np.ascontiguousarray(f.reshape(-1, f.shape[2]))
+        return self._steps["ctc"].run({"f": rows})[0].reshape(*f.shape[:2], -1)

@@ -13,63 +13,25 @@ weighs becomes final) where a row ends: at an endpoint, at the end, and when a c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.decoding.beam import BeamConfig
+from stream.decoding.decoding import Decoding, Search
 from stream.decoding.endpoint import NEVER, EndpointConfig, Endpointer, EndpointState
-from stream.decoding.greedy import Greedy, GreedyConfig, Token
+from stream.decoding.greedy import GreedyConfig, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.decoding.overlap import ResetConfig, Splice
-from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
-from stream.decoding.transducer_beam import TransducerBeam
-from stream.language_model.ngram import Ngram
+from stream.decoding.overlap import Splice
 from stream.vocabulary import Vocabulary, flush, texts_of
 
-__all__ = ["SILENCE", "ChannelDecoder", "Decoding", "Plan", "Search", "Speech"]
+__all__ = ["SILENCE", "ChannelDecoder", "Plan", "Speech"]
 
-Search: TypeAlias = GreedyConfig | BeamConfig
 Rows: TypeAlias = NDArray[np.int64]
 NOBODY = np.zeros(0, np.int64)
 NO_ENDPOINTS = EndpointConfig(None, None, None)
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How channels are decoded.
-
-    Attributes:
-        search: greedy or beam search.
-        ngram: language model of a beam search.
-        resets: when states are reset on long streams; None: never.
-        endpoint: when a segment of speech ends; None: no endpoints are reported.
-    Raises:
-        ValueError: an n-gram model without a beam.
-    """
-
-    search: Search = field(default_factory=GreedyConfig)
-    ngram: Ngram | None = None
-    resets: ResetConfig | None = None
-    endpoint: EndpointConfig | None = None
-
-    def __post_init__(self) -> None:
-        if self.ngram is not None and not isinstance(self.search, BeamConfig):
-            raise ValueError("decoding: an n-gram model wants beam search")
-
-    def rows(
-        self, backend: Backend, vocabulary: Vocabulary, count: int
-    ) -> tuple[int | None, DecoderRows]:
-        """Return the id of `<EOS>`, where it is decoded as such, and rows of the decoder."""
-        if isinstance(self.search, GreedyConfig):
-            return self.search.eos, GreedyRows(Greedy(backend, self.search), count)
-        beam = TransducerBeam(backend, vocabulary, self.search, self.ngram)
-        eos = self.search.eos
-        return None if eos is None else eos.id, BeamRows(beam, count)
 
 
 class Speech(NamedTuple):

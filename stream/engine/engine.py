@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend, load_backend
-from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Search, Speech
+from stream.decoding.channels import SILENCE, ChannelDecoder, Speech
+from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie

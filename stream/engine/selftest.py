@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
-from stream.decoding.channels import Decoding, Search
+from stream.decoding.decoding import Decoding, Search
 from stream.engine.engine import CHUNK, Engine
 from stream.engine.front_end import FrontEndKind
 from stream.engine.rehearsal import busy, rehearse

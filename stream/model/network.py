@@ -8,6 +8,7 @@ Arrays, float32; E size of the encoder, P of the prediction network, J of the jo
 
     encoder.…, prediction.…                                             of their families
     joint.encoder.{weight, bias}, joint.prediction.…, joint.output.…    (J, E), (J, P), (C, J)
+    ctc.{weight, bias}                                                  (C, J), where there is a CTC head
     normaliser.{mean, variance}                                         (80,)
 
 The arithmetic is NUMERICS 3, by `stream.backends`.

@@ -32,12 +32,16 @@ from stream.words import WordDelay
 
 __all__ = [
     "Activation",
+    "DecoderKind",
     "ModelError",
     "NumberFormat",
     "Specification",
     "decode_family",
     "read_specification",
 ]
+
+
+DecoderKind = Literal["transducer", "ctc"]
 
 
 class ModelError(InputError):
@@ -68,6 +72,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         word_delay: of the tokens, for the times of words (`stream.engine.alignment`), or None: not measured.
         sound_chunks: chunks with sound from which on a segment is decoded (`stream.engine.mute`); 0 = at once.
         quantisation: the integer formats that the weights are for (`stream.integer.network`), or None.
+        decoder: what turns encoder frames into tokens: prediction network and joint ("transducer"), a CTC
+            head ("ctc"), or either ("both"). Absent is a transducer; `decoders` is what a model has.
         other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
             "prediction". `encoder` and `prediction` are what a model has.
     """
@@ -92,6 +98,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     word_delay: WordDelay | None = None
     sound_chunks: int = 0
     quantisation: Quantisation | None = None
+    decoder: Literal["transducer", "ctc", "both"] | UnsetType = UNSET
     other_encoder: Encoder | UnsetType = msgspec.field(default=UNSET, name="encoder")
     other_prediction: Prediction | UnsetType = msgspec.field(default=UNSET, name="prediction")
 
@@ -111,6 +118,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         for name in ("mute_chunks", "sound_chunks"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
+        if self.decoder == "transducer":  # in files that is said by saying nothing
+            msgspec.structs.force_setattr(self, "decoder", UNSET)
         if self.number_format != "float32":
             self.require_lstm(f"number_format {self.number_format}")
         if self.quantisation is not None:
@@ -128,6 +137,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 f"quantisation: number_format is {self.number_format}, wants float32: a model is for "
                 "integers or for block floating point"
             )
+        if "ctc" in self.decoders:
+            raise ArgumentError(f"quantisation: decoder is {self.decoder}, integers have no ctc")
         self.check_layers(quantisation.weight_bits, "quantisation: weight_bits")
 
     def check_layers(self, names: Iterable[str], whose: str) -> None:
@@ -186,6 +197,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             self.prediction_layers, self.prediction_hidden, self.activation, self.number_format
         )
 
+    @property
+    def decoders(self) -> tuple[DecoderKind, ...]:
+        """The decoders that the model has; the first is used where nothing else is asked for."""
+        return ("transducer", "ctc") if self.decoder == "both" else (self.decoder or "transducer",)
+
     def require_lstm(self, target: str) -> None:
         """Refuse a target that computes LSTM layers and no other family.
 
@@ -204,8 +220,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     @property
     def layer_names(self) -> tuple[str, ...]:
         """The names of the layers of both networks and of the joint, in the order of `shapes`."""
+        encoder = self.encoder.layers()
+        if "transducer" not in self.decoders:
+            return (*encoder, "joint.encoder")
         joint = ("joint.encoder", "joint.prediction", "joint.output")
-        return (*self.encoder.layers(), *self.prediction.layers(), *joint)
+        return (*encoder, *self.prediction.layers(), *joint)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every array by name, in the order of the signal's way."""
@@ -213,13 +232,16 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             "normaliser.mean": (BINS,),
             "normaliser.variance": (BINS,),
             **self.encoder.shapes(),
-            **self.prediction.shapes(self.vocabulary),
         }
-        for name, rows, columns in (
-            ("joint.encoder", self.joint, self.encoder.size),
-            ("joint.prediction", self.joint, self.prediction.size),
-            ("joint.output", self.vocabulary + 1, self.joint),
-        ):
+        classes = self.vocabulary + 1
+        linear = [("joint.encoder", self.joint, self.encoder.size)]
+        if "transducer" in self.decoders:
+            shapes |= self.prediction.shapes(self.vocabulary)
+            linear.append(("joint.prediction", self.joint, self.prediction.size))
+            linear.append(("joint.output", classes, self.joint))
+        if "ctc" in self.decoders:
+            linear.append(("ctc", classes, self.joint))
+        for name, rows, columns in linear:
             shapes[f"{name}.weight"] = (rows, columns)
             shapes[f"{name}.bias"] = (rows,)
         return shapes

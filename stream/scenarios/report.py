@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.backends import load_backend
-from stream.decoding.channels import Decoding
+from stream.decoding.decoding import Decoding
 from stream.engine.engine import Engine
 from stream.engine.front_end import FrontEndKind
 from stream.manifest import Utterance

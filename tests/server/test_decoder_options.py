@@ -6,7 +6,7 @@ import pytest
 
 from server.decoder_options import DecoderOptions, seconds_or_off
 from stream.decoding.beam import BeamConfig
-from stream.decoding.channels import Decoding
+from stream.decoding.decoding import Decoding
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
@@ -31,6 +31,15 @@ def test_a_beam_search_gets_its_width_its_delay_and_what_goes_with_it() -> None:
     )
     want = Decoding(BeamConfig(2, final_delay=None), resets=ResetConfig())
     assert options.decoding(PIECES[:2]) == want
+
+
+def test_ctc_is_asked_of_the_model() -> None:
+    greedy, beam = (
+        DecoderOptions(decoder=decoder, beam_width=3, endpoint_silence=None, endpoint_length=None)
+        for decoder in ("ctc", "ctc-beam")
+    )
+    assert greedy.decoding(PIECES[:2]) == Decoding(decoder="ctc")
+    assert beam.decoding(PIECES[:2]) == Decoding(BeamConfig(3), decoder="ctc")
 
 
 @pytest.mark.parametrize("decoder", ["greedy", "beam"])

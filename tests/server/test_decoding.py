@@ -24,7 +24,7 @@ from server.engine.worker import Loaded
 from server.live.request import PATH
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
-from stream.decoding.channels import Decoding
+from stream.decoding.decoding import Decoding
 from stream.engine.engine import Result, load_engine
 from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser

@@ -13,7 +13,7 @@ from server.http.app import Settings
 from server.live.request import PATH, Parameters, Refusal, parse_request
 from stream.backends import load_backend
 from stream.decoding.beam import BeamConfig
-from stream.decoding.channels import Search
+from stream.decoding.decoding import Search
 from stream.decoding.greedy import GreedyConfig
 from stream.engine.engine import Engine
 from tests.server.scripted import (

@@ -96,7 +96,7 @@ def test_a_difference_from_the_training_forward_is_shown_and_returns_1(
     flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        validate, "_training_forward", lambda: lambda network, audio: [[(3, 1)] for _ in audio]
+        validate, "_training_forward", lambda _: lambda network, audio: [[(3, 1)] for _ in audio]
     )
     assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 1
     printed = capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_a_difference_from_the_training_forward_is_shown_and_returns_1(
 def test_a_comparison_without_reset_statistics_is_a_wrong_command_line(
     flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validate, "_training_forward", lambda: lambda network, audio: [])
+    monkeypatch.setattr(validate, "_training_forward", lambda _: lambda network, audio: [])
     assert validate.main([*flags, "--compare-full"]) == 2
     assert "--compare-full wants --reset-stats" in capsys.readouterr().err
 

@@ -126,6 +126,29 @@ def test_a_wrong_value_is_named(small: Path, override: str, message: str) -> Non
     assert str(caught.value).startswith((f"{small}: ", f"--set {override}: "))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.decoder=both", "loss.ctc=0.0"], "loss.ctc is 0.0, model.decoder = both wants"),
+        (
+            [
+                "model.decoder=ctc",
+                "quantize=int8",
+                "model.activation=hard",
+                "dropout.recurrent=0.0",
+            ],
+            "model.decoder is ctc, quantize = int8 wants transducer",
+        ),
+        (["model.decoder=rnnt"], "Invalid enum value 'rnnt'"),
+    ],
+)
+def test_a_decoder_that_cannot_be_trained_so_is_named(
+    small: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(small, overrides)
+
+
 @pytest.mark.parametrize("table", ["model", "data", "batches", "augmentation"])
 def test_a_missing_table_is_named(small: Path, table: str) -> None:
     sections = SMALL.split("\n[")

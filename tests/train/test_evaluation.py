@@ -7,10 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream.decoding.decoding import Decoding
 from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
 from stream.recogniser import Recogniser
-from tests.tiny import tiny_network
+from tests.tiny import talking_ctc, tiny_network
 from train.evaluation import batches, pad, training_tokens
 
 SAMPLES = [16000, 9119, 1, 0, 400, 24003, 3000]
@@ -41,6 +42,18 @@ def test_a_batch_gives_each_rows_streamed_tokens(specification: dict) -> None:
     assert sum(map(len, got)) > 10
     for row, samples in zip(got, audio(), strict=True):
         recogniser = Recogniser(network, "numpy")
+        results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
+        results += recogniser.finish()
+        assert row == [(token.id, token.step) for result in results for token in result.tokens]
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "both"])
+def test_a_batch_gives_each_rows_streamed_tokens_of_ctc(decoder: str) -> None:
+    network = talking_ctc(tiny_network(4, decoder=decoder))
+    got = training_tokens(network, audio(), "ctc")
+    assert sum(map(len, got)) > 10
+    for row, samples in zip(got, audio(), strict=True):
+        recogniser = Recogniser(network, "numpy", Decoding(decoder="ctc"))
         results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
         results += recogniser.finish()
         assert row == [(token.id, token.step) for result in results for token in result.tokens]

@@ -3,7 +3,9 @@
 A transducer that starts from nothing, and CTC no less, spends hundreds of updates on blanks: while
 nothing is known, every frame is as good a place for a word as any other, and the gradient that tells
 words apart is spread over all of them. Which words a row has, wherever they are (`bag`), is learned at
-once from the mean of the encoder's outputs; CTC then shows where. Both heads belong to training alone.
+once from the mean of the encoder's outputs; CTC then shows where. Both heads belong to training alone,
+but for a model that decodes with CTC (`Specification.decoder`): its CTC head is the model's own, and its
+loss keeps its weight to the end.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ LEAST_HELP = 0.1  # of the helps' weights, kept to the end
 
 
 class Parts(NamedTuple):
-    """The mean losses of a batch, nats an utterance: what is minimised, and what it is made of."""
+    """The mean losses of a batch, nats an utterance: what is minimised, and what it is made of.
+
+    `transducer` is 0 for a model that decodes with CTC alone.
+    """
 
     total: Tensor
     transducer: Tensor
@@ -39,7 +44,9 @@ class Objective(nn.Module):
         self.model = model
         self.weights = weights
         classes = model.specification.vocabulary + 1
-        self.ctc = nn.Linear(model.specification.joint, classes)
+        self._decoders = model.specification.decoders
+        if "ctc" not in self._decoders:
+            self.ctc = nn.Linear(model.specification.joint, classes)
         self.bag = nn.Linear(model.specification.joint, classes)
 
     def forward(
@@ -53,9 +60,26 @@ class Objective(nn.Module):
             tokens: (B, U) padded; token_lengths: (B,).
             update: of the run; the helps' weights fall with it.
         """
-        f, g, steps = self.model(x, lengths, tokens)
+        f, steps = self.model.encode_rows(x, lengths)
+        transducer = f.new_zeros(())
+        if "transducer" in self._decoders:
+            transducer = self._transducer(f, steps, tokens, token_lengths)
+        ctc = self._ctc(f, steps, tokens, token_lengths)
+        bag = self._bag(f, steps, tokens, token_lengths)
+        help_share = max(1.0 - update / self.weights.help_updates, LEAST_HELP)
+        if self._decoders == ("transducer",):
+            total = transducer + help_share * (self.weights.ctc * ctc + self.weights.bag * bag)
+        else:
+            weight = self.weights.ctc if "transducer" in self._decoders else 1.0
+            total = transducer + weight * ctc + help_share * self.weights.bag * bag
+        return Parts(total, transducer, ctc, bag)
+
+    def _transducer(
+        self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor
+    ) -> Tensor:
+        g = self.model.predict_prefixes(tokens)
         weight, bias, exponent = self.model.output_layer()
-        transducer = joint_transducer_loss(
+        return joint_transducer_loss(
             f.float(),
             g.float(),
             weight,
@@ -67,14 +91,12 @@ class Objective(nn.Module):
             dropout=self.model.joint_dropout if self.training else 0.0,
             exponent=exponent,
         ).mean()
-        ctc = self._ctc(f, steps, tokens, token_lengths)
-        bag = self._bag(f, steps, tokens, token_lengths)
-        help_share = max(1.0 - update / self.weights.help_updates, LEAST_HELP)
-        total = transducer + help_share * (self.weights.ctc * ctc + self.weights.bag * bag)
-        return Parts(total, transducer, ctc, bag)
 
     def _ctc(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
-        log_probabilities = self.ctc(torch.relu(f)).float().log_softmax(-1)
+        if "ctc" in self._decoders:
+            log_probabilities = self.model.ctc_log_probabilities(f)
+        else:
+            log_probabilities = self.ctc(torch.relu(f)).float().log_softmax(-1)
         return nn.functional.ctc_loss(
             log_probabilities.transpose(0, 1),
             tokens,

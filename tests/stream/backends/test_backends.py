@@ -61,6 +61,19 @@ def run(
     return f, np.stack(logits, axis=1), encoder, prediction
 
 
+@pytest.mark.parametrize("name", ["numpy", "torch", "bfp16"])
+@pytest.mark.parametrize("decoder", ["ctc", "both"])
+def test_a_ctc_head_gives_log_probabilities_of_the_encoder_frames(name: str, decoder: str) -> None:
+    if name == "torch":
+        pytest.importorskip("torch")
+    network, f = tiny_network(decoder=decoder), noise(2, 3, 16)
+    got = load_backend(name, network).ctc(f)
+    logits = np.maximum(f, 0.0) @ network.arrays["ctc.weight"].T + network.arrays["ctc.bias"]
+    want = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("name", ["numpy", "onnx", "torch"])
 def test_no_two_arrays_of_a_state_share_memory(name: str) -> None:
     """The engine writes rows of a state in place."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.decoding.channels import SILENCE, ChannelDecoder, Decoding, Speech
+from stream.decoding.channels import SILENCE, ChannelDecoder, Speech
+from stream.decoding.decoding import Decoding
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis

@@ -105,3 +105,31 @@ def test_what_computes_lstm_layers_only_refuses_other_families_by_name() -> None
     chosen = quantised(tiny_network()).specification.quantisation
     with pytest.raises(ValueError, match=r"a quantisation is for LSTM layers, .* 'echo'"):
         Specification(vocabulary=4, other_encoder=Echo(), quantisation=chosen)
+
+
+def test_a_specification_that_names_no_decoder_is_a_transducer_and_is_written_without_one() -> None:
+    plain = Specification(vocabulary=4)
+    assert plain.decoders == ("transducer",)
+    assert read_specification({"vocabulary": 4, "decoder": "transducer"}) == plain
+    assert b"decoder" not in msgspec.json.encode(plain)
+    assert "ctc.weight" not in plain.shapes()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "decoders"), [("ctc", ("ctc",)), ("both", ("transducer", "ctc"))]
+)
+def test_the_decoder_says_which_arrays_there_are(decoder: str, decoders: tuple[str, ...]) -> None:
+    specification = read_specification({"vocabulary": 4, "joint": 6, "decoder": decoder})
+    assert specification.decoders == decoders
+    assert read_specification(msgspec.to_builtins(specification)) == specification
+    shapes = specification.shapes()
+    assert shapes["ctc.weight"] == (5, 6)
+    parts = ("prediction.embedding", "joint.prediction.weight", "joint.output.bias")
+    assert [part in shapes for part in parts] == [decoder == "both"] * 3
+    assert ("joint.output" in specification.layer_names) == (decoder == "both")
+    assert "joint.encoder.weight" in shapes
+
+
+def test_integers_refuse_a_model_with_a_ctc_head() -> None:
+    with pytest.raises(ValueError, match="decoder is both, integers have no ctc"):
+        quantised(tiny_network(decoder="both"))

@@ -54,6 +54,43 @@ def test_helps_fade_to_a_tenth_and_no_further() -> None:
         torch.testing.assert_close(parts.total, want)
 
 
+def with_decoder(decoder: str, **weights: Any) -> Objective:
+    module = Transducer(tiny_network(decoder=decoder).specification, normalised=False)
+    module.initialise(torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    return Objective(module, Loss(**weights)).eval()
+
+
+def test_a_model_with_both_decoders_keeps_its_ctc_head_and_the_weight_of_its_loss() -> None:
+    own = with_decoder("both", ctc=0.4, help_updates=100)
+    assert not any(name.startswith("ctc.") for name in own.state_dict())
+    for update in (0, 10_000):
+        parts = own(*batch(), update)
+        torch.testing.assert_close(parts.total, parts.transducer + 0.4 * parts.ctc)
+    parts.total.backward()
+    assert own.model.ctc.weight.grad is not None and own.model.ctc.weight.grad.any()
+
+
+def test_a_model_of_ctc_alone_trains_neither_prediction_network_nor_joint() -> None:
+    own = with_decoder("ctc", ctc=0.4)
+    parts = own(*batch())
+    assert parts.transducer == 0.0
+    torch.testing.assert_close(parts.total, parts.ctc)
+    names = {name.split(".")[1] for name, _ in own.model.named_parameters(prefix="model")}
+    assert names == {"pre", "post", "joint_encoder", "ctc"}
+
+
+def test_the_loss_of_a_ctc_head_is_that_of_its_log_probabilities() -> None:
+    own = with_decoder("ctc")
+    x, lengths, tokens, token_lengths = batch()
+    f, steps = own.model.encode_rows(x, lengths)
+    scores = own.model.ctc_log_probabilities(f)
+    want = torch.nn.functional.ctc_loss(
+        scores.transpose(0, 1), tokens, steps, token_lengths, blank=20, reduction="none"
+    )
+    torch.testing.assert_close(own(x, lengths, tokens, token_lengths).ctc, want.mean())
+
+
 def test_padding_of_frames_and_tokens_changes_nothing() -> None:
     own = objective()
     x, lengths, tokens, token_lengths = batch()
