@@ -66,12 +66,13 @@ class ManifestError(InputError):
     Attributes:
         path: of the manifest.
         line: number of the line, from 1; 0 where it is the file as a whole.
+        message: what is wrong, without the place.
     """
 
     def __init__(self, path: Path, line: int, message: str) -> None:
         where = f"{path}: line {line}" if line else f"{path}"
         super().__init__(f"{where}: {message}")
-        self.path, self.line = path, line
+        self.path, self.line, self.message = path, line, message
 
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):

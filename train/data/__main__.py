@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from stream.process import reports_errors, run_main
-from train.data.commands import bench, mounted, prepare, rewrite
+from train.data.commands import (
+    bench,
+    check,
+    convert,
+    mounted,
+    prepare,
+    rewrite,
+    split,
+    stats,
+)
 
 
 class Command(Protocol):
@@ -25,6 +34,10 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, Command] = {
     "prepare": prepare,
+    "check": check,
+    "stats": stats,
+    "split": split,
+    "convert": convert,
     "rewrite": rewrite,
     "bench": bench,
     "mounted": mounted,

@@ -6,7 +6,6 @@ check can name all faults at once and a training stops at the first (`strict`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,9 +29,9 @@ __all__ = [
     "Record",
     "Track",
     "content_of",
-    "measured",
+    "length_and_rate",
+    "name_of",
     "samples_of",
-    "seconds_of",
     "strict",
 ]
 
@@ -247,8 +246,8 @@ def _played_by_lhotse(audio: LhotseCut) -> NDArray[np.float32]:
     return samples.mean(0, dtype=np.float32) if samples.ndim == 2 else samples
 
 
-def seconds_of(audio: Audio, part: Part = WHOLE) -> float:
-    """Return the length of a recording's part by its header, or by decoding where that has none.
+def length_and_rate(audio: Audio, part: Part = WHOLE) -> tuple[float, int]:
+    """Return the seconds of a recording's part, by its header where that says it, and its rate in Hz.
 
     Raises:
         AudioError: it cannot be opened.
@@ -256,31 +255,15 @@ def seconds_of(audio: Audio, part: Part = WHOLE) -> float:
     """
     match audio:
         case Mix(tracks):
-            return max(track.begin + track.seconds for track in tracks)
+            return max(track.begin + track.seconds for track in tracks), SAMPLE_RATE
         case LhotseCut(cut):
-            return float(msgspec.json.decode(cut)["duration"])
-    if part.seconds is not None:
-        return part.seconds
+            return float(msgspec.json.decode(cut)["duration"]), SAMPLE_RATE
     whole = isinstance(audio, File) and audio.size is None
     content = None if whole else content_of(audio)
     with Recording(name_of(audio), content=content) as recording:
-        if recording.seconds is not None:
-            return float(recording.seconds) - part.offset
-        return sum(map(len, recording.blocks())) / SAMPLE_RATE - part.offset
-
-
-def measured(record: Record) -> Record:
-    """Return a record with its duration, by its recording's header where the data set gives none.
-
-    Raises:
-        AudioError: the recording cannot be opened.
-        OSError: it cannot be read.
-    """
-    if record.duration is not None:
-        return record
-    return msgspec.structs.replace(record, duration=seconds_of(record.audio, record.part))
-
-
-def stem_of(name: str) -> str:
-    """Return the name of a recording without folders and its suffix."""
-    return os.path.splitext(os.path.basename(name))[0]
+        rate, seconds = int(recording.rate), recording.seconds
+        if part.seconds is not None:
+            return part.seconds, rate
+        if seconds is None:
+            seconds = sum(map(len, recording.blocks())) / SAMPLE_RATE
+        return seconds - part.offset, rate

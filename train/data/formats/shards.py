@@ -20,7 +20,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Self
 
 import msgspec
 
@@ -103,7 +103,7 @@ def opened(path: Path, mode: Literal["r:", "r|*"]) -> Iterator[tarfile.TarFile]:
         ManifestError: it cannot be read, now or later.
     """
     try:
-        with tarfile.open(path, mode) as tar:
+        with tarfile.open(path, mode, tarinfo=_Member) as tar:
             yield tar
     except (tarfile.TarError, EOFError, zlib.error) as error:
         compressed = " A compressed archive is --format archive." if mode == "r:" else ""
@@ -113,11 +113,30 @@ def opened(path: Path, mode: Literal["r:", "r|*"]) -> Iterator[tarfile.TarFile]:
 
 
 def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield the files of an archive, of which tarfile itself would keep a list."""
+    """Yield the files of an archive, of which tarfile itself would keep a list.
+
+    Raises:
+        tarfile.ReadError: the archive is damaged or cut short, which tarfile itself takes for its end
+            where that is in a header.
+    """
     while (member := tar.next()) is not None:
         tar.members = []  # type: ignore[attr-defined]
         if member.isfile():
             yield member
+    if not getattr(tar, "is_complete", False):
+        raise tarfile.ReadError("no mark of its end")
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose archive says whether its end has been read."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            tar.is_complete = True  # type: ignore[attr-defined]
+            raise
 
 
 def _key(name: str) -> str:
