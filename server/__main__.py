@@ -19,13 +19,13 @@ from pathlib import Path
 import uvloop
 
 from server import options
-from server.engine.ipc import Order
+from server.adapters.myrtle_messages import PATH
+from server.engine.ipc import EngineOptions
 from server.engine.memory import settle
 from server.engine.models import Model, Models
 from server.engine.process import in_process
 from server.engine.supervisor import LoadError
 from server.http.app import Application, Settings
-from server.live.request import PATH
 from server.logs import start_logging
 from server.options import OptionError, Options
 from server.stderr import capture_stderr, log_descriptor
@@ -71,7 +71,7 @@ async def _serve(chosen: Options, settings: Settings) -> str | None:
         logger.warning("%s", warning)
     models = Models(
         *(
-            Model(name, in_process(_order(path, chosen)), chosen.supervision)
+            Model(name, in_process(_engine_options(path, chosen)), chosen.supervision)
             for name, path in chosen.models.items()
         ),
         aliases=chosen.aliases,
@@ -100,9 +100,9 @@ async def _serve(chosen: Options, settings: Settings) -> str | None:
     return failure
 
 
-def _order(path: Path | None, chosen: Options) -> Order:
+def _engine_options(path: Path | None, chosen: Options) -> EngineOptions:
     """Return what the process of a model's engine is told."""
-    return Order(
+    return EngineOptions(
         path=None if path is None else str(path),
         backend=chosen.backend,
         front_end=chosen.front_end,

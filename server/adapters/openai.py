@@ -1,6 +1,7 @@
 r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: bodies and events.
 
-Uploads, decoding and sockets are the caller's. What is said comes as a `server.protocol.transcript.Recording`.
+Uploads, decoding and sockets are the caller's. What was said comes as a
+`server.protocol.transcript.Transcript`.
 
 What a form may ask for is `server.adapters.openai_fields`. With `stream` the body is
 text/event-stream: deltas that append up to the text, exactly one transcript.text.done, then [DONE].
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 import msgspec
 
 from server.adapters.openai_fields import Transcription, no_model
-from server.live.request import Refusal
-from server.protocol.transcript import Piece, Recording, Segment, TimedWord, pieces_of
+from server.protocol.transcript import Piece, Segment, TimedWord, Transcript, pieces_of
+from server.refusals import Refusal
 from stream.engine.engine import Result
 
 __all__ = [
@@ -45,29 +46,29 @@ class Answer:
 
 
 def answer(
-    request: Transcription, recording: Recording, language: str = "en", notes: Sequence[str] = ()
+    request: Transcription, transcript: Transcript, language: str = "en", notes: Sequence[str] = ()
 ) -> Answer:
     """Return the body for a recording that is complete; notes on it are "warnings" in JSON."""
     match request.response_format:
         case "text":
-            return Answer("text/plain; charset=utf-8", f"{recording.text}\n".encode())
+            return Answer("text/plain; charset=utf-8", f"{transcript.text}\n".encode())
         case "srt":
-            return Answer("application/x-subrip; charset=utf-8", _srt(recording).encode())
+            return Answer("application/x-subrip; charset=utf-8", _srt(transcript).encode())
         case "vtt":
-            return Answer("text/vtt; charset=utf-8", _vtt(recording).encode())
-    usage = {"type": "duration", "seconds": round(recording.duration, 2)}
-    body: dict[str, object] = {"text": recording.text}
+            return Answer("text/vtt; charset=utf-8", _vtt(transcript).encode())
+    usage = {"type": "duration", "seconds": round(transcript.duration, 2)}
+    body: dict[str, object] = {"text": transcript.text}
     if request.response_format == "verbose_json":
-        body = {"task": "transcribe", "language": language, "duration": recording.duration} | body
+        body = {"task": "transcribe", "language": language, "duration": transcript.duration} | body
         if "segment" in request.granularities:
-            body["segments"] = [_segment(segment) for segment in recording.segments]
+            body["segments"] = [_segment(segment) for segment in transcript.segments]
         if "word" in request.granularities:
             body["words"] = [
                 {"word": word.text, "start": word.start, "end": word.end}
-                for word in recording.words
+                for word in transcript.words
             ]
     if request.log_probabilities:
-        body["logprobs"] = log_probabilities(recording.pieces)
+        body["logprobs"] = log_probabilities(transcript.pieces)
     return _json(body | {"usage": usage} | _warnings(notes))
 
 
@@ -99,20 +100,20 @@ class EventStream:
         notes: on the recording, complete behind the last result; "warnings" of the last event.
 
     Attributes:
-        recording: what was said so far.
+        transcript: what was said so far.
     """
 
     content_type = "text/event-stream"
 
     def __init__(self, request: Transcription, notes: Sequence[str] = ()) -> None:
         self._request = request
-        self.recording = Recording()
+        self.transcript = Transcript()
         self._notes = notes
         self._began = False
 
     def send_result(self, result: Result) -> str:
         """Return the events of a result, "" where there are none."""
-        self.recording.add(result)
+        self.transcript.add(result)
         text = result.text if self._began else result.text.lstrip()
         events = ""
         if text:
@@ -121,9 +122,9 @@ class EventStream:
             events = self._event(delta, pieces_of(result))
         if result.last:
             usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
-            done: dict[str, object] = {"type": "transcript.text.done", "text": self.recording.text}
+            done: dict[str, object] = {"type": "transcript.text.done", "text": self.transcript.text}
             done |= {"usage": {"type": "tokens"} | usage} | _warnings(self._notes)
-            events += self._event(done, self.recording.pieces)
+            events += self._event(done, self.transcript.pieces)
             events += "data: [DONE]\n\n"
         return events
 
@@ -177,9 +178,9 @@ def _bounds(segment: Segment) -> tuple[float, float]:
     return (said[0].start, said[-1].end) if said else (segment.start, segment.end)
 
 
-def _cues(recording: Recording) -> Iterator[tuple[float, float, str]]:
+def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
     """Yield start, end and text of subtitles: segments, cut between words where they are long."""
-    for segment in recording.segments:
+    for segment in transcript.segments:
         line: list[TimedWord] = []
         for word in segment.words:
             length = sum(len(before.text) + 1 for before in line) + len(word.text)
@@ -191,17 +192,17 @@ def _cues(recording: Recording) -> Iterator[tuple[float, float, str]]:
             yield line[0].start, line[-1].end, " ".join(word.text for word in line)
 
 
-def _srt(recording: Recording) -> str:
+def _srt(transcript: Transcript) -> str:
     return "".join(
         f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n\n"
-        for number, (start, end, text) in enumerate(_cues(recording), 1)
+        for number, (start, end, text) in enumerate(_cues(transcript), 1)
     )
 
 
-def _vtt(recording: Recording) -> str:
+def _vtt(transcript: Transcript) -> str:
     return "WEBVTT\n\n" + "".join(
         f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n\n"
-        for start, end, text in _cues(recording)
+        for start, end, text in _cues(transcript)
     )
 
 

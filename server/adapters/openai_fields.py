@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from server.live.request import Refusal, quoted
+from server.refusals import Refusal, quoted
 
 __all__ = ["Transcription", "no_model", "parse_fields"]
 

@@ -43,7 +43,7 @@ from server.adapters.realtime_settings import (
 )
 from server.protocol.hotwords import BOOST, HotwordError, Speller
 from server.protocol.states import Close, State
-from server.protocol.stream import Conversation
+from server.protocol.stream import StreamProtocol
 from server.protocol.transcript import Piece, pieces_of
 from stream.audio import g711
 from stream.engine.engine import Result
@@ -74,8 +74,8 @@ class _Item:
 
 
 @dataclass
-class _Stream:
-    """One stream of the engine, from cut to cut.
+class _Section:
+    """What one stream of the engine hears, up to a commit or clear.
 
     Attributes:
         item: that is being heard.
@@ -107,7 +107,7 @@ class Realtime:
 
     rate = PCM_RATE
     end = "a Close"
-    farewell = Close(1000)
+    closing = Close(1000)
 
     def __init__(
         self,
@@ -122,19 +122,19 @@ class Realtime:
         self._item_ids = 0
         self._previous: str | None = None  # the item that was committed last
         # The engine hears the first; the client appends to the last.
-        self._streams = deque([_Stream(self._new_item(0.0))])
+        self._sections = deque([_Section(self._new_item(0.0))])
         self.greeting: tuple[str, ...] = (
             self._event("session.created", session=self._settings.describe()),
         )
 
-    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+    def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take a binary message, which is a mistake."""
         mistake = Mistake("binary message; append audio as base64 in JSON", "invalid_message")
-        channel.say(self._error(mistake))
+        stream.send(self._error(mistake))
 
-    def receive_text(self, channel: Conversation, text: str) -> None:
+    def receive_text(self, stream: StreamProtocol, text: str) -> None:
         """Take a client event; rule 5."""
-        if channel.state is not State.OPEN:
+        if stream.state is not State.OPEN:
             return
         event_id = None
         try:
@@ -143,52 +143,52 @@ class Realtime:
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 raise Mistake(f"the message cannot be read: {error}", "invalid_json") from error
             event_id = message.event_id
-            self._receive(channel, message)
+            self._receive(stream, message)
         except Mistake as mistake:
-            channel.say(self._error(mistake, event_id))
+            stream.send(self._error(mistake, event_id))
 
-    def send_result(self, channel: Conversation, result: Result) -> None:
+    def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Say what became final, and complete items."""
-        stream = self._streams[0]
-        if not stream.cleared:
-            self._say_text(channel, stream, result)
+        section = self._sections[0]
+        if not section.cleared:
+            self._say_text(stream, section, result)
         if result.last:
-            if stream.committed or (stream.item.text and not stream.cleared):
-                self._complete(channel, stream, channel.before + result.end)
-            if len(self._streams) > 1:
-                self._streams.popleft()
-                self._streams[0].item.start = channel.before + result.end
-        elif result.endpoint and self._settings.turns and stream.item.text and not stream.over:
-            self._complete(channel, stream, channel.before + result.end)
-            stream.item = self._new_item(channel.before + result.end)
+            if section.committed or (section.item.text and not section.cleared):
+                self._complete(stream, section, stream.offset + result.end)
+            if len(self._sections) > 1:
+                self._sections.popleft()
+                self._sections[0].item.start = stream.offset + result.end
+        elif result.endpoint and self._settings.turns and section.item.text and not section.over:
+            self._complete(stream, section, stream.offset + result.end)
+            section.item = self._new_item(stream.offset + result.end)
 
-    def _receive(self, channel: Conversation, message: _Message) -> None:
+    def _receive(self, stream: StreamProtocol, message: _Message) -> None:
         match message.type:
             case "session.update" | "transcription_session.update":
-                self._set(channel, message.session)
-                channel.say(self._event(f"{message.type}d", session=self._settings.describe()))
+                self._set(stream, message.session)
+                stream.send(self._event(f"{message.type}d", session=self._settings.describe()))
             case "input_audio_buffer.append":
-                samples = self._decode(channel, message.audio)
-                self._streams[-1].audio |= len(samples) > 0
-                channel.push(samples)
+                samples = self._decode(stream, message.audio)
+                self._sections[-1].audio |= len(samples) > 0
+                stream.push(samples)
             case "input_audio_buffer.commit":
-                stream = self._streams[-1]
-                if not stream.audio:
+                section = self._sections[-1]
+                if not section.audio:
                     raise Mistake(
                         "the input audio buffer is empty", "input_audio_buffer_commit_empty"
                     )
-                stream.committed = True
-                self._commit(channel, stream.item)
-                self._cut(channel)
+                section.committed = True
+                self._commit(stream, section.item)
+                self._restart(stream)
             case "input_audio_buffer.clear":
-                if self._streams[-1].audio or channel.ends_within_a_frame:
-                    self._streams[-1].cleared = True
-                    self._cut(channel)
-                channel.say(self._event("input_audio_buffer.cleared"))
+                if self._sections[-1].audio or stream.ends_within_a_frame:
+                    self._sections[-1].cleared = True
+                    self._restart(stream)
+                stream.send(self._event("input_audio_buffer.cleared"))
             case _:
                 raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
 
-    def _set(self, channel: Conversation, session: msgspec.Raw) -> None:
+    def _set(self, stream: StreamProtocol, session: msgspec.Raw) -> None:
         """Let settings hold, or none of them."""
         try:
             asked = msgspec.json.decode(session, type=SessionUpdate | None) or SessionUpdate()
@@ -197,7 +197,7 @@ class Realtime:
             code = "unknown_parameter" if "unknown field" in what else "invalid_type"
             raise Mistake(str(error), code, f"session{place.rstrip('`')}") from error
         settings = copy(self._settings)
-        settings.update(asked, channel.begun)
+        settings.update(asked, stream.has_audio)
         favoured, silence = self._settings.keywords, self._settings.silence
         if settings.keywords != favoured:
             try:
@@ -205,14 +205,14 @@ class Realtime:
             except HotwordError as error:
                 place = "session.audio.input.transcription.keywords"
                 raise Mistake(str(error), param=place) from error
-            channel.favour(keywords)
+            stream.set_hotwords(keywords)
             silence = None  # the engine has begun the stream anew
         if settings.silence != silence:
-            channel.end_after(settings.silence)
-        channel.listen_at(settings.rate)
+            stream.end_after(settings.silence)
+        stream.set_rate(settings.rate)
         self._settings = settings
 
-    def _decode(self, channel: Conversation, audio: str | None) -> NDArray[np.float32]:
+    def _decode(self, stream: StreamProtocol, audio: str | None) -> NDArray[np.float32]:
         """Return appended audio as samples at its rate; half a sample waits for the next."""
         try:
             encoded = base64.b64decode(audio or "", validate=True)
@@ -220,35 +220,35 @@ class Realtime:
             raise Mistake(f"audio is not base64: {error}", param="audio") from error
         if self._settings.format != PCM:
             table = g711.MU_LAW if self._settings.format == MU_LAW else g711.A_LAW
-            return table.take(np.frombuffer(channel.whole_frames(encoded, 1), np.uint8))
-        values = np.frombuffer(channel.whole_frames(encoded, SAMPLE_BYTES), "<i2")
+            return table.take(np.frombuffer(stream.whole_frames(encoded, 1), np.uint8))
+        values = np.frombuffer(stream.whole_frames(encoded, SAMPLE_BYTES), "<i2")
         samples: NDArray[np.float32] = np.divide(values, 32768, dtype=np.float32)
         return samples
 
-    def _cut(self, channel: Conversation) -> None:
-        self._streams.append(_Stream(self._new_item(0.0)))
-        channel.cut()
+    def _restart(self, stream: StreamProtocol) -> None:
+        self._sections.append(_Section(self._new_item(0.0)))
+        stream.restart()
 
     def _new_item(self, start: float) -> _Item:
         self._item_ids += 1
         return _Item(f"item_{self._item_ids}", start)
 
-    def _say_text(self, channel: Conversation, stream: _Stream, result: Result) -> None:
-        item, pieces = stream.item, pieces_of(result)
+    def _say_text(self, stream: StreamProtocol, section: _Section, result: Result) -> None:
+        item, pieces = section.item, pieces_of(result)
         item.pieces += pieces
         text = result.text if item.text else result.text.lstrip()
         if not text:
             return
-        if not item.text and self._settings.turns and not stream.committed:
-            begins = channel.before + result.start - self._settings.padding
+        if not item.text and self._settings.turns and not section.committed:
+            begins = stream.offset + result.start - self._settings.padding
             start = round(1000 * max(begins, item.start))
-            channel.say(
+            stream.send(
                 self._event(
                     "input_audio_buffer.speech_started", audio_start_ms=start, item_id=item.id
                 )
             )
         item.text += text
-        channel.say(
+        stream.send(
             self._event(
                 "conversation.item.input_audio_transcription.delta",
                 item_id=item.id,
@@ -258,19 +258,19 @@ class Realtime:
             )
         )
 
-    def _complete(self, channel: Conversation, stream: _Stream, end: float) -> None:
+    def _complete(self, stream: StreamProtocol, section: _Section, end: float) -> None:
         """Say that an item is complete, and before that that it is committed, if it was not."""
-        item = stream.item
-        if not stream.committed:
-            channel.say(
+        item = section.item
+        if not section.committed:
+            stream.send(
                 self._event(
                     "input_audio_buffer.speech_stopped",
                     audio_end_ms=round(1000 * end),
                     item_id=item.id,
                 )
             )
-            self._commit(channel, item)
-        channel.say(
+            self._commit(stream, item)
+        stream.send(
             self._event(
                 "conversation.item.input_audio_transcription.completed",
                 item_id=item.id,
@@ -281,13 +281,13 @@ class Realtime:
             )
         )
 
-    def _commit(self, channel: Conversation, item: _Item) -> None:
-        channel.say(
+    def _commit(self, stream: StreamProtocol, item: _Item) -> None:
+        stream.send(
             self._event(
                 "input_audio_buffer.committed", previous_item_id=self._previous, item_id=item.id
             )
         )
-        channel.say(
+        stream.send(
             self._event(
                 "conversation.item.added",
                 previous_item_id=self._previous,

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from server.protocol.states import Close, State
-from server.protocol.stream import Conversation
+from server.protocol.stream import StreamProtocol
 from stream.audio import first_bad_sample
 from stream.engine.alignment import Span
 from stream.engine.engine import Hypothesis, Result
@@ -50,7 +50,7 @@ class Sherpa:
 
     end = "the text message Done"
     greeting: tuple[str, ...] = ()
-    farewell = Close(1000, by_peer=True)
+    closing = Close(1000, by_peer=True)
 
     def __init__(self, rate: int = SAMPLE_RATE) -> None:
         self.rate = rate
@@ -58,28 +58,28 @@ class Sherpa:
         self._number = 0
         self._segment = _Segment(0.0)
 
-    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+    def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take samples; rules 3 and 4."""
-        if channel.state is not State.OPEN:
+        if stream.state is not State.OPEN:
             return
-        samples = np.frombuffer(channel.whole_frames(message, SAMPLE_BYTES), "<f4")
+        samples = np.frombuffer(stream.whole_frames(message, SAMPLE_BYTES), "<f4")
         bad = first_bad_sample(samples)
         if bad is not None:
-            channel.close(
+            stream.close(
                 1008,
                 f"400 sample {self._samples + bad} is {samples[bad]:g}; send float32, "
                 "little-endian, in [-1, 1]",
             )
             return
         self._samples += len(samples)
-        channel.push(samples)
+        stream.push(samples)
 
-    def receive_text(self, channel: Conversation, text: str) -> None:
+    def receive_text(self, stream: StreamProtocol, text: str) -> None:
         """End the stream if the client says so."""
         if text == "Done":
-            channel.receive_end()
+            stream.receive_end()
 
-    def send_result(self, channel: Conversation, result: Result) -> None:
+    def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Say the segment so far."""
         self._segment.add(result)
         self._segment.time(result.spans)
@@ -88,12 +88,12 @@ class Sherpa:
             best = result.provisional[0]
             segment = replace(segment, emitted=list(segment.emitted))
             segment.add(best)
-        channel.say(self._describe(segment, result))
+        stream.send(self._describe(segment, result))
         if result.endpoint:
             self._number += 1
             self._segment = _Segment(result.end)
         if result.last:
-            channel.say("Done!")
+            stream.send("Done!")
 
     def _describe(self, segment: _Segment, result: Result) -> str:
         since = round(segment.start / FRAME_SECONDS) if segment.step is None else segment.step + 1

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from server.protocol.transcript import Recording
+from server.protocol.transcript import Transcript
 
 __all__ = ["FILE_FIELDS", "answer", "fault"]
 
 FILE_FIELDS = ("file", "audio")
 
 
-def answer(filename: str, recording: Recording, notes: Sequence[str] = ()) -> bytes:
+def answer(filename: str, transcript: Transcript, notes: Sequence[str] = ()) -> bytes:
     """Return the JSON for a recording that is complete: one chunk per word, seconds.
 
     Args:
@@ -28,9 +28,9 @@ def answer(filename: str, recording: Recording, notes: Sequence[str] = ()) -> by
         notes: what is to be said of the recording itself; "warnings", where there are any.
     """
     name = filename.encode(errors="replace").decode()  # JSON has no lone surrogates
-    chunks = [{"text": word.text, "timestamp": [word.start, word.end]} for word in recording.words]
+    chunks = [{"text": word.text, "timestamp": [word.start, word.end]} for word in transcript.words]
     warnings = {"warnings": notes} if notes else {}
-    body = {"filename": name, "text": recording.text, "chunks": chunks}
+    body = {"filename": name, "text": transcript.text, "chunks": chunks}
     return msgspec.json.encode(body | warnings)
 
 

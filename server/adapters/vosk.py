@@ -30,11 +30,11 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from server.live.request import quoted
 from server.protocol.hotwords import Speller
 from server.protocol.states import Close, State
-from server.protocol.stream import Conversation
-from server.protocol.transcript import Segment, TimedWord, Transcript, confidence, timed_words
+from server.protocol.stream import StreamProtocol
+from server.protocol.transcript import OpenSegment, Segment, TimedWord, confidence, timed_words
+from server.refusals import quoted
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine.engine import Result
 
@@ -70,7 +70,7 @@ class Vosk:
     rate = 8000  # theirs
     end = 'the text message {"eof" : 1}'
     greeting: tuple[str, ...] = ()
-    farewell = Close(1000)
+    closing = Close(1000)
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Vosk:
         self._models = models
         self._speller = speller or Speller()
         self._favoured = False  # whether the stream has hotwords
-        self._transcript = Transcript()
+        self._segment = OpenSegment()
         self._words = words
         self._alternatives = 0
         self._heard_audio = False
@@ -93,67 +93,67 @@ class Vosk:
         self._cuts = 0
         self._results = 0
 
-    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+    def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take PCM; rule 1."""
-        if channel.state is not State.OPEN:
+        if stream.state is not State.OPEN:
             return
         self._heard_audio = True
-        samples = np.frombuffer(channel.whole_frames(message, SAMPLE_BYTES), "<i2")
-        results = channel.push(samples)
+        samples = np.frombuffer(stream.whole_frames(message, SAMPLE_BYTES), "<i2")
+        results = stream.push(samples)
         self._due.append((self._cuts_said, results))
-        self._reply(channel)
+        self._reply(stream)
 
-    def receive_text(self, channel: Conversation, text: str) -> None:
+    def receive_text(self, stream: StreamProtocol, text: str) -> None:
         """Take a command; rules 2, 3 and 5."""
-        if channel.state is not State.OPEN:
+        if stream.state is not State.OPEN:
             return
         try:
             message = msgspec.json.decode(text, type=_Message, strict=False)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             code, fault = (1008, "400 ") if '"config"' in text else (1003, "")
-            channel.close(code, f"{fault}{error}")
+            stream.close(code, f"{fault}{error}")
             return
         if message.config is not None:
-            self._configure(channel, message.config)
+            self._configure(stream, message.config)
         elif message.eof is not None:
-            channel.receive_end()
+            stream.receive_end()
         elif message.reset is not None:
             self._cuts_said += 1
             self._heard_audio = True
-            channel.cut()
+            stream.restart()
         else:
-            channel.close(1003, "text message without config, eof or reset")
+            stream.close(1003, "text message without config, eof or reset")
 
-    def send_result(self, channel: Conversation, result: Result) -> None:
+    def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Say what is due; the last result of a stream is always said."""
-        segment = self._transcript.add(result, channel.before)
+        segment = self._segment.add(result, stream.offset)
         if segment is not None:
             self._completed.append(segment)
         if result.last:
-            channel.say(self._result())
+            stream.send(self._result())
             self._cuts += 1
             self._results = 0
         else:
             self._decoded = True
             self._results += 1
-        self._reply(channel)
+        self._reply(stream)
 
-    def _configure(self, channel: Conversation, config: _Config) -> None:
+    def _configure(self, stream: StreamProtocol, config: _Config) -> None:
         if self._heard_audio:
             return
         if config.model is not None and config.model not in self._models:
-            channel.close(
+            stream.close(
                 1008, f"400 model is {quoted(config.model)}; served is {self._models[0]!r}"
             )
             return
         if config.sample_rate is not None:
             if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:
-                channel.close(
+                stream.close(
                     1008,
                     f"400 sample_rate is {config.sample_rate:g}; want {LOWEST_RATE} to {HIGHEST_RATE}",
                 )
                 return
-            channel.listen_at(round(config.sample_rate))
+            stream.set_rate(round(config.sample_rate))
         if config.words is not None:
             self._words = config.words
         if config.max_alternatives is not None:
@@ -163,16 +163,16 @@ class Vosk:
             keywords = self._speller.spell(self._speller.spellable(words))
             if keywords:
                 self._favoured = True
-                channel.favour(keywords)
+                stream.set_hotwords(keywords)
 
-    def _reply(self, channel: Conversation) -> None:
+    def _reply(self, stream: StreamProtocol) -> None:
         while self._due and self._due[0] <= (self._cuts, self._results):
             self._due.popleft()
             if self._completed:
-                channel.say(self._result())
+                stream.send(self._result())
             else:
-                text = self._transcript.text + self._transcript.provisional
-                channel.say(dump({"partial": text.strip()}))
+                text = self._segment.text + self._segment.provisional
+                stream.send(dump({"partial": text.strip()}))
 
     def _result(self) -> str:
         """Return what was completed since the last result, and forget it."""

@@ -28,7 +28,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from server.live.request import PATH
+from server.adapters.myrtle_messages import PATH
 from stream.errors import InputError
 
 __all__ = [

@@ -1,6 +1,6 @@
 """python -m server.engine: the process that steps one model, started by the server for itself.
 
-Its command line is a socket that it has inherited and an `Order`, as JSON; what is said on the socket is
+Its command line is a socket that it has inherited and an `EngineOptions`, as JSON; what is said on the socket is
 `server.engine.ipc`. It ends when the server closes its end, or dies; signals are the server's business.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from server.decoder_options import DecoderOptions
-from server.engine.ipc import Order
+from server.engine.ipc import EngineOptions
 from server.engine.memory import keep_memory, settle
 from server.engine.worker import Loaded, work
 from server.logs import start_logging
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("link", type=int, help="file descriptor of a socket to the server")
-    parser.add_argument("order", help="what to load, as JSON")
+    parser.add_argument("options", help="what to load, as JSON")
     return parser
 
 
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     try:
-        order = msgspec.json.decode(arguments.order, type=Order)
+        options = msgspec.json.decode(arguments.options, type=EngineOptions)
         link = socket.socket(fileno=arguments.link)
     except (msgspec.DecodeError, OSError) as error:
         parser.error(f"{error}; this process is started by python -m server")
@@ -69,9 +69,9 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
     _end_with_server()
     faulthandler.enable()  # on descriptor 2, which the server reads
-    use_descriptor(order.log_descriptor)
-    start_logging(order.log_format, order.log_level)
-    work(link, partial(_load_for_good, order))
+    use_descriptor(options.log_descriptor)
+    start_logging(options.log_format, options.log_level)
+    work(link, partial(_load_for_good, options))
     return 0
 
 
@@ -85,43 +85,43 @@ def _end_with_server() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _load_for_good(order: Order) -> Loaded:
+def _load_for_good(options: EngineOptions) -> Loaded:
     """Load, and settle what was made; what was only needed for that goes back to the kernel."""
-    loaded = load(order)
+    loaded = load(options)
     settle()
     keep_memory()
     return loaded
 
 
-def load(order: Order) -> Loaded:
+def load(options: EngineOptions) -> Loaded:
     """Load a model and an engine around it.
 
     Raises:
         ModelError: it cannot be read, or no backend can compute it.
         OSError: there is no such file.
     """
-    path = model_path() if order.path is None else Path(order.path)
+    path = model_path() if options.path is None else Path(options.path)
     logger.info("loading %s", path)
     network = open_model(path)
-    decoding = _decoding(network, order.decoder)
-    slots, backend, threads = order.slots, order.backend, order.threads
+    decoding = _decoding(network, options.decoder)
+    slots, backend, threads = options.slots, options.backend, options.threads
     if slots is None:
-        plan = self_test(network, backend, decoding, order.front_end)
+        plan = self_test(network, backend, decoding, options.front_end)
         logger.info("self-test: %s", plan)
-        slots, backend, threads = max(1, plan.slots // order.models), plan.backend, plan.threads
+        slots, backend, threads = max(1, plan.slots // options.models), plan.backend, plan.threads
     elif backend is None:
         *_, backend = load_available(network)
-    engine = load_engine(network, slots, backend, threads, decoding, order.front_end)
+    engine = load_engine(network, slots, backend, threads, decoding, options.front_end)
     vocabulary = network.vocabulary
     about = {
         "language": network.notes.get("language", "en"),
         "vocabulary": len(vocabulary),
         "backend": backend,
         "threads": threads,
-        "front_end": order.front_end,
-        "decoder": order.decoder.decoder,
-        "endpoint_silence": order.decoder.endpoint_silence,
-        "endpoint_length": order.decoder.endpoint_length,
+        "front_end": options.front_end,
+        "decoder": options.decoder.decoder,
+        "endpoint_silence": options.decoder.endpoint_silence,
+        "endpoint_length": options.decoder.endpoint_length,
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": CHUNK,

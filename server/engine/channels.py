@@ -1,15 +1,15 @@
 """Channels: the event loop's side of an engine that a worker steps in a process of its own.
 
-A channel is samples in, (samples,) at 16 kHz, and `Result`s out; no sockets of clients and no protocol.
-`Channel.push`, `finish` and `close` put a command aside and return at once; what one round of the event
-loop has put aside goes over the link in one frame. Channels are touched by the event loop only.
+A channel is samples in, (samples,) at 16 kHz, and `Result`s out; it knows no clients and no protocol.
+`push`, `finish`, `restart` and `close` return at once: the commands of one round of the event loop go
+over the link in one frame. Channels are used by the event loop only.
 
-What the operator wants to know is counted here, since all streams come by: the duration of steps, the
-time from a whole chunk to its result, the audio that waits.
+The figures of an operator are counted here, since all streams pass: the duration of steps, the time
+from a whole chunk to its result, the audio that waits.
 
-The worker fails one channel, or all that were in a step (`server.engine.worker`), and those are closed with a
-reason. If it breaks, hangs, or its process ends, all channels are, and none is taken until it is restarted
-(`server.engine.supervisor`).
+The worker fails one channel, or all that were in a step (`server.engine.worker`); these are closed
+with a reason. If it breaks, hangs, or its process ends, all channels are, and none can be opened until
+it is restarted (`server.engine.supervisor`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-
-import numpy as np
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from server.engine.ipc import (
     Close,
-    Command,
     EndAfter,
     Failed,
     Finish,
     Open,
-    Push,
+    Outbox,
     Ready,
     Restart,
     Stepped,
@@ -37,47 +35,49 @@ from server.engine.process import Start
 from server.engine.supervision import Supervision
 from server.engine.supervisor import Supervisor
 from server.histogram import Histogram
-from server.protocol.states import NO_KEYWORDS
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
-__all__ = ["Channel", "Channels"]
+__all__ = ["Channel", "Channels", "Owner"]
+
+
+class Owner(Protocol):
+    """Whose stream a channel recognises."""
+
+    def receive_result(self, result: Result) -> None:
+        """Take the next result."""
+
+    def receive_fault(self, reason: str) -> None:
+        """Take note that the engine failed the channel, which is closed."""
 
 
 class Channel:
     """One stream's way to its slot; made by `Channels.open`, used on the event loop only.
 
-    What is asked of a channel that has closed is not passed on: its owner may not know yet.
+    Calls on a closed channel do nothing: its owner may not know yet.
 
     Attributes:
         number: of the channel, on the link.
-        on_result: called with each result, in order.
-        on_fault: called with a reason if the engine fails the channel, which is then closed.
+        owner: gets each result, in order, and the reason if the engine fails the channel.
         closed: whether the slot was given back.
         received: samples of its streams so far.
-        silent: for how long it has been owed a result and got none, seconds; the channels count it.
+        waited: for how long a result has been due and none came, seconds; counted by `Channels`.
     """
 
-    def __init__(
-        self,
-        channels: Channels,
-        number: int,
-        on_result: Callable[[Result], None],
-        on_fault: Callable[[str], None],
-        live: bool,
-    ) -> None:
+    def __init__(self, channels: Channels, number: int, owner: Owner, live: bool) -> None:
         self._channels = channels
+        self._outbox = channels.outbox
         self.number = number
-        self.on_result = on_result
-        self.on_fault = on_fault
+        self.owner = owner
         self.closed = False
         self.received = 0
-        self.silent = 0.0
+        self.waited = 0.0
         self._live = live
-        self._ending = False
+        self._finishing = False
         self._before = 0  # samples of the streams before this one
         self._answered = 0  # samples of all streams that have a result
+        self._chunks = 0  # results of this stream
         self._complete: deque[float] = deque()  # when each chunk that waits was whole
 
     @property
@@ -86,61 +86,67 @@ class Channel:
         return (self.received - self._answered) // CHUNK * CHUNK / SAMPLE_RATE
 
     @property
-    def owed(self) -> bool:
-        """Whether the engine owes it a result."""
-        return self._ending or self.received - self._answered >= CHUNK
+    def due(self) -> bool:
+        """Whether the engine has to send it a result."""
+        return self._finishing or self.received - self._answered >= CHUNK
 
     def push(self, samples: Samples) -> None:
         """Give the engine samples: (samples,) at 16 kHz, float32, or int16 of full scale."""
-        whole = (self.received - self._before) // CHUNK
-        self.received += len(samples)
-        self._channels.received += len(samples)
+        if self.closed:
+            return
+        count = len(samples)
         if self._live:
-            chunks = (self.received - self._before) // CHUNK - whole
-            self._complete.extend([time.monotonic()] * chunks)
-        wide = samples.dtype != np.int16
-        self._tell(Push(self.number, samples.tobytes(), wide))
+            begun = (self.received - self._before) % CHUNK
+            if chunks := (begun + count) // CHUNK:
+                self._complete.extend([time.monotonic()] * chunks)
+        self.received += count
+        self._outbox.push(self.number, samples)
 
-    def favour(self, keywords: Mapping[str, float]) -> None:
-        """Recognise with keywords; before the first sample only, for the stream begins anew."""
-        self._tell(Close(self.number), Open(self.number, dict(keywords)))
+    def set_hotwords(self, keywords: Mapping[str, float]) -> None:
+        """Recognise with keywords; before the first sample only, for the stream is opened again."""
+        if not self.closed:
+            self._outbox.add(Close(self.number))
+            self._outbox.add(Open(self.number, dict(keywords)))
 
     def end_after(self, silence: float | None) -> None:
-        """Let utterances end after so many seconds without text, in what is pushed from now on."""
-        self._tell(EndAfter(self.number, silence))
+        """End utterances after so many seconds without text, in what is pushed from now on."""
+        if not self.closed:
+            self._outbox.add(EndAfter(self.number, silence))
 
     def finish(self) -> None:
-        """Tell the engine that the stream has ended; the last `Result` has `last` set."""
-        self._ending = True
-        self._tell(Finish(self.number))
+        """Finish the stream; its last `Result` has `last` set."""
+        if not self.closed:
+            self._finishing = True
+            self._outbox.add(Finish(self.number))
 
     def restart(self) -> None:
-        """Begin a new stream in the slot, behind the last `Result` of the one before."""
-        self._tell(Restart(self.number))
-
-    def deliver(self, result: Result) -> None:
-        """Take a result, for the channels."""
-        self.silent = 0.0
-        if result.last:
-            self._ending = False
-            self._before = self._answered = self.received
-            self._complete.clear()
-        else:
-            self._answered += CHUNK
-            if self._complete:
-                self._channels.response_seconds.observe(time.monotonic() - self._complete.popleft())
-        self.on_result(result)
+        """Start a new stream in the slot, after the last `Result` of the one before."""
+        if not self.closed:
+            self._outbox.add(Restart(self.number))
 
     def close(self) -> None:
-        """Give the slot back. Nothing is called back afterwards; a second call does nothing."""
+        """Give the slot back. The owner is not called any more; a second call does nothing."""
         if not self.closed:
             self.closed = True
             self._channels.forget(self)
 
-    def _tell(self, *commands: Command) -> None:
-        if not self.closed:
-            for command in commands:
-                self._channels.command(command)
+    def take(self, result: Result | None, now: float) -> None:
+        """Take a result, or None for a silent one, at this time of the monotonic clock."""
+        self.waited = 0.0
+        if result is None:
+            start, end = self._chunks * CHUNK, (self._chunks + 1) * CHUNK
+            result = Result(0, start / SAMPLE_RATE, end / SAMPLE_RATE, "", (), False)
+        if result.last:
+            self._finishing = False
+            self._before = self._answered = self.received
+            self._chunks = 0
+            self._complete.clear()
+        else:
+            self._chunks += 1
+            self._answered += CHUNK
+            if self._complete:
+                self._channels.response_seconds.observe(now - self._complete.popleft())
+        self.owner.receive_result(result)
 
 
 class Channels:
@@ -152,8 +158,8 @@ class Channels:
         supervision: how patient the server is with the worker.
 
     Attributes:
-        engine: the worker's life.
-        received: samples of all channels since the start.
+        engine: supervises the worker.
+        outbox: commands of this round of the event loop.
         step_seconds: how long steps of the engine took.
         response_seconds: from when a live channel's chunk was whole to its result, both in the event
             loop.
@@ -163,18 +169,18 @@ class Channels:
         self, start: Start, name: str = "general", supervision: Supervision | None = None
     ) -> None:
         self.engine = Supervisor(start, self, name, supervision or Supervision())
-        self.received = 0
         self.step_seconds = Histogram()
         self.response_seconds = Histogram()
         self._refusal: str | None = "the model is being loaded"
         self._open: dict[int, Channel] = {}
         self._number = 0  # of the latest channel
-        self._commands: list[Command] = []  # of this round of the event loop
+        self.outbox = Outbox(self._send_soon)
+        self._closed_received = 0  # samples of the channels that have closed
         self._loop: asyncio.AbstractEventLoop
 
     @property
     def ready(self) -> Ready:
-        """What the worker has loaded; to be asked for where a channel could be opened."""
+        """What the worker has loaded; ask only where a channel could be opened."""
         assert self.engine.ready is not None
         return self.engine.ready
 
@@ -194,8 +200,13 @@ class Channels:
         return sum(channel.backlog for channel in self._open.values())
 
     @property
+    def received(self) -> int:
+        """Samples of all channels since the start."""
+        return self._closed_received + sum(channel.received for channel in self._open.values())
+
+    @property
     def full(self) -> bool:
-        """Whether nothing but its streams keeps a channel from being opened."""
+        """Whether a channel cannot be opened only because all slots are taken."""
         return not (self._refusal or self.engine.fault()) and len(self._open) >= self.slots
 
     def refusal(self) -> str | None:
@@ -208,7 +219,7 @@ class Channels:
         """Start the worker, wait until the engine is loaded, and supervise it from then on.
 
         Raises:
-            LoadError: it cannot be.
+            LoadError: the engine cannot be loaded.
         """
         self._loop = asyncio.get_running_loop()
         await self.engine.start()
@@ -221,39 +232,29 @@ class Channels:
         await self.engine.stop()
 
     def open(
-        self,
-        on_result: Callable[[Result], None],
-        on_fault: Callable[[str], None],
-        *,
-        live: bool = True,
-        keywords: Mapping[str, float] = NO_KEYWORDS,
+        self, owner: Owner, *, live: bool = True, keywords: Mapping[str, float] | None = None
     ) -> Channel | None:
         """Take a slot; None where `refusal()` says why not.
 
         Args:
-            on_result, on_fault: see `Channel`.
+            owner: gets the results.
             live: whether its audio comes as it is spoken; what waits of an upload says nothing about
                 response times.
-            keywords: boost of each, that its decoder favours.
+            keywords: the boost of each, for its decoder.
         """
         if self.refusal() is not None:
             return None
         self._number += 1
-        channel = Channel(self, self._number, on_result, on_fault, live)
+        channel = Channel(self, self._number, owner, live)
         self._open[self._number] = channel
-        self.command(Open(self._number, dict(keywords)))
+        self.outbox.add(Open(self._number, dict(keywords or {})))
         return channel
 
-    def command(self, command: Command) -> None:
-        """Put a command aside for the worker."""
-        if not self._commands:
-            self._loop.call_soon(self._send)
-        self._commands.append(command)
-
     def forget(self, channel: Channel) -> None:
-        """Let go of a channel that has closed."""
+        """Let go of a channel that has closed, for the channel."""
         if self._open.pop(channel.number, None) is not None:
-            self.command(Close(channel.number))
+            self._closed_received += channel.received
+            self.outbox.add(Close(channel.number))
 
     # For the supervisor.
 
@@ -263,18 +264,19 @@ class Channels:
             self._fail(report.channels, report.reason)
             return
         self.step_seconds.observe(report.seconds)
+        now, find = time.monotonic(), self._open.get
+        for number in report.silent:
+            if channel := find(number):
+                channel.take(None, now)
         for number, result in zip(report.channels, report.results, strict=True):
-            channel = self._open.get(number)
-            if channel is not None:
-                channel.deliver(result)
+            if channel := find(number):
+                channel.take(result, now)
 
-    def silence(self, seconds: float) -> float:
-        """Take note that so much time has passed; returns for how long a channel has been owed a result."""
-        longest = 0.0
+    def wait(self, seconds: float) -> float:
+        """Count so much time; returns for how long a channel has waited for a result at most."""
         for channel in self._open.values():
-            channel.silent = channel.silent + seconds if channel.owed else 0.0
-            longest = max(longest, channel.silent)
-        return longest
+            channel.waited = channel.waited + seconds if channel.due else 0.0
+        return max((channel.waited for channel in self._open.values()), default=0.0)
 
     def fail_all(self, reason: str) -> int:
         """Close all channels; returns how many."""
@@ -284,11 +286,10 @@ class Channels:
 
     def _fail(self, numbers: Iterable[int], reason: str) -> None:
         for number in numbers:
-            channel = self._open.get(number)
-            if channel is not None:
+            if channel := self._open.get(number):
                 channel.close()
-                channel.on_fault(reason)
+                channel.owner.receive_fault(reason)
 
-    def _send(self) -> None:
-        commands, self._commands = self._commands, []
-        self.engine.send(commands)
+    def _send_soon(self) -> None:
+        """Send what is in the outbox at the end of this round of the event loop."""
+        self._loop.call_soon(lambda: self.engine.send(self.outbox.take()))

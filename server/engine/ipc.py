@@ -1,15 +1,18 @@
-"""Link: what the event loop's process and the process of an engine say to each other.
+"""What the event loop's process and the process of an engine say to each other.
 
-The latter is started with an `Order`. Then there is one stream socket between the two, used both ways. A frame is a little-endian u32, the number of bytes
-that follow, and a list of messages in MessagePack. Messages are values; what they mean is
-`server.engine.worker`'s (commands) and `server.engine.channels`' (reports) business. Channels are numbers that the
-event loop chooses and never uses twice.
+The engine's process is started with `EngineOptions`. Then there is one stream socket between the two,
+used both ways. A frame on it is a little-endian u32, the number of bytes that follow, and a list of
+messages in MessagePack. Channels are numbers that the event loop chooses; each is one client's stream.
+
+Commands (to the engine) are run by `server.engine.worker`, reports (from it) by
+`server.engine.channels`. What costs time for each chunk of each channel is one message for all of
+them: a `Push` has samples of many channels, a `Stepped` the numbers of all that said nothing.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -27,11 +30,12 @@ __all__ = [
     "Close",
     "Command",
     "EndAfter",
+    "EngineOptions",
     "Failed",
     "Finish",
     "Frames",
     "Open",
-    "Order",
+    "Outbox",
     "Probe",
     "Push",
     "Ready",
@@ -45,25 +49,26 @@ __all__ = [
 ]
 
 LENGTH = struct.Struct("<I")
+WIDE_BYTES = 4  # of a float32
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     pass
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process of an engine is started for.
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process of an engine is started with.
 
     Attributes:
         path: of the model; None: the bundled one.
-        backend: what computes it; None: what is the fastest.
-        threads: of one operator, where the slots are given.
+        backend: what computes it; None: the fastest.
+        threads: of one operator, where `slots` is given.
         front_end: the model's in float, or the same in fixed point.
         slots: streams at a time; None: what the machine carries, shared by `models`.
         models: how many are served.
         decoder: how streams are decoded.
         log_format, log_level: of `server.logs`.
-        log_descriptor: that log lines are written to, inherited.
+        log_descriptor: the inherited file descriptor of the log.
     """
 
     path: str | None
@@ -82,7 +87,7 @@ class Open(_Message, tag=0, frozen=True):
     """Give a channel a slot.
 
     Attributes:
-        keywords: boost of each, that its decoder favours.
+        keywords: the boost of each, for its decoder.
     """
 
     channel: int
@@ -90,33 +95,36 @@ class Open(_Message, tag=0, frozen=True):
 
 
 class Push(_Message, tag=1, frozen=True):
-    """Hand in samples of a channel.
+    """Hand in samples of some channels.
 
     Attributes:
-        data: of the samples, 16 kHz.
-        wide: whether they are float32, else int16; both as the machine has them.
+        channels: one or more; may repeat.
+        counts: samples of each.
+        data: all samples, 16 kHz, one channel after the other.
+        wide: whether they are float32, else int16; in the machine's byte order.
     """
 
-    channel: int
+    channels: list[int]
+    counts: list[int]
     data: bytes
     wide: bool
 
     @property
     def samples(self) -> Samples:
-        """The samples, (n,), which are read-only."""
+        """All samples, (sum of counts,), read-only."""
         if self.wide:
             return np.frombuffer(self.data, np.float32)
         return np.frombuffer(self.data, np.int16)
 
 
 class Finish(_Message, tag=2, frozen=True):
-    """Say that a channel's stream has ended."""
+    """Finish a channel's stream: its last result comes after those still due."""
 
     channel: int
 
 
 class Restart(_Message, tag=3, frozen=True):
-    """Begin a new stream in a channel's slot."""
+    """Start a new stream in a channel's slot, after the last result of the one before."""
 
     channel: int
 
@@ -128,18 +136,18 @@ class Close(_Message, tag=4, frozen=True):
 
 
 class Probe(_Message, tag=5, frozen=True):
-    """Ask for a sign of life, an `Alive`, which comes between two steps."""
+    """Ask for an `Alive`, which comes between two steps."""
 
 
 class EndAfter(_Message, tag=6, frozen=True):
-    """Let a channel's utterances end after so many seconds without text."""
+    """End a channel's utterances after so many seconds without text."""
 
     channel: int
     silence: float | None
 
 
 class Ready(_Message, tag=0, frozen=True):
-    """The engine is loaded; comes first, or `Unloadable` does.
+    """The engine is loaded. This or `Unloadable` comes first.
 
     Attributes:
         slots: streams at a time.
@@ -169,10 +177,13 @@ class Stepped(_Message, tag=2, frozen=True):
 
     Attributes:
         seconds: that it took.
+        silent: channels of which a chunk was consumed and that said nothing.
         channels: of each result.
+        results: all others.
     """
 
     seconds: float
+    silent: list[int]
     channels: list[int]
     results: list[Result]
 
@@ -210,6 +221,49 @@ def frame(messages: Sequence[Command] | Sequence[Report]) -> bytes:
     return bytes(payload)
 
 
+class Outbox:
+    """Commands that wait to be sent in one frame, in order; pushes in a row become one `Push`.
+
+    Args:
+        wake: called with the first command; somebody has to `take` the frame then.
+    """
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        self._commands: list[Command] = []
+        self._channels: list[int] = []  # of the pushes behind the commands
+        self._samples: list[memoryview] = []
+
+    def add(self, command: Command) -> None:
+        """Add a command."""
+        self._join()
+        if not self._commands:
+            self._wake()
+        self._commands.append(command)
+
+    def push(self, channel: int, samples: Samples) -> None:
+        """Add samples of a channel, float32 or int16; they must not change until they are sent."""
+        if not self._channels:
+            if not self._commands:
+                self._wake()
+        elif samples.itemsize != self._samples[0].itemsize:
+            self._join()
+        self._channels.append(channel)
+        self._samples.append(samples.data)
+
+    def take(self) -> bytes:
+        """Return the frame of all commands, and forget them."""
+        self._join()
+        commands, self._commands = self._commands, []
+        return frame(commands)
+
+    def _join(self) -> None:
+        if self._channels:
+            counts, wide = list(map(len, self._samples)), self._samples[0].itemsize == WIDE_BYTES
+            self._commands.append(Push(self._channels, counts, b"".join(self._samples), wide))
+            self._channels, self._samples = [], []
+
+
 class Frames:
     """Cuts what comes from a socket into the payloads of frames."""
 
@@ -217,7 +271,7 @@ class Frames:
         self._rest = bytearray()
 
     def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        """Yield the payloads that are whole."""
+        """Yield the payloads that are complete."""
         self._rest += data
         begin = 0
         while len(self._rest) - begin >= LENGTH.size:

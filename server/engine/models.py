@@ -9,18 +9,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from server.engine.channels import Channels
 from server.engine.process import Start
 from server.engine.supervision import Supervision
-from server.live.request import Served
+from server.refusals import Refusal, quoted
 from stream.vocabulary import Alphabet
 
-__all__ = ["Model", "Models"]
+__all__ = ["Model", "Models", "Served"]
 
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Served:
+    """What this server offers under the names of the query.
+
+    Attributes:
+        models: values of `model`, the first of which is the default, and the primary tag of the
+            language of each; "en" serves "en-GB" too.
+        versions: values of `version`; "latest" is always one.
+        aliases: further values of `model`, and which of the models each of them is.
+        silences: seconds without text that end an utterance of each model, where they do.
+    """
+
+    models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
+    versions: tuple[str, ...] = ("v1",)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    silences: Mapping[str, float | None] = field(default_factory=dict)
+
+    def choose(self, name: str | None) -> str | Refusal:
+        """Return the name of the model that is asked for; the first for None."""
+        if name is None:
+            return next(iter(self.models))
+        if name in self.aliases:
+            return self.aliases[name]
+        if name in self.models:
+            return name
+        names = [*self.models, *self.aliases]
+        are = "is" if len(names) == 1 else "are"
+        return Refusal(400, f"model is {quoted(name)}; served {are} {', '.join(map(repr, names))}")
 
 
 class Model:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from server.engine.ipc import Order, Ready
+from server.engine.ipc import EngineOptions, Ready
 from server.stderr import log_descriptor
 
 __all__ = ["Start", "Worker", "in_process"]
@@ -49,9 +49,9 @@ beside other engines at work.
 
 
 class _Process:
-    def __init__(self, link: socket.socket, order: Order) -> None:
+    def __init__(self, link: socket.socket, options: EngineOptions) -> None:
         safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
-        arguments = [str(link.fileno()), msgspec.json.encode(order).decode()]
+        arguments = [str(link.fileno()), msgspec.json.encode(options).decode()]
         with link:
             self._process = subprocess.Popen(
                 [sys.executable, *safe_path, "-m", "server.engine", *arguments],
@@ -83,17 +83,17 @@ def describe_status(status: int) -> str:
     return f"signal {-status}, {name}"
 
 
-def in_process(order: Order) -> Start:
-    """Return what starts `python -m server.engine` with an order for a model."""
+def in_process(options: EngineOptions) -> Start:
+    """Return what starts `python -m server.engine` with the options of a model."""
 
     def start(link: socket.socket, before: Ready | None) -> Worker:
         if before is None:
-            return _Process(link, order)
+            return _Process(link, options)
         chosen = before.about
         return _Process(
             link,
             msgspec.structs.replace(
-                order, slots=before.slots, backend=chosen["backend"], threads=chosen["threads"]
+                options, slots=before.slots, backend=chosen["backend"], threads=chosen["threads"]
             ),
         )
 

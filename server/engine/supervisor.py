@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
 from typing import Protocol, cast
 
 from server.engine.ipc import (
     Alive,
     Broken,
-    Command,
     Failed,
     Frames,
     Probe,
@@ -54,8 +52,8 @@ class Listener(Protocol):
     def receive(self, report: Stepped | Failed) -> None:
         """Take what came of a step."""
 
-    def silence(self, seconds: float) -> float:
-        """Take note that so much time has passed; returns for how long a channel has been owed a result."""
+    def wait(self, seconds: float) -> float:
+        """Count so much time; returns for how long a channel has waited for a result at most."""
 
     def fail_all(self, reason: str) -> int:
         """Close all channels; returns how many."""
@@ -101,10 +99,10 @@ class Supervisor:
             return f"the engine has not answered for {self._silence:.0f} s"
         return self._fault
 
-    def send(self, commands: Sequence[Command]) -> None:
-        """Send commands to the worker; where there is none, nobody needs them."""
+    def send(self, commands: bytes) -> None:
+        """Send a frame of commands to the worker; where there is none, nobody needs them."""
         if self._link is not None:
-            self._link.write(frame(commands))
+            self._link.write(commands)
 
     async def start(self) -> None:
         """Start a worker, wait until the engine is loaded, and watch it from then on.
@@ -193,7 +191,7 @@ class Supervisor:
         assert self._worker is not None
         link, hang_seconds, was_hung = self._link, self._supervision.hang_seconds, False
         async for seconds in self._supervision.looks(link.lost):
-            self._silence = max(link.silence(seconds), self._listener.silence(seconds))
+            self._silence = max(link.silence(seconds), self._listener.wait(seconds))
             hung = self._silence >= hang_seconds
             if hung and not was_hung:
                 logger.warning("model %s: %s", self._name, self.fault())

@@ -1,21 +1,21 @@
-"""Worker: what steps an engine, at the other end of a link.
+"""Worker: steps an engine, at the other end of a link.
 
-Runs in a process of its own (`server.engine`), so that neither waits for the other's interpreter
-lock: the event loop moves bytes, this steps. It obeys all commands that wait, then makes one batched
-step and reports what came of it in one frame. Commands are obeyed in order, so a slot that is closed is
-free before the next channel asks for one. The end of the link is the end of the work.
+It runs in a process of its own (`server.engine`), so that neither process waits for the other's
+interpreter lock: the event loop moves bytes, the worker steps. It runs all commands that wait, then
+makes one batched step and reports its results in one frame. Commands run in order, so a slot that is
+closed is free before the next channel asks for one. The worker ends when the link does.
 
-Steps begin `stream.engine.engine.APART_SECONDS` apart at least. What comes meanwhile joins the next batch: a step of twice the
-channels takes far less than twice the time, and otherwise the process would take a whole core for
-steps of a few channels, which event loop and clients beside it need. A step that takes longer is
-followed at once by the next: its batch has gathered meanwhile. So is one after which chunks wait, of
-streams that are behind or of files.
+Steps begin at least `stream.engine.engine.APART_SECONDS` apart. What comes meanwhile joins the next
+batch: a step of twice the channels takes far less than twice the time, and otherwise the process would
+take a whole core for steps of a few channels, which event loop and clients beside it need. A step that
+takes longer is followed at once by the next, and so is one after which chunks are waiting, of files
+or of streams that are behind.
 
 Faults:
-1. The engine refuses one channel's samples: that channel fails, the others do not notice.
-2. A step raises: nothing that it has done can be trusted, so the channels that were in it fail,
-   each with a reason, and their slots are freed. New channels are taken.
-3. `FAILED_STEPS` steps in a row raise: the engine is broken, and this process ends.
+1. The engine refuses the samples of one channel: that channel fails, the others go on.
+2. A step raises: its state cannot be trusted, so all channels fail, each with a reason, and their
+   slots are freed. New channels can be opened.
+3. `FAILED_STEPS` steps in a row raise: the engine is broken, and the process ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,7 +48,7 @@ from server.engine.ipc import (
     frame,
     read_commands,
 )
-from stream.engine.engine import APART_SECONDS, Result
+from stream.engine.engine import APART_SECONDS, CHUNK, Result
 from stream.extras import MissingExtraError, explain_missing_extras
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
@@ -57,6 +57,7 @@ __all__ = ["FAILED_STEPS", "Loaded", "Stepper", "work"]
 
 FAILED_STEPS = 3
 READ_BYTES = 1 << 18
+NO_SLOT = -1
 logger = logging.getLogger(__name__)
 
 
@@ -65,6 +66,7 @@ class Stepper(Protocol):
 
     def open(self, keywords: Mapping[str, float] | None = None) -> int | None: ...
     def push(self, slot: int, samples: Samples, /) -> None: ...
+    def push_chunks(self, slots: Sequence[int], samples: Samples, /) -> None: ...
     def finish(self, slot: int, /) -> None: ...
     def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
     def end_after(self, slot: int, silence: float | None, /) -> None: ...
@@ -131,9 +133,9 @@ class _Worker:
         self._channels: dict[int, int] = {}  # by slot
 
     def run(self) -> None:
-        """Obey and step until the link ends; raises what breaks the engine."""
+        """Run commands and step until the link ends; raises what breaks the engine."""
         failed = 0
-        while self._obey():
+        while self._run_commands():
             began = time.monotonic()
             try:
                 results = self._engine.tick()
@@ -146,12 +148,11 @@ class _Worker:
             if results:
                 failed = 0
                 seconds = time.monotonic() - began
-                channels = [self._channels[result.slot] for result in results]
-                self._report(Stepped(seconds, channels, results))
+                self._report_step(seconds, results)
                 if not self._engine.pending():
                     time.sleep(max(0.0, APART_SECONDS - seconds))
 
-    def _obey(self) -> bool:
+    def _run_commands(self) -> bool:
         """Run the commands that wait, or wait for some if the engine has nothing to do.
 
         Returns:
@@ -171,31 +172,55 @@ class _Worker:
             flags = socket.MSG_DONTWAIT
 
     def _run(self, command: Command) -> None:
-        if isinstance(command, Probe):
-            self._report(Alive())
-            return
-        try:
-            if isinstance(command, Open):
+        match command:
+            case Push():
+                self._push(command)
+            case Probe():
+                self._report(Alive())
+            case _:
+                self._try(command.channel, self._run_for_channel, command)
+
+    def _run_for_channel(self, command: Open | Finish | Restart | Close | EndAfter) -> None:
+        slot = self._slots.get(command.channel)
+        match command:
+            case Open():
                 self._open(command)
-            elif (slot := self._slots.get(command.channel)) is None:
-                pass  # it failed, and its client may not know yet: what it says is ignored
-            elif isinstance(command, Push):
-                self._engine.push(slot, command.samples)
-            elif isinstance(command, Finish):
+            case Close():
+                self._close(command.channel)
+            case _ if slot is None:
+                pass  # the channel failed, and its client may not know yet
+            case Finish():
                 self._engine.finish(slot)
-            elif isinstance(command, Restart):
+            case Restart():
                 # The next utterance is mostly the same speaker's: on AN4's development and test
                 # sentences, one stream a speaker, the bundled model's WER is 32.7 % with fresh
                 # statistics and 32.0 % with those that were kept.
                 self._engine.restart(slot, keep_statistics=True)
-            elif isinstance(command, EndAfter):
+            case EndAfter():
                 self._engine.end_after(slot, command.silence)
-            elif isinstance(command, Close):
-                self._close(command.channel)
+
+    def _push(self, command: Push) -> None:
+        """Hand in samples: at once where all channels have one chunk, else one by one."""
+        samples, counts = command.samples, command.counts
+        slots = [self._slots.get(channel, NO_SLOT) for channel in command.channels]
+        if counts.count(CHUNK) == len(counts) == len(set(slots)) and NO_SLOT not in slots:
+            with suppress(ValueError):  # of one of them; which one is found out below
+                self._engine.push_chunks(slots, samples.reshape(-1, CHUNK))
+                return
+        begin = 0
+        for channel, slot, count in zip(command.channels, slots, counts, strict=True):
+            if channel in self._slots:
+                self._try(channel, self._engine.push, slot, samples[begin : begin + count])
+            begin += count
+
+    def _try(self, channel: int, call: Callable[..., None], *arguments: Any) -> None:
+        """Call something for a channel, which fails where that raises."""
+        try:
+            call(*arguments)
         except Exception as error:
             logger.exception("the engine failed a channel")
-            self._close(command.channel)
-            self._report(Failed([command.channel], f"the engine failed: {error}"))
+            self._close(channel)
+            self._report(Failed([channel], f"the engine failed: {error}"))
 
     def _open(self, command: Open) -> None:
         slot = self._engine.open(command.keywords or None)
@@ -209,6 +234,16 @@ class _Worker:
         if slot is not None:
             del self._channels[slot]
             self._engine.close(slot)
+
+    def _report_step(self, seconds: float, results: Sequence[Result]) -> None:
+        silent, channels, others = [], [], []
+        for result in results:
+            if result.silent:
+                silent.append(self._channels[result.slot])
+            else:
+                channels.append(self._channels[result.slot])
+                others.append(result)
+        self._report(Stepped(seconds, silent, channels, others))
 
     def _abandon(self, reason: str) -> None:
         channels = list(self._slots)

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.http.hosts import ANY, NULL, Hosts, parse_host, parse_origin
-from server.live.request import Refusal, quoted
+from server.refusals import Refusal, quoted
 
 __all__ = ["Access", "parse_tokens"]
 

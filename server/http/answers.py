@@ -24,6 +24,7 @@ import msgspec
 from aiohttp import web
 
 from server.adapters import openai, transcribe
+from server.adapters.myrtle_messages import PATH
 from server.adapters.openai import EventStream
 from server.adapters.openai_fields import parse_fields
 from server.engine.models import Model, Models
@@ -33,10 +34,11 @@ from server.http.replies import json_answer, plain, refuse
 from server.http.spool import Spool
 from server.http.upload import Slot, Upload
 from server.limits import Limits
-from server.live.request import PATH, Refusal, quoted, refuse_hotwords
+from server.live.request import refuse_hotwords
 from server.metrics import Metrics
 from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
-from server.protocol.transcript import Recording
+from server.protocol.transcript import Transcript
+from server.refusals import Refusal, quoted
 from stream.engine.engine import Result
 
 __all__ = ["STOPPING", "Answers"]
@@ -167,13 +169,13 @@ class Answers:
             model = self._settle(form, fields.get("model", query.get("model")))
             keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
             self._metrics.count_stream("transcribe")
-            recording = Recording()
+            transcript = Transcript()
             upload = Upload(form, self._limits, request, keywords)
             async with aclosing(upload.results()) as results:
                 async for result in results:
-                    recording.add(result)
-        _note(request, "transcribe", model, recording)
-        return json_answer(transcribe.answer(form.filename, recording, upload.notes))
+                    transcript.add(result)
+        _note(request, "transcribe", model, transcript)
+        return json_answer(transcribe.answer(form.filename, transcript, upload.notes))
 
     async def _answer_openai(
         self, request: web.BaseRequest, query: Mapping[str, str]
@@ -187,16 +189,16 @@ class Answers:
             model = self._settle(form, wanted.model)
             keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
             self._metrics.count_stream("openai")
-            recording = Recording()
+            transcript = Transcript()
             upload = Upload(form, self._limits, request, keywords)
             async with aclosing(upload.results()) as results:
                 if wanted.stream:
                     stream = EventStream(wanted, upload.notes)
                     return await self._send_events(request, model, stream, results)
                 async for result in results:
-                    recording.add(result)
-        _note(request, "openai", model, recording)
-        answer = openai.answer(wanted, recording, language, upload.notes)
+                    transcript.add(result)
+        _note(request, "openai", model, transcript)
+        answer = openai.answer(wanted, transcript, language, upload.notes)
         return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
 
     async def _send_events(
@@ -231,7 +233,7 @@ class Answers:
         except TimeoutError as error:
             raise ConnectionResetError("the client does not read") from error
         finally:
-            _note(request, "openai", model, stream.recording)
+            _note(request, "openai", model, stream.transcript)
         return response
 
     def _receive(
@@ -279,10 +281,10 @@ class Answers:
         return self._models[chosen]
 
 
-def _note(request: web.BaseRequest, protocol: str, model: Model, recording: Recording) -> None:
+def _note(request: web.BaseRequest, protocol: str, model: Model, transcript: Transcript) -> None:
     """Say in the log what an upload was."""
     exchange_of(request).fields |= {
         "protocol": protocol,
         "model": model.name,
-        "audio_seconds": round(recording.duration, 2),
+        "audio_seconds": round(transcript.duration, 2),
     }

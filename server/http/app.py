@@ -36,12 +36,13 @@ from server.http.replies import plain, preflight, refuse
 from server.http.server import HttpServer
 from server.http.streams import Streams
 from server.limits import Limits
-from server.live.request import Refusal, parse_query
-from server.live.routes import TALKS
+from server.live.request import parse_query
+from server.live.routes import ROUTES
 from server.live.sockets import prepare_server
 from server.live.transport import Tcp
 from server.metrics import Metrics
 from server.protocol.states import Close
+from server.refusals import Refusal
 from stream.errors import ArgumentError
 
 __all__ = ["ROOTS", "AddressError", "Application", "Settings"]
@@ -94,9 +95,9 @@ class Application:
         self._answers = Answers(models, limits, self._metrics)
         self._streams = Streams(models, limits, self._answers, self._metrics, self._settings.strict)
         self._busy: set[asyncio.Task[Any]] = set()  # what the drain waits for
-        self._talks = {talk.path: name for name, talk in TALKS.items()}
+        self._protocols = {route.path: name for name, route in ROUTES.items()}
         if self._settings.root != "page":
-            self._talks["/"] = self._settings.root
+            self._protocols["/"] = self._settings.root
 
     @asynccontextmanager
     async def listening(
@@ -152,19 +153,19 @@ class Application:
     async def _drain(self) -> None:
         """Wait until nothing is served any more, for so long; then end it."""
         limits = self._limits
-        for session in tuple(self._streams.sessions):
-            if not session.recognises:
-                session.end_stream(STOPPING)
+        for connection in tuple(self._streams.connections):
+            if not connection.protocol.has_slot():
+                connection.end_stream(STOPPING)
         if await self._becomes_idle(limits.drain_seconds):
             return
-        logger.warning("ending %d streams for their clients", len(self._streams.sessions))
-        for session in tuple(self._streams.sessions):
-            session.end_stream(STOPPING)
-        for task in self._busy - {session.task for session in self._streams.sessions}:
+        logger.warning("ending %d streams for their clients", len(self._streams.connections))
+        for connection in tuple(self._streams.connections):
+            connection.end_stream(STOPPING)
+        for task in self._busy - {each.task for each in self._streams.connections}:
             task.cancel()
         # Who still owes a result or an answer to a Close gets the time that anybody has for it.
         if not await self._becomes_idle(limits.stall_seconds + 2 * limits.close_seconds):
-            logger.warning("cutting %d streams", len(self._streams.sessions))
+            logger.warning("cutting %d streams", len(self._streams.connections))
             for task in self._busy:
                 task.cancel()
 
@@ -244,7 +245,7 @@ class Application:
             return _read_only(request, health)
         query = parse_query(request.raw_path)
         values = {} if isinstance(query, Refusal) else query
-        talk = self._talks.get(path)
+        name = self._protocols.get(path)
         page = None if wants_upgrade(headers) else self._answers.page(path)
         public = page is not None or request.method == "OPTIONS"
         refusal = access.refusal(headers, values, scheme, public)
@@ -256,8 +257,8 @@ class Application:
             return _read_only(request, page)
         if isinstance(query, Refusal):
             return refuse(request, query)
-        if talk is not None and (path != "/" or wants_upgrade(headers)):
-            return await self._streams.serve_websocket(request, talk)
+        if name is not None and (path != "/" or wants_upgrade(headers)):
+            return await self._streams.serve_websocket(request, name)
         return await self._answers.answer(request, path, values)
 
     @contextmanager
@@ -275,23 +276,23 @@ class Application:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         model = next(iter(self._models.values()))
-        wire = Tcp(reader, writer, self._limits.close_seconds)
-        exchange = Exchange(Peer.of_connection(wire.peer))
+        transport = Tcp(reader, writer, self._limits.close_seconds)
+        exchange = Exchange(Peer.of_connection(transport.peer))
         with self._being_busy():
             try:
                 refusal = self._answers.refusal(model)
                 if refusal is None or refusal.reason == "full":
-                    await self._streams.serve_wyoming(wire, model, exchange)
+                    await self._streams.serve_wyoming(transport, model, exchange)
                 else:  # not loaded, broken, or stopping
                     exchange.refusal = refusal
-                    await wire.send(encode("error", {"text": refusal.text}))
+                    await transport.send(encode("error", {"text": refusal.text}))
             except OSError:  # the peer is gone
                 pass
             except Exception:
                 logger.exception("connection %s failed", exchange.peer.request_id)
             finally:
                 self._end(exchange, None)
-                await wire.close(Close(1000))
+                await transport.close(Close(1000))
 
 
 def _read_only(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:

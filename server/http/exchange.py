@@ -16,7 +16,7 @@ from aiohttp import web
 
 from server.http.access import Access
 from server.http.peers import Peer
-from server.live.request import Refusal
+from server.refusals import Refusal
 
 __all__ = ["Exchange", "begin", "exchange_of"]
 

@@ -25,7 +25,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from server.adapters.transcribe import FILE_FIELDS
 from server.http.spool import Spool, Spooled, SpoolFullError
 from server.limits import Limits
-from server.live.request import Refusal
+from server.refusals import Refusal
 
 __all__ = ["Form", "Refused", "Releasable", "receive_form"]
 

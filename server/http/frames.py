@@ -15,6 +15,7 @@ MASKED = 0x80
 LENGTH = 0x7F
 LENGTHS = {126: 2, 127: 8}  # bytes of a longer length
 MASK_BYTES = 4
+MEDIUM, HEAD_BYTES = 0xFE, 8  # second byte of a masked frame with 2 bytes of length; its head
 REFUSED = b"\xf0\x80"  # all reserved bits are set
 
 
@@ -36,6 +37,15 @@ class MaskedFrames:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Take bytes as they come."""
+        size = len(data)
+        # Most reads hold one masked frame of 126 to 65535 bytes, and nothing else.
+        if (
+            size > HEAD_BYTES
+            and data[1] == MEDIUM
+            and size == HEAD_BYTES + (data[2] << 8 | data[3])
+            and not (self._payload or self._held or self._refused)
+        ):
+            return self._reader.feed_data(data)
         if self._refused:
             return False, b""
         data, self._held = self._held + data, b""

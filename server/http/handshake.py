@@ -12,7 +12,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from server.live.request import Refusal, quoted
+from server.refusals import Refusal, quoted
 
 __all__ = ["VERSION", "handshake_refusal", "wants_upgrade"]
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from server.adapters import openai, transcribe
 from server.http.exchange import exchange_of
-from server.live.request import Refusal
+from server.refusals import Refusal
 
 __all__ = ["json_answer", "plain", "preflight", "refuse"]
 

@@ -1,29 +1,33 @@
-"""Live streams: websockets and Wyoming's connections, from the request to what the log says of them.
+"""Live streams: websockets and Wyoming's connections, from the request to its line in the log.
 
-What is checked stands in the order in which it is: what is asked for, the handshake, a free slot. The
-slot is taken before the upgrade, so that a client who cannot be served gets an HTTP status instead of a
-connection. What is spoken is `server.live.routes`, how a connection lives `server.live.connection`.
+A request is checked in this order: what it asks for, the handshake, a free slot. The slot is taken
+before the upgrade, so that a client who cannot be served gets an HTTP status instead of a connection.
+What is spoken is `server.live.routes`, how a connection lives `server.live.connection`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from server.adapters.wyoming import Offer, Wyoming
+from server.engine.channels import Channel
 from server.engine.models import Model, Models
 from server.http.answers import Answers
 from server.http.exchange import Exchange, exchange_of
 from server.http.handshake import handshake_refusal
 from server.http.replies import refuse
 from server.limits import Limits
-from server.live.connection import Message, Session
-from server.live.request import Refusal, refuse_hotwords
-from server.live.routes import TALKS
-from server.live.transport import Tcp, Websocket
+from server.live.connection import Connection
+from server.live.request import refuse_hotwords
+from server.live.routes import ROUTES
+from server.live.transport import Tcp, Websocket, WebsocketResponse
 from server.metrics import Metrics
 from server.protocol.hotwords import HotwordError, Speller
+from server.protocol.stream import StreamProtocol
+from server.refusals import Refusal
 
 __all__ = ["Streams"]
 
@@ -37,17 +41,17 @@ class Streams:
         models: what is served.
         limits: what a client may ask of this process.
         answers: knows why a model takes no stream now.
-        metrics: what is counted.
+        metrics: counts streams.
         strict: whether Myrtle's responses have nothing that theirs have not.
 
     Attributes:
-        sessions: that are open.
+        connections: that are open.
     """
 
     def __init__(
         self, models: Models, limits: Limits, answers: Answers, metrics: Metrics, strict: bool
     ) -> None:
-        self.sessions: set[Session] = set()
+        self.connections: set[Connection] = set()
         self._models = models
         self._limits = limits
         self._answers = answers
@@ -55,10 +59,10 @@ class Streams:
         self._strict = strict
 
     async def serve_websocket(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
-        """Take a websocket of a protocol, by its name in `TALKS`, or refuse it before the upgrade."""
-        talk, exchange = TALKS[name], exchange_of(request)
+        """Take a websocket of a protocol of `ROUTES`, or refuse it before the upgrade."""
+        route, exchange = ROUTES[name], exchange_of(request)
         _, _, query = request.raw_path.partition("?")
-        parameters = talk.parse(f"{talk.path}?{query}", self._models.served)
+        parameters = route.parse(f"{route.path}?{query}", self._models.served)
         if isinstance(parameters, Refusal):
             return refuse(request, parameters)
         model = self._models[parameters.model]
@@ -72,8 +76,8 @@ class Streams:
             keywords = speller.spell(parameters.hotwords)
         except HotwordError as error:
             return refuse(request, refuse_hotwords(error))
-        socket = web.WebSocketResponse(
-            protocols=talk.subprotocols,
+        socket = WebsocketResponse(
+            protocols=route.subprotocols,
             compress=False,  # messages of a hundred bytes
             heartbeat=None,  # idle and stalled peers are found by what they do not do
             timeout=self._limits.close_seconds,
@@ -82,59 +86,57 @@ class Streams:
         socket.headers.update(exchange.headers)
         if not socket.can_prepare(request).ok:  # aiohttp is stricter about lists in headers
             return refuse(request, Refusal(400, "the handshake cannot be read", "handshake"))
-        protocol = talk.open(parameters, speller, self._strict)
-
-        def hear(message: Message) -> bool:
-            if isinstance(message, str):
-                protocol.receive_text(message)
-            else:
-                protocol.receive_audio(message)
-            return True
-
         if request.transport is None:
             raise ConnectionResetError("the client is gone already")
-        wire = Websocket(socket, request.protocol, request.transport, self._limits.close_seconds)
-        session = Session(wire, protocol, hear, model.channels, self._limits)
-        session.take_slot(keywords)
+        transport = Websocket(
+            socket, request.protocol, request.transport, self._limits.close_seconds
+        )
+        connection = Connection(transport, self._limits)
+        channel = model.channels.open(connection, keywords=keywords)
+        assert channel is not None  # nothing was awaited since the model was asked
+        dialect = route.dialect(parameters, speller, self._strict)
+        connection.protocol = StreamProtocol(dialect, channel, connection)
         try:
             await socket.prepare(request)
-            await self._serve(session, name, model, exchange)
+            await self._serve(connection, name, model, exchange)
         finally:
-            session.close()
+            connection.free_slot()
         return socket
 
-    async def serve_wyoming(self, wire: Tcp, model: Model, exchange: Exchange) -> None:
-        """Serve a connection of Wyoming's."""
+    async def serve_wyoming(self, transport: Tcp, model: Model, exchange: Exchange) -> None:
+        """Serve a connection of Wyoming's protocol."""
+        connection = Connection(transport, self._limits)
+
+        def open_channel(keywords: Mapping[str, float]) -> Channel | str:
+            channel = model.channels.open(connection, keywords=keywords)
+            return str(model.channels.refusal()) if channel is None else channel
+
         speller = Speller(model.alphabet, self._limits)
         offer = Offer(model.name, model.language)
-        protocol = Wyoming(offer, speller)
-
-        def hear(message: Message) -> bool:
-            assert isinstance(message, bytes)
-            return protocol.receive_data(message)
-
-        session = Session(wire, protocol, hear, model.channels, self._limits)
+        connection.protocol = Wyoming(connection, open_channel, offer, speller)
         try:
-            await self._serve(session, "wyoming", model, exchange)
+            await self._serve(connection, "wyoming", model, exchange)
         finally:
-            session.close()
+            connection.free_slot()
 
-    async def _serve(self, session: Session, name: str, model: Model, exchange: Exchange) -> None:
-        """Run a session, count it, and note for the log what it was."""
+    async def _serve(
+        self, connection: Connection, name: str, model: Model, exchange: Exchange
+    ) -> None:
+        """Run a connection, count it, and note for the log what it was."""
         self._metrics.count_stream(name)
-        self.sessions.add(session)
+        self.connections.add(connection)
         try:
-            await session.run()
+            await connection.run()
         except Exception:
             logger.exception("the adapter failed a connection, which is closed with 1011")
-            await session.break_off()
+            await connection.break_off()
         finally:
-            self.sessions.discard(session)
-            close = session.farewell
+            self.connections.discard(connection)
+            close = connection.sent_close
             exchange.fields |= {
                 "protocol": name,
                 "model": model.name,
-                "audio_seconds": round(session.seconds, 2),
-                "close": close.code if close else session.close_code,
+                "audio_seconds": round(connection.protocol.audio_seconds, 2),
+                "close": close.code if close else connection.close_code,
                 "reason": (close.reason if close else "") or None,
             }

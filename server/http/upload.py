@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from server.engine.models import Model
 from server.http.form import Form, Refused
 from server.limits import Limits
-from server.live.request import quoted
-from server.protocol.states import NO_KEYWORDS
+from server.refusals import quoted
 from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -53,17 +52,19 @@ class Slot:
         self.arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
         self.room = asyncio.Event()
         full = model.channels.full
-        channel = model.channels.open(
-            self.take, lambda reason: self.take(Refused(500, reason, "engine")), live=False
-        )
+        channel = model.channels.open(self, live=False)
         if channel is None:
             raise Refused(503, str(model.channels.refusal()), "full" if full else "not ready")
         self.channel = channel
 
-    def take(self, result: Result | Refused) -> None:
-        """Take what the engine says, or why there will be nothing."""
+    def receive_result(self, result: Result | Refused) -> None:
+        """Take the next result, or why there will be none."""
         self.arrived.put_nowait(result)
         self.room.set()
+
+    def receive_fault(self, reason: str) -> None:
+        """Take note that the engine failed the channel."""
+        self.receive_result(Refused(500, reason, "engine"))
 
     def close(self) -> None:
         """Give it back; a second call does nothing."""
@@ -88,7 +89,7 @@ class Upload:
         form: Form[Slot],
         limits: Limits,
         request: web.BaseRequest,
-        keywords: Mapping[str, float] = NO_KEYWORDS,
+        keywords: Mapping[str, float] | None = None,
     ) -> None:
         self.notes: list[str] = []
         self._form, self._slot = form, form.slot
@@ -97,7 +98,7 @@ class Upload:
         self._began = 0.0  # of the event loop
         self._fault: Refused | None = None  # said behind the text of what could be decoded
         if keywords:
-            self._slot.channel.favour(keywords)
+            self._slot.channel.set_hotwords(keywords)
 
     async def results(self) -> AsyncGenerator[Result, None]:
         """Decode and recognise the recording; yields each result, the last one with `last`.
@@ -145,10 +146,10 @@ class Upload:
                 self._fault = refused
                 slot.channel.finish()
             else:
-                slot.take(refused)
+                slot.receive_result(refused)
         except Exception:
             logger.exception("an upload failed")
-            slot.take(Refused(500, "the server failed", "engine"))
+            slot.receive_result(Refused(500, "the server failed", "engine"))
 
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         """Decode the recording, on another thread.

@@ -15,58 +15,24 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
+from server.adapters.myrtle_messages import PATH
+from server.engine.models import Served
 from server.protocol.hotwords import HotwordError, parse_hotwords
+from server.refusals import Refusal, quoted
 
 __all__ = [
     "COMMON_KEYS",
-    "PATH",
-    "SUBPROTOCOL",
     "Parameters",
-    "Refusal",
-    "Served",
     "parse_common",
     "parse_query",
     "parse_request",
-    "quoted",
     "refuse_hotwords",
 ]
 
-PATH = "/asr/v0.1/stream"
-SUBPROTOCOL = "stream.asr.api.myrtle.ai"
 COMMON_KEYS = frozenset({"model", "lang", "hotwords", "token"})
 MYRTLE_KEYS = COMMON_KEYS | {"content_type", "version", "alternatives"}
 KEYS = MYRTLE_KEYS | {"intent"}  # OpenAI's
 AUDIO_FORMAT = MappingProxyType({"format": "S16LE", "rate": "16000", "channels": "1"})
-
-
-@dataclass(frozen=True)
-class Served:
-    """What this server offers under the names of the query.
-
-    Attributes:
-        models: values of `model`, the first of which is the default, and the primary tag of the
-            language of each; "en" serves "en-GB" too.
-        versions: values of `version`; "latest" is always one.
-        aliases: further values of `model`, and which of the models each of them is.
-        silences: seconds without text that end an utterance of each model, where they do.
-    """
-
-    models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
-    versions: tuple[str, ...] = ("v1",)
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    silences: Mapping[str, float | None] = field(default_factory=dict)
-
-    def choose(self, name: str | None) -> str | Refusal:
-        """Return the name of the model that is asked for; the first for None."""
-        if name is None:
-            return next(iter(self.models))
-        if name in self.aliases:
-            return self.aliases[name]
-        if name in self.models:
-            return name
-        names = [*self.models, *self.aliases]
-        are = "is" if len(names) == 1 else "are"
-        return Refusal(400, f"model is {quoted(name)}; served {are} {', '.join(map(repr, names))}")
 
 
 @dataclass(frozen=True)
@@ -88,29 +54,6 @@ class Parameters:
     hotwords: Mapping[str, float] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     silence: float | None = None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A request that is not granted.
-
-    Attributes:
-        status: of HTTP.
-        text: one sentence for the client.
-        reason: what the refusal counts as, one of a few words.
-        headers: that the status wants.
-        param: the field or key that it is about, where it is about one.
-        code: of OpenAI's, for programs.
-        logged: what the log says in place of a text that holds words of the client's.
-    """
-
-    status: int
-    text: str
-    reason: str = "request"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    param: str | None = None
-    code: str | None = None
-    logged: str | None = None
 
 
 def refuse_hotwords(error: HotwordError, param: str = "hotwords") -> Refusal:
@@ -208,8 +151,3 @@ def _content_type_fault(value: str | None) -> str | None:
         if given.upper() != wanted:
             return f"content_type has {key} {quoted(given)}; only {key}={wanted} is understood"
     return None
-
-
-def quoted(value: str) -> str:
-    """Return a peer's value for a message: short, and nothing in it that a terminal would obey."""
-    return repr(value[:100])

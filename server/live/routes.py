@@ -1,4 +1,4 @@
-"""Talks: which websocket protocol is spoken at which path, and what a request may ask of it."""
+"""Routes: which websocket protocol is spoken at which path, and what a request may ask for."""
 
 from __future__ import annotations
 
@@ -7,43 +7,36 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from server.adapters.myrtle import Myrtle
+from server.adapters.myrtle_messages import PATH, SUBPROTOCOL
 from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
-from server.live.request import (
-    COMMON_KEYS,
-    PATH,
-    SUBPROTOCOL,
-    Parameters,
-    Refusal,
-    Served,
-    parse_common,
-    parse_request,
-    quoted,
-)
+from server.engine.models import Served
+from server.live.request import COMMON_KEYS, Parameters, parse_common, parse_request
 from server.protocol.hotwords import Speller
-from server.protocol.stream import Conversation
+from server.protocol.stream import Dialect
+from server.refusals import Refusal, quoted
 
-__all__ = ["TALKS", "Talk"]
+__all__ = ["ROUTES", "Route"]
 
 INTENT = "transcription"
 
 
 @dataclass(frozen=True)
-class Talk:
-    """A websocket protocol.
+class Route:
+    """A path and the websocket protocol that is spoken there.
 
     Attributes:
-        path: where it is spoken.
+        path: of the request.
         parse: checks the target of an upgrade request.
-        open: begins a conversation; the speller is the model's, the last argument whether Myrtle's
-            responses are theirs alone.
+        dialect: makes the dialect of a stream; the speller is the model's, the last argument whether
+            Myrtle's responses are theirs alone.
         subprotocols: that are echoed where they are offered.
     """
 
     path: str
     parse: Callable[[str, Served], Parameters | Refusal]
-    open: Callable[[Parameters, Speller, bool], Conversation]
+    dialect: Callable[[Parameters, Speller, bool], Dialect]
     subprotocols: tuple[str, ...] = ()
 
 
@@ -64,31 +57,31 @@ def _parse_realtime(target: str, served: Served) -> Parameters | Refusal:
     intent = values.get("intent", INTENT)
     if intent != INTENT:
         return Refusal(400, f"intent is {quoted(intent)}; want {INTENT!r}", param="intent")
-    # Its language is a primary tag, as that of the session's settings.
+    # Its language is a primary tag, like that of the session's settings.
     return replace(granted, language=served.models[granted.model])
 
 
-TALKS: Mapping[str, Talk] = MappingProxyType(
+ROUTES: Mapping[str, Route] = MappingProxyType(
     {
-        "myrtle": Talk(
+        "myrtle": Route(
             PATH,
             parse_request,
-            lambda parameters, _, strict: Conversation(Myrtle(parameters, strict)),
+            lambda parameters, _, strict: Myrtle(parameters.alternatives, strict),
             (SUBPROTOCOL,),
         ),
-        "realtime": Talk(
+        "realtime": Route(
             "/v1/realtime",
             _parse_realtime,
-            lambda parameters, speller, _: Conversation(
-                Realtime(_names(parameters), parameters.language, speller, parameters.silence)
+            lambda parameters, speller, _: Realtime(
+                _names(parameters), parameters.language, speller, parameters.silence
             ),
         ),
-        "sherpa": Talk("/sherpa", _parse_common, lambda *_: Conversation(Sherpa())),
-        "vosk": Talk(
+        "sherpa": Route("/sherpa", _parse_common, lambda *_: Sherpa()),
+        "vosk": Route(
             "/vosk",
             _parse_common,
-            lambda parameters, speller, _: Conversation(Vosk(speller, models=_names(parameters))),
+            lambda parameters, speller, _: Vosk(speller, models=_names(parameters)),
         ),
     }
 )
-"""By name."""
+"""By the name of the protocol. A new one is a dialect in `server.adapters` and a row here."""

@@ -1,260 +1,269 @@
-"""A websocket conversation about one stream, whatever its dialect: bytes in, events and messages out.
+"""One stream of a client, whatever its protocol: messages in, commands and messages out.
 
-What all protocols share stands here: the states of a channel, the way of the audio to the engine,
-what happens when a peer is idle, does not read or vanishes. What a message means and what a result
-looks like on the wire is the `Dialect`'s (one per file in `server.adapters`). No sockets, clock or
-threads, and nothing that a peer sends raises.
+This is what all protocols share: the states of a stream, its audio on the way to the engine, and what
+happens when a peer is idle, does not read or vanishes. What a message means, and what a result looks
+like on the wire, is up to a `Dialect` (one per file in `server.adapters`). There are no sockets,
+clocks or threads here, and nothing that a peer sends raises.
 
-Towards the engine audio is (samples,) at 16 kHz, float32 or as it came, int16, in whole chunks of 960 samples (60 ms) but
-for the last of a stream. Rules, besides those of the table `server.protocol.states.TRANSITIONS`:
+Both neighbours are called directly: the engine's `Channel` with the commands of the link
+(`server.engine.ipc`: push, finish, restart, close), the `Peer` with messages. Audio goes to the
+engine as (samples,) at 16 kHz, int16 as it came or float32, in whole chunks of 960 samples (60 ms)
+except for the last of a stream. Rules, besides those of `server.protocol.states.TRANSITIONS`:
 
-1. Audio at another rate is resampled; the resampler's rest follows at the end. A sample that is
-   split between messages is put together; half a one at the end of a stream is dropped.
-2. Audio after the end of the stream is not heard.
-3. A cut ends the engine's stream and begins a new one in the same slot: `Finish`, then, behind the
-   last result, `Restart`. What came in meanwhile is held back until then.
-4. `unanswered` grows with what the peer makes the server keep, audio and messages, so that a session
-   that stops reading at a limit keeps a bounded amount.
-5. The slot is released once, when the channel closes. Nothing is sent behind a Close.
+1. Audio at another rate is resampled; what the resampler still holds follows at the end. A sample
+   that is split between messages is put together; half a sample at the end is dropped.
+2. Audio after the end of the stream is ignored.
+3. A restart finishes the engine's stream and starts another one in the same slot, behind the last
+   result. What comes in meanwhile is held back until then.
+4. `unanswered` grows with all audio that the peer makes the server keep, so that a connection that
+   stops reading at a limit keeps a bounded amount.
+5. The slot is freed once, when the stream closes. Nothing is sent after a Close.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from server.protocol.sample_buffer import SampleBuffer
-from server.protocol.states import (
-    TRANSITIONS,
-    Audio,
-    Close,
-    EndAfter,
-    Event,
-    Favour,
-    Finish,
-    Input,
-    Release,
-    Restart,
-    State,
-    short_close,
-)
+from server.protocol.states import TRANSITIONS, Close, Input, State, short_close
 from stream.audio import Resampler, as_float
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
-__all__ = ["Conversation", "Dialect"]
+__all__ = ["Channel", "Dialect", "Peer", "StreamProtocol"]
 
 SAMPLE_BYTES = 2  # in `unanswered`, whatever the wire has
 
 
+class Channel(Protocol):
+    """A slot of the engine, as `server.engine.channels.Channel`."""
+
+    def push(self, samples: Samples) -> None: ...
+    def finish(self) -> None: ...
+    def restart(self) -> None: ...
+    def close(self) -> None: ...
+    def set_hotwords(self, keywords: Mapping[str, float]) -> None: ...
+    def end_after(self, silence: float | None) -> None: ...
+
+
+class Peer(Protocol):
+    """The client, as `server.live.connection.Connection`."""
+
+    def send(self, message: str) -> None: ...
+    def close(self, close: Close) -> None: ...
+
+
 class Dialect(Protocol):
-    """What a protocol makes of messages and results; one object per channel.
+    """What messages and results mean in one protocol; one object per stream.
 
     Attributes:
-        rate: of the audio, Hz, unless the dialect calls `listen_at`.
+        rate: sample rate of the audio, Hz, until the dialect calls `set_rate`.
         end: how its clients end a stream; completes "end streams with ...".
         greeting: messages that a peer gets before it says anything.
-        farewell: what follows the messages of the last result.
+        closing: the Close after the last result.
     """
 
     rate: int
     end: str
     greeting: tuple[str, ...]
-    farewell: Close
+    closing: Close
 
-    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+    def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take a binary message, before or after the end of the stream."""
 
-    def receive_text(self, channel: Conversation, text: str) -> None:
+    def receive_text(self, stream: StreamProtocol, text: str) -> None:
         """Take a text message, before or after the end of the stream."""
 
-    def send_result(self, channel: Conversation, result: Result) -> None:
-        """Take a result, which may be the last of a stream."""
+    def send_result(self, stream: StreamProtocol, result: Result) -> None:
+        """Send what a result means to the client; it may be the last of a stream."""
 
 
-class Conversation:
-    """The conversation of one channel, from the upgrade to the Close.
-
-    After any call, run `events()` and send `messages_to_send()`.
+class StreamProtocol:
+    """One stream, from the upgrade to the Close.
 
     Args:
-        dialect: what the peer speaks; it calls what stands below `listen_at`.
+        dialect: the protocol of the peer; it calls the methods below `set_rate`.
+        channel: the slot in which the stream is recognised.
+        peer: where messages go.
 
     Attributes:
-        state: where the channel stands.
-        before: seconds of audio before the engine's stream, which a cut begins anew.
+        state: of the stream.
+        offset: seconds of audio before the current stream of the engine; grows with each restart.
+        whole_frames: (message, frame_bytes), returns the whole frames of a message; the rest is
+            completed by the next one.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, channel: Channel, peer: Peer) -> None:
         self.state = State.OPEN
-        self.before = 0.0
+        self.offset = 0.0
         self._dialect = dialect
-        self._farewell = dialect.farewell
+        self._channel = channel
+        self._peer = peer
+        self._closing = dialect.closing
         self._rate = dialect.rate
         self._resampler = Resampler(self._rate)
-        self._bytes = SampleBuffer()
+        self._frames = SampleBuffer()
+        self.whole_frames = self._frames.take
         self._rest: list[Samples] = []  # less than a chunk
-        self._held: deque[Event] = deque()  # behind a cut
-        self._cutting = False
-        # Samples at 16 kHz: what came in, until the latest cut, went to the engine, has a result.
-        self._received = self._cut_at = self._passed = self._heard = 0
-        self._events: list[Event] = []
-        self._messages: list[str | Close] = list(dialect.greeting)
-        self._closed = False  # a Close was said
+        self._held: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # rule 3
+        self._restarting = False
+        # Samples at 16 kHz: received, of them before the last restart, pushed, with a result.
+        self._received = self._restarted = self._pushed = self._answered = 0
+        self._closed = False  # a Close was sent
+        for message in dialect.greeting:
+            peer.send(message)
 
-    # What happens, for the session.
+    # Input, from the connection and the engine.
 
-    def receive_audio(self, message: bytes) -> None:
-        """Take a binary message."""
-        if self._happens(Input.AUDIO):
-            self._dialect.receive_audio(self, message)
-
-    def receive_text(self, text: str) -> None:
-        """Take a text message."""
+    def receive(self, message: str | bytes) -> bool:
+        """Take a message; return whether it is more than a sign of life, as all are here."""
         if self.state is not State.CLOSED:
-            self._dialect.receive_text(self, text)
+            if isinstance(message, str):
+                self._dialect.receive_text(self, message)
+            else:
+                self._dialect.receive_audio(self, message)
+        return True
 
     def receive_end(self) -> None:
         """Take the end of the stream."""
-        if self._happens(Input.END):
-            self._finish(self._dialect.farewell)
+        if self._move(Input.END):
+            self._finish(self._dialect.closing)
 
     def receive_idle(self, seconds: float) -> None:
-        """Take note that nothing came for so long."""
-        if self._happens(Input.IDLE):
-            self._say(
-                short_close(
-                    1008, f"400 no message for {seconds:g} s; end streams with {self._dialect.end}"
-                )
-            )
+        """Close the stream because nothing was received for so long."""
+        if self._move(Input.IDLE):
+            end = self._dialect.end
+            reason = f"400 no message for {seconds:g} s; end streams with {end}"
+            self._close(short_close(1008, reason))
 
     def receive_stall(self, seconds: float) -> None:
-        """Take note that the peer read nothing for so long."""
-        if self._happens(Input.STALL):
-            self._messages.clear()  # they would wait behind those that it does not read
-            self._say(short_close(1008, f"400 no response was read for {seconds:g} s"))
+        """Close the stream because the peer read nothing for so long."""
+        if self._move(Input.STALL):
+            self._close(short_close(1008, f"400 no response was read for {seconds:g} s"))
 
     def receive_shutdown(self, reason: str = "the server is shutting down") -> None:
-        """Take note that the server can wait no longer for the end of the stream, and why."""
-        if self._happens(Input.SHUTDOWN):
+        """End the stream because the server cannot wait for its end, and say why."""
+        if self._move(Input.SHUTDOWN):
             self._finish(short_close(1001, reason))
 
     def receive_gone(self) -> None:
-        """Take note that the connection is closed."""
-        if self._happens(Input.GONE):
-            self._messages.clear()
-            self._closed = True
+        """Close the stream because the connection is closed."""
+        self._closed = True
+        self._move(Input.GONE)
 
-    def send_result(self, result: Result) -> None:
+    def receive_result(self, result: Result) -> None:
         """Take a result of the engine."""
-        over = result.last and not self._cutting
-        if self._happens(Input.LAST if over else Input.RESULT):
-            self._heard = self._passed if result.last else min(self._heard + CHUNK, self._passed)
+        if self.state is State.CLOSED:
+            return
+        if not result.last:
+            self._answered = min(self._answered + CHUNK, self._pushed)
             self._dialect.send_result(self, result)
-            if over:
-                self._say(self._farewell)
-            elif result.last:
-                self._resume()
+            return
+        self._answered = self._pushed
+        over = not self._restarting and self._move(Input.LAST)
+        self._dialect.send_result(self, result)
+        if over:
+            self._close(self._closing)
+        else:
+            self._resume()
 
-    def send_fault(self, reason: str) -> None:
-        """Close the channel because the engine failed it."""
-        if self._happens(Input.FAULT):
-            self._say(short_close(1011, reason))
-
-    def events(self) -> list[Event]:
-        """Return and forget what the engine has to do, in order."""
-        events, self._events = self._events, []
-        return events
-
-    def messages_to_send(self) -> list[str | Close]:
-        """Return and forget the messages for the peer, in order; nothing follows a Close."""
-        messages, self._messages = self._messages, []
-        return messages
+    def receive_fault(self, reason: str) -> None:
+        """Close the stream because the engine failed it."""
+        if self._move(Input.FAULT):
+            self._close(short_close(1011, reason))
 
     @property
     def unanswered(self) -> int:
-        """Bytes of audio, as 16 bits at 16 kHz, without a result; and characters not handed out.
+        """Bytes of audio without a result, as 16 bits at 16 kHz.
 
-        What waits behind a cut counts a chunk more each, so that cuts alone are bounded too.
+        What waits behind a restart counts a chunk more per command, so that restarts alone are
+        bounded too.
         """
-        waiting = sum(len(message) for message in self._messages if isinstance(message, str))
-        samples = self._received - self._heard + CHUNK * len(self._held)
-        return SAMPLE_BYTES * samples + waiting
-
-    # What it means, by the dialect.
+        return SAMPLE_BYTES * (self._received - self._answered + CHUNK * len(self._held))
 
     @property
-    def begun(self) -> bool:
-        """Whether audio has come."""
+    def audio_seconds(self) -> float:
+        """Seconds of audio that went to the engine."""
+        return self._pushed / SAMPLE_RATE
+
+    def has_slot(self) -> bool:
+        """Return whether the engine is working for the client."""
+        return self.state is not State.CLOSED
+
+    # What the dialect does.
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether audio was received."""
         return bool(self._received)
 
-    def listen_at(self, rate: int) -> None:
+    def set_rate(self, rate: int) -> None:
         """Expect audio at another rate, Hz, from the next sample on."""
         if rate != self._rate and self.state is State.OPEN:
             self._keep(self._resampler.finish())
             self._rate = rate
             self._resampler = Resampler(rate)
 
-    def favour(self, keywords: Mapping[str, float]) -> None:
-        """Let the engine favour keywords; before the first sample only."""
-        assert not self.begun, "the stream has begun"
+    def set_hotwords(self, keywords: Mapping[str, float]) -> None:
+        """Recognise with keywords, given with their boosts; before the first sample only."""
+        assert not self.has_audio, "the stream has begun"
         if self.state is State.OPEN:
-            self._pass_on(Favour(keywords))
+            self._run(self._channel.set_hotwords, keywords)
 
     def end_after(self, silence: float | None) -> None:
-        """Let the engine end utterances after so many seconds without text, from here on."""
+        """End utterances after so many seconds without text, from here on."""
         if self.state is State.OPEN:
-            self._pass_on(EndAfter(silence))
-
-    def whole_frames(self, message: bytes, frame_bytes: int) -> bytes:
-        """Return the bytes that are whole frames now; a rest is completed by the next message."""
-        return self._bytes.take(message, frame_bytes)
+            self._run(self._channel.end_after, silence)
 
     @property
     def ends_within_a_frame(self) -> bool:
-        """Whether the audio so far does."""
-        return bool(self._bytes.left)
+        """Whether the audio so far ends within a frame."""
+        return bool(self._frames.left)
 
     def push(self, samples: Samples) -> int:
         """Give the engine samples, (n,) at the rate of the wire, float32, or int16 of full scale.
 
         Returns:
-            How many results, but for the last, are due for all audio behind the latest cut.
+            How many results, not counting the last, are due for all audio since the last restart.
         """
         if self.state is State.OPEN:
-            self._keep(self._resampler.push(samples))
-        return (self._received - self._cut_at) // CHUNK
+            if self._rate != SAMPLE_RATE:
+                samples = self._resampler.push(samples)
+            self._keep(samples)
+        return (self._received - self._restarted) // CHUNK
 
-    def cut(self) -> None:
-        """End the engine's stream and go on with a new one; `send_result` sees its last result."""
+    def restart(self) -> None:
+        """Finish the engine's stream and go on with another; its last result still comes."""
         if self.state is State.OPEN:
             self._flush()
-            self._cut_at = self._received
+            self._restarted = self._received
             self._resampler = Resampler(self._rate)
-            self._pass_on(Restart())
+            self._run(self._finish_for_restart)
 
-    def say(self, message: str) -> None:
+    def send(self, message: str) -> None:
         """Send a message."""
-        self._say(message)
+        if not self._closed:
+            self._peer.send(message)
 
-    def blame(self, reason: str) -> None:
-        """Say with the Close, behind all text, what the peer did wrong; the first mistake counts."""
-        if self._farewell.code == 1000:
-            self._farewell = short_close(1008, reason)
+    def note_mistake(self, reason: str) -> None:
+        """Say in the Close, after all text, what the peer did wrong; the first mistake counts."""
+        if self._closing.code == 1000:
+            self._closing = short_close(1008, reason)
 
     def close(self, code: int, reason: str) -> None:
-        """Close the channel because of what the peer did."""
-        if self._happens(Input.MISTAKE):
-            self._say(short_close(code, reason))
+        """Close the stream because of a mistake of the peer."""
+        if self._move(Input.MISTAKE):
+            self._close(short_close(code, reason))
 
-    # How.
+    # How it is done.
 
-    def _happens(self, happened: Input) -> bool:
-        """Move on by the table; return whether anything has to be done about it."""
+    def _move(self, happened: Input) -> bool:
+        """Change the state by the table; return whether the input counts in this state."""
         after = TRANSITIONS.get((self.state, happened))
         if after is None:
             return False
@@ -262,59 +271,72 @@ class Conversation:
         if after is State.CLOSED:
             self._rest.clear()
             self._held.clear()
-            self._heard = self._received
-            self._events.append(Release())
+            self._answered = self._received
+            self._channel.close()
         return True
 
     def _keep(self, samples: Samples) -> None:
-        """Keep samples at 16 kHz, and pass on what are whole chunks of a stream."""
-        if len(samples):
+        """Keep samples at 16 kHz, and push the whole chunks."""
+        count = len(samples)
+        if not count:
+            return
+        waiting = (self._received - self._restarted) % CHUNK + count
+        self._received += count
+        if self._rest or waiting % CHUNK:
             self._rest.append(samples)
-            waiting = (self._received - self._cut_at) % CHUNK + len(samples)
-            self._received += len(samples)
-            if waiting >= CHUNK:
-                together = _joined(self._rest)
-                whole = waiting // CHUNK * CHUNK
-                self._rest = [together[whole:]] if whole < waiting else []
-                self._pass_on(Audio(together[:whole]))
+            if waiting < CHUNK:
+                return
+            samples = _joined(self._rest)
+            whole = waiting // CHUNK * CHUNK
+            self._rest = [samples[whole:]] if whole < waiting else []
+            samples = samples[:whole]
+        if self._restarting:
+            self._held.append((self._push, (samples,)))
+        else:
+            self._pushed += len(samples)
+            self._channel.push(samples)
 
     def _flush(self) -> None:
-        """Pass on all audio that is left of a stream."""
-        self._bytes.drop()
+        """Push all audio that is left of a stream."""
+        self._frames.drop()
         self._keep(self._resampler.finish())
         if self._rest:
-            self._pass_on(Audio(_joined(self._rest)))
+            self._run(self._push, _joined(self._rest))
             self._rest.clear()
 
-    def _finish(self, farewell: Close) -> None:
-        self._farewell = farewell
+    def _finish(self, closing: Close) -> None:
+        self._closing = closing
         self._flush()
-        self._pass_on(Finish())
+        self._run(self._channel.finish)
 
-    def _pass_on(self, event: Event) -> None:
-        """Give the engine an event, behind those that wait for a cut."""
-        self._held.append(event)
-        self._pass_on_held()
+    def _run(self, command: Callable[..., None], *arguments: Any) -> None:
+        """Run a command, or hold it back while the engine has to finish a stream first."""
+        if self._restarting:
+            self._held.append((command, arguments))
+        else:
+            command(*arguments)
 
-    def _pass_on_held(self) -> None:
-        while self._held and not self._cutting:
-            first = self._held.popleft()
-            self._cutting = isinstance(first, Restart)
-            self._events.append(Finish() if self._cutting else first)
-            if isinstance(first, Audio):
-                self._passed += len(first.samples)
+    def _push(self, samples: Samples) -> None:
+        self._pushed += len(samples)
+        self._channel.push(samples)
+
+    def _finish_for_restart(self) -> None:
+        self._restarting = True
+        self._channel.finish()
 
     def _resume(self) -> None:
-        """Begin the stream behind a cut."""
-        self._cutting = False
-        self.before = self._passed / SAMPLE_RATE
-        self._events.append(Restart())
-        self._pass_on_held()
+        """Start the stream behind a restart, and run what was held back up to the next one."""
+        self._restarting = False
+        self.offset = self._pushed / SAMPLE_RATE
+        self._channel.restart()
+        while self._held and not self._restarting:
+            command, arguments = self._held.popleft()
+            command(*arguments)
 
-    def _say(self, message: str | Close) -> None:
+    def _close(self, close: Close) -> None:
         if not self._closed:
-            self._closed = isinstance(message, Close)
-            self._messages.append(message)
+            self._closed = True
+            self._peer.close(close)
 
 
 def _joined(pieces: Sequence[Samples]) -> Samples:

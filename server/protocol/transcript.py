@@ -1,6 +1,6 @@
-"""Transcript: what the results of one stream add up to, as text, timed words and segments.
+"""Transcripts: the results of one stream put together as text, timed words and segments.
 
-Adds `stream.engine.engine.Result`s; knows no wire protocol. Times are seconds from the start of the stream:
+This adds up `stream.engine.engine.Result`s; it knows no wire protocol. Times are seconds from the start of the stream:
 of a token those of its sound (`stream.engine.alignment`), and of its encoder frame until they are known.
 Text keeps the spaces of the tokens: a new word begins with one, so that the texts of the segments,
 concatenated, are the transcript, also where an endpoint fell within a word.
@@ -21,10 +21,10 @@ from stream.words import FRAME_SECONDS, group
 
 __all__ = [
     "Piece",
-    "Recording",
+    "Transcript",
     "Segment",
     "TimedWord",
-    "Transcript",
+    "OpenSegment",
     "confidence",
     "pieces_of",
     "rest_of",
@@ -117,8 +117,8 @@ def confidence(pieces: Iterable[Piece]) -> float:
     return min((math.exp(min(piece.log_probability, 0.0)) for piece in pieces), default=1.0)
 
 
-class Transcript:
-    """The segment that is being spoken.
+class OpenSegment:
+    """The segment that is being spoken, and the next ones after it.
 
     Attributes:
         number: of the segment, from 0.
@@ -167,8 +167,8 @@ class Transcript:
         return segment
 
 
-class Recording:
-    """All that is said in one stream.
+class Transcript:
+    """All that was said in one stream.
 
     Attributes:
         segments: that are complete, and in which something was said, numbered from 0.
@@ -176,14 +176,14 @@ class Recording:
     """
 
     def __init__(self) -> None:
-        self._transcript = Transcript()
+        self._open = OpenSegment()
         self.segments: list[Segment] = []
         self.duration = 0.0
 
     def add(self, result: Result) -> None:
-        """Add the next result of the stream; the last one makes the recording complete."""
-        segment = self._transcript.add(result)
-        self.duration = self._transcript.end
+        """Add the next result of the stream; the last one makes the transcript complete."""
+        segment = self._open.add(result)
+        self.duration = self._open.end
         if segment is not None and segment.text:
             self.segments.append(replace(segment, number=len(self.segments)))
 

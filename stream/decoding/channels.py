@@ -285,7 +285,7 @@ class ChannelDecoder:
         return [
             self._closed(slot, tokens, said)._replace(endpoint=True)
             if end
-            else Speech(tokens, said, "", waiting)
+            else (Speech(tokens, said, "", waiting) if tokens or waiting else SILENCE)
             for slot, tokens, said, waiting, end in zip(
                 slots.tolist(), heard, texts, partials, ends.tolist(), strict=True
             )

@@ -21,9 +21,9 @@ and decoder have rows, one for each slot, or two where states are reset (`stream
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,8 +64,7 @@ WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
 APART_SECONDS = 0.003  # between the beginnings of two steps, at least: see `server.engine.worker`
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a chunk of a channel said.
 
     Attributes:
@@ -93,6 +92,13 @@ class Result:
     endpoint: bool = False
     spans: tuple[Span, ...] = ()
     texts: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says no more than that a chunk was consumed."""
+        return not (
+            self.text or self.tokens or self.last or self.provisional or self.endpoint or self.spans
+        )
 
 
 class Engine:
@@ -241,6 +247,27 @@ class Engine:
             if not power <= LOUDEST:  # it bounds every sample, and is NaN if one is
                 self._check_samples(slot, samples)
         self._rings.put(slot, samples)
+
+    def push_chunks(self, slots: Sequence[int], samples: Samples) -> None:
+        """Hand in a chunk of each of some streams at once, as `push` would one by one.
+
+        Args:
+            slots: n different ones.
+            samples: (n, 960).
+        Raises:
+            ValueError: as `push`, of any of them; nothing was taken.
+        """
+        rows = np.array(slots)
+        if not self._open[rows].all() or not self._finishing.isdisjoint(slots):
+            raise ValueError("a channel is not open, or its stream was finished")
+        if (self._due_at[rows] == NEVER).any():
+            raise ValueError("samples after the end of a stream")
+        if samples.dtype != np.int16:
+            with np.errstate(over="ignore", invalid="ignore"):
+                power = np.vecdot(samples, samples)
+            if not (power <= LOUDEST).all():  # NaN, too
+                raise ValueError("samples are not finite, or absurdly loud")
+        self._rings.put_chunks(rows, samples)
 
     def _check_samples(self, slot: int, samples: NDArray[np.float32]) -> None:
         if -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:

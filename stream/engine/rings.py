@@ -57,6 +57,22 @@ class Rings:
         elif (rest := self._store(slot, samples)) < len(samples):
             self._waiting[slot] = deque([samples[rest:]])
 
+    def put_chunks(self, rows: NDArray[np.int64], samples: Samples) -> None:
+        """Add a chunk to each of some slots, all different: (n, chunk)."""
+        stored = self._stored[rows]
+        room = stored - self._taken[rows] <= self._size - self._chunk
+        if not room.all() or (stored % self._chunk).any():  # or what waits comes first
+            for row, chunk in zip(rows.tolist(), samples, strict=True):
+                self.put(row, chunk)
+            return
+        if samples.dtype == np.int16:
+            samples = samples * FULL_SCALE
+        place = stored // self._chunk % CHUNKS  # a chunk lies across two, by rule 1
+        self._ring[rows, place - 1, self._chunk - self._lead :] = samples[:, : self._lead]
+        self._ring[rows, place, : self._chunk - self._lead] = samples[:, self._lead :]
+        self._stored[rows] += self._chunk
+        self.received[rows] += self._chunk
+
     def backlog(self, slot: int) -> int:
         """Return the samples of a slot that were not taken."""
         return int(self.received[slot] - self._taken[slot])

@@ -24,7 +24,7 @@ import soundfile
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from server.live.request import PATH
+from server.adapters.myrtle_messages import PATH
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.model.network import open_model

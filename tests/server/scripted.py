@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import wave
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +66,10 @@ class ScriptedEngine:
         if samples.dtype == np.int16:
             samples = samples / np.float32(32768)
         self._waiting[slot] = np.concatenate([self._waiting[slot], samples])
+
+    def push_chunks(self, slots: Sequence[int], samples: Samples, /) -> None:
+        for slot, chunk in zip(slots, samples, strict=True):
+            self.push(slot, chunk)
 
     def finish(self, slot: int, /) -> None:
         self._finishing.add(slot)
@@ -128,6 +132,19 @@ def talking_network() -> Network:
     arrays["joint.output.weight"] *= 4
     arrays["joint.output.bias"][-1] += 2
     return Network(network.specification, arrays, network.tokenizer, network.notes)
+
+
+class Owner:
+    """An owner of channels who keeps their faults, and no results."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def receive_result(self, result: Result) -> None:
+        """Keep nothing."""
+
+    def receive_fault(self, reason: str) -> None:
+        self.faults.append(reason)
 
 
 class Service:

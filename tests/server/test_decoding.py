@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from server.adapters.myrtle_messages import PATH
 from server.decoder_options import DecoderOptions
 from server.engine.models import Model
 from server.engine.worker import Loaded
-from server.live.request import PATH
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.decoding import Decoding

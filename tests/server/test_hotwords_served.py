@@ -9,8 +9,10 @@ from collections.abc import Mapping
 import pytest
 from websockets.asyncio.client import connect
 
+from server.adapters.myrtle_messages import PATH
 from server.http.app import Settings
-from server.live.request import PATH, Parameters, Refusal, parse_request
+from server.live.request import Parameters, parse_request
+from server.refusals import Refusal
 from stream.backends import load_backend
 from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import Search

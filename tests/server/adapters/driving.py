@@ -1,14 +1,20 @@
-"""What the tests of the adapters share: an engine that says scripted words about any conversation."""
+"""What the tests of stream protocols share: a slot and a peer that note what they get, and an engine
+that says scripted words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, TypeAlias, TypeVar
 
-from server.protocol.states import Audio, Close, Event, Finish, Release, Restart
+from server.adapters.wyoming import Offer, Wyoming
+from server.protocol.hotwords import Speller
+from server.protocol.states import Close
+from server.protocol.stream import Dialect, StreamProtocol
 from stream.engine.engine import CHUNK, Hypothesis, Result, Token
+from stream.stage import Samples
 
+_M = TypeVar("_M")
 PIECES = (" one", " two", " three", "teen", ' "q\\"', "")
 
 
@@ -50,11 +56,136 @@ def result(
     )
 
 
-class Channel(Protocol):
-    """What is driven here."""
+@dataclass(frozen=True)
+class Open:
+    """A slot was taken."""
 
-    def events(self) -> list[Event]: ...
-    def send_result(self, result: Result) -> None: ...
+    keywords: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Samples were pushed."""
+
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class SetHotwords:
+    """The stream was opened again."""
+
+    keywords: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class EndAfter:
+    """Utterances end after so much silence from here on."""
+
+    silence: float | None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The stream was finished."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Another stream was started in the slot."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """The slot was freed."""
+
+
+Event: TypeAlias = Open | Audio | SetHotwords | EndAfter | Finish | Restart | Release
+
+
+class Slot:
+    """A channel that notes its commands; as `server.engine.channels.Channel`, it is freed once."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self._events, self._closed = events, False
+
+    def push(self, samples: Samples) -> None:
+        self._note(Audio(samples))
+
+    def finish(self) -> None:
+        self._note(Finish())
+
+    def restart(self) -> None:
+        self._note(Restart())
+
+    def set_hotwords(self, keywords: Mapping[str, float]) -> None:
+        self._note(SetHotwords(keywords))
+
+    def end_after(self, silence: float | None) -> None:
+        self._note(EndAfter(silence))
+
+    def close(self) -> None:
+        self._note(Release())
+        self._closed = True
+
+    def _note(self, event: Event) -> None:
+        if not self._closed:
+            self._events.append(event)
+
+
+class Driven(StreamProtocol):
+    """A stream of a dialect, and what it has told its slot and its peer."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._said: list[Event] = []
+        self._messages: list[str | Close] = []
+        super().__init__(dialect, Slot(self._said), _Peer(self._messages))
+
+    def events(self) -> list[Event]:
+        """Return and forget what the slot was told."""
+        return _taken(self._said)
+
+    def messages(self) -> list[str | Close]:
+        """Return and forget what the peer was sent."""
+        return _taken(self._messages)
+
+
+class DrivenWyoming(Wyoming):
+    """A connection of Wyoming's, and what it has told its slots and its peer.
+
+    Attributes:
+        refusal: why there is no slot.
+    """
+
+    def __init__(self, offer: Offer | None = None, speller: Speller | None = None) -> None:
+        self._said: list[Event] = []
+        self._messages: list[bytes | Close] = []
+        self.refusal: str | None = None
+        super().__init__(_Peer(self._messages), self._open, offer, speller)
+
+    def _open(self, keywords: Mapping[str, float]) -> Slot | str:
+        if self.refusal is not None:
+            return self.refusal
+        self._said.append(Open(keywords))
+        return Slot(self._said)
+
+    def events(self) -> list[Event]:
+        """Return and forget what the slots were told."""
+        return _taken(self._said)
+
+    def messages(self) -> list[bytes | Close]:
+        """Return and forget what the peer was sent."""
+        return _taken(self._messages)
+
+
+class _Peer:
+    def __init__(self, messages: list[Any]) -> None:
+        self.send = self.close = messages.append
+
+
+def _taken(noted: list[_M]) -> list[_M]:
+    taken = noted.copy()
+    noted.clear()
+    return taken
 
 
 @dataclass
@@ -77,8 +208,8 @@ class Engine:
     finished: bool = False
     released: bool = False
 
-    def run(self, channel: Channel) -> None:
-        """Do what the conversation asks for until it asks for nothing."""
+    def run(self, channel: Driven | DrivenWyoming) -> None:
+        """Do what the slot is told until it is told nothing more."""
         while events := channel.events():
             for event in events:
                 self._do(event, channel)
@@ -88,7 +219,7 @@ class Engine:
             return self.script(self.stream, chunk)
         return self.script.get((self.stream, chunk), Said())
 
-    def _do(self, event: Event, channel: Channel) -> None:
+    def _do(self, event: Event, channel: Driven | DrivenWyoming) -> None:
         assert not self.released, f"{event} after the slot was released"
         match event:
             case Audio(samples):
@@ -98,11 +229,11 @@ class Engine:
                 while self.waiting >= CHUNK:
                     self.waiting -= CHUNK
                     self.chunks += 1
-                    channel.send_result(result(self.chunks - 1, self._said(self.chunks - 1)))
+                    channel.receive_result(result(self.chunks - 1, self._said(self.chunks - 1)))
             case Finish():
                 assert not self.finished
                 self.finished = True
-                channel.send_result(result(self.chunks, self._said(-1), last=True))
+                channel.receive_result(result(self.chunks, self._said(-1), last=True))
             case Restart():
                 assert self.finished
                 self.finished = False

@@ -16,8 +16,8 @@ from server.adapters.openai import (
     list_models,
 )
 from server.adapters.openai_fields import Transcription, parse_fields
-from server.live.request import Refusal
-from server.protocol.transcript import Recording
+from server.protocol.transcript import Transcript
+from server.refusals import Refusal
 from stream.engine.engine import Result
 from tests.server.adapters.driving import Said, result
 
@@ -31,8 +31,8 @@ RESULTS = [
 ]
 
 
-def recording(results: Iterable[Result] = RESULTS) -> Recording:
-    recording = Recording()
+def recording(results: Iterable[Result] = RESULTS) -> Transcript:
+    recording = Transcript()
     for each in results:
         recording.add(each)
     return recording

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from server.adapters.realtime import Realtime
 from server.protocol.hotwords import Speller
-from server.protocol.states import Audio, Close, EndAfter, Favour, State
-from server.protocol.stream import Conversation
+from server.protocol.states import Close, State
 from stream.vocabulary import Alphabet
-from tests.server.adapters.driving import Engine, Said, texts
+from tests.server.adapters.driving import Audio, Driven, EndAfter, Engine, Said, SetHotwords, texts
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 PREFIX = "conversation.item.input_audio_transcription."
@@ -32,20 +31,18 @@ COMMIT = message("input_audio_buffer.commit")
 CLEAR = message("input_audio_buffer.clear")
 
 
-def channel(**settings: Any) -> Conversation:
+def channel(**settings: Any) -> Driven:
     """Return a session with audio at 16 kHz, so that chunks are easily counted."""
-    protocol = Conversation(Realtime(("general",)))
+    protocol = Driven(Realtime(("general",)))
     audio = {"input": {"format": {"type": "audio/pcm", "rate": 16000}, **settings}}
-    protocol.receive_text(
-        message("session.update", session={"type": "transcription", "audio": audio})
-    )
+    protocol.receive(message("session.update", session={"type": "transcription", "audio": audio}))
     created, updated = read(protocol)
     assert (created["type"], updated["type"]) == ("session.created", "session.updated")
     return protocol
 
 
-def read(protocol: Conversation) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in texts(protocol.messages_to_send())]
+def read(protocol: Driven) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in texts(protocol.messages())]
 
 
 def kinds(events: list[dict[str, Any]]) -> list[str]:
@@ -62,9 +59,9 @@ def test_a_client_that_commits_gets_one_item_per_commit() -> None:
         }
     )
     for _ in range(2):
-        protocol.receive_text(append(0.12))
+        protocol.receive(append(0.12))
         engine.run(protocol)
-        protocol.receive_text(COMMIT)
+        protocol.receive(COMMIT)
     engine.run(protocol)
     events = read(protocol)
     assert kinds(events) == [
@@ -105,7 +102,7 @@ def test_endpoints_commit_items_in_which_something_was_said() -> None:
             (0, 4): Said((1,), endpoint=True),
         }
     )
-    protocol.receive_text(append(0.3))
+    protocol.receive(append(0.3))
     engine.run(protocol)
     events = read(protocol)
     turn = [
@@ -126,7 +123,7 @@ def test_endpoints_commit_items_in_which_something_was_said() -> None:
 @pytest.mark.parametrize("padding, start", [(0, 600), (300, 300), (500, 100), (9000, 0)])
 def test_a_turn_begins_its_padding_before_its_text(padding: int, start: int) -> None:
     protocol = channel(turn_detection={"type": "server_vad", "prefix_padding_ms": padding})
-    protocol.receive_text(append(0.66))
+    protocol.receive(append(0.66))
     Engine({(0, 10): Said((0,))}).run(protocol)
     assert read(protocol)[0]["audio_start_ms"] == start
 
@@ -134,13 +131,13 @@ def test_a_turn_begins_its_padding_before_its_text(padding: int, start: int) -> 
 def test_the_silence_that_a_client_sets_ends_its_turns_behind_the_audio_so_far() -> None:
     protocol = channel()
     assert protocol.events() == []
-    protocol.receive_text(append(0.12))
-    protocol.receive_text(turns(silence_duration_ms=480))
-    protocol.receive_text(append(0.12))
+    protocol.receive(append(0.12))
+    protocol.receive(turns(silence_duration_ms=480))
+    protocol.receive(append(0.12))
     assert [type(event) for event in protocol.events()] == [Audio, EndAfter, Audio]
-    protocol.receive_text(turns(silence_duration_ms=480))
+    protocol.receive(turns(silence_duration_ms=480))
     assert protocol.events() == []
-    protocol.receive_text(turns())
+    protocol.receive(turns())
     assert protocol.events() == [EndAfter(None)]  # the server's own again
 
 
@@ -157,27 +154,27 @@ def words(*keywords: str) -> str:
 
 def test_keywords_are_set_once_before_the_first_audio() -> None:
     dialect = Realtime(speller=Speller(Alphabet.of(["▁", "a", "b"])))
-    protocol = Conversation(dialect)
-    protocol.receive_text(turns(silence_duration_ms=480))
-    protocol.receive_text(words("ab", "ba"))
-    expected = [EndAfter(0.48), Favour({"ab": 0.5, "ba": 0.5}), EndAfter(0.48)]
+    protocol = Driven(dialect)
+    protocol.receive(turns(silence_duration_ms=480))
+    protocol.receive(words("ab", "ba"))
+    expected = [EndAfter(0.48), SetHotwords({"ab": 0.5, "ba": 0.5}), EndAfter(0.48)]
     assert protocol.events() == expected  # keywords begin the stream anew
     assert read(protocol)[-1]["session"]["audio"]["input"]["transcription"]["keywords"] == [
         "ab",
         "ba",
     ]
-    protocol.receive_text(words("ab", "ba"))
+    protocol.receive(words("ab", "ba"))
     assert kinds(read(protocol)) == ["session.updated"]
-    protocol.receive_text(words("a"))
+    protocol.receive(words("a"))
     (error,) = read(protocol)
     assert error["error"]["param"] == "session.audio.input.transcription.keywords"
     assert protocol.events() == []
 
 
 def test_keywords_that_come_late_or_cannot_be_spelt_are_refused() -> None:
-    protocol = Conversation(Realtime(speller=Speller(Alphabet.of(["▁", "a"]))))
+    protocol = Driven(Realtime(speller=Speller(Alphabet.of(["▁", "a"]))))
     for text in (words("ax"), append(0.12, 24000), words("a")):
-        protocol.receive_text(text)
+        protocol.receive(text)
     errors = [event["error"] for event in read(protocol) if event["type"] == "error"]
     assert [error["param"] for error in errors] == [
         "session.audio.input.transcription.keywords"
@@ -203,9 +200,9 @@ def test_keywords_that_come_late_or_cannot_be_spelt_are_refused() -> None:
 def test_what_a_session_has_not_is_an_error_that_names_it(
     session: dict[str, Any], code: str, param: str
 ) -> None:
-    protocol = Conversation(Realtime())
+    protocol = Driven(Realtime())
     read(protocol)
-    protocol.receive_text(message("session.update", session=session, event_id="mine"))
+    protocol.receive(message("session.update", session=session, event_id="mine"))
     (event,) = read(protocol)
     error = event["error"]
     assert (error["code"], error["param"], error["event_id"]) == (code, param, "mine")
@@ -216,7 +213,7 @@ def test_what_was_said_before_a_commit_belongs_to_its_item_although_it_is_heard_
     protocol = channel()
     engine = Engine({(0, 1): Said((0,), endpoint=True), (0, -1): Said((1,)), (1, 0): Said((2,))})
     for text in (append(0.12), COMMIT, append(0.12)):
-        protocol.receive_text(text)
+        protocol.receive(text)
     engine.run(protocol)
     completed = [event for event in read(protocol) if event["type"].endswith("completed")]
     assert [event["transcript"] for event in completed] == ["one two"]
@@ -226,7 +223,7 @@ def test_clear_drops_audio_and_text() -> None:
     protocol = channel(turn_detection=None)
     engine = Engine({(0, 0): Said((0,)), (0, -1): Said((1,)), (1, 0): Said((2,))})
     for text in (CLEAR, append(0.06), CLEAR, append(0.06), COMMIT):
-        protocol.receive_text(text)
+        protocol.receive(text)
     engine.run(protocol)
     events = read(protocol)
     assert kinds(events)[:2] == ["input_audio_buffer.cleared"] * 2
@@ -235,7 +232,7 @@ def test_clear_drops_audio_and_text() -> None:
 
 def test_an_empty_buffer_cannot_be_committed() -> None:
     protocol = channel()
-    protocol.receive_text(message("input_audio_buffer.commit", event_id="mine"))
+    protocol.receive(message("input_audio_buffer.commit", event_id="mine"))
     (event,) = read(protocol)
     assert event["type"] == "error"
     assert event["error"]["code"] == "input_audio_buffer_commit_empty"
@@ -260,7 +257,7 @@ def test_an_empty_buffer_cannot_be_committed() -> None:
 )
 def test_a_mistake_is_an_error_event_and_the_session_goes_on(text: str) -> None:
     protocol = channel()
-    protocol.receive_text(text)
+    protocol.receive(text)
     (event,) = read(protocol)
     assert event["type"] == "error"
     assert event["error"]["message"]
@@ -269,7 +266,7 @@ def test_a_mistake_is_an_error_event_and_the_session_goes_on(text: str) -> None:
 
 def test_binary_messages_are_a_mistake() -> None:
     protocol = channel()
-    protocol.receive_audio(bytes(1920))
+    protocol.receive(bytes(1920))
     assert kinds(read(protocol)) == ["error"]
 
 
@@ -280,8 +277,8 @@ def test_every_format_is_resampled(name: str, rate: int, width: int) -> None:
     protocol = channel(format={"type": name}, turn_detection=None)
     engine = Engine()
     for _ in range(10):
-        protocol.receive_text(append(0.1, rate, width))
-    protocol.receive_text(COMMIT)
+        protocol.receive(append(0.1, rate, width))
+    protocol.receive(COMMIT)
     engine.run(protocol)
     assert engine.samples == 16000
 
@@ -289,19 +286,19 @@ def test_every_format_is_resampled(name: str, rate: int, width: int) -> None:
 def test_samples_may_be_cut_between_appends() -> None:
     protocol, engine = channel(turn_detection=None), Engine()
     for _ in range(1920):
-        protocol.receive_text(message("input_audio_buffer.append", audio="AA=="))
-    protocol.receive_text(COMMIT)
+        protocol.receive(message("input_audio_buffer.append", audio="AA=="))
+    protocol.receive(COMMIT)
     engine.run(protocol)
     assert engine.samples == 960
 
 
 def test_log_probabilities_come_where_they_are_asked_for() -> None:
     protocol, engine = channel(turn_detection=None), Engine({(0, 0): Said((0,))})
-    protocol.receive_text(
+    protocol.receive(
         message("session.update", session={"type": "transcription", "include": [LOGPROBS]})
     )
-    protocol.receive_text(append(0.06))
-    protocol.receive_text(COMMIT)
+    protocol.receive(append(0.06))
+    protocol.receive(COMMIT)
     engine.run(protocol)
     said = [event for event in read(protocol) if "logprobs" in event]
     assert kinds(said) == ["delta", "completed"]
@@ -310,10 +307,10 @@ def test_log_probabilities_come_where_they_are_asked_for() -> None:
 
 def test_shutdown_completes_what_was_said() -> None:
     protocol, engine = channel(), Engine({(0, -1): Said((0,))})
-    protocol.receive_text(append(0.03))
+    protocol.receive(append(0.03))
     protocol.receive_shutdown()
     engine.run(protocol)
-    messages = protocol.messages_to_send()
+    messages = protocol.messages()
     assert '"transcript":"one"' in str(messages[-2])
     assert messages[-1] == Close(1001, "the server is shutting down")
     assert engine.released
@@ -323,20 +320,20 @@ def test_many_commits_at_once_are_bounded_by_unanswered() -> None:
     protocol = channel(turn_detection=None)
     sent = 0
     while protocol.unanswered < 320_000:
-        protocol.receive_text(append(0.0001))
-        protocol.receive_text(COMMIT)
-        protocol.messages_to_send()
+        protocol.receive(append(0.0001))
+        protocol.receive(COMMIT)
+        protocol.messages()
         sent += 1
     assert sent < 200
     Engine().run(protocol)
-    protocol.messages_to_send()
+    protocol.messages()
     assert protocol.unanswered == 0
 
 
 def test_events_are_what_the_sdk_has_types_for() -> None:
     types = pytest.importorskip("openai.types.realtime", reason="the openai SDK is not installed")
     adapter = pytest.importorskip("pydantic").TypeAdapter(types.RealtimeServerEvent)
-    protocol = Conversation(Realtime())
+    protocol = Driven(Realtime())
     engine = Engine({(0, 0): Said((0,), endpoint=True), (0, 1): Said((1,))})
     for text in (
         message("session.update", session={"type": "transcription", "include": [LOGPROBS]}),
@@ -345,9 +342,9 @@ def test_events_are_what_the_sdk_has_types_for() -> None:
         CLEAR,
         COMMIT,
     ):
-        protocol.receive_text(text)
+        protocol.receive(text)
         engine.run(protocol)
-    events = texts(protocol.messages_to_send())
+    events = texts(protocol.messages())
     assert len(events) > 12
     for event in events:
         parsed = adapter.validate_json(event)
@@ -375,14 +372,14 @@ HOSTILE = (
 
 @given(st.lists(HOSTILE | st.just("engine"), max_size=15))
 def test_hostile_messages_never_raise_and_end_with_one_release(messages: list[bytes | str]) -> None:
-    protocol, engine = Conversation(Realtime()), Engine({(0, 0): Said((0,))})
+    protocol, engine = Driven(Realtime()), Engine({(0, 0): Said((0,))})
     for each in messages:
         if each == "engine":
             engine.run(protocol)
         elif isinstance(each, str):
-            protocol.receive_text(each)
+            protocol.receive(each)
         else:
-            protocol.receive_audio(each)
+            protocol.receive(each)
     protocol.receive_gone()
     engine.run(protocol)
     assert engine.released

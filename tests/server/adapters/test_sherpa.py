@@ -1,24 +1,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from server.adapters.sherpa import Sherpa
-from server.protocol.states import Audio, Close, State
-from server.protocol.stream import Conversation
+from server.protocol.states import Close, State
 from stream.engine.alignment import Span
-from tests.server.adapters.driving import Engine, Said, result, texts
+from tests.server.adapters.driving import Audio, Driven, Engine, Said, result, texts
 
 CHUNK = np.zeros(960, "<f4").tobytes()
 
 
-def channel() -> Conversation:
-    return Conversation(Sherpa())
+def channel() -> Driven:
+    return Driven(Sherpa())
 
 
 def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
@@ -31,11 +30,11 @@ def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
             (0, -1): Said((3,)),
         }
     )
-    protocol.receive_audio(CHUNK * 4)
-    protocol.receive_text("Done")
+    protocol.receive(CHUNK * 4)
+    protocol.receive("Done")
     engine.run(protocol)
     empty = '"lm_probs": [], "context_scores": []'
-    assert protocol.messages_to_send() == [
+    assert protocol.messages() == [
         '{ "text": "one", "tokens": [" one"], "timestamps": [0.00], "ys_probs": [-0.500000], '
         + empty
         + ', "segment": 0, "words": [], "num_trailing_blanks": 0, "start_time": 0.00, '
@@ -66,9 +65,9 @@ def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
 
 def test_provisional_tokens_follow_the_final_ones_and_are_replaced() -> None:
     protocol = channel()
-    protocol.send_result(result(0, Said((0,), provisional=(1, 2))))
-    protocol.send_result(result(1, Said((1,))))
-    first, second = (json.loads(message) for message in texts(protocol.messages_to_send()))
+    protocol.receive_result(result(0, Said((0,), provisional=(1, 2))))
+    protocol.receive_result(result(1, Said((1,))))
+    first, second = (json.loads(message) for message in texts(protocol.messages()))
     assert first["text"] == "one two three"
     assert first["tokens"] == [" one", " two", " three"]
     assert second["text"] == "one two"
@@ -77,11 +76,11 @@ def test_provisional_tokens_follow_the_final_ones_and_are_replaced() -> None:
 
 def test_timestamps_are_those_of_the_sound_as_soon_as_it_is_known() -> None:
     protocol = channel()
-    protocol.send_result(result(8, Said((0,))))
-    protocol.send_result(replace(result(15, Said((1,))), spans=(Span(0.21, 0.5),)))
-    protocol.send_result(result(16, Said(provisional=(2,))))
-    protocol.send_result(replace(result(30, Said(endpoint=True)), spans=(Span(0.7, 1.0),)))
-    messages = [json.loads(message) for message in texts(protocol.messages_to_send())]
+    protocol.receive_result(result(8, Said((0,))))
+    protocol.receive_result(replace(result(15, Said((1,))), spans=(Span(0.21, 0.5),)))
+    protocol.receive_result(result(16, Said(provisional=(2,))))
+    protocol.receive_result(replace(result(30, Said(endpoint=True)), spans=(Span(0.7, 1.0),)))
+    messages = [json.loads(message) for message in texts(protocol.messages())]
     assert [message["timestamps"] for message in messages] == [
         [0.48],
         [0.21, 0.9],
@@ -93,19 +92,19 @@ def test_timestamps_are_those_of_the_sound_as_soon_as_it_is_known() -> None:
 def test_every_chunk_gets_one_message_and_none_comes_without_audio() -> None:
     protocol, engine = channel(), Engine()
     engine.run(protocol)
-    protocol.receive_audio(b"")
+    protocol.receive(b"")
     engine.run(protocol)
-    assert protocol.messages_to_send() == []
-    protocol.receive_audio(CHUNK * 2 + bytes(4))
+    assert protocol.messages() == []
+    protocol.receive(CHUNK * 2 + bytes(4))
     engine.run(protocol)
-    assert len(protocol.messages_to_send()) == 2
+    assert len(protocol.messages()) == 2
 
 
 def test_samples_are_handed_on_as_they_are_and_half_a_sample_at_the_end_dropped() -> None:
     protocol = channel()
     samples = np.linspace(-1, 1, 960, dtype="<f4")
-    protocol.receive_audio(samples.tobytes() + b"odd")
-    protocol.receive_text("Done")
+    protocol.receive(samples.tobytes() + b"odd")
+    protocol.receive("Done")
     event, _ = protocol.events()
     assert isinstance(event, Audio)
     np.testing.assert_array_equal(event.samples, samples)
@@ -114,10 +113,10 @@ def test_samples_are_handed_on_as_they_are_and_half_a_sample_at_the_end_dropped(
 def test_other_text_and_audio_behind_done_are_ignored() -> None:
     protocol = channel()
     for text in ("done", "Done ", "{}", ""):
-        protocol.receive_text(text)
+        protocol.receive(text)
     assert protocol.state is State.OPEN
-    protocol.receive_text("Done")
-    protocol.receive_audio(CHUNK)
+    protocol.receive("Done")
+    protocol.receive(CHUNK)
     engine = Engine()
     engine.run(protocol)
     assert engine.samples == 0
@@ -127,17 +126,17 @@ def test_other_text_and_audio_behind_done_are_ignored() -> None:
 @pytest.mark.parametrize("value, said", [(np.nan, "nan"), (np.inf, "inf"), (-3e30, "-3e+30")])
 def test_what_is_no_audio_closes_and_says_which_sample(value: float, said: str) -> None:
     protocol = channel()
-    protocol.receive_audio(CHUNK)
-    protocol.receive_audio(np.array([0, value], "<f4").tobytes())
-    assert protocol.messages_to_send() == [
+    protocol.receive(CHUNK)
+    protocol.receive(np.array([0, value], "<f4").tobytes())
+    assert protocol.messages() == [
         Close(1008, f"400 sample 961 is {said}; send float32, little-endian, in [-1, 1]")
     ]
 
 
 def test_another_rate_is_resampled() -> None:
-    protocol = Conversation(Sherpa(rate=48000))
-    protocol.receive_audio(bytes(4 * 48000))
-    protocol.receive_text("Done")
+    protocol = Driven(Sherpa(rate=48000))
+    protocol.receive(bytes(4 * 48000))
+    protocol.receive("Done")
     engine = Engine()
     engine.run(protocol)
     assert engine.samples == 16000
@@ -148,9 +147,9 @@ def test_hostile_messages_never_raise_and_end_with_one_release(messages: list[by
     protocol, engine = channel(), Engine()
     for message in messages:
         if isinstance(message, str):
-            protocol.receive_text(message)
+            protocol.receive(message)
         else:
-            protocol.receive_audio(message)
+            protocol.receive(message)
         engine.run(protocol)
     protocol.receive_gone()
     engine.run(protocol)

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 
 from server.adapters.transcribe import answer, fault
-from server.protocol.transcript import Recording
+from server.protocol.transcript import Transcript
 from tests.server.adapters.driving import Said, result
 
 
 def test_the_body_has_a_chunk_for_every_word() -> None:
-    recording = Recording()
+    recording = Transcript()
     recording.add(result(0, Said((0,))))
     recording.add(result(1, Said((1, 3)), last=True))
     assert answer("a.wav", recording) == (
@@ -18,7 +18,7 @@ def test_the_body_has_a_chunk_for_every_word() -> None:
 
 
 def test_any_filename_can_be_answered() -> None:
-    assert json.loads(answer("\udcff.wav", Recording()))["filename"] == "?.wav"
+    assert json.loads(answer("\udcff.wav", Transcript()))["filename"] == "?.wav"
 
 
 def test_a_fault_is_json_too() -> None:

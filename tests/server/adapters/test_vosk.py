@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from server.adapters.vosk import Vosk, dump
 from server.protocol.states import Close, State
-from server.protocol.stream import Conversation
-from tests.server.adapters.driving import Engine, Said, texts
+from tests.server.adapters.driving import Driven, Engine, Said, texts
 
 AT_16_KHZ = '{"config": {"sample_rate": 16000}}'
 EOF = '{"eof" : 1}'
@@ -18,10 +17,10 @@ RESET = '{"reset" : 1}'
 CHUNK = bytes(1920)
 
 
-def channel(*commands: str) -> Conversation:
-    protocol = Conversation(Vosk())
+def channel(*commands: str) -> Driven:
+    protocol = Driven(Vosk())
     for command in commands or (AT_16_KHZ,):
-        protocol.receive_text(command)
+        protocol.receive(command)
     return protocol
 
 
@@ -36,12 +35,12 @@ def test_a_session_gives_the_bytes_of_the_interface_page() -> None:
         }
     )
     for _ in range(4):
-        protocol.receive_audio(CHUNK)
+        protocol.receive(CHUNK)
         engine.run(protocol)
-    protocol.receive_text(EOF)
+    protocol.receive(EOF)
     engine.run(protocol)
     conf = f"{math.exp(-0.5):.6f}"
-    assert protocol.messages_to_send() == [
+    assert protocol.messages() == [
         '{\n  "partial" : "one"\n}',
         '{\n  "partial" : "one two"\n}',
         f'{{\n  "result" : [{{\n      "conf" : {conf},\n      "end" : 0.120000,\n'
@@ -60,10 +59,10 @@ def test_alternatives_have_the_bytes_of_the_interface_page() -> None:
     protocol = channel(
         '{"config":{"sample_rate":16000,"max_alternatives":3,"phrase_list":["x"],"model":"general"}}'
     )
-    protocol.receive_audio(CHUNK)
-    protocol.receive_text(EOF)
+    protocol.receive(CHUNK)
+    protocol.receive(EOF)
     Engine({(0, 0): Said((0,))}).run(protocol)
-    assert protocol.messages_to_send()[1:] == [
+    assert protocol.messages()[1:] == [
         f'{{\n  "alternatives" : [{{\n      "confidence" : {math.exp(-0.5):.6f},\n'
         '      "result" : [{\n          "end" : 0.060000,\n          "start" : 0.000000,\n'
         '          "word" : "one"\n        }],\n      "text" : "one"\n    }]\n}',
@@ -80,26 +79,26 @@ def test_alternatives_have_the_bytes_of_the_interface_page() -> None:
 )
 def test_nothing_decoded_is_written_as_theirs(config: str, final: str) -> None:
     protocol = channel(f'{{"config": {{"sample_rate": 16000{config}}}}}')
-    protocol.receive_text(EOF)
+    protocol.receive(EOF)
     Engine().run(protocol)
-    assert protocol.messages_to_send() == [final, Close(1000)]
+    assert protocol.messages() == [final, Close(1000)]
 
 
 def test_silence_is_a_result_without_words() -> None:
     protocol = channel()
-    protocol.receive_audio(CHUNK)
-    protocol.receive_text(EOF)
+    protocol.receive(CHUNK)
+    protocol.receive(EOF)
     Engine().run(protocol)
-    assert protocol.messages_to_send()[1] == '{\n  "text" : ""\n}'
+    assert protocol.messages()[1] == '{\n  "text" : ""\n}'
 
 
 @pytest.mark.parametrize("no", ["false", "0", '"0"', '"False"'])
 def test_words_can_be_switched_off(no: str) -> None:
     protocol = channel(f'{{"config": {{"sample_rate": "16000", "words": {no}}}}}')
-    protocol.receive_audio(CHUNK)
-    protocol.receive_text(EOF)
+    protocol.receive(CHUNK)
+    protocol.receive(EOF)
     Engine({(0, 0): Said((0,))}).run(protocol)
-    assert protocol.messages_to_send()[1] == '{\n  "text" : "one"\n}'
+    assert protocol.messages()[1] == '{\n  "text" : "one"\n}'
 
 
 @pytest.mark.parametrize("size", [0, 1, 320, 1919, 1920, 1921, 8000, 100_000])
@@ -108,37 +107,37 @@ def test_lock_step_clients_get_one_reply_to_every_binary_message(size: int, rate
     protocol = channel(f'{{"config": {{"sample_rate": {rate}}}}}')
     engine = Engine()
     for _ in range(5):
-        protocol.receive_audio(bytes(size))
+        protocol.receive(bytes(size))
         engine.run(protocol)
-        assert len(protocol.messages_to_send()) == 1
+        assert len(protocol.messages()) == 1
 
 
 def test_the_reply_waits_for_all_chunks_of_the_message() -> None:
     protocol, engine = channel(), Engine({(0, 0): Said((0,)), (0, 2): Said((1,))})
-    protocol.receive_audio(CHUNK * 3)
-    assert protocol.messages_to_send() == []
+    protocol.receive(CHUNK * 3)
+    assert protocol.messages() == []
     engine.run(protocol)
-    assert protocol.messages_to_send() == ['{\n  "partial" : "one two"\n}']
+    assert protocol.messages() == ['{\n  "partial" : "one two"\n}']
 
 
 def test_endpoints_within_one_message_are_one_result() -> None:
     protocol = channel()
-    protocol.receive_audio(CHUNK * 3)
+    protocol.receive(CHUNK * 3)
     Engine({(0, 0): Said((0,), endpoint=True), (0, 2): Said((1,), endpoint=True)}).run(protocol)
-    (message,) = texts(protocol.messages_to_send())
+    (message,) = texts(protocol.messages())
     assert json.loads(message)["text"] == "one two"
 
 
 def test_reset_gives_a_final_result_and_times_go_on() -> None:
     protocol = channel()
-    protocol.receive_audio(CHUNK)
-    protocol.receive_text(RESET)
-    protocol.receive_audio(CHUNK)
-    protocol.receive_text(EOF)
+    protocol.receive(CHUNK)
+    protocol.receive(RESET)
+    protocol.receive(CHUNK)
+    protocol.receive(EOF)
     engine = Engine({(0, -1): Said((0,)), (1, 0): Said((1,))})
     engine.run(protocol)
     assert engine.released
-    partial, reset, second, final = map(json.loads, texts(protocol.messages_to_send()))
+    partial, reset, second, final = map(json.loads, texts(protocol.messages()))
     assert partial == {"partial": ""}
     assert reset["text"] == "one"
     assert second == {"partial": "two"}
@@ -146,10 +145,10 @@ def test_reset_gives_a_final_result_and_times_go_on() -> None:
 
 
 def test_the_rate_is_8_khz_unless_the_first_message_says_otherwise() -> None:
-    protocol, engine = Conversation(Vosk()), Engine()
-    protocol.receive_audio(bytes(16000))
-    protocol.receive_text(AT_16_KHZ)
-    protocol.receive_text(EOF)
+    protocol, engine = Driven(Vosk()), Engine()
+    protocol.receive(bytes(16000))
+    protocol.receive(AT_16_KHZ)
+    protocol.receive(EOF)
     engine.run(protocol)
     assert engine.samples == 16000
 
@@ -157,10 +156,10 @@ def test_the_rate_is_8_khz_unless_the_first_message_says_otherwise() -> None:
 def test_samples_may_be_cut_between_messages() -> None:
     protocol, engine = channel(), Engine()
     for _ in range(1920):
-        protocol.receive_audio(b"\0")
+        protocol.receive(b"\0")
     engine.run(protocol)
     assert engine.samples == 960
-    assert len(protocol.messages_to_send()) == 1920
+    assert len(protocol.messages()) == 1920
 
 
 @pytest.mark.parametrize("text", ['{"eof":1}', '{"eof": true, "x": []}', '{ "eof" : 1 }'])
@@ -188,7 +187,7 @@ def test_any_json_with_eof_ends_the_stream(text: str) -> None:
 )
 def test_a_text_that_cannot_be_served_closes(text: str, code: int) -> None:
     protocol = channel(text)
-    (close,) = protocol.messages_to_send()
+    (close,) = protocol.messages()
     assert isinstance(close, Close)
     assert close.code == code
     assert close.reason
@@ -203,16 +202,16 @@ HOSTILE = st.binary(max_size=5000) | st.text(max_size=20) | st.sampled_from([EOF
 
 @given(st.lists(HOSTILE, max_size=10))
 def test_hostile_messages_never_raise_and_end_with_one_release(messages: list[bytes | str]) -> None:
-    protocol, engine = Conversation(Vosk()), Engine()
+    protocol, engine = Driven(Vosk()), Engine()
     replies = binary = 0
     for message in messages:
         if isinstance(message, str):
-            protocol.receive_text(message)
+            protocol.receive(message)
         else:
-            protocol.receive_audio(message)
+            protocol.receive(message)
             binary += protocol.state is State.OPEN
         engine.run(protocol)
-        replies += sum('"partial"' in reply for reply in texts(protocol.messages_to_send()))
+        replies += sum('"partial"' in reply for reply in texts(protocol.messages()))
     assert replies == binary
     protocol.receive_gone()
     engine.run(protocol)

@@ -18,25 +18,25 @@ from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine, checksum, in_thread
 
 
-class Listener:
-    """What a channel said to its owner."""
+class Owner:
+    """Notes what a channel gives it."""
 
     def __init__(self, channels: Channels) -> None:
         self.text = ""
         self.results = 0
         self.fault: str | None = None
         self.ended = asyncio.Event()
-        opened = channels.open(self.on_result, self.on_fault)
+        opened = channels.open(self)
         assert opened is not None
         self.channel: Channel = opened
 
-    def on_result(self, result: Result) -> None:
+    def receive_result(self, result: Result) -> None:
         self.text += result.text
         self.results += 1
         if result.last:
             self.ended.set()
 
-    def on_fault(self, reason: str) -> None:
+    def receive_fault(self, reason: str) -> None:
         self.fault = reason
         self.ended.set()
 
@@ -58,7 +58,7 @@ async def started(engine: Stepper, slots: int = 2, restarts: int = 5) -> Channel
 
 async def test_each_chunk_gives_a_result_and_the_end_the_last() -> None:
     channels = await started(ScriptedEngine(2, lambda chunk, samples: f" {chunk}"))
-    listener = Listener(channels)
+    listener = Owner(channels)
     listener.channel.push(noise(2.5))
     listener.channel.finish()
     await listener.end()
@@ -72,7 +72,7 @@ async def test_interleaved_channels_say_what_each_says_alone() -> None:
     channels = await started(
         ScriptedEngine(3, lambda n, x: "" if n < 0 else checksum(n, x)), slots=3
     )
-    listeners = [Listener(channels) for _ in audio]
+    listeners = [Owner(channels) for _ in audio]
     for start in range(0, 5 * CHUNK, 333):
         for listener, samples in zip(listeners, audio, strict=True):
             listener.channel.push(samples[start : start + 333])
@@ -86,13 +86,13 @@ async def test_interleaved_channels_say_what_each_says_alone() -> None:
 
 async def test_full_is_an_answer_and_a_closed_channel_makes_room_at_once() -> None:
     channels = await started(ScriptedEngine(2))
-    first, _ = Listener(channels), Listener(channels)
+    first, _ = Owner(channels), Owner(channels)
     assert channels.refusal() == "all 2 channels are in use"
-    assert channels.open(print, print) is None
+    assert channels.open(Owner.__new__(Owner)) is None
     first.channel.close()
     first.channel.close()
     assert channels.refusal() is None
-    third = Listener(channels)
+    third = Owner(channels)
     third.channel.push(noise(1))
     third.channel.finish()
     await third.end()
@@ -102,7 +102,7 @@ async def test_full_is_an_answer_and_a_closed_channel_makes_room_at_once() -> No
 
 async def test_nothing_is_called_back_after_a_close() -> None:
     channels = await started(ScriptedEngine(2))
-    closed, other = Listener(channels), Listener(channels)
+    closed, other = Owner(channels), Owner(channels)
     closed.channel.push(noise(3))
     closed.channel.close()
     other.channel.finish()
@@ -123,7 +123,7 @@ async def test_a_fault_of_one_channel_does_not_reach_another(
 ) -> None:
     engine = RefusesLoud(2, lambda chunk, samples: " word")
     channels = await started(engine)
-    bad, good = Listener(channels), Listener(channels)
+    bad, good = Owner(channels), Owner(channels)
     with caplog.at_level(logging.CRITICAL):
         bad.channel.push(np.full(CHUNK, 1000.0, np.float32))
         bad.channel.push(noise(1))
@@ -152,7 +152,7 @@ class FailsSteps(ScriptedEngine):
 
 
 async def fails(channels: Channels) -> str | None:
-    listener = Listener(channels)
+    listener = Owner(channels)
     listener.channel.push(noise(1))
     listener.channel.finish()
     await listener.end()
@@ -165,7 +165,7 @@ async def test_a_failed_step_closes_its_channels_and_the_next_ones_are_served(
     engine = FailsSteps(1)
     channels = await started(engine)
     with caplog.at_level(logging.CRITICAL):
-        bystander = Listener(channels)
+        bystander = Owner(channels)
         assert await fails(channels) == "a step of the engine failed: out of memory"
         await bystander.end()
     assert bystander.fault is not None
@@ -186,7 +186,7 @@ async def test_an_engine_that_fails_every_step_takes_no_more_channels(
             while channels.refusal() is None:
                 await asyncio.sleep(0.01)
     assert channels.refusal() == "the engine is broken: out of memory"
-    assert channels.open(print, print) is None
+    assert channels.open(Owner.__new__(Owner)) is None
     await channels.stop()
 
 
@@ -211,17 +211,17 @@ async def test_an_engine_that_cannot_be_loaded_says_why() -> None:
 
 async def test_stopping_fails_the_channels_that_are_open() -> None:
     channels = await started(ScriptedEngine(2))
-    listener = Listener(channels)
+    listener = Owner(channels)
     await channels.stop()
     assert listener.fault == "the server is shutting down"
 
 
 async def test_keywords_for_a_channel_that_has_closed_take_no_slot() -> None:
     channels = await started(ScriptedEngine(1), slots=1)
-    closed = Listener(channels).channel
+    closed = Owner(channels).channel
     closed.close()
-    closed.favour({"stop": 1.0})
-    other = Listener(channels)
+    closed.set_hotwords({"stop": 1.0})
+    other = Owner(channels)
     other.channel.finish()
     await other.end()
     assert other.fault is None

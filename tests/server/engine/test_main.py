@@ -15,7 +15,7 @@ import pytest
 from server.decoder_options import DecoderOptions
 from server.engine.__main__ import main
 from server.engine.channels import Channels
-from server.engine.ipc import Order
+from server.engine.ipc import EngineOptions
 from server.engine.process import in_process
 from server.engine.supervisor import LoadError
 from stream.audio import read_audio
@@ -30,8 +30,8 @@ def order(
     front_end: FrontEndKind = "float",
     backend: str | None = "onnx",
     slots: int | None = 2,
-) -> Order:
-    return Order(
+) -> EngineOptions:
+    return EngineOptions(
         path=None if path is None else str(path),
         backend=backend,
         front_end=front_end,
@@ -50,12 +50,12 @@ class Heard:
         self.fault: str | None = None
         self.over = asyncio.Event()
 
-    def on_result(self, result: Result) -> None:
+    def receive_result(self, result: Result) -> None:
         self.text += result.text
         if result.last:
             self.over.set()
 
-    def on_fault(self, reason: str) -> None:
+    def receive_fault(self, reason: str) -> None:
         self.fault = reason
         self.over.set()
 
@@ -63,7 +63,7 @@ class Heard:
 async def transcribe(channels: Channels) -> None:
     """Stream a bundled recording through a channel, and check its text."""
     recording, heard = recordings()[0], Heard()
-    channel = channels.open(heard.on_result, heard.on_fault)
+    channel = channels.open(heard)
     assert channel is not None
     channel.push(read_audio(recording.audio))
     channel.finish()
@@ -93,14 +93,14 @@ async def test_a_process_that_dies_fails_its_channels_and_is_restarted_as_it_was
     channels = Channels(in_process(order(backend=None, slots=None)))
     await channels.start()
     before, heard = channels.ready, Heard()
-    assert channels.open(heard.on_result, heard.on_fault) is not None
+    assert channels.open(heard) is not None
     assert channels.engine.pid is not None
     os.kill(channels.engine.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
         await heard.over.wait()
     assert heard.fault == "the engine has ended; try again"
     assert channels.refusal() == channels.engine.fault() == "the engine has ended"
-    assert channels.open(print, print) is None
+    assert channels.open(Heard()) is None
     async with asyncio.timeout(60):
         while channels.refusal() is not None:
             await asyncio.sleep(0.05)
@@ -118,7 +118,7 @@ async def test_signals_for_all_processes_leave_it_to_the_server_when_to_end() ->
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(channels.engine.pid, number)
     heard = Heard()
-    channel = channels.open(heard.on_result, heard.on_fault)
+    channel = channels.open(heard)
     assert channel is not None
     channel.finish()
     async with asyncio.timeout(10):
@@ -157,8 +157,8 @@ def test_it_ends_with_the_server_that_started_it(stopped: bool) -> None:
         "import msgspec\n"
         "from server.engine.channels import Channels\n"
         "from server.engine.process import in_process\n"
-        "from server.engine.ipc import Order\n"
-        "channels = Channels(in_process(msgspec.json.decode(sys.argv[1], type=Order)))\n"
+        "from server.engine.ipc import EngineOptions\n"
+        "channels = Channels(in_process(msgspec.json.decode(sys.argv[1], type=EngineOptions)))\n"
         "asyncio.run(channels.start())\n"
         "print(channels.engine.pid, flush=True)\n"
         "os.kill(channels.engine.pid, int(sys.argv[2]))\n"

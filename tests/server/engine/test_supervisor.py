@@ -31,7 +31,7 @@ from stream.engine.engine import CHUNK, Result
 from stream.model.directory import write
 from stream.vocabulary import Alphabet
 from tests.server.engine.test_main import order
-from tests.server.scripted import pcm, samples_of, talking_network
+from tests.server.scripted import Owner, pcm, samples_of, talking_network
 
 READY = Ready(2, Alphabet(), {"backend": "numpy", "threads": 1})
 HASTY = Supervision(hang_seconds=0.2, load_seconds=0.4, pause_seconds=0.01)
@@ -112,16 +112,16 @@ def log_of(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 async def test_an_engine_that_answers_no_probe_is_hung_then_killed_and_restarted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    puppets, faults = Puppets(), list[str]()
+    puppets, owner = Puppets(), Owner()
     channels = Channels(puppets.start, "en", HASTY)
     await channels.start()
-    assert channels.open(print, faults.append) is not None
+    assert channels.open(owner) is not None
     await until(channels.engine.fault)
     assert channels.refusal() == channels.engine.fault() == "the engine has not answered for 0 s"
-    assert (channels.open(print, print), faults) == (None, [])
+    assert (channels.open(Owner()), owner.faults) == (None, [])
     await until(lambda: len(puppets.all) == 2)
     assert puppets.all[0].killed
-    assert faults == ["the engine did not answer for 1 s and was killed; try again"]
+    assert owner.faults == ["the engine did not answer for 1 s and was killed; try again"]
     await channels.stop()
     assert log_of(caplog, logging.ERROR) == [
         "model en: the engine did not answer for 1 s and was killed (exit status 7), "
@@ -153,13 +153,12 @@ async def test_a_channel_that_is_owed_a_result_counts_and_one_that_is_only_late_
     channels = Channels(puppets.start, "en", HASTY)
     await channels.start()
     (puppet,) = puppets.all
-    channel = channels.open(print, print)
+    channel = channels.open(Owner())
     assert channel is not None
     channel.push(samples_of(pcm(6.0)))
-    result = Result(0, 0.0, 0.06, "", (), last=False)
     for _ in range(30):  # 0.9 s, over four times what makes an engine hung
         puppet.listen()
-        puppet.link.send(frame([Alive(), *([Stepped(0.001, [1], [result])] * answers)]))
+        puppet.link.send(frame([Alive(), *([Stepped(0.001, [1], [], [])] * answers)]))
         await asyncio.sleep(0.03)
         if channels.engine.fault() or channels.engine.restarts:
             break
@@ -171,15 +170,15 @@ async def test_a_channel_that_is_owed_a_result_counts_and_one_that_is_only_late_
 async def test_an_end_of_a_stream_is_owed_its_last_result() -> None:
     channels = Channels(Puppets().start)
     await channels.start()
-    channel = channels.open(print, print)
+    channel = channels.open(Owner())
     assert channel is not None
     channel.push(samples_of(pcm(0.03)))
     assert len(samples_of(pcm(0.03))) < CHUNK
-    assert not channel.owed
+    assert not channel.due
     channel.finish()
-    assert channel.owed
-    channel.deliver(Result(0, 0.0, 0.0, "", (), last=True))
-    assert not channel.owed
+    assert channel.due
+    channel.take(Result(0, 0.0, 0.0, "", (), last=True), time.monotonic())
+    assert not channel.due
     await channels.stop()
 
 
@@ -245,7 +244,7 @@ async def test_five_deaths_leave_nothing_behind(model: Path) -> None:
     await channels.start()
     before = descriptors()
     for death in range(5):
-        assert channels.open(lambda result: None, lambda reason: None) is not None
+        assert channels.open(Owner()) is not None
         assert channels.engine.pid is not None
         os.kill(channels.engine.pid, signal.SIGKILL)
         async with asyncio.timeout(60):

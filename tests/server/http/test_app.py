@@ -10,11 +10,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from server.adapters.myrtle_messages import SUBPROTOCOL
 from server.client.session import stream_audio
 from server.engine.models import Models
 from server.http.app import AddressError, Application
 from server.limits import Limits
-from server.live.request import SUBPROTOCOL
 from stream.engine.engine import Engine, Result, load_engine
 from stream.recogniser import Recogniser
 from tests.server.scripted import (

@@ -21,6 +21,7 @@ from server.http.app import Settings
 from stream.engine.engine import Engine, Result, load_engine
 from stream.recogniser import Recogniser
 from tests.server.scripted import (
+    Owner,
     ScriptedEngine,
     Service,
     form,
@@ -126,7 +127,7 @@ async def test_a_body_that_cannot_be_served_is_refused_and_takes_no_slot(
 
 async def test_a_full_server_refuses_before_the_body_comes() -> None:
     async with serving(ScriptedEngine(1), slots=1) as service:
-        taken = service.channels.open(print, print)
+        taken = service.channels.open(Owner())
         assert taken is not None
         reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
         writer.write(
@@ -178,7 +179,7 @@ async def test_a_slot_is_taken_before_a_recording_is_read() -> None:
 async def test_who_sends_a_large_body_to_a_full_server_reads_the_answer() -> None:
     body, kind = form(bytes(20_000_000))
     async with serving(ScriptedEngine(1), slots=1, close_seconds=0.5) as service:
-        taken = service.channels.open(print, print)
+        taken = service.channels.open(Owner())
         assert taken is not None
         reply = await request(service, "POST", TRANSCRIBE, body, Content_Type=kind)
         assert reply.status == 503
@@ -197,7 +198,7 @@ async def test_the_model_that_a_form_names_behind_the_recording_gets_the_slot() 
         assert (reply.status, set(reply.json["text"].split())) == (200, {"two"})
         status, said = await post(service, OPENAI, wav(pcm(0.2)), model="second")
         assert (status, "two" in said, "one" in said) == (200, True, False)
-        taken = service.channels.open(print, print)
+        taken = service.channels.open(Owner())
         assert taken is not None
         # The default is full, and nothing says yet that another is wanted.
         reply = await request(service, "POST", TRANSCRIBE, behind, Content_Type=kind)

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live.request import PATH, Parameters, Refusal, Served, parse_request
+from server.adapters.myrtle_messages import PATH
+from server.engine.models import Served
+from server.live.request import Parameters, parse_request
+from server.refusals import Refusal
 
 RAW = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
 

@@ -18,13 +18,11 @@ from server.adapters.myrtle import Myrtle
 from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
-from server.adapters.wyoming import Wyoming
 from server.adapters.wyoming_framing import encode
-from server.live.request import Parameters
 from server.protocol.sample_buffer import SampleBuffer
-from server.protocol.states import Audio, Close, State
-from server.protocol.stream import Conversation
+from server.protocol.states import Close, State
 from stream.audio import as_float
+from tests.server.adapters.driving import Audio, Driven, DrivenWyoming
 
 SAMPLES = np.random.default_rng(0).integers(-32768, 32768, 2000).astype("<i2")
 FLOATS = SAMPLES / np.float32(32768)
@@ -63,62 +61,62 @@ def test_half_a_frame_at_the_end_is_dropped_and_said(caplog: pytest.LogCaptureFi
 class Case:
     """A dialect, the bytes of `SAMPLES` in it, and how it is given some of them."""
 
-    protocol: Conversation | Wyoming
+    protocol: Driven | DrivenWyoming
     audio: bytes
     give: Callable[[bytes], object]
     end: Callable[[], object]
 
 
 def myrtle() -> Case:
-    protocol = Conversation(Myrtle(Parameters()))
+    protocol = Driven(Myrtle())
     return Case(
         protocol,
         SAMPLES.tobytes(),
-        lambda message: protocol.receive_audio(message) if message else None,
-        lambda: protocol.receive_audio(b""),
+        lambda message: protocol.receive(message) if message else None,
+        lambda: protocol.receive(b""),
     )
 
 
 def vosk() -> Case:
-    protocol = Conversation(Vosk())
-    protocol.receive_text('{"config": {"sample_rate": "16000"}}')
-    end = lambda: protocol.receive_text('{"eof" : 1}')  # noqa: E731
-    return Case(protocol, SAMPLES.tobytes(), protocol.receive_audio, end)
+    protocol = Driven(Vosk())
+    protocol.receive('{"config": {"sample_rate": "16000"}}')
+    end = lambda: protocol.receive('{"eof" : 1}')  # noqa: E731
+    return Case(protocol, SAMPLES.tobytes(), protocol.receive, end)
 
 
 def sherpa() -> Case:
-    protocol = Conversation(Sherpa())
+    protocol = Driven(Sherpa())
     audio = FLOATS.astype("<f4").tobytes()
-    return Case(protocol, audio, protocol.receive_audio, lambda: protocol.receive_text("Done"))
+    return Case(protocol, audio, protocol.receive, lambda: protocol.receive("Done"))
 
 
 def realtime() -> Case:
-    protocol = Conversation(Realtime())
+    protocol = Driven(Realtime())
     form = {"format": {"type": "audio/pcm", "rate": 16000}}
     session = {"type": "transcription", "audio": {"input": form}}
-    protocol.receive_text(json.dumps({"type": "session.update", "session": session}))
+    protocol.receive(json.dumps({"type": "session.update", "session": session}))
 
     def give(message: bytes) -> None:
         audio = base64.b64encode(message).decode()
-        protocol.receive_text(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+        protocol.receive(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
 
     commit = '{"type": "input_audio_buffer.commit"}'
-    return Case(protocol, SAMPLES.tobytes(), give, lambda: protocol.receive_text(commit))
+    return Case(protocol, SAMPLES.tobytes(), give, lambda: protocol.receive(commit))
 
 
 def wyoming(width: int, channels: int) -> Case:
-    protocol = Wyoming()
-    protocol.receive_data(
+    protocol = DrivenWyoming()
+    protocol.receive(
         encode("audio-start", {"rate": 16000, "width": width, "channels": channels}).encode()
     )
 
     def give(message: bytes) -> None:
         head = json.dumps({"type": "audio-chunk", "payload_length": len(message)})
-        protocol.receive_data(head.encode() + b"\n" + message)
+        protocol.receive(head.encode() + b"\n" + message)
 
     wide = {1: SAMPLES, 2: SAMPLES, 4: SAMPLES.astype("<i4") << 16}[width]
     audio = np.repeat(wide, channels).tobytes()
-    end = lambda: protocol.receive_data(encode("audio-stop").encode())  # noqa: E731
+    end = lambda: protocol.receive(encode("audio-stop").encode())  # noqa: E731
     return Case(protocol, audio, give, end)
 
 
@@ -160,4 +158,4 @@ def test_half_a_sample_at_the_end_is_left_out_without_a_word_to_the_client(name:
     case.end()
     np.testing.assert_array_equal(heard(case), FLOATS)
     assert case.protocol.state is not State.CLOSED
-    assert not [each for each in case.protocol.messages_to_send() if isinstance(each, Close)]
+    assert not [each for each in case.protocol.messages() if isinstance(each, Close)]

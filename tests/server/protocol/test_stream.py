@@ -1,4 +1,4 @@
-"""A conversation under a dialect that says as little as possible."""
+"""A stream with a dialect that does as little as possible."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.protocol.states import Audio, Close, Finish, Release, Restart, State
-from server.protocol.stream import Conversation
+from server.protocol.states import Close, State
+from server.protocol.stream import StreamProtocol
 from stream.engine.engine import CHUNK, Result
-from tests.server.adapters.driving import Engine, Said, result
+from tests.server.adapters.driving import (
+    Audio,
+    Driven,
+    Engine,
+    Finish,
+    Release,
+    Restart,
+    Said,
+    result,
+)
 
 
 class Echo:
@@ -21,40 +30,40 @@ class Echo:
     rate = 16000
     end = "the word end"
     greeting: tuple[str, ...] = ()
-    farewell = Close(1000)
+    closing = Close(1000)
 
     def __init__(self) -> None:
         self.due = 0
         self.times: list[float] = []
 
-    def receive_audio(self, channel: Conversation, message: bytes) -> None:
+    def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         values = np.frombuffer(message[: len(message) // 2 * 2], "<i2")
-        self.due = channel.push(np.divide(values, 32768, dtype=np.float32))
+        self.due = stream.push(np.divide(values, 32768, dtype=np.float32))
 
-    def receive_text(self, channel: Conversation, text: str) -> None:
+    def receive_text(self, stream: StreamProtocol, text: str) -> None:
         if text == "end":
-            channel.receive_end()
-        elif text == "cut":
-            channel.cut()
+            stream.receive_end()
+        elif text == "restart":
+            stream.restart()
         elif text.isdigit():
-            channel.listen_at(int(text))
+            stream.set_rate(int(text))
         else:
-            channel.close(1003, text)
+            stream.close(1003, text)
 
-    def send_result(self, channel: Conversation, result: Result) -> None:
-        self.times.append(channel.before + result.end)
-        channel.say(f"{result.text}{'.' if result.last else ''}")
+    def send_result(self, stream: StreamProtocol, result: Result) -> None:
+        self.times.append(stream.offset + result.end)
+        stream.send(f"{result.text}{'.' if result.last else ''}")
 
 
-def samples(channel: Conversation) -> list[int]:
+def samples(channel: Driven) -> list[int]:
     return [len(event.samples) for event in channel.events() if isinstance(event, Audio)]
 
 
 def test_audio_goes_on_in_whole_chunks_and_the_rest_at_the_end() -> None:
-    channel = Conversation(Echo())
-    channel.receive_audio(bytes(2 * 500))
+    channel = Driven(Echo())
+    channel.receive(bytes(2 * 500))
     assert channel.events() == []
-    channel.receive_audio(bytes(2 * 1500))
+    channel.receive(bytes(2 * 1500))
     assert samples(channel) == [1920]
     channel.receive_end()
     audio, finish = channel.events()
@@ -66,9 +75,9 @@ def test_audio_goes_on_in_whole_chunks_and_the_rest_at_the_end() -> None:
 @given(st.lists(st.integers(0, 3000), max_size=12))
 def test_any_cut_of_the_audio_gives_the_same_samples(counts: list[int]) -> None:
     audio = np.arange(sum(counts), dtype="<i2")
-    cut = Conversation(Echo())
+    cut = Driven(Echo())
     for part in np.split(audio, np.cumsum(counts)):
-        cut.receive_audio(part.tobytes())
+        cut.receive(part.tobytes())
     cut.receive_end()
     got = [event.samples for event in cut.events() if isinstance(event, Audio)]
     np.testing.assert_array_equal(
@@ -78,74 +87,72 @@ def test_any_cut_of_the_audio_gives_the_same_samples(counts: list[int]) -> None:
 
 
 def test_other_rates_are_resampled_without_losing_the_end() -> None:
-    channel = Conversation(Echo())
-    channel.receive_text("8000")
+    channel = Driven(Echo())
+    channel.receive("8000")
     for _ in range(10):
-        channel.receive_audio(bytes(2 * 800))
+        channel.receive(bytes(2 * 800))
     channel.receive_end()
     assert sum(samples(channel)) == 16000
 
 
 def test_the_number_of_results_that_are_due_is_known() -> None:
     dialect = Echo()
-    channel = Conversation(dialect)
-    channel.receive_audio(bytes(2 * 2000))
+    channel = Driven(dialect)
+    channel.receive(bytes(2 * 2000))
     assert dialect.due == 2
-    channel.receive_text("cut")
-    channel.receive_audio(bytes(2 * 960))
+    channel.receive("restart")
+    channel.receive(bytes(2 * 960))
     assert dialect.due == 1
 
 
-def test_a_cut_restarts_behind_the_last_result_and_holds_audio_back_until_then() -> None:
-    channel = Conversation(Echo())
-    channel.receive_audio(bytes(2 * 1000))
-    channel.receive_text("cut")
-    channel.receive_audio(bytes(2 * 960))
+def test_a_restart_comes_behind_the_last_result_and_holds_audio_back_until_then() -> None:
+    channel = Driven(Echo())
+    channel.receive(bytes(2 * 1000))
+    channel.receive("restart")
+    channel.receive(bytes(2 * 960))
     assert [type(event) for event in channel.events()] == [Audio, Audio, Finish]
-    channel.send_result(result(0))
-    channel.send_result(result(1, last=True))
+    channel.receive_result(result(0))
+    channel.receive_result(result(1, last=True))
     assert [type(event) for event in channel.events()] == [Restart, Audio]
-    assert channel.before == 0.0625
+    assert channel.offset == 0.0625
     assert channel.state is State.OPEN
     channel.receive_end()
     assert channel.events() == [Finish()]
 
 
-def test_cuts_and_the_end_may_wait_behind_a_cut() -> None:
+def test_restarts_and_the_end_may_wait_behind_a_restart() -> None:
     dialect = Echo()
-    channel = Conversation(dialect)
-    for command in ("cut", "cut", "end"):
-        channel.receive_audio(bytes(2 * 960))
-        channel.receive_text(command)
+    channel = Driven(dialect)
+    for command in ("restart", "restart", "end"):
+        channel.receive(bytes(2 * 960))
+        channel.receive(command)
     engine = Engine({(stream, -1): Said((stream,)) for stream in range(3)})
     engine.run(channel)
     assert engine.released
-    assert channel.messages_to_send() == ["", " one.", "", " two.", "", " three.", Close(1000)]
+    assert channel.messages() == ["", " one.", "", " two.", "", " three.", Close(1000)]
     assert dialect.times == pytest.approx([0.06, 0.06, 0.12, 0.12, 0.18, 0.18])
 
 
-def test_unanswered_is_audio_without_result_and_messages_not_handed_out() -> None:
-    channel = Conversation(Echo())
-    channel.receive_audio(bytes(4000))
+def test_unanswered_is_audio_without_a_result() -> None:
+    channel = Driven(Echo())
+    channel.receive(bytes(4000))
     assert channel.unanswered == 4000
     channel.events()
-    channel.send_result(result(0, Said((0,))))
-    assert channel.unanswered == 4000 - 1920 + len(" one")
-    channel.messages_to_send()
+    channel.receive_result(result(0, Said((0,))))
     assert channel.unanswered == 2080
-    channel.receive_text("cut")
+    channel.receive("restart")
     assert channel.unanswered == 2080
     channel.events()
-    channel.send_result(result(1))
-    channel.send_result(result(1, last=True))
-    channel.messages_to_send()
+    channel.receive_result(result(1))
+    channel.receive_result(result(1, last=True))
+    channel.messages()
     assert channel.unanswered == 0
 
 
 @pytest.mark.parametrize(
     "happen, close",
     [
-        (lambda channel: channel.receive_text("no"), Close(1003, "no")),
+        (lambda channel: channel.receive("no"), Close(1003, "no")),
         (
             lambda channel: channel.receive_idle(60.0),
             Close(1008, "400 no message for 60 s; end streams with the word end"),
@@ -154,67 +161,67 @@ def test_unanswered_is_audio_without_result_and_messages_not_handed_out() -> Non
             lambda channel: channel.receive_stall(10.0),
             Close(1008, "400 no response was read for 10 s"),
         ),
-        (lambda channel: channel.send_fault("é" * 100), Close(1011, "é" * 61)),
+        (lambda channel: channel.receive_fault("é" * 100), Close(1011, "é" * 61)),
     ],
 )
 def test_what_goes_wrong_closes_once_frees_the_slot_and_says_why(
-    happen: Callable[[Conversation], None], close: Close
+    happen: Callable[[Driven], None], close: Close
 ) -> None:
-    channel = Conversation(Echo())
-    channel.receive_audio(bytes(1920))
+    channel = Driven(Echo())
+    channel.receive(bytes(1920))
     channel.events()
     happen(channel)
     happen(channel)
-    channel.receive_audio(bytes(1920))
-    channel.receive_text("cut")
-    channel.send_result(result(0))
-    assert channel.messages_to_send() == [close]
+    channel.receive(bytes(1920))
+    channel.receive("restart")
+    channel.receive_result(result(0))
+    assert channel.messages() == [close]
     assert channel.events() == [Release()]
     assert channel.unanswered == 0
 
 
 def test_shutdown_gives_the_rest_of_the_text_and_1001() -> None:
-    channel = Conversation(Echo())
+    channel = Driven(Echo())
     channel.receive_shutdown()
-    channel.receive_audio(bytes(1920))
+    channel.receive(bytes(1920))
     Engine({(0, -1): Said((0,))}).run(channel)
-    assert channel.messages_to_send() == [" one.", Close(1001, "the server is shutting down")]
+    assert channel.messages() == [" one.", Close(1001, "the server is shutting down")]
 
 
 def test_a_vanished_peer_frees_the_slot_and_gets_nothing() -> None:
-    channel = Conversation(Echo())
-    channel.receive_audio(bytes(1920))
+    channel = Driven(Echo())
+    channel.receive(bytes(1920))
     channel.receive_gone()
-    channel.send_result(result(0))
-    assert channel.messages_to_send() == []
+    channel.receive_result(result(0))
+    assert channel.messages() == []
     assert channel.events()[-1] == Release()
 
 
-ACTIONS: dict[str, Callable[[Conversation], None]] = {
-    "audio": lambda channel: channel.receive_audio(b"abc"),
-    "chunk": lambda channel: channel.receive_audio(bytes(1920)),
-    "rate": lambda channel: channel.receive_text("44100"),
-    "cut": lambda channel: channel.receive_text("cut"),
-    "end": lambda channel: channel.receive_text("end"),
-    "bad": lambda channel: channel.receive_text("bad"),
+ACTIONS: dict[str, Callable[[Driven], None]] = {
+    "audio": lambda channel: channel.receive(b"abc"),
+    "chunk": lambda channel: channel.receive(bytes(1920)),
+    "rate": lambda channel: channel.receive("44100"),
+    "restart": lambda channel: channel.receive("restart"),
+    "end": lambda channel: channel.receive("end"),
+    "bad": lambda channel: channel.receive("bad"),
     "gone": lambda channel: channel.receive_gone(),
     "idle": lambda channel: channel.receive_idle(1.0),
     "stall": lambda channel: channel.receive_stall(1.0),
     "shutdown": lambda channel: channel.receive_shutdown(),
-    "fault": lambda channel: channel.send_fault("it broke"),
+    "fault": lambda channel: channel.receive_fault("it broke"),
 }
 
 
 @given(st.lists(st.sampled_from([*sorted(ACTIONS), "engine"]), max_size=30))
 def test_no_order_of_events_raises_closes_twice_or_leaks_a_slot(names: list[str]) -> None:
-    channel, engine = Conversation(Echo()), Engine()
+    channel, engine = Driven(Echo()), Engine()
     messages = []
     for name in names:
         if name == "engine":
             engine.run(channel)
         else:
             ACTIONS[name](channel)
-        messages += channel.messages_to_send()
+        messages += channel.messages()
     channel.receive_gone()
     engine.run(channel)
     assert engine.released
@@ -223,9 +230,9 @@ def test_no_order_of_events_raises_closes_twice_or_leaks_a_slot(names: list[str]
 
 
 def test_audio_of_two_rates_in_one_chunk_is_one_stream_of_floats() -> None:
-    channel = Conversation(Echo())
+    channel = Driven(Echo())
     channel.push(np.full(480, 16384, np.int16))
-    channel.listen_at(8000)
+    channel.set_rate(8000)
     channel.push(np.full(2000, 16384, np.int16))
     (audio, *_) = [each for each in channel.events() if isinstance(each, Audio)]
     assert audio.samples.dtype == np.float32

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from server.protocol.transcript import (
+    OpenSegment,
     Piece,
-    Recording,
     TimedWord,
     Transcript,
     confidence,
@@ -29,7 +29,7 @@ def result(chunk: int, *ids: int, endpoint: bool = False, last: bool = False) ->
 
 
 def test_text_grows_until_an_endpoint_closes_the_segment() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     assert transcript.add(result(0, 0)) is None
     assert transcript.add(result(1, 1)) is None
     assert transcript.text == " one thir"
@@ -41,7 +41,7 @@ def test_text_grows_until_an_endpoint_closes_the_segment() -> None:
 
 
 def test_the_end_of_the_stream_closes_the_last_segment_where_the_one_before_ended() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     transcript.add(result(0, 0, endpoint=True))
     segment = transcript.add(result(1, last=True))
     assert segment is not None
@@ -49,7 +49,7 @@ def test_the_end_of_the_stream_closes_the_last_segment_where_the_one_before_ende
 
 
 def test_provisional_text_is_that_of_the_best_hypothesis_and_replaced() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     hypotheses = (Hypothesis(" a", (), -1.0), Hypothesis(" b", (), -2.0))
     transcript.add(Result(0, 0.0, 0.06, "", (), False, hypotheses))
     assert transcript.provisional == " a"
@@ -58,7 +58,7 @@ def test_provisional_text_is_that_of_the_best_hypothesis_and_replaced() -> None:
 
 
 def test_words_cover_their_tokens_and_are_as_sure_as_the_least_certain() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     transcript.add(result(1, 0))
     transcript.add(result(3, 1))
     segment = transcript.add(result(5, 3, 2, last=True))
@@ -70,7 +70,7 @@ def test_words_cover_their_tokens_and_are_as_sure_as_the_least_certain() -> None
 
 
 def test_words_lie_over_their_sound_once_it_is_known() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     transcript.add(result(5, 0))
     transcript.add(replace(result(9, 1), spans=(Span(0.1, 0.3),)), before=1.0)
     sound = (Span(0.35, 0.4), Span(0.4, 0.6))
@@ -83,14 +83,14 @@ def test_words_lie_over_their_sound_once_it_is_known() -> None:
 
 
 def test_the_last_word_ends_within_the_recording_though_its_chunk_was_not_whole() -> None:
-    recording = Recording()
+    recording = Transcript()
     recording.add(result(0, 0))
     recording.add(Result(0, 0.06, 0.06, "", (), True, spans=(Span(0.01, 0.09),)))
     assert recording.words[-1].end == recording.segments[-1].end == recording.duration == 0.09
 
 
 def test_times_go_on_behind_a_restart() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     segment = transcript.add(result(2, 0, last=True), before=1.5)
     assert segment is not None
     assert segment.end == 1.68
@@ -108,7 +108,7 @@ def test_tokens_without_text_make_no_word() -> None:
 
 
 def test_a_recording_joins_what_an_endpoint_cut_within_a_word() -> None:
-    recording = Recording()
+    recording = Transcript()
     recording.add(result(0, endpoint=True))
     recording.add(result(1, 0, 1, endpoint=True))
     recording.add(result(2, 2, last=True))
@@ -119,7 +119,7 @@ def test_a_recording_joins_what_an_endpoint_cut_within_a_word() -> None:
 
 
 def test_what_a_cut_character_adds_is_of_the_last_piece_and_word() -> None:
-    transcript = Transcript()
+    transcript = OpenSegment()
     transcript.add(result(0, 0))
     transcript.add(result(1, 3))
     segment = transcript.add(Result(0, 0.12, 0.18, "\ufffd", (), True))

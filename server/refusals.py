@@ -1,0 +1,36 @@
+"""Refusals: why a request is not served, as a value that every room may return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Refusal", "quoted"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that is not granted.
+
+    Attributes:
+        status: of HTTP.
+        text: one sentence for the client.
+        reason: the label under which metrics and the log count it, one of a few words.
+        headers: that the status requires.
+        param: the field or key at fault, where there is one.
+        code: OpenAI's error code, for programs.
+        logged: the log's text where `text` holds words of the client.
+    """
+
+    status: int
+    text: str
+    reason: str = "request"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None
+    code: str | None = None
+    logged: str | None = None
+
+
+def quoted(value: str) -> str:
+    """Return a peer's value for a message: short, and without control characters."""
+    return repr(value[:100])
