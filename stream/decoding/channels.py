@@ -1,13 +1,13 @@
-"""Channel decoding: what an engine's slots say, from the encoder frames of their rows.
+"""Channel decoding: the text of an engine's slots, from the encoder frames of their rows.
 
-Between the engine, which steps rows of encoder states, and the decoders. A slot has a row; while its
-states are reset (`stream.decoding.overlap`) it has a second one beside it, so with resets there are
-twice as many rows as slots, and a slot's pair is s and s + slots. The engine asks which rows it has to
-step, gives the initial encoder state to those that begin, and hands their encoder frames in.
+It stands between the engine, which steps rows of encoder states, and the decoders. A slot has a row;
+while its states are reset (`stream.decoding.overlap`) it has a second one, so with resets there are twice
+as many rows as slots, and those of slot s are s and s + slots. The engine asks which rows to step, gives
+those that begin the encoder's initial state, and passes their encoder frames in.
 
-What is final is given out once and never changes. The text of a token may wait for the bytes behind it
-(`stream.vocabulary`), across steps and resets. Everything is committed (all that a beam still
-weighs becomes final) where a row ends: at an endpoint, at the end, and when a channel is muted.
+Finals are given out once and never change. The text of a token may wait for the bytes behind it
+(`stream.vocabulary`), across steps and resets. A beam's best hypothesis is committed where a row ends: at
+an endpoint, at the end of the stream, and when a channel is muted.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from stream.decoding.endpoint import NEVER, EndpointConfig, Endpointer, Endpoint
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.decoding.overlap import Splice
+from stream.decoding.overlap import Overlap
 from stream.vocabulary import Vocabulary, flush, texts_of
 
-__all__ = ["SILENCE", "ChannelDecoder", "Plan", "Speech"]
+__all__ = ["SILENCE", "ChannelDecoder", "Speech", "StepRows"]
 
 Rows: TypeAlias = NDArray[np.int64]
 NOBODY = np.zeros(0, np.int64)
@@ -35,13 +35,13 @@ NO_ENDPOINTS = EndpointConfig(None, None, None)
 
 
 class Speech(NamedTuple):
-    """What a slot said in a step.
+    """The text of a slot in a step.
 
     Attributes:
-        tokens: that became final.
+        tokens: tokens that became final.
         texts: what each of them adds to the text.
-        rest: what a character that was cut short adds behind them, where a segment ends.
-        provisional: hypotheses of what is not, best first.
+        rest: what an incomplete character adds behind them, where a segment ends.
+        provisional: hypotheses of what is not final, best first.
         endpoint: whether a segment of speech ended with this step.
     """
 
@@ -53,20 +53,20 @@ class Speech(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What became final."""
+        """The text that became final."""
         return "".join(self.texts) + self.rest
 
 
 SILENCE = Speech(())
 
 
-class Plan(NamedTuple):
-    """Which rows a step needs.
+class StepRows(NamedTuple):
+    """The rows that a step needs.
 
     Attributes:
-        rows: (R,) first one for each slot in their order, then second rows.
-        owners: (R,) for each row the place of its slot among the slots; None: there are no second rows.
-        fresh: those of the rows that begin now, from the encoder's initial state.
+        rows: (R,) the first row of each slot, in their order, then second rows.
+        owners: (R,) the place of each row's slot among the slots; None: there are no second rows.
+        fresh: the rows that begin with this step, in the encoder's initial state.
     """
 
     rows: Rows
@@ -78,9 +78,9 @@ class ChannelDecoder:
     """The decoders of an engine's slots.
 
     Args:
-        backend: whose joint and prediction network decode.
+        backend: computes the model's decoder.
         vocabulary: the pieces.
-        decoding: how; None: greedy.
+        decoding: how channels are decoded; None: greedy.
         slots: of the engine.
     Attributes:
         row_count: rows of encoder states that the slots need.
@@ -103,10 +103,12 @@ class ChannelDecoder:
         self._texts = vocabulary.texts_without(self.eos)
         self._waiting = [b""] * slots  # bytes of an incomplete character
         self.muted = np.zeros(slots, np.bool_)
-        self._row = np.arange(slots)  # that is heard
+        self._row = np.arange(slots)  # the first row, whose tokens are given out
         self._steps = np.zeros(slots, np.int64)  # encoder frames of the stream, muted ones too
         self._keywords: list[KeywordTrie | None] = [None] * slots
-        self._splices: list[Splice] = [Splice(decoding.resets)] * slots if decoding.resets else []
+        self._overlaps: list[Overlap] = (
+            [Overlap(decoding.resets)] * slots if decoding.resets else []
+        )
         self._endpoint = Endpointer(decoding.endpoint or NO_ENDPOINTS)
         self._reports = decoding.endpoint is not None  # endpoints at all
         self._endpoints = self._endpoint.initial_state(slots)
@@ -123,55 +125,55 @@ class ChannelDecoder:
         self.resume(slot)
 
     def end_after(self, slot: int, silence: float | None) -> None:
-        """Let a slot's segments end after so many seconds of silence; None: as all others' do."""
+        """End a slot's segments after so many seconds of silence; None: after the configured ones."""
         self._silence[slot] = self._endpoint.steps(silence)
         self._reports |= silence is not None
 
     def resume(self, slot: int) -> None:
-        """Begin a slot's row afresh where its stream is, as after a mute."""
+        """Restart a slot's row where its stream is, as after a mute."""
         step = int(self._steps[slot])
         self.muted[slot] = False
         if self._resets is not None:
-            self._splices[slot] = Splice(self._resets, begun=step)
+            self._overlaps[slot] = Overlap(self._resets, begun=step)
         self._rows.restart(int(self._row[slot]), step, self._keywords[slot])
 
     def rows(self, slots: Rows) -> Rows:
-        """Return the rows that are heard."""
+        """Return the first rows of slots, whose tokens are given out."""
         rows: Rows = self._row[slots]
         return rows
 
-    def plan(self, slots: Rows) -> Plan:
+    def step_rows(self, slots: Rows) -> StepRows:
         """Return the rows that a step of some slots needs."""
         rows = self.rows(slots)
         if self._resets is None:
-            return Plan(rows, None, NOBODY)
+            return StepRows(rows, None, NOBODY)
         beside, fresh = [], []
         for place, slot in enumerate(slots.tolist()):
-            splice, step = self._splices[slot], int(self._steps[slot])
-            if splice.begins(step):
+            overlap, step = self._overlaps[slot], int(self._steps[slot])
+            if overlap.begins(step):
                 fresh.append(self._other(slot))
                 self._rows.restart(fresh[-1], step, self._keywords[slot])
-            if splice.second is not None:
+            if overlap.second is not None:
                 beside.append(place)
         if not beside:
-            return Plan(rows, None, NOBODY)
+            return StepRows(rows, None, NOBODY)
         second = (rows[beside] + self._slots) % self.row_count
         owners = np.concatenate([np.arange(len(rows)), beside])
-        return Plan(np.concatenate([rows, second]), owners, np.array(fresh, np.int64))
+        return StepRows(np.concatenate([rows, second]), owners, np.array(fresh, np.int64))
 
     def step(
         self,
         slots: Rows,
         f: NDArray[np.float32],
-        plan: Plan,
+        of: StepRows,
         silent: NDArray[np.bool_] | None = None,
     ) -> list[Speech]:
-        """Decode an encoder frame of every row of a plan.
+        """Decode an encoder frame of every row of a step.
 
         Args:
             slots: (S,).
             f: (R, 1, J).
-            plan: of the slots.
+            of: the rows that the step needs.
             silent: (S,) bool, slots that say nothing yet: their decoders begin behind this frame;
                 None: there are none.
         Returns:
@@ -179,16 +181,16 @@ class ChannelDecoder:
         """
         lengths = None
         if silent is not None:
-            lengths = 1 - (silent if plan.owners is None else silent[plan.owners]).astype(np.int64)
-        found = self._rows.step(f, plan.rows, lengths)
+            lengths = 1 - (silent if of.owners is None else silent[of.owners]).astype(np.int64)
+        found = self._rows.step(f, of.rows, lengths)
         heard = found[: len(slots)]
         if self._resets is not None:
             second = {}
-            if plan.owners is not None:
-                places = plan.owners[len(slots) :].tolist()
+            if of.owners is not None:
+                places = of.owners[len(slots) :].tolist()
                 second = dict(zip(places, found[len(slots) :], strict=True))
             for place, slot in enumerate(slots.tolist()):
-                heard[place] = self._spliced(slot, heard[place], second.get(place, []))
+                heard[place] = self._joined(slot, heard[place], second.get(place, []))
         self._steps[slots] += 1
         if silent is not None:
             for slot in slots[silent].tolist():
@@ -196,7 +198,7 @@ class ChannelDecoder:
         return self._speech(slots, heard)
 
     def mute(self, slot: int) -> Speech:
-        """Let a step go by that a muted channel sends; the first one ends what was being said."""
+        """Count a step of a muted channel; the first one ends the segment."""
         tokens = [] if self.muted[slot] else self._commit(slot)
         self.muted[slot] = True
         self._steps[slot] += 1
@@ -208,14 +210,13 @@ class ChannelDecoder:
 
         Args:
             slots: (B,).
-            f: (B, T, J) of the rows that are heard.
+            f: (B, T, J) of their first rows.
             lengths: (B,) frames of each that count.
         """
         found = self._rows.step(f, self.rows(slots), lengths)
         speech = []
         for slot, tokens in zip(slots.tolist(), found, strict=True):
-            heard = self._splices[slot].new(tokens) if self._resets is not None else tokens
-            speech.append(self._closed(slot, heard, []))
+            speech.append(self._closed(slot, self._without_duplicates(slot, tokens), []))
         return speech
 
     def _closed(self, slot: int, tokens: list[Token], texts: list[str]) -> Speech:
@@ -235,29 +236,31 @@ class ChannelDecoder:
         return flush(waiting)
 
     def _commit(self, slot: int) -> list[Token]:
-        tokens = self._rows.commit(int(self._row[slot]))
-        return self._splices[slot].new(tokens) if self._resets is not None else tokens
+        return self._without_duplicates(slot, self._rows.commit(int(self._row[slot])))
+
+    def _without_duplicates(self, slot: int, tokens: list[Token]) -> list[Token]:
+        return self._overlaps[slot].without_duplicates(tokens) if self._overlaps else tokens
 
     def _other(self, slot: int) -> int:
-        """Return the row of a slot that is not heard."""
+        """Return the second row of a slot."""
         return (int(self._row[slot]) + self._slots) % self.row_count
 
-    def _spliced(self, slot: int, heard: list[Token], waiting: list[Token]) -> list[Token]:
-        """Return what is heard of a slot whose states are reset now and then."""
-        splice, rows = self._splices[slot], self._rows
-        tokens = splice.new(heard)
-        if splice.second is None:
+    def _joined(self, slot: int, old: list[Token], new: list[Token]) -> list[Token]:
+        """Return the tokens of a slot whose states are reset, from those of its two rows."""
+        overlap, rows = self._overlaps[slot], self._rows
+        tokens = overlap.without_duplicates(old)
+        if overlap.second is None:
             return tokens
         first, second = int(self._row[slot]), self._other(slot)
         step = int(self._steps[slot])
-        if splice.step(step, heard, waiting, rows.best(first), rows.best(second)):
+        if overlap.step(step, old, new, rows.best(first), rows.best(second)):
             last, rest = rows.commit(first), rows.commit(second)
-            tokens += splice.new(last) + splice.take_over(last, rest)
+            tokens += overlap.without_duplicates(last) + overlap.take_over(last, rest)
             self._row[slot] = second
         return tokens
 
     def _speech(self, slots: Rows, heard: list[list[Token]]) -> list[Speech]:
-        """Add what is provisional, and the endpoints."""
+        """Add the provisional hypotheses and the endpoints."""
         texts = [
             self._say(slot, tokens) if tokens else []
             for slot, tokens in zip(slots.tolist(), heard, strict=True)

@@ -1,28 +1,29 @@
-"""State resets on a live stream: overlapping segments decoded side by side, joined without a seam.
+"""State resets on a live stream: overlapping segments, decoded side by side and joined without loss.
 
-A model that was trained on short utterances drifts on a long one, so encoder and decoder start afresh
-every 12 s. The new segment runs beside the old one until the two agree, then takes over; the old one
-is what is heard until then, so nothing is delayed. Front end and normaliser go on through all of it.
-Who steps the two rows is the caller's business: this file says when a second row begins, when it
-takes over, and which of its tokens are still to be heard. Steps are encoder frames (60 ms), counted
+A model that was trained on short utterances drifts on a long one, so encoder and decoder restart from
+their initial states every 12 s. The new segment's row runs beside the old one until the two agree, then
+takes over; until then the old row's tokens are given out, so nothing is delayed. Front end and
+normaliser do not restart. The caller steps the two rows: this file says when a second row begins, when
+it takes over, and which of its tokens are still to be given out. Steps are encoder frames (60 ms), counted
 from the start of the stream in both rows.
 
 Rules of a channel:
 
 1. A segment begins `period` steps after the one before, in a fresh state, as the second row.
 2. For `warm` steps its tokens are not trusted.
-3. After that it takes over at the first step at which the two agree: neither emitted for `QUIET` steps,
-   or the last `TAIL` tokens of both are the same, all since the segment was warm, and no pair of them
-   is more than `APART` steps apart. Then it has nothing to say that was not heard.
-4. If they never do, it takes over `overlap` steps after it began. What of its tokens was heard is what
-   an alignment with the old row's finds, by least edits: of tokens that are apart by more than
-   `APART` steps none replaces the other; what the old row alone heard while the new one was not warm
-   costs nothing. Of equals the longest wins, so rather nothing than something twice.
-5. Tokens of the old row that such an alignment leaves over at its end are owed: where the new row
-   emits one of them within `APART` steps of it, in their order, it was heard already.
+3. After that it takes over at the first step at which the two rows agree: neither emitted for `QUIET`
+   steps, or the last `TAIL` tokens of both are the same, all emitted since the segment was warm, and no
+   two of a pair are more than `APART` steps apart. Then none of its tokens is still to be given out.
+4. If they never agree, it takes over `overlap` steps after it began. Its tokens that were given out
+   already are those that an alignment of least edits with the old row's finds: tokens more than `APART`
+   steps apart never replace each other, and what the old row alone emitted while the new one was not
+   warm costs nothing. Of equal alignments the longest wins, so a token may be lost but is not repeated.
+5. Tokens of the old row that the alignment leaves over at its end are pending duplicates: where the new
+   row emits one of them within `APART` steps of it, in their order, it is not given out again.
 
-Myrtle's merging (`stream.decoding.state_resets`) always waits for the overlap's end, then looks at
-three tokens on either side; what the old row emits after its end and the new one before it is lost.
+Myrtle's merging of whole recordings (`stream.decoding.state_resets`) always waits for the end of the
+overlap, then compares three tokens on either side; it loses what the old row emits after the overlap
+and the new one before it ends.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from dataclasses import dataclass, field
 
 from stream.decoding.greedy import Token
 
-__all__ = ["ResetConfig", "Splice"]
+__all__ = ["Overlap", "ResetConfig"]
 
 QUIET = 10  # steps; no two rows emit the same token further apart
 TAIL = 3
@@ -72,25 +73,25 @@ class ResetConfig:
 
 
 @dataclass
-class Splice:
-    """What a channel remembers of its two rows.
+class Overlap:
+    """The two rows of a channel: which one is given out, and what the other one adds.
 
     Attributes:
         config: when states are reset.
-        begun: step at which the row that is heard began.
+        begun: step at which the first row began, whose tokens are given out.
         second: step at which the second row began, or None: there is none.
-        heard: tokens of the row that is heard, since the second one began.
-        waiting: tokens of the second row.
-        owed: tokens of the row before, by rule 5.
+        old: tokens of the first row since the second one began.
+        new: tokens of the second row.
+        duplicates: pending duplicates, by rule 5.
         agreed: whether the two rows agreed at the last step.
     """
 
     config: ResetConfig = field(default_factory=ResetConfig)
     begun: int = 0
     second: int | None = None
-    heard: list[Token] = field(default_factory=list)
-    waiting: list[Token] = field(default_factory=list)
-    owed: list[Token] = field(default_factory=list)
+    old: list[Token] = field(default_factory=list)
+    new: list[Token] = field(default_factory=list)
+    duplicates: list[Token] = field(default_factory=list)
     agreed: bool = False
 
     def begins(self, step: int) -> bool:
@@ -100,73 +101,73 @@ class Splice:
         self.second = step
         return True
 
-    def new(self, tokens: Sequence[Token]) -> list[Token]:
-        """Return the tokens of the row that is heard without those that were heard (rule 5)."""
+    def without_duplicates(self, tokens: Sequence[Token]) -> list[Token]:
+        """Return the tokens of the first row that were not given out already (rule 5)."""
         kept = []
         for token in tokens:
             match = next(
                 (
                     i
-                    for i, owed in enumerate(self.owed)
-                    if owed.id == token.id and abs(owed.step - token.step) <= APART
+                    for i, before in enumerate(self.duplicates)
+                    if before.id == token.id and abs(before.step - token.step) <= APART
                 ),
                 None,
             )
             if match is None:
                 kept.append(token)
             else:
-                del self.owed[: match + 1]
+                del self.duplicates[: match + 1]
         return kept
 
     def step(
         self,
         step: int,
-        heard: Sequence[Token],
-        waiting: Sequence[Token],
-        heard_partial: Sequence[Token] = (),
-        waiting_partial: Sequence[Token] = (),
+        old: Sequence[Token],
+        new: Sequence[Token],
+        old_partial: Sequence[Token] = (),
+        new_partial: Sequence[Token] = (),
     ) -> bool:
-        """Take what a step brought in both rows; return whether the second takes over with it.
+        """Take the tokens of a step of both rows; return whether the second row takes over with it.
 
         Args:
             step: of both rows.
-            heard, waiting: tokens that the first and the second row emitted, as finals.
-            heard_partial, waiting_partial: what their best hypotheses add to all finals so far.
+            old, new: tokens that the first and the second row emitted, as finals.
+            old_partial, new_partial: what their best hypotheses add to all finals so far.
         """
         if self.second is None:
             return False
-        self.heard += heard
-        self.waiting += waiting
+        self.old += old
+        self.new += new
         age = step + 1 - self.second
         self.agreed = age > self.config.warm and self._agree(
-            step, [*self.heard, *heard_partial], [*self.waiting, *waiting_partial]
+            step, [*self.old, *old_partial], [*self.new, *new_partial]
         )
         return self.agreed or age >= self.config.overlap
 
-    def take_over(self, heard: Sequence[Token] = (), waiting: Sequence[Token] = ()) -> list[Token]:
-        """Make the second row the one that is heard.
+    def take_over(self, old: Sequence[Token] = (), new: Sequence[Token] = ()) -> list[Token]:
+        """Make the second row the first one.
 
         Args:
-            heard, waiting: what a beam's rows emit as they are committed, heard already and not.
+            old, new: what the rows of a beam emit when they are committed.
         Returns:
-            tokens of the second row that are still to be heard.
+            tokens of the second row that are still to be given out.
         """
         assert self.second is not None, "there is no second row"
         rest: list[Token] = []
-        self.owed = []
+        self.duplicates = []
         if not self.agreed:
-            old, new = [*self.heard, *heard], [*self.waiting, *waiting]
-            covering, covered = _aligned(old, new, self.second + self.config.warm)
-            rest, self.owed = new[covered:], old[covering:]
-        self.begun, self.second, self.heard, self.waiting = self.second, None, [], []
+            olds, news = [*self.old, *old], [*self.new, *new]
+            covering, covered = _aligned(olds, news, self.second + self.config.warm)
+            rest, self.duplicates = news[covered:], olds[covering:]
+        self.begun, self.second, self.old, self.new = self.second, None, [], []
         return rest
 
-    def _agree(self, step: int, heard: list[Token], waiting: list[Token]) -> bool:
-        """Rule 3."""
-        if all(step - tokens[-1].step >= QUIET for tokens in (heard, waiting) if tokens):
+    def _agree(self, step: int, old: list[Token], new: list[Token]) -> bool:
+        """Return whether the rows agree (rule 3)."""
+        if all(step - tokens[-1].step >= QUIET for tokens in (old, new) if tokens):
             return True
         trusted = (self.second or 0) + self.config.warm
-        old, new = heard[-TAIL:], waiting[-TAIL:]
+        old, new = old[-TAIL:], new[-TAIL:]
         return (
             len(new) == len(old) == TAIL
             and min(old[0].step, new[0].step) >= trusted

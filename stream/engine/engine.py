@@ -350,7 +350,7 @@ class Engine:
             return results
         x = self._features.chunk(samples, rows)
         tails, lengths = self._features.tails([self._rest(slot) for slot in ended.tolist()], ended)
-        plan = self._decoder.plan(rows)
+        plan = self._decoder.step_rows(rows)
         if plan.fresh.size:
             self._reset_encoder(plan.fresh)
         x = x if plan.owners is None else x[plan.owners]

@@ -87,7 +87,7 @@ def decoder(
 
 def plan(channels: ChannelDecoder, *slots: int) -> tuple[list[int], list[int], list[int]]:
     """Return a plan's rows, their slots, and those that begin."""
-    found = channels.plan(np.array(slots))
+    found = channels.step_rows(np.array(slots))
     owners = np.arange(len(slots)) if found.owners is None else found.owners
     return found.rows.tolist(), [slots[owner] for owner in owners], found.fresh.tolist()
 
@@ -95,7 +95,7 @@ def plan(channels: ChannelDecoder, *slots: int) -> tuple[list[int], list[int], l
 def say(channels: ChannelDecoder, slots: list[int], *values: float) -> list[Speech]:
     """Step slots, every row of a slot hearing the same."""
     at = np.array(slots)
-    planned = channels.plan(at)
+    planned = channels.step_rows(at)
     owners = np.arange(len(slots)) if planned.owners is None else planned.owners
     f = np.array([values[owner] for owner in owners], np.float32)[:, None, None]
     return channels.step(at, f, planned)
@@ -158,7 +158,7 @@ def test_slots_of_which_some_have_a_second_row_share_a_step() -> None:
     for _ in range(60):
         say(channels, [0], 0.0)
     slots = np.array([2, 0, 1])
-    planned = channels.plan(slots)
+    planned = channels.step_rows(slots)
     assert planned.rows.tolist() == [2, 0, 1, 3]
     assert planned.owners is not None
     assert planned.owners.tolist() == [0, 1, 2, 1]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.decoding.greedy import Token
-from stream.decoding.overlap import APART, QUIET, ResetConfig, Splice
+from stream.decoding.overlap import APART, QUIET, Overlap, ResetConfig
 
 CONFIG = ResetConfig(segment=100, overlap=40)  # the second row begins at step 60, is warm at 80
 
@@ -24,29 +24,29 @@ def heard(
 
     Where `deaf`, the rows are taken for such as never agree.
     """
-    splice, rows, text, takes = Splice(CONFIG), [old, new], list[Token](), list[int]()
+    overlap, rows, text, takes = Overlap(CONFIG), [old, new], list[Token](), list[int]()
     for step in range(steps):
-        splice.begins(step)
+        overlap.begins(step)
         first, second = ([t for t in row if t.step == step] for row in rows)
-        text += splice.new(first)
-        takes_over = splice.step(step, first, second)
+        text += overlap.without_duplicates(first)
+        takes_over = overlap.step(step, first, second)
         if deaf:
             takes_over = takes_over and step == 99
-            splice.agreed = False
+            overlap.agreed = False
         if takes_over:
-            text += splice.take_over()
+            text += overlap.take_over()
             takes.append(step)
             rows = [new, []]
     return "".join(chr(token.id) for token in text), takes
 
 
 def test_a_second_row_begins_one_period_after_the_first() -> None:
-    splice = Splice(CONFIG)
-    assert [step for step in range(160) if splice.begins(step)] == [60]
-    while not splice.step(splice.config.period + 21, [], []):
+    overlap = Overlap(CONFIG)
+    assert [step for step in range(160) if overlap.begins(step)] == [60]
+    while not overlap.step(overlap.config.period + 21, [], []):
         pass
-    splice.take_over()
-    assert [step for step in range(100, 160) if splice.begins(step)] == [120]
+    overlap.take_over()
+    assert [step for step in range(100, 160) if overlap.begins(step)] == [120]
 
 
 def test_in_silence_it_takes_over_as_soon_as_it_is_warm() -> None:
@@ -123,13 +123,13 @@ def test_rows_that_hear_the_same_lose_and_repeat_nothing(seed: int, late: int, d
 
 
 def test_partials_count_for_agreement_and_committed_tokens_as_heard() -> None:
-    splice = Splice(CONFIG)
-    splice.begins(60)
+    overlap = Overlap(CONFIG)
+    overlap.begins(60)
     tail = says("abc", 82, 85, 88)
-    assert not splice.step(89, tail[:1], [], tail[1:], says("abx", 82, 85, 88))
-    assert splice.step(90, [], [], tail[1:], tail)
-    assert splice.take_over(tail[1:], tail) == []
-    assert splice.begun == 60
+    assert not overlap.step(89, tail[:1], [], tail[1:], says("abx", 82, 85, 88))
+    assert overlap.step(90, [], [], tail[1:], tail)
+    assert overlap.take_over(tail[1:], tail) == []
+    assert overlap.begun == 60
 
 
 @pytest.mark.parametrize(("segment", "overlap"), [(250, 19), (250, 126), (10, 5)])

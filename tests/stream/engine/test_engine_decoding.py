@@ -16,7 +16,7 @@ from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
-from stream.decoding.overlap import ResetConfig, Splice
+from stream.decoding.overlap import Overlap, ResetConfig
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.engine.engine import CHUNK, Decoding, Engine, Result
 from stream.front_end.log_mel import streamed_log_mel
@@ -200,15 +200,15 @@ def test_no_final_is_later_than_a_second_and_a_half() -> None:
         assert all(result.end - 0.06 * (token.step + 1) < 1.5 for token in result.tokens)
 
 
-def test_rows_that_are_spliced_are_those_of_two_streams() -> None:
+def test_rows_that_overlap_are_those_of_two_streams() -> None:
     network = padded_network()
     (results,) = run(engine(resets=RESETS), NOISE[1])
     backend, x = encoded(NOISE[1], network)
-    greedy, splice, want = Greedy(backend, GREEDY), Splice(RESETS), list[Token]()
+    greedy, overlap, want = Greedy(backend, GREEDY), Overlap(RESETS), list[Token]()
     rows: list[Any] = [[backend.initial_state(1)[0], greedy.initial_state(1)], None]
     takes = 0
     for step in range(x.shape[1] // 2):
-        if splice.begins(step):
+        if overlap.begins(step):
             fresh = greedy.initial_state(1)
             rows[1] = [backend.initial_state(1)[0], fresh._replace(step=np.array([step]))]
         said: list[list[Token]] = [[], []]
@@ -216,9 +216,9 @@ def test_rows_that_are_spliced_are_those_of_two_streams() -> None:
             if row is not None:
                 f, row[0] = backend.encode(x[:, 2 * step : 2 * step + 2], row[0])
                 (said[i],), row[1] = greedy.step(f, row[1])
-        want += splice.new(said[0])
-        if splice.step(step, *said):
-            want += splice.take_over()
+        want += overlap.without_duplicates(said[0])
+        if overlap.step(step, *said):
+            want += overlap.take_over()
             rows = [rows[1], None]
             takes += 1
     assert takes >= 1
