@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.client.session import Session, stream_audio
+from server.client.stream import StreamOutcome, stream_audio
 from server.client.terminal import LiveText
 from stream.audio import read_chunks
 from stream.bundled import recordings
@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     with running_server("--slots", "4") as url:
         print(f"The server listens on {url}")
         print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
-        session = asyncio.run(_stream(url, recording))
-    _report(session)
+        outcome = asyncio.run(_stream(url, recording))
+    _report(outcome)
     return 0
 
 
@@ -88,7 +88,7 @@ def running_server(*flags: str) -> Iterator[str]:
                     process.kill()
 
 
-async def _stream(url: str, recording: Utterance) -> Session:
+async def _stream(url: str, recording: Utterance) -> StreamOutcome:
     chunks = read_chunks(recording.audio)
     if not sys.stdout.isatty():
         return await stream_audio(
@@ -108,11 +108,11 @@ def install_size() -> int:
     return sum(file.lstat().st_size for file in files if not file.is_dir())
 
 
-def _report(session: Session) -> None:
+def _report(outcome: StreamOutcome) -> None:
     print(
         f"""
-Compute latency over {len(session.latencies)} chunks of 60 ms: \
-CL50 {1000 * session.latency(50):.1f} ms, CL99 {1000 * session.latency(99):.1f} ms
+Compute latency over {len(outcome.latencies)} chunks of 60 ms: \
+CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms
 Size of the install: {install_size() / 1e6:.0f} MB
 
 Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
@@ -121,7 +121,7 @@ Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaud
   {Path(sys.executable)} -m server.client --mic
 
 The recording says:
-{session.transcript}"""
+{outcome.transcript}"""
     )
 
 

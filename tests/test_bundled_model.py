@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
-from server.client.session import stream_audio
+from server.client.stream import stream_audio
 from server.demo import running_server
 from stream.audio import read_audio
 from stream.backends import load_backend

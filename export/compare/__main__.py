@@ -23,7 +23,7 @@ from export.compare.artefacts import Model, hear, hear_server, is_server, open_a
 from export.compare.clips import Clip, clip
 from export.compare.findings import Comparison, Result, compare
 from export.compare.page import render
-from server.client.session import stream_audio
+from server.client.stream import stream_audio
 from server.processes import machine
 from stream.backends import BACKENDS
 from stream.manifest import Utterance, read_manifest, spaced

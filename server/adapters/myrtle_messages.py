@@ -7,8 +7,12 @@ stream. Responses are `Response` as JSON text. What they mean is `server.adapter
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
+    "CHUNK",
+    "CHUNK_SECONDS",
     "NOTHING",
     "PATH",
     "QUERY",
@@ -17,6 +21,7 @@ __all__ = [
     "Alternative",
     "Response",
     "Word",
+    "pcm_bytes",
     "read_response",
 ]
 
@@ -24,6 +29,7 @@ PATH = "/asr/v0.1/stream"
 SUBPROTOCOL = "stream.asr.api.myrtle.ai"
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
 SAMPLE_BYTES = 2
+CHUNK, CHUNK_SECONDS = 960, 0.06  # of the audio that a response answers, in samples and seconds
 # The response to a silent chunk, as `Response` encodes it; most are such, and %r writes a float as
 # JSON does.
 NOTHING = (
@@ -67,3 +73,8 @@ class Response(msgspec.Struct):
 
 
 read_response = msgspec.json.Decoder(Response).decode
+
+
+def pcm_bytes(samples: NDArray[np.float32]) -> bytes:
+    """Return samples as signed 16-bit little-endian; what came from 16 bits is the same again."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()

@@ -1,7 +1,7 @@
 """python -m server.client: stream recordings or the microphone to a server and watch the text grow.
 
 On a terminal the text appears as it comes; elsewhere each recording gives one line. Transcripts go
-to stdout, everything else to stderr. The session itself is `server.client.session`.
+to stdout, everything else to stderr. The stream itself is `server.client.stream`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from server.client.microphone import microphone_chunks
-from server.client.session import DEFAULT_URL, Chunks, Session, SessionError, stream_audio
+from server.client.stream import DEFAULT_URL, Chunks, StreamError, StreamOutcome, stream_audio
 from server.client.terminal import LiveText
 from stream.audio import AudioError, read_chunks
 from stream.process import reports_errors, run_main
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             for path in arguments.files:
                 asyncio.run(_stream_file(arguments.url, path, realtime=not arguments.fast))
-    except SessionError as error:
+    except StreamError as error:
         if error.transcript and not sys.stdout.isatty():
             print(error.transcript)
         raise
@@ -97,7 +97,7 @@ async def _stream(url: str, chunks: Chunks, *, realtime: bool) -> None:
     if sys.stdout.isatty():
         live = LiveText(sys.stdout)
         try:
-            session = await stream_audio(url, chunks, live.show, realtime)
+            outcome = await stream_audio(url, chunks, live.show, realtime)
         finally:
             live.end()
     else:
@@ -108,19 +108,19 @@ async def _stream(url: str, chunks: Chunks, *, realtime: bool) -> None:
             said = final.strip()
 
         try:
-            session = await stream_audio(url, chunks, keep, realtime)
+            outcome = await stream_audio(url, chunks, keep, realtime)
         except AudioError:  # found behind audio that was recognised
             print(said, end="\n" if said else "", flush=True)
             raise
-        print(session.transcript, flush=True)
-    _report(session, realtime)
+        print(outcome.transcript, flush=True)
+    _report(outcome, realtime)
 
 
-def _report(session: Session, realtime: bool) -> None:
-    if session.latencies and realtime:
+def _report(outcome: StreamOutcome, realtime: bool) -> None:
+    if outcome.latencies and realtime:
         print(
-            f"CL50 {1000 * session.latency(50):.1f} ms, CL99 {1000 * session.latency(99):.1f} ms "
-            f"over {len(session.latencies)} chunks of 60 ms",
+            f"CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms "
+            f"over {len(outcome.latencies)} chunks of 60 ms",
             file=sys.stderr,
         )
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server.adapters.myrtle_messages import CHUNK
 from stream.errors import InputError
 from stream.extras import MissingExtraError, explain_missing_extras, install_command
 from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = ["MicrophoneError", "microphone_chunks"]
-
-CHUNK_SECONDS = 0.06
 
 
 class MicrophoneError(InputError):
@@ -45,8 +44,8 @@ async def microphone_chunks(
     The sound system resamples to 16 kHz.
 
     Args:
-        device: number of the input device, as `python -m sounddevice` lists them; None: the
-        default. stop: ends the recording; what was heard until then is yielded.
+        device: number of the input device, as `python -m sounddevice` lists them; None: the default.
+        stop: ends the recording; what was heard until then is yielded.
     Raises:
         MicrophoneError: there is no such device.
         MissingExtraError: sounddevice or PortAudio is not installed.
@@ -63,7 +62,7 @@ async def microphone_chunks(
             samplerate=SAMPLE_RATE,
             channels=1,
             dtype="float32",
-            blocksize=int(CHUNK_SECONDS * SAMPLE_RATE),
+            blocksize=CHUNK,
             device=device,
             callback=on_audio,
         )

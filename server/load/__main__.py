@@ -23,7 +23,7 @@ import uvloop
 
 from server.load.dialects import DIALECTS
 from server.load.point import Point, holds
-from server.load.recordings import Recording, joined, read_recordings
+from server.load.recordings import TimedRecording, joined, read_recordings
 from server.load.search import find_rts
 from server.processes import listeners, machine
 from stream.process import reports_errors, run_main
@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
         raise LoadError(f"not even one stream was taken (HTTP 503): {error}") from error
 
 
-async def _measure(arguments: argparse.Namespace, recordings: list[Recording]) -> int:
+async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecording]) -> int:
     from server.load.run import Plan, prepare, run
 
     progress = _progress()

@@ -1,7 +1,7 @@
 """What goes over the wire and what it means, in two dialects, without I/O.
 
-A `Dialect` makes messages of audio; each stream has a `Conversation`, which is given every message of
-the server and knows how many chunks were answered and what was said when. Audio is (n,) float32 at
+A `Dialect` makes messages of audio; the `Responses` of a stream get every message of the server, count
+the answered chunks, and keep what was said when. Audio is (n,) float32 at
 16 kHz, sent as 60 ms messages (960 samples), of which only the last of a stream may be shorter.
 
 Myrtle (also `python -m server`):
@@ -28,9 +28,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.client.session import CHUNK, DEFAULT_URL, pcm_bytes, stream_url
+from server.adapters.myrtle_messages import CHUNK, SAMPLE_BYTES, pcm_bytes, read_response
+from server.client.stream import DEFAULT_URL, stream_url
 
-__all__ = ["DIALECTS", "MYRTLE", "SHERPA", "Conversation", "Dialect", "DialectError", "Said"]
+__all__ = ["DIALECTS", "MYRTLE", "SHERPA", "Responses", "Dialect", "DialectError", "Said"]
 
 
 class DialectError(ValueError):
@@ -48,7 +49,7 @@ class Said(NamedTuple):
     final: bool
 
 
-class Conversation(Protocol):
+class Responses(Protocol):
     """One stream's messages from the server.
 
     Attributes:
@@ -84,7 +85,7 @@ class Dialect:
         chunk_bytes: of a message that is not shorter.
         end: the message that ends a stream; `end_is_text`: it is not a binary one.
         looks_ahead: rule 5.
-        conversation: makes a new stream's.
+        responses: makes a new stream's.
     """
 
     name: str
@@ -95,17 +96,7 @@ class Dialect:
     end: bytes
     end_is_text: bool
     looks_ahead: bool
-    conversation: Callable[[], Conversation]
-
-
-class _Alternative(msgspec.Struct):
-    transcript: str
-
-
-class _MyrtleResponse(msgspec.Struct):
-    end: float
-    is_provisional: bool
-    alternatives: list[_Alternative]
+    responses: Callable[[], Responses]
 
 
 class _SherpaResponse(msgspec.Struct):
@@ -113,11 +104,10 @@ class _SherpaResponse(msgspec.Struct):
     segment: int = 0
 
 
-_read_myrtle = msgspec.json.Decoder(_MyrtleResponse).decode
 _read_sherpa = msgspec.json.Decoder(_SherpaResponse).decode
 
 
-class _MyrtleConversation:
+class _MyrtleResponses:
     """Rules 1 and 2."""
 
     def __init__(self) -> None:
@@ -129,7 +119,7 @@ class _MyrtleConversation:
 
     def receive(self, message: bytes, now: float) -> bool:
         try:
-            response = _read_myrtle(message)
+            response = read_response(message)
             text = response.alternatives[0].transcript
         except (msgspec.DecodeError, IndexError) as error:
             raise DialectError(f"this is no response of Myrtle's API: {message[:100]!r}") from error
@@ -150,7 +140,7 @@ class _MyrtleConversation:
         """Nothing is left to say: the last response was final."""
 
 
-class _SherpaConversation:
+class _SherpaResponses:
     """Rules 3 and 4."""
 
     def __init__(self) -> None:
@@ -193,12 +183,12 @@ MYRTLE = Dialect(
     name="myrtle",
     default_url=DEFAULT_URL,
     target=stream_url,
-    messages=lambda samples: _cut(pcm_bytes(samples), 2 * CHUNK),
-    chunk_bytes=2 * CHUNK,
+    messages=lambda samples: _cut(pcm_bytes(samples), SAMPLE_BYTES * CHUNK),
+    chunk_bytes=SAMPLE_BYTES * CHUNK,
     end=b"",
     end_is_text=False,
     looks_ahead=False,
-    conversation=_MyrtleConversation,
+    responses=_MyrtleResponses,
 )
 SHERPA = Dialect(
     name="sherpa",
@@ -209,6 +199,6 @@ SHERPA = Dialect(
     end=b"Done",
     end_is_text=True,
     looks_ahead=True,
-    conversation=_SherpaConversation,
+    responses=_SherpaResponses,
 )
 DIALECTS = {dialect.name: dialect for dialect in (MYRTLE, SHERPA)}

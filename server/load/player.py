@@ -33,9 +33,9 @@ from picows import (
     ws_connect,
 )
 
-from server.client.session import CHUNK, CHUNK_SECONDS
+from server.adapters.myrtle_messages import CHUNK, CHUNK_SECONDS
 from server.load.arrivals import final_text
-from server.load.dialects import Conversation, Dialect, DialectError
+from server.load.dialects import Dialect, DialectError, Responses
 from stream.errors import InputError
 
 __all__ = [
@@ -89,7 +89,7 @@ class Player(WSListener):
         timings: where latencies are noted.
         ahead: messages after a chunk without which it cannot be answered (`messages_ahead`).
     Attributes:
-        conversation: what came.
+        responses: what came.
         sent: when each whole chunk left, seconds of `time.perf_counter`.
         start: of the stream, on the same clock.
         ended: done when the connection is over; the result is what went wrong, or None.
@@ -98,7 +98,7 @@ class Player(WSListener):
     def __init__(
         self, dialect: Dialect, messages: Sequence[bytes], timings: Timings, ahead: int
     ) -> None:
-        self.conversation: Conversation = dialect.conversation()
+        self.responses: Responses = dialect.responses()
         self.sent: list[float] = []
         self.start = 0.0
         self.ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -113,12 +113,12 @@ class Player(WSListener):
     @property
     def unanswered(self) -> list[float]:
         """When each chunk left that could have been answered and was not."""
-        return self.sent[self.conversation.answered + self._ahead :]
+        return self.sent[self.responses.answered + self._ahead :]
 
     @property
     def text(self) -> str:
         """What the server has said for good."""
-        return final_text(self.conversation.said)
+        return final_text(self.responses.said)
 
     def send_next(self) -> bool:
         """Send the next message, and with the last one the end; False if that was it."""
@@ -166,7 +166,7 @@ class Player(WSListener):
             code, reason = frame.get_close_code(), frame.get_close_reason() or ""
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
-            self.conversation.close(now)
+            self.responses.close(now)
             well = code in (WSCloseCode.OK, WSCloseCode.NO_INFO)
             self._end(None if well else f"the server ended the stream: {code} {reason}".strip())
             return
@@ -179,17 +179,17 @@ class Player(WSListener):
                 return
             message, self._fragments = self._fragments, b""
         try:
-            answers = self.conversation.receive(message, now)
+            answers = self.responses.receive(message, now)
         except DialectError as error:
             transport.disconnect()
             self._end(str(error))
             return
         if answers:
-            place = self.conversation.answered - 1 + self._ahead
+            place = self.responses.answered - 1 + self._ahead
             if place < len(self.sent):
                 self._timings.sent.append(self.sent[place])
                 self._timings.latency.append(now - self.sent[place])
-        if self.conversation.ended:
+        if self.responses.ended:
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
             self._end(None)
@@ -270,9 +270,9 @@ async def transcribe(url: str, dialect: Dialect, messages: Sequence[bytes]) -> s
     heard = -1
     try:
         while not player.ended.done():
-            if heard == player.conversation.answered:
+            if heard == player.responses.answered:
                 raise LoadError(f"{url}: no message for {SILENT_SECONDS:.0f} s of a single stream")
-            heard = player.conversation.answered
+            heard = player.responses.answered
             await asyncio.wait([player.ended], timeout=SILENT_SECONDS)
         if failure := player.ended.result():
             raise LoadError(f"{url}: {failure}")
@@ -298,10 +298,10 @@ async def messages_ahead(url: str, dialect: Dialect, sample: Sequence[bytes]) ->
     answered_after: list[int] = []
     try:
         for count, message in enumerate(itertools.islice(itertools.cycle(sample), PROBE_MESSAGES)):
-            before = player.conversation.answered
+            before = player.responses.answered
             player.send(message)
             await _until_answered(player, before + 1)
-            answered_after += [count] * (player.conversation.answered - before)
+            answered_after += [count] * (player.responses.answered - before)
             if len(answered_after) > 1:
                 break
     finally:
@@ -317,5 +317,5 @@ async def messages_ahead(url: str, dialect: Dialect, sample: Sequence[bytes]) ->
 
 async def _until_answered(player: Player, count: int) -> None:
     deadline = time.perf_counter() + PROBE_SECONDS
-    while player.conversation.answered < count and time.perf_counter() < deadline:
+    while player.responses.answered < count and time.perf_counter() < deadline:
         await asyncio.sleep(0.005)

@@ -32,7 +32,7 @@ from stream.text_file import TextError, read_text
 
 __all__ = [
     "CtmError",
-    "Recording",
+    "TimedRecording",
     "TimedWord",
     "energy_end",
     "joined",
@@ -55,7 +55,7 @@ class CtmError(InputError):
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class TimedRecording:
     """One recording.
 
     Attributes:
@@ -74,7 +74,7 @@ class Recording:
         return len(self.samples) / SAMPLE_RATE
 
 
-def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Recording]:
+def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[TimedRecording]:
     """Read all recordings that are named, and the times of their words.
 
     Args:
@@ -85,13 +85,13 @@ def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Reco
             none of the recordings.
     """
     times = read_ctm(ctm) if ctm else {}
-    recordings: list[Recording] = []
+    recordings: list[TimedRecording] = []
 
     def add(names: Sequence[str], samples: NDArray[np.float32], text: str = "") -> None:
         words = next((times[name] for name in names if name in times), None)
         if words is None and len(text.split()) == 1:
             words = ((text.strip(), energy_end(samples)),)
-        recordings.append(Recording(names[0], samples, words))
+        recordings.append(TimedRecording(names[0], samples, words))
 
     for path in paths:
         if path.suffix == ".jsonl":
@@ -106,7 +106,7 @@ def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Reco
     return recordings
 
 
-def joined(recordings: Sequence[Recording], seconds: float) -> list[Recording]:
+def joined(recordings: Sequence[TimedRecording], seconds: float) -> list[TimedRecording]:
     """Return as many recordings that last at least so long: each is followed by the next ones.
 
     The words of a recording are known where those of all its parts are.
@@ -117,8 +117,8 @@ def joined(recordings: Sequence[Recording], seconds: float) -> list[Recording]:
     ]
 
 
-def _join(recordings: Iterable[Recording], seconds: float) -> Recording:
-    parts: list[Recording] = []
+def _join(recordings: Iterable[TimedRecording], seconds: float) -> TimedRecording:
+    parts: list[TimedRecording] = []
     words: list[TimedWord] | None = []
     length = 0.0
     for part in recordings:
@@ -130,7 +130,7 @@ def _join(recordings: Iterable[Recording], seconds: float) -> Recording:
         if length >= seconds:
             break
     samples = np.concatenate([part.samples for part in parts])
-    return Recording(parts[0].name, samples, None if words is None else tuple(words))
+    return TimedRecording(parts[0].name, samples, None if words is None else tuple(words))
 
 
 def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:

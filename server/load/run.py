@@ -33,7 +33,7 @@ from server.load.player import (
     transcribe,
 )
 from server.load.point import Heard, Point, compare, grows, percentiles
-from server.load.recordings import Recording
+from server.load.recordings import TimedRecording
 from server.processes import Usage, usage
 from stream.words import emission_latencies
 
@@ -53,7 +53,7 @@ OnProgress = Callable[[str], None]
 class Track:
     """A recording that is ready to be played, and its text when it is the only stream."""
 
-    recording: Recording
+    recording: TimedRecording
     messages: tuple[bytes, ...]
     alone: str
 
@@ -85,7 +85,7 @@ class Plan:
 async def prepare(
     url: str,
     dialect: Dialect,
-    recordings: Sequence[Recording],
+    recordings: Sequence[TimedRecording],
     on_progress: OnProgress = lambda line: None,
 ) -> tuple[list[Track], int]:
     """Get the text of each recording alone, and how far the server looks ahead.
@@ -269,7 +269,7 @@ class _Load:
             if track.recording.words
             for latency in emission_latencies(
                 track.recording.words,
-                arrivals(player.conversation.said, player.start),
+                arrivals(player.responses.said, player.start),
                 frame_seconds=0.0,
             )
         ]

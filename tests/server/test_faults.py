@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
-from server.client.session import stream_audio
+from server.client.stream import stream_audio
 from stream.engine.engine import Engine, load_engine
 from stream.model.directory import write
 from stream.recogniser import Recogniser

@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from server.__main__ import build_parser, main
-from server.client.session import stream_audio
+from server.client.stream import stream_audio
 from server.decoder_options import DecoderOptions
 from server.demo import running_server
 from stream.audio import read_audio

@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.adapters.myrtle_messages import SUBPROTOCOL
-from server.client.session import stream_audio
+from server.client.stream import stream_audio
 from server.engine.models import Models
 from server.http.app import AddressError, Application
 from server.limits import Limits

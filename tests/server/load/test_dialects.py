@@ -33,9 +33,9 @@ def test_audio_is_cut_into_whole_chunks_and_a_rest_and_nothing_is_lost(name: str
 
 
 def test_a_final_and_a_provisional_response_of_a_chunk_answer_it_once() -> None:
-    conversation = MYRTLE.conversation()
+    responses = MYRTLE.responses()
     answers = [
-        conversation.receive(message, now)
+        responses.receive(message, now)
         for now, message in enumerate(
             [
                 myrtle(0.06, ""),
@@ -48,8 +48,8 @@ def test_a_final_and_a_provisional_response_of_a_chunk_answer_it_once() -> None:
         )
     ]
     assert answers == [True, True, False, True, False, False]
-    assert conversation.answered == 3
-    assert conversation.said == [
+    assert responses.answered == 3
+    assert responses.said == [
         Said(1, " the", True),
         Said(2, " ca", False),
         Said(5, " cat", True),
@@ -57,35 +57,35 @@ def test_a_final_and_a_provisional_response_of_a_chunk_answer_it_once() -> None:
 
 
 def test_sherpas_text_is_final_when_the_next_segment_begins_or_it_is_done() -> None:
-    conversation = SHERPA.conversation()
+    responses = SHERPA.responses()
     for now, message in enumerate(
         [sherpa(""), sherpa("the"), sherpa("the cat"), sherpa("", 1), sherpa(" sat ", 1)]
     ):
-        assert conversation.receive(message, now)
-    assert final_text(conversation.said) == " the cat"
-    assert not conversation.ended
-    assert not conversation.receive(b"Done!", 9)
-    assert conversation.ended
-    assert conversation.answered == 5
-    assert final_text(conversation.said) == " the cat sat"
+        assert responses.receive(message, now)
+    assert final_text(responses.said) == " the cat"
+    assert not responses.ended
+    assert not responses.receive(b"Done!", 9)
+    assert responses.ended
+    assert responses.answered == 5
+    assert final_text(responses.said) == " the cat sat"
 
 
 def test_a_server_of_sherpas_that_just_closes_loses_no_text() -> None:
-    conversation = SHERPA.conversation()
-    conversation.receive(sherpa("the"), 1)
-    conversation.close(2)
-    conversation.close(3)
-    assert conversation.said == [Said(1, " the", False), Said(2, " the", True)]
+    responses = SHERPA.responses()
+    responses.receive(sherpa("the"), 1)
+    responses.close(2)
+    responses.close(3)
+    assert responses.said == [Said(1, " the", False), Said(2, " the", True)]
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("message", [b"", b"hello", b"[]", b'{"error": "full"}', b"\xff\xfe"])
 def test_a_message_of_another_protocol_is_named(name: str, message: bytes) -> None:
     with pytest.raises(DialectError, match="this is no response of"):
-        DIALECTS[name].conversation().receive(message, 0.0)
+        DIALECTS[name].responses().receive(message, 0.0)
 
 
 def test_a_response_of_myrtles_without_alternatives_is_named() -> None:
     message = b'{"start":0.0,"end":0.06,"is_provisional":false,"alternatives":[]}'
     with pytest.raises(DialectError, match="alternatives"):
-        MYRTLE.conversation().receive(message, 0.0)
+        MYRTLE.responses().receive(message, 0.0)

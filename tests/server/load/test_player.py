@@ -105,7 +105,7 @@ async def test_answers_belong_to_chunks_in_order_even_where_they_overlap(clock: 
     for at, is_answer, _ in sorted(events):
         clock.now = 100.0 + at
         if is_answer:
-            hear(player, wire, myrtle(player.conversation.answered + 1))
+            hear(player, wire, myrtle(player.responses.answered + 1))
         else:
             player.send_next()
     # An answer that overtakes another is taken for it, which leaves the sum as it is.
@@ -174,7 +174,7 @@ async def test_a_message_in_fragments_is_put_together() -> None:
     player.send_next()
     whole = myrtle(1, " cat")
     player.on_ws_frame(wire, frame(WSMsgType.TEXT, whole[:9], fin=False))
-    assert player.conversation.answered == 0
+    assert player.responses.answered == 0
     player.on_ws_frame(wire, frame(WSMsgType.CONTINUATION, whole[9:]))
     assert player.text == " cat"
     assert len(timings.latency) == 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from server.load.recordings import (
     CtmError,
-    Recording,
+    TimedRecording,
     energy_end,
     joined,
     read_ctm,
@@ -118,9 +118,9 @@ def test_files_that_are_no_audio_or_no_manifest_are_named(tmp_path: Path) -> Non
 
 def test_joined_recordings_follow_each_other_and_words_move_along() -> None:
     parts = [
-        Recording("a", np.full(8000, 1.0, np.float32), (("one", 0.4),)),
-        Recording("b", np.full(16000, 2.0, np.float32), (("two", 0.5), ("three", 0.9))),
-        Recording("c", np.full(4000, 3.0, np.float32), None),
+        TimedRecording("a", np.full(8000, 1.0, np.float32), (("one", 0.4),)),
+        TimedRecording("b", np.full(16000, 2.0, np.float32), (("two", 0.5), ("three", 0.9))),
+        TimedRecording("c", np.full(4000, 3.0, np.float32), None),
     ]
     a, b, c = joined(parts, 1.2)
     assert [each.name for each in (a, b, c)] == ["a", "b", "c"]

@@ -13,7 +13,7 @@ from server.load import run as module
 from server.load.dialects import MYRTLE
 from server.load.player import LoadError
 from server.load.point import Point, holds, percentiles
-from server.load.recordings import Recording
+from server.load.recordings import TimedRecording
 from server.load.run import Plan, prepare, run
 from server.load.search import find_rts
 from tests.server.load.scripted import ScriptedServer, serving
@@ -31,14 +31,14 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
 
 
-def recording(seconds: float = 0.36, name: str = "cat", **fields: Any) -> Recording:
-    return Recording(name, samples_of(pcm(seconds)), **fields)
+def recording(seconds: float = 0.36, name: str = "cat", **fields: Any) -> TimedRecording:
+    return TimedRecording(name, samples_of(pcm(seconds)), **fields)
 
 
 async def load(
     server: ScriptedServer,
     streams: int,
-    *recordings: Recording,
+    *recordings: TimedRecording,
     seconds: float = 10.0,
     perpetual: bool = False,
 ) -> Point:

@@ -1,6 +1,6 @@
-"""One session with a server, from the client's side: audio in, growing text and latencies out.
+"""One stream to a server, from the client's side: audio in, growing text and latencies out.
 
-Speaks Myrtle's websocket API, greedy or beam, to this server or to theirs. Audio is (n,) float32 at
+It speaks Myrtle's websocket API, greedy or beam, to this server or to theirs. Audio is (n,) float32 at
 16 kHz in pieces of any size; it is sent as 60 ms messages (1920 bytes), so that the k-th response
 which belongs to new audio answers the k-th message. Files and microphones are the caller's.
 
@@ -28,25 +28,27 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from server.adapters.myrtle_messages import PATH
+from server.adapters.myrtle_messages import (
+    CHUNK,
+    CHUNK_SECONDS,
+    PATH,
+    QUERY,
+    SAMPLE_BYTES,
+    pcm_bytes,
+    read_response,
+)
 from stream.errors import InputError
 
 __all__ = [
-    "CHUNK",
-    "CHUNK_SECONDS",
     "DEFAULT_URL",
     "OnText",
-    "Session",
-    "SessionError",
-    "pcm_bytes",
+    "StreamOutcome",
+    "StreamError",
     "stream_audio",
     "stream_url",
 ]
 
 DEFAULT_URL = "ws://127.0.0.1:3030"
-QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
-CHUNK = 960  # samples
-CHUNK_SECONDS = 0.06
 OPEN_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 
@@ -54,8 +56,8 @@ Chunks: TypeAlias = Iterable[NDArray[np.float32]] | AsyncIterable[NDArray[np.flo
 OnText: TypeAlias = Callable[[str, str], None]
 
 
-class SessionError(InputError):
-    """A session that did not end as it should; `transcript` is what had been said until then."""
+class StreamError(InputError):
+    """A stream that did not end as it should; `transcript` is the text until then."""
 
     def __init__(self, message: str, transcript: str = "") -> None:
         super().__init__(message)
@@ -63,8 +65,8 @@ class SessionError(InputError):
 
 
 @dataclass(frozen=True)
-class Session:
-    """What a session gave.
+class StreamOutcome:
+    """What came of a stream.
 
     Attributes:
         transcript: the text, without the space that it begins with on the wire.
@@ -82,29 +84,19 @@ class Session:
         return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
 
-class _Alternative(msgspec.Struct):
-    transcript: str
-
-
-class _Response(msgspec.Struct):
-    end: float
-    is_provisional: bool
-    alternatives: list[_Alternative]
-
-
 async def stream_audio(
     url: str, chunks: Chunks, on_text: OnText | None = None, realtime: bool = True
-) -> Session:
+) -> StreamOutcome:
     """Stream audio to a server and collect its text.
 
     Args:
         url: of the server, "ws://host:port"; a path and query of one's own are left as they are.
         chunks: the audio, (n,) float32 at 16 kHz each, any n; a microphone gives an async iterable.
-        on_text: called when the text changes, with all final text and the provisional text after
-        it. realtime: send chunk k at k * 60 ms, as a microphone would; else as fast as it is taken.
+        on_text: called when the text changes, with all final text and the provisional text after it.
+        realtime: send chunk k at k * 60 ms, as a microphone would; else as fast as it is taken.
     Raises:
-        SessionError: no server answers there, it refused the stream, or it did not end it well.
-    Whatever `chunks` raises is raised, and ends the session.
+        StreamError: no server answers there, it refused the stream, or it did not end it well.
+    Whatever `chunks` raises is raised, and ends the stream.
     """
     target = stream_url(url)
     try:
@@ -118,22 +110,22 @@ async def stream_audio(
         )
     except InvalidStatus as error:
         answer = (error.response.body or b"").decode(errors="replace").strip()
-        raise SessionError(
+        raise StreamError(
             f"{url}: refused with HTTP {error.response.status_code}: {answer or 'no reason given'}"
         ) from error
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
-        raise SessionError(
+        raise StreamError(
             f"{url}: no server answers ({error or 'timed out'}). Start one with: python -m server"
         ) from error
-    conversation = _Conversation(connection, url, on_text or (lambda final, provisional: None))
+    stream = _Stream(connection, url, on_text or (lambda final, provisional: None))
     async with connection:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(conversation.send(chunks, realtime))
-                group.create_task(conversation.receive())
+                group.create_task(stream.send(chunks, realtime))
+                group.create_task(stream.receive())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
-    return Session(conversation.final.strip(), tuple(conversation.latencies))
+    return StreamOutcome(stream.final.strip(), tuple(stream.latencies))
 
 
 def stream_url(url: str) -> str:
@@ -144,8 +136,8 @@ def stream_url(url: str) -> str:
     return url
 
 
-class _Conversation:
-    """The two directions of a session."""
+class _Stream:
+    """The two directions of a stream."""
 
     def __init__(self, connection: ClientConnection, url: str, on_text: OnText) -> None:
         self._connection = connection
@@ -163,7 +155,7 @@ class _Conversation:
                 if realtime:
                     due = start + CHUNK_SECONDS * (len(self._sent) + 1)
                     await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                if len(message) == 2 * CHUNK:
+                if len(message) == SAMPLE_BYTES * CHUNK:
                     self._sent.append(time.perf_counter())
                 await self._connection.send(message)
             await self._connection.send(b"")
@@ -180,15 +172,15 @@ class _Conversation:
             except ConnectionClosedOK:
                 return
             except ConnectionClosed as error:
-                raise SessionError(
+                raise StreamError(
                     f"{self._url}: the server ended the stream: {error}", self.final.strip()
                 ) from error
             now = time.perf_counter()
             try:
-                response = msgspec.json.decode(message, type=_Response)
+                response = read_response(message)
                 text = response.alternatives[0].transcript
             except (msgspec.DecodeError, IndexError) as error:
-                raise SessionError(
+                raise StreamError(
                     f"{self._url}: this is no response of Myrtle's API: {message[:100]!r}",
                     self.final.strip(),
                 ) from error
@@ -226,8 +218,3 @@ async def _as_async(chunks: Chunks) -> AsyncIterator[NDArray[np.float32]]:
     else:
         for samples in chunks:
             yield samples
-
-
-def pcm_bytes(samples: NDArray[np.float32]) -> bytes:
-    """Return samples as signed 16-bit little-endian; what came from 16 bits is the same again."""
-    return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()

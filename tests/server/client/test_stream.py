@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
 
-from server.client.session import Session, SessionError, stream_audio
+from server.client.stream import StreamError, StreamOutcome, stream_audio
 from tests.server.scripted import ScriptedEngine, pcm, samples_of, serving
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -32,15 +32,15 @@ async def test_the_text_grows_and_each_whole_chunk_has_a_latency() -> None:
     words = {0: " the", 2: " ca", 3: "t", -1: " sat"}
     seen = []
     async with serving(ScriptedEngine(1, lambda chunk, _: words.get(chunk, ""))) as service:
-        session = await stream_audio(
+        outcome = await stream_audio(
             f"ws://127.0.0.1:{service.port}",
             [samples_of(pcm(0.25))],
             lambda final, provisional: seen.append(final + provisional),
         )
-    assert session.transcript == "the cat sat"
+    assert outcome.transcript == "the cat sat"
     assert seen == [" the", " the ca", " the cat", " the cat sat"]
-    assert len(session.latencies) == 4
-    assert all(0 < latency < 1 for latency in session.latencies)
+    assert len(outcome.latencies) == 4
+    assert all(0 < latency < 1 for latency in outcome.latencies)
 
 
 async def test_real_time_takes_real_time_and_fast_does_not() -> None:
@@ -69,10 +69,10 @@ async def test_pieces_of_any_size_are_sent_as_60_ms_and_samples_survive_exactly(
             yield piece
 
     async with foreign_server(handler) as url:
-        session = await stream_audio(url, pieces(), realtime=False)
+        outcome = await stream_audio(url, pieces(), realtime=False)
     assert [len(message) for message in received] == [1920] * 5 + [2 * (len(audio) % 960)]
     assert b"".join(m for m in received if isinstance(m, bytes)) == audio.astype("<i2").tobytes()
-    assert session == Session("", ())
+    assert outcome == StreamOutcome("", ())
 
 
 async def test_beam_partials_replace_each_other_and_finals_stay() -> None:
@@ -88,7 +88,7 @@ async def test_beam_partials_replace_each_other_and_finals_stay() -> None:
 
     seen: list[tuple[str, str]] = []
     async with foreign_server(handler) as url:
-        session = await stream_audio(
+        outcome = await stream_audio(
             url, [np.zeros(1920, np.float32)], lambda *texts: seen.append(texts), False
         )
     assert seen == [
@@ -97,23 +97,23 @@ async def test_beam_partials_replace_each_other_and_finals_stay() -> None:
         (" and we", " are"),
         (" and we are glad", ""),
     ]
-    assert session.transcript == "and we are glad"
-    assert len(session.latencies) == 2
+    assert outcome.transcript == "and we are glad"
+    assert len(outcome.latencies) == 2
 
 
 async def test_no_server_is_a_clear_error() -> None:
-    with pytest.raises(SessionError, match=r"ws://127\.0\.0\.1:1: no server answers .*python -m"):
+    with pytest.raises(StreamError, match=r"ws://127\.0\.0\.1:1: no server answers .*python -m"):
         await stream_audio("ws://127.0.0.1:1", [])
 
 
 async def test_a_url_that_is_none_is_a_clear_error() -> None:
-    with pytest.raises(SessionError, match="localhost:3030: no server answers"):
+    with pytest.raises(StreamError, match="localhost:3030: no server answers"):
         await stream_audio("localhost:3030", [])
 
 
 async def test_a_refusal_gives_status_and_reason() -> None:
     async with serving(ScriptedEngine(1)) as service:
-        with pytest.raises(SessionError, match="refused with HTTP 400: lang is 'de'"):
+        with pytest.raises(StreamError, match="refused with HTTP 400: lang is 'de'"):
             await stream_audio(f"{service.url}&lang=de", [])
 
 
@@ -124,7 +124,7 @@ async def test_a_close_that_is_not_normal_gives_its_reason_and_the_text_so_far()
         await connection.close(1011, "out of memory")
 
     async with foreign_server(handler) as url:
-        with pytest.raises(SessionError, match="out of memory") as raised:
+        with pytest.raises(StreamError, match="out of memory") as raised:
             await stream_audio(url, [np.zeros(96000, np.float32)])
     assert raised.value.transcript == "half"
 
@@ -139,7 +139,7 @@ async def test_a_response_of_another_protocol_is_named(message: str) -> None:
         await connection.wait_closed()
 
     async with foreign_server(handler) as url:
-        with pytest.raises(SessionError, match="no response of Myrtle's API"):
+        with pytest.raises(StreamError, match="no response of Myrtle's API"):
             await stream_audio(url, [np.zeros(960, np.float32)])
 
 
@@ -154,8 +154,8 @@ async def test_an_error_of_the_audio_is_passed_on() -> None:
 
 
 def test_percentiles_are_counted_as_the_benchmark_counts_them() -> None:
-    session = Session("", tuple(number / 1000 for number in range(200, 0, -1)))
-    assert session.latency(50) == 0.101
-    assert session.latency(99) == 0.199
-    assert session.latency(100) == 0.2
-    assert math.isnan(Session("", ()).latency(99))
+    outcome = StreamOutcome("", tuple(number / 1000 for number in range(200, 0, -1)))
+    assert outcome.latency(50) == 0.101
+    assert outcome.latency(99) == 0.199
+    assert outcome.latency(100) == 0.2
+    assert math.isnan(StreamOutcome("", ()).latency(99))
