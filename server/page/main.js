@@ -10,7 +10,7 @@ import { Chart } from "./chart.js";
 import { Fault, closeFault } from "./faults.js";
 import { Latencies } from "./latencies.js";
 import { openMicrophone } from "./microphone.js";
-import { Paper } from "./paper.js";
+import { TranscriptView } from "./transcript_view.js";
 import { CHUNK, RATE, loudness } from "./pcm.js";
 import { decode, play } from "./recording.js";
 import { servedModels, streamAddress, whyRefused } from "./service.js";
@@ -18,7 +18,7 @@ import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
 const at = (id) => document.getElementById(id);
-const paper = new Paper(at("paper"), at("details"));
+const view = new TranscriptView(at("transcript"), at("details"));
 const chart = new Chart(at("chart"));
 let latencies = new Latencies();
 let samplesHeard = 0;
@@ -36,7 +36,7 @@ function enter(state) {
   at("microphone").disabled = state === "finishing";
   for (const id of ["open", "paced"]) at(id).disabled = !idle;
   at("model").disabled = !idle || at("model").length < 2;
-  for (const id of ["copy", "clear"]) at(id).disabled = !paper.text;
+  for (const id of ["copy", "clear"]) at(id).disabled = !view.text;
   if (state === "live") requestAnimationFrame(draw);
 }
 
@@ -66,7 +66,7 @@ async function stream(heading, open, measured) {
   } catch (fault) {
     showFault(fault);
   } finally {
-    paper.end();
+    view.end();
     enter("idle");
   }
 }
@@ -78,7 +78,7 @@ async function converse(heading, send, measured, signal) {
   let seconds = 0;
   const connection = new Stream(streamAddress(model), (response, latency) => {
     transcript.add(response);
-    paper.show(transcript);
+    view.show(transcript);
     if (latency === null) return;
     seconds = response.end;
     chart.answer(measured ? latency : null);
@@ -93,7 +93,7 @@ async function converse(heading, send, measured, signal) {
     if (chunk.length === CHUNK) chart.hear(loudness(chunk));
   };
   chart.begin();
-  paper.begin(heading);
+  view.begin(heading);
   enter("live");
   try {
     await send({ send: hear, room: () => connection.room() }, signal);
@@ -146,17 +146,17 @@ function streamFile(file) {
 
 async function copy() {
   try {
-    await navigator.clipboard.writeText(paper.text);
+    await navigator.clipboard.writeText(view.text);
     at("status").textContent = "Copied";
   } catch {
     // Browsers have no clipboard for pages without https: what is selected can be copied by hand.
-    getSelection().selectAllChildren(at("paper"));
+    getSelection().selectAllChildren(at("transcript"));
     at("status").textContent = "Selected: copy with Ctrl+C";
   }
 }
 
 function clear() {
-  paper.clear();
+  view.clear();
   chart.clear();
   latencies = new Latencies();
   samplesHeard = 0;

@@ -71,8 +71,8 @@ async def wait_idle(page: Page) -> None:
 
 
 def said(text: str) -> str:
-    """Return a JavaScript condition: the paper's words, headings aside, end with a text."""
-    shown = "document.querySelector('#paper').textContent.replace(/\\s+/g, ' ').trim()"
+    """Return a JavaScript condition: the transcript's words, headings aside, end with a text."""
+    shown = "document.querySelector('#transcript').textContent.replace(/\\s+/g, ' ').trim()"
     return f"{shown}.endsWith({text!r})"
 
 
@@ -83,13 +83,13 @@ async def test_what_is_spoken_is_written(server: str, devtools: str) -> None:
         await page.until("document.body.dataset.state === 'live'")
         await page.until("+document.querySelector('#meter').getAttribute('aria-valuenow') > 0.05")
         words = RECORDING.text.split()
-        await page.until(f"document.querySelector('#paper').textContent.includes({words[-2]!r})")
+        await page.until(f"document.querySelector('#transcript').textContent.includes({words[-2]!r})")
         await page.until("document.querySelector('#heard').textContent >= '0:05'")
         await look(page, "microphone")
         await page.click("#microphone")
         await wait_idle(page)
         # A busy machine may drop some of a microphone's sound, never of a file's: see below.
-        heard = (await page.text("#paper")).split()[-len(words) :]
+        heard = (await page.text("#transcript")).split()[-len(words) :]
         assert word_error_rate([RECORDING.text], [" ".join(heard)]).wer <= 0.3
         assert re.fullmatch(r"[\d.]+ ms", await page.text("#cl50"))
         assert await page.text("#heard") != "0:00"
@@ -101,7 +101,7 @@ async def test_a_dropped_recording_is_transcribed(server: str, devtools: str) ->
         await wait_idle(page)
         await page.prefer("dark")
         await page.click("#paced")  # as fast as the server takes it
-        await page.drop("#paper", RECORDING.audio)
+        await page.drop("#transcript", RECORDING.audio)
         await page.until(said(RECORDING.text))
         await wait_idle(page)
         await look(page, "dropped-dark")
@@ -110,7 +110,7 @@ async def test_a_dropped_recording_is_transcribed(server: str, devtools: str) ->
         await look(page, "phone")
         assert page.errors == []
         await page.click("#clear")
-        assert await page.text("#paper") == ""
+        assert await page.text("#transcript") == ""
 
 
 async def test_a_microphone_that_is_refused_is_said(server: str, devtools: str) -> None:
@@ -130,7 +130,7 @@ async def test_a_server_that_is_full_is_said(server: str, devtools: str) -> None
         await first.until("document.body.dataset.state === 'live'")
         async with browser.page(server) as second:
             await wait_idle(second)
-            await second.drop("#paper", RECORDING.audio)
+            await second.drop("#transcript", RECORDING.audio)
             await second.until("!document.querySelector('#fault').hidden")
             assert "server is full" in await second.text("#fault")
             await wait_idle(second)

@@ -9,7 +9,7 @@ const DOUBT = 0.5; // of the least certain token: below it a word is marked
 const FOLLOW_PIXELS = 80; // from the end: who has scrolled further up is reading there
 
 /** Draws transcripts into an element, and details of a word into another. */
-export class Paper {
+export class TranscriptView {
   #element;
   #details;
   #section = null;
