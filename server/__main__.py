@@ -3,7 +3,7 @@
 The address is printed on stdout once a stream would be taken; logs are on stderr, and so is what
 libraries print there (`server.stderr`). SIGTERM and
 SIGINT stop accepting, let the open streams finish and exit with 0; a second one exits at once with
-130. So does an engine that fails over and over, with 1. The flags are `server.options`.
+130. So does an engine that fails over and over, with 1. The flags are `server.flags`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from server.engine.memory import settle
 from server.engine.models import Model, Models
 from server.engine.process import in_process
 from server.engine.supervisor import LoadError
+from server.flags import make_parser
 from server.http.app import Application, Settings
 from server.logs import start_logging
 from server.options import OptionError, Options
@@ -36,8 +37,8 @@ logger = logging.getLogger("server")
 
 
 def build_parser(environment: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
-    """Return the parser; see `server.options`."""
-    return options.build_parser(environment or {})
+    """Return the parser; see `server.flags`."""
+    return make_parser(environment or {})
 
 
 @reports_errors(logger.error)

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from server import options
+from server.flags import make_parser
 from server.limits import Limits
 from tests.places import REPOSITORY
 from tests.server.scripted import ScriptedEngine, serving
@@ -58,7 +59,7 @@ def image_environment() -> dict[str, str]:
 
 def served_options(environment: dict[str, str]) -> options.Options:
     """Return what the server makes of an environment; raises where it refuses it."""
-    parser = options.build_parser(environment)
+    parser = make_parser(environment)
     return options.read(parser.parse_args([]), environment)
 
 
@@ -192,7 +193,7 @@ def test_kubernetes_gives_the_server_no_variable_that_it_does_not_understand() -
     assert chosen.port == PORT
     flags = {
         f"RILL_{action.dest.upper()}"
-        for action in options.build_parser({})._actions  # there is no public way to list them
+        for action in make_parser({})._actions  # there is no public way to list them
     }
     assert ENVIRONMENT.keys() <= flags
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from server.decoder_options import DecoderOptions
+from server.flags import make_parser
 from server.limits import Limits
-from server.options import OptionError, Options, build_parser, read
+from server.options import OptionError, Options, read
 
 
 def options(*argv: str, **variables: str) -> Options:
-    return read(build_parser(variables).parse_args(list(argv)), variables)
+    return read(make_parser(variables).parse_args(list(argv)), variables)
 
 
 def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
@@ -107,16 +108,6 @@ def test_what_lets_everybody_in_is_said_at_the_start(
 def test_names_and_networks_that_are_none_are_refused_with_the_flag(argv: list[str]) -> None:
     with pytest.raises(OptionError, match=argv[0]):
         options(*argv)
-
-
-def test_every_flag_has_a_variable() -> None:
-    flags = [
-        action.dest
-        for action in build_parser({})._actions
-        if action.option_strings and action.dest not in ("help", "model", "alias")
-    ]
-    set_ = build_parser({f"RILL_{flag.upper()}": "7" for flag in flags}).parse_args([])
-    assert [flag for flag in flags if str(getattr(set_, flag)) not in ("7", "7.0")] == []
 
 
 def test_aliases_are_further_names_of_models() -> None:

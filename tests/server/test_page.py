@@ -83,7 +83,9 @@ async def test_what_is_spoken_is_written(server: str, devtools: str) -> None:
         await page.until("document.body.dataset.state === 'live'")
         await page.until("+document.querySelector('#meter').getAttribute('aria-valuenow') > 0.05")
         words = RECORDING.text.split()
-        await page.until(f"document.querySelector('#transcript').textContent.includes({words[-2]!r})")
+        await page.until(
+            f"document.querySelector('#transcript').textContent.includes({words[-2]!r})"
+        )
         await page.until("document.querySelector('#heard').textContent >= '0:05'")
         await look(page, "microphone")
         await page.click("#microphone")

@@ -1,0 +1,208 @@
+"""Flags of `python -m server`, each of which may be given as a variable of the environment.
+
+The variable of a flag is RILL_ and its name in capitals, dashes as underscores: --idle-seconds is
+RILL_IDLE_SECONDS. The command line wins. A switch is on where its variable is 1, true, yes or on;
+values of a list are separated by commas. What the values mean is checked in `server.options`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from server.decoder_options import add_flags
+from server.engine.supervision import Supervision
+from server.http.app import ROOTS
+from server.limits import Limits
+from server.logs import FORMATS, LEVELS
+from stream.backends import BACKENDS
+
+__all__ = ["AUTO", "LIMITS", "field_of", "make_parser", "variable_of"]
+
+AUTO = "auto"
+LIMITS = {
+    "message-bytes": "largest websocket message; a larger one ends the stream with 1009",
+    "upload-bytes": "largest upload; a larger one is refused with 413",
+    "upload-seconds": "an upload that has not come in whole after so long is refused with 408",
+    "spool-bytes": "bytes on disk of all uploads together; what does not fit is refused with 507",
+    "recording-seconds": "longest recording of an upload; a longer one is refused with 413",
+    "audio-rate": "seconds of audio that a client may send per second; a faster one is read slower",
+    "idle-seconds": "a stream without any message for so long is closed with 1008",
+    "stream-seconds": "a stream that has lasted so long is ended, with the rest of its text",
+    "stall-seconds": "a client that reads no response for so long is closed",
+    "drain-seconds": "at shutdown, how long streams may go on before they are ended",
+}
+
+
+def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser.
+
+    Args:
+        environment: where a variable RILL_<FLAG> is the default of its flag.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m server",
+        description="Serve models over websockets (Myrtle's API, sherpa-onnx, vosk, OpenAI "
+        "realtime), HTTP uploads and Wyoming, with health and metrics.",
+        epilog="Example: python -m server --model models/en-commands --slots 64. Each flag may be "
+        "given as a variable of the environment too: --port as RILL_PORT, --idle-seconds as "
+        "RILL_IDLE_SECONDS, and so on. RILL_TOKEN is a token that clients have to show.",
+        allow_abbrev=False,
+    )
+
+    def add(
+        flag: str,
+        default: str | None,
+        text: str,
+        kind: Callable[[str], object] = str,
+        shown: str = "",
+    ) -> None:
+        parser.add_argument(
+            f"--{flag}",
+            default=environment.get(variable_of(flag), default),
+            type=kind,
+            metavar=flag.upper().split("-")[-1],
+            help=f"{text} (default: {shown or default})",
+        )
+
+    limits = Limits()
+    models = environment.get(variable_of("model"))
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="[NAME=]PATH",
+        help="a model directory or a checkpoint, and the name that clients ask for it by; may be "
+        "given several times, the first is the default (default: the bundled model as 'general')",
+    )
+    parser.set_defaults(model_variable=models)
+    parser.add_argument(
+        "--alias",
+        action="append",
+        metavar="ALIAS=NAME",
+        help="a further name of a model, for clients that ask for one of their own, such as "
+        "whisper-1=general; may be given several times (default: none)",
+    )
+    parser.set_defaults(alias_variable=environment.get(variable_of("alias")))
+    add("host", "127.0.0.1", "address to listen on; 0.0.0.0 is every one of this machine")
+    add("port", "3030", "TCP port of websockets and HTTP; 0 takes any free one", int)
+    add(
+        "wyoming-port",
+        None,
+        "TCP port of Wyoming's protocol, which knows neither tokens nor TLS",
+        int,
+        "none",
+    )
+    add(
+        "slots",
+        AUTO,
+        f"streams at a time of each model, more get HTTP 503; {AUTO}: what a self-test finds, of "
+        "which each of several models gets its part",
+        _slots,
+    )
+    add(
+        "backend",
+        AUTO,
+        f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
+    )
+    add("front-end", "float", "the models' front end, or the same in fixed point: float, fixed")
+    add_flags(add)
+    _add_switch(
+        parser,
+        environment,
+        "state-resets",
+        "reset the states of long streams every 12 s, over 3 s, which a model that forgets needs",
+    )
+    add("root-protocol", "page", "what a websocket at / speaks: " + ", ".join(ROOTS))
+    _add_switch(
+        parser,
+        environment,
+        "strict-myrtle",
+        "responses of Myrtle's API have nothing that theirs have not: no words, confidence 1.0",
+    )
+    add(
+        "token-file",
+        None,
+        "file of tokens, one a line, of which clients have to show one",
+        Path,
+        "none",
+    )
+    add("tls-cert", None, "certificate chain, PEM; connections are encrypted then", Path, "none")
+    add("tls-key", None, "its private key, PEM", Path, "in the file of the certificate")
+    add(
+        "allowed-origins",
+        None,
+        "origins of web pages elsewhere that may use this server, "
+        "separated by commas; * is every one",
+        str,
+        "none but the server's own",
+    )
+    add(
+        "allowed-hosts",
+        None,
+        "further names of this server, as they stand in the addresses of its clients, separated by "
+        "commas: asr.example.org, *.example.org, or * for every one; requests for other names are "
+        "refused with 421, against pages whose names are made to resolve to this machine",
+        str,
+        "IP addresses and localhost; on a network also names without a dot, and those under "
+        ".local, .internal and .home.arpa",
+    )
+    add(
+        "trusted-proxies",
+        None,
+        "networks of proxies, such as 10.0.0.0/8, separated by commas, whose X-Forwarded-For, "
+        "X-Forwarded-Proto and X-Request-Id are believed",
+        str,
+        "none",
+    )
+    for flag, text in LIMITS.items():
+        value = getattr(limits, field_of(flag))
+        add(flag, f"{value:g}" if isinstance(value, float) else str(value), text, type(value))
+    supervision = Supervision()
+    add(
+        "hang-seconds",
+        f"{supervision.hang_seconds:g}",
+        "an engine that answers nothing for so long is hung, and /healthz is 503; after three times as "
+        "long it is killed and restarted",
+        float,
+    )
+    add(
+        "load-seconds",
+        f"{supervision.load_seconds:g}",
+        "an engine whose model is not loaded after so long is killed",
+        float,
+    )
+    add(
+        "engine-restarts",
+        str(supervision.restarts),
+        "how often a failed engine is restarted within five minutes before the server ends, with 1",
+        int,
+    )
+    add("log-format", "text", "lines of the log on stderr: " + ", ".join(FORMATS))
+    add("log-level", "info", "least weight of a line: " + ", ".join(LEVELS))
+    return parser
+
+
+def _add_switch(
+    parser: argparse.ArgumentParser, environment: Mapping[str, str], flag: str, text: str
+) -> None:
+    parser.add_argument(
+        f"--{flag}", action="store_true", default=environment.get(variable_of(flag), ""), help=text
+    )
+
+
+def _slots(text: str) -> int | None:
+    try:
+        return None if text == AUTO else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {AUTO}") from error
+
+
+def variable_of(flag: str) -> str:
+    """Return the variable of a flag."""
+    return f"RILL_{field_of(flag).upper()}"
+
+
+def field_of(flag: str) -> str:
+    """Return the attribute of a flag on the parsed arguments."""
+    return flag.replace("-", "_")
