@@ -20,7 +20,7 @@ import copy
 import fcntl
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,26 +37,26 @@ from stream.error_rate import word_error_rate
 from stream.errors import DifferenceError
 from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
-from stream.manifest import Utterance
 from stream.model.quantisation import Quantisation, joint_exponent
 from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
 from train import checkpoint
-from train.config import Config, ConfigError
+from train.config.learning import Dropout
+from train.config.run import Config, ConfigError
 from train.data.augmentation import spec_augment
-from train.data.batches import Batch, Batches, prefetch
+from train.data.batches import Batch, prefetch
 from train.data.features import log_mel, normalised, stacked
 from train.data.history import histories
 from train.evaluation import batches as cut_batches
 from train.evaluation import tokens_of
 from train.loss.objective import Objective, Parts
-from train.model import Dropout, Transducer
+from train.model import Transducer
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
 from train.run.progress import Display, Journal
 from train.run.resume import LAST, Resumed, keep, updates
-from train.run.start import Start, largest_joint, weight_bits
+from train.run.start import Material, Start, largest_joint, weight_bits
 
-__all__ = ["Material", "Run"]
+__all__ = ["DivergedError", "Run"]
 
 LOG_EVERY = 10  # updates
 CALIBRATION_BATCHES = 8
@@ -65,22 +65,6 @@ VALIDATION_SECONDS = 240.0  # of padded audio in one batch
 
 class DivergedError(DifferenceError):
     """A loss or a weight that is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is learned from, and what it is scored on.
-
-    Attributes:
-        batches: of the training set.
-        dev: utterances, and their audio, each (samples,) float32.
-        hours: of recordings in the training set, before augmentation.
-    """
-
-    batches: Batches
-    dev: Sequence[Utterance]
-    dev_audio: Sequence[NDArray[np.float32]]
-    hours: float
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 
 from stream.manifest import read_manifest
 from stream.process import reports_errors, run_main
-from train.config import load_config, resolve
+from train.config.file import load_config, resolve
 from train.statistics import measure
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,34 +28,14 @@ from stream.integer.network import HIDDEN_EXPONENT
 from stream.model.network import Network
 from stream.model.specification import Specification
 from stream.stage import State
+from train.config.learning import Dropout
 from train.encoders.bfp16_lstm import BlockFloatingLSTM
 from train.encoders.input_norm import InputNorm
 from train.encoders.lstm import LSTM
 
-__all__ = ["Dropout", "Layer", "Transducer", "lengths_to_mask"]
+__all__ = ["Layer", "Transducer", "lengths_to_mask"]
 
 EMBEDDING_BITS = 8
-
-
-class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Probabilities of dropping, all in training only.
-
-    Attributes:
-        encoder: an input of an encoder layer after the first, and of the encoder's projection.
-        recurrent: a recurrent weight of the encoder, for a whole sequence.
-        prediction: an input of the prediction network, and of its projection.
-        joint: a hidden unit of the joint.
-    """
-
-    encoder: float = 0.1
-    recurrent: float = 0.0
-    prediction: float = 0.3
-    joint: float = 0.3
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"dropout.{name} is {getattr(self, name)}, wants 0 <= p < 1")
 
 
 def lengths_to_mask(lengths: Tensor, count: int) -> Tensor:

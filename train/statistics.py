@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream.errors import InputError
 from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
-from train.config import ConfigError
+from train.config.run import ConfigError
 
 __all__ = ["Statistics", "measure", "read_statistics"]
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE
@@ -30,15 +29,15 @@ from stream.spelling import check_spelling
 from stream.validation import validate
 from stream.vocabulary import Vocabulary
 from train import checkpoint
-from train.evaluation import training_tokens
 from train.run.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
-from train.text.transcripts import SPELLING_OPTIONS, Level, normalised
+from train.text.levels import Level
+from train.text.transcripts import SPELLING_OPTIONS, normalised
 
 PICTURES = (".svg", ".png")
 
 
 class _Texts(msgspec.Struct):
-    """What `train.config.Data` says of transcripts; other keys are not looked at."""
+    """What `train.config.run.Data` says of transcripts; other keys are not looked at."""
 
     normalise: Level = "identity"
     unknown: Literal["refuse", "allow"] = "refuse"
@@ -86,15 +85,17 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--plot is {plot}; it has to end in {' or '.join(PICTURES)}")
     if arguments.limit is not None and arguments.limit < 1:
         parser.error(f"--limit is {arguments.limit}; want 1 or more")
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            parser.error(f"--threads is {arguments.threads}; want 1 or more")
-        torch.set_num_threads(arguments.threads)
+    if arguments.threads is not None and arguments.threads < 1:
+        parser.error(f"--threads is {arguments.threads}; want 1 or more")
     for path in (plot, results):
         if path.parent != run and not path.parent.is_dir():
             parser.error(f"{path} cannot be written: there is no folder {path.parent}")
+    import torch
+
     from train.run.curve import draw
 
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
     try:
         files = checkpoints(run)
         own, texts = _trained(run)
@@ -168,6 +169,8 @@ def _floating(
     network: Network, utterances: Sequence[Utterance], audio: Sequence[NDArray[np.float32]]
 ) -> float:
     """Score the training forward, which says what streaming does (`stream.validate`)."""
+    from train.evaluation import training_tokens
+
     texts = [
         network.vocabulary.decode([token for token, _ in tokens])
         for tokens in training_tokens(network, audio)

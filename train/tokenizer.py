@@ -23,8 +23,9 @@ from stream.errors import InputError
 from stream.manifest import read_manifest
 from stream.process import reports_errors, run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
+from train.text.levels import LEVELS
 from train.text.pieces import write_pieces
-from train.text.transcripts import LEVELS, normalised
+from train.text.transcripts import normalised
 
 __all__ = ["build_tokenizer"]
 

@@ -36,10 +36,10 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
-async def microphone_chunks(
+def microphone_chunks(
     device: int | None, stop: asyncio.Event
 ) -> AsyncIterator[NDArray[np.float32]]:
-    """Yield what the microphone hears, until `stop` is set.
+    """Return an iterator over what the microphone hears, until `stop` is set.
 
     The sound system resamples to 16 kHz.
 
@@ -50,7 +50,12 @@ async def microphone_chunks(
         MicrophoneError: there is no such device.
         MissingExtraError: sounddevice or PortAudio is not installed.
     """
-    sounddevice = _sounddevice()
+    return _chunks(_sounddevice(), device, stop)
+
+
+async def _chunks(
+    sounddevice: Any, device: int | None, stop: asyncio.Event
+) -> AsyncIterator[NDArray[np.float32]]:
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[NDArray[np.float32]] = asyncio.Queue()
 

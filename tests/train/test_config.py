@@ -13,8 +13,9 @@ from tests.places import REPOSITORY
 
 pytest.importorskip("torch")
 
-from train.config import IDLE, Config, ConfigError, load_config, resolve
-from train.model import Dropout
+from train.config.file import INEFFECTIVE, load_config, resolve
+from train.config.learning import Dropout
+from train.config.run import Config, ConfigError
 
 SMALL = """
 updates = 10
@@ -230,7 +231,7 @@ def test_an_override_that_has_an_effect_beside_others_is_taken(small: Path) -> N
 
 def test_what_may_have_no_effect_is_a_key(small: Path) -> None:
     known = msgspec.to_builtins(load_config(small))
-    for key in IDLE:
+    for key in INEFFECTIVE:
         table: Any = known
         for name in key.split("."):
             assert name in table, key

@@ -30,11 +30,13 @@ from stream.validation import validate
 from tests.conftest import REPOSITORY
 from tests.tiny import PIECES, TEXTS, tiny_tokenizer
 from train import __main__, checkpoint, mel_stats
-from train.config import ConfigError, load_config
+from train.config.file import load_config
+from train.config.run import ConfigError
 from train.data.batches import Batches
 from train.encoders.lstm import bf16_pays
 from train.evaluation import training_tokens
 from train.loop import DivergedError, Run
+from train.run import assembly
 
 UPDATES = 25
 CONFIG = """
@@ -148,12 +150,12 @@ def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
     assert "--set data.normalise=lowercase" in said and "--set data.unknown=allow" in said
     assert not (tmp_path / "run").exists()
     config = load_config(folder / "run.toml", [*settings, "data.normalise=lowercase"])
-    material = __main__._material(config, __main__._start(config, None))
+    material = assembly.material_of(config, assembly.start_of(config, None))
     plain = prepared(folder, tmp_path / "plain").material.batches.corpus
     assert material.batches.corpus.tokens == plain.tokens
     config = load_config(folder / "run.toml", [*settings, "data.unknown=allow"])
     capsys.readouterr()
-    material = __main__._material(config, __main__._start(config, None))
+    material = assembly.material_of(config, assembly.start_of(config, None))
     assert "cannot spell 12 of 12" in capsys.readouterr().err
     assert all(0 in tokens for tokens in material.batches.corpus.tokens)
 
@@ -169,8 +171,8 @@ def finished(folder: Path) -> Path:
 def prepared(folder: Path, run: Path, *settings: str) -> Run:
     """Return the run that the command would train."""
     config = load_config(folder / "run.toml", settings)
-    start = __main__._start(config, None)
-    return Run(run, config, start, __main__._material(config, start))
+    start = assembly.start_of(config, None)
+    return Run(run, config, start, assembly.material_of(config, start))
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
 from tests.tiny import tiny_network
-from train.config import ConfigError
+from train.config.run import ConfigError
 from train.mel_stats import main
 from train.statistics import measure, read_statistics
 

@@ -16,8 +16,9 @@ from stream.backends import load_backend
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from tests.tiny import tiny_network
+from train.config.learning import Dropout
 from train.encoders.input_norm import InputNorm
-from train.model import Dropout, Transducer, lengths_to_mask
+from train.model import Transducer, lengths_to_mask
 
 ACTIVATIONS = ["hard", "soft"]
 

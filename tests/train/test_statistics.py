@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from stream.front_end.log_mel import streamed_log_mel
 from tests.tiny import tiny_network
-from train.config import ConfigError
+from train.config.run import ConfigError
 from train.statistics import Statistics, measure, read_statistics
 
 

@@ -6,7 +6,6 @@ number. Noise is mixed by the rule of `train.data.mixing`; SpecAugment works on 
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import soxr
 import torch
@@ -14,71 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.front_end.log_mel import SAMPLE_RATE
+from train.config.batches import AugmentationConfig
 from train.data.mixing import blend
 
-__all__ = ["AugmentationConfig", "augment", "coloured_noise", "joined", "spec_augment"]
+__all__ = ["augment", "coloured_noise", "joined", "spec_augment"]
 
 Samples = NDArray[np.float32]
 Generator = np.random.Generator
-
-
-class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Probabilities and ranges.
-
-    Attributes:
-        speed: largest relative change of length, up and down.
-        gain_db: range of the level.
-        quiet, quiet_db: probability that a whole row, its noise and silences too, is as a quiet
-            microphone gives it, and the range of its level.
-        noise, noise_snr_db: probability of added noise, and its range.
-        reverberation: probability of a synthetic room.
-        narrowband: probability of a telephone's bandwidth.
-        dither: probability of a dither of 1e-5; without it silence stays exactly zero.
-        lead_seconds: most silence before the first clip; its length is also the random phase.
-        gap_seconds: most silence between and after clips.
-        digital_zeros: probability that a silence is exact zeros rather than a noise floor.
-        long_zeros, long_zeros_seconds: probability, in joined rows, that a silence is long, and its range.
-        frequency_masks, frequency_width: SpecAugment, bins.
-        time_masks, time_share: SpecAugment; the widest mask as a share of the row.
-    """
-
-    speed: float = 0.12
-    gain_db: tuple[float, float] = (-12.0, 8.0)
-    quiet: float = 0.0
-    quiet_db: tuple[float, float] = (-40.0, -12.0)
-    noise: float = 0.4
-    noise_snr_db: tuple[float, float] = (3.0, 35.0)
-    reverberation: float = 0.2
-    narrowband: float = 0.05
-    dither: float = 0.5
-    lead_seconds: float = 0.4
-    gap_seconds: float = 0.6
-    digital_zeros: float = 0.3
-    long_zeros: float = 0.08
-    long_zeros_seconds: tuple[float, float] = (0.8, 2.5)
-    frequency_masks: int = 2
-    frequency_width: int = 12
-    time_masks: int = 2
-    time_share: float = 0.04
-
-    def __post_init__(self) -> None:
-        for name in (
-            "quiet",
-            "noise",
-            "reverberation",
-            "narrowband",
-            "dither",
-            "digital_zeros",
-            "long_zeros",
-        ):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 to 1")
-        if not 0.0 <= self.speed < 0.5:
-            raise ValueError(f"augmentation.speed is {self.speed}, wants 0 to 0.5")
-        for name in ("gain_db", "quiet_db", "noise_snr_db", "long_zeros_seconds"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"augmentation.{name} is {[low, high]}, wants the lower end first")
 
 
 def speed(x: Samples, rng: Generator, change: float) -> Samples:

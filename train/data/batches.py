@@ -7,7 +7,6 @@ a second process draws the same.
 
 from __future__ import annotations
 
-import math
 import os
 import queue
 import threading
@@ -15,69 +14,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
-from train.data.augmentation import AugmentationConfig, augment, coloured_noise, joined
+from train.config.batches import AugmentationConfig, BatchConfig
+from train.data.augmentation import augment, coloured_noise, joined
 
-__all__ = ["Batch", "BatchConfig", "Batches", "Corpus", "prefetch"]
+__all__ = ["Batch", "Batches", "Corpus", "prefetch"]
 
 Samples = NDArray[np.float32]
 
 
 LEAST_SHORT = 0.1  # of what is drawn, that is learned alone at first
 LEAST_JOINED = 0.5  # of what is drawn, that fits into a joined row twice
-
-
-class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Composition of a batch.
-
-    By default rows are single clips of any length. The rest is a curriculum for corpora of short clips,
-    from single words to streams, and refused where the clips are none (`Batches`).
-
-    Attributes:
-        seconds: padded audio in a batch, about.
-        weights: how often an utterance of a corpus is drawn, against 1 for others.
-        short_seconds: longest clip before update `join_from`: words are learned first. None: any.
-        join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
-        join: probability that a batch is one of joined clips.
-        join_clips: range of the number of clips in a joined row.
-        repeat: probability that the next clip of a joined row is the last one again: a word is heard on
-            for some frames after its token, so a model that never hears a word twice learns that none
-            follows itself.
-        join_seconds: longest joined row.
-        without_speech: probability that a row has noise only and no tokens.
-    """
-
-    seconds: float = 120.0
-    weights: dict[str, float] = {}
-    short_seconds: float | None = None
-    join_from: int = 500
-    join_until: int = 1500
-    join: float = 0.0
-    join_clips: tuple[int, int] = (1, 6)
-    repeat: float = 0.0
-    join_seconds: float = 10.0
-    without_speech: float = 0.02
-
-    def __post_init__(self) -> None:
-        for name in ("seconds", "short_seconds", "join_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0.0:
-                raise ValueError(f"batches.{name} is {value}, wants more than 0")
-        for name in ("join", "repeat", "without_speech"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
-        if not all(0.0 <= weight < math.inf for weight in self.weights.values()):
-            raise ValueError(f"batches.weights is {self.weights}, wants 0 or more")
-        if not 1 <= self.join_clips[0] <= self.join_clips[1]:
-            raise ValueError(
-                f"batches.join_clips is {self.join_clips}, wants 1 or more, least first"
-            )
 
 
 @dataclass(frozen=True)

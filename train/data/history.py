@@ -11,7 +11,6 @@ computed: with the kind's mean m and variance v,
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,40 +18,12 @@ from torch import Tensor
 
 from stream.front_end.gate import FRAMES_PER_SECOND
 from stream.front_end.log_mel import SAMPLE_RATE, FrontEnd, streamed_log_mel
+from train.config.batches import HistoryConfig
 from train.data.augmentation import coloured_noise
 
-__all__ = ["HistoryConfig", "histories"]
+__all__ = ["histories"]
 
 NOISE_SECONDS = 2.0  # of which a room's statistics are measured
-
-
-class HistoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What rows begin behind; the rest of them begins with the data set's statistics.
-
-    Attributes:
-        rows: probability that it was another row of the batch.
-        noise: probability that it was a room, a recording of noise or synthetic noise.
-        seconds: range of its length, drawn evenly in the logarithm.
-        noise_dbfs: range of a room's level, dB below full scale.
-    """
-
-    rows: float = 0.0
-    noise: float = 0.0
-    seconds: tuple[float, float] = (1.0, 300.0)
-    noise_dbfs: tuple[float, float] = (-65.0, -35.0)
-
-    def __post_init__(self) -> None:
-        if not (self.rows >= 0.0 and self.noise >= 0.0 and self.rows + self.noise <= 1.0):
-            raise ValueError(
-                f"history: rows {self.rows} and noise {self.noise} are probabilities: want 0 to 1, "
-                "also together"
-            )
-        if not 0.0 < self.seconds[0] <= self.seconds[1]:
-            raise ValueError(f"history.seconds is {list(self.seconds)}, wants 0 < low <= high")
-        if not self.noise_dbfs[0] <= self.noise_dbfs[1] <= 0.0:
-            raise ValueError(
-                f"history.noise_dbfs is {list(self.noise_dbfs)}, wants low <= high <= 0"
-            )
 
 
 def histories(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from train.config import Loss
+from train.config.learning import Loss
 from train.loss.transducer import Penalties, joint_transducer_loss
 from train.model import Transducer, lengths_to_mask
 

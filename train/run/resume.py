@@ -24,7 +24,7 @@ import msgspec
 
 from stream.model.specification import ModelError
 from train import checkpoint
-from train.config import Config, ConfigError
+from train.config.run import Config, ConfigError
 
 __all__ = ["LAST", "Resumed", "check_same_run", "differences", "find", "keep", "updates"]
 

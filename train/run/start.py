@@ -1,9 +1,9 @@
-"""What a run begins with, and the integer formats that a quantised one chooses from it."""
+"""What a run starts from and learns from, and the integer formats that a quantised one chooses from it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.model.specification import Specification
+from train.data.batches import Batches
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
+__all__ = ["Material", "Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,22 @@ class Start:
     variance: NDArray[np.float32]
     weights: dict[str, Tensor] | None = None
     source: str | None = None
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from, and what it is scored on.
+
+    Attributes:
+        batches: of the training set.
+        dev: utterances, and their audio, each (samples,) float32.
+        hours: of recordings in the training set, before augmentation.
+    """
+
+    batches: Batches
+    dev: Sequence[Utterance]
+    dev_audio: Sequence[NDArray[np.float32]]
+    hours: float
 
 
 def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:

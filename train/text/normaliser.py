@@ -8,17 +8,15 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable
-from typing import Literal, get_args
 
 from text_unidecode import unidecode
 
+from train.text.levels import Level
 from train.text.numbers import dehyphenated, numbers_to_words, separated
 from train.text.standard import standardise
 
 __all__ = [
     "CHARSET",
-    "LEVELS",
-    "Level",
     "lowercased",
     "normalise",
     "normalise_v1_4",
@@ -26,8 +24,6 @@ __all__ = [
     "standardise_wer",
 ]
 
-Level = Literal["identity", "scrub", "ascii", "digit_to_word", "lowercase"]
-LEVELS: tuple[Level, ...] = get_args(Level)
 CHARSET = " '" + string.ascii_lowercase
 SYMBOLS = {"&": " and ", "+": " plus ", "%": " percent ", "@": " at "}
 ABBREVIATIONS = {

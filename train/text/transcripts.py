@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from stream.manifest import ManifestError, Utterance
-from train.text.normaliser import LEVELS, Level, normalise
+from train.text.levels import Level
 
-__all__ = ["LEVELS", "SPELLING_OPTIONS", "Level", "normalised"]
+__all__ = ["SPELLING_OPTIONS", "normalised"]
 
 SPELLING_OPTIONS = ("data.normalise=lowercase", "data.unknown=allow")  # see `check_spelling`
 
@@ -30,6 +30,8 @@ def normalised(
     """
     if level == "identity":
         return list(utterances)
+    from train.text.normaliser import normalise
+
     symbols = tuple(symbols)
     made = []
     for utterance in utterances:

@@ -9,8 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from train.config.batches import AugmentationConfig
 from train.data import augmentation as a
-from train.data.augmentation import AugmentationConfig, augment, joined, spec_augment
+from train.data.augmentation import augment, joined, spec_augment
 
 OFF = AugmentationConfig(
     speed=0.0, gain_db=(0.0, 0.0), noise=0.0, reverberation=0.0, narrowband=0.0, dither=0.0

@@ -15,8 +15,8 @@ pytest.importorskip("torch")
 
 from stream.audio import AudioError
 from stream.manifest import Utterance
-from train.data.augmentation import AugmentationConfig
-from train.data.batches import BatchConfig, Batches, Corpus, prefetch
+from train.config.batches import AugmentationConfig, BatchConfig
+from train.data.batches import Batches, Corpus, prefetch
 
 WORDS = 10
 EACH = 30

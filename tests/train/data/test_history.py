@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 
 from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
-from train.data.history import HistoryConfig, histories
+from train.config.batches import HistoryConfig
+from train.data.history import histories
 
 FRONT_END = FrontEnd(400, 2.0**-23, False)
 MEAN, VARIANCE = np.full(80, -8.0, np.float32), np.full(80, 9.0, np.float32)

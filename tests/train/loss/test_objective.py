@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.tiny import tiny_network
-from train.config import Loss
+from train.config.learning import Dropout, Loss
 from train.loss.objective import Objective
 from train.loss.transducer import Penalties, transducer_loss
-from train.model import Dropout, Transducer
+from train.model import Transducer
 
 
 def objective(**weights: Any) -> Objective:

@@ -10,7 +10,8 @@ from stream.manifest import ManifestError, Utterance
 
 pytest.importorskip("text_unidecode")
 
-from train.text.transcripts import LEVELS, normalised
+from train.text.levels import LEVELS
+from train.text.transcripts import normalised
 
 
 def utterance(text: str) -> Utterance:

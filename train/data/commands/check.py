@@ -39,6 +39,7 @@ from train.data.commands.reading import add_reading, counted
 from train.data.formats.durations import with_durations
 from train.data.formats.record import Record, length_and_rate, name_of
 from train.data.formats.table import FORMATS, for_output, read_records
+from train.text.levels import LEVELS
 
 __all__ = ["EXAMPLE", "Checker", "add_arguments", "run"]
 
@@ -201,7 +202,7 @@ def _checked(
 
 
 def _normaliser(level: str, checker: Checker) -> Callable[[str], str]:
-    from train.text.normaliser import LEVELS, normalise
+    from train.text.normaliser import normalise
 
     if level not in LEVELS:
         raise ArgumentError(f"--normalise is {level!r}; want one of {', '.join(LEVELS)}")

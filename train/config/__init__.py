@@ -1,0 +1,1 @@
+"""Configuration of a training run: TOML into frozen structs that know no torch."""

@@ -1,0 +1,144 @@
+"""Configuration of what is learned from: batches, augmentation, and what channels heard before."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+__all__ = ["AugmentationConfig", "BatchConfig", "HistoryConfig"]
+
+
+class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Composition of a batch.
+
+    By default rows are single clips of any length. The rest is a curriculum for corpora of short clips,
+    from single words to streams, and refused where the clips are none (`Batches`).
+
+    Attributes:
+        seconds: padded audio in a batch, about.
+        weights: how often an utterance of a corpus is drawn, against 1 for others.
+        short_seconds: longest clip before update `join_from`: words are learned first. None: any.
+        join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
+        join: probability that a batch is one of joined clips.
+        join_clips: range of the number of clips in a joined row.
+        repeat: probability that the next clip of a joined row is the last one again: a word is heard on
+            for some frames after its token, so a model that never hears a word twice learns that none
+            follows itself.
+        join_seconds: longest joined row.
+        without_speech: probability that a row has noise only and no tokens.
+    """
+
+    seconds: float = 120.0
+    weights: dict[str, float] = {}
+    short_seconds: float | None = None
+    join_from: int = 500
+    join_until: int = 1500
+    join: float = 0.0
+    join_clips: tuple[int, int] = (1, 6)
+    repeat: float = 0.0
+    join_seconds: float = 10.0
+    without_speech: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "short_seconds", "join_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0.0:
+                raise ValueError(f"batches.{name} is {value}, wants more than 0")
+        for name in ("join", "repeat", "without_speech"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
+        if not all(0.0 <= weight < math.inf for weight in self.weights.values()):
+            raise ValueError(f"batches.weights is {self.weights}, wants 0 or more")
+        if not 1 <= self.join_clips[0] <= self.join_clips[1]:
+            raise ValueError(
+                f"batches.join_clips is {self.join_clips}, wants 1 or more, least first"
+            )
+
+
+class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Probabilities and ranges.
+
+    Attributes:
+        speed: largest relative change of length, up and down.
+        gain_db: range of the level.
+        quiet, quiet_db: probability that a whole row, its noise and silences too, is as a quiet
+            microphone gives it, and the range of its level.
+        noise, noise_snr_db: probability of added noise, and its range.
+        reverberation: probability of a synthetic room.
+        narrowband: probability of a telephone's bandwidth.
+        dither: probability of a dither of 1e-5; without it silence stays exactly zero.
+        lead_seconds: most silence before the first clip; its length is also the random phase.
+        gap_seconds: most silence between and after clips.
+        digital_zeros: probability that a silence is exact zeros rather than a noise floor.
+        long_zeros, long_zeros_seconds: probability, in joined rows, that a silence is long, and its range.
+        frequency_masks, frequency_width: SpecAugment, bins.
+        time_masks, time_share: SpecAugment; the widest mask as a share of the row.
+    """
+
+    speed: float = 0.12
+    gain_db: tuple[float, float] = (-12.0, 8.0)
+    quiet: float = 0.0
+    quiet_db: tuple[float, float] = (-40.0, -12.0)
+    noise: float = 0.4
+    noise_snr_db: tuple[float, float] = (3.0, 35.0)
+    reverberation: float = 0.2
+    narrowband: float = 0.05
+    dither: float = 0.5
+    lead_seconds: float = 0.4
+    gap_seconds: float = 0.6
+    digital_zeros: float = 0.3
+    long_zeros: float = 0.08
+    long_zeros_seconds: tuple[float, float] = (0.8, 2.5)
+    frequency_masks: int = 2
+    frequency_width: int = 12
+    time_masks: int = 2
+    time_share: float = 0.04
+
+    def __post_init__(self) -> None:
+        for name in (
+            "quiet",
+            "noise",
+            "reverberation",
+            "narrowband",
+            "dither",
+            "digital_zeros",
+            "long_zeros",
+        ):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 to 1")
+        if not 0.0 <= self.speed < 0.5:
+            raise ValueError(f"augmentation.speed is {self.speed}, wants 0 to 0.5")
+        for name in ("gain_db", "quiet_db", "noise_snr_db", "long_zeros_seconds"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"augmentation.{name} is {[low, high]}, wants the lower end first")
+
+
+class HistoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What rows begin behind; the rest of them begins with the data set's statistics.
+
+    Attributes:
+        rows: probability that it was another row of the batch.
+        noise: probability that it was a room, a recording of noise or synthetic noise.
+        seconds: range of its length, drawn evenly in the logarithm.
+        noise_dbfs: range of a room's level, dB below full scale.
+    """
+
+    rows: float = 0.0
+    noise: float = 0.0
+    seconds: tuple[float, float] = (1.0, 300.0)
+    noise_dbfs: tuple[float, float] = (-65.0, -35.0)
+
+    def __post_init__(self) -> None:
+        if not (self.rows >= 0.0 and self.noise >= 0.0 and self.rows + self.noise <= 1.0):
+            raise ValueError(
+                f"history: rows {self.rows} and noise {self.noise} are probabilities: want 0 to 1, "
+                "also together"
+            )
+        if not 0.0 < self.seconds[0] <= self.seconds[1]:
+            raise ValueError(f"history.seconds is {list(self.seconds)}, wants 0 < low <= high")
+        if not self.noise_dbfs[0] <= self.noise_dbfs[1] <= 0.0:
+            raise ValueError(
+                f"history.noise_dbfs is {list(self.noise_dbfs)}, wants low <= high <= 0"
+            )

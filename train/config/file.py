@@ -1,0 +1,139 @@
+"""Configuration files: TOML, every key checked, none ignored.
+
+A file may extend another: `extends = "soft.toml"` takes all of it, key by key, and changes some.
+
+Paths may name environment variables (`$RILL_DATA/train.jsonl`) and are otherwise relative to the
+working directory. The resolved configuration is stored in every checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.text_file import TextError, read_text
+from train.config.run import Config, ConfigError
+
+__all__ = ["INEFFECTIVE", "load_config", "resolve"]
+
+# What a key has no effect under: said of --set alone, since a file may extend another whose keys it idles.
+INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
+    "freeze_norms_from": (
+        lambda c: c.quantize != "none",
+        "quantize is set: such a run has no normalisation between layers",
+    ),
+    "data.noise": (
+        lambda c: not (c.augmentation.noise or c.batches.without_speech),
+        "augmentation.noise and batches.without_speech are 0",
+    ),
+    "batches.short_seconds": (lambda c: c.batches.join_from <= 0, "batches.join_from is 0"),
+    **{
+        f"batches.{key}": (lambda c: not c.batches.join, "batches.join is 0")
+        for key in ("join_until", "join_clips", "join_seconds", "repeat")
+    },
+    "augmentation.long_zeros": (lambda c: not c.batches.join, "batches.join is 0"),
+    "augmentation.long_zeros_seconds": (
+        lambda c: not (c.batches.join and c.augmentation.long_zeros),
+        "batches.join or augmentation.long_zeros is 0",
+    ),
+    "augmentation.noise_snr_db": (lambda c: not c.augmentation.noise, "augmentation.noise is 0"),
+    "augmentation.frequency_width": (
+        lambda c: not c.augmentation.frequency_masks,
+        "augmentation.frequency_masks is 0",
+    ),
+    "augmentation.time_share": (
+        lambda c: not c.augmentation.time_masks,
+        "augmentation.time_masks is 0",
+    ),
+    "loss.help_updates": (lambda c: not (c.loss.ctc or c.loss.bag), "loss.ctc and loss.bag are 0"),
+    "optimiser.half_life": (
+        lambda c: c.optimiser.warmup + c.optimiser.hold >= c.updates,
+        "the run ends before the learning rate falls, at warmup + hold",
+    ),
+}
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a TOML file and apply overrides such as "optimiser.rate=0.004".
+
+    Raises:
+        ConfigError: the file is not TOML, a key is unknown, a value is out of range, or an override has
+            no effect.
+    """
+    path = Path(path)
+    tree = _read(path)
+    overridden = [_override(tree, override) for override in overrides]
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for key in overridden:
+        idle, reason = INEFFECTIVE.get(key, (None, ""))
+        if idle is not None and idle(config):
+            raise ConfigError(f"--set {key} has no effect, since {reason}")
+    return config
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a file over the one that its key `extends` names, which counts from its folder."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: extends itself")
+    try:
+        tree = tomllib.loads(read_text(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, TextError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    extended = tree.pop("extends", None)
+    if extended is None:
+        return tree
+    if not isinstance(extended, str):
+        raise ConfigError(f"{path}: extends is {extended!r}, wants the path of a file")
+    return _merged(_read(path.parent / extended, (*above, path.resolve())), tree)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _merged(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def resolve(name: str) -> Path:
+    """Return the path that a configuration names, its environment variables filled in.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    path = os.path.expandvars(name)
+    if missing := re.search(r"\$\{?(\w+)", path):
+        raise ConfigError(f"{name}: set the environment variable {missing[1]} to that folder")
+    return Path(path)
+
+
+def _override(tree: dict[str, Any], override: str) -> str:
+    """Set what an override says in the tree; returns its key."""
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {override}: wants KEY=VALUE, as in optimiser.rate=0.004")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        tree = tree.setdefault(table, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {table} is not a table")
+    tree[last] = value
+    return key.strip()

@@ -1,0 +1,125 @@
+"""Configuration of a run as a whole: its data, its model, its length; `ConfigError`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from stream.errors import ArgumentError
+from stream.model.specification import Specification, read_specification
+from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
+from train.config.learning import Dropout, Loss, Optimiser
+from train.text.levels import Level
+
+__all__ = ["Config", "ConfigError", "Data"]
+
+
+class ConfigError(ArgumentError):
+    """A configuration that cannot be run; the message names file, key and value."""
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is learned from.
+
+    Attributes:
+        train: manifests of the training set.
+        dev: manifest that chooses the checkpoint.
+        noise: folder of recordings without speech, or none.
+        tokenizer: SentencePiece model, from `python -m train.tokenizer`.
+        statistics: mel statistics, from `python -m train.mel_stats`.
+        normalise: what is done to transcripts before they are spelt, see `train.text.transcripts`.
+        unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
+            as `<unk>`.
+        license, language, author: provenance, carried into every exported model.
+    """
+
+    train: tuple[str, ...]
+    dev: str
+    noise: str | None = None
+    tokenizer: str
+    statistics: str
+    normalise: Level = "identity"
+    unknown: Literal["refuse", "allow"] = "refuse"
+    license: str = ""
+    language: str = ""
+    author: str = ""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole run.
+
+    Attributes:
+        model: keys of `stream.model.specification.Specification`; `vocabulary` follows from the tokenizer,
+            `number_format` and `quantisation` from `quantize`.
+        seed: of weights, dropout and batches.
+        updates: length of the run.
+        precision: of the products over all frames of a batch; weights and recurrence are float32.
+        quantize: the arithmetic to fine-tune for, from a model to start from: integers
+            (docs/integer.md), "int8", or "w4a8", whose LSTM layers have weights of 4 bits, both of
+            hard activations; or block floating point, "bfp16", of either.
+        statistics_jitter: standard deviation, in data-set deviations, by which a row's starting
+            mean is moved: a channel's statistics are never exactly the data set's.
+        history: what channels heard before their rows.
+        freeze_norms_from: update from which input normalisation keeps its statistics.
+        validate_every, checkpoint_every: updates.
+        resumable: how many of the last checkpoints stay to go back to, each four times as large as the
+            weights.
+        keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
+    """
+
+    model: dict[str, Any]
+    data: Data
+    batches: BatchConfig
+    augmentation: AugmentationConfig
+    optimiser: Optimiser = Optimiser()
+    dropout: Dropout = Dropout()
+    loss: Loss = Loss()
+    seed: int = 1
+    updates: int = 6000
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    quantize: Literal["none", "int8", "w4a8", "bfp16"] = "none"
+    statistics_jitter: float = 0.2
+    history: HistoryConfig = HistoryConfig()
+    freeze_norms_from: int | None = None
+    validate_every: int = 250
+    checkpoint_every: int = 100
+    resumable: int = 3
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        for name, source in (
+            ("vocabulary", "the tokenizer"),
+            ("number_format", "quantize"),
+            ("quantisation", "quantize"),
+        ):
+            if name in self.model:
+                raise ValueError(f"model.{name} follows from {source}: leave it out")
+        try:
+            specification = self.specification(1)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"model: {error}") from error
+        wanted: dict[str, tuple[object, object]] = {}
+        if self.quantize != "none":
+            wanted["dropout.recurrent"] = self.dropout.recurrent, 0.0
+        if self.quantize in ("int8", "w4a8"):
+            wanted["model.activation"] = specification.activation, "hard"
+            wanted["model.decoder"] = specification.decoder or "transducer", "transducer"
+        for name, (value, want) in wanted.items():
+            if value != want:
+                raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
+        if specification.decoder == "both" and not self.loss.ctc > 0.0:
+            raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
+        for name in ("updates", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
+        for name in ("seed", "resumable"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
+
+    def specification(self, vocabulary: int) -> Specification:
+        """Return the specification of a model of that many pieces, without a quantisation."""
+        number_format = "bfp16" if self.quantize == "bfp16" else "float32"
+        return read_specification(
+            {**self.model, "number_format": number_format, "vocabulary": vocabulary}
+        )
