@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from export.onnx.ranges import Ranges
 from stream.backends import Backend, Logits
 from stream.decoding.greedy import Greedy, Token
 from stream.encoders.lstm import PAIR
@@ -97,6 +98,7 @@ class Calibration:
         utterances: Sequence[Utterance],
         progress: Progress | None = None,
     ) -> None:
+        self._backend = backend
         self.seconds = self.x = 0.0
         self._batches: list[_Encoded] = []
         done = 0
@@ -109,23 +111,31 @@ class Calibration:
             if progress:
                 progress(done, len(utterances))
 
-    def decode(self, backend: Backend) -> list[list[Token]]:
-        """Decode all recordings greedily, with the joint and the prediction network of a backend."""
-        greedy = Greedy(backend)
+    def decode(self, backend: Backend | None = None) -> list[list[Token]]:
+        """Decode all recordings greedily.
+
+        Args:
+            backend: whose joint and prediction network; None: that of the encoder.
+        """
+        greedy = Greedy(backend or self._backend)
         tokens = []
         for f, lengths in self._batches:
             tokens += greedy.step(f, greedy.initial_state(len(f)), lengths)[0]
         return tokens
 
-    def rate(self, backend: Backend) -> float:
+    def rate(self) -> float:
         """Return tokens a second of recording."""
-        return sum(map(len, self.decode(backend))) / self.seconds
+        return sum(map(len, self.decode())) / self.seconds
 
-    def joint(self, backend: Backend) -> float:
+    def joint(self) -> float:
         """Return the largest element of the joint's hidden vector while all is decoded."""
-        watched = _Watched(backend)
+        watched = _Watched(self._backend)
         self.decode(watched)
         return watched.largest
+
+    def ranges(self) -> Ranges:
+        """Return the ranges that int8 needs for what was computed."""
+        return Ranges(self.x, self.joint())
 
 
 class _Watched:

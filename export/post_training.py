@@ -51,7 +51,7 @@ def calibrated(
         ValueError: there are no recordings.
     """
     backend = load_backend("numpy", network)
-    largest = Calibration(network, backend, utterances, progress).joint(backend)
+    largest = Calibration(network, backend, utterances, progress).joint()
     try:
         quantisation = Quantisation(
             input=input_exponent, joint=joint_exponent(largest), weight_bits=dict(weight_bits or {})

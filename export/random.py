@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     rate, output = arguments.tokens_per_second, Path(arguments.output)
     if not 1.0 <= rate <= 8.0:
         parser.error(f"--tokens-per-second is {rate}; want 1 to 8")
-    from export.onnx import graph, int8
+    from export.build import build
 
     bundled = open_model(model_path())
     if arguments.manifest:
@@ -196,15 +196,12 @@ def main(argv: list[str] | None = None) -> int:
     hard = msgspec.structs.replace(bundled.specification, activation="hard")
     specification = SHAPES.get(arguments.shape, hard)
     network = random_network(specification, bundled, rate, arguments.seed)
-    backend = NumpyBackend(network)
-    calibration = Calibration(network, backend, utterances)
-    found, largest = calibration.rate(backend), calibration.joint(backend)
+    calibration = Calibration(network, NumpyBackend(network), utterances)
+    found, ranges = calibration.rate(), calibration.ranges()
     if abs(found - rate) > ALLOWED * rate:
         raise InputError(f"--tokens-per-second {rate}: the model emits {found:.2f}")
-    ranges = int8.Ranges(calibration.x, largest)
     network = replace(network, notes={**network.notes, "tokens_per_second": round(found, 2)})
-    files = graph.build_graphs(network, directory.serialise(network))
-    directory.write(network, output, {**files, **int8.build_int8(network, ranges)})
+    directory.write(network, output, build(network, ranges=ranges))
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     print(f"{output}: {size:.0f} MB, {found:.2f} tokens a second of {len(utterances)} recordings")
     return 0

@@ -16,7 +16,9 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.validation import Report, validate
 
-__all__ = ["Baseline", "Precision", "Progress"]
+__all__ = ["MOST_LOSS", "Baseline", "Precision", "Progress"]
+
+MOST_LOSS = 0.003  # by which a WER may be above that of float32
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is streamed, recordings done, all
 
@@ -51,7 +53,7 @@ class Precision:
 
 
 class Baseline:
-    """Float32 on recordings, streamed once, which other backends are held against.
+    """Float32 on recordings, streamed once, that other backends are compared with.
 
     Args:
         network: from a model directory with float32 graphs.
@@ -77,7 +79,7 @@ class Baseline:
         """Words of the recordings' texts."""
         return self._float32.words
 
-    def hold(self, network: Network, backend: str, name: str) -> Precision:
+    def compare(self, network: Network, backend: str, name: str) -> Precision:
         """Stream the recordings through a backend of a model directory.
 
         Args:

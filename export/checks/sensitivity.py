@@ -10,15 +10,15 @@ all else is float32; what the weights together do not explain, the rounding of a
 
 from __future__ import annotations
 
-import importlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from export.checks.dequantised import restore_integers
 from export.checks.precision import Baseline, Precision
 from export.checks.verification import ExportError
+from export.onnx.ranges import Ranges
 from stream.integer.network import quantise
 from stream.model import directory
 from stream.model.network import Network, open_model
@@ -26,8 +26,6 @@ from stream.model.network import Network, open_model
 __all__ = ["PrecisionError", "int8_error", "integer_error"]
 
 NO_FLOAT = "Integers keep no layer in float: fine-tune the model in them, --set quantize=int8"
-
-Files = Mapping[str, bytes]
 
 
 class PrecisionError(ExportError):
@@ -47,7 +45,7 @@ class PrecisionError(ExportError):
 
 def int8_error(
     network: Network,
-    build: Callable[[Sequence[str]], Files],
+    ranges: Ranges,
     baseline: Baseline,
     most: float,
     found: Precision,
@@ -57,14 +55,16 @@ def int8_error(
 
     Args:
         network: the model.
-        build: makes the float32 and int8 files of a model directory, given the layers in float.
+        ranges: of the int8 graphs.
         baseline: float32 on the recordings.
         most: that may be lost.
         found: what is lost with `float_layers` in float.
     """
+    from export.build import build
 
     def tried(kept: Sequence[str], name: str) -> Precision:
-        return _held(network, build(kept), "int8", baseline, name)
+        files = build(network, ranges=ranges, float_layers=kept)
+        return _streamed(network, files, "int8", baseline, name)
 
     names = network.specification.layer_names
     layers = _ranked(
@@ -97,7 +97,8 @@ def integer_error(
         most: that may be lost.
         found: what is lost.
     """
-    build = importlib.import_module("export.onnx.graph").build_graphs
+    from export.build import build
+
     restored, _ = restore_integers(network, quantise(network))
 
     def tried(prefix: str, name: str) -> Precision:
@@ -106,8 +107,8 @@ def integer_error(
             for key in network.arrays
         }
         changed = replace(network, arrays=arrays)
-        graphs = build(changed, directory.serialise(changed))
-        return _held(changed, graphs, "onnx", baseline, f"weights of {name} in integers")
+        called = f"weights of {name} in integers"
+        return _streamed(changed, build(changed), "onnx", baseline, called)
 
     layers = _ranked(
         (layer, tried(f"{layer}.", layer))
@@ -121,12 +122,14 @@ def integer_error(
     )
 
 
-def _held(network: Network, files: Files, backend: str, baseline: Baseline, name: str) -> Precision:
+def _streamed(
+    network: Network, files: Mapping[str, bytes], backend: str, baseline: Baseline, name: str
+) -> Precision:
     """Stream the recordings through a model directory that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         directory.write(network, path, files)
-        return baseline.hold(open_model(path), backend, name)
+        return baseline.compare(open_model(path), backend, name)
 
 
 def _ranked(found: Iterator[tuple[str, Precision]]) -> dict[str, Precision]:

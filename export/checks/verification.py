@@ -21,7 +21,6 @@ All that is in it, file by file and backend by backend, before it gets its name:
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,12 +145,13 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
 
 
 def _verify_integers(network: Network, read: Network, frames: Frames, weights: Path) -> None:
+    from export.build import integer_arrays
+
     integers = quantise(network)
     restored, allowed = restore_integers(network, integers)
     _checked("integers", lambda: check_weights(network, restored, allowed))
     stored = safetensors.numpy.load_file(weights)
-    arrays = importlib.import_module("export.onnx.integer_graph").integer_arrays(integers)
-    for name, array in arrays.items():
+    for name, array in integer_arrays(integers).items():
         if name not in stored or not np.array_equal(array, stored[name]):
             raise ExportError(f"integers: array {name} of {weights.name} is not the model's")
     reference, of_restored = IntegerBackend(integers), load_backend("numpy", restored)

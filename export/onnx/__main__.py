@@ -1,169 +1,20 @@
-"""`python -m export.onnx`: a model directory for ONNX Runtime, run before it is called done.
-
-It has float32 graphs, int8 graphs unless they are declined, and integer graphs where the model has a
-quantisation. What was written is reopened and held against the model by `export.checks.verification`; then
-recordings are streamed, and int8 and integers may lose no more words than is allowed. Only then does the
-folder get its name: if anything differs, or too much is lost, nothing is left behind.
-"""
+"""`python -m export.onnx`: write a model directory for ONNX Runtime, verified (`export.model_directory`)."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from export.calibration import Calibration
-from export.checks.precision import Baseline, Precision, Progress
-from export.checks.sensitivity import PrecisionError, int8_error, integer_error
-from export.checks.verification import verify
-from export.post_training import calibrated
-from export.word_delay import measured
-from stream.backends import load_backend
+from export.checks.precision import MOST_LOSS
+from export.checks.sensitivity import PrecisionError
+from export.model_directory import export
 from stream.bundled import recordings
-from stream.errors import ArgumentError, DifferenceError
-from stream.integer.network import quantise
-from stream.manifest import Utterance, read_manifest
-from stream.model import directory
-from stream.model.network import Network, open_model
+from stream.errors import DifferenceError
+from stream.manifest import read_manifest
+from stream.model.network import open_model
 from stream.process import reports_errors, run_main
-
-__all__ = ["MOST_LOSS", "Exported", "export"]
-
-MOST_LOSS = 0.003  # by which a WER may be above that of float32
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an export found.
-
-    Attributes:
-        difference: the largest from the NumPy reference, of encoder outputs and logits.
-        int8, integers: what they lose; None where they were not written.
-    """
-
-    difference: float
-    int8: Precision | None
-    integers: Precision | None
-
-
-def export(
-    network: Network,
-    output: Path,
-    *,
-    calibration: Sequence[Utterance] | None = None,
-    validation: Sequence[Utterance] | None = None,
-    most_loss: float = MOST_LOSS,
-    int8: bool = True,
-    integers: bool = False,
-    float_layers: Sequence[str] = (),
-    standard: bool = False,
-    progress: Progress | None = None,
-) -> Exported:
-    """Write and verify a model directory.
-
-    Args:
-        network: the model, of number format float32.
-        output: folder to write; an older model directory there is replaced.
-        calibration: recordings that give int8 and integers their scales; None: those of the validation.
-            A model with a quantisation has scales and takes none.
-        validation: recordings on which WER is measured, and how late words are where they say enough of
-            them (`export.word_delay`); None: the bundled ones.
-        most_loss: by which WER may rise, a fraction.
-        int8: whether to write int8 graphs.
-        integers: whether to give a model without a quantisation one that suits it on `calibration`.
-        float_layers: to keep in float32 there, by `Specification.layer_names`.
-        standard: write int8 and integers with operators of ONNX alone.
-        progress: called as recordings are streamed.
-    Raises:
-        PrecisionError: int8 or integers lose more; it says which layers do.
-        ExportError: what was written computes something else; nothing was left behind, here as there.
-        CausalityError: the model looks ahead.
-        ModelError: the model cannot be written as float32 graphs, or its integers may overflow.
-        AudioError: a recording cannot be decoded.
-        ArgumentError: the arguments contradict each other or the model.
-    """
-    given = network.specification.quantisation
-    quantised = integers or given is not None
-    network.specification.check_layers(float_layers, "--float-layers")
-    if quantised and float_layers:
-        raise ArgumentError("--float-layers: the model's integers know no float; leave it out")
-    if given is not None and calibration is not None:
-        raise ArgumentError(
-            "--calibrate: the model has a quantisation and with it scales; leave it out"
-        )
-    # What was measured of an older export says nothing of this one.
-    notes = {name: value for name, value in network.notes.items() if name != "export"}
-    network = replace(network, notes=notes)
-    validation = recordings() if validation is None else validation
-    calibration = validation if calibration is None else calibration
-
-    def calibrating(done: int, total: int) -> None:
-        if progress:
-            progress("calibration", done, total)
-
-    if quantised and given is None:
-        network = calibrated(network, calibration, progress=calibrating)
-
-    def timing(done: int, total: int) -> None:
-        if progress:
-            progress("word delay", done, total)
-
-    network = measured(network, validation, timing)
-    # By name: the package onnx comes with rill-asr[train] only, and `main` says so.
-    graphs: dict[str, bytes] = importlib.import_module("export.onnx.graph").build_graphs(
-        network, directory.serialise(network)
-    )
-    of_chip: dict[str, bytes] = {}
-    if quantised:
-        module = importlib.import_module("export.onnx.integer_graph")
-        of_chip = module.build_integer(quantise(network), standard=standard)
-    ranges = _ranges(network, calibration, calibrating) if int8 else None
-
-    def build(kept: Sequence[str]) -> dict[str, bytes]:
-        """Return the files of float32 and int8."""
-        module = importlib.import_module("export.onnx.int8")
-        made = module.build_int8(network, ranges, kept, standard=standard)
-        return {**graphs, **made}
-
-    files = {**(build(float_layers) if int8 else graphs), **of_chip}
-    with directory.writing(network, output, files) as written:
-        difference = verify(network, written)
-        if not int8 and not quantised:
-            return Exported(difference, None, None)
-        read = open_model(written)
-        baseline = Baseline(read, validation, progress)
-        found = of_integers = None
-        if int8:
-            found = baseline.hold(read, "int8", "int8")
-            if not found.loss <= most_loss:
-                raise int8_error(network, build, baseline, most_loss, found, float_layers)
-        if quantised:
-            of_integers = baseline.hold(read, "integer-onnx", "integers")
-            if not of_integers.loss <= most_loss:
-                raise integer_error(network, baseline, most_loss, of_integers)
-        if baseline.words:
-            of = {"float32": baseline.wer}
-            of |= {"int8": found.wer} if found else {}
-            of |= {"integers": of_integers.wer} if of_integers else {}
-            directory.note(written, export={"recordings": len(validation), "wer": of})
-        return Exported(difference, found, of_integers)
-
-
-def _ranges(
-    network: Network, utterances: Sequence[Utterance], progress: Callable[[int, int], None]
-) -> Any:
-    """Return the ranges of the int8 graphs, `export.onnx.int8.Ranges`."""
-    ranges = importlib.import_module("export.onnx.int8").Ranges
-    if (quantisation := network.specification.quantisation) is not None:
-        return ranges.of(quantisation)
-    backend = load_backend("numpy", network)
-    calibration = Calibration(network, backend, utterances, progress)
-    return ranges(calibration.x, calibration.joint(backend))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,164 +1,149 @@
-"""int8 graphs of a network: u8 activations, s8 weights, scales that no batch changes.
+"""Graphs in int8: u8 activations, s8 weights, scales that no batch changes.
 
-Inputs and outputs are those of `export.onnx.graph`, but for the states, which are one array a layer:
-h (B, H) uint8 with zero point 128, float32 in a layer of rule 5; c (B, H) float32.
-
-1. h lies in [-1, 1] whatever the activation, so its scale is 1/127, a constant. The input of the
-   encoder, the embedding and the joint's hidden vector have scales of their own: measured on
-   recordings or those of the model's integers (`Ranges`), the embedding's by its largest weight.
-   Beyond them values saturate.
+1. What an LSTM layer puts out, h, lies in [-1, 1] whatever the activation, so its scale is 1/127, a
+   constant. The encoder's input, the embedding and the joint's hidden vector have scales of their
+   own: from `Ranges`, the embedding's from its largest weight. Beyond them values saturate.
 2. A weight has one scale an output, its largest magnitude over 127. Ties go to even.
 3. The products are integer, so a row's sum does not depend on what it is batched with; scale, bias
-   and cell are float32, element by element.
-4. A layer is one product over its input and h, which share the scale 1/127; a first layer, whose
-   input has another scale, is two. With the hard activation the slope 1/8 and the offset 1/2 of the
-   gates i, f, o are in scale and bias, which leaves a clip.
-5. A layer that is kept in float computes what `export.onnx.graph` does, on float32 activations: a layer's h
-   becomes u8 where the next one wants it so. The embedding goes with the first prediction layer.
+   and all that follows are float32, element by element.
+4. A layer that is kept in float computes what `export.onnx.float32` does, on float32 activations: h
+   becomes u8 where the next layer takes that. The embedding goes with the first prediction layer.
 
-Weights lie in a second safetensors file of the model directory, (inputs, outputs) each; those of rule 5
+Weights lie in a second safetensors file of the model directory, (inputs, outputs) each; those of rule 4
 in the first one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
-from export.onnx.graph import offsets
-from export.onnx.int8_graph import BUILDERS, UNIT, ZERO, Int8Graph
-from stream.model.directory import INT8_WEIGHTS, serialise
+from export.onnx.float32 import Float32Graph
+from export.onnx.graph import BOOL, FLOAT
+from export.onnx.ranges import LEVELS, Ranges
 from stream.model.network import Network
-from stream.model.quantisation import Quantisation
 
-__all__ = ["Ranges", "build_int8", "quantise"]
+__all__ = ["UNIT", "Int8Graph", "embedding", "input_scale", "joint_arrays", "linear_arrays"]
 
-LEVELS = 255  # of the joint's hidden vector, which is not negative
+ZERO = 128  # of signed activations
+UNIT = np.float32(1.0 / 127.0)  # scale of h
 
 Arrays = dict[str, NDArray[np.generic]]
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Ranges:
-    """Largest magnitudes that the int8 graphs represent.
-
-    Attributes:
-        x: of the encoder's input, normalised log-mel.
-        joint: of the joint's hidden vector, after its ReLU.
-    """
-
-    x: float
-    joint: float
-
-    def __post_init__(self) -> None:
-        for name in ("x", "joint"):
-            if not 0.0 < (value := getattr(self, name)) < np.inf:
-                raise ValueError(f"int8: the range of {name} is {value}, wants a positive number")
-
-    @classmethod
-    def of(cls, quantisation: Quantisation) -> Ranges:
-        """Return the ranges whose scales are those of a model's integers, powers of two."""
-        return cls(127.0 * 2.0**-quantisation.input, LEVELS * 2.0**-quantisation.joint)
+def input_scale(ranges: Ranges) -> float:
+    """Return the scale of the encoder's input."""
+    return ranges.x / 127.0
 
 
-def build_int8(
-    network: Network,
-    ranges: Ranges,
-    float_layers: Collection[str] = (),
-    *,
-    standard: bool = False,
-) -> dict[str, bytes]:
-    """Build the three graphs and the file of their weights.
+def embedding(weight: Floats) -> tuple[NDArray[np.uint8], float]:
+    """Return an embedding (V, P) as u8, one more row of zeros for blank, and its scale."""
+    largest = max(float(np.abs(weight).max()), 1e-12)
+    steps = np.rint(weight * (127.0 / largest)) + ZERO
+    start = np.full((1, weight.shape[1]), ZERO, np.uint8)
+    return np.concatenate([steps.astype(np.uint8), start]), largest / 127.0
+
+
+def linear_arrays(name: str, weight: Floats, bias: Floats, scale: float) -> Arrays:
+    """Return the arrays of a linear layer: weight (inputs, outputs) int8, scale, bias (rule 2).
 
     Args:
-        network: of number format float32.
-        ranges: of what no weight bounds.
-        float_layers: to keep in float32, by `Specification.layer_names`.
-        standard: use operators of ONNX alone.
-    Returns:
-        contents by file name, as `stream.model.directory.writing` takes them.
-    Raises:
-        ValueError: there is no such layer.
+        name: of the layer.
+        weight, bias: (outputs, inputs), (outputs,).
+        scale: of the input.
     """
-    network.specification.check_layers(float_layers, "float_layers")
-    arrays = quantise(network, ranges, float_layers)
-    weights = safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
-    files = {INT8_WEIGHTS: weights}
-    in_float = offsets(serialise(network)) if float_layers else {}
-    for name, build in BUILDERS.items():
-        graph = Int8Graph(
-            arrays,
-            offsets(weights),
-            INT8_WEIGHTS,
-            network=network,
-            in_float=in_float,
-            standard=standard,
-        )
-        build(graph)
-        files[f"{name}.int8.onnx"] = graph.model(f"{name}.int8")
-    return files
-
-
-def quantise(network: Network, ranges: Ranges, float_layers: Collection[str] = ()) -> Arrays:
-    """Return the arrays of the int8 graphs: weights, scales, biases and the embedding by name."""
-    source, spec = network.arrays, network.specification
-    arrays: Arrays = {
-        "x.scale": np.array(ranges.x / 127.0, np.float32),
-        "joint.scale": np.array(ranges.joint / LEVELS, np.float32),
+    column = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127.0
+    return {
+        f"{name}.weight": np.rint(weight / column[:, None]).astype(np.int8).T,
+        f"{name}.scale": (column * scale).astype(np.float32),
+        f"{name}.bias": bias.astype(np.float32),
     }
 
-    def linear(name: str, weight: Floats, bias: Floats, scale: float) -> None:
-        column = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127.0
-        arrays[f"{name}.weight"] = np.rint(weight / column[:, None]).astype(np.int8).T
-        arrays[f"{name}.scale"] = (column * scale).astype(np.float32)
-        arrays[f"{name}.bias"] = bias.astype(np.float32)
 
-    def gates(layer: str, weights: dict[str, tuple[Floats, float]], bias: Floats) -> None:
-        slope = np.ones(len(bias), np.float32)
-        offset = np.zeros(len(bias), np.float32)
-        if spec.activation == "hard":
-            size = len(bias) // 4
-            for gate in (0, 1, 3):
-                slope[gate * size : (gate + 1) * size] = 0.125
-                offset[gate * size : (gate + 1) * size] = 0.5
-        bias = bias * slope + offset
-        for part, (weight, scale) in weights.items():
-            linear(f"{layer}{part}", weight * slope[:, None], bias, scale)
-            bias = np.zeros_like(bias)
-
-    embedding = source["prediction.embedding"]
-    largest = max(float(np.abs(embedding).max()), 1e-12)
-    if "prediction.lstm.0" not in float_layers:
-        start = np.full(
-            (1, embedding.shape[1]), ZERO, np.uint8
-        )  # of a sequence, at the id of blank
-        table = (np.rint(embedding * (127.0 / largest)) + ZERO).astype(np.uint8)
-        arrays["prediction.embedding"] = np.concatenate([table, start])
-    first = {"encoder.pre": ranges.x / 127.0, "prediction.lstm": largest / 127.0}
-    for stack in ("encoder.pre", "encoder.post", "prediction.lstm"):
-        for n, layer in enumerate(network.layers(stack)):
-            if f"{stack}.{n}" in float_layers:
-                continue
-            bias = layer["bias_ih"] + layer["bias_hh"]
-            if n == 0 and stack in first:
-                parts = {
-                    ".input": (layer["weight_ih"], first[stack]),
-                    "": (layer["weight_hh"], float(UNIT)),
-                }
-            else:
-                joined = np.concatenate([layer["weight_ih"], layer["weight_hh"]], axis=1)
-                parts = {"": (joined, float(UNIT))}
-            gates(f"{stack}.{n}", parts, bias)
+def joint_arrays(network: Network, ranges: Ranges, float_layers: Collection[str]) -> Arrays:
+    """Return the arrays of the joint but for its layers in float, and the scales of `Ranges`."""
+    arrays: Arrays = {
+        "x.scale": np.array(input_scale(ranges), np.float32),
+        "joint.scale": np.array(ranges.joint / LEVELS, np.float32),
+    }
     for name, scale in (
         ("joint.encoder", float(UNIT)),
         ("joint.prediction", float(UNIT)),
         ("joint.output", ranges.joint / LEVELS),
     ):
         if name not in float_layers:
-            linear(name, source[f"{name}.weight"], source[f"{name}.bias"], scale)
+            weight, bias = (network.arrays[f"{name}.{key}"] for key in ("weight", "bias"))
+            arrays |= linear_arrays(name, weight, bias, scale)
     return arrays
+
+
+@dataclass
+class Int8Graph(Float32Graph):
+    """A graph of int8 layers and of layers in float; the first weight file has the int8 layers."""
+
+    _octets: dict[str, str] = field(default_factory=dict, init=False)  # of float32 activations
+
+    def is_float(self, layer: str) -> bool:
+        """Return whether a layer is kept in float."""
+        return f"{layer}.scale" not in self.files[0].arrays
+
+    def quantise(self, x: str, scale: str, zero: int = ZERO) -> str:
+        """Add float32 activations as u8."""
+        return self.node("QuantizeLinear", [x, scale, self.zero_point(zero)])
+
+    def octets(self, h: str) -> str:
+        """Add h, float32, as u8."""
+        if h not in self._octets:
+            self._octets[h] = self.quantise(h, self.constant("unit", np.array(UNIT)))
+        return self._octets[h]
+
+    def product(self, x: str, name: str, zero: int = ZERO) -> str:
+        """Add the product of u8 activations and a weight, scaled and with its bias."""
+        return self.scaled_product(
+            x,
+            self.weight(f"{name}.weight"),
+            self.constant("one", np.array(1.0, np.float32)),
+            self.weight(f"{name}.scale"),
+            self.zero_point(zero),
+            self.weight(f"{name}.bias"),
+        )
+
+    def features(self, x: str, layer: str) -> str:
+        """Add x as u8, but for a layer in float; see `Arithmetic`."""
+        return x if self.is_float(layer) else self.quantise(x, self.weight("x.scale"))
+
+    def activations(self, h: str, layer: str) -> str:
+        """Add h as u8, but for a layer in float; see `Arithmetic`."""
+        return h if self.is_float(layer) else self.octets(h)
+
+    def masked(self, h: str, present: str, layer: str) -> str:
+        """Add h or zeros; see `Arithmetic`."""
+        condition = self.node("Cast", [present], to=BOOL)
+        if self.is_float(layer):
+            zero = self.constant("zero", np.array(0, np.float32))
+        else:
+            zero = self.zero_point(ZERO)
+        return self.node("Where", [condition, h, zero])
+
+    def embed(self, token: str, vocabulary: int) -> str:
+        """Add the embedding; see `Arithmetic`."""
+        if self.is_float("prediction.lstm.0"):
+            return super().embed(token, vocabulary)
+        return self.node("Gather", [self.weight("prediction.embedding"), token], axis=0)
+
+    def project(self, h: str, layer: str) -> str:
+        """Add a linear layer; see `Arithmetic`."""
+        if self.is_float(layer):
+            return super().project(h, layer)
+        return self.product(self.octets(h), layer)
+
+    def join(self, f: str, g: str) -> tuple[str, int]:
+        """Add the logits; see `Arithmetic`."""
+        if self.is_float("joint.output"):
+            return super().join(f, g)
+        hidden = self.quantise(self.add_relu(f, g), self.weight("joint.scale"), 0)
+        return self.product(hidden, "joint.output", 0), FLOAT

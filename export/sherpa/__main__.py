@@ -16,7 +16,6 @@ models: such a model is written, and compared, without.
 from __future__ import annotations
 
 import argparse
-import importlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -70,9 +69,11 @@ def export(
             has something in it.
         ExportError: what was written says something else; nothing was left behind.
     """
-    # By name: the package onnx comes with rill-asr[train] only, and `main` says so.
-    onnx = importlib.import_module("onnx")
-    wrap = importlib.import_module("export.sherpa.graph").wrap
+    import onnx
+
+    from export.build import build
+    from export.sherpa.graph import wrap
+
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
     network = _without_rooms(network)
@@ -84,8 +85,7 @@ def export(
         if not signed_weights:
             graphs = [unsigned_weights(graph) for graph in graphs]
     else:
-        build = importlib.import_module("export.onnx.graph").build_graphs
-        graphs = list(build(network).values())
+        graphs = list(build(network, inside=True).values())
     files = wrap(network, dict(zip(PARTS, graphs, strict=True)))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:

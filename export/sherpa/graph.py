@@ -78,7 +78,7 @@ class _Inner(Graph):
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        super().__init__({}, None)
+        super().__init__()
         self.inner = compose.add_prefix(model, INNER).graph
         self.initializers = {each.name: each for each in self.inner.initializer}
         self.states = [

@@ -5,14 +5,12 @@ Files of `hwckpt.conformance.vectors_integer` and `hwckpt.conformance.vectors_in
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import onnxruntime
 
 from hwckpt.conformance import integer_trace
 from hwckpt.conformance.comparison import (
@@ -99,7 +97,9 @@ def _lstm_graph(layer: IntegerLayer, z: Arrays) -> Iterator[Row]:
     if not installed("onnx"):
         yield skipped("LSTM", GRAPHS, "onnx is not installed")
         return
-    session = _session("layer_graph", layer)
+    from export.onnx.lstm import layer_graph
+
+    session = open_session(layer_graph(layer))
     h, c = graph_state((z["h0"], z["c0"]))
     states = []
     for frame in z["x"]:
@@ -109,12 +109,6 @@ def _lstm_graph(layer: IntegerLayer, z: Arrays) -> Iterator[Row]:
     got_h, got_c = (np.stack(leaf) for leaf in zip(*states, strict=True))
     yield _equal("LSTM h", GRAPHS, got_h.astype(np.int64) - ZERO, z["h"])
     yield _equal("LSTM c", GRAPHS, got_c, z["c"])
-
-
-def _session(builder: str, *arguments: Any) -> onnxruntime.InferenceSession:
-    # By name: export stands on hwckpt, and only this check goes the other way.
-    graph = getattr(importlib.import_module("export.onnx.integer_graph"), builder)(*arguments)
-    return open_session(graph)
 
 
 def _same_step(values: Any, h: Any, c: Any) -> Iterator[Row]:
@@ -137,8 +131,10 @@ def projection(path: Path) -> Iterator[Row]:
     if not installed("onnx"):
         yield skipped("projection", GRAPHS, "onnx is not installed")
         return
+    from export.onnx.integer import projection_graph
+
     h = (z["h"].astype(np.int16) + ZERO).astype(np.uint8)
-    (e,) = _session("projection_graph", linear).run(["e"], {"h": h})
+    (e,) = open_session(projection_graph(linear)).run(["e"], {"h": h})
     yield _equal("projection e", GRAPHS, np.ldexp(e, linear.exponent), z["e"])
 
 
@@ -157,8 +153,10 @@ def joint(path: Path) -> Iterator[Row]:
     if not installed("onnx"):
         yield skipped("joint", GRAPHS, "onnx is not installed")
         return
+    from export.onnx.joint import joint_graph
+
     inputs = {name: np.ldexp(z[key].astype(np.float32), -JOINT) for name, key in ("fe", "gg")}
-    (found,) = _session("joint_graph", linear, JOINT).run(["logits"], inputs)
+    (found,) = open_session(joint_graph(linear, JOINT)).run(["logits"], inputs)
     yield _equal("joint logits", GRAPHS, np.ldexp(found, linear.exponent), z["logits"])
 
 
@@ -188,7 +186,9 @@ def transducer(path: Path) -> Iterator[Row]:
     if not installed("onnx"):
         yield skipped("transducer", GRAPHS, "onnx is not installed")
         return
-    graphs = importlib.import_module("export.onnx.integer_graph").build_integer(made, inside=True)
+    from export.build import build_integers
+
+    graphs = build_integers(made, inside=True)
     yield from _backend(z, made, GRAPHS, OnnxBackend(network, graphs))
 
 

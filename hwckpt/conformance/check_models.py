@@ -5,7 +5,6 @@ A vector file names its hardware checkpoint, which lies beside it.
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,9 +63,9 @@ def backends(
         if name == "numpy" or name == "torch" and installed("torch"):
             yield name, load_backend(name, network)
         elif name == "onnx" and installed("onnx"):
-            # By name: export stands on hwckpt, and only this check goes the other way.
-            graphs = importlib.import_module("export.onnx.graph").build_graphs(network)
-            yield name, OnnxBackend(network, graphs)
+            from export.build import build
+
+            yield name, OnnxBackend(network, build(network, inside=True))
         else:
             yield skipped(stage, name, f"{name} is not installed")
 

@@ -5,7 +5,6 @@ The LSTM also as an ONNX graph.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -193,9 +192,9 @@ def _lstm_on_onnx(z: Arrays, x: Any, activation: str, allowed: float) -> Iterato
     if not installed("onnx"):
         yield skipped("LSTM", "onnx", "onnx is not installed")
         return
-    # By name: export stands on hwckpt, and only this check goes the other way.
-    graph = importlib.import_module("export.onnx.graph").lstm_graph(layer_arrays(z), activation)
-    session = open_session(graph)
+    from export.onnx.lstm import lstm_graph
+
+    session = open_session(lstm_graph(layer_arrays(z), activation))
     h, c = (np.ascontiguousarray(z[key].transpose(1, 0, 2)) for key in ("h0", "c0"))
     steps = []
     for frame in x.transpose(1, 0, 2):

@@ -1,6 +1,6 @@
 """The integer-onnx backend: ONNX Runtime on the integer graphs of a model directory.
 
-Graphs are `export.onnx.integer_graph`'. They equal the integer backend bit for bit, which no reading of them
+Graphs are those of `export.onnx.integer`. They equal the integer backend bit for bit, which no reading of them
 proves for the machine at hand: some CPUs' products of u8 and s8 saturate. So when a model is loaded
 
 1. the machine's products are tried; where those of u8 and s8 saturate the weights become u8, and where

@@ -1,6 +1,6 @@
 """The ONNX backend: ONNX Runtime on the graphs of a model directory, one step of 60 ms a call.
 
-Graphs are written by `export.onnx.graph` and `export.onnx.int8`; their inputs and outputs are listed there. A
+Graphs are written by `export.build`; `export.onnx` lists their inputs and outputs. A
 state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in
 its order; uint8 ones have zero point 128.
 """

@@ -14,7 +14,7 @@
 
 Relocatable. Every byte is verified on load: a flipped one is named by its file. Files that the index
 does not list, such as a model card, are never opened. Written to a temporary folder that is renamed
-when whole. The graphs come in as bytes: building them is `export.onnx.graph`.
+when whole. The graphs come in as bytes: `export.build` builds them.
 """
 
 from __future__ import annotations

@@ -26,16 +26,14 @@ import pytest
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path
 from stream.encoders.lstm import PAIR
-from stream.integer.network import quantise
 from stream.model import directory
 from stream.model.network import open_model
 from stream.model.quantisation import Quantisation
 
 pytest.importorskip("onnx")
 
-from export.onnx.graph import build_graphs
-from export.onnx.int8 import Ranges, build_int8
-from export.onnx.integer_graph import build_integer
+from export.build import build
+from export.onnx.ranges import Ranges
 from export.random import SHAPES, random_network
 
 BACKENDS = ("onnx", "int8", "integer-onnx", "integer")
@@ -58,8 +56,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
         network = random_network(specification, bundled, 4.0)
         network = replace(network, specification=specification)
         path: Path = tmp_path_factory.mktemp(shape) / "model"
-        files = build_graphs(network, directory.serialise(network))
-        files |= {**build_int8(network, Ranges(8.0, 16.0)), **build_integer(quantise(network))}
+        files = build(network, ranges=Ranges(8.0, 16.0), integers=True)
         directory.write(network, path, files)
         read = open_model(path)
         loaded = {name: load_backend(name, read) for name in BACKENDS}

@@ -49,10 +49,10 @@ def backend_of(name: str, made: Network) -> Backend:
     if name == "numpy":
         return NumpyBackend(made)
     pytest.importorskip("onnx")
-    from export.onnx.graph import build_graphs
+    from export.build import build
     from stream.backends.onnx import OnnxBackend
 
-    return OnnxBackend(made, build_graphs(made))
+    return OnnxBackend(made, build(made, inside=True))
 
 
 def run(engine: Engine, channels: list[int]) -> list[list[tuple[int, int]]]:

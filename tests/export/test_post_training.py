@@ -35,7 +35,7 @@ def test_a_joint_that_is_never_positive_has_the_finest_exponent(largest: float) 
 def test_the_formats_are_those_of_the_recordings() -> None:
     network = tiny_network(3)
     backend = load_backend("numpy", network)
-    largest = Calibration(network, backend, recordings()).joint(backend)
+    largest = Calibration(network, backend, recordings()).joint()
     made = calibrated(network, recordings(), input_exponent=5, weight_bits={"encoder.pre.0": 4})
     assert made.specification.quantisation == Quantisation(
         input=5, joint=joint_exponent(largest), weight_bits={"encoder.pre.0": 4}

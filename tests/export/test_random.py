@@ -49,15 +49,15 @@ def test_the_rate_is_held_on_any_recording(bundled: Network, rate: float) -> Non
     backend = load_backend("numpy", network)
     for recording in recordings()[:3]:
         calibration = Calibration(network, backend, [recording])
-        assert calibration.rate(backend) == pytest.approx(rate, rel=0.25, abs=1.0)
+        assert calibration.rate() == pytest.approx(rate, rel=0.25, abs=1.0)
     calibration = Calibration(network, backend, recordings()[:6])
-    assert calibration.rate(backend) == pytest.approx(rate, rel=0.25)
+    assert calibration.rate() == pytest.approx(rate, rel=0.25)
 
 
 def test_tokens_depend_on_what_is_heard(bundled: Network) -> None:
     network = random_network(SMALL, bundled, 4.0)
     backend = load_backend("numpy", network)
-    first, second = Calibration(network, backend, recordings()[:2]).decode(backend)
+    first, second = Calibration(network, backend, recordings()[:2]).decode()
     shared = min(len(first), len(second))
     assert [t.id for t in first[:shared]] != [t.id for t in second[:shared]]
 
@@ -73,7 +73,7 @@ def test_the_command_writes_a_directory_with_both_precisions(
     for name in ("onnx", "int8"):
         backend = load_backend(name, network)
         calibration = Calibration(network, backend, recordings()[:2])
-        assert calibration.rate(backend) == pytest.approx(4.0, rel=0.25)
+        assert calibration.rate() == pytest.approx(4.0, rel=0.25)
 
 
 def test_the_rate_is_held_on_an4(bundled: Network, speech: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_rate_is_held_on_an4(bundled: Network, speech: Path) -> None:
     backend = load_backend("numpy", network)
     utterances = [u for u in read_manifest(speech / "dev.jsonl") if u.corpus == "an4"]
     assert len(utterances) == 100
-    assert Calibration(network, backend, utterances).rate(backend) == pytest.approx(4.0, rel=0.25)
+    assert Calibration(network, backend, utterances).rate() == pytest.approx(4.0, rel=0.25)
 
 
 @pytest.mark.parametrize("rate", ["0", "9", "nan"])

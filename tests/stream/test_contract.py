@@ -129,10 +129,12 @@ def encoder_of(backend: str) -> Case:
         pytest.importorskip("torch")
         return Case(backend, Encoder(load_backend(backend, network)), 6, (240,), 1e-6)
     pytest.importorskip("onnx")
-    from export.onnx.graph import build_graphs
+    from export.build import build
     from stream.backends.onnx import OnnxBackend
 
-    return Case(backend, Encoder(OnnxBackend(network, build_graphs(network))), 6, (240,), 1e-6)
+    return Case(
+        backend, Encoder(OnnxBackend(network, build(network, inside=True))), 6, (240,), 1e-6
+    )
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])

@@ -78,10 +78,10 @@ def test_a_model_without_graphs_is_refused_by_the_onnx_backend_which_says_what_t
 
 def test_onnx_says_what_numpy_does(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from export.onnx.graph import build_graphs
+    from export.build import build
 
     network = talking_network()
-    write(network, tmp_path / "model", build_graphs(network))
+    write(network, tmp_path / "model", build(network))
     for samples in (NOISE, NOISE[:9999]):
         want = Recogniser(network).transcribe(samples)
         got = Recogniser(tmp_path / "model", backend="onnx").transcribe(samples)

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
+from export.build import int8_arrays
 from export.checks.dequantised import check_weights, restore_int8, restore_integers
-from export.onnx.int8 import Ranges, build_int8
+from export.onnx.ranges import Ranges
 from stream.integer.network import quantise
-from stream.model.directory import INT8_WEIGHTS
 from stream.model.network import Network
 from tests.tiny import quantised, tiny_network
 
@@ -25,8 +24,7 @@ DEEP: dict[str, Any] = {"pre_layers": 2, "post_layers": 2, "prediction_layers": 
 
 
 def stored(network: Network, float_layers: Sequence[str] = ()) -> dict[str, Any]:
-    files = build_int8(network, Ranges(6.0, 9.0), float_layers)
-    return safetensors.numpy.load(files[INT8_WEIGHTS])
+    return dict(int8_arrays(network, Ranges(6.0, 9.0), float_layers))
 
 
 @settings(max_examples=20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,29 +10,32 @@ import pytest
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
-from export.checks.precision import Baseline, Precision
+from export.build import build
+from export.checks.precision import Baseline
 from export.checks.sensitivity import PrecisionError, int8_error
-from export.onnx.__main__ import export, main
+from export.model_directory import export
+from export.onnx.__main__ import main
+from export.onnx.ranges import Ranges
 from stream.bundled import model_path, recordings
 from stream.model import directory
 from stream.model.network import Network, open_model
-from tests.tiny import quantised, tiny_network
+from tests.tiny import quantised
 
 
-def hard_to_quantise(layer: str) -> Network:
-    """Return the bundled model, not for integers, with outliers in a layer at an input that is always 0.
+def hard_to_quantise(*layers: str) -> Network:
+    """Return the bundled model, not for integers, with outliers in layers at an input that is always 0.
 
     Float32 says what it said; int8 has no steps left for the other weights of the layer.
     """
     network = open_model(model_path())
     arrays = {name: array.copy() for name, array in network.arrays.items()}
-    if layer == "encoder.pre.1":
+    if "encoder.pre.1" in layers:
         unit, size = 7, network.specification.hidden
         for kind in ("weight_ih", "weight_hh"):  # the gate o of the layer before is closed
             arrays[f"encoder.pre.0.{kind}"][3 * size + unit] = 0.0
         arrays["encoder.pre.0.bias_ih"][3 * size + unit] = -100.0
         arrays["encoder.pre.1.weight_ih"][:, unit] = 300.0
-    else:
+    if "joint.output" in layers:
         arrays["joint.encoder.bias"][7] = -1000.0  # and the ReLU of the joint
         arrays["joint.output.weight"][:, 7] = 300.0
     plain = msgspec.structs.replace(network.specification, quantisation=None)
@@ -48,7 +50,7 @@ def write(path: Path, network: Network) -> str:
 @pytest.fixture(autouse=True)
 def few_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify and measure on four of the bundled recordings, for speed."""
-    for name in ("export.onnx.__main__", "export.checks.verification"):
+    for name in ("export.model_directory", "export.checks.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-4:])
 
 
@@ -110,35 +112,19 @@ def test_int8_of_a_model_for_integers_is_not_told_to_keep_layers_in_float(
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
 
 
-def test_layers_are_kept_in_float_until_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each layer costs something of its own, and only what is in int8 costs."""
-    network = tiny_network(pre_layers=2, post_layers=2)
-    costs = dict(zip(network.specification.layer_names, [1, 5, 0, 3, 0, 0, 0, 2], strict=True))
+def test_layers_are_kept_in_float_until_it_is_enough(tmp_path: Path) -> None:
+    network = hard_to_quantise("encoder.pre.1", "joint.output")
+    directory.write(network, tmp_path / "float", build(network))
+    baseline = Baseline(open_model(tmp_path / "float"), recordings()[-2:])
+    ranges = Ranges(8.0, 20.0)
+    directory.write(network, tmp_path / "int8", build(network, ranges=ranges))
+    found = baseline.compare(open_model(tmp_path / "int8"), "int8", "int8")
+    assert found.loss > 0.5
 
-    def build(kept: Sequence[str]) -> dict[str, bytes]:
-        lost = sum(cost for name, cost in costs.items() if name not in kept)
-        return {"lost": str(lost).encode()}
+    error = int8_error(network, ranges, baseline, 0.003, found, [])
+    assert set(list(error.layers)[:2]) == {"encoder.pre.1", "joint.output"}
+    assert set(error.float_layers) == {"encoder.pre.1", "joint.output"}
 
-    def held(_network: Network, files: dict[str, bytes], *_: object) -> Precision:
-        lost = int(files["lost"]) / 100
-        return Precision(lost, 0.1, 0.1 + lost, 100, 9)
-
-    monkeypatch.setattr("export.checks.sensitivity._held", held)
-    baseline = Baseline.__new__(Baseline)
-    found = Precision(0.1, 0.1, 0.2, 100, 9)
-    error = int8_error(network, build, baseline, 0.031, found, [])
-    assert list(error.layers)[:4] == [
-        "encoder.pre.1",
-        "encoder.post.1",
-        "joint.output",
-        "encoder.pre.0",
-    ]
-    assert error.float_layers == ("encoder.pre.1", "encoder.post.1")
-    further = int8_error(network, build, baseline, 0.0, found, ["encoder.pre.1"])
+    further = int8_error(network, ranges, baseline, 0.003, found, ["encoder.pre.1"])
     assert "encoder.pre.1" not in further.layers
-    assert further.float_layers == (
-        "encoder.pre.1",
-        "encoder.post.1",
-        "joint.output",
-        "encoder.pre.0",
-    )
+    assert further.float_layers == ("encoder.pre.1", "joint.output")

@@ -15,11 +15,11 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import onnx
 
+from export import build as builder
 from export.checks.verification import ExportError, verify
-from export.onnx import graph as graphs
-from export.onnx import int8
-from export.onnx import integer_graph as integer_graphs
-from export.onnx.__main__ import export, main
+from export.model_directory import export
+from export.onnx.__main__ import main
+from export.onnx.ranges import Ranges
 from stream.backends.integer import IntegerBackend
 from stream.backends.onnx import OnnxBackend
 from stream.bundled import recordings
@@ -30,11 +30,7 @@ from stream.model import directory
 from stream.model.network import Network, NgramFile
 from tests.tiny import quantised, tiny_network
 
-build_graphs, build_int8, build_integer = (
-    graphs.build_graphs,
-    int8.build_int8,
-    integer_graphs.build_integer,
-)
+build, build_integers, int8_arrays = builder.build, builder.build_integers, builder.int8_arrays
 quantise = integer.quantise
 ANY_LOSS = 1e9
 Files = dict[str, bytes]
@@ -51,7 +47,7 @@ def quiet_network() -> Network:
 @pytest.fixture(autouse=True)
 def two_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify on two of the bundled recordings, of a second each, for speed."""
-    for name in ("export.onnx.__main__", "export.checks.verification"):
+    for name in ("export.model_directory", "export.checks.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
 
 
@@ -89,10 +85,16 @@ def test_a_model_without_a_quantisation_has_no_integer_graphs(tmp_path: Path) ->
     assert not directory.INTEGER & {file.name for file in (tmp_path / "model").iterdir()}
 
 
-def broken_graph(files: Files, name: str, change: Callable[[Any], None]) -> Files:
-    model = onnx.load_from_string(files[name])
-    change(model.graph)
-    return {**files, name: model.SerializeToString()}
+def break_graph(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Any], None]) -> None:
+    """Let the exporter write a graph that is changed."""
+
+    def broken(*given: Any, **formats: Any) -> Files:
+        files = build(*given, **formats)
+        model = onnx.load_from_string(files[name])
+        change(model.graph)
+        return {**files, name: model.SerializeToString()}
+
+    monkeypatch.setattr(builder, "build", broken)
 
 
 def drop_state(kind: str) -> Callable[[Any], None]:
@@ -130,11 +132,7 @@ IDS = ["encoder h", "encoder c", "prediction h", "prediction c", "frame"]
 def test_a_dropped_state_or_a_wrong_frame_in_float32_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, fault: Any
 ) -> None:
-    monkeypatch.setattr(
-        graphs,
-        "build_graphs",
-        lambda *given: broken_graph(build_graphs(*given), f"{part}.onnx", fault),
-    )
+    break_graph(monkeypatch, f"{part}.onnx", fault)
     refused(tmp_path, f"random frames: {part} output differs by")
 
 
@@ -142,11 +140,7 @@ def test_a_dropped_state_or_a_wrong_frame_in_float32_is_refused(
 def test_a_dropped_state_or_a_wrong_frame_in_int8_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, fault: Any
 ) -> None:
-    monkeypatch.setattr(
-        int8,
-        "build_int8",
-        lambda *given, **form: broken_graph(build_int8(*given, **form), f"{part}.int8.onnx", fault),
-    )
+    break_graph(monkeypatch, f"{part}.int8.onnx", fault)
     refused(tmp_path, "int8: random frames: .* differs by", "int8")
 
 
@@ -154,13 +148,7 @@ def test_a_dropped_state_or_a_wrong_frame_in_int8_is_refused(
 def test_a_dropped_state_or_a_wrong_frame_in_integers_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, fault: Any
 ) -> None:
-    monkeypatch.setattr(
-        integer_graphs,
-        "build_integer",
-        lambda *given, **form: broken_graph(
-            build_integer(*given, **form), f"{part}.integer.onnx", fault
-        ),
-    )
+    break_graph(monkeypatch, f"{part}.integer.onnx", fault)
     refused(tmp_path, f"integers: .*{part}.integer.onnx: .* differs from the integers")
 
 
@@ -203,13 +191,12 @@ def zero_smallest(array: Any) -> Any:
 def test_an_array_of_int8_that_is_not_the_models_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: Any
 ) -> None:
-    real = int8.quantise
 
     def broken(*given: Any) -> Any:
-        arrays = real(*given)
+        arrays = int8_arrays(*given)
         return {**arrays, name: change(arrays[name])}
 
-    monkeypatch.setattr(int8, "quantise", broken)
+    monkeypatch.setattr(builder, "int8_arrays", broken)
     refused(tmp_path, r"int8: \S+ at \[.*\] stands for", "int8")
 
 
@@ -217,9 +204,9 @@ def test_scales_of_int8_that_are_not_those_of_the_models_integers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        int8,
-        "build_int8",
-        lambda network, _, kept, **form: build_int8(network, int8.Ranges(7.0, 8.0), kept, **form),
+        builder,
+        "build",
+        lambda *given, **form: build(*given, **{**form, "ranges": Ranges(7.0, 8.0)}),
     )
     refused(tmp_path, r"int8: x.scale is 0.05\d*, the model's is 2\^-4", "int8")
 
@@ -232,14 +219,13 @@ def test_another_weight_in_a_layer_in_float_is_refused(
     plain = msgspec.structs.replace(quiet_network().specification, quantisation=None)
     network = replace(quiet_network(), specification=plain)
 
-    def shifted(weights: bytes) -> dict[str, tuple[int, int]]:
-        of = graphs.offsets(weights)
-        if name in of:
-            of[name] = (of[name][0] + 64, of[name][1])
-        return of
+    def shift(graph: Any) -> None:
+        (place,) = (each for each in graph.initializer if each.name == name)
+        (offset,) = (entry for entry in place.external_data if entry.key == "offset")
+        offset.value = str(int(offset.value) + 64)
 
-    monkeypatch.setattr(int8, "offsets", shifted)
     layer = name.rpartition(".")[0]
+    break_graph(monkeypatch, f"{layer.partition('.')[0]}.int8.onnx", shift)
     with pytest.raises(ExportError, match="int8: .* differs by .* from float32 with the same"):
         export(network, tmp_path / "model", float_layers=[layer])
     assert not list(tmp_path.iterdir())
@@ -287,7 +273,7 @@ def test_integer_graphs_of_other_integers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     monkeypatch.setattr(
-        integer_graphs, "build_integer", lambda n, **form: build_integer(fault(n), **form)
+        builder, "build_integers", lambda n, **form: build_integers(fault(n), **form)
     )
     refused(tmp_path, "integers: ")
 
@@ -298,7 +284,7 @@ def test_integers_that_are_not_the_models_are_refused_though_all_agree(
 ) -> None:
     """The graphs and the NumPy backend compute the same, but not the model."""
     for name in (
-        "export.onnx.__main__",
+        "export.build",
         "export.checks.verification",
         "stream.backends.integer_onnx",
     ):

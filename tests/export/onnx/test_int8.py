@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from numpy.typing import NDArray
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
-from export.onnx.__main__ import export
-from export.onnx.graph import build_graphs
-from export.onnx.int8 import Ranges, build_int8, quantise
+from export.build import build, int8_arrays
+from export.model_directory import export
+from export.onnx.ranges import Ranges
 from stream.audio import read_audio
 from stream.backends import Backend, load_backend
 from stream.bundled import model_path, recordings
@@ -51,8 +50,7 @@ def loaded(
     """Load the int8 graphs of a network from a model directory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        graphs = build_graphs(network, directory.serialise(network))
-        directory.write(network, path, {**graphs, **build_int8(network, ranges, float_layers)})
+        directory.write(network, path, build(network, ranges=ranges, float_layers=float_layers))
         return load_backend("int8", open_model(path))
 
 
@@ -98,8 +96,7 @@ def test_a_row_is_bit_for_bit_the_same_in_any_batch_and_slot(
 
 def test_a_row_of_the_bundled_models_size_is_the_same_in_any_batch(tmp_path: Path) -> None:
     network = open_model(model_path())
-    graphs = build_graphs(network, directory.serialise(network))
-    directory.write(network, tmp_path / "m", {**graphs, **build_int8(network, Ranges(8.0, 20.0))})
+    directory.write(network, tmp_path / "m", build(network, ranges=Ranges(8.0, 20.0)))
     backend = load_backend("int8", open_model(tmp_path / "m"))
     x = noise(70, 8, 240)
     f, logits = run(backend, x)
@@ -110,8 +107,7 @@ def test_a_row_of_the_bundled_models_size_is_the_same_in_any_batch(tmp_path: Pat
 
 def test_forty_streams_out_of_phase_say_what_each_says_alone_to_the_bit(tmp_path: Path) -> None:
     network = open_model(model_path())
-    graphs = build_graphs(network, directory.serialise(network))
-    directory.write(network, tmp_path / "m", {**graphs, **build_int8(network, Ranges(8.0, 20.0))})
+    directory.write(network, tmp_path / "m", build(network, ranges=Ranges(8.0, 20.0)))
     network = open_model(tmp_path / "m")
     backend = load_backend("int8", network)
     audio = [read_audio(recording.audio) for recording in recordings()]
@@ -167,7 +163,7 @@ def test_blank_as_a_token_is_a_zero_vector() -> None:
 
 def test_weights_are_rounded_by_column_to_the_nearest() -> None:
     network = tiny_network()
-    arrays = quantise(network, RANGES)
+    arrays = int8_arrays(network, RANGES)
     weight, scale = arrays["joint.output.weight"], arrays["joint.output.scale"]
     assert weight.dtype == np.int8 and np.abs(weight.astype(int)).max(axis=0).tolist() == [127] * 21
     restored = (weight * (scale / (RANGES.joint / 255))).T
@@ -202,7 +198,7 @@ def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
 
 
 def test_without_int8_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("export.onnx.__main__", "export.checks.verification"):
+    for name in ("export.model_directory", "export.checks.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
     exported = export(quiet(), tmp_path / "model", int8=False)
     assert exported.int8 is None
@@ -284,7 +280,7 @@ def test_a_layer_in_float_computes_what_float32_does_with_an_outlier_too() -> No
 def test_layers_in_float_are_not_stored_again() -> None:
     network = tiny_network(3)
     all_int8, kept = (
-        safetensors.numpy.load(build_int8(network, RANGES, layers)[directory.INT8_WEIGHTS])
+        int8_arrays(network, RANGES, layers)
         for layers in ((), ("encoder.pre.0", "prediction.lstm.0"))
     )
     left_out = {name for name in all_int8 if name not in kept}
@@ -301,12 +297,12 @@ def test_layers_in_float_are_not_stored_again() -> None:
 
 def test_a_layer_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match="float_layers names 'encoder.pre.7', the layers are enc"):
-        build_int8(tiny_network(), RANGES, ["encoder.pre.0", "encoder.pre.7"])
+        build(tiny_network(), ranges=RANGES, float_layers=["encoder.pre.0", "encoder.pre.7"])
 
 
 @pytest.mark.parametrize(("input_exponent", "joint"), [(4, 3), (0, -6), (7, 15)])
 def test_the_ranges_of_integers_give_their_scales(input_exponent: int, joint: int) -> None:
     ranges = Ranges.of(Quantisation(input=input_exponent, joint=joint))
-    arrays = quantise(tiny_network(), ranges)
+    arrays = int8_arrays(tiny_network(), ranges)
     assert arrays["x.scale"] == 2.0**-input_exponent
     assert arrays["joint.scale"] == 2.0**-joint

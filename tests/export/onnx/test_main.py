@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,12 @@ from stream.extras import install_command
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
-import export.onnx.__main__ as module
+from export import build as builder
 from export.calibration import Calibration
 from export.checks.verification import ExportError
 from export.hwckpt import main as to_hwckpt
-from export.onnx import graph as graphs
-from export.onnx.__main__ import export, main
+from export.model_directory import export
+from export.onnx.__main__ import main
 from hwckpt.reader import Ngram, read_checkpoint
 from hwckpt.writer import write_checkpoint
 from stream.backends import load_backend
@@ -36,7 +37,7 @@ from stream.validation import validate
 from tests.places import VECTORS
 from tests.tiny import quantised, tiny_network
 
-build = graphs.build_graphs
+build = builder.build
 
 
 def quiet_network(seed: int = 0, **specification: Any) -> Network:
@@ -51,7 +52,7 @@ def quiet_network(seed: int = 0, **specification: Any) -> Network:
 @pytest.fixture(autouse=True)
 def two_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify on two of the bundled recordings, of a second each, for speed."""
-    for name in ("export.onnx.__main__", "export.checks.verification"):
+    for name in ("export.model_directory", "export.checks.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
 
 
@@ -91,9 +92,9 @@ def test_the_command_writes_a_directory_that_is_the_model(
     assert read.specification == network.specification
     measured = read.notes.pop("export")
     assert read.notes == network.notes
-    assert measured["recordings"] == len(module.recordings())
+    assert measured["recordings"] == len(recordings()[-2:])
     for name, backend in (("float32", "onnx"), ("int8", "int8")):
-        report = validate(read, module.recordings(), backend=backend, reset_stats=True)
+        report = validate(read, recordings()[-2:], backend=backend, reset_stats=True)
         assert measured["wer"][name] == report.wer
     assert {file.name for file in output.iterdir()} == {
         "model.json",
@@ -140,9 +141,10 @@ def test_a_graph_with_another_weight_is_refused(
     name: str,
     change: Callable[[Any], Any],
 ) -> None:
-    def broken(network: Network, weights: bytes) -> dict[str, bytes]:
+    def broken(network: Network, **formats: Any) -> dict[str, bytes]:
         arrays = {**network.arrays, name: change(network.arrays[name])}
-        return build(Network(network.specification, arrays, network.tokenizer))
+        other = build(Network(network.specification, arrays, network.tokenizer), inside=True)
+        return {**build(network, **formats), **other}
 
     refused(tmp_path, monkeypatch, broken)
     assert "differs by" in capsys.readouterr().err
@@ -151,8 +153,8 @@ def test_a_graph_with_another_weight_is_refused(
 def test_graphs_of_the_other_activation_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(network: Network, weights: bytes) -> dict[str, bytes]:
-        return build(quiet_network(activation="soft"), weights)
+    def broken(network: Network, **formats: Any) -> dict[str, bytes]:
+        return build(quiet_network(activation="soft"), **formats)
 
     refused(tmp_path, monkeypatch, broken)
     assert "encoder output differs by" in capsys.readouterr().err
@@ -163,12 +165,13 @@ def test_onnx_own_slope_of_the_hard_sigmoid_is_refused(
 ) -> None:
     import onnx
 
-    def broken(network: Network, weights: bytes) -> dict[str, bytes]:
-        model = onnx.load_from_string(build(network, weights)["encoder.onnx"])
+    def broken(network: Network, **formats: Any) -> dict[str, bytes]:
+        files = build(network, **formats)
+        model = onnx.load_from_string(files["encoder.onnx"])
         for node in model.graph.node:
             if node.op_type == "HardSigmoid":
                 del node.attribute[:]  # alpha is then 0.2
-        return {**build(network, weights), "encoder.onnx": model.SerializeToString()}
+        return {**files, "encoder.onnx": model.SerializeToString()}
 
     refused(tmp_path, monkeypatch, broken)
     assert "encoder output differs by" in capsys.readouterr().err
@@ -177,8 +180,8 @@ def test_onnx_own_slope_of_the_hard_sigmoid_is_refused(
 def test_a_graph_that_cannot_be_loaded_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(network: Network, weights: bytes) -> dict[str, bytes]:
-        return {**build(network, weights), "joint.onnx": b""}
+    def broken(network: Network, **formats: Any) -> dict[str, bytes]:
+        return {**build(network, **formats), "joint.onnx": b""}
 
     refused(tmp_path, monkeypatch, broken, status=3)
     assert "joint.onnx cannot be run" in capsys.readouterr().err
@@ -187,12 +190,12 @@ def test_a_graph_that_cannot_be_loaded_leaves_nothing(
 def refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    broken: Callable[[Network, bytes], dict[str, bytes]],
+    broken: Callable[..., dict[str, bytes]],
     status: int = 1,
 ) -> None:
     """Run the command with a broken exporter: it fails, and no folder but the source is left."""
     given = source(tmp_path / "given", quiet_network())
-    monkeypatch.setattr(graphs, "build_graphs", broken)
+    monkeypatch.setattr(builder, "build", broken)
     assert main(["--ckpt", str(given), "--output", str(tmp_path / "deep" / "model")]) == status
     assert list(tmp_path.iterdir()) == [given]
 
@@ -203,7 +206,8 @@ def test_a_refused_export_leaves_the_older_model(
     output = tmp_path / "model"
     export(quiet_network(seed=5), output, int8=False)
     before = {file.name: file.read_bytes() for file in output.iterdir()}
-    monkeypatch.setattr(graphs, "build_graphs", lambda network, _: build(quiet_network(seed=6)))
+    other = build(quiet_network(seed=6), inside=True)
+    monkeypatch.setattr(builder, "build", lambda *given, **form: {**build(*given, **form), **other})
     with pytest.raises(ExportError, match="random frames: encoder output differs"):
         export(quiet_network(seed=7), output)
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
@@ -275,13 +279,10 @@ def test_a_folder_of_something_else_is_not_overwritten(
 def test_without_the_package_onnx_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
-
     given = source(tmp_path / "given", quiet_network())
-    network = open_model(given)
-    monkeypatch.setattr(module, "open_model", lambda _: network)
-    monkeypatch.setattr(module.importlib, "import_module", missing)
+    for name in [name for name in sys.modules if name.startswith(("export.build", "export.onnx."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["--ckpt", str(given), "--output", str(tmp_path / "model")]) == 4
     assert install_command("train") in capsys.readouterr().err
 
@@ -356,7 +357,7 @@ def test_a_model_gets_integers_where_that_is_asked_for(
 def test_int8_has_the_scales_of_the_models_integers_and_calibrates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "Calibration", None)
+    monkeypatch.setattr("export.model_directory.Calibration", None)
     network = quantised(quiet_network(), input=3, joint=2)
     exported = export(network, tmp_path / "model", most_loss=1e9)
     assert exported.int8 is not None and exported.integers is not None

@@ -15,13 +15,11 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from export.build import build
 from export.onnx.__main__ import main
-from export.onnx.graph import build_graphs
-from export.onnx.int8 import Ranges, build_int8
-from export.onnx.integer_graph import build_integer
+from export.onnx.ranges import Ranges
 from stream.backends.session import open_session
 from stream.bundled import recordings
-from stream.integer.network import quantise
 from stream.model import directory
 from stream.model.directory import INT8_GRAPHS, INTEGER_GRAPHS
 from tests.stream.backends.test_unsigned_weights import random_inputs
@@ -39,11 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     network = quantised(tiny_network(3, pre_layers=2, hidden=24, joint=7))
     made = []
     for standard in (False, True):
-        files = {
-            **build_graphs(network, directory.serialise(network)),
-            **build_int8(network, Ranges(8.0, 8.0), standard=standard),
-            **build_integer(quantise(network), standard=standard),
-        }
+        files = build(network, ranges=Ranges(8.0, 8.0), integers=True, standard=standard)
         made.append(tmp_path_factory.mktemp("models") / f"standard-{standard}")
         directory.write(network, made[-1], files)
     return made[0], made[1]
@@ -84,7 +78,7 @@ def test_weights_and_float32_are_the_same_files(folders: tuple[Path, Path]) -> N
 def test_the_command_writes_them_where_it_is_asked_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("export.onnx.__main__", "export.checks.verification"):
+    for module in ("export.model_directory", "export.checks.verification"):
         monkeypatch.setattr(f"{module}.recordings", lambda: recordings()[-2:])
     network = quantised(tiny_network(3))
     directory.write(network, tmp_path / "given", {})

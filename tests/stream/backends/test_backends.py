@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
+
+from export.build import build
 from stream.backends import BACKENDS, Backend, computed_by, load_backend
 from stream.backends.onnx import OnnxBackend
 from stream.backends.session import open_session
@@ -20,10 +23,6 @@ from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
 from stream.stage import map_state
 from tests.tiny import quantised, tiny_network
-
-graphs = pytest.importorskip(
-    "export.onnx.graph", reason="needs onnx: pip install 'rill-asr[train]'"
-)
 
 SIZES: list[dict[str, Any]] = [
     {},
@@ -39,7 +38,7 @@ STEPS = 6
 @functools.cache
 def onnx_backend(**specification: Any) -> OnnxBackend:
     network = tiny_network(3, **specification)
-    return OnnxBackend(network, graphs.build_graphs(network))
+    return OnnxBackend(network, build(network, inside=True))
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.float32]:
@@ -140,7 +139,7 @@ def test_blank_as_a_token_is_a_zero_vector(name: str) -> None:
     zeroed["prediction.embedding"][4] = 0.0
     other = Network(network.specification, zeroed, network.tokenizer)
     backend: Backend = (
-        OnnxBackend(other, graphs.build_graphs(other))
+        OnnxBackend(other, build(other, inside=True))
         if name == "onnx"
         else load_backend("numpy", other)
     )
@@ -165,7 +164,7 @@ def test_any_cut_between_pairs_gives_the_same_bits() -> None:
 
 def test_graphs_in_memory_and_in_a_directory_compute_the_same_bits(tmp_path: Path) -> None:
     network = tiny_network(3)
-    external = graphs.build_graphs(network, directory.serialise(network))
+    external = build(network)
     directory.write(network, tmp_path / "model", external)
     assert all(len(graph) < 20_000 for graph in external.values())  # the weights are not in them
     moved = shutil.move(tmp_path / "model", tmp_path / "moved")
@@ -178,13 +177,13 @@ def test_graphs_in_memory_and_in_a_directory_compute_the_same_bits(tmp_path: Pat
 def test_graphs_say_which_format_they_are_of() -> None:
     import onnx
 
-    for name, content in graphs.build_graphs(tiny_network()).items():
+    for name, content in build(tiny_network(), inside=True).items():
         properties = {p.key: p.value for p in onnx.load_from_string(content).metadata_props}
         assert properties == {"format": directory.FORMAT, "graph": name.removesuffix(".onnx")}
 
 
 def test_graphs_are_a_function_of_the_network_alone() -> None:
-    assert graphs.build_graphs(tiny_network()) == graphs.build_graphs(tiny_network())
+    assert build(tiny_network(), inside=True) == build(tiny_network(), inside=True)
 
 
 def test_a_network_without_graphs_is_told_how_to_get_them(tmp_path: Path) -> None:
@@ -197,10 +196,10 @@ def test_a_network_without_graphs_is_told_how_to_get_them(tmp_path: Path) -> Non
 
 def test_a_graph_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     network = tiny_network()
-    broken = {**graphs.build_graphs(network), "joint.onnx": b"no graph"}
+    broken = {**build(network, inside=True), "joint.onnx": b"no graph"}
     with pytest.raises(ModelError, match="joint.onnx cannot be run: .*protobuf parsing failed.$"):
         OnnxBackend(network, broken)
-    external = graphs.build_graphs(network, directory.serialise(network))
+    external = build(network)
     directory.write(network, tmp_path / "model", external)
     located = open_model(tmp_path / "model")
     (tmp_path / "model" / "weights.safetensors").unlink()
@@ -210,7 +209,7 @@ def test_a_graph_that_cannot_be_run_is_named(tmp_path: Path) -> None:
 
 def test_block_floating_point_has_no_graphs() -> None:
     with pytest.raises(ModelError, match="number format is bfp16: run it on the numpy backend"):
-        graphs.build_graphs(tiny_network(number_format="bfp16"))
+        build(tiny_network(number_format="bfp16"), inside=True)
 
 
 @pytest.mark.parametrize("make", [lambda network: network, quantised], ids=["float32", "integers"])
@@ -248,6 +247,6 @@ def test_an_unknown_backend_is_refused_with_those_there_are() -> None:
 
 
 def test_a_session_runs_one_thread_that_does_not_spin() -> None:
-    options = open_session(graphs.build_graphs(tiny_network())["joint.onnx"]).get_session_options()
+    options = open_session(build(tiny_network(), inside=True)["joint.onnx"]).get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
-from export.onnx.graph import build_graphs
-from export.onnx.int8 import Ranges, build_int8
+from export.build import build
+from export.onnx.ranges import Ranges
 from stream.backends.int8 import load, rows_are_independent
 from stream.backends.onnx import OnnxBackend
 from stream.model import directory
@@ -26,9 +26,8 @@ PARTS = ("encode", "predict", "join")
 def network(tmp_path: Path) -> Network:
     """A random model with int8 graphs, one layer of them in float."""
     made = tiny_network()
-    files = build_int8(made, Ranges(6.0, 6.0), ["encoder.post.0"])
-    graphs = build_graphs(made, directory.serialise(made))
-    directory.write(made, tmp_path / "model", {**graphs, **files})
+    files = build(made, ranges=Ranges(6.0, 6.0), float_layers=["encoder.post.0"])
+    directory.write(made, tmp_path / "model", files)
     return open_model(tmp_path / "model")
 
 

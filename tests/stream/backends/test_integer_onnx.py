@@ -14,8 +14,7 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import onnx
 
-from export.onnx.graph import build_graphs
-from export.onnx.integer_graph import build_integer
+from export.build import build, build_integers
 from stream.backends import Backend, load_backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal, graph_state
@@ -35,10 +34,8 @@ PRODUCTS = "stream.backends.integer_onnx.products_are_exact"
 def written(path: Path, integers: IntegerNetwork | None = None, **files: bytes) -> Network:
     """Write a tiny model with the graphs of its integers, or of others, and read it."""
     network = quantised(tiny_network(3))
-    graphs = build_graphs(network, directory.serialise(network))
-    directory.write(
-        network, path, {**graphs, **build_integer(integers or quantise(network)), **files}
-    )
+    graphs = {**build(network), **build_integers(integers or quantise(network))}
+    directory.write(network, path, {**graphs, **files})
     return open_model(path)
 
 
@@ -177,7 +174,7 @@ def test_products_that_saturate_unnoticed_are_refused(
 
 def test_a_graph_with_other_inputs_is_refused_by_name(tmp_path: Path) -> None:
     model = onnx.load_from_string(
-        build_integer(quantise(quantised(tiny_network(3))))["joint.integer.onnx"]
+        build_integers(quantise(quantised(tiny_network(3))))["joint.integer.onnx"]
     )
     model.graph.input[0].name = "unknown"
     for node in model.graph.node:
@@ -194,7 +191,7 @@ def test_a_model_without_integer_graphs_is_told_how_to_get_them(tmp_path: Path) 
         ModelError, match="has no integer graphs; write them: python -m export.onnx"
     ):
         load_backend("integer-onnx", network)
-    directory.write(network, tmp_path / "m", build_graphs(network, directory.serialise(network)))
+    directory.write(network, tmp_path / "m", build(network))
     with pytest.raises(ModelError, match="has no integer graphs"):
         load_backend("integer-onnx", open_model(tmp_path / "m"))
 

@@ -70,16 +70,14 @@ def test_a_model_without_graphs_is_measured_on_numpy(monkeypatch: pytest.MonkeyP
 def test_int8_is_tried_where_the_directory_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs = pytest.importorskip("export.onnx.graph")
-    int8 = pytest.importorskip("export.onnx.int8")
+    pytest.importorskip("onnx")
+    from export.build import build
+    from export.onnx.ranges import Ranges
+
     monkeypatch.setattr(selftest, "MOST", 32)
     network = tiny_network()
-    files = graphs.build_graphs(network, directory.serialise(network))
-    for extra, names in (
-        ({}, {"onnx"}),
-        (int8.build_int8(network, int8.Ranges(8, 8)), {"onnx", "int8"}),
-    ):
-        directory.write(network, tmp_path / "model", {**files, **extra})
+    for ranges, names in ((None, {"onnx"}), (Ranges(8.0, 8.0), {"onnx", "int8"})):
+        directory.write(network, tmp_path / "model", build(network, ranges=ranges))
         plan = self_test(open_model(tmp_path / "model"))
         assert {name for name, *_ in plan.tried} == names
         fastest = min((plan for plan in plan.tried if plan[1] == 1), key=lambda tried: tried[2])

@@ -21,8 +21,10 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import onnx
 
-from export.onnx.graph import build_graphs
-from export.onnx.integer_graph import build_integer, joint_graph, layer_graph, projection_graph
+from export.build import build, build_integers
+from export.onnx.integer import projection_graph
+from export.onnx.joint import joint_graph
+from export.onnx.lstm import layer_graph
 from hwckpt.conformance.vectors_integer import INTEGER_FILES
 from stream.backends import Backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
@@ -60,7 +62,7 @@ def scaled(network: Network, gain: float) -> Network:
 
 def graphs(integers: IntegerNetwork) -> OnnxBackend:
     network = tiny_network()  # whose specification is not asked for
-    backend = OnnxBackend(network, build_integer(integers, inside=True))
+    backend = OnnxBackend(network, build_integers(integers, inside=True))
     backend.specification = integers.specification
     return backend
 
@@ -240,7 +242,7 @@ def test_the_bound_decides_between_float32_and_wider_sums(short: int) -> None:
 
     changed = with_layers(integers, change)
     assert changed.prediction[0].bound[row] + offset == FLOAT32_EXACT - short
-    found = operators(build_integer(changed)["prediction.integer.onnx"])
+    found = operators(build_integers(changed)["prediction.integer.onnx"])
     assert (found["MatMulInteger"], found["MatMulIntegerToFloat"]) == ((0, 3) if short else (2, 1))
     check_equal(changed, graphs(changed), 8)
 
@@ -323,7 +325,7 @@ def test_inputs_round_half_to_even_and_saturate() -> None:
 
 def test_files_are_a_function_of_the_integers_alone() -> None:
     network = quantised(tiny_network())
-    first, second = (build_integer(quantise(network)) for _ in range(2))
+    first, second = (build_integers(quantise(network)) for _ in range(2))
     assert first == second
     assert set(first) == directory.INTEGER
     assert all(len(first[name]) < 30_000 for name in directory.INTEGER_GRAPHS)  # no weights in them
@@ -332,8 +334,7 @@ def test_files_are_a_function_of_the_integers_alone() -> None:
 def written(path: Path) -> Network:
     """Write the bundled model with integers, and read it."""
     network = quantised(open_model(model_path()), joint=4)
-    files = build_graphs(network, directory.serialise(network))
-    directory.write(network, path, {**files, **build_integer(quantise(network))})
+    directory.write(network, path, build(network, integers=True))
     return open_model(path)
 
 

@@ -1,0 +1,138 @@
+"""Build the files of a model directory that ONNX Runtime runs: graphs and the weights they point into.
+
+    float32   encoder.onnx, prediction.onnx, joint.onnx; their weights are the model's own file
+    int8      encoder.int8.onnx, ..., weights.int8.safetensors (`export.onnx.int8`)
+    integer   encoder.integer.onnx, ..., weights.integer.safetensors (`export.onnx.integer`)
+
+All formats have the same inputs and outputs but for the states. Needs the package onnx, an
+extra: import this module inside the function that builds (`stream.extras`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from export.onnx import int8, integer, joint, lstm
+from export.onnx.arithmetic import Arithmetic
+from export.onnx.encoders import encoder_of
+from export.onnx.float32 import Float32Graph
+from export.onnx.graph import WeightFile
+from export.onnx.int8 import Int8Graph
+from export.onnx.integer import IntegerGraph
+from export.onnx.prediction import prediction_of
+from export.onnx.ranges import Ranges
+from stream.integer.network import IntegerLayer, IntegerNetwork, quantise
+from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
+from stream.model.network import Network
+from stream.model.specification import ModelError, Specification
+
+__all__ = ["build", "build_integers", "int8_arrays", "integer_arrays"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def build(
+    network: Network,
+    *,
+    ranges: Ranges | None = None,
+    float_layers: Collection[str] = (),
+    integers: bool = False,
+    standard: bool = False,
+    inside: bool = False,
+) -> dict[str, bytes]:
+    """Build the graphs in float32, and in int8 and integers where these are asked for.
+
+    Args:
+        network: of number format float32.
+        ranges: of the int8 graphs; None: build none.
+        float_layers: to keep in float32 there, by `Specification.layer_names`.
+        integers: whether to build the graphs of the network's quantisation.
+        standard: write int8 and integers with operators of ONNX alone.
+        inside: put the weights into the graphs, for a model that never touches a disk.
+    Returns:
+        contents by file name, as `stream.model.directory.writing` takes them.
+    Raises:
+        ModelError: ONNX Runtime has not the network's number format, the encoder family lacks a
+            format, or the integers may overflow.
+        ValueError: there is no layer of such a name.
+    """
+    spec = network.specification
+    if spec.number_format != "float32":
+        raise ModelError(
+            f"ONNX graphs compute float32, the model's number format is {spec.number_format}: run it "
+            "on the numpy backend",
+            network.path,
+        )
+    spec.check_layers(float_layers, "float_layers")
+    model = WeightFile(network.arrays, None if inside else WEIGHTS)
+    files = _graphs("", spec, lambda: Float32Graph([model]))
+    if ranges is not None:
+        arrays = int8_arrays(network, ranges, float_layers)
+        rounded = WeightFile(arrays, None if inside else INT8_WEIGHTS)
+        files |= _graphs(".int8", spec, lambda: Int8Graph([rounded, model], standard=standard))
+        files |= _content(rounded)
+    if integers:
+        files |= build_integers(quantise(network), standard=standard, inside=inside)
+    return files
+
+
+def build_integers(
+    network: IntegerNetwork, *, standard: bool = False, inside: bool = False
+) -> dict[str, bytes]:
+    """Build the graphs of integers alone; arguments as for `build`."""
+    file = WeightFile(integer_arrays(network), None if inside else INTEGER_WEIGHTS)
+
+    def new() -> IntegerGraph:
+        return IntegerGraph(
+            [file],
+            standard=standard,
+            layers=_integer_layers(network),
+            linears=integer.linears(network),
+            input_exponent=network.quantisation.input,
+            joint_exponent=network.joint_encoder.exponent,
+        )
+
+    return {**_graphs(".integer", network.specification, new), **_content(file)}
+
+
+def int8_arrays(network: Network, ranges: Ranges, float_layers: Collection[str] = ()) -> Arrays:
+    """Return the content of `weights.int8.safetensors`, by name."""
+    return {
+        **encoder_of(network.specification).int8_arrays(network, ranges, float_layers),
+        **prediction_of(network.specification).int8_arrays(network, ranges, float_layers),
+        **int8.joint_arrays(network, ranges, float_layers),
+    }
+
+
+def integer_arrays(network: IntegerNetwork) -> Arrays:
+    """Return the content of `weights.integer.safetensors`, by name."""
+    return {**lstm.integer_arrays(_integer_layers(network)), **integer.part_arrays(network)}
+
+
+def _integer_layers(network: IntegerNetwork) -> dict[str, IntegerLayer]:
+    return {
+        **encoder_of(network.specification).integer_layers(network),
+        **prediction_of(network.specification).integer_layers(network),
+    }
+
+
+def _graphs(kind: str, spec: Specification, new: Callable[[], Arithmetic]) -> dict[str, bytes]:
+    """Write the three graphs of a kind, such as ".int8", each into a new one."""
+    parts: dict[str, Callable[[Arithmetic], None]] = {
+        "encoder": lambda graph: encoder_of(spec).write(graph, spec),
+        "prediction": lambda graph: prediction_of(spec).write(graph, spec),
+        "joint": lambda graph: joint.write(graph, spec.joint, spec.vocabulary + 1),
+    }
+    files = {}
+    for name, write in parts.items():
+        graph = new()
+        write(graph)
+        files[f"{name}{kind}.onnx"] = graph.model(f"{name}{kind}")
+    return files
+
+
+def _content(file: WeightFile) -> dict[str, bytes]:
+    return {file.location: file.content} if file.location else {}

@@ -1,0 +1,18 @@
+"""Encoder families: what writes their graphs, one file each, and a row in `FAMILIES`."""
+
+from __future__ import annotations
+
+from export.onnx.encoders.lstm import LSTM
+from export.onnx.family import Family
+from stream.model.specification import Specification
+
+__all__ = ["FAMILIES", "encoder_of"]
+
+# By the tag in a model's specification (`stream.encoders.FAMILIES`).
+FAMILIES: dict[str, Family] = {"lstm": LSTM("encoder", "lstm")}
+
+
+def encoder_of(specification: Specification) -> Family:
+    """Return the family of a model's encoder; one that has no row refuses everything."""
+    name = specification.encoder.family
+    return FAMILIES.get(name) or Family("encoder", name)

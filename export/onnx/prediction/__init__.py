@@ -1,0 +1,18 @@
+"""Families of prediction networks: what writes their graphs, one file each, and a row in `FAMILIES`."""
+
+from __future__ import annotations
+
+from export.onnx.family import Family
+from export.onnx.prediction.lstm import LSTM
+from stream.model.specification import Specification
+
+__all__ = ["FAMILIES", "prediction_of"]
+
+# By the tag in a model's specification (`stream.prediction.FAMILIES`).
+FAMILIES: dict[str, Family] = {"lstm": LSTM("prediction network", "lstm")}
+
+
+def prediction_of(specification: Specification) -> Family:
+    """Return the family of a model's prediction network; one that has no row refuses everything."""
+    name = specification.prediction.family
+    return FAMILIES.get(name) or Family("prediction network", name)

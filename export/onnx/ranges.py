@@ -1,0 +1,38 @@
+"""Ranges of the int8 graphs: the largest magnitudes that they represent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.model.quantisation import Quantisation
+
+__all__ = ["LEVELS", "Ranges"]
+
+LEVELS = 255  # of the joint's hidden vector, which is not negative
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Largest magnitudes that the int8 graphs represent; beyond them values saturate.
+
+    Attributes:
+        x: of the encoder's input, normalised log-mel.
+        joint: of the joint's hidden vector, after its ReLU.
+    Raises:
+        ValueError: one is not a positive number.
+    """
+
+    x: float
+    joint: float
+
+    def __post_init__(self) -> None:
+        for name in ("x", "joint"):
+            if not 0.0 < (value := getattr(self, name)) < np.inf:
+                raise ValueError(f"int8: the range of {name} is {value}, wants a positive number")
+
+    @classmethod
+    def of(cls, quantisation: Quantisation) -> Ranges:
+        """Return the ranges whose scales are those of a model's integers, powers of two."""
+        return cls(127.0 * 2.0**-quantisation.input, LEVELS * 2.0**-quantisation.joint)
