@@ -19,7 +19,7 @@ from stream.audio import read_audio
 from stream.bundled import recordings
 from stream.error_rate import word_error_rate
 from tests.conftest import REPOSITORY
-from tests.server.browser import Page, browsing, find_chromium, running_chromium
+from tests.server.page.browser import Page, browsing, find_chromium, running_chromium
 
 CHROMIUM = find_chromium()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
