@@ -15,7 +15,7 @@ from stream.text_file import open_bytes
 from train.data.formats import archive, cuts, folder, hf, jsonl, kaldi, myrtle, parquet, shards
 from train.data.formats.record import Read, Record
 
-__all__ = ["FORMATS", "Format", "detect", "for_output", "read_records"]
+__all__ = ["FORMATS", "Format", "detect", "files_of", "for_output", "read_records"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,23 @@ def _is_cut(line: bytes) -> bool:
     except msgspec.DecodeError:
         return b'"recording"' in line or b'"tracks"' in line  # its beginning
     return "recording" in content or "tracks" in content or str(content.get("type")).endswith("Cut")
+
+
+def files_of(path: str, name: str) -> list[Path]:
+    """Return the files that say what a data set of a format holds; recordings aside that they name."""
+    first = Path(path)
+    match name:
+        case "shards":
+            return shards.expanded(path)
+        case "kaldi":
+            return [first / file for file in kaldi.FILES if (first / file).exists()]
+        case "hf":
+            return hf.tables(first)
+        case "parquet":
+            return parquet.tables(first)
+        case "folder":
+            return sorted(file for file in first.rglob("*") if file.is_file())
+    return [first]
 
 
 def for_output(path: str) -> str:

@@ -1,0 +1,1 @@
+"""Corpora larger than memory: an index on disk, and batches that are functions of their number."""
