@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -56,6 +57,30 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             )
 
 
+CodecName: TypeAlias = Literal["mu-law", "a-law", "gsm", "mp3", "opus", "vorbis"]
+PROBABILITIES = (
+    "quiet",
+    "noise",
+    "babble",
+    "reverberation",
+    "narrowband",
+    "codec",
+    "trim",
+    "dither",
+    "digital_zeros",
+    "long_zeros",
+)
+RANGES = (
+    "gain_db",
+    "quiet_db",
+    "noise_snr_db",
+    "babble_snr_db",
+    "babble_voices",
+    "noise_snr_start_db",
+    "long_zeros_seconds",
+)
+
+
 class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Probabilities and ranges.
 
@@ -65,8 +90,18 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         quiet, quiet_db: probability that a whole row, its noise and silences too, is as a quiet
             microphone gives it, and the range of its level.
         noise, noise_snr_db: probability of added noise, and its range.
+        babble, babble_voices, babble_snr_db: probability that other clips talk at the same time, the range
+            of their number, and of the ratio to their sum.
+        noise_snr_start_db, noise_delay, noise_ramp: range of both ratios at the start, the updates that it
+            lasts, and those over which they then move to the ranges above; None: these from the start.
         reverberation: probability of a synthetic room.
         narrowband: probability of a telephone's bandwidth.
+        codec, codecs: probability that a clip is encoded and decoded again, and by which.
+        vocal_tract: largest relative change of the formants, up and down.
+        trim, trim_db, trim_seconds: probability that outer silence is cut, the level under the loudest
+            128 ms that is silence, and how much of it stays.
+        spellings, spelling_alpha: number of most probable spellings of a text that its tokens are drawn
+            from, 1 for the most probable one, and what their probabilities are raised to.
         dither: probability of a dither of 1e-5; without it silence stays exactly zero.
         lead_seconds: most silence before the first clip; its length is also the random phase.
         gap_seconds: most silence between and after clips.
@@ -82,8 +117,22 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     quiet_db: tuple[float, float] = (-40.0, -12.0)
     noise: float = 0.4
     noise_snr_db: tuple[float, float] = (3.0, 35.0)
+    babble: float = 0.0
+    babble_voices: tuple[int, int] = (3, 8)
+    babble_snr_db: tuple[float, float] = (5.0, 30.0)
+    noise_snr_start_db: tuple[float, float] | None = None
+    noise_delay: int = 4896
+    noise_ramp: int = 4896
     reverberation: float = 0.2
     narrowband: float = 0.05
+    codec: float = 0.0
+    codecs: tuple[CodecName, ...] = ("mu-law", "a-law", "gsm", "mp3", "opus")
+    vocal_tract: float = 0.0
+    trim: float = 0.0
+    trim_db: float = -60.0
+    trim_seconds: float = 0.1
+    spellings: int = 1
+    spelling_alpha: float = 0.2
     dither: float = 0.5
     lead_seconds: float = 0.4
     gap_seconds: float = 0.6
@@ -96,23 +145,29 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     time_share: float = 0.04
 
     def __post_init__(self) -> None:
-        for name in (
-            "quiet",
-            "noise",
-            "reverberation",
-            "narrowband",
-            "dither",
-            "digital_zeros",
-            "long_zeros",
-        ):
+        for name in PROBABILITIES:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 to 1")
-        if not 0.0 <= self.speed < 0.5:
-            raise ValueError(f"augmentation.speed is {self.speed}, wants 0 to 0.5")
-        for name in ("gain_db", "quiet_db", "noise_snr_db", "long_zeros_seconds"):
-            low, high = getattr(self, name)
+        for name in ("speed", "vocal_tract"):
+            if not 0.0 <= getattr(self, name) < 0.5:
+                raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 to 0.5")
+        for name in ("noise_delay", "noise_ramp", "trim_seconds", "spelling_alpha"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"augmentation.{name} is {getattr(self, name)}, wants 0 or more")
+        for name in RANGES:
+            low, high = getattr(self, name) or (0.0, 0.0)
             if low > high:
                 raise ValueError(f"augmentation.{name} is {[low, high]}, wants the lower end first")
+        if self.babble_voices[0] < 1:
+            raise ValueError(
+                f"augmentation.babble_voices is {list(self.babble_voices)}, wants 1 or more"
+            )
+        if not -math.inf < self.trim_db < 0.0:
+            raise ValueError(f"augmentation.trim_db is {self.trim_db}, wants less than 0")
+        if not self.codecs:
+            raise ValueError("augmentation.codecs is empty; for none set augmentation.codec to 0")
+        if self.spellings < 1:
+            raise ValueError(f"augmentation.spellings is {self.spellings}, wants 1 or more")
 
 
 class HistoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -43,6 +43,30 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         "batches.join or augmentation.long_zeros is 0",
     ),
     "augmentation.noise_snr_db": (lambda c: not c.augmentation.noise, "augmentation.noise is 0"),
+    "augmentation.noise_snr_start_db": (
+        lambda c: not (c.augmentation.noise or c.augmentation.babble),
+        "augmentation.noise and augmentation.babble are 0",
+    ),
+    **{
+        f"augmentation.{key}": (
+            lambda c: c.augmentation.noise_snr_start_db is None,
+            "augmentation.noise_snr_start_db is not set",
+        )
+        for key in ("noise_delay", "noise_ramp")
+    },
+    **{
+        f"augmentation.{key}": (lambda c: not c.augmentation.babble, "augmentation.babble is 0")
+        for key in ("babble_voices", "babble_snr_db")
+    },
+    "augmentation.codecs": (lambda c: not c.augmentation.codec, "augmentation.codec is 0"),
+    **{
+        f"augmentation.{key}": (lambda c: not c.augmentation.trim, "augmentation.trim is 0")
+        for key in ("trim_db", "trim_seconds")
+    },
+    "augmentation.spelling_alpha": (
+        lambda c: c.augmentation.spellings == 1,
+        "augmentation.spellings is 1",
+    ),
     "augmentation.frequency_width": (
         lambda c: not c.augmentation.frequency_masks,
         "augmentation.frequency_masks is 0",

@@ -6,6 +6,10 @@ number. Noise is mixed by the rule of `train.data.mixing`; SpecAugment works on 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
 import numpy as np
 import soxr
 import torch
@@ -14,12 +18,17 @@ from torch import Tensor
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig
-from train.data.mixing import blend
+from train.data.effects.codecs import transcode
+from train.data.effects.noise_schedule import scheduled_snr
+from train.data.effects.trimming import trimmed
+from train.data.effects.vocal_tract import warp_formants
+from train.data.mixing import blend, lengthened
 
-__all__ = ["augment", "coloured_noise", "joined", "spec_augment"]
+__all__ = ["at_update", "augment", "coloured_noise", "joined", "spec_augment"]
 
 Samples = NDArray[np.float32]
 Generator = np.random.Generator
+Draw: TypeAlias = Callable[[Generator], Samples]
 
 
 def speed(x: Samples, rng: Generator, change: float) -> Samples:
@@ -76,12 +85,59 @@ def add_noise(
     return blend(x, noise, rng.uniform(*snr_db), rng.random()).astype(np.float32)
 
 
-def augment(
-    x: Samples, rng: Generator, config: AugmentationConfig, recordings: list[Samples]
+def add_babble(
+    x: Samples, rng: Generator, clip: Draw, voices: tuple[int, int], snr_db: tuple[float, float]
 ) -> Samples:
-    """Change one clip; its words stay what and about where they are."""
+    """Let other people talk at the same time, all equally loud, at a ratio of U(snr_db) to their sum.
+
+    Args:
+        clip: draws a clip of the training set; a short one is repeated, of a long one a piece is heard.
+        voices: range of their number. With one it is the babble of generation 1.14: the next utterance.
+    """
+    babble = np.zeros(len(x))
+    for _ in range(rng.integers(voices[0], voices[1] + 1)):
+        voice = lengthened(clip(rng), len(x))
+        start = int(rng.integers(len(voice) - len(x) + 1))
+        piece = voice[start : start + len(x)].astype(np.float64)
+        babble += piece / max(float(np.sqrt(np.mean(piece**2))), 1e-9)
+    return blend(x, babble, rng.uniform(*snr_db), 0.0).astype(np.float32)
+
+
+def at_update(config: AugmentationConfig, update: int) -> AugmentationConfig:
+    """Return the configuration with the signal-to-noise ratios that it schedules for an update."""
+    start = config.noise_snr_start_db
+    if start is None:
+        return config
+    schedule = (config.noise_delay, config.noise_ramp)
+    return msgspec.structs.replace(
+        config,
+        noise_snr_start_db=None,
+        noise_snr_db=scheduled_snr(update, start, config.noise_snr_db, *schedule),
+        babble_snr_db=scheduled_snr(update, start, config.babble_snr_db, *schedule),
+    )
+
+
+def augment(
+    x: Samples,
+    rng: Generator,
+    config: AugmentationConfig,
+    recordings: list[Samples],
+    clip: Draw,
+) -> Samples:
+    """Change one clip; its words stay what and about where they are.
+
+    What is off draws nothing, so that a new effect leaves the runs alone that do not ask for it.
+
+    Args:
+        recordings: of noise.
+        clip: draws a clip of the training set, for babble.
+    """
+    if config.trim and rng.random() < config.trim:
+        x = trimmed(x, config.trim_db, int(config.trim_seconds * SAMPLE_RATE))
     if config.speed:
         x = speed(x, rng, config.speed)
+    if config.vocal_tract:
+        x = warp_formants(x, rng.uniform(1.0 - config.vocal_tract, 1.0 + config.vocal_tract))
     if rng.random() < config.reverberation:
         x = reverberation(x, rng)
     if rng.random() < config.narrowband:
@@ -89,6 +145,10 @@ def augment(
     x = gain(x, rng, config.gain_db)
     if rng.random() < config.noise:
         x = add_noise(x, rng, recordings, config.noise_snr_db)
+    if config.babble and rng.random() < config.babble:
+        x = add_babble(x, rng, clip, config.babble_voices, config.babble_snr_db)
+    if config.codec and rng.random() < config.codec:
+        x = transcode(x, rng, config.codecs[rng.integers(len(config.codecs))])
     return x
 
 

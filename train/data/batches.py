@@ -21,7 +21,8 @@ from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.augmentation import augment, coloured_noise, joined
+from train.data.augmentation import at_update, augment, coloured_noise, joined
+from train.text.spellings import Spellings
 
 __all__ = ["Batch", "Batches", "Corpus", "prefetch"]
 
@@ -51,11 +52,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Recordings in memory as 16-bit samples, with their tokens and corpus names."""
+    """Recordings in memory as 16-bit samples, with their texts, tokens and corpus names."""
 
     audio: list[NDArray[np.int16]]
     tokens: list[list[int]]
     names: list[str]
+    texts: list[str]
 
     @classmethod
     def load(
@@ -75,7 +77,10 @@ class Corpus:
                 audio.append(samples)
                 progress(len(audio), len(utterances))
         return cls(
-            audio, [encode(u.text) for u in utterances], [u.corpus or "" for u in utterances]
+            audio,
+            [encode(u.text) for u in utterances],
+            [u.corpus or "" for u in utterances],
+            [u.text for u in utterances],
         )
 
 
@@ -94,6 +99,7 @@ class Batches:
         noise: recordings without speech, (samples,) float32.
         config, augmentation: see there.
         seed: of everything drawn.
+        spellings: what tokens are drawn from; None: those of the corpus.
     Raises:
         ValueError: the configuration does not fit the corpus.
     """
@@ -105,9 +111,11 @@ class Batches:
         config: BatchConfig,
         augmentation: AugmentationConfig,
         seed: int,
+        spellings: Spellings | None = None,
     ) -> None:
         self.corpus, self.noise, self.config = corpus, noise, config
         self.augmentation, self.seed = augmentation, seed
+        self.spellings = spellings
         if unknown := set(config.weights) - set(corpus.names):
             raise ValueError(
                 f"batches.weights has {sorted(unknown)}; the corpora are {sorted(set(corpus.names))}"
@@ -162,11 +170,14 @@ class Batches:
         """Draw the batch of an update, counted from 0."""
         rng = self.generator(update, stream=0)
         config = self.config
+        augmentation = at_update(self.augmentation, update)
         progress = (update - config.join_from) / max(config.join_until - config.join_from, 1)
         if rng.random() < config.join * min(max(progress, 0.0), 1.0):
-            return self._pad([self._row(clips, rng, True) for clips in self._joined_rows(rng)])
+            rows = self._joined_rows(rng)
+            return self._pad([self._row(clips, rng, augmentation, True) for clips in rows])
         upto = self._short if update < config.join_from else 1.0
-        return self._pad([self._row(clips, rng, False) for clips in self._single_rows(rng, upto)])
+        rows = self._single_rows(rng, upto)
+        return self._pad([self._row(clips, rng, augmentation, False) for clips in rows])
 
     def _single_rows(self, rng: np.random.Generator, upto: float) -> list[list[int]]:
         """Draw neighbours in length around a random place below `upto`, as many as fill the batch."""
@@ -207,20 +218,30 @@ class Batches:
         return rows
 
     def _row(
-        self, clips: list[int], rng: np.random.Generator, long_silences: bool
+        self,
+        clips: list[int],
+        rng: np.random.Generator,
+        augmentation: AugmentationConfig,
+        long_silences: bool,
     ) -> tuple[Samples, list[int]]:
         corpus = self.corpus
         if rng.random() < self.config.without_speech:
             length = sum(len(corpus.audio[i]) for i in clips)
             return self._without_speech(length, rng), []
         audio = [
-            augment(
-                corpus.audio[i].astype(np.float32) / 32768.0, rng, self.augmentation, self.noise
-            )
-            for i in clips
+            augment(self._clip(i), rng, augmentation, self.noise, self._any_clip) for i in clips
         ]
-        tokens = [token for i in clips for token in corpus.tokens[i]]
-        return joined(audio, rng, self.augmentation, long_silences), tokens
+        row = joined(audio, rng, augmentation, long_silences)
+        if self.spellings is None:
+            return row, [token for i in clips for token in corpus.tokens[i]]
+        texts = (corpus.texts[i] for i in clips)
+        return row, [token for text in texts for token in self.spellings.draw(text, rng)]
+
+    def _clip(self, index: int) -> Samples:
+        return self.corpus.audio[index].astype(np.float32) / 32768.0
+
+    def _any_clip(self, rng: np.random.Generator) -> Samples:
+        return self._clip(int(rng.integers(len(self.corpus.audio))))
 
     def _without_speech(self, samples: int, rng: np.random.Generator) -> Samples:
         level = np.float32(10.0 ** rng.uniform(-4.0, -1.0))

@@ -28,7 +28,7 @@ import msgspec
 
 from stream.audio import AudioError, Recording
 from stream.errors import InputError
-from train.data.corpora.layout import Corpus, Item
+from train.data.corpora.layout import Item, PublishedCorpus
 from train.data.formats.files import write_whole
 
 __all__ = ["LEFT_OUT", "FaultyError", "Prepared", "SetSummary", "prepare"]
@@ -86,7 +86,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 def prepare(
     name: str,
-    corpus: Corpus,
+    corpus: PublishedCorpus,
     root: Path,
     output: Path,
     *,

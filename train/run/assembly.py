@@ -21,6 +21,7 @@ from train.data.batches import Batches, Corpus
 from train.run.resume import Resumed
 from train.run.start import Material, Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
+from train.text.spellings import Spellings
 from train.text.transcripts import SPELLING_OPTIONS, normalised
 
 __all__ = ["material_of", "start_of"]
@@ -94,7 +95,14 @@ def material_of(config: Config, start: Start) -> Material:
     corpus = Corpus.load(train, vocabulary.encode, _counter("train"))
     recordings = [read_audio(path) for path in noise]
     try:
-        batches = Batches(corpus, recordings, config.batches, config.augmentation, config.seed)
+        batches = Batches(
+            corpus,
+            recordings,
+            config.batches,
+            config.augmentation,
+            config.seed,
+            _spellings(config, start.tokenizer),
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return Material(
@@ -103,6 +111,13 @@ def material_of(config: Config, start: Start) -> Material:
         [u.read() for u in dev],
         sum(u.duration for u in train) / 3600,
     )
+
+
+def _spellings(config: Config, tokenizer: bytes) -> Spellings | None:
+    """Return what tokens are drawn from, where the configuration has more than one spelling."""
+    if config.augmentation.spellings == 1:
+        return None
+    return Spellings(tokenizer, config.augmentation.spellings, config.augmentation.spelling_alpha)
 
 
 def _utterances(manifest: str, data: Data, vocabulary: Vocabulary) -> list[Utterance]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from train.config.batches import AugmentationConfig
+from train.config.batches import AugmentationConfig, CodecName
 from train.data import augmentation as a
 from train.data.augmentation import augment, joined, spec_augment
+from train.data.effects.codecs import CODECS
 
 OFF = AugmentationConfig(
     speed=0.0, gain_db=(0.0, 0.0), noise=0.0, reverberation=0.0, narrowband=0.0, dither=0.0
@@ -24,14 +29,21 @@ def clip(samples: int = 16000, seed: int = 0) -> np.ndarray:
     return (0.1 * envelope * rng.standard_normal(samples)).astype(np.float32)
 
 
+def voice(rng: np.random.Generator) -> np.ndarray:
+    """A clip of another speaker, of some 30 to 300 ms."""
+    return clip(int(rng.integers(500, 5000)), int(rng.integers(1000)))
+
+
 def power(x: np.ndarray) -> float:
     return float(np.mean(x.astype(np.float64) ** 2))
 
 
 @pytest.mark.parametrize("samples", [1, 7, 160, 16000])
 def test_all_together_keep_type_and_finiteness_on_any_length(samples: int) -> None:
-    config = AugmentationConfig(noise=1.0, reverberation=1.0, narrowband=1.0)
-    y = augment(clip(samples), np.random.default_rng(0), config, [clip(500, 2)])
+    config = AugmentationConfig(
+        noise=1.0, reverberation=1.0, narrowband=1.0, babble=1.0, codec=1.0, vocal_tract=0.2
+    )
+    y = augment(clip(samples), np.random.default_rng(0), config, [clip(500, 2)], voice)
     assert y.dtype == np.float32
     assert np.isfinite(y).all()
     assert 0.85 * samples <= len(y) <= 1.15 * samples + 1
@@ -39,19 +51,20 @@ def test_all_together_keep_type_and_finiteness_on_any_length(samples: int) -> No
 
 def test_digital_silence_stays_silent_and_finite() -> None:
     config = AugmentationConfig(noise=1.0, reverberation=1.0, narrowband=1.0)
-    y = augment(np.zeros(8000, np.float32), np.random.default_rng(0), config, [])
+    y = augment(np.zeros(8000, np.float32), np.random.default_rng(0), config, [], voice)
     assert not y.any()
 
 
 def test_with_everything_off_a_clip_is_itself() -> None:
     x = clip()
-    assert np.array_equal(augment(x, np.random.default_rng(0), OFF, []), x)
+    assert np.array_equal(augment(x, np.random.default_rng(0), OFF, [], voice), x)
 
 
 def test_equal_generators_give_equal_samples() -> None:
     config = AugmentationConfig(noise=1.0, reverberation=1.0)
     one, two, other = (
-        augment(clip(), np.random.default_rng(seed), config, [clip(500, 2)]) for seed in (5, 5, 6)
+        augment(clip(), np.random.default_rng(seed), config, [clip(500, 2)], voice)
+        for seed in (5, 5, 6)
     )
     assert np.array_equal(one, two)
     assert len(one) != len(other) or not np.array_equal(one, other)
@@ -183,3 +196,69 @@ def test_a_quiet_microphone_takes_noise_and_silences_down_with_the_words() -> No
         for q in (0.0, 1.0)
     )
     assert np.abs(quiet).max() == pytest.approx(np.abs(loud).max() * 10.0**-1.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"babble": 1.5}, "babble is 1.5, wants 0 to 1"),
+        ({"vocal_tract": 0.6}, "vocal_tract is 0.6, wants 0 to 0.5"),
+        ({"babble_voices": (4, 2)}, "babble_voices is .4, 2., wants the lower end first"),
+        ({"babble_voices": (0, 2)}, "wants 1 or more"),
+        (
+            {"noise_snr_start_db": (60.0, 30.0)},
+            "noise_snr_start_db is .60.0, 30.0., wants the lower",
+        ),
+        ({"noise_ramp": -1}, "noise_ramp is -1, wants 0 or more"),
+        ({"trim_db": 3.0}, "trim_db is 3.0, wants less than 0"),
+        ({"codecs": ()}, "codecs is empty"),
+        ({"spellings": 0}, "spellings is 0, wants 1 or more"),
+        ({"spelling_alpha": -0.1}, "spelling_alpha is -0.1, wants 0 or more"),
+    ],
+)
+def test_values_of_effects_out_of_range_are_named(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AugmentationConfig(**values)
+
+
+def test_the_configuration_names_the_codecs_that_there_are() -> None:
+    assert set(get_args(CodecName)) == set(CODECS)
+
+
+def test_babble_has_the_ratio_and_the_voices_that_are_asked_for() -> None:
+    drawn = []
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        drawn.append(rng)
+        return clip(20000, seed=len(drawn))
+
+    x = clip()
+    y = a.add_babble(x, np.random.default_rng(1), draw, (3, 3), (10.0, 10.0)).astype(np.float64)
+    assert len(drawn) == 3
+    assert power(y) == pytest.approx(power(x), rel=1e-4)
+    scale = float(x @ y / (x @ x))
+    ratio = power(scale * x) / power(y - scale * x)
+    assert 10 * np.log10(ratio) == pytest.approx(10.0, abs=0.7)
+
+
+@settings(max_examples=15, deadline=None)
+@given(samples=st.integers(1, 6000), seed=st.integers(0, 100))
+def test_babble_keeps_length_and_type_stays_finite_and_depends_on_the_generator(
+    samples: int, seed: int
+) -> None:
+    x = clip(samples, seed)
+    one, two = (
+        a.add_babble(x, np.random.default_rng(seed), voice, (1, 5), (5.0, 15.0)) for _ in range(2)
+    )
+    assert one.dtype == np.float32 and len(one) == samples
+    assert np.isfinite(one).all()
+    assert np.array_equal(one, two)
+    silent = a.add_babble(0.0 * x, np.random.default_rng(seed), voice, (1, 5), (5.0, 15.0))
+    assert not silent.any()
+
+
+def test_trimming_takes_outer_silence_away_before_all_else() -> None:
+    x = np.concatenate([np.zeros(16000, np.float32), clip(8000), np.zeros(16000, np.float32)])
+    config = msgspec.structs.replace(OFF, trim=1.0, trim_db=-40.0, trim_seconds=0.05)
+    y = augment(x, np.random.default_rng(0), config, [], voice)
+    assert 8000 <= len(y) <= 8000 + 2 * (2048 + 800)

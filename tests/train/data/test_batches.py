@@ -15,8 +15,11 @@ pytest.importorskip("torch")
 
 from stream.audio import AudioError
 from stream.manifest import Utterance
+from stream.vocabulary import Vocabulary
 from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.batches import Batches, Corpus, prefetch
+from train.text.pieces import write_pieces
+from train.text.spellings import Spellings
 
 WORDS = 10
 EACH = 30
@@ -36,7 +39,9 @@ def corpus() -> Corpus:
     audio = [rng.integers(-9000, 9000, 16000).astype(np.int16) for _ in range(WORDS * EACH)]
     audio += [rng.integers(-9000, 9000, 64000).astype(np.int16) for _ in range(20)]
     tokens = [[i // EACH] for i in range(WORDS * EACH)] + [[10, 11, 12]] * 20
-    return Corpus(audio, tokens, ["words"] * (WORDS * EACH) + ["long"] * 20)
+    names = ["words"] * (WORDS * EACH) + ["long"] * 20
+    texts = ["left"] * (WORDS * EACH) + ["left left left"] * 20
+    return Corpus(audio, tokens, names, texts)
 
 
 CURRICULUM = {"short_seconds": 1.6, "join": 0.6, "join_from": 10, "join_until": 20}
@@ -311,3 +316,51 @@ def test_a_loop_that_stops_early_ends_the_thread() -> None:
     next(drawn)
     drawn.close()
     assert not any(thread.name == "batches" for thread in threading.enumerate())
+
+
+def test_noise_ratios_follow_the_schedule_from_update_to_update() -> None:
+    levels = {
+        "noise": 1.0,
+        "noise_snr_db": (0.0, 0.0),
+        "noise_snr_start_db": (60.0, 60.0),
+        "noise_delay": 10,
+        "noise_ramp": 10,
+    }
+    scheduled = batches(augmentation={**PLAIN, **levels}, join=0.0)
+    constant = {**PLAIN, "noise": 1.0}
+    for update, decibels in ((0, 60.0), (10, 60.0), (15, 30.0), (20, 0.0), (99, 0.0)):
+        at = {**constant, "noise_snr_db": (decibels, decibels)}
+        assert same(scheduled.batch(update), batches(augmentation=at, join=0.0).batch(update))
+
+
+def test_effects_that_are_off_draw_nothing() -> None:
+    other = {"babble_snr_db": (0.0, 1.0), "codecs": ("gsm",), "trim_db": -20.0, "noise_ramp": 1}
+    plain, changed = batches(augmentation={}), batches(augmentation=other)
+    assert all(same(plain.batch(update), changed.batch(update)) for update in (0, 15, 30))
+
+
+@pytest.mark.parametrize(
+    "effect", [{"babble": 1.0}, {"codec": 1.0}, {"vocal_tract": 0.2}], ids=lambda e: next(iter(e))
+)
+def test_an_effect_changes_the_audio_of_a_batch_and_nothing_else(effect: dict[str, float]) -> None:
+    plain, changed = (batches(augmentation={**PLAIN, **e}, join=0.0).batch(3) for e in ({}, effect))
+    assert not np.array_equal(plain.audio, changed.audio)
+    assert np.array_equal(plain.tokens[0], changed.tokens[0])
+    assert np.isfinite(changed.audio).all()
+
+
+def test_tokens_are_drawn_from_spellings() -> None:
+    model = write_pieces([("▁left", -1.0), *((letter, -1.0) for letter in "▁left")])
+    own = Batches(
+        corpus(), [], BatchConfig(seconds=40.0), AugmentationConfig(), 1, Spellings(model, 4, 0.1)
+    )
+    batch, again = own.batch(2), own.batch(2)
+    assert same(batch, again)
+    vocabulary = Vocabulary(model)
+    rows = [
+        row[:length].tolist()
+        for row, length in zip(batch.tokens, batch.token_lengths, strict=True)
+        if length
+    ]
+    assert {vocabulary.decode(row) for row in rows} <= {"left", "left left left"}
+    assert len({tuple(row) for row in rows}) > 1

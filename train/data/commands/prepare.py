@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stream.errors import ArgumentError
 from train.data.corpora.catalogue import CORPORA
-from train.data.corpora.layout import Corpus, LayoutError
+from train.data.corpora.layout import LayoutError, PublishedCorpus
 from train.data.preparation import LEFT_OUT, Prepared, prepare
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
@@ -103,7 +103,7 @@ def _teller() -> Callable[[int], None]:
     return tell
 
 
-def _print(prepared: Prepared, corpus: Corpus, output: Path) -> None:
+def _print(prepared: Prepared, corpus: PublishedCorpus, output: Path) -> None:
     for name, found in sorted(prepared.sets.items()):
         speakers = f"{len(found.speakers)} speakers" if found.speakers else "speakers not named"
         print(

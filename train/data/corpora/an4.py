@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, LayoutError, demand, read_lines
+from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
 __all__ = ["AN4"]
 
@@ -41,7 +41,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
             yield Item(split, audio, match["text"], path.parent.name)
 
 
-AN4 = Corpus(
+AN4 = PublishedCorpus(
     title="AN4 (CMU Census)",
     licence="BSD-style, Copyright (c) 1991-2005 Carnegie Mellon University",
     source="http://www.speech.cs.cmu.edu/databases/an4/",

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from train.data.corpora.an4 import AN4
 from train.data.corpora.common_voice import COMMON_VOICE
-from train.data.corpora.layout import Corpus
+from train.data.corpora.layout import PublishedCorpus
 from train.data.corpora.librispeech import LIBRISPEECH
 from train.data.corpora.lingua_libre import LINGUA_LIBRE
 from train.data.corpora.mailabs import MAILABS
@@ -18,7 +18,7 @@ from train.data.corpora.training_speech import TRAINING_SPEECH
 
 __all__ = ["CORPORA"]
 
-CORPORA: Mapping[str, Corpus] = MappingProxyType(
+CORPORA: Mapping[str, PublishedCorpus] = MappingProxyType(
     {
         "an4": AN4,
         "commonvoice": COMMON_VOICE,

@@ -16,7 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, LayoutError, demand, read_table, visible_folders
+from train.data.corpora.layout import (
+    Item,
+    LayoutError,
+    PublishedCorpus,
+    demand,
+    read_table,
+    visible_folders,
+)
 
 __all__ = ["COMMON_VOICE"]
 
@@ -64,7 +71,7 @@ def _first_release(root: Path) -> Iterator[Item]:
             yield Item(split, root / row["filename"], row["text"].strip())
 
 
-COMMON_VOICE = Corpus(
+COMMON_VOICE = PublishedCorpus(
     title="Common Voice",
     licence="CC0 1.0; do not try to find out who the speakers are",
     source="https://commonvoice.mozilla.org/datasets",

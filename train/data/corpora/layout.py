@@ -18,7 +18,15 @@ from pathlib import Path
 from stream import text_file
 from stream.errors import InputError
 
-__all__ = ["Corpus", "Item", "LayoutError", "demand", "read_lines", "read_table", "visible_folders"]
+__all__ = [
+    "PublishedCorpus",
+    "Item",
+    "LayoutError",
+    "demand",
+    "read_lines",
+    "read_table",
+    "visible_folders",
+]
 
 SHOWN = 8  # names in a message
 
@@ -45,7 +53,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class PublishedCorpus:
     """A published corpus.
 
     Attributes:

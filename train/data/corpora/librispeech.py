@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, LayoutError, demand, read_lines, visible_folders
+from train.data.corpora.layout import (
+    Item,
+    LayoutError,
+    PublishedCorpus,
+    demand,
+    read_lines,
+    visible_folders,
+)
 
 __all__ = ["LIBRISPEECH"]
 
@@ -36,7 +43,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
                     yield Item(folder.name, chapter / f"{name}.flac", text, speaker.name)
 
 
-LIBRISPEECH = Corpus(
+LIBRISPEECH = PublishedCorpus(
     title="LibriSpeech",
     licence="CC BY 4.0",
     source="https://www.openslr.org/12",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, demand, visible_folders
+from train.data.corpora.layout import Item, PublishedCorpus, demand, visible_folders
 
 __all__ = ["LINGUA_LIBRE"]
 
@@ -27,7 +27,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
         demand(root, "SPEAKER/*.ogg")
 
 
-LINGUA_LIBRE = Corpus(
+LINGUA_LIBRE = PublishedCorpus(
     title="Lingua Libre",
     licence="of each recording, CC BY-SA 4.0 or freer: see its page on Wikimedia Commons",
     source="https://lingualibre.org/datasets/",

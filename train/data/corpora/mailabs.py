@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, LayoutError, demand, read_lines
+from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
 __all__ = ["MAILABS"]
 
@@ -32,7 +32,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
             yield Item("train", wavs / f"{fields[0]}.wav", fields[2].strip(), speaker)
 
 
-MAILABS = Corpus(
+MAILABS = PublishedCorpus(
     title="M-AILABS Speech Dataset",
     licence="M-AILABS' own, like BSD: keep its notice with the data",
     source="https://www.caito.de/2019/01/03/the-m-ailabs-speech-dataset/",

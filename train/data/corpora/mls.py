@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, LayoutError, demand, read_lines
+from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
 __all__ = ["MLS"]
 
@@ -33,7 +33,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
             yield Item(split, path.with_suffix(suffix), text, parts[0])
 
 
-MLS = Corpus(
+MLS = PublishedCorpus(
     title="Multilingual LibriSpeech",
     licence="CC BY 4.0",
     source="https://www.openslr.org/94",

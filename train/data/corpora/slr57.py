@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from train.data.corpora.layout import Corpus, Item, LayoutError, demand, read_lines
+from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
 __all__ = ["SLR57"]
 
@@ -54,7 +54,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
             yield Item(split, path, text.strip(), speaker)
 
 
-SLR57 = Corpus(
+SLR57 = PublishedCorpus(
     title="African Accented French (SLR57)",
     licence="Creative Commons, see LICENSE in the corpus; OpenSLR names no version",
     source="https://www.openslr.org/57",

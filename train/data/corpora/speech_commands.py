@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, demand, read_lines, visible_folders
+from train.data.corpora.layout import Item, PublishedCorpus, demand, read_lines, visible_folders
 
 __all__ = ["SPEECH_COMMANDS"]
 
@@ -30,7 +30,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
         yield Item(split, root / name, word, file.partition("_")[0])
 
 
-SPEECH_COMMANDS = Corpus(
+SPEECH_COMMANDS = PublishedCorpus(
     title="Speech Commands",
     licence="CC BY 4.0",
     source="https://www.tensorflow.org/datasets/catalog/speech_commands",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.corpora.layout import Corpus, Item, demand, read_table
+from train.data.corpora.layout import Item, PublishedCorpus, demand, read_table
 
 __all__ = ["TRAINING_SPEECH"]
 
@@ -20,7 +20,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
         yield Item("train", root / row["path"], row["text"].strip())
 
 
-TRAINING_SPEECH = Corpus(
+TRAINING_SPEECH = PublishedCorpus(
     title="TrainingSpeech",
     licence="that of each audio book (LibriVox and litteratureaudio.com); see the project's page",
     source="https://github.com/wasertech/TrainingSpeech",

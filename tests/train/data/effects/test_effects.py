@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.effects.babble import add_babble
 from train.data.effects.codecs import CODECS, transcode
 from train.data.effects.noise_schedule import scheduled_snr
 from train.data.effects.trimming import trimmed
@@ -30,14 +29,9 @@ def burst(at: int, samples: int = RATE) -> np.ndarray:
     return x
 
 
-def voices(rng: np.random.Generator) -> np.ndarray:
-    return noise(int(rng.integers(50, 5000)), int(rng.integers(1000)))
-
-
 EFFECTS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     **{name: lambda x, rng, name=name: transcode(x, rng, name) for name in CODECS},
     "vocal tract": lambda x, rng: warp_formants(x, rng.uniform(0.8, 1.25)),
-    "babble": lambda x, rng: add_babble(x, rng, voices, (1, 5), (5.0, 15.0)),
 }
 
 
@@ -106,22 +100,6 @@ def test_formants_move_by_the_factor_and_the_pitch_does_not(factor: float) -> No
     assert after / before == pytest.approx(factor, abs=0.06)
     strongest = hertz[np.argsort(spectra[1])[-6:]]
     np.testing.assert_allclose(np.round(strongest / 125.0) * 125.0, strongest, atol=2.0)
-
-
-def test_babble_has_the_ratio_and_the_voices_that_are_asked_for() -> None:
-    drawn = []
-
-    def draw(rng: np.random.Generator) -> np.ndarray:
-        drawn.append(rng)
-        return noise(RATE, seed=len(drawn))
-
-    x = burst(at=5000)
-    y = add_babble(x, np.random.default_rng(1), draw, (3, 3), (10.0, 10.0)).astype(np.float64)
-    assert len(drawn) == 3
-    assert np.mean(y**2) == pytest.approx(np.mean(x.astype(np.float64) ** 2), rel=1e-4)
-    scale = float(x @ y / (x @ x))
-    ratio = np.mean((scale * x) ** 2) / np.mean((y - scale * x) ** 2)
-    assert 10 * np.log10(ratio) == pytest.approx(10.0, abs=0.3)
 
 
 @pytest.mark.parametrize(("begin", "end"), [(4000, 12000), (0, 3000), (14000, 16000), (0, 16000)])
