@@ -1,6 +1,7 @@
 """Build the files of a model directory that ONNX Runtime runs: graphs and the weights they point into.
 
-    float32   encoder.onnx, prediction.onnx, joint.onnx; their weights are the model's own file
+    float32   encoder.onnx, prediction.onnx, joint.onnx, and ctc.onnx of a model with a CTC head; their
+              weights are the model's own file
     int8      encoder.int8.onnx, ..., weights.int8.safetensors (`export.onnx.int8`)
     integer   encoder.integer.onnx, ..., weights.integer.safetensors (`export.onnx.integer`)
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from export.onnx import int8, integer, joint, lstm
+from export.onnx import ctc, int8, integer, joint, lstm
 from export.onnx.arithmetic import Arithmetic
 from export.onnx.encoders import encoder_of
 from export.onnx.float32 import Float32Graph
@@ -25,7 +26,7 @@ from export.onnx.integer import IntegerGraph
 from export.onnx.prediction import prediction_of
 from export.onnx.ranges import Ranges
 from stream.integer.network import IntegerLayer, IntegerNetwork, quantise
-from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
+from stream.model.directory import CTC_GRAPH, INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
 from stream.model.network import Network
 from stream.model.specification import ModelError, Specification
 
@@ -69,6 +70,12 @@ def build(
     spec.check_layers(float_layers, "float_layers")
     model = WeightFile(network.arrays, None if inside else WEIGHTS)
     files = _graphs("", spec, lambda: Float32Graph([model]))
+    if "ctc" in spec.decoders:
+        head = Float32Graph([model])
+        ctc.write(head, spec.joint, spec.vocabulary + 1)
+        files[CTC_GRAPH] = head.model("ctc")
+    if ranges is not None and "transducer" not in spec.decoders:
+        raise ModelError("int8 graphs are a transducer's, and the model decodes with ctc alone")
     if ranges is not None:
         arrays = int8_arrays(network, ranges, float_layers)
         rounded = WeightFile(arrays, None if inside else INT8_WEIGHTS)
@@ -120,12 +127,13 @@ def _integer_layers(network: IntegerNetwork) -> dict[str, IntegerLayer]:
 
 
 def _graphs(kind: str, spec: Specification, new: Callable[[], Arithmetic]) -> dict[str, bytes]:
-    """Write the three graphs of a kind, such as ".int8", each into a new one."""
+    """Write the encoder and the transducer of a kind, such as ".int8", each part into a new graph."""
     parts: dict[str, Callable[[Arithmetic], None]] = {
         "encoder": lambda graph: encoder_of(spec).write(graph, spec),
-        "prediction": lambda graph: prediction_of(spec).write(graph, spec),
-        "joint": lambda graph: joint.write(graph, spec.joint, spec.vocabulary + 1),
     }
+    if "transducer" in spec.decoders:
+        parts["prediction"] = lambda graph: prediction_of(spec).write(graph, spec)
+        parts["joint"] = lambda graph: joint.write(graph, spec.joint, spec.vocabulary + 1)
     files = {}
     for name, write in parts.items():
         graph = new()

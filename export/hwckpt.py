@@ -86,9 +86,12 @@ def target(
         alpha: weight of a new frame in the running statistics; None: the model's, or 0.001 where a
             model with global statistics is converted to 1.4.
     Raises:
-        Refusal: the format has another arithmetic and convert is false, or there is no such alpha.
+        Refusal: the format has another arithmetic and convert is false, there is no such alpha, or the
+            model has a CTC head.
     """
     specification = network.specification
+    if "ctc" in specification.decoders:
+        raise Refusal(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
     native = specification.generation
     if native is not None and inexpressible(specification, native):
         native = None

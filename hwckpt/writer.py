@@ -42,6 +42,8 @@ VERSIONS: dict[layout.Format, str] = {"1.4": "1.4.0", "1.14": "1.14.0"}
 def inexpressible(specification: Specification, format: layout.Format) -> list[str]:
     """Return what of a model a generation's file cannot say, one sentence for each field."""
     found = []
+    if "ctc" in specification.decoders:
+        found.append(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
     if format == "1.4" and specification.initial_padding:
         found.append("initial_padding is true; generation 1.4 has no padding before the signal")
     if format == "1.14":

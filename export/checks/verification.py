@@ -36,6 +36,7 @@ from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
+from stream.decoding.decoding import Decoding
 from stream.encoders.lstm import PAIR
 from stream.errors import DifferenceError
 from stream.front_end.log_mel import BINS, streamed_log_mel
@@ -56,6 +57,7 @@ CHUNKS = 8
 STATE_ERROR = 0.02  # of states that hardly differ from 0
 UNIT, ZERO = 1.0 / 127.0, 128  # of h in int8
 ROWS = 3
+ENCODER, PREDICTION = "encoder output", "prediction output"
 BATCHES = (1, 2, 8, 33)  # kernels of integer products differ by the number of rows
 
 Result = TypeVar("Result")
@@ -103,11 +105,9 @@ def verify(network: Network, written: Path) -> float:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Of encoder and prediction network (B, T, J), of the joint (B, T, C), states by layer at the end."""
+    """Outputs by name, (B, T, J) or (B, T, C), and the states by layer at the end."""
 
-    f: Floats
-    g: Floats
-    logits: NDArray[Any]
+    parts: dict[str, NDArray[Any]]
     states: list[NDArray[Any]]
 
 
@@ -119,7 +119,12 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
         _close(name, _outputs(reference, x), _outputs(graphs, x, CHUNKS))
         for name, x in frames.items()
     )
-    _compare_tokens(Recogniser(network, "numpy"), Recogniser(read, "onnx"), "the model's are")
+    for decoder in network.specification.decoders:
+        decoding = Decoding(decoder=decoder)
+        model, written = (
+            Recogniser(each, name, decoding) for each, name in ((network, "numpy"), (read, "onnx"))
+        )
+        _compare_tokens(model, written, "the model's are")
     return largest
 
 
@@ -205,6 +210,7 @@ def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
     steps, rows = x.shape[1] // PAIR, len(x)
     tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
     cuts = PAIR * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
+    decoders = backend.specification.decoders
     encoder, prediction = backend.initial_state(rows)
     encoded, predicted = [], []
     logits: list[NDArray[Any]] = []
@@ -212,27 +218,25 @@ def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
         f, encoder = backend.encode(part, encoder, there)
         encoded.append(f)
     f = np.concatenate(encoded, axis=1)
-    for step, token in enumerate(tokens):
+    parts: dict[str, NDArray[Any]] = {ENCODER: f}
+    for step, token in enumerate(tokens if "transducer" in decoders else ()):
         g, prediction = backend.predict(token, prediction)
         predicted.append(g)
         logits.append(backend.join(f[:, step], g))
+    if logits:
+        parts |= {PREDICTION: np.stack(predicted, axis=1), "logits": np.stack(logits, axis=1)}
+    if "ctc" in decoders:
+        parts["CTC's log-probabilities"] = backend.ctc(f)
     states: list[NDArray[Any]] = []
     map_state(states.append, (encoder, prediction))
-    return _Outputs(f, np.stack(predicted, axis=1), np.stack(logits, axis=1), states)
-
-
-def _parts(want: _Outputs, got: _Outputs) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
-    return [
-        ("encoder output", want.f, got.f),
-        ("prediction output", want.g, got.g),
-        ("logits", want.logits, got.logits),
-    ]
+    return _Outputs(parts, states)
 
 
 def _close(name: str, want: _Outputs, got: _Outputs) -> float:
     """Refuse float32 outputs beyond `TOLERANCE`; returns the largest difference."""
     differences = []
-    for part, a, b in _parts(want, got):
+    for part, a in want.parts.items():
+        b = got.parts[part]
         largest = float((np.abs(a - b) / np.maximum(np.abs(a), 1.0)).max())
         if not largest <= TOLERANCE:
             raise ExportError(
@@ -248,11 +252,12 @@ def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> Non
 
     Args:
         name: of what was run.
-        want: float32, whose f and g are cut at `most`.
+        want: float32, whose outputs are cut at `most`.
         got: of the backend.
-        most: largest magnitude that f and g of the backend can have.
+        most: largest magnitude that outputs of the backend can have.
     """
-    for part, a, b in _parts(want, got)[:2]:  # for its logits, tokens at random leave the ranges
+    for part in (ENCODER, PREDICTION):  # for its logits, tokens at random leave the ranges
+        a, b = want.parts[part], got.parts[part]
         cut = np.clip(a, -most, most)
         _refuse_far(f"{name}: {part}", cut, b, NEAR * _rms(cut - cut.mean(axis=(0, 1))))
 
@@ -288,7 +293,8 @@ def _refuse_far(name: str, want: NDArray[Any], got: NDArray[Any], allowed: float
 
 def _equal(name: str, want: _Outputs, got: _Outputs) -> None:
     """Refuse outputs that are not the same, bit for bit."""
-    for part, a, b in _parts(want, got):
+    for part, a in want.parts.items():
+        b = got.parts[part]
         if not np.array_equal(a, b):
             at = [int(n) for n in np.argwhere(a != b)[0]]
             raise ExportError(

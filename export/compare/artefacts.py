@@ -28,6 +28,7 @@ from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.validation import default_backend, validate
 
 __all__ = ["Emitted", "Heard", "Model", "Said", "hear", "hear_server", "is_server", "open_artefact"]
@@ -92,11 +93,22 @@ def open_artefact(artefact: str) -> Model:
     """
     name, colon, backend = artefact.rpartition(":")
     if colon and backend in BACKENDS:
-        return Model(open_model(name), backend)
+        return Model(_transducer(open_model(name)), backend)
     if colon and not Path(artefact).exists() and Path(name).exists():
         raise ArgumentError(f"{artefact}: no backend {backend!r}; there are {', '.join(BACKENDS)}")
-    network = open_model(artefact)
+    network = _transducer(open_model(artefact))
     return Model(network, default_backend(network))
+
+
+def _transducer(network: Network) -> Network:
+    """Return a network whose stages can be compared.
+
+    Raises:
+        ModelError: it decodes with CTC alone.
+    """
+    if "transducer" not in network.specification.decoders:
+        raise ModelError("decodes with ctc alone; transducers are compared here", network.path)
+    return network
 
 
 def hear(model: Model, utterances: Sequence[Utterance], progress: Progress | None = None) -> Heard:

@@ -76,6 +76,8 @@ def export(
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
+    if "transducer" not in network.specification.decoders:
+        raise ModelError("decodes with ctc alone; a directory for sherpa-onnx holds a transducer")
     network = _without_rooms(network)
     if int8:
         paths = located(
@@ -85,7 +87,8 @@ def export(
         if not signed_weights:
             graphs = [unsigned_weights(graph) for graph in graphs]
     else:
-        graphs = list(build(network, inside=True).values())
+        built = build(network, inside=True)
+        graphs = [built[name] for name in GRAPHS]
     files = wrap(network, dict(zip(PARTS, graphs, strict=True)))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:

@@ -20,7 +20,7 @@ from stream.backends.onnx import OnnxBackend, located
 from stream.encoders.lstm import PAIR
 from stream.front_end.log_mel import BINS
 from stream.front_end.stacking import STACK
-from stream.model.directory import INT8_GRAPHS
+from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import map_state
@@ -41,7 +41,7 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
     """
     graphs = located(
         network,
-        INT8_GRAPHS,
+        graph_names(network.specification, INT8_GRAPHS),
         "has no int8 graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
         "or use --backend onnx",
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream.backends.session import open_session
 from stream.encoders.lstm import PAIR
-from stream.model.directory import GRAPHS
+from stream.model.directory import graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import State
@@ -38,7 +38,7 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
     """
     graphs = located(
         network,
-        GRAPHS,
+        graph_names(network.specification),
         "has no ONNX graphs; write them: python -m export.onnx --ckpt MODEL --output DIR, "
         "or use --backend numpy",
     )
@@ -153,4 +153,5 @@ class OnnxBackend:
     def ctc(self, f: Floats) -> Floats:
         """Return CTC's log-probabilities; see `Backend`."""
         rows = np.ascontiguousarray(f.reshape(-1, f.shape[2]))
-        return self._steps["ctc"].run({"f": rows})[0].reshape(*f.shape[:2], -1)
+        scores, _ = self._steps["ctc"].run({"f": rows})
+        return scores.reshape(*f.shape[:2], scores.shape[1])

@@ -32,7 +32,7 @@ from stream.engine.engine import CHUNK, Engine
 from stream.engine.front_end import FrontEndKind
 from stream.engine.rehearsal import busy, rehearse
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.model.directory import GRAPHS, INT8_GRAPHS
+from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
@@ -188,7 +188,8 @@ def load_available(network: Network) -> dict[str, Backend]:
         ModelError: float32 cannot be run.
     """
     path = network.path
-    if path is None or not all((path / name).is_file() for name in GRAPHS):
+    graphs = graph_names(network.specification)
+    if path is None or not all((path / name).is_file() for name in graphs):
         return {"numpy": load_backend("numpy", network)}
     loaded = {"onnx": load_backend("onnx", network)}
     if (path / INT8_GRAPHS[0]).is_file():

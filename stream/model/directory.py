@@ -11,6 +11,8 @@
                           that it kept in float have their weights in the first file
     encoder.integer.onnx, prediction.integer.onnx, joint.integer.onnx, weights.integer.safetensors
                           the same in the integers of a model that has a quantisation
+    ctc.onnx              the graph of a CTC head; a model that decodes with CTC alone has no prediction
+                          network and no joint
 
 Relocatable. Every byte is verified on load: a flipped one is named by its file. Files that the index
 does not list, such as a model card, are never opened. Written to a temporary folder that is renamed
@@ -37,6 +39,7 @@ from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification, decode_family
 
 __all__ = [
+    "CTC_GRAPH",
     "FORMAT",
     "GRAPHS",
     "INT8_GRAPHS",
@@ -44,6 +47,7 @@ __all__ = [
     "INTEGER_GRAPHS",
     "INTEGER_WEIGHTS",
     "WEIGHTS",
+    "graph_names",
     "note",
     "read",
     "recognises",
@@ -58,13 +62,14 @@ WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.model"
 NGRAM = "ngram.binary"
 GRAPHS = ("encoder.onnx", "prediction.onnx", "joint.onnx")
+CTC_GRAPH = "ctc.onnx"
 INT8_GRAPHS = ("encoder.int8.onnx", "prediction.int8.onnx", "joint.int8.onnx")
 INT8_WEIGHTS = "weights.int8.safetensors"
 INT8 = {*INT8_GRAPHS, INT8_WEIGHTS}
 INTEGER_GRAPHS = ("encoder.integer.onnx", "prediction.integer.onnx", "joint.integer.onnx")
 INTEGER_WEIGHTS = "weights.integer.safetensors"
 INTEGER = {*INTEGER_GRAPHS, INTEGER_WEIGHTS}
-NAMES = {WEIGHTS, TOKENIZER, NGRAM, *GRAPHS, *INT8, *INTEGER}
+NAMES = {WEIGHTS, TOKENIZER, NGRAM, CTC_GRAPH, *GRAPHS, *INT8, *INTEGER}
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +84,20 @@ class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     files: dict[str, _File]
     notes: dict[str, Any]
     ngram_weight: float | None = None
+
+
+def graph_names(
+    specification: Specification, names: tuple[str, str, str] = GRAPHS
+) -> tuple[str, ...]:
+    """Return the names of the graphs that a model has.
+
+    Args:
+        specification: of the model.
+        names: `GRAPHS`, `INT8_GRAPHS` or `INTEGER_GRAPHS`; a CTC head is float32 beside any of them.
+    """
+    decoders = specification.decoders
+    transducer = names if "transducer" in decoders else names[:1]
+    return (*transducer, CTC_GRAPH) if "ctc" in decoders else transducer
 
 
 def recognises(path: Path) -> bool:
@@ -134,8 +153,8 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         network: the model; its notes go into the index.
         path: a new or empty folder, or an older model directory, which is replaced; files in that
             one which are no part of the model, such as a model card, stay.
-        graphs: bytes of the ONNX graphs by the names of `GRAPHS`; all of them, or none for a model
-            that only the NumPy backends run. Beside them all of the int8 ones, `INT8_GRAPHS` and
+        graphs: bytes of the ONNX graphs by their names, `graph_names`; all of them, or none for a
+            model that only the NumPy backends run. Beside them all of the int8 ones, `INT8_GRAPHS` and
             `INT8_WEIGHTS`, or none, and so with the integer ones.
     Yields:
         the temporary folder, beside `path`.
@@ -144,9 +163,10 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         ValueError: some graphs are missing or unknown.
     """
     beside: tuple[set[str], ...] = (set(), INT8, INTEGER, INT8 | INTEGER)
-    if graphs and set(graphs) not in [{*GRAPHS, *more} for more in beside]:
+    wanted = graph_names(network.specification)
+    if graphs and set(graphs) not in [{*wanted, *more} for more in beside]:
         raise ValueError(
-            f"graphs are {sorted(graphs)}, want {sorted(GRAPHS)}, those and {sorted(INT8)} or "
+            f"graphs are {sorted(graphs)}, want {sorted(wanted)}, those and {sorted(INT8)} or "
             f"{sorted(INTEGER)} or both, or none"
         )
     occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))

@@ -28,6 +28,21 @@ def test_every_format_has_three_graphs_and_a_file_of_weights() -> None:
     assert set(files) == {*directory.GRAPHS, *directory.INT8, *directory.INTEGER}
 
 
+@pytest.mark.parametrize(
+    ("decoder", "names"),
+    [("ctc", ("encoder.onnx", "ctc.onnx")), ("both", (*directory.GRAPHS, "ctc.onnx"))],
+)
+def test_a_ctc_head_has_a_graph_in_float_alone(decoder: str, names: tuple[str, ...]) -> None:
+    network = tiny_network(decoder=decoder)
+    assert directory.graph_names(network.specification) == names
+    assert set(build(network)) == set(names)
+    if decoder == "both":
+        assert set(build(network, ranges=RANGES)) == {*names, *directory.INT8}
+    else:
+        with pytest.raises(ModelError, match="int8 graphs are a transducer's.*ctc alone"):
+            build(network, ranges=RANGES)
+
+
 def test_weights_inside_the_graphs_leave_no_file() -> None:
     network = quantised(tiny_network())
     files = build(network, ranges=RANGES, integers=True, inside=True)

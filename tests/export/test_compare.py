@@ -24,6 +24,7 @@ from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.model.directory import write
 from stream.model.network import Network
+from stream.model.specification import ModelError
 from stream.stage import State
 from tests.conftest import REPOSITORY
 from tests.tiny import tiny_network
@@ -83,6 +84,12 @@ def test_a_transcript_without_tokens_parts_by_words_at_the_others_frame() -> Non
     assert parting is not None
     assert (parting.index, parting.step) == (2, None)
     assert edits(["a b", "c"], ["a", "b", "c"]) == 2  # units, whatever stands in them
+
+
+def test_a_model_of_ctc_alone_is_refused(tmp_path: Path) -> None:
+    write(tiny_network(decoder="ctc"), tmp_path / "model", {})
+    with pytest.raises(ModelError, match="decodes with ctc alone; transducers are compared here"):
+        open_artefact(str(tmp_path / "model"))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import soundfile
 
 import export.hwckpt as module
 from export.hwckpt import Refusal, VerificationError, main, target, verify
-from hwckpt.reader import network_of, read, read_checkpoint
+from hwckpt.reader import CheckpointError, network_of, read, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
 from stream.front_end.log_mel import CARD_FLOOR
 from stream.model.network import Network, NgramFile
@@ -102,6 +102,16 @@ def test_a_change_of_arithmetic_is_refused(
     assert main([*opened(tiny_network(**specification)), *options]) == 2
     assert "best.pt: " in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "both"])
+def test_a_model_with_a_ctc_head_is_refused(opened: Any, capsys: Any, decoder: str) -> None:
+    network = tiny_network(floor=CARD_FLOOR, decoder=decoder)
+    assert main(opened(network)) == 2
+    said = f"decoder is {decoder}; hardware checkpoints have no ctc"
+    assert said in capsys.readouterr().err
+    with pytest.raises(CheckpointError, match=said):
+        from_network(network, "1.4")
 
 
 def test_converting_without_a_manifest_is_a_bad_command_line(opened: Any) -> None:

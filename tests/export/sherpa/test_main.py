@@ -107,6 +107,16 @@ def test_features_that_sherpa_onnx_has_not_are_refused(
     assert "sherpa-onnx' front end has a window of 400" in capsys.readouterr().err
 
 
+def test_the_transducer_of_a_model_with_both_decoders_is_written_and_ctc_alone_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for decoder, status in (("both", 0), ("ctc", 3)):
+        given = source(tmp_path / decoder, tiny_network(decoder=decoder))
+        assert main(["--ckpt", given, "--output", str(tmp_path / f"{decoder}-out")]) == status
+    assert "decodes with ctc alone; a directory for sherpa-onnx holds" in capsys.readouterr().err
+    assert not (tmp_path / "ctc-out").exists()
+
+
 def test_int8_wants_a_directory_that_has_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

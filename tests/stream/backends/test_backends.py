@@ -60,13 +60,15 @@ def run(
     return f, np.stack(logits, axis=1), encoder, prediction
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "bfp16"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "bfp16", "onnx"])
 @pytest.mark.parametrize("decoder", ["ctc", "both"])
 def test_a_ctc_head_gives_log_probabilities_of_the_encoder_frames(name: str, decoder: str) -> None:
     if name == "torch":
         pytest.importorskip("torch")
-    network, f = tiny_network(decoder=decoder), noise(2, 3, 16)
-    got = load_backend(name, network).ctc(f)
+    network, f = tiny_network(3, decoder=decoder), noise(2, 3, 16)
+    backend = onnx_backend(decoder=decoder) if name == "onnx" else load_backend(name, network)
+    got = backend.ctc(f)
+    assert backend.ctc(f[:, :0]).shape == (2, 0, 21)
     logits = np.maximum(f, 0.0) @ network.arrays["ctc.weight"].T + network.arrays["ctc.bias"]
     want = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
     assert got.dtype == np.float32

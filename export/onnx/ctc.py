@@ -1,0 +1,16 @@
+"""The CTC head as a graph: f (B, J) -> log_probabilities (B, C), float32 whatever the encoder's graph is."""
+
+from __future__ import annotations
+
+from export.onnx.float32 import Float32Graph
+from export.onnx.graph import FLOAT
+
+__all__ = ["write"]
+
+
+def write(graph: Float32Graph, size: int, classes: int) -> None:
+    """Write the head of f, of a size, with so many classes."""
+    hidden = graph.node("Relu", [graph.input("f", FLOAT, ["B", size])])
+    logits = graph.linear(hidden, "ctc.weight", "ctc.bias")
+    scores = graph.node("LogSoftmax", [logits], axis=1)
+    graph.output(scores, "log_probabilities", ["B", classes])
