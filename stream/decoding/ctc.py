@@ -4,8 +4,8 @@ CTC gives each encoder frame one class. Successive frames of one class are one t
 token (Graves et al., 2006), so "a a" wants a blank between its tokens. A token's step is the first frame
 of its run, and its confidence the log-probability there. Nothing is fed back, so a frame costs one product.
 
-Greedy takes the best class of each frame. Where a row has keywords, they choose by rule 4 of
-`stream.decoding.greedy` at the first frame of a run; the token that the run before it became is left out.
+Greedy takes the best class of each frame. Keywords of a row choose by rule 4 of `stream.decoding.greedy` at
+the first frame of a run; the token of the run before, if no blank lies between, cannot be chosen.
 
 `CtcBeam` is prefix search: a hypothesis sums the probabilities of all its alignments, those that end in
 blank and those that end in its last token apart, since only the former may be followed by that token
@@ -50,11 +50,11 @@ class CtcHead(Protocol):
 
 
 class CtcState(NamedTuple):
-    """State of a batch of rows, a tree of arrays; every one has the row axis first.
+    """State of a batch of rows, a tree of arrays, each with the row axis first.
 
     Attributes:
         best: (B,) best class of the last frame.
-        chosen: (B,) token that the last frame's run became; blank where it is none.
+        chosen: (B,) token emitted for the run of that class; blank where it is blank.
         step: (B,) encoder frames seen.
         keyword: (B,) states of the keyword tries, of rows that have one.
     """
@@ -98,10 +98,10 @@ class CtcGreedy:
 
         Args:
             f: (B, T, J) projected encoder frames.
-            rows: (B,) of the state, all different; no other is looked at.
+            rows: (B,) rows of the state, all different; no other is read.
             state: before the frames; after the call, behind them.
             lengths: (B,) frames of each row that count; None: all.
-            keywords: of rows of the state that have such.
+            keywords: of the rows of the state that have any.
         Returns:
             the tokens of each row of f.
         Raises:

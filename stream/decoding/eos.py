@@ -1,7 +1,7 @@
-"""EOS rules: what the `<EOS>` token's log-probability becomes before a decoder chooses (NUMERICS 4.3).
+"""EOS rules: how a decoder treats the `<EOS>` token (NUMERICS 4.3).
 
-"predict" weighs it and may drop it, "blank" gives its probability to blank, "ignore" forbids it. The
-rules change two columns of the log-probabilities and know no decoder.
+"predict" scales its log-probability and may drop it, "blank" gives its probability to blank, "ignore"
+forbids it. A rule changes two columns of the log-probabilities before the decoder chooses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["EosRule"]
 
 @dataclass(frozen=True)
 class EosRule:
-    """How the `<EOS>` token is decoded.
+    """A rule for the `<EOS>` token.
 
     Attributes:
         id: of the token.

@@ -1,17 +1,17 @@
-"""Greedy decoding of a batch: at each step the best class, until it is blank or a cap is reached.
+"""Greedy decoding of a transducer: at each step the best class, until it is blank or a cap is reached.
 
-NUMERICS 4.1 to 4.3. Rows are independent; the rows that still emit are joined again together. The
-prediction network advances only where a token was emitted. Variants, by `GreedyConfig`:
+NUMERICS 4.1 to 4.3. Rows are independent; those that emitted a token go through the joint again, as one
+batch. The prediction network advances only where a token was emitted. Variants, by `GreedyConfig`:
 
 1. counter "frame": the count of tokens is reset at every step (generation 1.4).
 2. counter "running": it is reset only when it reaches the cap, so after every `symbols_per_step`
    tokens one move in time is forced, even within a step (generation 1.14). At the last frame the
-   count carries on: reaching the cap stops the row there.
-3. `sample_cap` with "frame" is tested before a step and may be exceeded by what one step emits; with
-   "running" it is exact.
+   count goes on: reaching the cap stops the row there.
+3. `sample_cap` with "frame" is tested before a step, whose tokens may exceed it; with "running" it is
+   exact.
 4. Keywords of a row choose among pieces where one is emitted, never between a piece and blank, so that
-   none is heard in silence: of the pieces at most `KEYWORD_MARGIN` less probable than the best, the
-   one whose log-probability plus boost (`KeywordTrie.step`) is the largest.
+   silence gives none: of the pieces at most `KEYWORD_MARGIN` less probable than the best, the one of
+   largest log-probability plus boost (`KeywordTrie.step`) is emitted.
 """
 
 from __future__ import annotations
@@ -53,17 +53,15 @@ class Token:
 
 @dataclass(frozen=True)
 class GreedyConfig:
-    """Which greedy decoder.
+    """Options of a greedy decoder.
 
     Attributes:
         symbols_per_step: most tokens before time must move on.
         counter: "frame" or "running", see the rules above.
         sample_cap: most tokens of an utterance, or None.
         eos: id of the `<EOS>` token where the tokenizer has one, else None.
-        eos_mode: "predict" weighs it by `eos_alpha` and drops it below `eos_beta`; "blank" adds its
-            probability to blank's; "ignore" forbids it; "none" leaves it alone.
-        eos_alpha: factor of the log-probability of `<EOS>`.
-        eos_beta: probability below which it is dropped; 0 = never.
+        eos_mode: "none" treats it as any piece; the others are those of `EosRule`.
+        eos_alpha, eos_beta: of `EosRule`.
     """
 
     symbols_per_step: int = 30
@@ -95,14 +93,14 @@ class GreedyConfig:
 
     @property
     def eos_rule(self) -> EosRule | None:
-        """What becomes of `<EOS>`, or None: it is as any piece."""
+        """The rule for `<EOS>`, or None: it is as any piece."""
         if self.eos is None or self.eos_mode == "none":
             return None
         return EosRule(self.eos, self.eos_mode, self.eos_alpha, self.eos_beta)
 
 
 class GreedyState(NamedTuple):
-    """State of a batch of rows, a tree of arrays; every one has the row axis first.
+    """State of a batch of rows, a tree of arrays, each with the row axis first.
 
     Attributes:
         g: (B, J) output of the prediction network after the last token.
@@ -156,7 +154,7 @@ class Greedy:
             f: (B, T, J) projected encoder frames.
             state: before them.
             lengths: (B,) frames of each row that count; None: all.
-            keywords: of rows that have such.
+            keywords: of the rows that have any.
         Returns:
             the tokens of each row, and the state after its last frame.
         Raises:
@@ -177,10 +175,10 @@ class Greedy:
 
         Args:
             f: (B, T, J) projected encoder frames.
-            rows: (B,) of the state, all different; no other is looked at.
+            rows: (B,) rows of the state, all different; no other is read.
             state: before the frames; after the call, behind them.
             lengths: (B,) frames of each row that count; None: all.
-            keywords: of rows of the state that have such.
+            keywords: of the rows of the state that have any.
         Returns:
             the tokens of each row of f.
         Raises:
@@ -201,7 +199,7 @@ class Greedy:
         tokens: list[list[Token]],
         keywords: Mapping[int, KeywordTrie],
     ) -> None:
-        """Emit what the rows `live` of f, (B, J), emit at one encoder frame."""
+        """Emit the tokens of the rows `live` of f, (B, J), at one encoder frame."""
         config, count, emitted = self.config, state.symbols, state.emitted
         seen = at = rows[live]
         if config.counter == "frame":

@@ -1,21 +1,20 @@
-"""Keywords: a trie over characters that boosts hypotheses on their way through a keyword.
+"""Keywords: a trie over characters that boosts hypotheses as they spell a keyword.
 
 NUMERICS 4.4. A space in a keyword stands for the word mark, so " bridge" matches at the start of a
 word only and "bridge" anywhere. Rules:
 
 1. The edge of a character carries the sum of the boosts of all keywords through it; the node at a
    keyword's end has the terminal value boost * length.
-2. Active are all nodes that spell a suffix of the text, the root always. On a character every active
-   node moves along its edge, which adds the edge's boost, or dies, which takes back what its path
-   had gathered; the terminal values that the path has passed are earned and are not taken back.
+2. The nodes that spell a suffix of the text are active, the root always. On a character every active
+   node moves along its edge, which adds the edge's boost, or ends, which takes back what its path has
+   gathered; the terminal values that the path has passed are earned and are not taken back.
 3. What a path has gathered depends on its node alone, and the active nodes are the suffixes of the
    longest one. So the state is one integer: the longest active node (Aho and Corasick, 1975).
-
 4. The bytes of a character count with the last of them, when the character is known
-   (`stream.vocabulary`). Those that wait are part of the state: above the node's number.
+   (`stream.vocabulary`). Bytes that wait for it are part of the state, above the node's number.
 
-In greedy decoding nothing could be taken back by another hypothesis, so there keywords choose among
-pieces only: `choose`, by rule 4 of `stream.decoding.greedy`.
+A greedy decoder has no other hypothesis to return to, so there keywords choose among pieces only:
+`choose`, by rule 4 of `stream.decoding.greedy`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ REMEMBERED = 1 << 13  # (state, piece) pairs whose outcome is kept
 
 
 class KeywordTrie:
-    """Keywords of one connection, compiled against the pieces of a model.
+    """Keywords of one connection, compiled for the pieces of a model.
 
     Args:
         keywords: boost of each keyword per character, natural log; negative to discourage it.

@@ -1,4 +1,4 @@
-"""KenLM's probing binary, read without KenLM: the table of a language model as it lies in the file.
+"""KenLM's probing binary, read without KenLM: the tables of a language model, used in place.
 
 The layout (github.com/kpu/kenlm, lm/binary_format.hh, lm/search_hashed.hh, lm/vocab.cc), numbers
 little-endian, version 5 of the format:
@@ -45,7 +45,7 @@ _UNIGRAM = np.dtype([("probability", "<f4"), ("backoff", "<f4")])
 
 @dataclass(frozen=True)
 class KenlmTable:
-    """The n-grams of a KenLM binary, looked up where they lie.
+    """The n-grams of a KenLM binary, looked up in place.
 
     Attributes:
         order: longest n-gram.

@@ -1,8 +1,8 @@
 """N-gram language model over pieces: log-probabilities with back-off (Katz, 1987).
 
-`Ngram` holds the search for the longest n-gram that the model has; where its n-grams come from is a
-table: an ARPA file here, KenLM's binary in `stream.language_model.kenlm`. Words of the model are the pieces
-of a vocabulary. Numbers in the files are base 10; this file gives them out as natural logs.
+`Ngram` looks for the longest n-gram that the model has in a `Table`: of an ARPA file here, of KenLM's binary
+in `stream.language_model.kenlm`. The words of the model are the pieces of a vocabulary. Files have base 10
+logarithms, `Ngram` returns natural ones.
 
 A state is the tuple of the last order - 1 word ids, at the start of a stream that of <s>. No end of
 sentence is scored (NUMERICS 4.4).
