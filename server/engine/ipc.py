@@ -106,7 +106,7 @@ class Push(_Message, tag=1, frozen=True):
 
     channels: list[int]
     counts: list[int]
-    data: bytes
+    data: memoryview
     wide: bool
 
     @property
@@ -213,12 +213,12 @@ read_commands = msgspec.msgpack.Decoder(list[Command]).decode
 read_reports = msgspec.msgpack.Decoder(list[Report]).decode
 
 
-def frame(messages: Sequence[Command] | Sequence[Report]) -> bytes:
+def frame(messages: Sequence[Command] | Sequence[Report]) -> bytearray:
     """Return the frame of some messages."""
-    payload = bytearray(LENGTH.size)
-    _encoder.encode_into(messages, payload, LENGTH.size)
-    LENGTH.pack_into(payload, 0, len(payload) - LENGTH.size)
-    return bytes(payload)
+    framed = bytearray(LENGTH.size)
+    _encoder.encode_into(messages, framed, LENGTH.size)
+    LENGTH.pack_into(framed, 0, len(framed) - LENGTH.size)
+    return framed
 
 
 class Outbox:
@@ -251,7 +251,7 @@ class Outbox:
         self._channels.append(channel)
         self._samples.append(samples.data)
 
-    def take(self) -> bytes:
+    def take(self) -> bytearray:
         """Return the frame of all commands, and forget them."""
         self._join()
         commands, self._commands = self._commands, []
@@ -260,7 +260,8 @@ class Outbox:
     def _join(self) -> None:
         if self._channels:
             counts, wide = list(map(len, self._samples)), self._samples[0].itemsize == WIDE_BYTES
-            self._commands.append(Push(self._channels, counts, b"".join(self._samples), wide))
+            data = memoryview(b"".join(self._samples))
+            self._commands.append(Push(self._channels, counts, data, wide))
             self._channels, self._samples = [], []
 
 
@@ -268,16 +269,17 @@ class Frames:
     """Cuts what comes from a socket into the payloads of frames."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._rest = b""
 
     def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        """Yield the payloads that are complete."""
-        self._rest += data
-        begin = 0
-        while len(self._rest) - begin >= LENGTH.size:
-            end = begin + LENGTH.size + LENGTH.unpack_from(self._rest, begin)[0]
-            if end > len(self._rest):
+        """Yield the payloads that are complete; `data` may change afterwards."""
+        if self._rest:
+            data = self._rest + data
+        begin, size = 0, len(data)
+        while size - begin >= LENGTH.size:
+            end = begin + LENGTH.size + LENGTH.unpack_from(data, begin)[0]
+            if end > size:
                 break
-            yield bytes(self._rest[begin + LENGTH.size : end])
+            yield bytes(data[begin + LENGTH.size : end])
             begin = end
-        del self._rest[:begin]
+        self._rest = bytes(data[begin:])

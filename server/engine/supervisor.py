@@ -99,7 +99,7 @@ class Supervisor:
             return f"the engine has not answered for {self._silence:.0f} s"
         return self._fault
 
-    def send(self, commands: bytes) -> None:
+    def send(self, commands: bytes | bytearray) -> None:
         """Send a frame of commands to the worker; where there is none, nobody needs them."""
         if self._link is not None:
             self._link.write(commands)
@@ -242,7 +242,7 @@ class _Link(asyncio.Protocol):
             self.write(frame([Probe()]))
         return self._silent
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Send a frame to the worker, if it is there."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)

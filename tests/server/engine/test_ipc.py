@@ -12,7 +12,7 @@ from stream.vocabulary import Alphabet
 
 COMMANDS = [
     link.Open(1, {"stop": 0.5}),
-    link.Push([1, 2], [960, 0], bytes(1920), False),
+    link.Push([1, 2], [960, 0], memoryview(bytes(1920)), False),
     link.Finish(1),
     link.Restart(2),
     link.Close(2),
@@ -64,10 +64,10 @@ def test_pushes_in_a_row_are_one_message_and_all_commands_keep_their_order() -> 
     outbox.add(link.Finish(1))
     outbox.push(1, wide)
     assert read_commands(next(Frames().feed(outbox.take()))) == [
-        link.Push([1, 2], [2, 1], np.array([1, 2, 1], np.int16).tobytes(), False),
-        link.Push([3], [1], wide.tobytes(), True),
+        link.Push([1, 2], [2, 1], memoryview(np.array([1, 2, 1], np.int16).tobytes()), False),
+        link.Push([3], [1], memoryview(wide.tobytes()), True),
         link.Finish(1),
-        link.Push([1], [1], wide.tobytes(), True),
+        link.Push([1], [1], memoryview(wide.tobytes()), True),
     ]
 
 

@@ -325,6 +325,38 @@ def test_a_sample_that_is_no_audio_is_named_and_changes_nothing(value: float) ->
     assert said(found[bad]) == alone(NOISE[1])
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_chunks_of_many_channels_are_heard_as_if_pushed_one_by_one(dtype: type) -> None:
+    audio = [(noise * (32767 if dtype is np.int16 else 1)).astype(dtype) for noise in NOISE]
+    together, alone = engine(3), engine(3)
+    said: list[list[Result]] = []
+    for shared in (together, alone):
+        slots = [opened(shared) for _ in audio]
+        for start in range(0, min(map(len, audio)) - CHUNK, CHUNK):
+            chunks = np.stack([samples[start : start + CHUNK] for samples in audio])
+            if shared is together:
+                shared.push_chunks(slots, chunks)
+            else:
+                for slot, chunk in zip(slots, chunks, strict=True):
+                    shared.push(slot, chunk)
+        said.append(list(drain(shared)))
+    assert said[0] == said[1]
+    assert any(not result.silent for result in said[0])
+
+
+def test_of_chunks_one_of_which_is_no_audio_none_is_taken() -> None:
+    shared = engine(2)
+    slots = [opened(shared), opened(shared)]
+    chunks = np.zeros((2, CHUNK), np.float32)
+    chunks[1, 5] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        shared.push_chunks(slots, chunks)
+    assert [shared.backlog(slot) for slot in slots] == [0, 0]
+    shared.finish(slots[0])
+    with pytest.raises(ValueError, match="was finished"):
+        shared.push_chunks(slots, np.zeros((2, CHUNK), np.float32))
+
+
 def test_the_loudest_samples_that_are_taken_leave_other_channels_alone() -> None:
     shared = engine(2)
     good, loud = opened(shared), opened(shared)

@@ -55,6 +55,32 @@ def test_slots_are_taken_together_and_do_not_mix() -> None:
     assert [rings.backlog(slot) for slot in range(4)] == [CHUNK, 2 * CHUNK, 0, CHUNK]
 
 
+@given(
+    lead=st.integers(0, CHUNK - 1),
+    before=st.integers(0, 2 * CHUNK * CHUNKS),
+    eager=st.lists(st.booleans(), max_size=20),
+)
+def test_chunks_of_many_slots_are_put_as_one_by_one(
+    lead: int, before: int, eager: list[bool]
+) -> None:
+    together, alone, rows = Rings(3, CHUNK, lead), Rings(3, CHUNK, lead), np.array([2, 0])
+    for rings in (together, alone):
+        rings.put(0, SAMPLES[:before])  # so that this slot may be full, or within a chunk
+        rings.put(2, SAMPLES[:CHUNK])
+        if before >= lead:
+            rings.take_lead(rows)
+    for number, take in enumerate(eager):
+        chunks = np.arange(2 * CHUNK).reshape(2, CHUNK).astype(np.int16) + number
+        together.put_chunks(rows, chunks)
+        for row, chunk in zip(rows, chunks, strict=True):
+            alone.put(int(row), chunk)
+        if take and before >= lead:
+            np.testing.assert_array_equal(together.take_chunks(rows), alone.take_chunks(rows))
+    np.testing.assert_array_equal(together.received, alone.received)
+    for slot in (0, 2):
+        assert together.backlog(slot) == alone.backlog(slot)
+
+
 @pytest.mark.parametrize("cast", [np.asarray, lambda x: (32768 * x).astype(np.int16)])
 def test_samples_of_sixteen_bits_count_as_parts_of_full_scale(
     cast: Callable[[NDArray[np.float32]], NDArray[np.int16]],
