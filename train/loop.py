@@ -44,9 +44,10 @@ from train import checkpoint
 from train.config.learning import Dropout
 from train.config.run import Config, ConfigError
 from train.data.augmentation import spec_augment
-from train.data.batches import Batch, prefetch
+from train.data.batches import prefetch
 from train.data.features import log_mel, normalised, stacked
 from train.data.history import histories
+from train.data.rows import Batch
 from train.evaluation import batches as cut_batches
 from train.evaluation import tokens_of
 from train.loss.objective import Objective, Parts
@@ -255,16 +256,16 @@ class Run:
         mean = torch.from_numpy(self.start.mean).expand(len(frames), -1)
         variance = torch.from_numpy(self.start.variance).expand(len(frames), -1)
         jitter = self.config.statistics_jitter * torch.randn(len(frames), 1)
-        batches, rng = self.material.batches, self.material.batches.generator(self.update)
+        rows, rng = self.material.batches.rows, self.material.batches.rows.generator(self.update)
         statistics = histories(
             (mean + jitter * variance.sqrt(), variance),
             frames,
             counts,
-            batches.noise,
+            rows.noise,
             self.config.history,
             front_end,
             self.normaliser.alpha,
-            batches.generator(self.update, stream=2),
+            rows.generator(self.update, stream=2),
         )
         z = normalised(frames, counts, self.normaliser, statistics)
         z = spec_augment(z, counts, self.config.augmentation, rng)

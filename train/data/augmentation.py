@@ -7,14 +7,12 @@ number. Noise is mixed by the rule of `train.data.mixing`; SpecAugment works on 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
 import soxr
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig
@@ -23,6 +21,9 @@ from train.data.effects.noise_schedule import scheduled_snr
 from train.data.effects.trimming import trimmed
 from train.data.effects.vocal_tract import warp_formants
 from train.data.mixing import blend, lengthened
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["at_update", "augment", "coloured_noise", "joined", "spec_augment"]
 
@@ -205,4 +206,6 @@ def spec_augment(z: Tensor, lengths: Tensor, config: AugmentationConfig, rng: Ge
             width = int(rng.integers(round(config.time_share * length) + 1))
             start = int(rng.integers(max(length - width, 0) + 1))
             keep[row, start : start + width] = False
+    import torch  # here alone: the processes that draw batches need no torch
+
     return z * torch.from_numpy(keep)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,11 @@ from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.augmentation import at_update, augment, coloured_noise, joined
+from train.data.formats.record import Record, name_of
+from train.data.rows import Batch, Clip, Drawn, Rows
 from train.text.spellings import Spellings
 
-__all__ = ["Batch", "Batches", "Corpus", "prefetch"]
+__all__ = ["Batches", "Corpus", "prefetch", "read_int16"]
 
 Samples = NDArray[np.float32]
 
@@ -34,37 +36,28 @@ LEAST_JOINED = 0.5  # of what is drawn, that fits into a joined row twice
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A padded batch.
+class Corpus:
+    """Recordings in memory as 16-bit samples.
 
     Attributes:
-        audio: (B, N) float32, zero past each row's samples.
-        samples: (B,) int64.
-        tokens: (B, U) int64, zero past each row's tokens.
-        token_lengths: (B,) int64.
+        audio: (samples,) int16 of each.
+        tokens, names, texts: of each its tokens, the name of its corpus and its text.
+        weights: how often each is drawn, against 1; None: all alike.
     """
-
-    audio: Samples
-    samples: NDArray[np.int64]
-    tokens: NDArray[np.int64]
-    token_lengths: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Recordings in memory as 16-bit samples, with their texts, tokens and corpus names."""
 
     audio: list[NDArray[np.int16]]
     tokens: list[list[int]]
     names: list[str]
     texts: list[str]
+    weights: list[float] | None = None
 
     @classmethod
     def load(
         cls,
-        utterances: Sequence[Utterance],
+        utterances: Sequence[Utterance | Record],
         encode: Callable[[str], list[int]],
         progress: Callable[[int, int], None],
+        weights: list[float] | None = None,
     ) -> Corpus:
         """Decode every recording once.
 
@@ -73,7 +66,7 @@ class Corpus:
         """
         audio = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders work outside the interpreter
-            for samples in pool.map(_read_int16, utterances):
+            for samples in pool.map(read_int16, utterances):
                 audio.append(samples)
                 progress(len(audio), len(utterances))
         return cls(
@@ -81,13 +74,26 @@ class Corpus:
             [encode(u.text) for u in utterances],
             [u.corpus or "" for u in utterances],
             [u.text for u in utterances],
+            weights,
         )
 
+    def clip(self, index: int) -> Clip:
+        """Return a recording with its text."""
+        return Clip(self.audio[index], self.texts[index], self.tokens[index])
 
-def _read_int16(utterance: Utterance) -> NDArray[np.int16]:
+
+def read_int16(utterance: Utterance | Record) -> NDArray[np.int16]:
+    """Decode an utterance, (samples,) int16 at 16 kHz.
+
+    Raises:
+        AudioError: it cannot be decoded, or holds no sample at that rate.
+        ManifestError: it is not as long as its data set says.
+    """
     samples: NDArray[np.float32] = np.clip(np.rint(utterance.read() * 32768.0), -32768, 32767)
     if not len(samples):  # one sample at a higher rate
-        raise AudioError(utterance.audio, f"holds no sample at {SAMPLE_RATE} Hz")
+        audio = utterance.audio
+        path = audio if isinstance(audio, Path) else Path(name_of(audio))
+        raise AudioError(path, f"holds no sample at {SAMPLE_RATE} Hz")
     return samples.astype(np.int16)
 
 
@@ -113,14 +119,15 @@ class Batches:
         seed: int,
         spellings: Spellings | None = None,
     ) -> None:
-        self.corpus, self.noise, self.config = corpus, noise, config
-        self.augmentation, self.seed = augmentation, seed
-        self.spellings = spellings
+        self.corpus, self.config, self.augmentation = corpus, config, augmentation
+        self.rows = Rows(noise, config, augmentation, seed, spellings)
         if unknown := set(config.weights) - set(corpus.names):
             raise ValueError(
                 f"batches.weights has {sorted(unknown)}; the corpora are {sorted(set(corpus.names))}"
             )
         weights = np.array([config.weights.get(name, 1.0) for name in corpus.names])
+        if corpus.weights is not None:
+            weights *= corpus.weights
         if not weights.any():
             raise ValueError(f"batches.weights is {config.weights}: leaves nothing to draw")
         self._cumulative = np.cumsum(weights / weights.sum())
@@ -162,22 +169,26 @@ class Batches:
                 "Leave join out, or raise join_seconds"
             )
 
-    def generator(self, update: int, stream: int = 1) -> np.random.Generator:
-        """Return the generator of an update; stream 0 is the batch's, others are the caller's."""
-        return np.random.Generator(np.random.Philox(key=[self.seed * 16 + stream, update]))
-
     def batch(self, update: int) -> Batch:
         """Draw the batch of an update, counted from 0."""
-        rng = self.generator(update, stream=0)
+        rng = self.rows.generator(update, stream=0)
         config = self.config
-        augmentation = at_update(self.augmentation, update)
         progress = (update - config.join_from) / max(config.join_until - config.join_from, 1)
-        if rng.random() < config.join * min(max(progress, 0.0), 1.0):
-            rows = self._joined_rows(rng)
-            return self._pad([self._row(clips, rng, augmentation, True) for clips in rows])
+        join = rng.random() < config.join * min(max(progress, 0.0), 1.0)
         upto = self._short if update < config.join_from else 1.0
-        rows = self._single_rows(rng, upto)
-        return self._pad([self._row(clips, rng, augmentation, False) for clips in rows])
+        drawn = self._joined_rows(rng) if join else self._single_rows(rng, upto)
+        return self.rows.padded(
+            [
+                self.rows.row(
+                    [self.corpus.clip(i) for i in clips],
+                    rng,
+                    update,
+                    self._any_clip,
+                    long_silences=join,
+                )
+                for clips in drawn
+            ]
+        )
 
     def _single_rows(self, rng: np.random.Generator, upto: float) -> list[list[int]]:
         """Draw neighbours in length around a random place below `upto`, as many as fill the batch."""
@@ -217,52 +228,11 @@ class Batches:
             rows.append(row)
         return rows
 
-    def _row(
-        self,
-        clips: list[int],
-        rng: np.random.Generator,
-        augmentation: AugmentationConfig,
-        long_silences: bool,
-    ) -> tuple[Samples, list[int]]:
-        corpus = self.corpus
-        if rng.random() < self.config.without_speech:
-            length = sum(len(corpus.audio[i]) for i in clips)
-            return self._without_speech(length, rng), []
-        audio = [
-            augment(self._clip(i), rng, augmentation, self.noise, self._any_clip) for i in clips
-        ]
-        row = joined(audio, rng, augmentation, long_silences)
-        if self.spellings is None:
-            return row, [token for i in clips for token in corpus.tokens[i]]
-        texts = (corpus.texts[i] for i in clips)
-        return row, [token for text in texts for token in self.spellings.draw(text, rng)]
-
-    def _clip(self, index: int) -> Samples:
-        return self.corpus.audio[index].astype(np.float32) / 32768.0
-
     def _any_clip(self, rng: np.random.Generator) -> Samples:
-        return self._clip(int(rng.integers(len(self.corpus.audio))))
-
-    def _without_speech(self, samples: int, rng: np.random.Generator) -> Samples:
-        level = np.float32(10.0 ** rng.uniform(-4.0, -1.0))
-        if self.noise and rng.random() < 0.5:
-            recording = self.noise[rng.integers(len(self.noise))]
-            start = int(rng.integers(max(len(recording) - samples, 1)))
-            return recording[start : start + samples] * np.float32(rng.uniform(0.2, 1.0))
-        return coloured_noise(samples, rng) * level
-
-    def _pad(self, rows: list[tuple[Samples, list[int]]]) -> Batch:
-        samples = np.array([len(audio) for audio, _ in rows], np.int64)
-        lengths = np.array([len(tokens) for _, tokens in rows], np.int64)
-        audio = np.zeros((len(rows), samples.max()), np.float32)
-        tokens = np.zeros((len(rows), lengths.max()), np.int64)
-        for i, (x, ids) in enumerate(rows):
-            audio[i, : len(x)] = x
-            tokens[i, : len(ids)] = ids
-        return Batch(audio, samples, tokens, lengths)
+        return self.corpus.clip(int(rng.integers(len(self.corpus.audio)))).samples()
 
 
-def prefetch(batches: Batches, start: int, end: int, depth: int = 6) -> Iterator[Batch]:
+def prefetch(batches: Drawn, start: int, end: int, depth: int = 6) -> Iterator[Batch]:
     """Yield the batches of updates start to end, drawn ahead by a thread.
 
     An error in the thread is raised here, in its place.

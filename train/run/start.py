@@ -16,7 +16,7 @@ from torch import Tensor
 from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.model.specification import Specification
-from train.data.batches import Batches
+from train.data.rows import Drawn
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Material", "Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
@@ -52,7 +52,7 @@ class Material:
         hours: of recordings in the training set, before augmentation.
     """
 
-    batches: Batches
+    batches: Drawn
     dev: Sequence[Utterance]
     dev_audio: Sequence[NDArray[np.float32]]
     hours: float

@@ -220,11 +220,11 @@ def test_rows_without_speech_have_audio_and_no_tokens() -> None:
 
 def test_drawing_leaves_the_recordings_as_they_are() -> None:
     own = batches(augmentation={"noise": 1.0}, without_speech=0.5)
-    before = [x.copy() for x in own.corpus.audio], [x.copy() for x in own.noise]
+    before = [x.copy() for x in own.corpus.audio], [x.copy() for x in own.rows.noise]
     for update in (0, 30):
         own.batch(update)
     assert all(map(np.array_equal, before[0], own.corpus.audio))
-    assert all(map(np.array_equal, before[1], own.noise))
+    assert all(map(np.array_equal, before[1], own.rows.noise))
 
 
 def utterance(path: Path, text: str, corpus: str | None = None) -> Utterance:

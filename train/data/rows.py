@@ -1,0 +1,144 @@
+"""Rows of a batch: clips augmented and joined, or noise alone, padded to one length.
+
+All that is drawn comes from a generator keyed by (seed, number of the batch), so a batch is a function of
+these. Which clips are in it is decided elsewhere: by `train.data.batches` of recordings in memory, by
+`train.data.lazy.batches` of an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.front_end.log_mel import SAMPLE_RATE
+from train.config.batches import AugmentationConfig, BatchConfig
+from train.data.augmentation import at_update, augment, coloured_noise, joined
+from train.text.spellings import Spellings
+
+__all__ = ["Batch", "Clip", "Drawn", "Rows"]
+
+Samples: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A padded batch.
+
+    Attributes:
+        audio: (B, N) float32, zero past each row's samples.
+        samples: (B,) int64.
+        tokens: (B, U) int64, zero past each row's tokens.
+        token_lengths: (B,) int64.
+        skipped: what was wrong with utterances that belong into it and are not there.
+    """
+
+    audio: Samples
+    samples: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    token_lengths: NDArray[np.int64]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded utterance.
+
+    Attributes:
+        audio: (samples,) int16 at 16 kHz.
+        text: as it is learned; tokens: its most probable ones.
+    """
+
+    audio: NDArray[np.int16]
+    text: str
+    tokens: list[int]
+
+    def samples(self) -> Samples:
+        """Return (samples,) float32 in [-1, 1]."""
+        return self.audio.astype(np.float32) / 32768.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What becomes of clips in a row of a batch.
+
+    Attributes:
+        noise: recordings without speech, (samples,) float32.
+        config, augmentation: see there.
+        seed: of everything drawn.
+        spellings: what tokens are drawn from; None: those of the clips.
+    """
+
+    noise: list[Samples]
+    config: BatchConfig
+    augmentation: AugmentationConfig
+    seed: int
+    spellings: Spellings | None = None
+
+    def generator(self, number: int, stream: int = 1) -> np.random.Generator:
+        """Return the generator of a batch; stream 0 is the batch's, others are the caller's."""
+        return np.random.Generator(np.random.Philox(key=[self.seed * 16 + stream, number]))
+
+    def row(
+        self,
+        clips: Sequence[Clip],
+        rng: np.random.Generator,
+        update: int,
+        any_clip: Callable[[np.random.Generator], Samples],
+        *,
+        long_silences: bool = False,
+    ) -> tuple[Samples, list[int]]:
+        """Return the samples and tokens of a row.
+
+        Args:
+            clips: one, or those that are joined.
+            update: from which augmentation with a schedule follows.
+            any_clip: draws a clip of the training set, for babble.
+            long_silences: whether there may be long ones between the clips.
+        """
+        if rng.random() < self.config.without_speech:
+            return self._without_speech(sum(len(clip.audio) for clip in clips), rng), []
+        augmentation = at_update(self.augmentation, update)
+        audio = [augment(c.samples(), rng, augmentation, self.noise, any_clip) for c in clips]
+        row = joined(audio, rng, augmentation, long_silences)
+        if self.spellings is None:
+            return row, [token for clip in clips for token in clip.tokens]
+        return row, [t for clip in clips for t in self.spellings.draw(clip.text, rng)]
+
+    def silence(self, rng: np.random.Generator) -> tuple[Samples, list[int]]:
+        """Return a row of a second without speech."""
+        return self._without_speech(SAMPLE_RATE, rng), []
+
+    def _without_speech(self, samples: int, rng: np.random.Generator) -> Samples:
+        level = np.float32(10.0 ** rng.uniform(-4.0, -1.0))
+        if self.noise and rng.random() < 0.5:
+            recording = self.noise[rng.integers(len(self.noise))]
+            start = int(rng.integers(max(len(recording) - samples, 1)))
+            return recording[start : start + samples] * np.float32(rng.uniform(0.2, 1.0))
+        return coloured_noise(samples, rng) * level
+
+    @staticmethod
+    def padded(rows: Sequence[tuple[Samples, list[int]]], skipped: tuple[str, ...] = ()) -> Batch:
+        """Return the batch of some rows."""
+        samples = np.array([len(audio) for audio, _ in rows], np.int64)
+        lengths = np.array([len(tokens) for _, tokens in rows], np.int64)
+        audio = np.zeros((len(rows), samples.max()), np.float32)
+        tokens = np.zeros((len(rows), lengths.max()), np.int64)
+        for i, (x, ids) in enumerate(rows):
+            audio[i, : len(x)] = x
+            tokens[i, : len(ids)] = ids
+        return Batch(audio, samples, tokens, lengths, skipped)
+
+
+class Drawn(Protocol):
+    """The batches of a run by number."""
+
+    @property
+    def rows(self) -> Rows:
+        """What becomes of clips in a row."""
+
+    def batch(self, update: int) -> Batch:
+        """Return the batch of an update, counted from 0."""
