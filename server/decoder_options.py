@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import BEAMS, DECODERS, Decoding, Search
 from stream.decoding.endpoint import EndpointConfig
-from stream.decoding.eos import EosRule
+from stream.decoding.eos import EOS, EosRule
 from stream.decoding.greedy import GreedyConfig
 from stream.decoding.overlap import ResetConfig
 from stream.language_model.ngram import Ngram
@@ -22,7 +22,6 @@ __all__ = ["DECODERS", "EOS_MODES", "DecoderOptions", "add_flags", "seconds_or_o
 
 EOS_MODES = ("endpoint", "ignore", "text")
 OFF = "off"
-EOS = "<EOS>"  # the piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +31,9 @@ class DecoderOptions:
     Attributes:
         decoder: one of `DECODERS`.
         beam_width: hypotheses that a beam search keeps.
+        ngram: path of a language model of a beam search, ARPA or KenLM's probing binary; None: the one
+            that a model carries, if any.
+        ngram_weight: factor of its log-probabilities.
         final_seconds: after which text of a beam search becomes final; None: when it is certain.
         endpoint_silence: seconds without text that end an utterance; None: none do.
         endpoint_length: seconds after which an utterance ends in any case; None: never.
@@ -44,6 +46,8 @@ class DecoderOptions:
 
     decoder: str = "greedy"
     beam_width: int = BeamConfig.width
+    ngram: str | None = None
+    ngram_weight: float | None = None
     final_seconds: float | None = BeamConfig.final_delay
     endpoint_silence: float | None = 1.2
     endpoint_length: float | None = 60.0
@@ -51,6 +55,10 @@ class DecoderOptions:
     eos_mode: str = "endpoint"
 
     def __post_init__(self) -> None:
+        if (self.ngram is None) != (self.ngram_weight is None):
+            raise ValueError("ngram: the model and its weight, ngram-weight, go together")
+        if self.ngram is not None and not self.beam:
+            raise ValueError(f"ngram is for a beam search, decoder is {self.decoder}")
         self.decoding(())
 
     @property
@@ -103,6 +111,14 @@ def add_flags(add: Callable[..., None]) -> None:
         "CTC head beside a transducer",
     )
     add("beam-width", str(usual.beam_width), "hypotheses that a beam search keeps", int)
+    add(
+        "ngram",
+        None,
+        "language model of a beam search over the pieces of every model, ARPA or KenLM's probing "
+        "binary",
+        shown="the one that a model carries, if any",
+    )
+    add("ngram-weight", None, "factor of the log-probabilities of --ngram", float)
     add(
         "final-seconds",
         f"{usual.final_seconds:g}",

@@ -209,6 +209,8 @@ def _decoder(arguments: argparse.Namespace) -> DecoderOptions:
         return DecoderOptions(
             decoder=arguments.decoder,
             beam_width=arguments.beam_width,
+            ngram=arguments.ngram,
+            ngram_weight=arguments.ngram_weight,
             final_seconds=arguments.final_seconds,
             endpoint_silence=arguments.endpoint_silence,
             endpoint_length=arguments.endpoint_length,

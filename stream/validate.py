@@ -13,6 +13,7 @@ import functools
 import json
 import math
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +25,8 @@ from stream.decoding.decoding import BEAMS, DECODERS, Decoding
 from stream.engine.front_end import FRONT_ENDS
 from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
-from stream.language_model.files import ngram_of
+from stream.language_model.files import ngram_of, open_ngram
+from stream.language_model.ngram import Ngram
 from stream.manifest import Utterance, read_manifest
 from stream.model.network import Network, open_model
 from stream.process import reports_errors, run_main
@@ -32,6 +34,7 @@ from stream.scenarios import report as report_of
 from stream.scenarios.rows import SCENARIOS
 from stream.spelling import check_spelling, unspelt
 from stream.validation import Reference, Report, validate
+from stream.words import ctm_line
 
 STEP_SECONDS = 0.06
 WORST = 5
@@ -59,9 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--normalise",
         metavar="LEVEL",
-        choices=("scrub", "ascii", "digit_to_word", "lowercase"),
+        choices=("scrub", "ascii", "digit_to_word", "lowercase", "v1.4"),
         help="normalise transcripts first, as data.normalise in training: scrub, ascii, "
-        "digit_to_word or lowercase (default: take them as they are)",
+        "digit_to_word, lowercase or v1.4 (default: take them as they are)",
     )
     parser.add_argument(
         "--allow-unk",
@@ -98,6 +101,24 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"hypotheses that a beam search keeps (default: {BeamConfig.width})",
     )
     parser.add_argument(
+        "--ngram",
+        metavar="F",
+        help="language model of a beam search over the model's pieces, ARPA or KenLM's probing binary "
+        "(default: the one that the model carries, if any)",
+    )
+    parser.add_argument(
+        "--ngram-weight",
+        type=float,
+        metavar="W",
+        help="factor of the log-probabilities of --ngram",
+    )
+    parser.add_argument(
+        "--standardise",
+        action="store_true",
+        help="bring transcripts and results to standard English spelling before words are counted: "
+        "contractions and titles in full, no fillers (default: score them as they are)",
+    )
+    parser.add_argument(
         "--compare-full",
         action="store_true",
         help="hold every token against the training forward (needs torch)",
@@ -115,6 +136,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="recordings without speech for --scenario noise (default: synthetic white noise)",
     )
     parser.add_argument("--json", metavar="F", help="write the report as JSON")
+    parser.add_argument(
+        "--ctm", metavar="F", help="write when each word that was heard sounds, as a CTM file"
+    )
     return parser
 
 
@@ -123,21 +147,28 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.json and not Path(arguments.json).parent.is_dir():
-        parser.error(f"--json {arguments.json}: there is no such folder")
+    for flag in ("json", "ctm"):
+        path = getattr(arguments, flag)
+        if path and not Path(path).parent.is_dir():
+            parser.error(f"--{flag} {path}: there is no such folder")
     if arguments.beam_width is not None and arguments.decoder not in BEAMS:
         parser.error(f"--beam-width goes with --decoder {' or '.join(BEAMS)}")
+    if arguments.ngram is not None and arguments.decoder not in BEAMS:
+        parser.error(f"--ngram goes with --decoder {' or '.join(BEAMS)}")
+    if (arguments.ngram is None) != (arguments.ngram_weight is None):
+        parser.error("--ngram and --ngram-weight go together")
     if arguments.compare_full and arguments.front_end != "float":
         parser.error("--compare-full compares the float front end: leave --front-end out")
     if arguments.compare_full and arguments.decoder in BEAMS:
         parser.error(f"--compare-full compares greedy decoding: leave {arguments.decoder} out")
     scenarios = arguments.scenario
-    if scenarios and (arguments.compare_full or arguments.alpha is not None):
-        parser.error("--scenario goes without --compare-full and --alpha")
+    alone = arguments.compare_full, arguments.alpha, arguments.ctm, arguments.standardise
+    if scenarios and any(value not in (None, False) for value in alone):
+        parser.error("--scenario goes without --compare-full, --alpha, --ctm and --standardise")
     if arguments.noise and not scenarios:
         parser.error("--noise goes with --scenario")
     network, utterances = _material(arguments.model, arguments.manifest)
-    decoding = _decoding(network, arguments.decoder, arguments.beam_width)
+    decoding = _decoding(network, arguments)
     if arguments.normalise:
         utterances = _normalised(utterances, arguments.normalise, network)
     if not arguments.allow_unk:
@@ -156,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=report_of.show,
         )
         if arguments.json:
-            _write_json(report_of.content(rows), Path(arguments.json))
+            _write(json.dumps(report_of.content(rows)) + "\n", Path(arguments.json))
         print(report_of.table(rows))
         return 0
     report = validate(
@@ -169,20 +200,29 @@ def main(argv: list[str] | None = None) -> int:
         decoding=decoding,
         front_end=arguments.front_end,
         reference=_training_forward(decoding) if arguments.compare_full else None,
+        form=_standard_form() if arguments.standardise else str,
         progress=_counter() if sys.stderr.isatty() else None,
     )
     if arguments.json:
-        _write_json(_content(report), Path(arguments.json))
+        _write(json.dumps(_content(report)) + "\n", Path(arguments.json))
+    if arguments.ctm:
+        _write("".join(_ctm_lines(report)), Path(arguments.ctm))
     _show(report, network, arguments.compare_full)
     return 1 if report.different else 0
 
 
-def _decoding(network: Network, decoder: str, width: int | None) -> Decoding:
-    """Return the decoder; a beam search uses the n-gram model that the model carries."""
-    if decoder not in BEAMS:
-        return Decoding(decoder=DECODERS[decoder])
+def _decoding(network: Network, arguments: argparse.Namespace) -> Decoding:
+    """Return the decoder; a beam search uses the n-gram model that is named or that the model carries."""
+    decoder = DECODERS[arguments.decoder]
+    if arguments.decoder not in BEAMS:
+        return Decoding(decoder=decoder)
+    width = arguments.beam_width
     search = BeamConfig() if width is None else BeamConfig(width)
-    return Decoding(search, ngram_of(network), decoder=DECODERS[decoder])
+    if arguments.ngram is None:
+        return Decoding(search, ngram_of(network), decoder=decoder)
+    table = open_ngram(arguments.ngram)
+    ngram = Ngram(table, network.vocabulary.pieces, arguments.ngram_weight)
+    return Decoding(search, ngram, decoder=decoder)
 
 
 def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:
@@ -202,6 +242,19 @@ def _training_forward(decoding: Decoding) -> Reference:
     return functools.partial(training_tokens, decoder=decoding.decoder)
 
 
+def _standard_form() -> Callable[[str], str]:
+    from train.text.normaliser import standardise_wer
+
+    return standardise_wer
+
+
+def _ctm_lines(report: Report) -> Iterator[str]:
+    for outcome in report.utterances:
+        words = filter(None, outcome.hypothesis.split(" "))
+        for word, (start, end) in zip(words, outcome.times, strict=True):
+            yield ctm_line(outcome.id, word, start, end) + "\n"
+
+
 def _show(report: Report, network: Network, compared: bool) -> None:
     worst = sorted(
         report.utterances, key=lambda o: -word_error_rate([o.reference], [o.hypothesis]).wer
@@ -212,7 +265,7 @@ def _show(report: Report, network: Network, compared: bool) -> None:
     print(
         f"WER {100 * report.wer:.2f} %   {report.words} words, {report.substitutions} substituted, "
         f"{report.deletions} deleted, {report.insertions} inserted   "
-        f"RTF {report.rtf:.4f}   {len(report.utterances)} utterances"
+        f"CER {100 * report.cer:.2f} %   RTF {report.rtf:.4f}   {len(report.utterances)} utterances"
     )
     for difference in report.differences[:WORST]:
         pieces = network.vocabulary.pieces
@@ -232,14 +285,19 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "schema": "rill.validation/1",
         **asdict(report),
-        "wer": report.wer if math.isfinite(report.wer) else None,  # JSON has no infinity
+        "wer": _finite(report.wer),
+        "cer": _finite(report.cer),
         "different": report.different,
     }
 
 
-def _write_json(content: dict[str, Any], path: Path) -> None:
+def _finite(rate: float) -> float | None:
+    return rate if math.isfinite(rate) else None  # JSON has no infinity
+
+
+def _write(content: str, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content) + "\n", "utf-8")
+    partial.write_text(content, "utf-8")
     partial.replace(path)
 
 

@@ -20,7 +20,7 @@ from stream.engine.alignment import Span, word_spans
 from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind
 from stream.engine.streams import Progress, Streams
-from stream.error_rate import word_error_rate
+from stream.error_rate import character_error_rate, word_error_rate
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
@@ -78,9 +78,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """What a validation found; `wer` and `rtf` are fractions, see `stream.error_rate`.
+    """What a validation found; `wer`, `cer` and `rtf` are fractions, see `stream.error_rate`.
 
-    RTF counts front end, network and decoder, not the decoding of audio files.
+    The edits and `words` are those of the word error rate. RTF counts front end, network and decoder, not the decoding of audio files.
     """
 
     wer: float
@@ -88,6 +88,7 @@ class Report:
     deletions: int
     insertions: int
     words: int
+    cer: float
     rtf: float
     utterances: list[Outcome]
     differences: list[Difference] = field(default_factory=list)
@@ -122,6 +123,7 @@ def validate(
     decoding: Decoding | Search | None = None,
     front_end: FrontEndKind = "float",
     reference: Reference | None = None,
+    form: Callable[[str], str] = str,
     progress: Progress | None = None,
 ) -> Report:
     """Stream utterances and score them.
@@ -137,6 +139,7 @@ def validate(
         front_end: the model's in float, or the same in fixed point.
         reference: the training forward, in floats or integers as the backend, to hold every token
             against; wants `reset_stats`, greedy.
+        form: brings a text to the form in which it is scored.
         progress: called with (utterances done, utterances).
     Raises:
         ArgumentError: the arguments contradict each other.
@@ -162,7 +165,8 @@ def validate(
     outcomes = [
         _outcome(network, utterance, of) for utterance, of in zip(utterances, results, strict=True)
     ]
-    rate = word_error_rate([o.reference for o in outcomes], [o.hypothesis for o in outcomes])
+    said, heard = [form(o.reference) for o in outcomes], [form(o.hypothesis) for o in outcomes]
+    rate = word_error_rate(said, heard)
     trained = computed_by(backend, network)
     differences = _compare(reference, trained, utterances, results) if reference else []
     return Report(
@@ -171,6 +175,7 @@ def validate(
         rate.deletions,
         rate.insertions,
         rate.words,
+        character_error_rate(said, heard).wer,
         stream.seconds / max(stream.audio_seconds, 1e-9),
         outcomes,
         differences,

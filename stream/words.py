@@ -87,9 +87,12 @@ def group(texts: Sequence[str], steps: Sequence[int]) -> list[Word]:
     return words
 
 
-def ctm_line(file: str, word: Word) -> str:
-    """Write a word as a line of a CTM file: file, channel 1, start, duration, word."""
-    return f"{file} 1 {word.start:.3f} {word.end - word.start:.3f} {word.text} "
+def ctm_line(file: str, word: str, start: float, end: float) -> str:
+    """Return a word as a line of a CTM file: file, channel 1, start and duration in seconds, word.
+
+    White space in the name of the file becomes an underscore, since columns are separated by it.
+    """
+    return f"{'_'.join(file.split())} 1 {start:.3f} {end - start:.3f} {word}"
 
 
 def emission_latencies(

@@ -100,7 +100,7 @@ class Run:
                 ),
             )
         model = self._started(specification, config.dropout)
-        self.objective = Objective(model, config.loss)
+        self.objective = Objective(model, config.loss, self.vocabulary.pieces)
         output = set(model.output.parameters() if "transducer" in specification.decoders else ())
         rest = [p for p in self.objective.parameters() if p not in output]
         self.optimiser = Lamb(

@@ -36,7 +36,8 @@ from stream.bundled import model_path
 from stream.engine.engine import CHUNK, Decoding, load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.language_model.files import ngram_of
+from stream.language_model.files import ngram_of, open_ngram
+from stream.language_model.ngram import Ngram
 from stream.model.network import Network, open_model
 
 logger = logging.getLogger("server")
@@ -131,9 +132,13 @@ def load(options: EngineOptions) -> Loaded:
 
 
 def _decoding(network: Network, options: DecoderOptions) -> Decoding:
-    """Return how a model is decoded: a beam search uses the n-gram model that it carries."""
+    """Return how a model is decoded: a beam search uses the n-gram model named, or the model's own."""
     pieces = network.vocabulary.pieces
-    ngram = ngram_of(network, options.skipped(pieces)) if options.beam else None
+    skipped, ngram = options.skipped(pieces), None
+    if options.ngram is not None and options.ngram_weight is not None:
+        ngram = Ngram(open_ngram(options.ngram), pieces, options.ngram_weight, skipped)
+    elif options.beam:
+        ngram = ngram_of(network, skipped)
     return options.decoding(pieces, ngram)
 
 

@@ -150,12 +150,12 @@ def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:
         if not line.strip() or line.startswith(";;"):
             continue
         try:
-            file, channel, start, duration, word, _confidence = line.split()
+            file, channel, start, duration, word, *_confidence = line.split(None, 5)
             int(channel)
             end = float(start) + float(duration)
         except ValueError as error:
             raise CtmError(
-                path, number, f"{line!r} is not `file channel start duration word confidence`"
+                path, number, f"{line!r} is not `file channel start duration word [confidence]`"
             ) from error
         if not (math.isfinite(end) and end >= 0.0):
             raise CtmError(path, number, f"the word ends at {end} s")

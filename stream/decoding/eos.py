@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EosRule"]
+__all__ = ["EOS", "EosRule"]
+
+EOS = "<EOS>"  # the piece
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from stream.errors import InputError
+from stream.errors import ArgumentError, InputError
 from stream.text_file import TextError, read_text
 
 __all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "read_arpa"]
@@ -58,7 +58,7 @@ class Ngram:
         skipped: tokens that are no text, as `<EOS>`: they score 0 and do not change the state.
     Raises:
         NgramError: the table has no unknown word and lacks a piece, or has no <s>.
-        ValueError: the weight is not a finite number.
+        ArgumentError: the weight is not a finite number.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Ngram:
         skipped: frozenset[int] = frozenset(),
     ) -> None:
         if not math.isfinite(weight):
-            raise ValueError(f"n-gram: weight is {weight}, wants a finite number")
+            raise ArgumentError(f"n-gram: weight is {weight}, wants a finite number")
         self._table, self._skipped = table, skipped
         self._factor = weight * math.log(10.0)
         unknown, begin = table.word(UNKNOWN), table.word(BEGIN)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,19 @@ def test_a_beam_search_gets_its_width_its_delay_and_what_goes_with_it() -> None:
     )
     want = Decoding(BeamConfig(2, final_delay=None), resets=ResetConfig())
     assert options.decoding(PIECES[:2]) == want
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decoder": "beam", "ngram": "lm.arpa"}, "go together"),
+        ({"decoder": "beam", "ngram_weight": 0.5}, "go together"),
+        ({"ngram": "lm.arpa", "ngram_weight": 0.5}, "ngram is for a beam search"),
+    ],
+)
+def test_a_language_model_wants_a_weight_and_a_beam(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DecoderOptions(**given)
 
 
 def test_ctc_is_asked_of_the_model() -> None:

@@ -55,6 +55,18 @@ def test_a_stream_through_the_process_says_what_the_recogniser_says(
     assert session.transcript == alone != ""
 
 
+def test_a_beam_search_takes_a_language_model_from_a_file(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lm.arpa"
+    path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1 <unk>\n-99 <s>\n-1 </s>\n\n\\end\\\n")
+    argv = ["--decoder", "beam", "--ngram", str(path), "--ngram-weight", "0.3", "--slots", "1"]
+    with (
+        running_server(*flags(model), *argv) as url,
+        urllib.request.urlopen(url.replace("ws:", "http:").split("/asr")[0] + "/model") as answer,
+    ):
+        (described,) = json.load(answer)["models"]
+    assert (described["decoder"], described["ngram"]) == ("beam", True)
+
+
 def test_a_beam_search_uses_the_ngram_model_of_its_checkpoint(
     golden: Path,
 ) -> None:

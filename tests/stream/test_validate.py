@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from stream import validate
+from stream.error_rate import character_error_rate
 from stream.extras import install_command
+from stream.language_model.ngram import Ngram, Table
 from stream.model.directory import write
 from tests.server.scripted import pcm, samples_of, talking_network
 
@@ -47,6 +50,107 @@ def test_the_report_is_printed_and_written(
     assert f"WER {100 * report['wer']:.2f} %   4 words, " in printed
     assert "said  a cat" in printed and "3 utterances" in printed
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_character_errors_are_reported_beside_word_errors(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "report.json"
+    assert validate.main([*flags, "--reset-stats", "--json", str(target)]) == 0
+    report = json.loads(target.read_text())
+    said, heard = ([u[side] for u in report["utterances"]] for side in ("reference", "hypothesis"))
+    assert report["cer"] == character_error_rate(said, heard).wer
+    assert f"CER {100 * report['cer']:.2f} %" in capsys.readouterr().out
+
+
+def test_a_ctm_has_the_words_that_were_heard_and_their_times(
+    flags: list[str], tmp_path: Path
+) -> None:
+    target, ctm = tmp_path / "report.json", tmp_path / "words.ctm"
+    outputs = ["--json", str(target), "--ctm", str(ctm)]
+    assert validate.main([*flags, "--reset-stats", *outputs]) == 0
+    lines = [line.split() for line in ctm.read_text().splitlines()]
+    report = json.loads(target.read_text())
+    wanted = [
+        (u["id"], word, start, end)
+        for u in report["utterances"]
+        for word, (start, end) in zip(u["hypothesis"].split(), u["times"], strict=True)
+    ]
+    assert len(lines) == len(wanted) > 0
+    for (file, channel, start, seconds, word), want in zip(lines, wanted, strict=True):
+        assert (file, channel, word) == (want[0], "1", want[1])
+        assert float(start) == pytest.approx(want[2], abs=1e-3)
+        assert float(start) + float(seconds) == pytest.approx(want[3], abs=2e-3)
+
+
+def test_standard_spelling_is_scored_where_it_is_asked_for(
+    flags: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("whisper_normalizer")
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(path.read_text().replace("a cat", "uh a cat"))
+    words = []
+    for more in ([], ["--standardise"]):
+        target = tmp_path / "report.json"
+        assert validate.main([*flags, "--reset-stats", "--json", str(target), *more]) == 0
+        words.append(json.loads(target.read_text())["words"])
+    assert words == [5, 4]
+
+
+ARPA = """\\data\\
+ngram 1=3
+
+\\1-grams:
+-1.0 <unk>
+-99 <s>
+-1.0 </s>
+
+\\end\\
+"""
+
+
+def test_a_beam_search_takes_a_language_model_from_a_file(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lm.arpa"
+    path.write_text(ARPA)
+    made: list[float] = []
+
+    class Watched(Ngram):
+        def __init__(self, table: Table, pieces: Sequence[str], weight: float) -> None:
+            super().__init__(table, pieces, weight)
+            made.append(weight)
+
+    monkeypatch.setattr(validate, "Ngram", Watched)
+    beam = [*flags, "--reset-stats", "--decoder", "beam"]
+    assert validate.main([*beam, "--ngram", str(path), "--ngram-weight", "0.25"]) == 0
+    assert made == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--ngram", "a.arpa", "--ngram-weight", "1"], "--ngram goes with --decoder beam"),
+        (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
+        (["--scenario", "levels", "--ctm", "a.ctm"], "--scenario goes without"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_a_wrong_command_line(
+    flags: list[str], wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        validate.main([*flags, *wrong])
+    assert message in capsys.readouterr().err
+
+
+def test_a_language_model_that_is_none_is_named_and_returns_3(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lm.arpa"
+    path.write_text("no language model")
+    given = ["--decoder", "beam", "--ngram", str(path), "--ngram-weight", "1"]
+    assert validate.main([*flags, *given]) == 3
+    assert f"error: {path}: " in capsys.readouterr().err
 
 
 def test_texts_that_the_tokenizer_cannot_spell_are_refused_unless_allowed(

@@ -35,7 +35,7 @@ def test_spaces_wherever_they_stand(texts: list[str], want: list[str]) -> None:
 
 
 def test_a_ctm_line_has_file_channel_start_duration_word() -> None:
-    assert ctm_line("a1", Word("yes", 10, 11)) == "a1 1 0.600 0.120 yes "
+    assert ctm_line("a 1.wav", "yes", 0.6, 0.72) == "a_1.wav 1 0.600 0.120 yes"
 
 
 def test_latencies_count_the_words_that_agree() -> None:

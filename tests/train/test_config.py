@@ -115,6 +115,7 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("optimiser.clip_norm=nan", r"clip_norm is nan, wants more than 0"),
         ("optimiser.half_life=0", r"half_life is 0, wants at least 1"),
         ("loss.help_updates=0", r"help_updates is 0, wants at least 1"),
+        ("loss.star_penalty=0", r"star_penalty is 0.0, wants more than 0, 1 at most"),
         ("dropout.encoder=nan", r"dropout.encoder is nan, wants 0 <= p < 1"),
         ("checkpoint_every=0", r"checkpoint_every is 0, wants at least 1"),
         ("keep=1", r"Expected `bool`, got `int`.*keep"),
@@ -209,6 +210,7 @@ def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> N
         (["batches.short_seconds=2.0", "batches.join_from=0"], "batches.join_from is 0"),
         (["augmentation.noise=0", "augmentation.noise_snr_db=[1.0, 2.0]"], "augmentation.noise is"),
         (["loss.ctc=0.0", "loss.help_updates=5"], "loss.ctc and loss.bag are 0"),
+        (["loss.star_penalty=0.5"], "loss.star is not set"),
         (["optimiser.half_life=9"], "before the learning rate falls"),
         (["quantize=bfp16", "dropout.recurrent=0", "freeze_norms_from=2"], "quantize is set"),
         (

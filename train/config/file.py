@@ -76,6 +76,7 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         "augmentation.time_masks is 0",
     ),
     "loss.help_updates": (lambda c: not (c.loss.ctc or c.loss.bag), "loss.ctc and loss.bag are 0"),
+    "loss.star_penalty": (lambda c: c.loss.star is None, "loss.star is not set"),
     "optimiser.half_life": (
         lambda c: c.optimiser.warmup + c.optimiser.hold >= c.updates,
         "the run ends before the learning rate falls, at warmup + hold",

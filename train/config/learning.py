@@ -50,21 +50,33 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Terms of the training loss.
 
     Attributes:
-        ctc, bag: weights of the helps on the encoder at the start, see `train.loss.objective`. A bag is for
-            vocabularies of whole words. Where model.decoder is "both", `ctc` is the weight of the CTC
+        ctc, bag: weights of the auxiliary losses on the encoder at the start, see `train.loss.objective`.
+            A bag is for vocabularies of whole words. Where model.decoder is "both", `ctc` is the weight of the CTC
             head's loss beside the transducer's, to the end; where it is "ctc", that weight is 1.
-        help_updates: over so many updates they fall to a tenth.
+        help_updates: updates over which these weights fall to a tenth.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
+        eos_penalty: the same for the piece `<EOS>`, on top of it, where the tokenizer has that piece.
+        star: piece of the tokenizer that stands for any words, in transcripts of which parts are
+            missing; None: there is none.
+        star_penalty: probability, above 0, with which a blank leaves the star; below 1, a star that
+            takes in more encoder frames costs more.
     """
 
     ctc: float = 0.3
     bag: float = 0.0
     help_updates: int = 1300
     delay_penalty: float = 0.0
+    eos_penalty: float = 0.0
+    star: str | None = None
+    star_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if self.help_updates < 1:
             raise ValueError(f"loss: help_updates is {self.help_updates}, wants at least 1")
+        if not 0.0 < self.star_penalty <= 1.0:
+            raise ValueError(
+                f"loss: star_penalty is {self.star_penalty}, wants more than 0, 1 at most"
+            )
 
 
 class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""The training loss of a batch: the transducer's, and two helps for the encoder at the start.
+"""The training loss of a batch: the transducer's, and two auxiliary losses for the encoder at the start.
 
 A transducer that starts from nothing, and CTC no less, spends hundreds of updates on blanks: while
 nothing is known, every frame is as good a place for a word as any other, and the gradient that tells
@@ -10,18 +10,21 @@ loss keeps its weight to the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from stream.decoding.eos import EOS
 from train.config.learning import Loss
+from train.config.run import ConfigError
 from train.loss.transducer import Penalties, joint_transducer_loss
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Objective", "Parts"]
 
-LEAST_HELP = 0.1  # of the helps' weights, kept to the end
+LEAST_SHARE = 0.1  # of the auxiliary weights, to the end
 
 
 class Parts(NamedTuple):
@@ -37,12 +40,21 @@ class Parts(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The loss of a transducer on padded batches; holds the model and the helps' output layers."""
+    """The loss of a transducer on padded batches; holds the model and the auxiliary output layers.
 
-    def __init__(self, model: Transducer, weights: Loss) -> None:
+    Args:
+        model: the model in training.
+        weights: of the losses, and what changes the transducer's.
+        pieces: of the tokenizer, by id, which `weights` may name.
+    Raises:
+        ConfigError: a piece that `weights` names is none of the tokenizer's.
+    """
+
+    def __init__(self, model: Transducer, weights: Loss, pieces: Sequence[str] = ()) -> None:
         super().__init__()
         self.model = model
         self.weights = weights
+        self.penalties = _penalties(weights, pieces)
         classes = model.specification.vocabulary + 1
         self._decoders = model.specification.decoders
         if "ctc" not in self._decoders:
@@ -58,7 +70,7 @@ class Objective(nn.Module):
             x: (B, S, 240) normalised stacked frames, S even.
             lengths: (B,) stacked frames of each row.
             tokens: (B, U) padded; token_lengths: (B,).
-            update: of the run; the helps' weights fall with it.
+            update: of the run; the auxiliary weights fall with it.
         """
         f, steps = self.model.encode_rows(x, lengths)
         transducer = f.new_zeros(())
@@ -66,12 +78,12 @@ class Objective(nn.Module):
             transducer = self._transducer(f, steps, tokens, token_lengths)
         ctc = self._ctc(f, steps, tokens, token_lengths)
         bag = self._bag(f, steps, tokens, token_lengths)
-        help_share = max(1.0 - update / self.weights.help_updates, LEAST_HELP)
+        share = max(1.0 - update / self.weights.help_updates, LEAST_SHARE)
         if self._decoders == ("transducer",):
-            total = transducer + help_share * (self.weights.ctc * ctc + self.weights.bag * bag)
+            total = transducer + share * (self.weights.ctc * ctc + self.weights.bag * bag)
         else:
             weight = self.weights.ctc if "transducer" in self._decoders else 1.0
-            total = transducer + weight * ctc + help_share * self.weights.bag * bag
+            total = transducer + weight * ctc + share * self.weights.bag * bag
         return Parts(total, transducer, ctc, bag)
 
     def _transducer(
@@ -87,7 +99,7 @@ class Objective(nn.Module):
             tokens,
             steps,
             token_lengths,
-            penalties=Penalties(delay=self.weights.delay_penalty),
+            penalties=self.penalties,
             dropout=self.model.joint_dropout if self.training else 0.0,
             exponent=exponent,
         ).mean()
@@ -115,3 +127,18 @@ class Objective(nn.Module):
         wanted = lengths_to_mask(token_lengths, tokens.shape[1])
         likelihood: Tensor = (log_probabilities.gather(1, tokens) * wanted).sum(1)
         return -likelihood.mean()
+
+
+def _penalties(weights: Loss, pieces: Sequence[str]) -> Penalties:
+    def id_of(key: str, piece: str) -> int:
+        if piece not in pieces:
+            raise ConfigError(f"loss.{key}: the tokenizer has no piece {piece!r}")
+        return pieces.index(piece)
+
+    return Penalties(
+        weights.delay_penalty,
+        id_of("eos_penalty", EOS) if weights.eos_penalty else None,
+        weights.eos_penalty,
+        None if weights.star is None else id_of("star", weights.star),
+        weights.star_penalty,
+    )

@@ -65,7 +65,7 @@ def normalise(
     remove_tags: bool = True,
     user_symbols: Iterable[str] = (),
 ) -> str:
-    """Normalise a transcript as generation 1.14 does.
+    """Normalise a transcript as generation 1.14 does, or 1.4 where that is the level.
 
     Args:
         level: how much is changed; every level but "identity" ends with the charset.
@@ -84,6 +84,8 @@ def normalise(
         text = text if "-" in charset else dehyphenated(text)
     if level == "lowercase":
         text = lowercased(text, charset)
+    if level == "v1.4":
+        text = normalise_v1_4(text, charset)
     if standard:
         text = standardise(text)
     for old, new in replacements:

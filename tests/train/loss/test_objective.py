@@ -1,4 +1,4 @@
-"""The objective: the transducer's loss and two helps that fade; what lies past a row's end is nothing."""
+"""The objective: the transducer's loss and two auxiliary ones that fade; what lies past a row's end is nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from tests.tiny import tiny_network
 from train.config.learning import Dropout, Loss
+from train.config.run import ConfigError
 from train.loss.objective import Objective
 from train.loss.transducer import Penalties, transducer_loss
 from train.model import Transducer
@@ -46,7 +47,35 @@ def test_the_transducers_part_is_the_loss_of_the_joint(delay: float) -> None:
     torch.testing.assert_close(parts.transducer, want.mean(), rtol=1e-5, atol=1e-5)
 
 
-def test_helps_fade_to_a_tenth_and_no_further() -> None:
+def test_penalties_name_pieces_of_the_tokenizer() -> None:
+    module = Transducer(tiny_network().specification, normalised=False)
+    pieces = ["<unk>", "<EOS>", "<star>", *"abcdefgh"]
+    own = Objective(module, Loss(eos_penalty=0.2, star="<star>", star_penalty=0.5), pieces).eval()
+    x, lengths, tokens, token_lengths = batch()
+    f, g, steps = module(x, lengths, tokens)
+    logits = module.output(torch.relu(f[:, :, None] + g[:, None]))
+    penalties = Penalties(eos=1, eos_penalty=0.2, star=2, star_penalty=0.5)
+    blank = module.specification.blank
+    want = transducer_loss(logits, tokens, steps, token_lengths, blank, penalties).mean()
+    plain = transducer_loss(logits, tokens, steps, token_lengths, blank).mean()
+    assert abs(float((want - plain).detach())) > 0.1  # the rows have both pieces
+    torch.testing.assert_close(own(*batch()).transducer, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (Loss(eos_penalty=0.1), "loss.eos_penalty: the tokenizer has no piece '<EOS>'"),
+        (Loss(star="<*>"), r"loss.star: the tokenizer has no piece '<\*>'"),
+    ],
+)
+def test_a_penalty_of_a_piece_that_is_not_there_is_refused(weights: Loss, message: str) -> None:
+    module = Transducer(tiny_network().specification, normalised=False)
+    with pytest.raises(ConfigError, match=message):
+        Objective(module, weights, ["<unk>", "a"])
+
+
+def test_auxiliary_losses_fade_to_a_tenth_and_no_further() -> None:
     own = objective(ctc=0.3, bag=0.7, help_updates=100)
     for update, share in ((0, 1.0), (50, 0.5), (90, 0.1), (10_000, 0.1)):
         parts = own(*batch(), update)

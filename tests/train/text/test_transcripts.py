@@ -11,6 +11,7 @@ from stream.manifest import ManifestError, Utterance
 pytest.importorskip("text_unidecode")
 
 from train.text.levels import LEVELS
+from train.text.normaliser import normalise_v1_4
 from train.text.transcripts import normalised
 
 
@@ -25,6 +26,11 @@ def test_a_level_is_applied_to_every_text() -> None:
     made = normalised([utterance(text) for text in texts], "lowercase")
     assert [u.text for u in made] == ["go left", "it is five o'clock", "", "naive email"]
     assert {u.line for u in made} == {7}
+
+
+def test_the_normaliser_of_generation_1_4_is_a_level() -> None:
+    (made,) = normalised([utterance("Mrs. Hall's e-mail, at 5")], "v1.4")
+    assert made.text == normalise_v1_4("Mrs. Hall's e-mail, at 5") == "misess hall's e mail at five"
 
 
 def test_identity_changes_nothing() -> None:
