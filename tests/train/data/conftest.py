@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from train.data.sources import S3Access, s3_client
+from train.data.storage.sources import S3Access, s3_client
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from stream.errors import ArgumentError
-from train.data.read_benchmark import Measurement, sweep
-from train.data.sources import S3Access, read_credentials
+from train.data.storage.read_benchmark import Measurement, sweep
+from train.data.storage.sources import S3Access, read_credentials
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from stream.errors import ArgumentError
-from train.data.mounts import inspect_mount
+from train.data.storage.mounts import inspect_mount
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

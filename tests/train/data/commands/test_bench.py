@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from train.data.__main__ import main
-from train.data.sources import S3Access
+from train.data.storage.sources import S3Access
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from train.data import mounts
 from train.data.__main__ import main
+from train.data.storage import mounts
 
 
 @pytest.fixture

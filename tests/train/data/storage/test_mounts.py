@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stream.manifest import ManifestError
-from train.data import mounts
-from train.data.mounts import inspect_mount, mount_of, named_recordings, sampled_lines
+from train.data.storage import mounts
+from train.data.storage.mounts import inspect_mount, mount_of, named_recordings, sampled_lines
 
 TABLE = r"""22 27 0:21 / /proc rw,nosuid shared:12 - proc proc rw
 27 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,discard

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import ArgumentError
-from train.data.sources import (
+from train.data.storage.sources import (
     S3Access,
     SourceError,
     expand_shards,

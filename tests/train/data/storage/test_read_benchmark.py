@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from train.data.read_benchmark import list_files, measure, sweep
-from train.data.sources import S3Access, SourceError
+from train.data.storage.read_benchmark import list_files, measure, sweep
+from train.data.storage.sources import S3Access, SourceError
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from train.data.sources import (
+from train.data.storage.sources import (
     FROM_ENVIRONMENT,
     S3Access,
     SourceError,
