@@ -43,6 +43,7 @@ __all__ = [
     "ManifestError",
     "Utterance",
     "check_length",
+    "located",
     "read_entries",
     "read_manifest",
     "shown",
@@ -263,7 +264,7 @@ def _entry(folder: str, number: int, line: str) -> Entry:
     part = _part(content, entry)
     return Entry(
         name=entry.audio_filepath,
-        audio=os.path.join(folder, os.path.expanduser(entry.audio_filepath)),
+        audio=located(folder, entry.audio_filepath),
         text=entry.text,
         duration=entry.duration,
         part=part,
@@ -329,6 +330,11 @@ def _meaning(key: str) -> Literal["", "part", "channel"]:
     if _BEGINS_OR_ENDS.fullmatch(plain):
         return "part"
     return "channel" if _CHANNEL.fullmatch(plain) else ""
+
+
+def located(folder: str, name: str) -> str:
+    """Return the path of a recording that a list in a folder names; an address (s3://...) is one already."""
+    return name if "://" in name else os.path.join(folder, os.path.expanduser(name))
 
 
 def shown(part: Part) -> str:

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from typing import Any
 import msgspec
 
 from stream.audio import WHOLE, Part
-from stream.manifest import ManifestError
+from stream.manifest import ManifestError, located
 from stream.text_file import TextError, read_lines
-from train.data.formats.files import listed_path, write_whole
+from train.data.formats.files import absolute, listed_path, write_whole
 from train.data.formats.record import Audio, File, LhotseCut, Mix, Read, Record, Track
 
 __all__ = ["read", "write"]
@@ -168,7 +167,8 @@ def _file(cut: _Cut, folder: str) -> tuple[File, Part]:
     if not found:
         raise ValueError(f"cut {cut.id}: no source of its recording has channel {cut.channel}")
     source = found[0]
-    if source.type != "file":
+    in_s3 = source.type == "url" and source.source.startswith("s3://")
+    if source.type != "file" and not in_s3:
         raise ValueError(
             f"cut {cut.id}: a source of type {source.type!r} is not read"
             + (", and commands are never run" if source.type == "command" else "")
@@ -183,7 +183,7 @@ def _file(cut: _Cut, folder: str) -> tuple[File, Part]:
         )
     whole = cut.start == 0.0 and abs(cut.duration - recording.duration) <= WHOLE_WITHIN
     part = Part(cut.start, None if whole else cut.duration, channel)
-    return File(os.path.join(folder, source.source)), part
+    return File(located(folder, source.source)), part
 
 
 def _supervisions(cut: _Cut) -> list[_Supervision]:
@@ -248,7 +248,7 @@ def _cut(record: Record, folder: Path) -> dict[str, Any]:
     cut = {"id": record.id, "start": record.part.offset, "duration": duration}
     cut |= {"channel": record.part.channel or 0, "supervisions": [supervision]}
     seconds = record.part.offset + duration
-    name = os.path.join(folder, listed_path(record, folder))
+    name = located(str(folder), listed_path(record, folder))
     cut |= {"recording": _recording(record.id, name, rate, seconds, record.part.channel)}
     if extra:
         cut["custom"] = extra
@@ -261,7 +261,9 @@ def _recording(
     channels = list(range((channel or 0) + 1))
     return {
         "id": name,
-        "sources": [{"type": "file", "channels": channels, "source": path}],
+        "sources": [
+            {"type": "url" if "://" in path else "file", "channels": channels, "source": path}
+        ],
         "sampling_rate": rate,
         "num_samples": round(seconds * rate),
         "duration": seconds,
@@ -283,7 +285,7 @@ def _mixed_cut(record: Record, mix: Mix, supervision: dict[str, Any], rate: int)
             kind, part = "MonoCut", track.part
             cut = {"start": part.offset, "channel": part.channel or 0, "supervisions": []}
             seconds = part.offset + track.seconds
-            path = os.path.abspath(track.audio.path)
+            path = absolute(track.audio.path)
             cut |= {"recording": _recording(name, path, rate, seconds, part.channel)}
         cut |= {"id": name, "duration": track.seconds, "type": kind}
         item = {"cut": cut, "type": kind, "offset": track.begin}

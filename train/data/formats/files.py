@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from train.data.formats.record import AUDIO_SUFFIXES, File, Mix, Record
 
-__all__ = ["listed_path", "safe_name", "write_whole"]
+__all__ = ["absolute", "listed_path", "safe_name", "write_whole"]
 
 LEVEL = 6  # of gzip
 
@@ -61,9 +61,12 @@ def listed_path(record: Record, folder: Path, *, parts: bool = True) -> str:
             f"{record.id} is a part or a channel of a file, which this format cannot say: write it "
             "with --audio DIR"
         )
-    path = audio.path if os.path.isabs(audio.path) else os.path.abspath(audio.path)
-    prefix = f"{folder}{os.sep}"
-    return path.removeprefix(prefix)
+    return absolute(audio.path).removeprefix(f"{folder}{os.sep}")
+
+
+def absolute(path: str) -> str:
+    """Return the absolute path of a recording; an address (s3://...) stays as it is."""
+    return path if os.path.isabs(path) or "://" in path else os.path.abspath(path)
 
 
 def safe_name(name: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stream.audio import WHOLE, Part
-from stream.manifest import ManifestError
+from stream.manifest import ManifestError, located
 from stream.text_file import TextError, read_lines
 from train.data.formats.files import listed_path, write_whole
 from train.data.formats.record import File, Read, Record
@@ -111,7 +111,7 @@ def _file(recording: str, folder: str) -> File:
     begin = recording.rpartition(":")[2]
     if ".ark:" in recording and begin.isdigit():
         raise ValueError(f"{recording} is in an archive of Kaldi's: extract-wavs, or wav-copy")
-    return File(os.path.join(folder, recording))
+    return File(located(folder, recording))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -146,7 +146,7 @@ def write(records: Iterable[Record], path: Path) -> int:
             raise record.error(f"{record.id} is a channel of a file: write it with --audio DIR")
         speaker = (record.speaker or "").replace(" ", "_")
         name = "-".join(filter(None, (speaker, record.id.replace(" ", "_"))))
-        audio = os.path.join(folder, listed_path(record, folder))
+        audio = located(str(folder), listed_path(record, folder))
         duration = record.duration or 0.0
         if record.part.seconds is None:
             rows["wav.scp"][name] = audio

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from stream.manifest import ManifestError
+from stream.manifest import ManifestError, located
 from stream.text_file import open_bytes
 from train.data.formats.files import listed_path, write_whole
 from train.data.formats.record import File, Read, Record
@@ -65,7 +64,7 @@ def read(path: Path, root: Path | None = None) -> Read:
             name = entry.files[-1].fname
             yield Record(
                 id=name,
-                audio=File(os.path.join(folder, name)),
+                audio=File(located(folder, name)),
                 text=entry.transcript,
                 duration=entry.original_duration or None,
                 speaker=speaker,

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.audio import WHOLE, Part, Recording, read_audio
+from stream.audio import WHOLE, AudioError, Part, Recording, read_audio
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, check_length
+from train.data.storage.sources import SourceError, is_remote, read_source
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -63,7 +64,7 @@ class File(msgspec.Struct, frozen=True, array_like=True, tag="file"):
     """A recording that is a file, or bytes within one: a member of a tar file.
 
     Attributes:
-        path: of the file.
+        path: of the file, or s3://bucket/key.
         begin, size: of the bytes; the whole file where size is None.
     """
 
@@ -193,13 +194,23 @@ def content_of(audio: File | Bytes) -> bytes:
     """Return the bytes of a recording.
 
     Raises:
+        AudioError: S3 does not give it.
         OSError: the file cannot be read.
     """
     if isinstance(audio, Bytes):
         return audio.content
-    with open(audio.path, "rb") as file:
-        file.seek(audio.begin)
-        return file.read(-1 if audio.size is None else audio.size)
+    try:
+        return read_source(audio.path, audio.begin, audio.size)
+    except SourceError as error:
+        raise AudioError(Path(audio.path), error.fault) from error
+
+
+def _is_plain(audio: File | Bytes) -> bool:
+    """Tell whether a recording is a local file, which decoders read by themselves."""
+    try:
+        return isinstance(audio, File) and audio.size is None and not is_remote(audio.path)
+    except SourceError as error:
+        raise AudioError(Path(name_of(audio)), error.fault) from error
 
 
 def samples_of(audio: Audio, part: Part = WHOLE) -> NDArray[np.float32]:
@@ -209,10 +220,9 @@ def samples_of(audio: Audio, part: Part = WHOLE) -> NDArray[np.float32]:
         AudioError: it cannot be decoded.
     """
     match audio:
-        case File(path, _, None):
-            return read_audio(path, part)
         case File() | Bytes():
-            return read_audio(name_of(audio), part, content_of(audio))
+            content = None if _is_plain(audio) else content_of(audio)
+            return read_audio(name_of(audio), part, content)
         case Mix(tracks):
             return _mixed(tracks)
     return _played_by_lhotse(audio)
@@ -258,8 +268,7 @@ def length_and_rate(audio: Audio, part: Part = WHOLE) -> tuple[float, int]:
             return max(track.begin + track.seconds for track in tracks), SAMPLE_RATE
         case LhotseCut(cut):
             return float(msgspec.json.decode(cut)["duration"]), SAMPLE_RATE
-    whole = isinstance(audio, File) and audio.size is None
-    content = None if whole else content_of(audio)
+    content = None if _is_plain(audio) else content_of(audio)
     with Recording(name_of(audio), content=content) as recording:
         rate, seconds = int(recording.rate), recording.seconds
         if part.seconds is not None:

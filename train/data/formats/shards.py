@@ -4,8 +4,9 @@
 
 1. Members with the same key are one sample; a key ends at the first dot of the last name.
 2. The text is in KEY.txt, KEY.lab or KEY.json (text or transcript; duration, speaker, ...).
-3. Shards are local files; `train-{000000..000099}.tar` and `{a,b}` mean several. What they contain is
-   read at its place, so a shard is never unpacked.
+3. Shards are local files or objects of S3; `train-{000000..000099}.tar` and `{a,b}` mean several. What they
+   contain is read at its place, so a shard is never unpacked. One of S3 is read from its start to its end
+   once, for its list, and then by ranges.
 4. A compressed archive is `train.data.formats.archive`; `pipe:` is never run.
 """
 
@@ -27,8 +28,9 @@ import msgspec
 from stream.manifest import ManifestError
 from train.data.formats.extract import extension_of, heard
 from train.data.formats.files import safe_name, write_whole
-from train.data.formats.record import AUDIO_SUFFIXES, File, Read, Record, content_of
+from train.data.formats.record import AUDIO_SUFFIXES, File, Read, Record
 from train.data.formats.transcripts import SIDE_SUFFIXES, fields_of, record_of, said, side_row
+from train.data.storage.sources import SourceError, is_remote, open_source
 
 __all__ = ["expanded", "members", "opened", "read", "write", "write_tar"]
 
@@ -37,17 +39,15 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
 
 def expanded(name: str) -> list[Path]:
-    """Return the files that a name with braces means: {000..099} and {a,b}.
+    """Return the files, or objects of S3, that a name with braces means: {000..099} and {a,b}.
 
     Raises:
         ManifestError: it is a command or an address, or a range ends before it begins.
     """
-    if name.startswith("pipe:"):
-        raise ManifestError(
-            Path(name), 0, "is a command and is not run: name local files, or a mounted folder"
-        )
-    if "://" in name:
-        raise ManifestError(Path(name), 0, "is not a local file: mount it, or copy it")
+    try:
+        is_remote(name)
+    except SourceError as error:
+        raise ManifestError(Path(name), 0, error.fault) from error
     found = _RANGE.search(name)
     if found is None:
         return [Path(name)]
@@ -80,8 +80,8 @@ def _shard(path: Path) -> Read:
                     suffix = os.path.splitext(member.name)[1].lower()
                     if suffix in AUDIO_SUFFIXES:
                         audio = File(str(path), member.offset_data, member.size)
-                    elif suffix in SIDE_SUFFIXES:
-                        row |= side_row(suffix, content_of(_file(path, member)))
+                    elif suffix in SIDE_SUFFIXES and (side := tar.extractfile(member)):
+                        row |= side_row(suffix, side.read())
                 if audio is None:
                     raise ValueError("no recording")
                 fields = fields_of(row)
@@ -89,10 +89,6 @@ def _shard(path: Path) -> Read:
                 yield ManifestError(path, 0, f"{key}: {error}")
                 continue
             yield record_of(key, audio, fields, str(path), number)
-
-
-def _file(path: Path, member: tarfile.TarInfo) -> File:
-    return File(str(path), member.offset_data, member.size)
 
 
 @contextlib.contextmanager
@@ -103,8 +99,17 @@ def opened(path: Path, mode: Literal["r:", "r|*"]) -> Iterator[tarfile.TarFile]:
         ManifestError: it cannot be read, now or later.
     """
     try:
-        with tarfile.open(path, mode, tarinfo=_Member) as tar:
-            yield tar
+        if is_remote(str(path)):
+            with (
+                open_source(str(path)) as body,
+                tarfile.open(None, "r|" if mode == "r:" else mode, body, tarinfo=_Member) as tar,
+            ):
+                yield tar
+        else:
+            with tarfile.open(path, mode, tarinfo=_Member) as tar:
+                yield tar
+    except SourceError as error:
+        raise ManifestError(path, 0, error.fault) from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
         compressed = " A compressed archive is --format archive." if mode == "r:" else ""
         raise ManifestError(path, 0, f"is damaged or no tar file: {error}.{compressed}") from error

@@ -14,6 +14,7 @@ from stream.manifest import ManifestError
 from stream.text_file import open_bytes
 from train.data.formats import archive, cuts, folder, hf, jsonl, kaldi, myrtle, parquet, shards
 from train.data.formats.record import Read, Record
+from train.data.storage.sources import is_remote
 
 __all__ = ["FORMATS", "Format", "detect", "files_of", "for_output", "read_records"]
 
@@ -63,6 +64,14 @@ def detect(path: str) -> str:
         ManifestError: there is nothing, or nothing that is known.
     """
     first = shards.expanded(path)[0]
+    if is_remote(str(first)):
+        if first.suffix == ".tar":
+            return "shards"
+        raise ManifestError(
+            first,
+            0,
+            "only shards (.tar) are read from S3; copy the list, which may name recordings in S3",
+        )
     if first.is_dir():
         return _of_folder(first)
     if path.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):

@@ -32,6 +32,7 @@ from stream.manifest import ManifestError
 from train.data.formats.durations import with_durations
 from train.data.formats.record import Bytes, File, Record
 from train.data.formats.table import FORMATS, detect, files_of
+from train.data.storage.sources import state_of
 
 __all__ = ["Index", "default_cache", "index_of"]
 
@@ -143,10 +144,7 @@ def index_of(
         OSError: the cache cannot be written.
     """
     name = name or detect(path)
-    state = [
-        (os.path.abspath(file), (status := file.stat()).st_size, status.st_mtime_ns)
-        for file in files_of(path, name)
-    ]
+    state = [(os.path.abspath(file), *state_of(str(file))) for file in files_of(path, name)]
     key = msgspec.json.encode((VERSION, name, os.path.abspath(path), str(root or ""), state))
     cache = cache or default_cache()
     folder = cache / hashlib.blake2b(key, digest_size=12).hexdigest()

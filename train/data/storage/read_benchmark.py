@@ -88,13 +88,13 @@ def list_files(location: str, access: S3Access = FROM_ENVIRONMENT) -> list[str]:
                     break
     else:
         if not Path(location).is_dir():
-            raise SourceError(f"{location}: no such folder")
+            raise SourceError(location, "no such folder")
         for folder, _, names in os.walk(location):
             found += [os.path.join(folder, name) for name in names]
             if len(found) >= LISTED:
                 break
     if not found:
-        raise SourceError(f"{location}: holds no file")
+        raise SourceError(location, "holds no file")
     return sorted(found[:LISTED])
 
 

@@ -5,13 +5,14 @@ from where boto3 looks for them (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `
 or from a file (`read_credentials`). They are never part of a message: botocore's errors are passed on
 as their code alone.
 
+An address that went through pathlib has lost a slash: `s3:/bucket/key` is the same.
+
 Every other scheme is refused by name. `pipe:`, which webdataset and Kaldi run in a shell, is a command
 of whoever wrote the manifest.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -29,18 +30,17 @@ __all__ = [
     "FROM_ENVIRONMENT",
     "S3Access",
     "SourceError",
-    "expand_shards",
     "is_remote",
     "open_source",
     "read_credentials",
     "read_source",
     "s3_client",
     "s3_location",
+    "state_of",
     "without_credentials",
 ]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of two characters or more: C:\ is a drive
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CREDENTIAL = re.compile(
     r"(?:export\s+)?(?:\w+?_)?(access_key_id|secret_access_key|session_token|region|endpoint(?:_url)?)",
     re.IGNORECASE,
@@ -48,7 +48,15 @@ _CREDENTIAL = re.compile(
 
 
 class SourceError(InputError):
-    """A source that cannot be read: its address, what is wrong, what to do. Never a credential."""
+    """A source that cannot be read. Never holds a credential.
+
+    Attributes:
+        fault: what is wrong and what to do, without the address.
+    """
+
+    def __init__(self, address: str | Path, fault: str) -> None:
+        super().__init__(f"{address}: {fault}")
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -99,9 +107,9 @@ def read_credentials(path: Path) -> dict[str, str]:
     try:
         lines = read_text(path).split("\n")
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
+        raise SourceError(path, f"cannot be read: {error.strerror}") from None
     except TextError as error:
-        raise SourceError(f"{path}: {error.reason}") from None
+        raise SourceError(path, error.reason) from None
     arguments = {
         "region": "region_name",
         "endpoint": "endpoint_url",
@@ -115,17 +123,21 @@ def read_credentials(path: Path) -> dict[str, str]:
             key = match[1].lower()
             found[arguments.get(key, f"aws_{key}")] = value.strip().strip("\"'")
     if missing := [k for k in ("aws_access_key_id", "aws_secret_access_key") if not found.get(k)]:
-        raise SourceError(f"{path}: no line {missing[0]} = ...")
+        raise SourceError(path, f"no line {missing[0]} = ...")
     return found
 
 
-@cache
 def s3_client(access: S3Access = FROM_ENVIRONMENT) -> Any:
-    """Return a boto3 client, one for each way of access; clients may be shared by threads.
+    """Return a boto3 client, one for each way of access and process; threads may share it.
 
     Raises:
         ModuleNotFoundError: boto3 is not installed.
     """
+    return _client(access, os.getpid())  # connections do not outlive a fork
+
+
+@cache
+def _client(access: S3Access, _process: int) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -146,9 +158,9 @@ def s3_client(access: S3Access = FROM_ENVIRONMENT) -> Any:
 
 def s3_location(address: str) -> tuple[str, str]:
     """Split `s3://bucket/key` into bucket and key; the key may be empty, or a prefix."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, _, key = address.removeprefix("s3:/").removeprefix("/").partition("/")
     if not bucket:
-        raise SourceError(f"{address}: names no bucket; want s3://BUCKET/KEY")
+        raise SourceError(address, "names no bucket; want s3://BUCKET/KEY")
     return bucket, key
 
 
@@ -162,17 +174,15 @@ def is_remote(address: str) -> bool:
     if match is None:
         return False
     scheme = match[1].lower()
-    if scheme == "s3" and address.startswith("s3://"):
+    if address.startswith("s3:/"):
         return True
     if scheme == "pipe":
         raise SourceError(
-            f"{address}: pipe: would run a command that the manifest gives, and is refused. "
-            "Name the file, or s3://BUCKET/KEY"
+            address, "pipe: is a command and is not run; name a file, or s3://BUCKET/KEY"
         )
     if address.startswith(f"{match[0]}//"):
         raise SourceError(
-            f"{address}: {scheme}:// is not read; want a local path or s3://BUCKET/KEY. "
-            "What is mounted has a local path"
+            address, f"{scheme}:// is not read; mount it, copy it, or name s3://BUCKET/KEY"
         )
     return False  # a file whose name has a colon
 
@@ -194,10 +204,43 @@ def open_source(address: str, access: S3Access = FROM_ENVIRONMENT) -> BinaryIO:
     return body
 
 
-def read_source(address: str, access: S3Access = FROM_ENVIRONMENT) -> bytes:
-    """Return all bytes of a source, such as a recording for `stream.audio.read_audio`; see `open_source`."""
-    with without_credentials(address), open_source(address, access) as file:
-        return file.read()
+def read_source(
+    address: str, begin: int = 0, size: int | None = None, access: S3Access = FROM_ENVIRONMENT
+) -> bytes:
+    """Return the bytes of a source, or some of them: a member of a tar file.
+
+    Args:
+        address: local path, or `s3://bucket/key`.
+        begin, size: of the bytes; all of them where size is None.
+    Raises:
+        SourceError, OSError: see `open_source`.
+    """
+    if not is_remote(address):
+        with open(address, "rb") as file:
+            file.seek(begin)
+            return file.read(-1 if size is None else size)
+    bucket, key = s3_location(address)
+    last = "" if size is None else begin + size - 1
+    part = {} if size is None and not begin else {"Range": f"bytes={begin}-{last}"}
+    with without_credentials(address):
+        answer = s3_client(access).get_object(Bucket=bucket, Key=key, **part)
+        content: bytes = answer["Body"].read()
+    return content
+
+
+def state_of(address: str, access: S3Access = FROM_ENVIRONMENT) -> tuple[int, int | str]:
+    """Return the size of a source in bytes, and what changes with its content: a time, or S3's tag.
+
+    Raises:
+        SourceError, OSError: see `open_source`.
+    """
+    if not is_remote(address):
+        status = os.stat(address)
+        return status.st_size, status.st_mtime_ns
+    bucket, key = s3_location(address)
+    with without_credentials(address):
+        head = s3_client(access).head_object(Bucket=bucket, Key=key)
+    return int(head["ContentLength"]), str(head["ETag"])
 
 
 @contextmanager
@@ -212,32 +255,12 @@ def without_credentials(address: str) -> Iterator[None]:
         yield
     except NoCredentialsError:
         raise SourceError(
-            f"{address}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a "
-            "file of them"
+            address,
+            "no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file of them",
         ) from None
     except ClientError as error:
         details = cast(Mapping[str, Mapping[str, str]], error.response)
         code = details.get("Error", {}).get("Code", "")
-        raise SourceError(f"{address}: the server answers {code or 'with an error'}") from None
+        raise SourceError(address, f"the server answers {code or 'with an error'}") from None
     except BotoCoreError as error:
-        raise SourceError(f"{address}: {type(error).__name__}") from None
-
-
-def expand_shards(pattern: str) -> list[str]:
-    """Return the addresses that a pattern such as `s3://bucket/{0000..0999}.tar` stands for, in order.
-
-    Numbers keep their leading zeros; several ranges are multiplied, the last one fastest.
-
-    Raises:
-        SourceError: a range runs backwards.
-    """
-    ranges = []
-    for first, last in _RANGE.findall(pattern):
-        if int(first) > int(last):
-            raise SourceError(f"{pattern}: {{{first}..{last}}} runs backwards")
-        ranges.append([str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)])
-    pieces = _RANGE.sub("\0", pattern).split("\0")
-    return [
-        "".join(itertools.chain.from_iterable(zip(pieces, (*numbers, ""), strict=True)))
-        for numbers in itertools.product(*ranges)
-    ]
+        raise SourceError(address, type(error).__name__) from None

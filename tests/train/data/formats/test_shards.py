@@ -67,7 +67,7 @@ def test_braces_mean_several_shards(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("pipe:cat a.tar", "is a command and is not run"),
-        ("s3://bucket/{000..099}.tar", "is not a local file: mount it"),
+        ("gs://bucket/{000..099}.tar", "gs:// is not read; mount it"),
         ("a-{9..1}.tar", "the range {9..1} ends before it begins"),
     ],
 )
