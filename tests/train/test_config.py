@@ -209,8 +209,11 @@ def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> N
         (["batches.repeat=0.2"], "--set batches.repeat has no effect, since batches.join is 0"),
         (["batches.short_seconds=2.0", "batches.join_from=0"], "batches.join_from is 0"),
         (["augmentation.noise=0", "augmentation.noise_snr_db=[1.0, 2.0]"], "augmentation.noise is"),
-        (["loss.ctc=0.0", "loss.help_updates=5"], "loss.ctc and loss.bag are 0"),
         (["loss.star_penalty=0.5"], "loss.star is not set"),
+        (["loss.ctc=0.0", "loss.help_updates=5"], "loss.bag is 0, and so is loss.ctc"),
+        (["model.decoder=both", "loss.help_updates=5"], "it is the weight of a CTC head"),
+        (["model.decoder=ctc", "loss.ctc=0.5"], "model.decoder is ctc, whose loss has the weight"),
+        (["model.decoder=ctc", "dropout.joint=0.5"], "there is no transducer"),
         (["optimiser.half_life=9"], "before the learning rate falls"),
         (["quantize=bfp16", "dropout.recurrent=0", "freeze_norms_from=2"], "quantize is set"),
         (

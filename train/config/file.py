@@ -75,13 +75,34 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         lambda c: not c.augmentation.time_masks,
         "augmentation.time_masks is 0",
     ),
-    "loss.help_updates": (lambda c: not (c.loss.ctc or c.loss.bag), "loss.ctc and loss.bag are 0"),
     "loss.star_penalty": (lambda c: c.loss.star is None, "loss.star is not set"),
+    "loss.help_updates": (
+        lambda c: not (c.loss.bag or (c.loss.ctc and not _keeps_ctc(c))),
+        "loss.bag is 0, and so is loss.ctc, or it is the weight of a CTC head",
+    ),
+    "loss.ctc": (lambda c: not _transduces(c), "model.decoder is ctc, whose loss has the weight 1"),
+    **{
+        key: (lambda c: not _transduces(c), "model.decoder is ctc: there is no transducer")
+        for key in (
+            "loss.delay_penalty",
+            "dropout.prediction",
+            "dropout.joint",
+            "optimiser.joint_factor",
+        )
+    },
     "optimiser.half_life": (
         lambda c: c.optimiser.warmup + c.optimiser.hold >= c.updates,
         "the run ends before the learning rate falls, at warmup + hold",
     ),
 }
+
+
+def _transduces(config: Config) -> bool:
+    return config.model.get("decoder") != "ctc"
+
+
+def _keeps_ctc(config: Config) -> bool:
+    return config.model.get("decoder") in ("ctc", "both")
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
