@@ -152,7 +152,7 @@ def test_two_seconds_of_digital_zeros_change_no_word(network: Network, utterance
 
 def test_integers_are_the_same_in_numpy_onnx_and_torch_on_200_recordings(speech: Path) -> None:
     pytest.importorskip("torch")
-    from export.calibration import batches
+    from export.checks.tracer import batches
 
     network = open_model(model_path())
     utterances = [*read_manifest(speech / "dev.jsonl"), *read_manifest(speech / "test.jsonl")]

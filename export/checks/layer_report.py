@@ -1,22 +1,22 @@
 """What integers do to a model, layer by layer.
 
-Every layer is run on recordings in the arithmetic of `stream.integer.fixed`, and in floats: where it saturates, how
-many bits it leaves unused, how far it is from the floats it stands for. It says where a model loses,
-not how much: that is a word error rate, which `stream.validate --backend integer` measures. The joint
-is looked at where greedy decoding takes it. `export.saturation` prints a table of it.
+Every layer is run on recordings in the arithmetic of `stream.integer.fixed`, and in floats: where it
+saturates, how many bits it leaves unused, how far it is from the floats it stands for. That names the
+layers where a model loses; how much it loses is a word error rate, which `stream.validate --backend integer`
+measures. The joint is run at the nodes that greedy decoding visits. `export.saturation` prints the table.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import Batch, batches
+from export.checks.tracer import Batch, batches, nodes
 from stream.backends.integer import BlasLinear, IntegerBackend
 from stream.decoding.greedy import Greedy
 from stream.encoders.lstm import PAIR
@@ -39,6 +39,8 @@ __all__ = ["LayerReport", "layer_reports"]
 Floats = NDArray[np.float32]
 Ints = NDArray[Any]
 Mask = NDArray[np.bool_]
+# Bounds of the gates' inputs i, f, g, o, beyond which the hard functions are flat.
+GATE_BOUNDS = (fixed.HALF_Q15, fixed.HALF_Q15, fixed.ONE_Q12, fixed.HALF_Q15)
 
 
 @dataclass(frozen=True)
@@ -96,30 +98,8 @@ class _Range:
         return self.most.bit_length() - self.magnitude.bit_length()
 
 
-class _Error:
-    """Sums of squares: of floats, and of what integers differ from them by."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.float_square = self.square = self.own_square = 0.0
-
-    def add(self, floats: NDArray[Any], whole: NDArray[Any], own: NDArray[Any]) -> None:
-        self.count += floats.size
-        self.float_square += float(np.square(floats, dtype=np.float64).sum())
-        self.square += float(np.square(whole - floats, dtype=np.float64).sum())
-        self.own_square += float(np.square(whole - own, dtype=np.float64).sum())
-
-    def figures(self) -> dict[str, float]:
-        scale = max(self.float_square, 1e-30)
-        return {
-            "rms": math.sqrt(self.float_square / max(self.count, 1)),
-            "error": math.sqrt(self.square / scale),
-            "own_error": math.sqrt(self.own_square / scale),
-        }
-
-
-class _Both(NamedTuple):
-    """One signal: integers with their exponent, and the floats of the float model; (B, T, n)."""
+class _Signal(NamedTuple):
+    """One signal, (B, T, n): integers with their exponent, and the floats of the float model."""
 
     integers: Ints
     exponent: int
@@ -131,135 +111,141 @@ class _Both(NamedTuple):
         return np.ldexp(self.integers.astype(np.float64), -self.exponent)
 
 
-class _WatchedLayer:
-    """An LSTM layer, run in integers and in floats."""
+class _Layer:
+    """A layer that is run in integers and in floats, and what was seen of it."""
 
+    input: _Range
+    output: _Range | None
+    cells: _Range | None = None
+
+    def __init__(self, name: str, bits: int, layer: IntegerLayer | IntegerLinear) -> None:
+        self.name, self._bits = name, bits
+        self._bound = math.log2(max(int(layer.bound.max()), 1))
+        self._exponents: dict[str, int] = {}
+        self._gates = self._gates_clipped = self._count = 0
+        # Sums of squares: of the float outputs, and of what the integers differ from them by.
+        self._floats = self._errors = self._own_errors = 0.0
+
+    def _compare(self, x: _Signal, result: _Signal, own: NDArray[Any], present: Mask) -> None:
+        """Add the inputs and outputs that are present.
+
+        Args:
+            own: outputs of the float layer on the integer inputs.
+        """
+        self.input.add(x.integers[present])
+        if self.output is not None:
+            self.output.add(result.integers[present])
+        floats, integers = result.floats[present], result.real[present]
+        self._count += floats.size
+        self._floats += float(np.square(floats, dtype=np.float64).sum())
+        self._errors += float(np.square(integers - floats, dtype=np.float64).sum())
+        self._own_errors += float(np.square(integers - own[present], dtype=np.float64).sum())
+
+    def report(self) -> LayerReport:
+        scale = max(self._floats, 1e-30)
+        return LayerReport(
+            self.name,
+            self._bits,
+            self._exponents,
+            self._bound,
+            self._gates_clipped / max(self._gates, 1) if self.cells else None,
+            self.cells.share if self.cells else None,
+            self.input.share,
+            self.output.share if self.output else None,
+            self.input.unused,
+            self.output.unused if self.output else None,
+            math.sqrt(self._floats / max(self._count, 1)),
+            math.sqrt(self._errors / scale),
+            math.sqrt(self._own_errors / scale),
+        )
+
+
+class _LSTM(_Layer):
     def __init__(
         self, name: str, bits: int, layer: IntegerLayer, arrays: Mapping[str, Floats]
     ) -> None:
-        self.name, self._bits, self._layer = name, bits, layer
-        self._float = LSTMLayer(dict(arrays), "hard")
+        super().__init__(name, bits, layer)
+        self._layer, self._float = layer, LSTMLayer(dict(arrays), "hard")
+        self.input, self.output = _Range(-128, 127), _Range(-128, 127)
+        self.cells = _Range(-32768, 32767)
+        # Integers below 2^31 in float64: exact, whatever the order of the sums.
         self._weight_ih, self._weight_hh = (
             np.ldexp(w.T.astype(np.float64), left)
             for w, left in ((layer.weight_ih, layer.shift_x), (layer.weight_hh, layer.shift_h))
         )
-        self._x, self._h = _Range(-128, 127), _Range(-128, 127)
-        self._c, self._error = _Range(-32768, 32767), _Error()
-        self._clipped = self._gates = self._exponent = 0
 
-    def run(self, x: _Both, present: Mask) -> _Both:
+    def run(self, x: _Signal, present: Mask) -> _Signal:
         """Return h of every frame; `present`, (B, T), names the frames that count."""
-        self._exponent = x.exponent
-        batch, steps, _ = x.integers.shape
-        hidden = self._weight_hh.shape[0]
-        # Integers below 2^31 in float64: exact, whatever the order of the sums.
-        share = x.integers.astype(np.float64) @ self._weight_ih + self._layer.bias
-        h = c = np.zeros((batch, hidden), np.int64)
+        layer, (batch, steps, _) = self._layer, x.integers.shape
+        hidden = len(self._weight_hh)
+        of_x = x.integers.astype(np.float64) @ self._weight_ih + layer.bias
         z = np.empty((batch, steps, 4 * hidden), np.int64)
         hs, cs = np.empty((2, batch, steps, hidden), np.int64)
+        h = c = np.zeros((batch, hidden), np.int64)
         for t in range(steps):
-            acc = (share[:, t] + h.astype(np.float64) @ self._weight_hh).astype(np.int64)
-            z[:, t] = fixed.gate_inputs(acc, self._layer.shift)
+            acc = (of_x[:, t] + h.astype(np.float64) @ self._weight_hh).astype(np.int64)
+            z[:, t] = fixed.gate_inputs(acc, layer.shift)
             values = fixed.cell_values(z[:, t], c)
-            h, c = values.h, values.c
-            hs[:, t], cs[:, t] = h, c
-        own, out = whole(self._float, x.real), whole(self._float, x.floats)
-        result = _Both(hs, HIDDEN_EXPONENT, out)
-        self._error.add(out[present], result.real[present], own[present])
-        self._x.add(x.integers[present])
-        self._h.add(hs[present])
-        self._c.add(cs[present])
-        gates = np.split(z[present], 4, axis=-1)
-        bounds = (fixed.HALF_Q15, fixed.HALF_Q15, fixed.ONE_Q12, fixed.HALF_Q15)
-        for gate, bound in zip(gates, bounds, strict=True):
-            self._clipped += int(np.count_nonzero(np.abs(gate) >= bound))
+            hs[:, t], cs[:, t] = h, c = values.h, values.c
+        result = _Signal(hs, HIDDEN_EXPONENT, whole(self._float, x.floats))
+        self._compare(x, result, whole(self._float, x.real), present)
+        assert self.cells is not None
+        self.cells.add(cs[present])
+        for gate, bound in zip(np.split(z[present], 4, axis=-1), GATE_BOUNDS, strict=True):
+            self._gates_clipped += int(np.count_nonzero(np.abs(gate) >= bound))
             self._gates += gate.size
+        f = layer.shift + CELL_EXPONENT
+        self._exponents = {
+            "weight_ih": f - layer.shift_x - x.exponent,
+            "weight_hh": f - layer.shift_h - HIDDEN_EXPONENT,
+            "input": x.exponent,
+            "accumulator": f,
+            "output": HIDDEN_EXPONENT,
+        }
         return result
 
-    def report(self) -> LayerReport:
-        layer = self._layer
-        f = layer.shift + CELL_EXPONENT
-        return LayerReport(
-            self.name,
-            self._bits,
-            {
-                "weight_ih": f - layer.shift_x - self._exponent,
-                "weight_hh": f - layer.shift_h - HIDDEN_EXPONENT,
-                "input": self._exponent,
-                "accumulator": f,
-                "output": HIDDEN_EXPONENT,
-            },
-            math.log2(max(int(layer.bound.max()), 1)),
-            self._clipped / max(self._gates, 1),
-            self._c.share,
-            self._x.share,
-            self._h.share,
-            self._x.unused,
-            self._h.unused,
-            **self._error.figures(),
-        )
 
+class _Linear(_Layer):
+    """A linear layer of the joint; the output layer's input is u8, its output the accumulator."""
 
-class _WatchedLinear:
-    """A linear layer of the joint, run in integers and in floats."""
-
-    def __init__(
-        self, name: str, bits: int, linear: IntegerLinear, network: Network, signed: bool
-    ) -> None:
-        self.name, self._bits, self._linear = name, bits, linear
-        self._blas = BlasLinear(linear)
+    def __init__(self, name: str, bits: int, linear: IntegerLinear, network: Network) -> None:
+        super().__init__(name, bits, linear)
+        self._linear, self._blas = linear, BlasLinear(linear)
         self._weight = network.arrays[f"{name}.weight"].T.astype(np.float64)
         self._bias = network.arrays[f"{name}.bias"]
-        self._x = _Range(-128, 127) if signed else _Range(-1, 255)  # 0 is no end of u8
-        self._out = _Range(-32768, 32767) if signed else None
-        self._error, self._exponent = _Error(), 0
+        logits = name == "joint.output"
+        self.input = _Range(-1, 255) if logits else _Range(-128, 127)  # 0 is no end of u8
+        self.output = None if logits else _Range(-32768, 32767)
 
-    def run(self, x: _Both, present: Mask) -> _Both:
+    def run(self, x: _Signal, present: Mask) -> _Signal:
         """Return the outputs; `present` names those that count."""
-        self._exponent = x.exponent
+        linear = self._linear
         acc = self._blas.accumulate(x.integers)
-        if self._out is not None:
-            acc = fixed.saturate(fixed.rhe(acc, self._linear.shift_out), 16)
-            self._out.add(acc[present])
-        own, out = (v @ self._weight + self._bias for v in (x.real, x.floats.astype(np.float64)))
-        result = _Both(acc, self._linear.exponent, out)
-        self._error.add(out[present], result.real[present], own[present])
-        self._x.add(x.integers[present])
+        if self.output is not None:
+            acc = fixed.saturate(fixed.rhe(acc, linear.shift_out), 16)
+        own, floats = (v @ self._weight + self._bias for v in (x.real, x.floats.astype(np.float64)))
+        result = _Signal(acc, linear.exponent, floats)
+        self._compare(x, result, own, present)
+        f = linear.exponent + linear.shift_out
+        self._exponents = {
+            "weight": f - linear.shift_in - x.exponent,
+            "input": x.exponent,
+            "accumulator": f,
+            "output": linear.exponent,
+        }
         return result
 
-    def report(self) -> LayerReport:
-        linear = self._linear
-        f = linear.exponent + linear.shift_out
-        return LayerReport(
-            self.name,
-            self._bits,
-            {
-                "weight": f - linear.shift_in - self._exponent,
-                "input": self._exponent,
-                "accumulator": f,
-                "output": linear.exponent,
-            },
-            math.log2(max(int(linear.bound.max()), 1)),
-            None,
-            None,
-            self._x.share,
-            self._out.share if self._out else None,
-            self._x.unused,
-            self._out.unused if self._out else None,
-            **self._error.figures(),
-        )
 
-
-class _Watch:
-    """A network whose layers are all watched."""
+class _Model:
+    """A network all of whose layers are run in integers and in floats."""
 
     def __init__(self, network: Network) -> None:
         self._network, self._integers = network, quantise(network)
         self._backend = IntegerBackend(self._integers)
-        self._chosen = self._integers.quantisation
+        bits = self._integers.quantisation.bits
         self._pre, self._post, self._prediction = (
             [
-                _WatchedLayer(f"{stack}.{n}", self._chosen.bits(f"{stack}.{n}"), layer, arrays)
+                _LSTM(f"{stack}.{n}", bits(f"{stack}.{n}"), layer, arrays)
                 for n, (layer, arrays) in enumerate(zip(layers, network.layers(stack), strict=True))
             ]
             for stack, layers in (
@@ -269,84 +255,64 @@ class _Watch:
             )
         )
         self._encoder, self._predicting, self._output = (
-            _WatchedLinear(
-                f"joint.{name}",
-                self._chosen.bits(f"joint.{name}"),
-                getattr(self._integers, f"joint_{name}"),
-                network,
-                signed=name != "output",
+            _Linear(f"joint.{name}", bits(f"joint.{name}"), linear, network)
+            for name, linear in (
+                ("encoder", self._integers.joint_encoder),
+                ("prediction", self._integers.joint_prediction),
+                ("output", self._integers.joint_output),
             )
-            for name in ("encoder", "prediction", "output")
         )
 
     def run(self, batch: Batch) -> None:
         """Run all layers over a batch; the prediction network on what is decoded."""
-        chosen, integers = self._chosen, self._integers
-        x = _Both(fixed.quantise_input(batch.x, chosen.input), chosen.input, batch.x)
+        chosen, integers = self._integers.quantisation, self._integers
+        x = _Signal(fixed.quantise_input(batch.x, chosen.input), chosen.input, batch.x)
         for layer in self._pre:
             x = layer.run(x, batch.present)
-        pairs = batch.present[:, ::PAIR]
-        joined = (join_pairs(v, batch.present) for v in (x.integers, x.floats))
-        x = _Both(next(joined), HIDDEN_EXPONENT, next(joined))
+        joined, floats = (join_pairs(v, batch.present) for v in (x.integers, x.floats))
+        x, pairs = _Signal(joined, HIDDEN_EXPONENT, floats), batch.present[:, ::PAIR]
         for layer in self._post:
             x = layer.run(x, pairs)
-        f = self._encoder.run(x, pairs)
-        steps = pairs.sum(1)
+        f, lengths = self._encoder.run(x, pairs), pairs.sum(1)
+
         greedy = Greedy(self._backend)
-        real = f.real.astype(np.float32)
-        found, _ = greedy.step(real, greedy.initial_state(len(real)), steps)
-        blank = self._network.specification.blank
-        most = max(map(len, found), default=0)
-        tokens = np.full((len(found), most + 1), blank)
+        found, _ = greedy.step(f.real.astype(np.float32), greedy.initial_state(len(pairs)), lengths)
+        counts = np.array([len(emitted) for emitted in found])
+        tokens = np.full((len(found), 1 + counts.max()), self._network.specification.blank)
         for row, emitted in zip(tokens, found, strict=True):
             row[1 : len(emitted) + 1] = [token.id for token in emitted]
-        known = np.arange(most + 1)[None] <= np.array([len(emitted) for emitted in found])[:, None]
+        known = np.arange(tokens.shape[1])[None] <= counts[:, None]
         table = self._network.arrays["prediction.embedding"]
         table = np.vstack([table, np.zeros((1, table.shape[1]), np.float32)])
-        y = _Both(integers.embedding[tokens], integers.embedding_exponent, table[tokens])
+        y = _Signal(integers.embedding[tokens], integers.embedding_exponent, table[tokens])
         for layer in self._prediction:
             y = layer.run(y, known)
         g = self._predicting.run(y, known)
-        # The nodes of the lattice that decoding came through: (row, step, tokens so far).
-        nodes = [
-            (row, t, u)
-            for row, emitted in enumerate(found)
-            for t, u in _path([token.step for token in emitted], int(steps[row]))
-        ]
-        if nodes:
-            row, t, u = np.array(nodes).T
+
+        for row, emitted in enumerate(found):
+            t, u = nodes([token.step for token in emitted], int(lengths[row]))
             a = fixed.hidden(f.integers[row, t], g.integers[row, u])
-            floats = np.maximum(f.floats[row, t] + g.floats[row, u], 0.0)
-            self._output.run(_Both(a, chosen.joint, floats), np.ones(len(a), bool))
+            joint = np.maximum(f.floats[row, t] + g.floats[row, u], 0.0)
+            self._output.run(_Signal(a, chosen.joint, joint), np.ones(len(a), bool))
 
     def reports(self) -> list[LayerReport]:
-        layers = [*self._pre, *self._post, *self._prediction]
-        linears = [self._encoder, self._predicting, self._output]
-        return [*(layer.report() for layer in layers), *(linear.report() for linear in linears)]
-
-
-def _path(emitted: Sequence[int], steps: int) -> Iterator[tuple[int, int]]:
-    """Yield the nodes (step, tokens so far) of a greedy path whose tokens have the given steps."""
-    u = 0
-    for t in range(steps):
-        yield t, u
-        while u < len(emitted) and emitted[u] == t:
-            u += 1
-            yield t, u
+        layers = (*self._pre, *self._post, *self._prediction)
+        linears = (self._encoder, self._predicting, self._output)
+        return [layer.report() for layer in (*layers, *linears)]
 
 
 def layer_reports(network: Network, utterances: Sequence[Utterance]) -> list[LayerReport]:
-    """Run a network over recordings and report on its layers, in the order of the signal's way.
+    """Run a network over recordings and report on its layers, in the order of the signal.
 
     Args:
         network: with a quantisation.
         utterances: the recordings; their texts are not looked at.
     Raises:
-        ModelError: the network has no quantisation, or no integers.
+        ModelError: the network has no quantisation, or its integers may overflow.
         AudioError: a recording cannot be decoded.
         ValueError: there are no recordings.
     """
-    watch = _Watch(network)
+    model = _Model(network)
     for batch in batches(network, utterances):
-        watch.run(batch)
-    return watch.reports()
+        model.run(batch)
+    return model.reports()

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from export.compare.artefacts import Model, hear, hear_server, is_server, open_artefact
+from export.compare.artefacts import Model, is_server, open_artefact, run_model, run_server
 from export.compare.clips import Clip, clip
 from export.compare.findings import Comparison, Result, compare
 from export.compare.page import render
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _results(artefacts: Sequence[str], utterances: Sequence[Utterance]) -> list[Result]:
-    """Open all artefacts, and then hear what each says: a mistake in the last is found at once."""
+    """Open all artefacts, and then run each: a mistake in the last is found before minutes of computing."""
     models = {name: open_artefact(name) for name in artefacts if not is_server(name)}
     labels = _labels(artefacts, models)
     results: dict[int, Result] = {}
@@ -112,11 +112,11 @@ def _results(artefacts: Sequence[str], utterances: Sequence[Utterance]) -> list[
             show(label, done, total)
 
         if model is None:
-            heard = hear_server(_transcriber(name), utterances, progress)
-            results[n] = Result(labels[n], name, "server", heard, None)
+            run = run_server(_transcriber(name), utterances, progress)
+            results[n] = Result(labels[n], name, "server", run, None)
         else:
-            heard = hear(model, utterances, progress)
-            results[n] = Result(labels[n], name, _describe(model), heard, model)
+            run = run_model(model, utterances, progress)
+            results[n] = Result(labels[n], name, _describe(model), run, model)
     return [results[n] for n in range(len(artefacts))]
 
 
@@ -189,7 +189,7 @@ def _print(comparison: Comparison) -> None:
             f"{stages or '-'}"
         )
     for each in comparison.disagreements[:SHOWN]:
-        print(f"{each.id}\n    {'said':{width}}  {each.said}")
+        print(f"{each.id}\n    {'said':{width}}  {each.text}")
         for entry, transcript in zip(entries, each.transcripts, strict=True):
             at = (
                 ""

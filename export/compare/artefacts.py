@@ -1,4 +1,4 @@
-"""What is compared: models with a backend, and what each of them says of the same recordings.
+"""What is compared: models with a backend, or servers, and their transcripts of the same recordings.
 
 An artefact is named PATH, PATH:BACKEND or the URL of a live server:
 
@@ -7,8 +7,8 @@ An artefact is named PATH, PATH:BACKEND or the URL of a live server:
    A path that itself ends so is written with a backend of its own.
 3. Anything else is a path; its backend is `stream.validation.default_backend`.
 
-Every recording is a stream of its own, which starts from the data set's statistics. Talking to a
-server is the caller's: `hear_server` is given a function that does.
+Every recording is a stream of its own, which starts from the data set's statistics. `run_server` is
+given a function that sends a recording to the server.
 """
 
 from __future__ import annotations
@@ -31,23 +31,32 @@ from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
 from stream.validation import default_backend, validate
 
-__all__ = ["Emitted", "Heard", "Model", "Said", "hear", "hear_server", "is_server", "open_artefact"]
+__all__ = [
+    "Decoded",
+    "Emitted",
+    "Model",
+    "Run",
+    "is_server",
+    "open_artefact",
+    "run_model",
+    "run_server",
+]
 
 
 class Emitted(NamedTuple):
-    """A token: the text that it adds, and its encoder frame (60 ms each)."""
+    """A token: the text that it adds, and its encoder frame."""
 
     text: str
     step: int
 
 
 @dataclass(frozen=True)
-class Said:
-    """What was said of one recording.
+class Decoded:
+    """The transcript of one recording.
 
     Attributes:
         text: the transcript.
-        tokens: of it; None where they cannot be known, as of a server.
+        tokens: of it; None where they are not known, as of a server.
         ids: the same tokens as ids of the model's vocabulary.
     """
 
@@ -57,16 +66,16 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What one artefact said of all recordings, in their order.
+class Run:
+    """One artefact on all recordings.
 
     Attributes:
-        said: of each recording.
+        decoded: the transcript of each recording, in their order.
         speed: seconds of audio a second; of a model's front end, network and decoder on recordings
             side by side, of a server the whole exchange, one recording after another.
     """
 
-    said: tuple[Said, ...]
+    decoded: tuple[Decoded, ...]
     speed: float
 
 
@@ -111,7 +120,9 @@ def _transducer(network: Network) -> Network:
     return network
 
 
-def hear(model: Model, utterances: Sequence[Utterance], progress: Progress | None = None) -> Heard:
+def run_model(
+    model: Model, utterances: Sequence[Utterance], progress: Progress | None = None
+) -> Run:
     """Stream recordings through a model.
 
     Raises:
@@ -124,22 +135,22 @@ def hear(model: Model, utterances: Sequence[Utterance], progress: Progress | Non
         network, utterances, backend=model.backend, reset_stats=True, progress=progress
     )
     text = network.vocabulary.text
-    said = tuple(
-        Said(
+    decoded = tuple(
+        Decoded(
             outcome.hypothesis,
             tuple(map(Emitted, map(text, outcome.tokens), outcome.steps)),
             tuple(outcome.tokens),
         )
         for outcome in report.utterances
     )
-    return Heard(said, 1.0 / max(report.rtf, 1e-9))
+    return Run(decoded, 1.0 / max(report.rtf, 1e-9))
 
 
-def hear_server(
+def run_server(
     transcribe: Callable[[NDArray[np.float32]], str],
     utterances: Sequence[Utterance],
     progress: Progress | None = None,
-) -> Heard:
+) -> Run:
     """Send recordings to a server, one after another.
 
     Args:
@@ -147,13 +158,13 @@ def hear_server(
         utterances: the recordings.
         progress: called with (recordings done, recordings).
     """
-    said, seconds, audio_seconds = [], 0.0, 0.0
+    decoded, seconds, audio_seconds = [], 0.0, 0.0
     for done, utterance in enumerate(utterances, 1):
         audio = utterance.read()
         began = time.perf_counter()
-        said.append(Said(transcribe(audio)))
+        decoded.append(Decoded(transcribe(audio)))
         seconds += time.perf_counter() - began
         audio_seconds += len(audio) / SAMPLE_RATE
         if progress:
             progress(done, len(utterances))
-    return Heard(tuple(said), audio_seconds / max(seconds, 1e-9))
+    return Run(tuple(decoded), audio_seconds / max(seconds, 1e-9))

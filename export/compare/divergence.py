@@ -1,8 +1,8 @@
-"""Where two transcripts of the same recording part, by token or, where there are none, by word.
+"""Where two transcripts of the same recording diverge, by token or, where there are none, by word.
 
-1. Tokens are compared by their text, so that models with other vocabularies can be compared.
-2. Where both have tokens and their texts differ, the first that differs is where they part, at the
-   frame of the earlier of the two there.
+1. Tokens are compared by their text, so that models with different vocabularies can be compared.
+2. Where both have tokens and their texts differ, they diverge at the first that differs, at the frame
+   of the earlier of the two there.
 3. Where only frames differ, the same words came at another time: `moved`, no disagreement.
 4. Where one has no tokens (a server), words are compared, and the frame is that of the other's token
    with which the first word that differs begins; None behind its last word.
@@ -13,21 +13,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from export.compare.artefacts import Emitted, Said
+from export.compare.artefacts import Decoded, Emitted
 from stream.error_rate import word_error_rate
 
-__all__ = ["Parting", "edits", "part"]
+__all__ = ["Divergence", "diverge", "edits"]
 
 
 @dataclass(frozen=True)
-class Parting:
-    """Where one artefact parts from another.
+class Divergence:
+    """Where one transcript diverges from another.
 
     Attributes:
         index: of the first token, or word, that differs.
-        step: encoder frame (60 ms each) of it; None where it is not known.
+        step: encoder frame of it; None where it is not known.
         edits: tokens, or words, that have to change.
-        moved: only frames differ (rule 3).
+        moved: whether only frames differ (rule 3).
     """
 
     index: int
@@ -36,16 +36,16 @@ class Parting:
     moved: bool = False
 
 
-def part(reference: Said, other: Said) -> Parting | None:
-    """Return where `other` parts from `reference`; None where they are the same."""
+def diverge(reference: Decoded, other: Decoded) -> Divergence | None:
+    """Return where `other` diverges from `reference`; None where they are the same."""
     if reference.tokens is not None and other.tokens is not None:
-        return _part_tokens(reference.tokens, other.tokens)
+        return _by_token(reference.tokens, other.tokens)
     ours, theirs = reference.text.split(), other.text.split()
     index = _first(ours, theirs)
     if index is None:
         return None
     tokens = other.tokens if reference.tokens is None else reference.tokens
-    return Parting(index, _step_of_word(tokens or (), index), edits(ours, theirs))
+    return Divergence(index, _step_of_word(tokens or (), index), edits(ours, theirs))
 
 
 def edits(reference: Sequence[str], other: Sequence[str]) -> int:
@@ -57,7 +57,7 @@ def edits(reference: Sequence[str], other: Sequence[str]) -> int:
     return rate.substitutions + rate.deletions + rate.insertions
 
 
-def _part_tokens(reference: Sequence[Emitted], other: Sequence[Emitted]) -> Parting | None:
+def _by_token(reference: Sequence[Emitted], other: Sequence[Emitted]) -> Divergence | None:
     ours, theirs = ([token.text for token in tokens] for tokens in (reference, other))
     index = _first(ours, theirs)
     moved = index is None
@@ -66,7 +66,7 @@ def _part_tokens(reference: Sequence[Emitted], other: Sequence[Emitted]) -> Part
     if index is None:
         return None
     step = min(tokens[index].step for tokens in (reference, other) if index < len(tokens))
-    return Parting(index, step, 0 if moved else edits(ours, theirs), moved)
+    return Divergence(index, step, 0 if moved else edits(ours, theirs), moved)
 
 
 def _first(a: Sequence[object], b: Sequence[object]) -> int | None:

@@ -1,7 +1,7 @@
 """Several artefacts on the same recordings: the figures, as one value that is written as JSON.
 
-The first artefact is the reference that the others are held against. Texts, tokens and speed come from
-streaming; stages from a second pass, by `export.compare.stages`. Drawing is `export.compare.page`.
+The first artefact is the reference that the others are compared with. Texts, tokens and speed come from
+streaming; stages from a second pass, by `export.checks.tracer`. `export.compare.page` draws them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from export.compare.artefacts import Heard, Model, Said
-from export.compare.bounds import Saturation
-from export.compare.divergence import Parting, edits, part
-from export.compare.stages import STAGES, STEP_SECONDS, Apart, Difference, Tracer
-from stream.backends import load_backend
+from export.checks.tracer import STAGES
+from export.compare.artefacts import Decoded, Model, Run
+from export.compare.differences import Difference
+from export.compare.divergence import Divergence, diverge, edits
+from export.compare.saturation import Saturation
+from export.compare.stages import Stages, trace_models
 from stream.error_rate import word_error_rate
 from stream.manifest import Utterance
 
@@ -27,28 +28,27 @@ __all__ = [
     "Result",
     "Transcript",
     "compare",
-    "traced",
 ]
 
 SCHEMA = "rill.comparison/1"
-ROWS = 16  # recordings traced side by side
 
 OnProgress = Callable[[str, int, int], None]  # artefact, recordings done, recordings
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One artefact's row. Missing figures, None, could not be known: of a server, of another shape.
+    """The row of one artefact. A figure is None where it is not known: of a server, of another shape.
 
     Attributes:
         label: a short name, unlike any other's.
         artefact: as it was named.
         description: what it is.
         wer: fraction; None: edits but no words.
-        speed: seconds of audio a second (`export.compare.artefacts.Heard`).
+        speed: seconds of audio a second (`export.compare.artefacts.Run`).
         changed_words: edits between the reference's transcripts and these.
         tokens: emitted; different_tokens: edits from the reference's.
-        different: recordings that part from the reference; moved: only in time.
-        partings: seconds into the recording of each first difference, in the manifest's order.
+        different: recordings whose transcript differs from the reference's; moved: only in time.
+        divergences: seconds into the recording of each first difference, in the manifest's order;
+            "partings" in the file.
         stages: difference from the reference by stage; those that can be compared.
         nodes, flips: of the reference's path, and nodes where the best class is another one.
         saturation: of each LSTM layer.
@@ -68,7 +68,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     different_tokens: int | None = None
     different: int = 0
     moved: int = 0
-    partings: list[float] = []
+    divergences: list[float] = msgspec.field(default_factory=list, name="partings")
     stages: dict[str, Difference] = {}
     nodes: int | None = None
     flips: int | None = None
@@ -76,13 +76,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
-    """What one artefact said of a recording that is disputed.
+    """The transcript of a disputed recording by one artefact.
 
     Attributes:
         text: the transcript.
         tokens: (text, seconds) of each; None of a server.
-        index, seconds: where it parts from the reference, see `export.compare.divergence`; None where it
-            does not, or where the time is not known.
+        index, seconds: where it diverges from the reference (`export.compare.divergence`); None where
+            it does not, or where the time is not known.
         frame: the same as an encoder frame.
         edits: tokens, or words, that differ from the reference's.
     """
@@ -96,15 +96,17 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording of which artefacts say different things.
+    """A recording whose transcripts differ.
 
     Attributes:
-        id: as the manifest writes it; said: its text there; duration: seconds.
+        id: as the manifest writes it.
+        text: its text in the manifest; "said" in the file.
+        duration: seconds.
         transcripts: of each artefact, in their order.
     """
 
     id: str
-    said: str
+    text: str = msgspec.field(name="said")
     duration: float
     transcripts: list[Transcript]
 
@@ -124,25 +126,24 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of an artefact before it is compared.
+    """One artefact before it is compared.
 
     Attributes:
         label, artefact, description: see `Entry`.
-        heard: what it said.
-        model: where it is one that runs here.
+        run: its transcripts.
+        model: the model, where it runs here.
     """
 
     label: str
     artefact: str
     description: str
-    heard: Heard
+    run: Run
     model: Model | None
 
-
-@dataclass(frozen=True)
-class _Stages:
-    apart: Apart | None
-    saturation: list[Saturation]
+    @property
+    def frame_seconds(self) -> float | None:
+        """The length of an encoder frame, where that is known."""
+        return self.model.network.specification.encoder.frame_seconds if self.model else None
 
 
 def compare(
@@ -154,17 +155,25 @@ def compare(
     manifest: str,
     progress: OnProgress | None = None,
 ) -> Comparison:
-    """Hold artefacts against the first of them.
+    """Compare artefacts with the first of them.
 
     Args:
-        results: what each said; the first is the reference.
+        results: the artefacts; the first is the reference.
         utterances: the recordings.
         date, machine, manifest: are carried over.
         progress: called while stages are traced.
     """
-    stages = traced(results, utterances, progress)
-    reference = results[0].heard.said
-    partings = [list(map(part, reference, result.heard.said)) for result in results]
+    models, runs = [result.model for result in results], [result.run for result in results]
+
+    def show(n: int, done: int) -> None:
+        if progress:
+            progress(results[n].label, done, len(utterances))
+
+    stages = trace_models(models, runs, utterances, show)
+    reference = results[0].run.decoded
+    divergences = [list(map(diverge, reference, result.run.decoded)) for result in results]
+    known = (result.frame_seconds for result in results if result.frame_seconds)
+    frame_seconds = next(known, 0.0)  # without a model there are no frames
     return Comparison(
         date=date,
         machine=machine,
@@ -172,73 +181,28 @@ def compare(
         recordings=len(utterances),
         seconds=round(sum(utterance.duration for utterance in utterances), 2),
         artefacts=[
-            _entry(result, reference, utterances, parted, stage)
-            for result, parted, stage in zip(results, partings, stages, strict=True)
+            _entry(result, reference, utterances, diverging, stage, frame_seconds)
+            for result, diverging, stage in zip(results, divergences, stages, strict=True)
         ],
-        disagreements=_disagreements(results, utterances, partings),
+        disagreements=_disagreements(results, utterances, divergences, frame_seconds),
     )
-
-
-def traced(
-    results: Sequence[Result], utterances: Sequence[Utterance], progress: OnProgress | None = None
-) -> list[_Stages]:
-    """Run all models through their stages, along the path of the first if that is one."""
-    tracers = [
-        Tracer(result.model.network, load_backend(result.model.backend, result.model.network))
-        if result.model
-        else None
-        for result in results
-    ]
-    first = tracers[0]
-    aparts = [Apart() if first and tracer else None for tracer in tracers]
-    order = sorted(range(len(utterances)), key=lambda i: utterances[i].duration)
-    for begin in range(0, len(order), ROWS):
-        block = order[begin : begin + ROWS]
-        audio = [utterances[i].read() for i in block]
-        names = [utterances[i].id for i in block]
-        reference = None
-        for result, tracer, apart in zip(results, tracers, aparts, strict=True):
-            if tracer is None:
-                continue
-            # A server's path is not known, and another vocabulary's has other tokens: then its own.
-            shared = first is not None and (
-                tracer.network.vocabulary.pieces == first.network.vocabulary.pieces
-            )
-            heard = (results[0] if shared else result).heard
-            rows = tracer.trace(audio, [_path(heard.said[i]) for i in block])
-            reference = reference or rows
-            if apart is not None:
-                if not shared:
-                    for row in rows:
-                        row.stages.pop("prediction")
-                        row.stages.pop("logits")
-                apart.add(reference, rows, names)
-            if progress:
-                progress(result.label, begin + len(block), len(order))
-    return [
-        _Stages(apart, tracer.saturation() if tracer else [])
-        for apart, tracer in zip(aparts, tracers, strict=True)
-    ]
-
-
-def _path(said: Said) -> list[tuple[int, int]]:
-    return [(id_, token.step) for id_, token in zip(said.ids, said.tokens or (), strict=True)]
 
 
 def _entry(
     result: Result,
-    reference: Sequence[Said],
+    reference: Sequence[Decoded],
     utterances: Sequence[Utterance],
-    partings: Sequence[Parting | None],
-    stages: _Stages,
+    divergences: Sequence[Divergence | None],
+    stages: Stages,
+    frame_seconds: float,
 ) -> Entry:
-    said = result.heard.said
-    rate = word_error_rate([u.text for u in utterances], [each.text for each in said])
-    counted = all(each.tokens is not None for each in (*said, *reference))
-    differ = [parting for parting in partings if parting and not parting.moved]
-    apart = stages.apart
-    found = apart.differences() if apart else {}
-    with_logits = apart is not None and "logits" in found
+    decoded = result.run.decoded
+    rate = word_error_rate([u.text for u in utterances], [each.text for each in decoded])
+    counted = all(each.tokens is not None for each in (*decoded, *reference))
+    differ = [divergence for divergence in divergences if divergence and not divergence.moved]
+    differences = stages.differences
+    found = differences.by_stage() if differences else {}
+    with_logits = differences is not None and "logits" in found
     return Entry(
         label=result.label,
         artefact=result.artefact,
@@ -248,18 +212,20 @@ def _entry(
         substitutions=rate.substitutions,
         deletions=rate.deletions,
         insertions=rate.insertions,
-        speed=result.heard.speed,
+        speed=result.run.speed,
         changed_words=sum(
-            edits(a.text.split(), b.text.split()) for a, b in zip(reference, said, strict=True)
+            edits(a.text.split(), b.text.split()) for a, b in zip(reference, decoded, strict=True)
         ),
-        tokens=sum(len(each.tokens or ()) for each in said) if result.model else None,
-        different_tokens=sum(parting.edits for parting in differ) if counted else None,
+        tokens=sum(len(each.tokens or ()) for each in decoded) if result.model else None,
+        different_tokens=sum(each.edits for each in differ) if counted else None,
         different=len(differ),
-        moved=sum(parting is not None and parting.moved for parting in partings),
-        partings=[_seconds(parting.step) for parting in differ if parting.step is not None],
+        moved=sum(each is not None and each.moved for each in divergences),
+        divergences=[
+            round(each.step * frame_seconds, 2) for each in differ if each.step is not None
+        ],
         stages={name: found[name] for name in STAGES if name in found},
-        nodes=apart.nodes if apart and with_logits else None,
-        flips=apart.flips if apart and with_logits else None,
+        nodes=differences.nodes if differences and with_logits else None,
+        flips=differences.flips if differences and with_logits else None,
         saturation=stages.saturation,
     )
 
@@ -267,22 +233,23 @@ def _entry(
 def _disagreements(
     results: Sequence[Result],
     utterances: Sequence[Utterance],
-    partings: Sequence[Sequence[Parting | None]],
+    divergences: Sequence[Sequence[Divergence | None]],
+    frame_seconds: float,
 ) -> list[Disagreement]:
-    """Return the recordings of which not all say the same, those with most edits first."""
+    """Return the recordings whose transcripts are not all the same, those with most edits first."""
     found = []
     for number, utterance in enumerate(utterances):
-        parted = [each[number] for each in partings]
-        total = sum(parting.edits for parting in parted if parting)
+        diverging = [each[number] for each in divergences]
+        total = sum(divergence.edits for divergence in diverging if divergence)
         if not total:
             continue
         transcripts = [
-            _transcript(result.heard.said[number], parting)
-            for result, parting in zip(results, parted, strict=True)
+            _transcript(result.run.decoded[number], divergence, frame_seconds)
+            for result, divergence in zip(results, diverging, strict=True)
         ]
         disagreement = Disagreement(
             id=utterance.id,
-            said=utterance.text,
+            text=utterance.text,
             duration=utterance.duration,
             transcripts=transcripts,
         )
@@ -290,19 +257,20 @@ def _disagreements(
     return [disagreement for _, _, disagreement in sorted(found, key=lambda each: each[:2])]
 
 
-def _transcript(said: Said, parting: Parting | None) -> Transcript:
-    tokens = None if said.tokens is None else [(t.text, _seconds(t.step)) for t in said.tokens]
-    if parting is None or parting.moved:
-        return Transcript(text=said.text, tokens=tokens)
+def _transcript(
+    decoded: Decoded, divergence: Divergence | None, frame_seconds: float
+) -> Transcript:
+    tokens = None
+    if decoded.tokens is not None:
+        tokens = [(token.text, round(token.step * frame_seconds, 2)) for token in decoded.tokens]
+    if divergence is None or divergence.moved:
+        return Transcript(text=decoded.text, tokens=tokens)
+    step = divergence.step
     return Transcript(
-        text=said.text,
+        text=decoded.text,
         tokens=tokens,
-        index=parting.index,
-        frame=parting.step,
-        seconds=None if parting.step is None else _seconds(parting.step),
-        edits=parting.edits,
+        index=divergence.index,
+        frame=step,
+        seconds=None if step is None else round(step * frame_seconds, 2),
+        edits=divergence.edits,
     )
-
-
-def _seconds(step: int) -> float:
-    return round(step * STEP_SECONDS, 2)

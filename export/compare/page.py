@@ -1,7 +1,8 @@
 """A comparison as one page of HTML: table, charts, and what is disputed, playable.
 
 One file that opens from a disk: style and script stand in it, charts are inline SVG, audio is data
-URIs, and nothing is fetched. Every text from outside is escaped. The figures are `export.compare.findings`'s.
+URIs, and nothing is fetched. Every text from outside is escaped. The figures come from
+`export.compare.findings`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+from export.checks.tracer import STAGES
 from export.compare.charts import COLOURS, bars, lanes, profile, strip, timeline
 from export.compare.clips import Clip
 from export.compare.findings import Comparison, Disagreement, Entry
-from export.compare.stages import STAGES
 
 __all__ = ["LISTED", "render"]
 
@@ -145,8 +146,8 @@ def _charts(comparison: Comparison) -> str:
         (n % COLOURS, entry.label, {name: d.relative for name, d in entry.stages.items()})
         for n, entry in entries[1:]
     ]
-    partings = [(n % COLOURS, entry.label, entry.partings) for n, entry in entries[1:]]
-    last = max((time for _, _, times in partings for time in times), default=0.0)
+    divergences = [(n % COLOURS, entry.label, entry.divergences) for n, entry in entries[1:]]
+    last = max((time for _, _, times in divergences for time in times), default=0.0)
     figures = (
         (
             "Word errors",
@@ -177,7 +178,7 @@ def _charts(comparison: Comparison) -> str:
         (
             "Where transcripts part",
             "seconds into the recording, first difference",
-            strip(partings, last),
+            strip(divergences, last),
         ),
     )
     drawn = "".join(
@@ -215,7 +216,7 @@ def _disagreements(comparison: Comparison, clips: Mapping[str, Clip]) -> str:
 
 
 def _card(disagreement: Disagreement, labels: list[str], clip: Clip | None) -> str:
-    said = escape(disagreement.said) or "<i>nothing</i>"
+    said = escape(disagreement.text) or "<i>nothing</i>"
     head = (
         f'<article><p class="said"><span>said</span>{said}<small>'
         f"{escape(disagreement.id)} · {disagreement.duration:.1f} s</small></p>"

@@ -2,47 +2,39 @@
 
 States come as a backend keeps them and are read as numbers: float32 as it is; h uint8 with zero point
 128 and scale 1/127 (`stream.backends.int8`); h int8 with exponent 7, c int16 with exponent 12 (the
-integer arithmetic). So the same three shares can be said of all of them:
+integer arithmetic). So the same three shares are known for all of them:
 
     output   |h| >= 127/128: the largest that int8 holds; a float value beyond would be clipped
     tanh     |c| >= 1: the cell's output no longer follows c, with hard activations exactly
     cell     |c| >= 8 - 2^-12: the largest that int16 with exponent 12 holds
 
-Shares of what happens inside a step, such as gates at 0 or 1, are not visible from states.
+They are counted from the states after each chunk, so of every second frame of the layers before
+pairs are joined. What happens inside a step, such as gates at 0 or 1, is not visible in states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.model.specification import Specification
-from stream.stage import State
+from stream.stage import State, map_state
 
-__all__ = ["Counter", "Saturation", "layer_names", "layer_states"]
+__all__ = ["Counter", "Saturation", "layer_states"]
 
 Floats = NDArray[np.float32]
 OUTPUT, TANH, CELL = 127 / 128, 1.0, 8.0 - 2.0**-12
 
 
 class Saturation(msgspec.Struct, frozen=True):
-    """Of one layer, fractions of all units at all frames: see the top of this file."""
+    """Shares of one layer, fractions of all units at all frames; see the top of this file."""
 
     layer: str
     output: float
     tanh: float
     cell: float
-
-
-def layer_names(specification: Specification) -> tuple[list[str], list[str]]:
-    """Return the names of the LSTM layers of the encoder, and of the prediction network."""
-    spec = specification
-    encoder = [f"encoder.pre.{n}" for n in range(spec.pre_layers)]
-    encoder += [f"encoder.post.{n}" for n in range(spec.post_layers)]
-    return encoder, [f"prediction.lstm.{n}" for n in range(spec.prediction_layers)]
 
 
 def layer_states(state: State) -> list[tuple[Floats, Floats]]:
@@ -53,7 +45,8 @@ def layer_states(state: State) -> list[tuple[Floats, Floats]]:
     Raises:
         ValueError: it is no such tree.
     """
-    leaves = list(_leaves(state))
+    leaves: list[NDArray[np.generic]] = []
+    map_state(leaves.append, state)
     if len(leaves) % 2:
         raise ValueError(f"saturation: a state of {len(leaves)} arrays is not pairs of h and c")
     pairs = []
@@ -69,26 +62,31 @@ def layer_states(state: State) -> list[tuple[Floats, Floats]]:
 
 
 class Counter:
-    """Counts bounds over the steps of a stack of layers.
+    """Counts states at bounds over the steps of layers.
 
     Args:
-        names: of the layers.
+        names: of the layers, in the order of their states; none: states are not looked at.
     """
 
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
         self._counts = np.zeros((len(names), 3), np.int64)
         self._all = np.zeros(len(names), np.int64)
 
     def add(self, state: State, rows: NDArray[np.bool_]) -> None:
-        """Count a state; rows: (B,), those that count.
+        """Count a state.
 
+        Args:
+            state: of the layers.
+            rows: (B,) which rows count.
         Raises:
             ValueError: the state is not that of so many layers.
         """
+        if not self.names:
+            return
         pairs = layer_states(state)
-        if len(pairs) != len(self._names):
-            raise ValueError(f"saturation: states of {len(pairs)} layers, not {len(self._names)}")
+        if len(pairs) != len(self.names):
+            raise ValueError(f"saturation: states of {len(pairs)} layers, not {len(self.names)}")
         for n, (h, c) in enumerate(pairs):
             h, c = np.abs(h[rows]), np.abs(c[rows])
             self._counts[n] += [(h >= OUTPUT).sum(), (c >= TANH).sum(), (c >= CELL).sum()]
@@ -98,16 +96,8 @@ class Counter:
         """Return the shares of each layer."""
         shares = self._counts / np.maximum(self._all, 1)[:, None]
         return [
-            Saturation(name, *row) for name, row in zip(self._names, shares.tolist(), strict=True)
+            Saturation(name, *row) for name, row in zip(self.names, shares.tolist(), strict=True)
         ]
-
-
-def _leaves(state: State) -> Iterator[NDArray[np.generic]]:
-    if isinstance(state, tuple):
-        for branch in state:
-            yield from _leaves(branch)
-    else:
-        yield state
 
 
 def _numbers(x: NDArray[np.generic]) -> Floats:
