@@ -28,7 +28,7 @@ import msgspec
 
 from stream.audio import AudioError, Recording
 from stream.errors import InputError
-from train.data.corpora.layout import Item, PublishedCorpus
+from train.data.corpora.layout import Item, LayoutError, PublishedCorpus
 from train.data.formats.files import write_whole
 
 __all__ = ["LEFT_OUT", "FaultyError", "Prepared", "SetSummary", "prepare"]
@@ -109,7 +109,7 @@ def prepare(
         workers: threads that read headers.
         progress: told the number of recordings looked at, now and then.
     Raises:
-        LayoutError: the folder is not as the corpus was published.
+        LayoutError: the folder is not as the corpus was published, or lists no recording.
         FaultyError: more than the share is faulty; `left-out.tsv` lists them.
     """
     root = root.absolute()
@@ -145,6 +145,8 @@ def prepare(
                 prepared.count(item, measured)
             seen += len(batch)
             progress(seen)
+        if not seen:
+            raise LayoutError(f"{root}: no recording is listed, or none that --skip leaves")
         if prepared.faults > allow * seen:
             share = prepared.faults / seen
             raise FaultyError(

@@ -11,6 +11,7 @@ import pytest
 from stream.manifest import read_manifest
 from tests.train.data.corpora.layouts import recording, text
 from train.data.corpora.catalogue import CORPORA
+from train.data.corpora.layout import LayoutError
 from train.data.preparation import LEFT_OUT, FaultyError, Prepared, prepare
 
 
@@ -122,6 +123,12 @@ def test_patterns_leave_out_paths(tmp_path: Path) -> None:
     prepared = run(root, root, skip=["answers/*"])
     assert prepared.skipped == 1
     assert [line["audio_filepath"] for line in lines(root / "train.jsonl")] == ["read/a.wav"]
+
+
+def test_a_corpus_without_a_recording_is_refused(tmp_path: Path) -> None:
+    root = training_speech(tmp_path, [("a.wav", "oui")])
+    with pytest.raises(LayoutError, match="no recording is listed, or none that --skip leaves"):
+        run(root, root, skip=["*"])
 
 
 def test_progress_counts_what_was_looked_at(tmp_path: Path) -> None:

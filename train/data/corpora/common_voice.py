@@ -6,9 +6,9 @@ Its tables have gained columns with the years (`accent` became `accents`; `local
 the sentence. The very first release (`cv_corpus_v1`) has `cv-valid-train.csv` with `filename` and `text`,
 and says no speakers.
 
-The published training set has each sentence once, which for French leaves out most of what is validated.
-With a number of duplicates it is put together as the project's own tool does: of `validated.tsv`, what
-shares neither speaker nor sentence with the development and test sets, as published.
+The published sets have each sentence once, and leave out its other recordings. With a number of duplicates
+the training set is `validated.tsv` without what shares a speaker or a sentence with the development or test
+set; those stay as published.
 """
 
 from __future__ import annotations
