@@ -274,7 +274,8 @@ def main(argv: list[str] | None = None) -> int:
             network, arguments.format, convert=arguments.convert, alpha=arguments.melalpha
         )
         check_features_causal(plan.network.specification.front_end, plan.network.normaliser)
-        check_causal(_encoder(load_backend("numpy", plan.network)), str(source))
+        encoder = plan.network.specification.encoder
+        check_causal(_encoder(load_backend("numpy", plan.network)), encoder, str(source))
         checkpoint = from_network(plan.network, plan.format, **_provenance(network))
         write_checkpoint(checkpoint, unverified)
         card = verify(unverified, checkpoint, plan.network)

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.encoders.lstm import PAIR
+from stream.encoders.family import Encoder
 from stream.errors import DifferenceError
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
-from stream.front_end.stacking import STACK
 from stream.stage import whole
 
 __all__ = ["CausalityError", "check_causal", "check_features_causal"]
 
 Floats = NDArray[np.float32]
-PAIRS = 6
-FRAMES = PAIRS * PAIR * STACK
+CHUNKS = 6  # of the encoder
+FRAMES = 36  # log-mel frames
 FRAME_SECONDS = HOP / SAMPLE_RATE
 
 
@@ -30,18 +29,22 @@ class CausalityError(DifferenceError):
     """A model in which a later sample changes an earlier output; it cannot stream."""
 
 
-def check_causal(encode: Callable[[Floats], Floats], name: str) -> None:
-    """Check an encoder.
+def check_causal(encode: Callable[[Floats], Floats], encoder: Encoder, name: str) -> None:
+    """Check an encoder, chunk by chunk.
 
     Args:
-        encode: (1, S, 240) float32 stacked frames, S even, -> (1, S / 2, J), from the initial state.
+        encode: (1, n, inputs) float32 input frames, whole chunks, -> (1, frames, J), from the initial
+            state.
+        encoder: its sizes.
         name: of the encoder, for the message.
     Raises:
         CausalityError: an output changed with frames that come after it.
     """
-    x = _noise(1, PAIRS * PAIR, STACK * BINS)
-    cuts = [(pair * PAIR, pair) for pair in range(1, PAIRS)]
-    _check(encode, x, cuts, f"{name}: encoder frame", PAIR * STACK * FRAME_SECONDS)
+    x = _noise(1, CHUNKS * encoder.chunk_inputs, encoder.inputs)
+    cuts = [
+        (chunk * encoder.chunk_inputs, chunk * encoder.chunk_frames) for chunk in range(1, CHUNKS)
+    ]
+    _check(encode, x, cuts, f"{name}: encoder frame", encoder.frame_seconds)
 
 
 def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:

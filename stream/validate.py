@@ -36,7 +36,6 @@ from stream.spelling import check_spelling, unspelt
 from stream.validation import Reference, Report, validate
 from stream.words import ctm_line
 
-STEP_SECONDS = 0.06
 WORST = 5
 
 
@@ -74,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--alpha", type=float, metavar="A", help="override the statistics' alpha")
     parser.add_argument(
-        "--chunk-ms", type=float, default=60.0, metavar="N", help="chunk in ms (default: 60)"
+        "--chunk-ms", type=float, metavar="N", help="audio handed in at once, ms (default: a chunk)"
     )
     parser.add_argument(
         "--backend",
@@ -267,6 +266,7 @@ def _show(report: Report, network: Network, compared: bool) -> None:
         f"{report.deletions} deleted, {report.insertions} inserted   "
         f"CER {100 * report.cer:.2f} %   RTF {report.rtf:.4f}   {len(report.utterances)} utterances"
     )
+    seconds = network.specification.encoder.frame_seconds
     for difference in report.differences[:WORST]:
         pieces = network.vocabulary.pieces
         streamed, trained = (
@@ -275,7 +275,7 @@ def _show(report: Report, network: Network, compared: bool) -> None:
         )
         print(
             f"{difference.id}: token {difference.index} differs at encoder frame {difference.step} "
-            f"({STEP_SECONDS * difference.step:.2f} s): streamed {streamed}, trained {trained}"
+            f"({seconds * difference.step:.2f} s): streamed {streamed}, trained {trained}"
         )
     if compared:
         print(f"{report.different} different of {len(report.utterances)}")

@@ -119,7 +119,7 @@ def validate(
     backend: str | None = None,
     reset_stats: bool = False,
     alpha: float | None = None,
-    chunk_ms: float = 60.0,
+    chunk_ms: float | None = None,
     decoding: Decoding | Search | None = None,
     front_end: FrontEndKind = "float",
     reference: Reference | None = None,
@@ -134,7 +134,7 @@ def validate(
         backend: its name; None: `default_backend`.
         reset_stats: whether every utterance starts from the data set's statistics.
         alpha: overrides the model's weight of a new frame in the statistics.
-        chunk_ms: audio handed in at once; no result depends on it.
+        chunk_ms: audio handed in at once, on which no result depends; None: a chunk of the model.
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
         reference: the training forward, in floats or integers as the backend, to hold every token
@@ -150,6 +150,8 @@ def validate(
             "the training forward starts every utterance from the data set's statistics: "
             "--compare-full wants --reset-stats"
         )
+    if chunk_ms is None:
+        chunk_ms = 1000 * network.specification.encoder.chunk_seconds
     if not 1 <= chunk_ms * SAMPLE_RATE / 1000 < float("inf"):
         raise ArgumentError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
     if alpha is not None:

@@ -39,7 +39,7 @@ class TorchBackend:
     def encode(
         self, x: NDArray[np.float32], state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float32], State]:
-        """Encode stacked frames; see `Backend`."""
+        """Encode input frames; see `Backend`."""
         mask = None if present is None else torch.from_numpy(present)
         f, state = self.module.encode(torch.from_numpy(x), map_state(torch.from_numpy, state), mask)
         return _array(f), map_state(_array, state)

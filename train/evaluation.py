@@ -16,8 +16,6 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.decoding import greedy_rows
-from stream.encoders.lstm import PAIR
-from stream.engine.engine import CHUNK
 from stream.engine.mute import Cut, cut
 from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
@@ -55,10 +53,11 @@ def tokens_of(
         for each recording its tokens as (id, step).
     """
     specification, front_end = module.specification, module.specification.front_end
+    encoder = specification.encoder
     cuts = [
         cut(
             samples,
-            CHUNK,
+            encoder.chunk_samples,
             specification.mute_chunks,
             front_end.lead,
             specification.sound_chunks,
@@ -66,22 +65,23 @@ def tokens_of(
         for samples in audio
     ]
     frames, counts = log_mel(*pad([c.samples for c in cuts]), front_end)
-    x, lengths = stacked(normalised(frames, counts, normaliser), counts)
+    x, lengths = stacked(normalised(frames, counts, normaliser), counts, encoder)
+    inputs, per_chunk = encoder.chunk_inputs, encoder.chunk_frames
     # Each segment of a recording becomes a row: encoder and decoder start afresh, statistics do not.
     pieces = [
-        (row, segment, PAIR * segment.first, min(PAIR * after, int(lengths[row])))
+        (row, segment, inputs * segment.first, min(inputs * after, int(lengths[row])))
         for row, c in enumerate(cuts)
         for segment, after in zip(c.segments, _ends(c), strict=True)
     ]
     x = pad_sequence([x[row, begin : max(begin, end)] for row, _, begin, end in pieces], True)
-    x = nn.functional.pad(x, (0, 0, 0, x.shape[1] % PAIR))
+    x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % inputs))
     lengths = torch.tensor([max(end - begin, 0) for _, _, begin, end in pieces])
     state, _ = module.initial_state(len(x))
     f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
-    steps = [(length + 1) // 2 for length in lengths.tolist()]
+    steps = encoder.frames(lengths).tolist()
     # Decoding begins where a segment is heard; None: nowhere.
     begins = [
-        steps[n] if segment.silent is None else min(segment.silent, steps[n])
+        steps[n] if segment.silent is None else min(per_chunk * segment.silent, steps[n])
         for n, (_, segment, _, _) in enumerate(pieces)
     ]
     heard = [f[n, begin:end] for n, (begin, end) in enumerate(zip(begins, steps, strict=True))]
@@ -90,7 +90,7 @@ def tokens_of(
     tokens = rows.step(pad_sequence(heard, True).numpy(), np.arange(len(pieces)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for (row, segment, _, _), begin, emitted in zip(pieces, begins, tokens, strict=True):
-        offset = segment.first + segment.skipped + begin
+        offset = per_chunk * (segment.first + segment.skipped) + begin
         found[row] += [(token.id, token.step + offset) for token in emitted]
     return found
 

@@ -159,7 +159,8 @@ class Run:
         """
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
         check_features_causal(self.model.specification.front_end, self.normaliser)
-        check_causal(self._encoder_outputs(), "training forward")
+        encoder = self.model.specification.encoder
+        check_causal(self._encoder_outputs(), encoder, "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
         with _alone(self.folder):
             self._go_on()
@@ -269,7 +270,7 @@ class Run:
         )
         z = normalised(frames, counts, self.normaliser, statistics)
         z = spec_augment(z, counts, self.config.augmentation, rng)
-        x, lengths = stacked(z, counts)
+        x, lengths = stacked(z, counts, self.model.specification.encoder)
         return x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
 
     def _averaged(self, activation: Activation) -> Transducer:
@@ -318,7 +319,7 @@ class Run:
         }
 
     def _encoder_outputs(self) -> Any:
-        """Return the function x (1, S, 240) -> f (1, E, J) of the model, in evaluation mode."""
+        """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""
         module = copy.deepcopy(self.model).eval()
 
         @torch.inference_mode()

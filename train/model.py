@@ -1,41 +1,45 @@
-"""The LSTM transducer as a torch module: built from a specification or a `Network`, folded into one.
+"""The transducer as a torch module: built from a specification or a `Network`, folded into one.
 
-NUMERICS 3: stacked frames (B, S, 240) -> f (B, E, J), E = ceil(S / 2), and tokens (B, U) ->
-g (B, U + 1, J), both projected to the joint size; the joint itself is in the loss (`train.loss.transducer`) and in
-the decoder. Training needs a normalisation between the layers, the target has none: `InputNorm` is an
-affine map once trained, and `arrays` folds it into the next layer's input weights and bias.
-
-A specification with a quantisation gives the module whose forward pass is that of `stream.integer.network`, value by
-value, and one of number format bfp16 rounds where the card does; parameters stay floats. Such a module has
-no `InputNorm`: what folds must be folded before it is rounded.
+Input frames (B, S, inputs) -> f (B, E, J), and tokens (B, U) -> g (B, U + 1, J), both projected to the joint
+size; the joint itself is in the loss (`train.loss.transducer`) and in the decoder. Encoder and prediction
+network are the training forms of their families (`train.encoders`, `train.prediction`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream.encoders.lstm import PAIR
-from stream.encoders.lstm_layer import KEYS
-from stream.front_end.log_mel import BINS
-from stream.front_end.stacking import STACK, join_pairs
-from stream.integer.network import HIDDEN_EXPONENT
 from stream.model.network import Network
 from stream.model.specification import Specification
 from stream.stage import State
 from train.config.learning import Dropout
-from train.encoders.bfp16_lstm import BlockFloatingLSTM
+from train.encoders import encoder_form
 from train.encoders.input_norm import InputNorm
-from train.encoders.lstm import LSTM
+from train.encoders.lstm import fold
+from train.prediction import prediction_form
 
-__all__ = ["Layer", "Transducer", "lengths_to_mask"]
+__all__ = ["Transducer", "lengths_to_mask"]
 
-EMBEDDING_BITS = 8
+# Names in checkpoints are those from before there were families: (in checkpoints, in the module).
+RENAMED = (
+    (r"^(pre|post)\.", r"encoder.\1."),
+    (r"^joint_norm\.", "encoder.output_norm."),
+    (r"^prediction\.(?=\d)", "prediction.layers."),
+    (r"^embedding\.", "prediction.embedding."),
+)
+WRITTEN = (
+    (r"^encoder\.(pre|post)\.", r"\1."),
+    (r"^encoder\.output_norm\.", "joint_norm."),
+    (r"^prediction\.layers\.", "prediction."),
+    (r"^prediction\.embedding\.", "embedding."),
+)
 
 
 def lengths_to_mask(lengths: Tensor, count: int) -> Tensor:
@@ -43,33 +47,10 @@ def lengths_to_mask(lengths: Tensor, count: int) -> Tensor:
     return torch.arange(count, device=lengths.device)[None, :] < lengths[:, None]
 
 
-class Layer(nn.Module):
-    """Normalisation of the input (not in an exported model), dropout, LSTM."""
-
-    def __init__(self, lstm: LSTM, *, normalised: bool, dropout: float) -> None:
-        super().__init__()
-        self.norm = InputNorm(lstm.inputs) if normalised else None
-        self.dropout = nn.Dropout(dropout)
-        self.lstm = lstm
-
-    def step(
-        self, x: Tensor, state: State, mask: Tensor | None, exponent: int
-    ) -> tuple[Tensor, State]:
-        """Run over x, (B, T, inputs).
-
-        Args:
-            mask: (B, T), names the frames that the statistics count.
-            exponent: of x, where the layer is quantised.
-        """
-        if self.norm is not None:
-            x = self.norm(x, mask)
-        return cast(tuple[Tensor, State], self.lstm.step(self.dropout(x), state, exponent))
-
-
 class Transducer(nn.Module):
     """Encoder and prediction network with the joint's linear layers, and a CTC head where there is one.
 
-    A model that decodes with CTC alone has no prediction network and no joint: `embedding`,
+    A model that decodes with CTC alone has no prediction network and no joint: `prediction` is None, and
     `joint_prediction` and `output` are not there, as `ctc` is not where there is no CTC head.
 
     Args:
@@ -79,7 +60,7 @@ class Transducer(nn.Module):
         dropout: the probabilities while training.
     """
 
-    embedding: nn.Embedding
+    prediction: Any  # or None
     joint_prediction: nn.Linear
     output: nn.Linear
     ctc: nn.Linear
@@ -98,87 +79,53 @@ class Transducer(nn.Module):
                 "that are rounded"
             )
 
-        def layers(name: str, first: int, count: int) -> nn.ModuleList:
-            encoder, raw = name != "prediction.lstm", name != "encoder.post"
-            size = spec.hidden if encoder else spec.prediction_hidden
-            p = drop.encoder if encoder else drop.prediction
-            return nn.ModuleList(
-                Layer(
-                    _lstm(
-                        spec,
-                        f"{name}.{n}",
-                        first if n == 0 else size,
-                        size,
-                        drop.recurrent if encoder else 0.0,
-                    ),
-                    normalised=normalised and encoder and not (raw and n == 0),
-                    dropout=0.0 if raw and n == 0 and encoder else p,
-                )
-                for n in range(count)
-            )
-
-        self.pre = layers("encoder.pre", BINS * STACK, spec.pre_layers)
-        self.post = layers("encoder.post", PAIR * spec.hidden, spec.post_layers)
-        self.prediction = layers(
-            "prediction.lstm", spec.prediction_hidden, spec.prediction_layers if transduces else 0
-        )
-        if transduces:
-            self.embedding = nn.Embedding(spec.vocabulary, spec.prediction_hidden)
-        self.joint_norm = InputNorm(spec.hidden) if normalised else None
+        self.encoder = encoder_form(spec, normalised=normalised, dropout=drop)
+        self.prediction = prediction_form(spec, drop) if transduces else None
         self.encoder_dropout = nn.Dropout(drop.encoder)
         self.prediction_dropout = nn.Dropout(drop.prediction)
         self.joint_dropout = drop.joint
-        self.joint_encoder = _linear(spec, "joint.encoder", spec.hidden, spec.joint)
+        self.joint_encoder = _linear(spec, "joint.encoder", spec.encoder.size, spec.joint)
         if transduces:
             self.joint_prediction = _linear(
-                spec, "joint.prediction", spec.prediction_hidden, spec.joint
+                spec, "joint.prediction", spec.prediction.size, spec.joint
             )
             self.output = _linear(spec, "joint.output", spec.joint, spec.vocabulary + 1)
         if "ctc" in spec.decoders:
             self.ctc = nn.Linear(spec.joint, spec.vocabulary + 1)
+        self.register_state_dict_post_hook(_written)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_read)  # type: ignore[no-untyped-call]
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1)."""
-        for layer in self._layers():
-            layer.lstm.initialise(generator)
+        self.encoder.initialise(generator)
+        if self.prediction is not None:
+            self.prediction.initialise(generator)
         with torch.no_grad():
-            if "transducer" in self.specification.decoders:
-                self.embedding.weight.normal_(generator=generator)
             for linear in self._linear_layers().values():
                 bound = linear.in_features**-0.5
                 linear.weight.uniform_(-bound, bound, generator=generator)
                 linear.bias.uniform_(-bound, bound, generator=generator)
 
     def initial_state(self, batch: int) -> tuple[State, State]:
-        """Return the states of encoder and prediction network: zeros."""
-        pre, post, prediction = (
-            tuple(cast(Layer, layer).lstm.initial_state(batch) for layer in stack)
-            for stack in (self.pre, self.post, self.prediction)
-        )
-        return (pre, post), prediction
+        """Return the states of encoder and prediction network at the start of a stream."""
+        prediction = () if self.prediction is None else self.prediction.initial_state(batch)
+        return self.encoder.initial_state(batch), prediction
 
     def encode(
         self, x: Tensor, state: State, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Encode stacked frames.
+        """Encode input frames.
 
         Args:
-            x: (B, S, 240) normalised stacked frames, S even.
+            x: (B, S, inputs) normalised, whole chunks.
             state: of the encoder.
             present: (B, S) bool; False where a frame lies past the end of its row.
         Returns:
-            f, (B, S/2, J), and the state after the last frame.
+            f, (B, E, J), and the state after the last frame.
         """
-        pre, post = state
-        quantisation = self.specification.quantisation
-        exponent = HIDDEN_EXPONENT if quantisation is None else quantisation.input
-        h, pre = _run(self.pre, x, pre, present, exponent)
-        pairs = None if present is None else present[:, ::PAIR]
-        h, post = _run(self.post, join_pairs(h, present), post, pairs)
-        if self.joint_norm is not None:
-            h = self.joint_norm(h, pairs)
+        h, state = self.encoder.step(x, state, present)
         f: Tensor = self.joint_encoder(self.encoder_dropout(h))
-        return f, (pre, post)
+        return f, state
 
     def predict(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the prediction network over tokens (B, U), blank standing for start of sequence.
@@ -186,11 +133,7 @@ class Transducer(nn.Module):
         Returns:
             g, (B, U, J), and the state after the last token.
         """
-        weight, exponent = self._embedding()
-        # The start of a sequence is a zero vector, not a token: one more row, at the id of blank.
-        table = nn.functional.pad(weight, (0, 0, 0, 1))
-        x = nn.functional.embedding(tokens, table)
-        h, state = _run(self.prediction, x, state, None, exponent)
+        h, state = self.prediction.step(tokens, state)
         return self.joint_prediction(self.prediction_dropout(h)), state
 
     def join(self, f: Tensor, g: Tensor) -> Tensor:
@@ -219,20 +162,13 @@ class Transducer(nn.Module):
         weight, bias = cast(Logits, self.output).quantised()
         return weight, bias, self.specification.quantisation.joint
 
-    def _embedding(self) -> tuple[Tensor, int]:
-        """Return the table of the pieces, (V, P), and its exponent where it is quantised."""
-        if self.specification.quantisation is None:
-            return self.embedding.weight, HIDDEN_EXPONENT
-        from train.encoders.quantisers import quantise_weight
-
-        return quantise_weight("prediction.embedding", self.embedding.weight, EMBEDDING_BITS)
-
     def forward(self, x: Tensor, lengths: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode whole utterances and predict after every prefix of their tokens.
 
         Args:
-            x: (B, S, 240) stacked frames, S even; what lies past a row's length has no influence.
-            lengths: (B,) stacked frames of each row.
+            x: (B, S, inputs) input frames, whole chunks; what lies past a row's length has no
+                influence.
+            lengths: (B,) input frames of each row.
             tokens: (B, U) padded with any of the ids.
         Returns:
             f (B, E, J), g (B, U + 1, J), and the encoder frames of each row, (B,).
@@ -244,7 +180,7 @@ class Transducer(nn.Module):
         """Encode whole utterances; returns f and the encoder frames of each row, as `forward`."""
         state, _ = self.initial_state(len(x))
         f, _ = self.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
-        return f, (lengths + PAIR - 1) // PAIR
+        return f, self.specification.encoder.frames(lengths)
 
     def predict_prefixes(self, tokens: Tensor) -> Tensor:
         """Predict after every prefix of tokens; returns g, as `forward`."""
@@ -254,9 +190,8 @@ class Transducer(nn.Module):
         return g
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the weights of the encoder's layers."""
-        for stack in (self.pre, self.post):
-            yield from stack.parameters()
+        """Yield the weights of the encoder."""
+        yield from self.encoder.parameters()
 
     def freeze_norms(self) -> None:
         """Keep the input normalisation's statistics from here on, in training too."""
@@ -265,26 +200,16 @@ class Transducer(nn.Module):
                 module.frozen = True
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Return the arrays of a `Network`, statistics aside, with the normalisation folded in.
-
-        y = W (s x + t) + b is (W s) x + (b + W t): exact up to rounding, computed in float64.
-        """
-        arrays: dict[str, NDArray[np.float32]] = {}
-        for name, layer in self._named_layers():
-            values = {k: getattr(layer.lstm, k).detach().double() for k in KEYS}
-            values["weight_ih"], values["bias_ih"] = _fold(
-                layer.norm, values["weight_ih"], values["bias_ih"]
-            )
-            arrays |= {f"{name}.{key}": _array(value) for key, value in values.items()}
-        if "transducer" in self.specification.decoders:
-            arrays["prediction.embedding"] = _array(self.embedding.weight)
+        """Return the arrays of a `Network`, statistics aside, with the normalisation folded in."""
+        arrays = self.encoder.arrays()
+        if self.prediction is not None:
+            arrays |= self.prediction.arrays()
         for name, linear in self._linear_layers().items():
-            norm = self.joint_norm if linear is self.joint_encoder else None
-            weight, bias = _fold(
+            norm = self.encoder.output_norm if linear is self.joint_encoder else None
+            arrays[f"{name}.weight"], arrays[f"{name}.bias"] = fold(
                 norm, linear.weight.detach().double(), linear.bias.detach().double()
             )
-            arrays[f"{name}.weight"], arrays[f"{name}.bias"] = _array(weight), _array(bias)
-        return arrays
+        return {name: array.float().cpu().numpy().copy() for name, array in arrays.items()}
 
     @classmethod
     def from_network(cls, network: Network, *, normalised: bool = False) -> Transducer:
@@ -299,24 +224,13 @@ class Transducer(nn.Module):
             for norm in module.modules():
                 if isinstance(norm, InputNorm):
                     norm.variance.fill_(1.0 - norm.epsilon)
-            for name, layer in module._named_layers():
-                for key in KEYS:
-                    getattr(layer.lstm, key).copy_(arrays[f"{name}.{key}"])
-            if "transducer" in module.specification.decoders:
-                module.embedding.weight.copy_(arrays["prediction.embedding"])
+            module.encoder.load(arrays)
+            if module.prediction is not None:
+                module.prediction.load(arrays)
             for name, linear in module._linear_layers().items():
                 linear.weight.copy_(arrays[f"{name}.weight"])
                 linear.bias.copy_(arrays[f"{name}.bias"])
         return module.eval()
-
-    def _named_layers(self) -> Iterator[tuple[str, Layer]]:
-        for name, stack in (
-            ("encoder.pre", self.pre),
-            ("encoder.post", self.post),
-            ("prediction.lstm", self.prediction),
-        ):
-            for n, layer in enumerate(stack):
-                yield f"{name}.{n}", cast(Layer, layer)
 
     def _linear_layers(self) -> dict[str, nn.Linear]:
         """Return the linear layers by the names of their arrays."""
@@ -326,20 +240,6 @@ class Transducer(nn.Module):
         if "ctc" in self.specification.decoders:
             layers["ctc"] = self.ctc
         return layers
-
-    def _layers(self) -> Iterator[Layer]:
-        return (layer for _, layer in self._named_layers())
-
-
-# Brevitas takes seconds to import, and only a quantised model needs it.
-def _lstm(spec: Specification, name: str, inputs: int, hidden: int, dropout: float) -> LSTM:
-    if spec.number_format == "bfp16":
-        return BlockFloatingLSTM(inputs, hidden, spec.activation)
-    if spec.quantisation is None:
-        return LSTM(inputs, hidden, spec.activation, dropout)
-    from train.encoders.integer_lstm import QuantisedLSTM
-
-    return QuantisedLSTM(name, inputs, hidden, spec.quantisation.bits(name))
 
 
 def _linear(spec: Specification, name: str, inputs: int, outputs: int) -> nn.Linear:
@@ -351,28 +251,19 @@ def _linear(spec: Specification, name: str, inputs: int, outputs: int) -> nn.Lin
     return kind(name, inputs, outputs, spec.quantisation.bits(name), spec.quantisation.joint)
 
 
-def _run(
-    layers: nn.ModuleList,
-    x: Tensor,
-    state: State,
-    mask: Tensor | None,
-    exponent: int = HIDDEN_EXPONENT,
-) -> tuple[Tensor, State]:
-    """Run a stack of layers over x, whose exponent is given where they are quantised."""
-    after = []
-    for layer, before in zip(layers, state, strict=True):
-        x, new = cast(Layer, layer).step(x, before, mask, exponent)
-        exponent = HIDDEN_EXPONENT
-        after.append(new)
-    return x, tuple(after)
+def _written(_: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Rename the entries of a state to the names that checkpoints have."""
+    _rename(state, prefix, WRITTEN)
 
 
-def _fold(norm: nn.Module | None, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    if norm is None:
-        return weight, bias
-    scale, shift = (v.double() for v in cast(InputNorm, norm).affine())
-    return weight * scale, bias + weight @ shift
+def _read(_: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Rename the entries of a checkpoint's state to the module's names."""
+    _rename(state, prefix, RENAMED)
 
 
-def _array(value: Tensor) -> NDArray[np.float32]:
-    return value.detach().float().cpu().numpy().copy()
+def _rename(state: dict[str, Any], prefix: str, names: tuple[tuple[str, str], ...]) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        name = key.removeprefix(prefix)
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        state[prefix + name] = state.pop(key)

@@ -114,7 +114,7 @@ class _Outputs:
 def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
     reference, graphs = load_backend("numpy", network), load_backend("onnx", read)
     for backend, name in ((reference, "model"), (graphs, "ONNX graph")):
-        check_causal(_encoder(backend), name)
+        check_causal(_encoder(backend), network.specification.encoder, name)
     largest = max(
         _close(name, _outputs(reference, x), _outputs(graphs, x, CHUNKS))
         for name, x in frames.items()
@@ -140,7 +140,7 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
         reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
     except ModelError as error:
         raise ModelError(f"{error}, or export with --no-int8") from error
-    check_causal(_encoder(graphs), "int8 graph")
+    check_causal(_encoder(graphs), network.specification.encoder, "int8 graph")
     for name, x in frames.items():
         want, got = _outputs(reference, x), _outputs(graphs, x, CHUNKS)
         _near(f"int8: {name}", want, got)
@@ -163,7 +163,7 @@ def _verify_integers(network: Network, read: Network, frames: Frames, weights: P
     graphs = _checked("integers", lambda: load_backend("integer-onnx", read))
     if isinstance(graphs, IntegerBackend):
         raise ExportError("integers: this machine's integer products are wrong: export on another")
-    check_causal(_encoder(graphs), "integer graph")
+    check_causal(_encoder(graphs), network.specification.encoder, "integer graph")
     largest = 2.0 ** (8 - integers.quantisation.joint)  # of the joint's hidden vector
     _near_joint("integers", of_restored, graphs, largest)
     for rows in BATCHES:

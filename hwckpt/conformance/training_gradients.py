@@ -2,7 +2,7 @@
 
 A file holds a tiny transducer of any sizes in float64, under the names of the hardware's training
 code, one padded batch, its logits, losses and gradients, and the weights after one update in float32.
-The check computes with what trains (`train.encoders.lstm`, `train.loss.transducer`, `train.optimiser`); the making with
+The check computes with what trains (`train.encoders.lstm_layer`, `train.loss.transducer`, `train.optimiser`); the making with
 plain autograd in place of the first two. Rows are not masked: where a row's frames are odd in number,
 its last pair takes in the layer's output on padding, as the hardware's training code has it (NUMERICS
 1.4).
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hwckpt.conformance.lattice import lattice
 from stream.front_end.stacking import join_pairs
-from train.encoders.lstm import LSTM, plain_layer
+from train.encoders.lstm_layer import LSTM, plain_layer
 from train.loss.transducer import Penalties, transducer_loss
 from train.optimiser import Lamb
 

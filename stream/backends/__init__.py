@@ -1,8 +1,9 @@
-"""Backends: one model, several ways to compute it, all with the same four calls.
+"""Backends: one model, several ways to compute it, all with the same few calls.
 
-A backend computes the network of NUMERICS 3 and nothing else: features come in normalised and
-stacked, logits go out. Arrays are NumPy's, whatever a backend computes with; every state leaf has the
-batch axis first. Which token follows from the logits is `stream.decoding`'s business.
+A backend computes encoder, prediction network and joint and nothing else: features come in normalised
+and stacked, logits go out. Arrays are NumPy's, whatever a backend computes with; every state leaf has
+the batch axis first. Many rows' encoder states are `stream.backends.states`. Which token follows from the
+logits, `stream.decoding` says.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Backend(Protocol):
-    """The four calls. B rows, S stacked frames (30 ms), J joint size, C = V + 1 classes."""
+    """The calls. B rows, n input frames of the encoder, J joint size, C = V + 1 classes."""
 
     specification: Specification
 
@@ -36,15 +37,15 @@ class Backend(Protocol):
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, State]:
-        """Encode stacked frames.
+        """Encode input frames.
 
         Args:
-            x: (B, S, 240) normalised and stacked, S even.
+            x: (B, n, inputs) normalised and stacked, whole chunks.
             state: of the encoder.
-            present: (B, S); False where a frame lies past the end of its stream: the pair then gets
-                a zero vector in its place. None: all are present.
+            present: (B, n); False where a frame lies past the end of its stream and counts for
+                nothing. None: all are present.
         Returns:
-            f, (B, S/2, J), projected to the joint size, and the state after the last frame.
+            f, (B, frames, J), projected to the joint size, and the state after the last frame.
         """
         ...
 

@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.encoders.lstm import PAIR
-from stream.front_end.log_mel import BINS
-from stream.front_end.stacking import STACK
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -60,16 +57,15 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
 def rows_are_independent(backend: Backend) -> bool:
     """Return whether a row of a random batch is the same, bit for bit, in batches of other sizes."""
     rng, spec, most = np.random.default_rng(0), backend.specification, max(BATCHES)
-    x = rng.standard_normal((most, PAIR, STACK * BINS), np.float32)
+    encoder = spec.encoder
+    x = rng.standard_normal((most, encoder.chunk_inputs, encoder.inputs), np.float32)
     tokens = rng.integers(0, spec.blank, most, endpoint=True)
     f, g = rng.standard_normal((2, most, spec.joint), np.float32)
 
     def run(rows: slice) -> list[NDArray[Any]]:
-        encoder, prediction = backend.initial_state(len(tokens[rows]))
-        encoded, predicted = (
-            backend.encode(x[rows], encoder),
-            backend.predict(tokens[rows], prediction),
-        )
+        of_encoder, of_prediction = backend.initial_state(len(tokens[rows]))
+        encoded = backend.encode(x[rows], of_encoder)
+        predicted = backend.predict(tokens[rows], of_prediction)
         results: list[NDArray[Any]] = []
         map_state(results.append, (encoded, predicted, backend.join(f[rows], g[rows])))
         return results

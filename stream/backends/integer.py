@@ -65,7 +65,7 @@ class IntegerBackend:
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, State]:
-        """Encode stacked frames; see `Backend`."""
+        """Encode input frames; see `Backend`."""
         pre, post = state
         h, pre = _run(self._pre, quantise_input(x, self._input_exponent), pre)
         h, post = _run(self._post, join_pairs(h, present), post)

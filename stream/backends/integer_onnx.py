@@ -22,9 +22,6 @@ from stream.backends import Backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.encoders.lstm import PAIR
-from stream.front_end.log_mel import BINS
-from stream.front_end.stacking import STACK
 from stream.integer.network import IntegerNetwork, quantise
 from stream.model.directory import INTEGER_GRAPHS
 from stream.model.network import Network
@@ -36,7 +33,7 @@ __all__ = ["check_equal", "graph_state", "load"]
 logger = logging.getLogger(__name__)
 
 ROWS = 8  # of the batch that is tried
-PAIRS = 2
+CHUNKS = 2  # of the encoder
 EXTREME = 0.125  # share of values at an end of their range
 LOUD = 1e4  # normalised log-mel beyond what any exponent represents
 
@@ -98,10 +95,12 @@ def check_equal(network: IntegerNetwork, graphs: Backend, rows: int = ROWS, seed
         return values
 
     encoder, prediction = (map_state(scattered, s) for s in reference.initial_state(rows))
-    x = rng.normal(0.0, 2.0, (rows, PAIRS * PAIR, STACK * BINS)).astype(np.float32)
+    sizes = network.specification.encoder
+    shape = rows, CHUNKS * sizes.chunk_inputs, sizes.inputs
+    x = rng.normal(0.0, 2.0, shape).astype(np.float32)
     x[0] = np.where(rng.random(x.shape[1:]) < EXTREME, np.copysign(LOUD, x[0]), x[0])
     present = np.ones(x.shape[:2], np.bool_)
-    present[-1, -1] = False  # a stream that ends within a pair
+    present[-1, -1] = False  # a stream that ends within a chunk
     tokens = rng.integers(0, blank, rows)
     tokens[-1] = blank
     joined = np.zeros((2, rows, network.specification.joint), np.int16)

@@ -1,8 +1,14 @@
-"""The ONNX backend: ONNX Runtime on the graphs of a model directory, one step of 60 ms a call.
+"""The ONNX backend: ONNX Runtime on the graphs of a model directory, a graph for each role.
 
-Graphs are written by `export.build`; `export.onnx` lists their inputs and outputs. A
-state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in
-its order; uint8 ones have zero point 128.
+It knows no family: a graph says what it needs, by its inputs and outputs. `export.build` writes graphs.
+
+1. A graph's role is its file's name up to the first dot: encoder, prediction, joint, ctc.
+2. A state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in the
+   graph's order, of the types and shapes that it declares. At the start of a stream it is filled with the
+   graph's metadata "zero.NAME", or with 0, which is 128 for uint8.
+3. The encoder takes a chunk of input frames, x (B, n, inputs), and gives f, (B, J) or (B, frames, J). A
+   further input, (B, k) float32, says which of the last k frames of the chunk are present: 1, else 0.
+4. The prediction network takes token, (B,) int64, and gives g; the joint takes f and g and gives logits.
 """
 
 from __future__ import annotations
@@ -13,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends.session import open_session
-from stream.encoders.lstm import PAIR
 from stream.model.directory import graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -23,7 +28,7 @@ __all__ = ["OnnxBackend", "located", "load"]
 
 Floats = NDArray[np.float32]
 AFTER = ".after"
-TYPES = {  # of states, with their zeros
+TYPES: dict[str, tuple[type, int]] = {  # of states, with their zeros
     "tensor(float)": (np.float32, 0),
     "tensor(int16)": (np.int16, 0),
     "tensor(uint8)": (np.uint8, 128),
@@ -63,19 +68,21 @@ class _Step:
     def __init__(self, graph: str | bytes, threads: int) -> None:
         self._session = open_session(graph, threads)
         outputs = [output.name for output in self._session.get_outputs()]
-        inputs = {value.name: value for value in self._session.get_inputs()}
+        self.inputs = {value.name: value for value in self._session.get_inputs()}
         self._states = {
-            name: value for name, value in inputs.items() if f"{name}{AFTER}" in outputs
+            name: self.inputs.pop(name) for name in list(self.inputs) if f"{name}{AFTER}" in outputs
         }
         self._wanted = [name for name in outputs if not name.endswith(AFTER)]
         self._wanted += [f"{name}{AFTER}" for name in self._states]
+        self._zeros = self._session.get_modelmeta().custom_metadata_map
 
     def initial_state(self, batch: int) -> State:
-        """Return the state that stands for zeros."""
+        """Return the state at the start of a stream."""
         leaves = []
-        for value in self._states.values():
+        for name, value in self._states.items():
             dtype, zero = TYPES[value.type]
-            leaves.append(np.full((batch, *value.shape[1:]), zero, dtype))
+            zero = self._zeros.get(f"zero.{name}", zero)
+            leaves.append(np.full((batch, *value.shape[1:]), dtype(zero), dtype))
         return tuple(leaves)
 
     def run(
@@ -88,12 +95,12 @@ class _Step:
 
 
 class OnnxBackend:
-    """A `Backend` of a session for each part of the model.
+    """A `Backend` of a session for each role.
 
     Args:
         network: the model.
-        graphs: path or bytes of each part by its file name: "encoder", and "prediction" and "joint", or
-            "ctc", or all of them, before the first dot.
+        graphs: path or bytes of each graph by the name of its file: encoder, and prediction and joint, or
+            ctc, or all of them.
         threads: of one operator.
         otherwise: what to do where a graph cannot be run, for the message.
     Raises:
@@ -116,9 +123,12 @@ class OnnxBackend:
                 why = " ".join(str(error).split())  # on one line
                 raise ModelError(f"{name} cannot be run: {why}{otherwise}", network.path) from error
         self._encoder = self._steps["encoder"]
+        further = dict(self._encoder.inputs)
+        self._chunk = further.pop("x").shape[1]
+        self._present = {name: value.shape[1] for name, value in further.items()}
 
     def initial_state(self, batch: int) -> tuple[State, State]:
-        """Return zeros, an array for each state input of the encoder and the prediction network."""
+        """Return an array for each state input of the encoder and the prediction network."""
         prediction = self._steps.get("prediction")
         decoder = () if prediction is None else prediction.initial_state(batch)
         return self._encoder.initial_state(batch), decoder
@@ -126,21 +136,25 @@ class OnnxBackend:
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, State]:
-        """Encode stacked frames; see `Backend`."""
+        """Encode input frames; see `Backend`."""
         outputs = []
         batch, frames, _ = x.shape
-        second = np.ones((batch, 1), np.float32)
-        for begin in range(0, frames, PAIR):
+        there = {name: np.ones((batch, last), np.float32) for name, last in self._present.items()}
+        for begin in range(0, frames, self._chunk):
+            end = begin + self._chunk
             if present is not None:
-                second = present[:, begin + 1, None].astype(np.float32)
-            pair = np.ascontiguousarray(x[:, begin : begin + PAIR])
-            f, state = self._encoder.run({"x": pair, "second": second}, state)
-            outputs.append(f)
+                there = {
+                    name: present[:, end - last : end].astype(np.float32)
+                    for name, last in self._present.items()
+                }
+            chunk = np.ascontiguousarray(x[:, begin:end])
+            f, state = self._encoder.run({"x": chunk, **there}, state)
+            outputs.append(f.reshape(batch, -1, f.shape[-1]))
         if len(outputs) == 1:
-            return outputs[0][:, None], state
+            return outputs[0], state
         if not outputs:
             return np.zeros((batch, 0, self.specification.joint), np.float32), state
-        return np.stack(outputs, axis=1), state
+        return np.concatenate(outputs, axis=1), state
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
         """Advance the prediction network by one token a row; see `Backend`."""

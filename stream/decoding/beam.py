@@ -39,8 +39,8 @@ from stream.decoding.hypothesis import Candidates, Extender, Hypothesis, Node, P
 from stream.decoding.keywords import KeywordTrie
 from stream.errors import ArgumentError
 from stream.language_model.ngram import Ngram
+from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary, texts_of
-from stream.words import FRAME_SECONDS
 
 __all__ = ["Beam", "BeamConfig", "BeamState"]
 
@@ -108,7 +108,7 @@ class Beam(ABC):
     """A beam search; `step` is for each kind of decoder.
 
     Args:
-        blank: id of blank.
+        specification: of the model.
         vocabulary: the pieces.
         config: options of the search.
         ngram: language model over the pieces, or None.
@@ -119,13 +119,14 @@ class Beam(ABC):
 
     def __init__(
         self,
-        blank: int,
+        specification: Specification,
         vocabulary: Vocabulary,
         config: BeamConfig | None,
         ngram: Ngram | None,
         root: Node,
     ) -> None:
-        self.blank, self.vocabulary = blank, vocabulary
+        self.blank, self.vocabulary = specification.blank, vocabulary
+        self._frame_seconds = specification.encoder.frame_seconds
         self.config, self.ngram = config or BeamConfig(), ngram
         eos = self.config.eos
         if eos is not None and eos.id >= self.blank:
@@ -205,10 +206,10 @@ class Beam(ABC):
         tokens, paths, last = _agreed(paths, state.last)
         if config.final_delay is not None:
             waited = config.final_delay
-            while len(paths) > 1 and not tokens and (step - last) * FRAME_SECONDS > waited:
+            while len(paths) > 1 and not tokens and (step - last) * self._frame_seconds > waited:
                 tokens, paths, last = _agreed(_without_worst(paths), last)
             waited += GRACE
-            while len(paths) > 1 and (step - _oldest(paths, step)) * FRAME_SECONDS > waited:
+            while len(paths) > 1 and (step - _oldest(paths, step)) * self._frame_seconds > waited:
                 more, paths, last = _agreed(_without_worst(paths), last)
                 tokens += more
         if len(paths) == 1:

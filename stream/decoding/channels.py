@@ -109,7 +109,9 @@ class ChannelDecoder:
         self._overlaps: list[Overlap] = (
             [Overlap(decoding.resets)] * slots if decoding.resets else []
         )
-        self._endpoint = Endpointer(decoding.endpoint or NO_ENDPOINTS)
+        encoder = backend.specification.encoder
+        self._frames = encoder.chunk_frames
+        self._endpoint = Endpointer(decoding.endpoint or NO_ENDPOINTS, encoder)
         self._reports = decoding.endpoint is not None  # endpoints at all
         self._endpoints = self._endpoint.initial_state(slots)
         self._silence = np.full(slots, self._endpoint.steps(None))
@@ -168,20 +170,21 @@ class ChannelDecoder:
         of: StepRows,
         silent: NDArray[np.bool_] | None = None,
     ) -> list[Speech]:
-        """Decode an encoder frame of every row of a step.
+        """Decode the encoder frames of a chunk of every row of a step.
 
         Args:
             slots: (S,).
-            f: (R, 1, J).
+            f: (R, frames, J).
             of: the rows that the step needs.
-            silent: (S,) bool, slots that say nothing yet: their decoders begin behind this frame;
+            silent: (S,) bool, slots that say nothing yet: their decoders begin behind this chunk;
                 None: there are none.
         Returns:
             one `Speech` for each slot.
         """
         lengths = None
         if silent is not None:
-            lengths = 1 - (silent if of.owners is None else silent[of.owners]).astype(np.int64)
+            quiet = silent if of.owners is None else silent[of.owners]
+            lengths = np.where(quiet, 0, self._frames)
         found = self._rows.step(f, of.rows, lengths)
         heard = found[: len(slots)]
         if self._resets is not None:
@@ -191,7 +194,7 @@ class ChannelDecoder:
                 second = dict(zip(places, found[len(slots) :], strict=True))
             for place, slot in enumerate(slots.tolist()):
                 heard[place] = self._joined(slot, heard[place], second.get(place, []))
-        self._steps[slots] += 1
+        self._steps[slots] += self._frames
         if silent is not None:
             for slot in slots[silent].tolist():
                 self.resume(slot)
@@ -201,7 +204,7 @@ class ChannelDecoder:
         """Count a step of a muted channel; the first one ends the segment."""
         tokens = [] if self.muted[slot] else self._commit(slot)
         self.muted[slot] = True
-        self._steps[slot] += 1
+        self._steps[slot] += self._frames
         said = self._speech(np.array([slot]), [tokens])[0]
         return said._replace(rest=said.rest + self._flush(slot)) if self._waiting[slot] else said
 
@@ -252,7 +255,7 @@ class ChannelDecoder:
         if overlap.second is None:
             return tokens
         first, second = int(self._row[slot]), self._other(slot)
-        step = int(self._steps[slot])
+        step = int(self._steps[slot]) + self._frames - 1  # the chunk's last
         if overlap.step(step, old, new, rows.best(first), rows.best(second)):
             last, rest = rows.commit(first), rows.commit(second)
             tokens += overlap.without_duplicates(last) + overlap.take_over(last, rest)

@@ -148,8 +148,8 @@ class CtcBeam(Beam):
         config: BeamConfig | None = None,
         ngram: Ngram | None = None,
     ) -> None:
-        blank = head.specification.blank
-        super().__init__(blank, vocabulary, config, ngram, Node(blank, ()))
+        root = Node(head.specification.blank, ())
+        super().__init__(head.specification, vocabulary, config, ngram, root)
         self.head = head
 
     def step(

@@ -1,6 +1,6 @@
 """Endpointing: where a segment of a stream ends, by silence, by length, by the `<EOS>` token.
 
-A decision about steps of 60 ms and nothing else: no state of the encoder or the decoder changes with
+A decision about encoder frames, made once a chunk, and nothing else: no state of the encoder or the decoder changes with
 it (a beam commits its best hypothesis then, see `stream.decoding.beam`). Rules; an endpoint begins
 the next segment at the step after it:
 
@@ -21,11 +21,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.encoders.family import Encoder
 from stream.words import FRAME_SECONDS
 
 __all__ = ["EndpointConfig", "EndpointState", "Endpointer", "Termination", "trim"]
 
 STACKED_SECONDS = 0.03
+LEAST_SECONDS = 0.06  # of a rule
 NEVER = np.iinfo(np.int64).max // 2
 
 
@@ -39,7 +41,7 @@ class EndpointConfig:
         length: rule 3.
         eos: id of the `<EOS>` token, rule 4.
     Raises:
-        ValueError: a time is shorter than a step.
+        ValueError: a time is shorter than 0.06 s.
     """
 
     silence: float | None = 1.2
@@ -50,9 +52,9 @@ class EndpointConfig:
     def __post_init__(self) -> None:
         for name in ("silence", "quiet", "length"):
             value = getattr(self, name)
-            if value is not None and not FRAME_SECONDS <= value < np.inf:
+            if value is not None and not LEAST_SECONDS <= value < np.inf:
                 raise ValueError(
-                    f"endpoint: {name} is {value} s, wants {FRAME_SECONDS} or more, or None for off"
+                    f"endpoint: {name} is {value} s, wants {LEAST_SECONDS} or more, or None for off"
                 )
 
 
@@ -60,8 +62,8 @@ class EndpointState(NamedTuple):
     """State of a batch of rows.
 
     Attributes:
-        steps: (B,) int64, of the segment so far.
-        since: (B,) int64, steps since the segment's last token; NEVER where none came.
+        steps: (B,) int64, encoder frames of the segment so far.
+        since: (B,) int64, encoder frames since the segment's last token; NEVER where none came.
     """
 
     steps: NDArray[np.int64]
@@ -69,12 +71,18 @@ class EndpointState(NamedTuple):
 
 
 class Endpointer:
-    """The rules, over the rows of a batch."""
+    """The rules, over the rows of a batch.
 
-    def __init__(self, config: EndpointConfig | None = None) -> None:
-        self.config = config = config or EndpointConfig()
+    Args:
+        config: the rules.
+        encoder: whose frames are counted, a chunk of them a step.
+    """
+
+    def __init__(self, config: EndpointConfig, encoder: Encoder) -> None:
+        self.config = config
+        self._seconds, self._frames = encoder.frame_seconds, encoder.chunk_frames
         self._silence, self._quiet, self._length = (
-            NEVER if seconds is None else round(seconds / FRAME_SECONDS)
+            NEVER if seconds is None else round(seconds / self._seconds)
             for seconds in (config.silence, config.quiet, config.length)
         )
 
@@ -84,7 +92,7 @@ class Endpointer:
 
     def steps(self, silence: float | None) -> int:
         """Return the steps of a silence, seconds, for `step`; those of rule 1 where it is None."""
-        return self._silence if silence is None else max(1, round(silence / FRAME_SECONDS))
+        return self._silence if silence is None else max(1, round(silence / self._seconds))
 
     def step(
         self,
@@ -103,8 +111,8 @@ class Endpointer:
         Returns:
             (B,) whether the segment ends with this step, and the state after it.
         """
-        steps = state.steps + 1
-        since = np.where(emitted, 0, np.where(state.since == NEVER, NEVER, state.since + 1))
+        steps, frames = state.steps + self._frames, self._frames
+        since = np.where(emitted, 0, np.where(state.since == NEVER, NEVER, state.since + frames))
         silent = (since != NEVER) & (since > (self._silence if silence is None else silence))
         quiet = (since == NEVER) & (steps >= self._quiet)
         ends = silent | quiet | (steps >= self._length)

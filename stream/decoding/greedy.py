@@ -42,7 +42,7 @@ class Token:
 
     Attributes:
         id: of the piece.
-        step: encoder frame, 60 ms each, counted from the start of the stream.
+        step: encoder frame, counted from the start of the stream.
         log_probability: natural log of its probability when it was chosen.
     """
 

@@ -4,7 +4,7 @@ A model that was trained on short utterances drifts on a long one, so encoder an
 their initial states every 12 s. The new segment's row runs beside the old one until the two agree, then
 takes over; until then the old row's tokens are given out, so nothing is delayed. Front end and
 normaliser do not restart. The caller steps the two rows: this file says when a second row begins, when
-it takes over, and which of its tokens are still to be given out. Steps are encoder frames (60 ms), counted
+it takes over, and which of its tokens are still to be given out. Steps are encoder frames, counted
 from the start of the stream in both rows.
 
 Rules of a channel:
@@ -42,7 +42,7 @@ APART = 5
 
 @dataclass(frozen=True)
 class ResetConfig:
-    """When states are reset; in encoder steps of 60 ms.
+    """When states are reset; in encoder frames; the defaults are for frames of 60 ms.
 
     Attributes:
         segment: length of a segment, 15 s.

@@ -47,7 +47,7 @@ class TransducerBeam(Beam):
     ) -> None:
         _, start = backend.initial_state(1)
         root = Node(backend.specification.blank, map_state(lambda leaf: leaf[0], start))
-        super().__init__(root.token, vocabulary, config, ngram, root)
+        super().__init__(backend.specification, vocabulary, config, ngram, root)
         self.backend = backend
         self._limits = Limits(self.config.width, self.config.symbols_per_step, self.blank)
         self._predict([root])

@@ -60,9 +60,14 @@ class Encoder:
         return self.stack * BINS
 
     @property
-    def chunk_frames(self) -> int:
+    def chunk_inputs(self) -> int:
         """The number of input frames in a chunk."""
         return self.chunk_samples // (HOP * self.stack)
+
+    @property
+    def chunk_frames(self) -> int:
+        """The number of encoder frames in a chunk."""
+        return self.chunk_samples // self.frame_samples
 
     @property
     def chunk_seconds(self) -> float:
@@ -108,11 +113,11 @@ class Encoder:
 
         Args:
             arrays: as `prepare` returns them, of the namespace of x.
-            x: (batch, n, inputs) normalised; n is a multiple of `chunk_frames`.
+            x: (batch, n, inputs) normalised; n is a multiple of `chunk_inputs`.
             state: before the frames.
             present: (batch, n) bool, False where a frame lies past the end of its row and must have no
                 influence; None: all are present.
         Returns:
-            (batch, n chunk_samples / (chunk_frames frame_samples), size), and the state after them.
+            (batch, m, size), m = n chunk_frames / chunk_inputs, and the state after them.
         """
         raise NotImplementedError

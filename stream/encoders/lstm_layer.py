@@ -4,7 +4,7 @@ NUMERICS 3.2: gate order i, f, g, o; two bias vectors, both added; soft cells (l
 ones, S(a) = clamp(a/8 + 1/2, 0, 1) and T(a) = clamp(a, -1, 1), T on the cell output too. With
 number format "bfp16" it rounds where Myrtle's card does (NUMERICS 3.3). (batch, frames, inputs) ->
 (batch, frames, hidden), float, over the array namespace of the input. Encoder and prediction network are
-stacks of such layers. Training has a faster form with a hand-written backward, `train.encoders.lstm`.
+stacks of such layers. Training has a faster form with a hand-written backward, `train.encoders.lstm_layer`.
 """
 
 from __future__ import annotations

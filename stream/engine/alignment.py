@@ -31,14 +31,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.encoders.family import Encoder
 from stream.engine.levels import Levels
 from stream.front_end.log_mel import HOP, FrontEnd
-from stream.front_end.stacking import STACK
 from stream.words import WordDelay, group
 
 __all__ = ["HOLD", "Alignment", "Span", "word_spans"]
 
-FRAMES = 2 * STACK  # log-mel frames of an encoder frame
 DROP, MARGIN, WIDTH = 6.5, 1.4, 2.0  # nats of power: 28, 6 and 9 dB
 FLOOR = 0.1  # quantile of the levels
 EVIDENCE = 0.2  # of a vote
@@ -47,7 +46,7 @@ CORE = 45  # frames before an emission, in which the word is at its loudest
 BEFORE = 90  # frames from a word's start to its first token, at most
 EARLY, LATE = 35, 50  # frames that a word's end may lie before and behind its last token's frame
 SHORTEST = 6  # frames of a word, where the next token leaves so many
-HOLD = 100  # encoder frames, 6 s
+HOLD = 600  # log-mel frames, 6 s
 NEVER = np.iinfo(np.int64).max
 
 Scores = NDArray[np.float64]
@@ -99,6 +98,7 @@ class Alignment:
         levels: of the slots.
         delay: of the model's tokens.
         front_end: that gives the frames.
+        encoder: that numbers the tokens' frames.
         slots: how many.
     Attributes:
         due: (slots,) int64, encoder frame from which on `settle` is to be called.
@@ -109,9 +109,11 @@ class Alignment:
         levels: Levels,
         delay: WordDelay,
         front_end: FrontEnd,
+        encoder: Encoder,
         slots: int,
     ) -> None:
         self._levels, self._delay = levels, delay
+        self._frames = encoder.frame_samples // HOP  # log-mel frames of an encoder frame
         # The middle of frame k is sample 160 k + window / 2, less what was padded.
         padding = 0 if front_end.lead else front_end.window - HOP
         self._shift = round((front_end.window / 2 - HOP / 2 - padding) / HOP)
@@ -161,7 +163,7 @@ class Alignment:
             word.steps.append(step)
             if said:
                 word.spoken, word.last, word.end = len(word.steps), step, None
-                self.due[slot] = step + HOLD
+                self.due[slot] = step + HOLD // self._frames
             word.whole = text.endswith(" ") if text else word.whole
         if closes:
             spans += self._close(slot, sound)
@@ -178,7 +180,7 @@ class Alignment:
         last = first + len(level)
         if samples is not None:
             last = min(last, samples // HOP - self._shift)
-        return _Sound(first, level, last, self._delay)
+        return _Sound(first, level, last, self._delay, self._frames)
 
     def _close(self, slot: int, sound: _Sound) -> list[Span]:
         word = self._words[slot]
@@ -192,9 +194,11 @@ class Alignment:
         self._words[slot] = _Word()
         self.due[slot] = NEVER
         if word.end is None:  # no token has text
-            return [self._span(FRAMES * step, FRAMES * (step + 1)) for step in word.steps]
+            return [
+                self._span(self._frames * step, self._frames * (step + 1)) for step in word.steps
+            ]
         self._ended[slot] = word.end
-        after = [word.start + FRAMES * max(step - word.first, 0) for step in word.steps]
+        after = [word.start + self._frames * max(step - word.first, 0) for step in word.steps]
         starts = [min(start, word.end) for start in after[: word.spoken]]
         starts += [word.end] * (len(after) + 1 - word.spoken)
         return [self._span(*bounds) for bounds in zip(starts, starts[1:], strict=False)]
@@ -211,10 +215,18 @@ class _Sound:
         level: (n,) of the frames from it on.
         last: boundary at the end of the audio.
         delay: of the model's tokens.
+        frames: log-mel frames of an encoder frame.
     """
 
-    def __init__(self, first: int, level: NDArray[np.float32], last: int, delay: WordDelay) -> None:
-        self._first, self._level, self._last = first, level, last
+    def __init__(
+        self,
+        first: int,
+        level: NDArray[np.float32],
+        last: int,
+        delay: WordDelay,
+        frames: int,
+    ) -> None:
+        self._first, self._level, self._last, self._frames = first, level, last, frames
         self._starts, self._ends = 100 * delay.start, 100 * delay.end
 
     @functools.cached_property
@@ -224,8 +236,8 @@ class _Sound:
 
     def start(self, step: int, ended: int) -> int:
         """Return the start of a word whose first token came at a step, `ended` or later."""
-        last = max(ended, min(FRAMES * step, self._last - 1))
-        first = min(max(ended, FRAMES * step - BEFORE), last)
+        last = max(ended, min(self._frames * step, self._last - 1))
+        first = min(max(ended, self._frames * step - BEFORE), last)
         return first + int(self._start_scores(first, last, step).argmax())
 
     def end(self, word: _Word) -> int:
@@ -236,7 +248,7 @@ class _Sound:
 
     def between(self, word: _Word, step: int) -> tuple[int, int]:
         """Return the end of a word and the start of the next, whose first token came at a step."""
-        last = min(max(FRAMES * step, word.start + 1), self._last - 1)
+        last = min(max(self._frames * step, word.start + 1), self._last - 1)
         first = min(self._earliest_end(word), last)
         ends = self._end_scores(first, last, word.last)
         starts = self._start_scores(first, last, step)
@@ -245,11 +257,11 @@ class _Sound:
         return first + end, first + start
 
     def _earliest_end(self, word: _Word) -> int:
-        return max(word.start + SHORTEST, FRAMES * (word.last + 1) - EARLY)
+        return max(word.start + SHORTEST, self._frames * (word.last + 1) - EARLY)
 
     def _start_scores(self, first: int, last: int, step: int) -> Scores:
         """Return the scores of the boundaries `first` to `last` as the start of a word (rule 2)."""
-        emitted = FRAMES * step
+        emitted = self._frames * step
         scores = -self._distances(first, last, emitted - self._starts)
         scores -= self._votes(first, last, emitted)
         scores[: max(emitted - BEFORE - first, 0)] = -np.inf
@@ -257,7 +269,7 @@ class _Sound:
 
     def _end_scores(self, first: int, last: int, step: int) -> Scores:
         """Return the scores of the boundaries `first` to `last` as the end of a word (rule 2)."""
-        emitted = FRAMES * (step + 1)
+        emitted = self._frames * (step + 1)
         scores = self._votes(first, last, emitted)
         scores -= self._distances(first, last, emitted - self._ends)
         scores[max(emitted + LATE + 1 - first, 0) :] = -np.inf

@@ -5,17 +5,17 @@ samples in, `tick` advances every slot that holds a chunk by one batched step (f
 encoder, decoder), `finish` says that a stream has ended. The engine knows no sockets, no
 clock and no threads; whoever drives it calls from one thread.
 
-One `Result` is due for every chunk of 960 samples (60 ms) received, and one, with `last`, after
-`finish`. A front end without initial padding sees its first frame only after `lead` samples more, so
-its encoder frame e comes with chunk e + 1 and the first result is empty.
+One `Result` is due for every chunk received (`chunk_samples`: what the encoder takes in a step), and
+one, with `last`, after `finish`. A front end without initial padding sees its first frame only after
+`lead` samples more, so the encoder frames of chunk n come with chunk n + 1 and the first result is empty.
 
 A channel that sends exact zeros is muted after a while (`stream.engine.mute`): it costs nothing, and begins a
 new segment when sound comes back, of which some has to be heard before anything is said.
 
-A step takes the rows of its slots out of the state arrays and writes them back; between the two there
-is no Python for each channel. ONNX Runtime computes a batch of any size as well as the next larger
-round one, so nothing is padded. Front end and normaliser are `stream.engine.features`' business. Encoder
-and decoder have rows, one for each slot, or two where states are reset (`stream.decoding.channels`).
+A step has no Python for each channel but for what is said. ONNX Runtime computes a batch of any size as
+well as the next larger round one, so nothing is padded. Front end and normaliser are in
+`stream.engine.features`; the backend keeps the encoder's states (`stream.backends.states`). Encoder and
+decoder have rows, one for each slot, or two where states are reset (`stream.decoding.channels`).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend, load_backend
+from stream.backends.states import encoder_states
 from stream.decoding.channels import SILENCE, ChannelDecoder, Speech
 from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.encoders.lstm import PAIR
+from stream.encoders.lstm import LSTM
 from stream.engine.alignment import Alignment, Span
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
 from stream.engine.rings import Rings
-from stream.front_end.log_mel import HOP, SAMPLE_RATE
-from stream.front_end.stacking import STACK
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network, open_model
-from stream.stage import Samples, State, map_state, take_rows, write_rows
+from stream.stage import Samples
 from stream.words import WordDelay
 
 __all__ = [
@@ -57,7 +57,7 @@ __all__ = [
 
 Rows = NDArray[np.int64]
 
-CHUNK = HOP * STACK * PAIR  # 960 samples, 60 ms: one encoder frame
+CHUNK = LSTM.chunk_samples  # of the LSTM family; for those that do not ask their model yet
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
 WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
@@ -110,6 +110,8 @@ class Engine:
         slots: most channels at once.
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
+    Attributes:
+        chunk_samples: samples that a step takes of a slot.
     Raises:
         ModelError: the fixed front end cannot be this model's.
     """
@@ -125,9 +127,10 @@ class Engine:
         if slots < 1:
             raise ValueError(f"engine: {slots} slots, wants at least 1")
         self.slots = slots
+        self._encoder = network.specification.encoder
+        self.chunk_samples = self._encoder.chunk_samples
         self._mute_chunks = network.specification.mute_chunks
         self._sound_chunks = network.specification.sound_chunks
-        self._backend = backend
         self._vocabulary = network.vocabulary
         self._features = ChannelFeatures(network, front_end, slots)
         self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
@@ -136,11 +139,11 @@ class Engine:
             self._features.levels,
             network.specification.word_delay or WordDelay(),
             network.specification.front_end,
+            self._encoder,
             slots,
         )
-        self._fresh_encoder: State = backend.initial_state(1)[0]
-        self._encoder: State = backend.initial_state(self._decoder.row_count)[0]
-        self._rings = Rings(slots, CHUNK, self._features.lead)
+        self._states = encoder_states(backend, self._decoder.row_count)
+        self._rings = Rings(slots, self.chunk_samples, self._features.lead)
         self._open = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given
         self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
@@ -173,7 +176,7 @@ class Engine:
 
         Args:
             slot: that is open; when it is closed, this is forgotten.
-            silence: seconds, in steps of 0.06; None: as the engine's decoding has it.
+            silence: seconds, in encoder frames; None: as the engine's decoding has it.
         """
         self._check(slot)
         self._decoder.end_after(slot, silence)
@@ -200,31 +203,27 @@ class Engine:
 
         Args:
             slot: where the stream begins.
-            source: another open slot, which has heard a chunk at least and stays as it is.
+            source: another open slot, which has heard a chunk at least, has not ended, and stays as it is.
         """
         self._check(source)
         self.restart(slot, keep_statistics=True)
         self._features.follow(slot, source)
         lead = self._features.lead
         self._rings.clear(slot, taken=lead)
-        self._due_at[slot] = lead + CHUNK
+        self._due_at[slot] = lead + self.chunk_samples
         self._zeros[slot], self._sounds[slot] = self._zeros[source], self._sounds[source]
-        rows = self._decoder.rows(np.array([source]))
-        row = self._decoder.rows(np.array([slot]))
-        write_rows(row, take_rows(self._encoder, rows), self._encoder)
+        row, of_source = self._decoder.rows(np.array([slot, source])).tolist()
+        self._states.copy(row, of_source)
 
     def _begin(self, slot: int, *, keep_statistics: bool) -> None:
         self._rings.clear(slot)
         self._features.begin(slot, keep_statistics=keep_statistics)
         self._alignment.begin(slot)
         self._chunks[slot] = self._zeros[slot] = self._sounds[slot] = 0
-        self._due_at[slot] = CHUNK
+        self._due_at[slot] = self.chunk_samples
         self._finishing.discard(slot)
         self._decoder.open(slot, self._keywords[slot])
-        self._reset_encoder(self._decoder.rows(np.array([slot])))
-
-    def _reset_encoder(self, rows: Rows) -> None:
-        write_rows(rows, self._fresh_encoder, self._encoder)
+        self._states.reset(self._decoder.rows(np.array([slot])))
 
     def push(self, slot: int, samples: Samples) -> None:
         """Hand in samples of a stream: (n,) at 16 kHz, float32, or int16 of full scale, any n.
@@ -299,7 +298,7 @@ class Engine:
 
         All slots have to be free, and are again.
         """
-        noise = np.random.default_rng(0).normal(0.0, 0.1, 3 * CHUNK).astype(np.float32)
+        noise = np.random.default_rng(0).normal(0.0, 0.1, 3 * self.chunk_samples).astype(np.float32)
         for size in WARM_UP:
             slots = [
                 slot for _ in range(min(size, self.slots)) if (slot := self.open()) is not None
@@ -352,7 +351,7 @@ class Engine:
         tails, lengths = self._features.tails([self._rest(slot) for slot in ended.tolist()], ended)
         plan = self._decoder.step_rows(rows)
         if plan.fresh.size:
-            self._reset_encoder(plan.fresh)
+            self._states.reset(plan.fresh)
         x = x if plan.owners is None else x[plan.owners]
         f, last = self._encode(x, plan.rows, tails, lengths, self._decoder.rows(ended))
         if rows.size:
@@ -361,7 +360,7 @@ class Engine:
                 rows, self._decoder.step(rows, f, plan, silent if silent.any() else None)
             )
         if ended.size:
-            steps = np.where(self._silent(ended), 0, -(-lengths // PAIR))
+            steps = np.where(self._silent(ended), 0, self._encoder.frames(lengths))
             results += self._end(ended, self._decoder.finish(ended, last, steps))
         return results
 
@@ -376,23 +375,22 @@ class Engine:
         """Encode a chunk of some rows, and what is left of others: the first chunk of it beside.
 
         Args:
-            x: (R, 2, 240) of `rows`.
-            tails: (E, S, 240) of `ending`, S even; lengths, (E,) stacked frames of each, at most S.
+            x: (R, n, inputs) of `rows`, a chunk.
+            tails: (E, m, inputs) of `ending`, whole chunks; lengths, (E,) input frames of each that
+                count.
         Returns:
-            f (R, 1, J), and that of the tails, (E, S/2, J).
+            f (R, frames, J), and that of the tails.
         """
-        count, first, rest = len(rows), slice(0, PAIR), slice(PAIR, None)
+        count, chunk = len(rows), self._encoder.chunk_inputs
         present = np.arange(tails.shape[1])[None] < lengths[:, None]
-        f, state = self._backend.encode(
-            np.concatenate([x, tails[:, first]]),
-            take_rows(self._encoder, np.concatenate([rows, ending])),
-            np.concatenate([np.ones((count, PAIR), np.bool_), present[:, first]]),
+        f = self._states.encode(
+            np.concatenate([x, tails[:, :chunk]]),
+            np.concatenate([rows, ending]),
+            np.concatenate([np.ones((count, chunk), np.bool_), present[:, :chunk]]),
         )
-        write_rows(rows, map_state(lambda leaf: leaf[:count], state), self._encoder)
         f, last = f[:count], f[count:]
-        if tails.shape[1] > PAIR:
-            state = map_state(lambda leaf: leaf[count:], state)
-            more, _ = self._backend.encode(tails[:, rest], state, present[:, rest])
+        if tails.shape[1] > chunk:
+            more = self._states.encode(tails[:, chunk:], ending, present[:, chunk:])
             last = np.concatenate([last, more], axis=1)
         return f, last
 
@@ -410,7 +408,7 @@ class Engine:
             self._decoder.resume(slot)
         if rows.size:
             self._sounds[rows] = 0
-            self._reset_encoder(self._decoder.rows(rows))
+            self._states.reset(self._decoder.rows(rows))
 
     def _silent(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which slots are not decoded yet: too little was heard of their segments."""
@@ -439,11 +437,13 @@ class Engine:
         ended = begun if last else begun + 1
         if not last:
             self._chunks[rows] = ended
-            self._due_at[rows] += CHUNK
-        for slot in rows[self._alignment.due[rows] <= begun].tolist():
+            self._due_at[rows] += self.chunk_samples
+        frames = begun * self._encoder.chunk_frames
+        for slot in rows[self._alignment.due[rows] <= frames].tolist():
             self._alignment.settle(slot)
-        # The nearest to 0.06 n that there is, which a product with 0.06 is not.
-        starts, ends = ((chunks * 6 / 100).tolist() for chunks in (begun, ended))
+        starts, ends = (
+            (chunks * self.chunk_samples / SAMPLE_RATE).tolist() for chunks in (begun, ended)
+        )
         return [
             Result(slot, start, end, "", (), last)
             if said is SILENCE and not last

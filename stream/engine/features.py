@@ -1,7 +1,7 @@
-"""Front end and normaliser of an engine's slots: samples to stacked frames, with a state for each slot.
+"""Front end and normaliser of an engine's slots: samples to input frames, with a state for each slot.
 
-A stream begins with `lead` samples that prime the front end and give no frame. Then each chunk gives
-`FRAMES` log-mel frames, which is two stacked ones; what is left at the end gives as many as it has.
+A stream begins with `lead` samples that prime the front end and give no frame. Then each chunk gives its
+log-mel frames, stacked as the encoder takes them; what is left at the end gives as many as it has.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.encoders.lstm import PAIR
 from stream.engine.front_end import FrontEndKind, front_end_stages
 from stream.engine.levels import Levels
 from stream.front_end.log_mel import BINS, HOP
-from stream.front_end.stacking import STACK, stack
+from stream.front_end.stacking import stack
 from stream.model.network import Network
 from stream.stage import State, take_rows, write_rows
 
@@ -24,7 +23,6 @@ __all__ = ["ChannelFeatures"]
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-FRAMES = STACK * PAIR  # log-mel frames in a chunk
 BLOCK = 32  # channels whose spectra are computed together: those of more do not fit a core's cache
 
 
@@ -45,6 +43,8 @@ class ChannelFeatures:
 
     def __init__(self, network: Network, front_end: FrontEndKind, slots: int) -> None:
         self._front_end, self._normaliser = front_end_stages(network, front_end)
+        self._encoder = network.specification.encoder
+        self._frames = self._encoder.chunk_samples // HOP  # log-mel frames in a chunk
         self.lead = self._front_end.lead
         self.primed = np.zeros(slots, np.bool_)
         self._framed = np.zeros(slots, np.bool_)  # whether a slot's stream has given a frame
@@ -76,8 +76,10 @@ class ChannelFeatures:
         self.primed[rows] = True
 
     def chunk(self, samples: Floats, rows: Rows) -> Floats:
-        """Return the stacked frames, (R, 2, 240), of a chunk of some slots, (R, 960)."""
-        frames = np.empty((len(rows), FRAMES, BINS), np.float32)  # holds integers of Q.10, too
+        """Return the input frames of a chunk of some slots, (R, chunk): (R, n, inputs)."""
+        frames = np.empty(
+            (len(rows), self._frames, BINS), np.float32
+        )  # holds integers of Q.10, too
         for begin in range(0, len(rows), BLOCK):
             block = slice(begin, begin + BLOCK)
             before = take_rows(self._front[:2], rows[block])
@@ -88,12 +90,12 @@ class ChannelFeatures:
         write_rows(rows, after, gain)
         self._framed[rows] = True
         self.levels.put(rows, self._front_end.unit * frames.max(axis=2))
-        x: Floats = stack(self._normalised(frames, rows))
+        x: Floats = stack(self._normalised(frames, rows), self._encoder.stack)
         return x
 
     def skip(self, rows: Rows) -> None:
         """Let a chunk of some slots go by that a muted channel sent: time goes on, no state does."""
-        self.levels.skip(rows, FRAMES)
+        self.levels.skip(rows, self._frames)
 
     def tails(self, rests: Sequence[Floats], rows: Rows) -> tuple[Floats, Rows]:
         """Process what is left of streams that ended.
@@ -102,16 +104,16 @@ class ChannelFeatures:
             rests: samples of each, less than a chunk and the lead.
             rows: (E,) their slots.
         Returns:
-            (E, S, 240) stacked frames in whole chunks, one at least, and how many of them count, (E,).
+            (E, n, inputs) input frames in whole chunks, one at least, and how many of them count, (E,).
             Those past the end are zeros in the normalised domain.
         """
         frames = [self._last_frames(*each) for each in zip(rests, rows.tolist(), strict=True)]
         counts = np.array([len(each) for each in frames], np.int64)
         longest = int(counts.max(initial=1))
-        z = np.zeros((len(rows), longest + -longest % FRAMES, BINS), np.float32)
+        z = np.zeros((len(rows), longest + -longest % self._frames, BINS), np.float32)
         for row in np.flatnonzero(counts).tolist():
             z[row, : counts[row]] = self._normalised(frames[row][None], rows[row : row + 1])[0]
-        return stack(z), -(-counts // STACK)
+        return stack(z, self._encoder.stack), -(-counts // self._encoder.stack)
 
     def _last_frames(self, rest: Floats, slot: int) -> Floats:
         """Compute the frames, (n, 80), of what is left of a stream: whole hops, final padding."""

@@ -2,7 +2,7 @@
 
 The level of a frame is its largest bin, in nats of mel power: of speech the strongest formant, which
 stands out of noise where the sum of all bins does not. Frames are counted from the start of the
-stream, six to an encoder frame, those of muted chunks included.
+stream, those of muted chunks included.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rehearsal: how late an engine answers live channels, in real time, on a machine that has other work.
 
-1. Every channel gives a chunk each 60 ms, and channels are spread evenly over these 60 ms.
+1. Every channel gives a chunk when its time has passed, and channels are spread evenly over this time.
 2. Steps begin `APART_SECONDS` apart at least, as the server makes them (`server.engine.worker`).
 3. Meanwhile other processes compute for as long as the server's event loop and its clients would for
    so many channels: an operator that is split over all cores waits for the one that they hold.
@@ -19,13 +19,12 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.engine.engine import APART_SECONDS, CHUNK, Engine
+from stream.engine.engine import APART_SECONDS, Engine
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
 __all__ = ["busy", "rehearse"]
 
-CHUNK_SECONDS = CHUNK / SAMPLE_RATE
 WARM_UP = 3  # chunks of each channel that do not count
 SLICE_SECONDS = 2e-4  # that a busy process computes at a time, as long as some messages take
 LONGEST = 60  # seconds that a busy process lives, if nobody ends it
@@ -75,12 +74,12 @@ def rehearse(
     Returns:
         the latency of each chunk behind the first `WARM_UP` of its channel, seconds.
     """
-    slots = engine.slots
+    slots, size = engine.slots, engine.chunk_samples
     for _ in range(slots):
         engine.open()
-    interval = CHUNK_SECONDS / slots  # between two chunks: the n-th is of channel n mod slots
+    interval = size / SAMPLE_RATE / slots  # between two chunks: the n-th is of channel n mod slots
     total = WARM_UP * slots + int(seconds / interval)
-    whole = len(audio) // CHUNK
+    whole = len(audio) // size
     sent, answered = 0, np.zeros(slots, np.int64)
     latencies: list[float] = []
     begin = time.perf_counter()
@@ -88,8 +87,8 @@ def rehearse(
     while (now := time.perf_counter()) < end:
         for number in range(sent, min(total, int((now - begin) / interval) + 1)):
             channel, chunk = number % slots, number // slots
-            at = (channel * whole // slots + chunk) % whole * CHUNK
-            engine.push(channel, audio[at : at + CHUNK])
+            at = (channel * whole // slots + chunk) % whole * size
+            engine.push(channel, audio[at : at + size])
             sent = number + 1
         results = engine.tick()
         done = time.perf_counter()

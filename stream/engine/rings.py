@@ -20,7 +20,7 @@ from stream.stage import Samples
 
 __all__ = ["Rings"]
 
-CHUNKS = 6  # of a slot: 0.36 s, twice what a live stream has waiting at its worst
+CHUNKS = 6  # of a slot: twice what a live stream has waiting at its worst
 FULL_SCALE = np.float32(1.0 / 32768.0)
 
 

@@ -28,10 +28,9 @@ from numpy.typing import NDArray
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
 from stream.decoding.decoding import Decoding, Search
-from stream.engine.engine import CHUNK, Engine
+from stream.engine.engine import Engine
 from stream.engine.front_end import FrontEndKind
 from stream.engine.rehearsal import busy, rehearse
-from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -54,7 +53,6 @@ MOST = 4096  # channels
 REHEARSAL_SECONDS = 0.6
 REHEARSALS = 8  # at most
 LATE = 0.99  # of all chunks are answered in time
-CHUNK_SECONDS = CHUNK / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,14 @@ def self_test(
     best = min(seconds, key=seconds.__getitem__)
     tried = [(name, 1, found) for name, found in seconds.items()]
     pace = _python_seconds() / PYTHON_SECONDS
+    chunk = network.specification.encoder.chunk_seconds
     trials = {1: single[best]}
     if cores > 1 and best in ("onnx", "int8"):
         trials[cores] = trial(load_backend(best, network, cores))
         tried.append((best, cores, trials[cores].step(TRIAL)))
-    plans = {count: capacity(each.step, count, cores, pace) for count, each in trials.items()}
+    plans = {
+        count: capacity(each.step, chunk, count, cores, pace) for count, each in trials.items()
+    }
     threads = max(plans, key=lambda count: plans[count][0])
     slots, steps = plans[threads]
     slots, late = trials[threads].rehearsed(slots, pace)
@@ -143,7 +144,7 @@ def _python_seconds() -> float:
 
 
 def capacity(
-    step: Callable[[int], float], threads: int, cores: int, pace: float = 1.0
+    step: Callable[[int], float], chunk: float, threads: int, cores: int, pace: float = 1.0
 ) -> tuple[int, tuple[tuple[int, float], ...]]:
     """Find the most channels that rule 3 lets hope for, between the doublings that were measured.
 
@@ -152,16 +153,17 @@ def capacity(
 
     Args:
         step: seconds of a step of so many channels.
+        chunk: seconds of audio of a step.
         threads: that a step takes.
         cores: of the machine.
         pace: what the event loop takes here, over what it took where that was measured.
     Returns:
         channels, at least 1, and (channels, seconds) as measured.
     """
-    budget = SHARE * CHUNK_SECONDS
+    budget = SHARE * chunk
 
     def load(count: int | NDArray[np.int64], seconds: float | NDArray[np.float64]) -> Any:
-        beside = BESIDE_SECONDS * pace * count / CHUNK_SECONDS  # cores
+        beside = BESIDE_SECONDS * pace * count / chunk  # cores
         lost = np.clip(beside - (cores - threads), 0.0, 0.99)
         engine = (seconds + LINK_SECONDS * pace * count) / (1.0 - lost)
         return np.maximum(engine, LOOP_SECONDS * pace * count)
@@ -236,10 +238,11 @@ class _Trial:
 
     def rehearsed(self, channels: int, pace: float) -> tuple[int, float]:
         """Return how many channels, at most these, are answered in time; and how late, seconds."""
-        budget = SHARE * CHUNK_SECONDS
+        chunk = self._network.specification.encoder.chunk_seconds
+        budget = SHARE * chunk
         for _ in range(REHEARSALS):
             engine = Engine(self._network, self._backend, channels, self._decoding, self._front_end)
-            with busy(BESIDE_SECONDS * pace * channels / CHUNK_SECONDS):
+            with busy(BESIDE_SECONDS * pace * channels / chunk):
                 latencies = rehearse(engine, self._audio, REHEARSAL_SECONDS, LINK_SECONDS * pace)
             late = float(np.quantile(latencies, LATE))
             if late <= budget or channels == 1:
@@ -248,6 +251,7 @@ class _Trial:
         return channels, late
 
     def _chunks(self, begin: int) -> Iterator[NDArray[np.float32]]:
+        size = self._network.specification.encoder.chunk_samples
         for n in itertools.count():
-            at = (begin + n * CHUNK) % (len(self._audio) - CHUNK)
-            yield self._audio[at : at + CHUNK]
+            at = (begin + n * size) % (len(self._audio) - size)
+            yield self._audio[at : at + size]

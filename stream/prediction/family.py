@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from stream.encoders.family import Arrays
 from stream.stage import Array, State
@@ -67,7 +67,8 @@ class Prediction:
 def with_start(table: Array) -> Array:
     """Return the embedding, (V, n), with one more row: the zero vector of the start of a sequence."""
     xp = array_namespace(table)
-    return xp.concat([table, xp.zeros((1, table.shape[1]), dtype=table.dtype)], axis=0)
+    start = xp.zeros((1, table.shape[1]), dtype=table.dtype, device=device(table))
+    return xp.concat([table, start], axis=0)
 
 
 def embed(table: Array, tokens: Array) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import g711
-from stream.engine.engine import CHUNK, Engine
+from stream.engine.engine import Engine
 from stream.engine.streams import Streams
 from stream.error_rate import ErrorRate, word_error_rate
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -36,7 +36,7 @@ NOISE_SECONDS = (30.0, 300.0)
 NOISE_DBFS = (-60.0, -50.0, -40.0)
 LEVELS_DB = (-10.0, -20.0, -30.0, -40.0)
 TONE_SECONDS = 60.0
-PUSHED = 100 * CHUNK
+PUSHED = 6 * SAMPLE_RATE  # samples handed in at once
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
 from stream.decoding.endpoint import EndpointConfig
-from stream.engine.engine import CHUNK, Decoding, load_engine
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Decoding, load_engine
+
+CHUNK = LSTM.chunk_samples
 
 ROUNDS = 60
 DECODERS = {

@@ -24,7 +24,8 @@ from stream.audio import read_audio
 from stream.backends import load_backend
 from stream.backends.session import open_session
 from stream.bundled import recordings
-from stream.engine.engine import CHUNK, Engine, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine, Result
 from stream.model.network import Network, open_model
 
 pytest.importorskip("onnx")
@@ -33,6 +34,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.random import main
+
+CHUNK = LSTM.chunk_samples
 
 CHANNELS = (1, 8, 32, 64, 128, 256, 512)
 ROUNDS = 7

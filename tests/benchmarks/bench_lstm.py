@@ -29,7 +29,7 @@ from stream.integer.fixed import lstm_cell
 from train.encoders import integer_lstm as quantised
 from train.encoders.bfp16_lstm import BlockFloatingLSTM
 from train.encoders.integer_lstm import QuantisedLSTM
-from train.encoders.lstm import LSTM
+from train.encoders.lstm_layer import LSTM
 
 ROUNDS = 7
 FRAMES = 200

@@ -45,9 +45,12 @@ from export.sherpa.__main__ import export
 from stream.audio import read_audio
 from stream.backends.integer_products import products_are_exact
 from stream.bundled import recordings
-from stream.engine.engine import CHUNK, load_engine
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import load_engine
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import open_model
+
+CHUNK = LSTM.chunk_samples
 
 BACKENDS = {"int8": "int8", "float32": "onnx"}
 SERVER = "sherpa-onnx-online-websocket-server"

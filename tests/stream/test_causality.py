@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream import causality
 from stream.backends import load_backend
 from stream.causality import CausalityError, check_causal, check_features_causal
+from stream.encoders.lstm import LSTM
 from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
 from tests.tiny import tiny_network
@@ -30,7 +31,7 @@ def check_features(network: Network) -> None:
 @pytest.mark.parametrize("activation", ["hard", "soft"])
 def test_the_encoder_of_a_network_looks_only_back(activation: str) -> None:
     backend = load_backend("numpy", tiny_network(activation=activation))
-    check_causal(lambda x: backend.encode(x, backend.initial_state(1)[0])[0], "model")
+    check_causal(lambda x: backend.encode(x, backend.initial_state(1)[0])[0], LSTM(), "model")
 
 
 @pytest.mark.parametrize(
@@ -53,12 +54,12 @@ def test_one_pair_of_look_ahead_is_refused_and_its_frame_is_named() -> None:
 
     expected = r"model: encoder frame 0 \(0.00 s\) changes when the input from 0.06 s on .* to nan"
     with pytest.raises(CausalityError, match=expected):
-        check_causal(ahead, "model")
+        check_causal(ahead, LSTM(), "model")
 
 
 def test_a_stacked_frame_of_look_ahead_is_refused() -> None:
     with pytest.raises(CausalityError, match="encoder frame 0"):
-        check_causal(lambda x: pairs(np.concatenate([x[:, 1:], x[:, :1]], axis=1)), "model")
+        check_causal(lambda x: pairs(np.concatenate([x[:, 1:], x[:, :1]], axis=1)), LSTM(), "model")
 
 
 def test_look_ahead_that_begins_late_is_refused_at_its_frame() -> None:
@@ -68,7 +69,7 @@ def test_look_ahead_that_begins_late_is_refused_at_its_frame() -> None:
         return f
 
     with pytest.raises(CausalityError, match=r"encoder frame 3 \(0.18 s\) .* from 0.24 s on"):
-        check_causal(ahead, "model")
+        check_causal(ahead, LSTM(), "model")
 
 
 def test_look_ahead_that_hides_nan_is_refused_by_large_values() -> None:
@@ -77,12 +78,12 @@ def test_look_ahead_that_hides_nan_is_refused_by_large_values() -> None:
         return f + np.nan_to_num(x, nan=float(x[0, 0, 0])).clip(10.0).max()
 
     with pytest.raises(CausalityError, match=r"from 0.06 s on is set to 100.0"):
-        check_causal(ahead, "model")
+        check_causal(ahead, LSTM(), "model")
 
 
 def test_a_mean_over_the_whole_utterance_is_refused() -> None:
     with pytest.raises(CausalityError, match="utterance norm: encoder frame 0"):
-        check_causal(lambda x: pairs(x - x.mean(axis=1, keepdims=True)), "utterance norm")
+        check_causal(lambda x: pairs(x - x.mean(axis=1, keepdims=True)), LSTM(), "utterance norm")
 
 
 def test_normalising_by_the_utterance_is_refused() -> None:

@@ -33,7 +33,7 @@ from train import __main__, checkpoint, mel_stats
 from train.config.file import load_config
 from train.config.run import ConfigError
 from train.data.batches import Batches
-from train.encoders.lstm import bf16_pays
+from train.encoders.lstm_layer import bf16_pays
 from train.evaluation import training_tokens
 from train.loop import DivergedError, Run
 from train.run import assembly
@@ -465,15 +465,15 @@ def test_a_checkpoint_that_is_cut_short_is_named(
 def test_a_model_that_looks_ahead_is_refused_before_anything_is_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from train import model
+    from train.encoders import lstm
 
-    joined = model.join_pairs
+    joined = lstm.join_pairs
 
     def ahead(h: Any, present: Any) -> Any:
         pairs = joined(h, present)
         return pairs + torch.nn.functional.pad(pairs, (0, 0, 0, 1))[:, 1:]
 
-    monkeypatch.setattr(model, "join_pairs", ahead)
+    monkeypatch.setattr(lstm, "join_pairs", ahead)
     run = prepared(folder, tmp_path / "run")
     with pytest.raises(CausalityError, match="training forward: encoder frame 0"):
         run.train()

@@ -158,7 +158,7 @@ def test_no_tokens_leave_the_start_of_sequence_which_is_a_zero_vector() -> None:
     none = torch.zeros(2, 0, dtype=torch.long)
     _, g, _ = module(torch.randn(2, 4, 240), torch.tensor([4, 4]), none)
     assert g.shape == (2, 1, module.specification.joint)
-    module.embedding.weight.add_(1.0)
+    module.prediction.embedding.weight.add_(1.0)
     _, moved, _ = module(torch.randn(2, 4, 240), torch.tensor([4, 4]), none)
     assert torch.equal(g, moved)
     assert torch.equal(g[0], g[1])
@@ -279,7 +279,11 @@ def test_weights_are_drawn_as_the_numerics_say() -> None:
     before = torch.random.get_rng_state()
     module.initialise(torch.Generator().manual_seed(1))
     assert torch.equal(torch.random.get_rng_state(), before)  # the generator's draws, no others
-    for stack, size in ((module.pre, 64), (module.post, 64), (module.prediction, 32)):
+    for stack, size in (
+        (module.encoder.pre, 64),
+        (module.encoder.post, 64),
+        (module.prediction.layers, 32),
+    ):
         lstm, bound = stack[0].lstm, 0.5 * size**-0.5
         for weight in (lstm.weight_ih, lstm.weight_hh):
             assert 0.95 * bound < weight.abs().max() <= bound
@@ -291,7 +295,7 @@ def test_weights_are_drawn_as_the_numerics_say() -> None:
         bound = linear.in_features**-0.5
         assert 0.9 * bound < linear.weight.abs().max() <= bound
         assert 0 < linear.bias.abs().max() <= bound
-    assert module.embedding.weight.std().item() == pytest.approx(1.0, abs=0.1)
+    assert module.prediction.embedding.weight.std().item() == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_module_shares_no_memory_with_the_network_it_came_from() -> None:
@@ -371,7 +375,7 @@ def test_the_encoder_s_parameters_are_those_of_its_layers() -> None:
     module = Transducer(tiny_network(pre_layers=2).specification, normalised=True)
     names = {id(p): name for name, p in module.named_parameters()}
     got = {names[id(p)].partition(".lstm.")[0] for p in module.encoder_parameters()}
-    assert got == {"pre.0", "pre.1", "post.0"}
+    assert got == {"encoder.pre.0", "encoder.pre.1", "encoder.post.0"}
 
 
 def quantised_network(**more: Any) -> Network:

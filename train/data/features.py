@@ -1,6 +1,6 @@
-"""Batches of whole utterances to normalised stacked frames, through the lines that a stream runs.
+"""Batches of whole utterances to normalised input frames, through the lines that a stream runs.
 
-(B, samples) float audio, zero-padded at the rows' ends -> (B, S, 240). What a batch adds to the
+(B, samples) float audio, zero-padded at the rows' ends -> (B, S, inputs). What a batch adds to the
 stages of `stream` is only the bookkeeping of lengths: past its own end a row is zero in the
 normalised domain, whatever its neighbours' lengths are.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stream.encoders.lstm import PAIR
-from stream.front_end.log_mel import FrontEnd, frame_count, streamed_log_mel
+from stream.encoders.family import Encoder
+from stream.front_end.log_mel import HOP, FrontEnd, frame_count, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
-from stream.front_end.stacking import STACK, stack
+from stream.front_end.stacking import stack
 from stream.stage import State, constant_like, map_state
 from train.model import lengths_to_mask
 
@@ -65,8 +65,15 @@ def normalised(
     return torch.where(mask, z, torch.zeros_like(z))
 
 
-def stacked(z: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Stack the frames of a batch: (B, F, 80) and (B,) -> (B, S, 240) and (B,), S even."""
-    block = STACK * PAIR
+def stacked(z: Tensor, counts: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """Stack the frames of a batch as an encoder takes them.
+
+    Args:
+        z: (B, F, 80) log-mel frames; counts, (B,) of each row.
+        encoder: that takes them.
+    Returns:
+        (B, S, inputs) input frames, whole chunks, and those of each row, (B,).
+    """
+    block = encoder.chunk_samples // HOP
     z = nn.functional.pad(z, (0, 0, 0, -z.shape[1] % block))
-    return stack(z), torch.div(counts + STACK - 1, STACK, rounding_mode="floor")
+    return stack(z, encoder.stack), (counts + encoder.stack - 1) // encoder.stack

@@ -1,7 +1,7 @@
 """The training form of the LSTM layer in block floating point: its forward pass rounds where Myrtle's card does.
 
 NUMERICS 3.3, by `stream.encoders.bfp16`'s own functions: the same layer as `stream.encoders.lstm.LSTM` but for the order
-of float32 sums. Gradients go straight through every rounding and are `train.encoders.lstm`' otherwise, taken at
+of float32 sums. Gradients go straight through every rounding and are `train.encoders.lstm_layer`' otherwise, taken at
 the rounded values: none passes a gate that was rounded to its bound. Sums are of float32 under autocast
 too; what was rounded to blocks is a bfloat16 number, so backward only gradients lose digits.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import FUNCTIONS, Activation
-from train.encoders.lstm import LSTM, Recurrence, Times, bf16_pays
+from train.encoders.lstm_layer import LSTM, Recurrence, Times, bf16_pays
 from train.encoders.weight_cache import Kept
 
 __all__ = ["BlockFloatingLSTM"]

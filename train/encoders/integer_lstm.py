@@ -1,6 +1,6 @@
 """The training form of the integer LSTM layer: its forward pass is the integers, value by value.
 
-Rules by number: docs/integer.md. As `train.encoders.lstm` is built: one product over all frames for the input,
+Rules by number: docs/integer.md. As `train.encoders.lstm_layer` is built: one product over all frames for the input,
 preallocated buffers, one fused kernel a step, a backward pass by hand whose products over all frames run
 in bfloat16 where autocast asks for it. The forward's products are of int8 by `torch._int_mm` where this
 CPU has instructions for them, else of floats that hold integers, float32 up to 2^24 and float64 beyond:
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stream.integer.network import CELL_EXPONENT, HIDDEN_EXPONENT, SIGNED
 from train.encoders.integer_lstm_cell import cell, cell_backward
-from train.encoders.lstm import LSTM, Times, bf16_pays
+from train.encoders.lstm_layer import LSTM, Times, bf16_pays
 from train.encoders.quantisers import (
     FLOAT32_EXACT,
     check_bound,

@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from train.encoders.lstm import quarters
+from train.encoders.lstm_layer import quarters
 
 __all__ = ["cell", "cell_backward"]
 

@@ -1,358 +1,197 @@
-"""The training form of the LSTM layer.
+"""The training form of the LSTM encoder: normalised layers, dropout, and whole sequences at once.
 
-The same layer as `stream.encoders.lstm.LSTM`, to rounding, an order of magnitude faster to train: one product
-over all frames for the input, the recurrence in preallocated buffers with one fused kernel a step, and
-a backward pass by hand whose weight gradients are again products over all frames. Under autocast
-the products run in bfloat16 where this CPU multiplies faster in it; weights, states, cells and sums
-stay float32, and outside autocast everything does: evaluation is what streaming computes.
-Devices other than the CPU take a plain loop.
+A specification with a quantisation gives layers whose forward pass is that of `stream.integer.network`,
+value by value, and one of number format bfp16 rounds where the card does; parameters stay floats. Such
+layers have no `InputNorm`: what folds must be folded before it is rounded.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import cast
 
-import numba
 import torch
 from torch import Tensor, nn
 
-from stream.encoders.lstm_layer import Activation
+from stream.encoders.lstm import LSTM as Sizes
+from stream.encoders.lstm import PAIR
+from stream.encoders.lstm_layer import KEYS
+from stream.front_end.stacking import join_pairs
 from stream.integer.network import HIDDEN_EXPONENT
+from stream.model.specification import Specification
+from stream.stage import State
+from train.config.learning import Dropout
+from train.encoders.bfp16_lstm import BlockFloatingLSTM
+from train.encoders.input_norm import InputNorm
+from train.encoders.lstm_layer import LSTM
 
-__all__ = ["LSTM", "Recurrence", "Times", "bf16_pays", "quarters"]
-
-# Full fastmath would drop NaN, which the causality check needs to see.
-_jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
+__all__ = ["LSTMEncoder", "Layer", "fold", "layer", "run_layers"]
 
 
-class LSTM(nn.Module):
-    """One layer, batch-first; state: (h, c), each (batch, hidden).
+class Layer(nn.Module):
+    """Normalisation of the input (not in an exported model), dropout, LSTM.
 
     Args:
-        inputs, hidden: sizes.
-        activation: "hard" or "soft" (NUMERICS 3.2); gate order i, f, g, o.
-        recurrent_dropout: probability that a recurrent weight is dropped for a whole sequence.
+        name: of the layer's arrays.
+        lstm: the layer.
+        normalised: whether its input is normalised.
+        dropout: probability of dropping an input.
     """
 
-    def __init__(
-        self, inputs: int, hidden: int, activation: Activation, recurrent_dropout: float = 0.0
-    ) -> None:
+    def __init__(self, name: str, lstm: LSTM, *, normalised: bool, dropout: float) -> None:
         super().__init__()
-        self.inputs, self.hidden = inputs, hidden
-        self.activation: Activation = activation
-        self.recurrent_dropout = recurrent_dropout
-        rows = 4 * hidden
-        self.weight_ih = nn.Parameter(torch.zeros(rows, inputs))
-        self.weight_hh = nn.Parameter(torch.zeros(rows, hidden))
-        self.bias_ih = nn.Parameter(torch.zeros(rows))
-        self.bias_hh = nn.Parameter(torch.zeros(rows))
-
-    def initialise(
-        self, generator: torch.Generator, scale: float = 0.5, forget_bias: float = 1.0
-    ) -> None:
-        """Draw U(-1/sqrt(H), 1/sqrt(H)) times `scale`; then set the forget bias (NUMERICS 3.4)."""
-        bound = self.hidden**-0.5
-        forget = slice(self.hidden, 2 * self.hidden)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.uniform_(-bound, bound, generator=generator).mul_(scale)
-            self.bias_ih[forget] = forget_bias
-            self.bias_hh[forget] = 0.0
-
-    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Return (h, c) of zeros, each (batch, hidden)."""
-        shape = batch, self.hidden
-        return self.weight_hh.new_zeros(shape), self.weight_hh.new_zeros(shape)
+        self.name = name
+        self.norm = InputNorm(lstm.inputs) if normalised else None
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = lstm
 
     def step(
-        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = HIDDEN_EXPONENT
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over the frames of x, (B, T, inputs), which is cast to the weights' dtype.
+        self, x: Tensor, state: State, mask: Tensor | None, exponent: int
+    ) -> tuple[Tensor, State]:
+        """Run over x, (B, T, inputs).
 
         Args:
+            mask: (B, T), names the frames that the statistics count.
             exponent: of x, where the layer is quantised.
-        Returns:
-            h of every frame, (B, T, hidden), and the state after the last one.
         """
-        x = x.to(self.weight_ih.dtype)  # autocast leaves bfloat16 behind a linear layer
-        if x.shape[1] == 0:
-            return x.new_zeros(len(x), 0, self.hidden), state
-        outputs, h, c = self._recur(x.transpose(0, 1), *state, exponent)
-        return outputs.transpose(0, 1), (h, c)
+        if self.norm is not None:
+            x = self.norm(x, mask)
+        return cast(tuple[Tensor, State], self.lstm.step(self.dropout(x), state, exponent))
 
-    def _recur(
-        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Run over x, (T, B, inputs), T > 0: h of every step (T, B, hidden), last h, last c."""
-        recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
-        layer = Recurrence.apply if x.device.type == "cpu" else plain_layer
-        bias = self.bias_ih + self.bias_hh
-        made: tuple[Tensor, Tensor, Tensor] = layer(
-            x, self.weight_ih, recurrent, bias, h, c, self.activation == "hard"
+    def arrays(self) -> dict[str, Tensor]:
+        """Return the arrays by name, float64, with the normalisation folded in."""
+        values = {key: getattr(self.lstm, key).detach().double() for key in KEYS}
+        values["weight_ih"], values["bias_ih"] = fold(
+            self.norm, values["weight_ih"], values["bias_ih"]
         )
-        return made
+        return {f"{self.name}.{key}": value for key, value in values.items()}
+
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take the layer's arrays, by name."""
+        with torch.no_grad():
+            for key in KEYS:
+                getattr(self.lstm, key).copy_(arrays[f"{self.name}.{key}"])
 
 
-class Recurrence(torch.autograd.Function):
-    """x (T, B, I), weights, bias (4H,), h, c (B, H) -> h of every step (T, B, H), last h, last c."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight_ih: Tensor,
-        weight_hh: Tensor,
-        bias: Tensor,
-        h: Tensor,
-        c: Tensor,
-        hard: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        bf16 = bf16_pays(x)
-        with torch.autocast("cpu", enabled=False):
-            steps, batch, _ = x.shape
-            hidden = weight_hh.shape[1]
-            frames = x.reshape(steps * batch, -1)
-            if bf16:
-                frames = frames.bfloat16()
-            # The input's share of the gates, for all frames at once; in the weights' own dtype the
-            # gates' values take its place.
-            share = Times(weight_ih, len(frames), bf16)(frames).view(steps, batch, 4 * hidden)
-            a = share if share.dtype == x.dtype else x.new_empty(share.shape)
-            hs = x.new_empty(steps + 1, batch, hidden)
-            cs = x.new_empty(steps + 1, batch, hidden)
-            hs[0], cs[0] = h, c
-            recurrent = Times(weight_hh, batch, bf16)
-            squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
-            an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
-            bn = bias.numpy()
-            for t in range(steps):
-                z = recurrent.plus(share[t], hs[t])
-                if hard:
-                    _hard_cell(z.numpy(), bn, cn[t], an[t], cn[t + 1], hn[t + 1])
-                else:
-                    torch.add(z, bias, out=a[t])
-                    a[t, :, : 2 * hidden].sigmoid_()
-                    a[t, :, 2 * hidden : 3 * hidden].tanh_()
-                    a[t, :, 3 * hidden :].sigmoid_()
-                    _soft_sum(an[t], cn[t], cn[t + 1])
-                    torch.tanh(cs[t + 1], out=squashed)
-                    _soft_output(an[t], tn, hn[t + 1])
-        ctx.save_for_backward(frames, a, hs, cs, weight_ih, weight_hh)
-        ctx.hard = hard
-        return hs[1:], hs[-1].clone(), cs[-1].clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        frames, a, hs, cs, weight_ih, weight_hh = ctx.saved_tensors
-        d_outputs, d_h, d_c = grads
-        bf16 = frames.dtype != a.dtype
-        with torch.autocast("cpu", enabled=False):
-            steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
-            d_gates = torch.empty_like(a)
-            d_outputs = d_outputs.contiguous()
-            dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
-            back = Times(weight_hh.t(), batch, bf16)
-            squashed = None if ctx.hard else torch.tanh(cs[1:])
-            an, cn, dan, don = a.numpy(), cs.numpy(), d_gates.numpy(), d_outputs.numpy()
-            dcn = dc.numpy()
-            tn = None if squashed is None else squashed.numpy()
-            for t in range(steps - 1, -1, -1):
-                if tn is None:
-                    _hard_cell_backward(an[t], cn[t], cn[t + 1], don[t], dh.numpy(), dcn, dan[t])
-                else:
-                    _soft_cell_backward(an[t], cn[t], tn[t], don[t], dh.numpy(), dcn, dan[t])
-                dh = back(d_gates[t]).to(a.dtype)
-            flat = d_gates.view(steps * batch, 4 * hidden)
-            d_bias = flat.sum(0)
-            before = hs[:-1].reshape(-1, hidden)
-            if bf16:
-                flat, before = flat.bfloat16(), before.bfloat16()
-            d_x = None
-            if ctx.needs_input_grad[0]:
-                d_x = Times(weight_ih.t(), len(flat), bf16)(flat).to(a.dtype)
-                d_x = d_x.view(steps, batch, -1)
-            d_weight_ih = (flat.t() @ frames).to(a.dtype)
-            d_weight_hh = (flat.t() @ before).to(a.dtype)
-        return d_x, d_weight_ih, d_weight_hh, d_bias, dh, dc, None
-
-
-def plain_layer(
-    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, h: Tensor, c: Tensor, hard: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute `Recurrence` by torch's own operations and autograd, on any device."""
-    hardtanh = nn.functional.hardtanh  # unlike clamp's, its derivative is 0 at the bounds
-    outputs = []
-    for gates in nn.functional.linear(x, weight_ih, bias):
-        i, f, g, o = (gates + h @ weight_hh.t()).chunk(4, dim=1)
-        if hard:
-            i, f, o = (hardtanh(v * 0.125 + 0.5, 0.0, 1.0) for v in (i, f, o))
-            c = f * c + i * hardtanh(g)
-            h = o * hardtanh(c)
-        else:
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
-        outputs.append(h)
-    return torch.stack(outputs), h, c
-
-
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-class Times:
-    """x @ weight.t() of a weight that is laid out once, in bfloat16 or in the weight's dtype.
-
-    By oneDNN, as torch.nn.LSTM does, with the operators of torch's own compiler: mm, which is MKL's,
-    takes 1.1 (64 rows, hidden 256) to 1.8 times as long (16, 1024) on an AMD CPU.
+class LSTMEncoder(nn.Module):
+    """The encoder `stream.encoders.lstm.LSTM`.
 
     Args:
-        weight: (m, n), of any strides.
-        rows: of the x to come, about.
+        specification: of the model.
+        normalised: whether layers normalise their inputs.
+        dropout: the probabilities while training.
+    Attributes:
+        output_norm: normalisation of the output, which the joint folds in; None: there is none.
     """
 
-    def __init__(self, weight: Tensor, rows: int, bf16: bool) -> None:
-        weight = weight.bfloat16() if bf16 else weight
-        self._dtype = weight.dtype
-        self._linear: Any = None
-        if _ONEDNN and weight.dtype in (torch.float32, torch.bfloat16):
-            self._linear = torch.ops.mkldnn._linear_pointwise
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
-        else:
-            self._weight = weight.t().contiguous()
+    def __init__(self, specification: Specification, *, normalised: bool, dropout: Dropout) -> None:
+        super().__init__()
+        self.specification = specification
+        sizes = cast(Sizes, specification.encoder)
+        self.pre, self.post = (
+            nn.ModuleList(
+                layer(
+                    specification,
+                    f"{stack}.{n}",
+                    inputs if n == 0 else sizes.hidden,
+                    sizes.hidden,
+                    recurrent_dropout=dropout.recurrent,
+                    # The first input is the features, which are normalised and augmented before.
+                    normalised=normalised and (stack, n) != (first, 0),
+                    dropout=0.0 if (stack, n) == (first, 0) else dropout.encoder,
+                )
+                for n in range(count)
+            )
+            for first in [sizes.stacks[0][0]]
+            for stack, count, inputs in sizes.stacks
+        )
+        self.output_norm = InputNorm(sizes.hidden) if normalised else None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return x (rows, n) -> (rows, m), in the dtype of the product."""
-        x = x.to(self._dtype)
-        if self._linear is None:
-            return torch.mm(x, self._weight)
-        product: Tensor = self._linear.default(x, self._weight, None, "none", [], "")
-        return product
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights (NUMERICS 3.4)."""
+        for each in self._layers():
+            each.lstm.initialise(generator)
 
-    def plus(self, share: Tensor, x: Tensor) -> Tensor:
-        """Return share + x @ weight.t(), in x's dtype."""
-        if x.dtype != self._dtype:
-            return share.to(x.dtype).add_(self(x))
-        if self._linear is None:
-            return torch.addmm(share, x, self._weight)
-        total: Tensor = self._linear.binary(x, share, self._weight, None, "add")
-        return total
+    def initial_state(self, batch: int) -> State:
+        """Return zeros."""
+        pre, post = (
+            tuple(cast(Layer, each).lstm.initial_state(batch) for each in stack)
+            for stack in (self.pre, self.post)
+        )
+        return pre, post
 
+    def step(self, x: Tensor, state: State, present: Tensor | None = None) -> tuple[Tensor, State]:
+        """Encode stacked frames, (B, 2 n, 240) -> (B, n, hidden); see `stream.encoders.family`."""
+        pre, post = state
+        quantisation = self.specification.quantisation
+        exponent = HIDDEN_EXPONENT if quantisation is None else quantisation.input
+        h, pre = run_layers(self.pre, x, pre, present, exponent)
+        pairs = None if present is None else present[:, ::PAIR]
+        h, post = run_layers(self.post, join_pairs(h, present), post, pairs)
+        if self.output_norm is not None:
+            h = self.output_norm(h, pairs)
+        return h, (pre, post)
 
-@_jit
-def quarters(row: Any) -> Any:
-    """Return views of the gates i, f, g, o in a row (4H,): loops over views run in SIMD, loops over
-    row[H + n] test every index for its sign and do not."""
-    hidden = len(row) // 4
-    return (
-        row[:hidden],
-        row[hidden : 2 * hidden],
-        row[2 * hidden : 3 * hidden],
-        row[3 * hidden :],
-    )
+    def arrays(self) -> dict[str, Tensor]:
+        """Return the arrays by name, float64, with the normalisation of inputs folded in."""
+        return {name: array for each in self._layers() for name, array in each.arrays().items()}
 
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take arrays by name."""
+        for each in self._layers():
+            each.load(arrays)
 
-@_jit
-def _hard_cell(z: Any, bias: Any, c: Any, a: Any, c_new: Any, h_new: Any) -> None:
-    """Turn pre-activations z, less the bias, into the gates' values a (both (B, 4H)), c and h."""
-    zero, one, half, eighth = (
-        z.dtype.type(0.0),
-        z.dtype.type(1.0),
-        z.dtype.type(0.5),
-        z.dtype.type(0.125),
-    )
-    bias_i, bias_f, bias_g, bias_o = quarters(bias)
-    for b in range(len(c)):
-        z_i, z_f, z_g, z_o = quarters(z[b])
-        a_i, a_f, a_g, a_o = quarters(a[b])
-        c_b, c_new_b, h_new_b = c[b], c_new[b], h_new[b]
-        for n in range(len(c_b)):
-            i = (z_i[n] + bias_i[n]) * eighth + half
-            f = (z_f[n] + bias_f[n]) * eighth + half
-            g = z_g[n] + bias_g[n]
-            o = (z_o[n] + bias_o[n]) * eighth + half
-            # Comparisons, not min and max: NaN must pass.
-            i = zero if i < zero else (one if i > one else i)
-            f = zero if f < zero else (one if f > one else f)
-            g = -one if g < -one else (one if g > one else g)
-            o = zero if o < zero else (one if o > one else o)
-            s = f * c_b[n] + i * g
-            u = -one if s < -one else (one if s > one else s)
-            a_i[n] = i
-            a_f[n] = f
-            a_g[n] = g
-            a_o[n] = o
-            c_new_b[n] = s
-            h_new_b[n] = o * u
+    def _layers(self) -> Iterator[Layer]:
+        for stack in (self.pre, self.post):
+            yield from cast(Iterator[Layer], iter(stack))
 
 
-@_jit
-def _hard_cell_backward(a: Any, c: Any, c_new: Any, d_out: Any, dh: Any, dc: Any, da: Any) -> None:
-    zero, one, eighth = a.dtype.type(0.0), a.dtype.type(1.0), a.dtype.type(0.125)
-    for b in range(len(c)):
-        a_i, a_f, a_g, a_o = quarters(a[b])
-        d_i, d_f, d_g, d_o = quarters(da[b])
-        c_b, c_new_b, d_out_b, dh_b, dc_b = c[b], c_new[b], d_out[b], dh[b], dc[b]
-        for n in range(len(c_b)):
-            i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
-            s = c_new_b[n]
-            u = -one if s < -one else (one if s > one else s)
-            d = dh_b[n] + d_out_b[n]
-            d_cell = dc_b[n] + (d * o if -one < u < one else zero)
-            # The derivative is 0 where the output equals a bound.
-            d_i[n] = d_cell * g * eighth if zero < i < one else zero
-            d_f[n] = d_cell * c_b[n] * eighth if zero < f < one else zero
-            d_g[n] = d_cell * i if -one < g < one else zero
-            d_o[n] = d * u * eighth if zero < o < one else zero
-            dc_b[n] = d_cell * f
+def layer(
+    specification: Specification,
+    name: str,
+    inputs: int,
+    hidden: int,
+    *,
+    recurrent_dropout: float,
+    normalised: bool,
+    dropout: float,
+) -> Layer:
+    """Return a layer in the arithmetic that the specification is trained for."""
+    quantisation = specification.quantisation
+    lstm: LSTM
+    if specification.number_format == "bfp16":
+        lstm = BlockFloatingLSTM(inputs, hidden, specification.activation)
+    elif quantisation is None:
+        lstm = LSTM(inputs, hidden, specification.activation, recurrent_dropout)
+    else:  # brevitas takes seconds to import, and only a quantised model needs it
+        from train.encoders.integer_lstm import QuantisedLSTM
+
+        lstm = QuantisedLSTM(name, inputs, hidden, quantisation.bits(name))
+    return Layer(name, lstm, normalised=normalised, dropout=dropout)
 
 
-@_jit
-def _soft_sum(a: Any, c: Any, c_new: Any) -> None:
-    for b in range(len(c)):
-        a_i, a_f, a_g, _ = quarters(a[b])
-        c_b, c_new_b = c[b], c_new[b]
-        for n in range(len(c_b)):
-            c_new_b[n] = a_f[n] * c_b[n] + a_i[n] * a_g[n]
+def run_layers(
+    layers: nn.ModuleList,
+    x: Tensor,
+    state: State,
+    mask: Tensor | None,
+    exponent: int = HIDDEN_EXPONENT,
+) -> tuple[Tensor, State]:
+    """Run a stack of layers over x, whose exponent is given where they are quantised."""
+    after = []
+    for each, before in zip(layers, state, strict=True):
+        x, new = cast(Layer, each).step(x, before, mask, exponent)
+        exponent = HIDDEN_EXPONENT
+        after.append(new)
+    return x, tuple(after)
 
 
-@_jit
-def _soft_output(a: Any, squashed: Any, h_new: Any) -> None:
-    for b in range(len(h_new)):
-        a_o, squashed_b, h_new_b = quarters(a[b])[3], squashed[b], h_new[b]
-        for n in range(len(h_new_b)):
-            h_new_b[n] = a_o[n] * squashed_b[n]
+def fold(norm: InputNorm | None, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold the normalisation of a layer's input into the layer, float64.
 
-
-@_jit
-def _soft_cell_backward(
-    a: Any, c: Any, squashed: Any, d_out: Any, dh: Any, dc: Any, da: Any
-) -> None:
-    one = a.dtype.type(1.0)
-    for b in range(len(c)):
-        a_i, a_f, a_g, a_o = quarters(a[b])
-        d_i, d_f, d_g, d_o = quarters(da[b])
-        c_b, squashed_b, d_out_b, dh_b, dc_b = c[b], squashed[b], d_out[b], dh[b], dc[b]
-        for n in range(len(c_b)):
-            i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
-            u = squashed_b[n]
-            d = dh_b[n] + d_out_b[n]
-            d_cell = dc_b[n] + d * o * (one - u * u)
-            d_i[n] = d_cell * g * i * (one - i)
-            d_f[n] = d_cell * c_b[n] * f * (one - f)
-            d_g[n] = d_cell * i * (one - g * g)
-            d_o[n] = d * u * o * (one - o)
-            dc_b[n] = d_cell * f
-
-
-def bf16_pays(x: Tensor) -> bool:
-    """Return whether products of x should run in bfloat16: autocast asks for it, it is faster here."""
-    return x.dtype == torch.float32 and torch.is_autocast_enabled("cpu") and _cpu_has_bf16()
-
-
-@functools.cache
-def _cpu_has_bf16() -> bool:
-    """Return whether this CPU multiplies bfloat16 itself; where it does not, float32 is faster.
-
-    Asked, not timed: a run that is resumed has to compute as it did before.
+    y = W (s x + t) + b is (W s) x + (b + W t): exact up to rounding.
     """
-    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
+    if norm is None:
+        return weight, bias
+    scale, shift = (v.double() for v in norm.affine())
+    return weight * scale, bias + weight @ shift

@@ -67,8 +67,8 @@ class Objective(nn.Module):
         """Compute the mean losses of a batch.
 
         Args:
-            x: (B, S, 240) normalised stacked frames, S even.
-            lengths: (B,) stacked frames of each row.
+            x: (B, S, inputs) normalised input frames, whole chunks.
+            lengths: (B,) input frames of each row.
             tokens: (B, U) padded; token_lengths: (B,).
             update: of the run; the auxiliary weights fall with it.
         """

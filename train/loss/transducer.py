@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.integer.network import UNSIGNED
-from train.encoders.lstm import bf16_pays
+from train.encoders.lstm_layer import bf16_pays
 
 __all__ = ["Penalties", "joint_transducer_loss", "transducer_loss"]
 

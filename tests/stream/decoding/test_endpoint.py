@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from stream.decoding.endpoint import EndpointConfig, Endpointer, Termination, trim
+from stream.encoders.lstm import LSTM
 
 EOS = 7
 
 
 def ends(config: EndpointConfig, tokens: dict[int, int], steps: int) -> list[int]:
     """Return the steps that end a segment, of one row."""
-    endpointer = Endpointer(config)
+    endpointer = Endpointer(config, LSTM())
     state, found = endpointer.initial_state(1), []
     for step in range(steps):
         emitted = np.array([step in tokens])
@@ -34,7 +35,7 @@ def test_silence_counts_from_the_last_token() -> None:
 
 
 def test_a_row_may_have_a_silence_of_its_own() -> None:
-    endpointer = Endpointer(only(silence=0.6))
+    endpointer = Endpointer(only(silence=0.6), LSTM())
     own = np.array([endpointer.steps(None), endpointer.steps(0.12), endpointer.steps(0.01)])
     state, found = endpointer.initial_state(3), [[], [], []]  # type: ignore[var-annotated]
     for step in range(20):
@@ -67,7 +68,7 @@ def test_the_eos_token_ends_a_segment_where_the_model_has_one() -> None:
 
 
 def test_rows_are_independent() -> None:
-    endpointer = Endpointer(EndpointConfig(silence=0.6, quiet=0.9, length=1.2))
+    endpointer = Endpointer(EndpointConfig(silence=0.6, quiet=0.9, length=1.2), LSTM())
     rng = np.random.default_rng(0)
     emitted = rng.random((200, 5)) < 0.05
     eos = np.zeros((200, 5), np.bool_)

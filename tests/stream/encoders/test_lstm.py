@@ -13,7 +13,12 @@ RNG = np.random.default_rng(0)
 
 def test_a_chunk_is_a_pair_of_stacked_frames() -> None:
     encoder = LSTM(1, 2, 8)
-    assert (encoder.inputs, encoder.chunk_frames, encoder.size) == (240, 2, 8)
+    assert (encoder.inputs, encoder.chunk_inputs, encoder.chunk_frames, encoder.size) == (
+        240,
+        2,
+        1,
+        8,
+    )
     assert (encoder.chunk_samples, encoder.frame_samples, encoder.delay) == (960, 960, 0)
     assert encoder.chunk_seconds == encoder.frame_seconds == 0.06
     assert [encoder.frames(n) for n in (0, 1, 2, 3)] == [0, 1, 1, 2]

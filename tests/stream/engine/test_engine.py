@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from hwckpt import reader
 from stream.backends import load_backend
 from stream.decoding.greedy import Greedy, GreedyConfig
-from stream.engine.engine import CHUNK, Engine, Result, load_engine
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine, Result, load_engine
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack, stacked_count
 from stream.model.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network
+
+CHUNK = LSTM.chunk_samples
 
 Samples = NDArray[np.float32]
 

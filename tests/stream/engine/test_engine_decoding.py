@@ -18,12 +18,15 @@ from stream.decoding.greedy import Greedy, GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.overlap import Overlap, ResetConfig
 from stream.decoding.transducer_beam import TransducerBeam
-from stream.engine.engine import CHUNK, Decoding, Engine, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Decoding, Engine, Result
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.language_model.ngram import Ngram
 from stream.model.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network
+
+CHUNK = LSTM.chunk_samples
 
 Samples = NDArray[np.float32]
 LOUDER = {

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from stream.backends import load_backend
 from stream.decoding.beam import BeamConfig
-from stream.engine.engine import CHUNK, Engine, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine, Result
 from stream.engine.mute import Segment, cut
 from stream.model.network import Network
 from tests.server.scripted import talking_network
+
+CHUNK = LSTM.chunk_samples
 
 MUTE = 3
 Samples = NDArray[np.float32]

@@ -7,11 +7,15 @@ import time
 import numpy as np
 
 from stream.backends import load_backend
-from stream.engine.engine import CHUNK, Engine, Result
-from stream.engine.rehearsal import CHUNK_SECONDS, WARM_UP, busy, rehearse
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine, Result
+from stream.engine.rehearsal import WARM_UP, busy, rehearse
 from tests.tiny import tiny_network
 
+CHUNK = LSTM.chunk_samples
+
 AUDIO = np.random.default_rng(0).normal(0.0, 0.1, 50 * CHUNK).astype(np.float32)
+CHUNK_SECONDS = CHUNK / 16_000
 SECONDS = 2 * CHUNK_SECONDS
 
 

@@ -28,18 +28,18 @@ BUDGET = SHARE * 0.06
 
 @pytest.mark.parametrize("a_channel", [1e-3, 3e-4, 1.2e-4])
 def test_the_capacity_is_where_the_step_fills_its_share(a_channel: float) -> None:
-    slots, steps = capacity(lambda count: 2e-3 + a_channel * count, threads=1, cores=4)
+    slots, steps = capacity(lambda count: 2e-3 + a_channel * count, 0.06, threads=1, cores=4)
     assert slots == pytest.approx((BUDGET - 2e-3) / (a_channel + LINK_SECONDS), rel=0.05)
     assert [count for count, _ in steps] == sorted(count for count, _ in steps)
 
 
 def test_a_machine_that_is_too_slow_for_any_still_takes_one() -> None:
-    assert capacity(lambda count: 1.0 * count, 1, 2)[0] == 1
+    assert capacity(lambda count: 1.0 * count, 0.06, 1, 2)[0] == 1
 
 
 @pytest.mark.parametrize("threads, cores", [(1, 1), (2, 2)])
 def test_a_step_on_all_cores_waits_for_what_runs_beside_it(threads: int, cores: int) -> None:
-    slots, _ = capacity(lambda count: 2e-3 + 4e-4 * count, threads, cores)
+    slots, _ = capacity(lambda count: 2e-3 + 4e-4 * count, 0.06, threads, cores)
     beside = BESIDE_SECONDS / 0.06  # cores a channel
     a_channel = 4e-4 + LINK_SECONDS
     step = 2e-3 + a_channel * slots
@@ -48,13 +48,13 @@ def test_a_step_on_all_cores_waits_for_what_runs_beside_it(threads: int, cores: 
 
 
 def test_a_slower_interpreter_carries_fewer_channels() -> None:
-    assert capacity(lambda count: 1e-9, 1, 2, pace=2.0)[0] == pytest.approx(
+    assert capacity(lambda count: 1e-9, 0.06, 1, 2, pace=2.0)[0] == pytest.approx(
         BUDGET / (2.0 * LOOP_SECONDS), abs=1
     )
 
 
 def test_where_the_step_costs_nothing_the_event_loop_is_the_limit() -> None:
-    slots, steps = capacity(lambda count: 1e-9, 1, 2)
+    slots, steps = capacity(lambda count: 1e-9, 0.06, 1, 2)
     assert slots == pytest.approx(BUDGET / LOOP_SECONDS, abs=1)
     assert len(steps) < 12
 

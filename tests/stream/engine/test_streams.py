@@ -7,9 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from stream.backends import load_backend
-from stream.engine.engine import CHUNK, Engine
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine
 from stream.engine.streams import Streams
 from tests.server.scripted import pcm, samples_of, talking_network
+
+CHUNK = LSTM.chunk_samples
 
 Samples = NDArray[np.float32]
 RECORDINGS = [samples_of(pcm(seconds, seed)) for seed, seconds in enumerate((0.9, 0.5, 1.3, 0.7))]

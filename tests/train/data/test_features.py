@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream.encoders.lstm import LSTM
 from stream.front_end.log_mel import FrontEnd, frame_count, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
 from stream.front_end.stacking import stack
@@ -100,7 +101,7 @@ def test_another_starting_state_is_taken() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 6, 7, 11, 12])
 def test_stacks_are_padded_to_whole_pairs(count: int) -> None:
     z = torch.randn(1, count, 80)
-    x, lengths = stacked(z, torch.tensor([count]))
+    x, lengths = stacked(z, torch.tensor([count]), LSTM())
     assert x.shape[1] % 2 == 0
     assert lengths.item() == -(-count // 3)
     filled = torch.zeros(1, 3 * x.shape[1], 80)

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train.encoders.input_norm import InputNorm
-from train.encoders.lstm import LSTM
+from train.encoders.lstm_layer import LSTM
 
 
 @pytest.fixture(autouse=True)

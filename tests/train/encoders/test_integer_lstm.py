@@ -56,7 +56,7 @@ def network(case: str) -> Network:
 def pair(case: str) -> tuple[QuantisedLSTM, IntegerLayer]:
     """Return the layer that trains, and its integers."""
     made = network(case)
-    lstm = Transducer.from_network(made).pre[0].lstm
+    lstm = Transducer.from_network(made).encoder.pre[0].lstm
     assert isinstance(lstm, QuantisedLSTM)
     return lstm, quantise(made).pre[0]
 

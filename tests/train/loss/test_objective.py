@@ -106,7 +106,7 @@ def test_a_model_of_ctc_alone_trains_neither_prediction_network_nor_joint() -> N
     assert parts.transducer == 0.0
     torch.testing.assert_close(parts.total, parts.ctc)
     names = {name.split(".")[1] for name, _ in own.model.named_parameters(prefix="model")}
-    assert names == {"pre", "post", "joint_encoder", "ctc"}
+    assert names == {"encoder", "joint_encoder", "ctc"}
 
 
 def test_the_loss_of_a_ctc_head_is_that_of_its_log_probabilities() -> None:

@@ -1,0 +1,91 @@
+"""Encoder states of many rows, kept where they are computed with.
+
+An engine names rows and holds no state. `RowStates`, which serves any backend, takes the rows of a step out
+of arrays of all rows and writes them back; that is right for small states. A cache of seconds of frames,
+as attention has, costs more to gather than to use: a backend that keeps such caches has a method `states`,
+appends to them in place, and is asked for it (`encoder_states`).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.backends import Backend
+from stream.stage import map_state, take_rows, write_rows
+
+__all__ = ["EncoderStates", "KeepsStates", "RowStates", "encoder_states"]
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+class EncoderStates(Protocol):
+    """The states of an encoder's rows, all at the start of a stream when they are made."""
+
+    def encode(self, x: Floats, rows: Rows, present: NDArray[np.bool_] | None = None) -> Floats:
+        """Encode input frames of some rows and advance these.
+
+        Args:
+            x: (R, n, inputs), n a multiple of a chunk's; `present` (R, n): as of `Backend.encode`.
+            rows: (R,), all different.
+        Returns:
+            f, (R, frames, J).
+        """
+        ...
+
+    def reset(self, rows: Rows) -> None:
+        """Set some rows to the start of a stream."""
+        ...
+
+    def copy(self, row: int, source: int) -> None:
+        """Give a row the state of another one."""
+        ...
+
+
+@runtime_checkable
+class KeepsStates(Protocol):
+    """A backend that keeps its encoder states itself."""
+
+    def states(self, rows: int) -> EncoderStates:
+        """Return states of so many rows."""
+        ...
+
+
+def encoder_states(backend: Backend, rows: int) -> EncoderStates:
+    """Return encoder states of so many rows: a backend's own, or `RowStates`."""
+    return backend.states(rows) if isinstance(backend, KeepsStates) else RowStates(backend, rows)
+
+
+class RowStates:
+    """States in arrays of all rows; see `EncoderStates`.
+
+    Args:
+        backend: that computes.
+        rows: how many.
+    """
+
+    def __init__(self, backend: Backend, rows: int) -> None:
+        self._backend = backend
+        self._fresh = backend.initial_state(1)[0]
+        self._states = backend.initial_state(rows)[0]
+
+    def encode(self, x: Floats, rows: Rows, present: NDArray[np.bool_] | None = None) -> Floats:
+        """Encode input frames of some rows; see `EncoderStates`."""
+        f, after = self._backend.encode(x, take_rows(self._states, rows), present)
+        write_rows(rows, after, self._states)
+        return f
+
+    def reset(self, rows: Rows) -> None:
+        """Set some rows to the start of a stream."""
+        write_rows(rows, self._fresh, self._states)
+
+    def copy(self, row: int, source: int) -> None:
+        """Give a row the state of another one."""
+
+        def put(leaf: NDArray[np.generic]) -> None:
+            leaf[row] = leaf[source]
+
+        map_state(put, self._states)
