@@ -1,1 +1,1 @@
-"""The server: Myrtle's websocket API, live channels on one batched engine, and a client."""
+"""The server: live streams and uploads in several protocols, on one batched engine; and clients."""

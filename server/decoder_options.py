@@ -1,4 +1,4 @@
-"""Decoder options: the flags that say how streams are decoded, and the `Decoding` that they make.
+"""Decoder options: the flags for decoding, and the `Decoding` that they make.
 
 Decoding depends on the model too: the id of its `<EOS>` piece, where it has one, and its n-gram
 model are known only when it is read, so `DecoderOptions.decoding` is asked for each model.

@@ -1,7 +1,4 @@
-"""Histogram: counts of durations in buckets, cheap enough for every message of every stream.
-
-Presenting them is `server.metrics`.
-"""
+"""Counts of durations in buckets, cheap enough for every message of every stream."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ SECONDS = (
 
 
 class Histogram:
-    """Durations by size, in the buckets of `SECONDS` and one for what is longer.
+    """Durations in the buckets of `SECONDS`, and one bucket for longer ones.
 
     Attributes:
         sum: of all durations, seconds.
@@ -47,5 +44,5 @@ class Histogram:
         self.sum += seconds
 
     def cumulative(self) -> list[int]:
-        """Return how many were at most as long as each bound, and last how many there were."""
+        """Return the number of durations up to each bound, and last of all durations."""
         return list(accumulate(self._counts))

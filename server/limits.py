@@ -1,7 +1,7 @@
-"""Limits: how much of everything one server process grants, as one frozen value.
+"""Limits of one server process, as one frozen value.
 
-Bytes are of the wire (PCM of 16 bits, 32,000 a second). Where a limit is reached the socket is not
-read (backpressure) or the channel is refused or closed with a reason; audio is never dropped.
+Bytes of audio are of 16-bit PCM, 32,000 a second. At a limit the socket is not read (backpressure), or
+the stream is refused or closed with a reason; audio is never dropped.
 """
 
 from __future__ import annotations
@@ -13,32 +13,33 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one server process grants.
+    """Limits of one server process.
 
     Attributes:
-        message_bytes: largest websocket message; a larger one closes the channel with 1009.
+        message_bytes: largest websocket message; a larger one closes the stream with 1009.
         upload_bytes: largest body of an upload, as it is sent; a larger one is refused with 413.
-        upload_seconds: for the body of an upload to come in whole; a slower one is refused with 408.
+        upload_seconds: for receiving the body of an upload; a slower one is refused with 408.
         spool_bytes: on disk, of all uploads together; what does not fit is refused with 507.
         recording_seconds: longest recording of an upload; a longer one is refused with 413.
-        unanswered_bytes: audio of a channel whose responses have not left yet; at this many its
-            socket is not read until some have. One more message may be on its way.
-        hotwords: that a stream may have.
+        unanswered_bytes: audio of a stream without a response; at this many its socket is not read
+            until responses were sent. One more message may be on its way.
+        hotwords: of a stream.
         hotword_characters: of each.
         audio_rate: seconds of audio that a client may send per second; one that sends faster is
             read more slowly.
         burst_seconds: of audio that it may send at once before that counts.
-        handshake_seconds: from the connection to the end of its first request, and between two.
-        idle_seconds: an open channel without any message is closed after it.
-        stream_seconds: a stream that has lasted so long is ended as if its client had done so; an
-            upload that is not recognised after so long is refused.
-        stall_seconds: a channel whose peer does not read its responses is closed after it.
-        close_seconds: from our Close to the peer's; then the connection is cut.
+        handshake_seconds: from the connection to the end of its first request, and between two
+            requests.
+        idle_seconds: an open stream without any message is closed after it.
+        stream_seconds: a stream that has lasted so long is ended as if by its client; an upload
+            that is not recognised after so long is refused.
+        stall_seconds: a stream whose client does not read its responses is closed after it.
+        close_seconds: from the Close of the server to that of the peer; then the connection is cut.
         drain_seconds: at shutdown, how long open streams may go on before they are ended for their
-            clients (who still get the rest of the text).
+            clients, who still get the rest of the text.
     """
 
-    message_bytes: int = 1 << 20  # 32.8 s: who uploads a recording may do so in a few messages
+    message_bytes: int = 1 << 20  # 32.8 s: a recording may be sent in a few messages
     upload_bytes: int = 1 << 30  # an hour and a half of 48 kHz, stereo, 16 bits
     upload_seconds: float = 900.0  # 1 GiB at 10 Mbit/s
     spool_bytes: int = 4 << 30
@@ -62,5 +63,5 @@ class Limits:
                 raise ValueError(f"limit {field.name} is {value}; it has to be greater than 0")
 
     def wait_seconds(self, audio_seconds: float, elapsed: float) -> float:
-        """Return how long a client that has sent so much audio in a time has to wait; 0 or less: not."""
+        """Return how long a client that sent so much audio in a time has to wait; not at all if <= 0."""
         return (audio_seconds - self.burst_seconds) / self.audio_rate - elapsed

@@ -1,8 +1,8 @@
-"""Logs: one line per event on stderr, for people as text or for machines as JSON.
+"""Logs: one line per event on stderr, as text or as JSON.
 
 A JSON line has `time` (RFC 3339, UTC), `level`, `logger`, `message`, `error` with the traceback where
-there is one, and whatever fields the event was logged with (`extra={"fields": {...}}`). A line of text
-has the fields behind the message, as key=value; values that are not plain are quoted as in JSON.
+there is one, and the fields of the event (`extra={"fields": {...}}`). A line of text has the fields
+after the message, as key=value; values with spaces or quotes are quoted as in JSON.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Writes a record as a line for people, and its traceback behind it."""
+    """Writes a record as a line of text, followed by its traceback."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
@@ -69,12 +69,12 @@ def start_logging(format_name: str, level: str = "info") -> None:
 
     Args:
         format_name: one of `FORMATS`.
-        level: one of `LEVELS`, of what is ours; libraries say no more than they do at info.
+        level: one of `LEVELS`, for this project's loggers; that of libraries is at least info.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[format_name]())
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler])
-    logging.captureWarnings(True)  # such as aiohttp's, about forms that are none
+    logging.captureWarnings(True)  # such as aiohttp's, about invalid forms
     for name in OURS:
         logging.getLogger(name).setLevel(number)

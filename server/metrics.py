@@ -1,7 +1,7 @@
-"""Metrics: what an operator watches, in Prometheus' text format, from a registry of its own.
+"""Metrics in Prometheus' text format, from a registry of their own.
 
-What the channels count themselves (`server.engine.channels`) is read at the time of a scrape; refusals and
-streams are counted here. Every name begins with `rill_`, but for those of the process.
+The counters of the channels (`server.engine.channels`) are read at the time of a scrape; refusals and
+streams are counted here. All names begin with `rill_`, except those of the process.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def count_stream(self, protocol: str) -> None:
-        """Count a stream, live or uploaded, that got a slot."""
+        """Count an accepted stream, live or uploaded."""
         self._streams.labels(protocol).inc()
 
     def count_refusal(self, reason: str) -> None:
-        """Count a request that was refused, for one of a few reasons."""
+        """Count a refused request under its reason."""
         self._refused.labels(reason).inc()
 
     def text(self) -> bytes:
-        """Return all of them as they are now."""
+        """Return the current values."""
         return generate_latest(self._registry)
 
 
 class _Channels(Collector):
-    """What the channels of each model say of themselves."""
+    """The metrics of the channels of each model."""
 
     def __init__(self, models: Models) -> None:
         self._models = models

@@ -35,23 +35,23 @@ DELAYS = ("final-seconds", "endpoint-silence", "endpoint-length")
 
 
 class OptionError(ValueError):
-    """A flag or a variable that makes no sense; the message names it."""
+    """A flag or a variable has an invalid value; the message names it."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for.
+    """The options of a server.
 
     Attributes:
-        models: paths by name, the default first; a path None is the bundled model.
-        aliases: further names, and whose they are.
-        host, port, wyoming_port: to listen on; no Wyoming where it is None.
-        backend: what computes the models; None: what is the fastest.
-        front_end: the models' in float, or the same in fixed point.
+        models: paths by name, the default first; None is the bundled model.
+        aliases: further names, and the model of each.
+        host, port, wyoming_port: to listen on; no Wyoming if None.
+        backend: what computes the models; None: the fastest.
+        front_end: in float or in fixed point.
         slots: streams at a time of each model; None: what the machine carries.
         decoder: how streams are decoded.
-        limits: what a client may ask of this process.
-        supervision: how patient the server is with its engines.
+        limits: of this process.
+        supervision: of the engines.
         log_format, log_level: of `server.logs`.
         origins, hosts, proxies: pages, names and proxies that are trusted.
     """
@@ -80,10 +80,10 @@ class Options:
     tls_key: Path | None
 
     def settings(self) -> Settings:
-        """Read the files that access and encryption need.
+        """Read the files of tokens and of TLS.
 
         Raises:
-            OSError: one of them cannot be read, or is not what it should be.
+            OSError: a file cannot be read, or is not valid.
         """
         tokens: tuple[str, ...] = (self.token,) if self.token else ()
         if self.token_file is not None:
@@ -105,13 +105,13 @@ class Options:
         return Settings(access, self.root, self.strict, tls, self.proxies)
 
     def warnings(self) -> list[str]:
-        """Return what lets in more than its operator may have meant to."""
+        """Return warnings about settings that may admit more than intended."""
         tokens = bool(self.token or self.token_file)
         warnings = []
         if self.hosts.network and not tokens:
             warnings.append(
-                f"listening on {self.host} without tokens: whoever reaches this machine may use the "
-                "server; see --token-file, or --host 127.0.0.1 behind a proxy on this machine"
+                f"listening on {self.host} without tokens: everyone who can reach this machine may use "
+                "the server; see --token-file, or --host 127.0.0.1 behind a proxy on this machine"
             )
         if self.wyoming_port is not None and tokens:
             warnings.append(
@@ -129,10 +129,10 @@ class Options:
 
 
 def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Options:
-    """Check what was parsed.
+    """Check parsed arguments.
 
     Raises:
-        OptionError: a value is none that its flag may have.
+        OptionError: a flag has an invalid value.
     """
     for flag in ("port", "wyoming-port"):
         port = getattr(arguments, field_of(flag))

@@ -1,10 +1,9 @@
-"""CPU and memory of processes, from Linux's /proc; and which of them listen on a port.
+"""CPU and memory of processes, from Linux's /proc; and which processes listen on a port.
 
-1. CPU is time in user and system mode of all threads of a process, those that have ended included.
+1. CPU is the time in user and system mode of all threads of a process, including ended ones.
 2. Memory is the resident set, shared pages included.
-3. Where several processes listen on the port (workers), or have started others, all are summed.
-4. What cannot be read (another machine, another system, another user's process) is None: a figure is
-   missing, it is not zero.
+3. Where several processes listen on the port, or have started others, all are summed.
+4. What cannot be read (another machine, another system, another user's process) is None, not zero.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def usage(pids: tuple[int, ...]) -> Usage | None:
 def listeners(url: str) -> tuple[int, ...]:
     """Return the processes that listen at a URL of this machine, and those that they have started.
 
-    None where the URL is of another machine.
+    Empty if the URL is of another machine.
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "wss" else 80)
@@ -69,7 +68,7 @@ def listeners(url: str) -> tuple[int, ...]:
 
 
 def _family(ancestors: Iterable[int]) -> tuple[int, ...]:
-    """Return some processes and all that descend from them."""
+    """Return some processes and all their descendants."""
     children: dict[int, list[int]] = {}
     for process in PROC.glob("[0-9]*"):
         with suppress(OSError):  # it has ended
@@ -82,7 +81,7 @@ def _family(ancestors: Iterable[int]) -> tuple[int, ...]:
 
 
 def machine() -> str:
-    """Return the cores that this process may use, and what they are."""
+    """Return the number and the model of the cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         lines = (PROC / "cpuinfo").read_text().splitlines()

@@ -1,15 +1,15 @@
-"""What libraries print on stderr, as lines of the log.
+"""Output of libraries on stderr, as lines of the log.
 
-Decoders and runtimes written in C print where Python's logging cannot see it, into the middle of what a
+Decoders and runtimes written in C print to stderr without Python's logging, between lines that a
 machine reads as JSON. Rules:
 
-1. File descriptor 2 is a pipe. What is written there is logged as warnings, a line each; the log itself
-   goes to where descriptor 2 went before, `log_descriptor`.
-2. Processes of engines inherit both. What one of them says in dying (an abort, a fatal signal) is read
-   here, after its end.
-3. Recordings of a peer can make a decoder print for each of their frames: of more than `LINES` lines in
-   `SECONDS`, the rest are counted.
-4. A fatal signal of this process itself, whose reader dies with it, is written into the log as it is.
+1. File descriptor 2 is a pipe. What is written to it is logged as warnings, one per line; the log
+   itself goes to the original descriptor 2, `log_descriptor`.
+2. Processes of engines inherit both. The last output of a dying one (an abort, a fatal signal) is read
+   here after its end.
+3. A client's recording can make a decoder print for each frame: beyond `LINES` lines in `SECONDS`,
+   lines are only counted.
+4. A fatal signal of this process, whose reader thread dies with it, is written to the log directly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def log_descriptor() -> int:
 
 
 def use_descriptor(descriptor: int) -> None:
-    """Write log lines, and what Python prints on stderr, to a descriptor."""
+    """Write log lines, and Python's own stderr, to a descriptor."""
     global _log
     if descriptor != STDERR:
         _log = descriptor
@@ -60,7 +60,7 @@ def capture_stderr() -> None:
     thread.start()
 
     def finish() -> None:
-        os.dup2(_log, STDERR)  # the last writer but for processes that outlive us
+        os.dup2(_log, STDERR)  # closes the pipe, unless other processes have it
         thread.join(END_SECONDS)
 
     atexit.register(finish)

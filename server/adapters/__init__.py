@@ -1,1 +1,1 @@
-"""Adapters: the protocols of other servers, each a file of meaning without I/O."""
+"""Adapters: what messages mean in each protocol, one file a protocol, without I/O."""

@@ -1,11 +1,10 @@
 r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: bodies and events.
 
-Uploads, decoding and sockets are the caller's. What was said comes as a
-`server.protocol.transcript.Transcript`.
+The caller uploads, decodes and sends. The text comes as a `server.protocol.transcript.Transcript`.
 
-What a form may ask for is `server.adapters.openai_fields`. With `stream` the body is
+What a form may ask for is in `server.adapters.openai_fields`. With `stream` the body is
 text/event-stream: deltas that append up to the text, exactly one transcript.text.done, then [DONE].
-Deltas carry final text only, since they cannot be taken back.
+Deltas carry final text only, since they cannot be revised.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Answer:
 def answer(
     request: Transcription, transcript: Transcript, language: str = "en", notes: Sequence[str] = ()
 ) -> Answer:
-    """Return the body for a recording that is complete; notes on it are "warnings" in JSON."""
+    """Return the body for a complete transcript; notes on the recording are "warnings" in JSON."""
     match request.response_format:
         case "text":
             return Answer("text/plain; charset=utf-8", f"{transcript.text}\n".encode())
@@ -213,7 +212,7 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def log_probabilities(pieces: Sequence[Piece]) -> list[dict[str, object]]:
-    """Return the `logprobs` of tokens; the bytes of one that completes a character are all of its."""
+    """Return the `logprobs` of tokens; one that completes a character has all of its bytes."""
     return [
         {
             "token": piece.text,

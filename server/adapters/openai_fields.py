@@ -1,9 +1,9 @@
 r"""Fields of OpenAI's POST /v1/audio/transcriptions: what a form may ask for.
 
-They are (name, value) in the order in which they came, without the file. Rules:
+They are (name, value) in the order of the form, without the file. Rules:
 
-1. Lists repeat their name, with "[]" behind it or without; keys of objects stand in brackets. Both
-   forms are taken. Unknown fields are left alone; those that are known are obeyed or refused:
+1. Lists repeat their name, with or without "[]" after it; keys of objects are in brackets. Both
+   forms are accepted. Unknown fields are ignored; known ones are obeyed or refused:
 
    | field | what |
    |---|---|
@@ -12,12 +12,12 @@ They are (name, value) in the order in which they came, without the file. Rules:
    | `include` | `logprobs`, in JSON |
    | `keywords` | hotwords |
    | `temperature` | 0: nothing is sampled |
-   | `prompt` | empty: none is understood |
-   | `chunking_strategy` | `auto` or `server_vad`, without numbers of its own: segments are the server's |
-   | `known_speaker_names`, `known_speaker_references` | none: speakers are not told apart |
+   | `prompt` | empty: prompts are not supported |
+   | `chunking_strategy` | `auto` or `server_vad`, without parameters: the server decides where segments end |
+   | `known_speaker_names`, `known_speaker_references` | none: there is no diarisation |
 
-2. A field that asks for what cannot be given (a model or a language that is not served, speakers) is
-   a `Refusal` with the status and the error object that the SDK makes a typed exception of.
+2. A field that asks for something else (a model or a language that is not served, speakers) gets a
+   `Refusal` with the status and the error object that the SDK turns into a typed exception.
 """
 
 from __future__ import annotations

@@ -5,18 +5,17 @@ kHz) to a buffer, which becomes an item of the conversation, which is transcribe
 
 Rules:
 
-1. Turn detection is on at first: an endpoint of the engine, which is a silence of the text, commits
-   the item, if anything was said in it, and begins the next. With turn_detection null only
-   `input_audio_buffer.commit` does that, and endpoints mean nothing. What else may be set:
-   `server.adapters.realtime_settings`.
-2. A commit by the client cuts the engine's stream, so that everything said before it belongs to the
-   item, and what comes after to the next.
+1. Turn detection is on at first: an endpoint of the engine, some time without text, commits the item
+   if it has text, and begins the next. With turn_detection null only `input_audio_buffer.commit` does
+   that, and endpoints have no effect. For other settings see `server.adapters.realtime_settings`.
+2. A commit by the client restarts the engine's stream, so that all speech before it belongs to the
+   item, and all after it to the next.
 3. Deltas append and carry final text only. Each committed item gets exactly one `completed` with
    all of its text.
-4. `clear` drops the audio and the text of the item that is not committed.
-5. A mistake is an `error` event; the session goes on. There is no message for its end: the client
-   closes.
-6. The events of the beta (`transcription_session.update`) are understood too.
+4. `clear` drops the audio and the text of the uncommitted item.
+5. An error of the client is an `error` event; the session goes on. There is no message for its end:
+   the client closes.
+6. The events of the beta (`transcription_session.update`) are supported too.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class _Message(msgspec.Struct):
 
 @dataclass
 class _Item:
-    """A part of the audio, and what was said in it."""
+    """A part of the audio, and its text."""
 
     id: str
     start: float = 0.0  # seconds since the session began
@@ -78,10 +77,10 @@ class _Section:
     """What one stream of the engine hears, up to a commit or clear.
 
     Attributes:
-        item: that is being heard.
+        item: that the audio belongs to.
         audio: whether some was appended.
-        committed: by the client, so that endpoints mean nothing any more.
-        cleared: nothing of it is said.
+        committed: by the client, so that endpoints have no effect any more.
+        cleared: none of it is sent.
     """
 
     item: _Item
@@ -91,7 +90,7 @@ class _Section:
 
     @property
     def over(self) -> bool:
-        """Whether a cut has ended it, for the client."""
+        """Whether it is over for the client."""
         return self.committed or self.cleared
 
 
@@ -102,7 +101,7 @@ class Realtime:
         models: names under which it is served, the first where none is asked for.
         language: that is served, its primary tag.
         speller: of its hotwords.
-        silence: seconds without text that end a turn, unless the client says otherwise.
+        silence: seconds without text that end a turn, unless the client sets it.
     """
 
     rate = PCM_RATE
@@ -121,7 +120,7 @@ class Realtime:
         self._event_ids = 0
         self._item_ids = 0
         self._previous: str | None = None  # the item that was committed last
-        # The engine hears the first; the client appends to the last.
+        # The engine recognises the first; the client appends to the last.
         self._sections = deque([_Section(self._new_item(0.0))])
         self.greeting: tuple[str, ...] = (
             self._event("session.created", session=self._settings.describe()),
@@ -148,7 +147,7 @@ class Realtime:
             stream.send(self._error(mistake, event_id))
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
-        """Say what became final, and complete items."""
+        """Send what became final, and complete items."""
         section = self._sections[0]
         if not section.cleared:
             self._say_text(stream, section, result)
@@ -189,7 +188,7 @@ class Realtime:
                 raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
 
     def _set(self, stream: StreamProtocol, session: msgspec.Raw) -> None:
-        """Let settings hold, or none of them."""
+        """Apply settings, all of them or none."""
         try:
             asked = msgspec.json.decode(session, type=SessionUpdate | None) or SessionUpdate()
         except msgspec.ValidationError as error:
@@ -198,15 +197,15 @@ class Realtime:
             raise Mistake(str(error), code, f"session{place.rstrip('`')}") from error
         settings = copy(self._settings)
         settings.update(asked, stream.has_audio)
-        favoured, silence = self._settings.keywords, self._settings.silence
-        if settings.keywords != favoured:
+        keywords_before, silence = self._settings.keywords, self._settings.silence
+        if settings.keywords != keywords_before:
             try:
                 keywords = self._speller.spell(dict.fromkeys(settings.keywords, BOOST))
             except HotwordError as error:
                 place = "session.audio.input.transcription.keywords"
                 raise Mistake(str(error), param=place) from error
             stream.set_hotwords(keywords)
-            silence = None  # the engine has begun the stream anew
+            silence = None  # the engine has opened the stream again
         if settings.silence != silence:
             stream.end_after(settings.silence)
         stream.set_rate(settings.rate)
@@ -259,7 +258,7 @@ class Realtime:
         )
 
     def _complete(self, stream: StreamProtocol, section: _Section, end: float) -> None:
-        """Say that an item is complete, and before that that it is committed, if it was not."""
+        """Complete an item, and commit it before if the client has not."""
         item = section.item
         if not section.committed:
             stream.send(

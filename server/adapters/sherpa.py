@@ -1,9 +1,9 @@
 """sherpa-onnx's websocket protocol (the C++ online server), as a dialect.
 
 Audio is binary: little-endian float32 samples in [-1, 1], messages of any size, at 16 kHz unless the
-server is told otherwise. Every chunk of 60 ms is answered with one text message, with text or
-without. The text message "Done" ends the stream; behind the last result comes "Done!", and then the
-client closes. Results look as theirs do, byte for byte:
+server is told otherwise. Every chunk of 60 ms is answered with one text message, with or without
+text. The text message "Done" ends the stream; "Done!" follows the last result, and then the client
+closes. Results have the format of sherpa-onnx, byte for byte:
 
     { "text": "one", "tokens": [" one"], "timestamps": [0.00], "ys_probs": [-0.100000], ... }
 
@@ -12,13 +12,13 @@ Rules:
 1. Text, tokens and times are those of the segment, cumulative, with the best provisional hypothesis
    at the end; times count from `start_time`, at which the segment began. A token's time is the start
    of its sound once that is known, at the latest where the segment ends, and until then, as in
-   theirs, that of its encoder frame.
-2. An endpoint makes a result `is_final`; the segment's number grows and its text begins anew.
-3. A sample may be split between messages (theirs drops its first part, and hears noise behind it).
-   Half a one at the end is dropped; other text messages and audio behind "Done" are ignored, as
-   theirs does.
+   sherpa-onnx, that of its encoder frame.
+2. An endpoint makes a result `is_final`; the next segment has the next number and starts empty.
+3. A sample may be split between messages (sherpa-onnx drops its first part, and reads noise after
+   it). Half a sample at the end is dropped; other text messages and audio after "Done" are ignored,
+   as by sherpa-onnx.
 4. Samples that are no audio (not finite, or absurdly loud, as other formats are when read as
-   float32; `stream.audio.LOUDEST`) close with 1008; theirs stays silent about them.
+   float32; `stream.audio.LOUDEST`) close with 1008; sherpa-onnx accepts them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SAMPLE_BYTES = 4
 
 
 class Sherpa:
-    """One client of sherpa-onnx's.
+    """One client of sherpa-onnx's protocol.
 
     Args:
         rate: of the audio, Hz.
@@ -75,12 +75,12 @@ class Sherpa:
         stream.push(samples)
 
     def receive_text(self, stream: StreamProtocol, text: str) -> None:
-        """End the stream if the client says so."""
+        """End the stream at "Done"."""
         if text == "Done":
             stream.receive_end()
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
-        """Say the segment so far."""
+        """Send the segment so far."""
         self._segment.add(result)
         self._segment.time(result.spans)
         segment = self._segment
@@ -111,7 +111,7 @@ class Sherpa:
 
 @dataclass
 class _Segment:
-    """A segment as it is written: it goes with every message, so its lists only grow.
+    """A segment as it is written: every message has all of it, so its lists only grow.
 
     Attributes:
         start: seconds at which it begins.
@@ -140,7 +140,7 @@ class _Segment:
             self.step = token.step
 
     def time(self, spans: Sequence[Span]) -> None:
-        """Take when tokens sound, of the first ones of which it was not known."""
+        """Set when the first tokens without a known time sound."""
         self.times += [self._time(span.start) for span in spans]
         del self.emitted[: len(spans)]
 
@@ -149,7 +149,7 @@ class _Segment:
 
 
 def _quoted(text: str) -> str:
-    """Return a JSON string as theirs: nothing but quotes and backslashes is escaped."""
+    """Return a JSON string as sherpa-onnx writes it: only quotes and backslashes are escaped."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -2,8 +2,8 @@
 
     curl -F file=@recording.wav http://localhost:3030/transcribe
 
-The file is the part named `file`, or `audio` as other small servers have it. Uploads, decoding and
-sockets are the caller's.
+The file is the part named `file`, or `audio` as other small servers have it. The caller uploads,
+decodes and sends.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FILE_FIELDS = ("file", "audio")
 
 
 def answer(filename: str, transcript: Transcript, notes: Sequence[str] = ()) -> bytes:
-    """Return the JSON for a recording that is complete: one chunk per word, seconds.
+    """Return the JSON for a complete transcript: one chunk per word, times in seconds.
 
     Args:
-        filename: as the client calls it.
-        recording: what is said in it.
-        notes: what is to be said of the recording itself; "warnings", where there are any.
+        filename: from the client.
+        transcript: of the recording.
+        notes: on the recording; "warnings", if there are any.
     """
     name = filename.encode(errors="replace").decode()  # JSON has no lone surrogates
     chunks = [{"text": word.text, "timestamp": [word.start, word.end]} for word in transcript.words]
@@ -35,5 +35,5 @@ def answer(filename: str, transcript: Transcript, notes: Sequence[str] = ()) -> 
 
 
 def fault(detail: str) -> bytes:
-    """Return the JSON that says why there is no transcript."""
+    """Return the JSON of an error."""
     return msgspec.json.encode({"detail": detail})

@@ -1,23 +1,23 @@
 r"""vosk-server's websocket protocol, as a dialect.
 
 Audio is binary: PCM, signed 16 bits little-endian, mono, at 8 kHz unless the client's first message
-{"config": {"sample_rate": 16000, "words": true, "max_alternatives": 0}} says otherwise. JSON has the
-bytes of theirs: sorted keys, two spaces of indentation, " : ", six decimals.
+{"config": {"sample_rate": 16000, "words": true, "max_alternatives": 0}} says otherwise. JSON has
+vosk's format: sorted keys, two spaces of indentation, " : ", six decimals.
 
 Rules:
 
-1. Each binary message gets exactly one reply, when all of its whole chunks are heard: the result of
-   what was completed by endpoints within it, else the partial text since the last result. Clients
-   in lock-step wait for it.
+1. Each binary message gets exactly one reply, once all of its whole chunks are recognised: the result
+   of the segments that ended within it, else the partial text since the last result. Clients in
+   lock-step wait for it.
 2. {"eof" : 1} ends the stream: a final result, then Close 1000. {"reset" : 1} gets a final result
-   and begins a new stream, whose times go on.
-3. A config counts before the first audio only, and has no reply. Its numbers may be strings, and
-   its booleans 0 and 1: theirs converts whatever comes. `model` has to be the one that is served;
-   `max_alternatives` is a limit, and there is one. Keys that theirs does not know either are left alone.
-   The words of its `phrase_list`, the first that comes, become hotwords, not the only words there
-   are; those that the model cannot spell ("[unk]") are left out, as theirs leaves them out.
+   and starts a new stream, whose times continue.
+3. A config is obeyed before the first audio only, and has no reply. Its numbers may be strings, and
+   its booleans 0 and 1, since vosk converts any type. `model` has to be the one that is served;
+   `max_alternatives` is a limit, and there is one alternative. Unknown keys are ignored. The words of
+   its first `phrase_list` become hotwords, not the only possible words; those that the model cannot
+   spell ("[unk]") are left out, as by vosk.
 4. A sample may be split between messages; half a one at the end of a stream is dropped.
-5. Other text is a mistake of the client: Close 1003, or 1008 for a config that cannot be served.
+5. Other text is an error of the client: Close 1003, or 1008 for a config that cannot be served.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Message(msgspec.Struct):
 
 
 class Vosk:
-    """One client of vosk-server's.
+    """One client of vosk-server's protocol.
 
     Args:
         speller: of its hotwords.
@@ -67,7 +67,7 @@ class Vosk:
         models: names of the model that is served.
     """
 
-    rate = 8000  # theirs
+    rate = 8000  # the default of vosk-server
     end = 'the text message {"eof" : 1}'
     greeting: tuple[str, ...] = ()
     closing = Close(1000)
@@ -80,7 +80,7 @@ class Vosk:
     ) -> None:
         self._models = models
         self._speller = speller or Speller()
-        self._favoured = False  # whether the stream has hotwords
+        self._has_hotwords = False  # whether the stream has hotwords
         self._segment = OpenSegment()
         self._words = words
         self._alternatives = 0
@@ -125,7 +125,7 @@ class Vosk:
             stream.close(1003, "text message without config, eof or reset")
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
-        """Say what is due; the last result of a stream is always said."""
+        """Send the replies that are due; the last result of a stream is always sent."""
         segment = self._segment.add(result, stream.offset)
         if segment is not None:
             self._completed.append(segment)
@@ -158,11 +158,11 @@ class Vosk:
             self._words = config.words
         if config.max_alternatives is not None:
             self._alternatives = config.max_alternatives
-        if config.phrase_list and not self._favoured:
+        if config.phrase_list and not self._has_hotwords:
             words = (word for phrase in config.phrase_list for word in phrase.split())
             keywords = self._speller.spell(self._speller.spellable(words))
             if keywords:
-                self._favoured = True
+                self._has_hotwords = True
                 stream.set_hotwords(keywords)
 
     def _reply(self, stream: StreamProtocol) -> None:
@@ -180,7 +180,7 @@ class Vosk:
         pieces = [piece for segment in self._completed for piece in segment.pieces]
         self._completed.clear()
         decoded, self._decoded = self._decoded, False
-        if not (decoded or text):  # theirs writes these two by hand
+        if not (decoded or text):  # vosk writes these two by hand
             return (
                 '{"alternatives" : [{"text": "", "confidence" : 1.0}] }'
                 if self._alternatives > 0

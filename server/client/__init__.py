@@ -1,1 +1,1 @@
-"""A client: recordings or the microphone in, growing text out."""
+"""The client: recordings or the microphone in, growing text out."""

@@ -1,1 +1,1 @@
-"""The process that steps a model, and the event loop's side of it."""
+"""The process that steps a model, its supervision, and the event loop's side of it."""

@@ -1,7 +1,7 @@
 """python -m server.engine: the process that steps one model, started by the server for itself.
 
-Its command line is a socket that it has inherited and an `EngineOptions`, as JSON; what is said on the socket is
-`server.engine.ipc`. It ends when the server closes its end, or dies; signals are the server's business.
+Its arguments are an inherited socket and `EngineOptions` as JSON; the messages on the socket are defined
+in `server.engine.ipc`. It ends when the server closes its end, or dies; it ignores signals.
 """
 
 from __future__ import annotations
@@ -72,22 +72,22 @@ def main(argv: list[str] | None = None) -> int:
     faulthandler.enable()  # on descriptor 2, which the server reads
     use_descriptor(options.log_descriptor)
     start_logging(options.log_format, options.log_level)
-    work(link, partial(_load_for_good, options))
+    work(link, partial(_load_and_settle, options))
     return 0
 
 
 def _end_with_server() -> None:
-    """Let the kernel kill this process when the server's thread that started it has ended.
+    """Let the kernel kill this process when the thread of the server that started it has ended.
 
-    One that works sees the end of its link; one that hangs would stay for good. Linux only.
+    A working process notices the end of its link; a hung one would stay forever. Linux only.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _load_for_good(options: EngineOptions) -> Loaded:
-    """Load, and settle what was made; what was only needed for that goes back to the kernel."""
+def _load_and_settle(options: EngineOptions) -> Loaded:
+    """Load, then set up memory for the steady state."""
     loaded = load(options)
     settle()
     keep_memory()
@@ -98,7 +98,7 @@ def load(options: EngineOptions) -> Loaded:
     """Load a model and an engine around it.
 
     Raises:
-        ModelError: it cannot be read, or no backend can compute it.
+        ModelError: the model cannot be read, or no backend can compute it.
         OSError: there is no such file.
     """
     path = model_path() if options.path is None else Path(options.path)

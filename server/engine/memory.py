@@ -1,9 +1,10 @@
-"""Memory of a process that does the same thing over and over, once all is made that stays.
+"""Memory settings of a process in its steady state: rare garbage collection, no trimming.
 
-Python looks through all objects for cycles now and then: with hundreds of streams that takes tens of
-milliseconds, in which no stream is answered, and little of what streams leave behind is a cycle. glibc gives the memory of every large array back to the kernel when it is freed, and the kernel has to
-clear it when it is wanted again. With the arrays of an engine's step that was a third of the step (256
-channels of the bundled model: 70 us a channel with, 48 without, AMD EPYC, 2026-11-21).
+Python searches all objects for cycles from time to time: with hundreds of streams that takes tens of
+milliseconds, in which no stream is answered, although streams leave few cycles behind. glibc returns
+the memory of every large array to the kernel when it is freed, and the kernel has to clear it before it
+is used again. For the arrays of an engine's step that was a third of the step (256 channels of the
+bundled model: 70 us a channel with it, 48 without, AMD EPYC, 2026-11-21).
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import gc
 
 __all__ = ["keep_memory", "settle"]
 
-# Objects that were made, young collections and middling ones before the next: of all that live, a
-# collection comes once in some minutes at most.
+# Thresholds of the three generations: a full collection comes once in some minutes at most.
 COLLECTIONS = (10_000, 20, 1_000)
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -22,17 +22,17 @@ NEVER = 1 << 30
 
 
 def settle() -> None:
-    """Collect once, leave what is there alone from now on, and collect rarely."""
+    """Collect once, exempt what exists from later collections, and collect rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
 
 
 def keep_memory() -> bool:
-    """Give back what is free now, and keep what is freed from now on.
+    """Return free memory to the kernel now, and keep what is freed from now on.
 
     Returns:
-        whether the C library is one that has to be told; others are left as they are.
+        Whether the C library is glibc; others are left as they are.
     """
     library = ctypes.CDLL(None)
     if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):

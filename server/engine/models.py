@@ -1,8 +1,8 @@
-"""Models: what is served, by name, each with an engine in a process of its own.
+"""The served models, by name, each with an engine in a process of its own.
 
-A process per model, not one that steps all engines: a step of one model then delays another only by
-the cores they share, a model whose engine breaks takes no other with it, and each has the slots that
-its own size allows.
+There is a process per model, not one that steps all engines: a step of one model then delays another
+only by the cores they share, a broken engine does not affect other models, and each model has the
+slots that its own size allows.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Served:
-    """What this server offers under the names of the query.
+    """What a query may ask for.
 
     Attributes:
-        models: values of `model`, the first of which is the default, and the primary tag of the
-            language of each; "en" serves "en-GB" too.
-        versions: values of `version`; "latest" is always one.
-        aliases: further values of `model`, and which of the models each of them is.
-        silences: seconds without text that end an utterance of each model, where they do.
+        models: values of `model`, the default first, and the primary language tag of each; "en"
+            serves "en-GB" too.
+        versions: values of `version`, besides "latest".
+        aliases: further values of `model`, and the model that each of them names.
+        silences: seconds without text that end an utterance, for each model; None: they do not.
     """
 
     models: Mapping[str, str] = field(default_factory=lambda: {"general": "en"})
@@ -42,7 +42,7 @@ class Served:
     silences: Mapping[str, float | None] = field(default_factory=dict)
 
     def choose(self, name: str | None) -> str | Refusal:
-        """Return the name of the model that is asked for; the first for None."""
+        """Return the name of the requested model; the first for None."""
         if name is None:
             return next(iter(self.models))
         if name in self.aliases:
@@ -70,7 +70,7 @@ class Model:
         self.name = name
         self.channels = Channels(start, name, supervision)
 
-    # To be asked for where a channel could be opened.
+    # Use these only where a channel could be opened.
 
     @property
     def alphabet(self) -> Alphabet:
@@ -79,7 +79,7 @@ class Model:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What is told of it, fit for JSON; nothing before it is loaded."""
+        """Its description, fit for JSON; empty before it is loaded."""
         return self.channels.ready.about if self.channels.slots else {}
 
     @property
@@ -94,7 +94,7 @@ class Model:
         return None if silence is None else float(silence)
 
     def describe(self) -> dict[str, Any]:
-        """Return what is told about it."""
+        """Return its description and its state."""
         return {
             "name": self.name,
             "channels": self.channels.slots,
@@ -109,8 +109,8 @@ class Models(Mapping[str, Model]):
 
     Args:
         models: by their names.
-        aliases: further names that clients may ask for, and whose they are; `__getitem__` knows them,
-            `__iter__` does not, so that each model comes once.
+        aliases: further names that clients may use, and the model of each; `__getitem__` accepts them,
+            `__iter__` does not yield them, so that each model comes once.
     """
 
     def __init__(self, *models: Model, aliases: Mapping[str, str] = NO_ALIASES) -> None:
@@ -128,7 +128,7 @@ class Models(Mapping[str, Model]):
 
     @property
     def names(self) -> list[str]:
-        """All names that clients may ask for, the default first, aliases last."""
+        """All names that clients may use, the default first, aliases last."""
         return [*self._models, *self._aliases]
 
     @property
@@ -139,7 +139,7 @@ class Models(Mapping[str, Model]):
         return Served(languages, aliases=self._aliases, silences=silences)
 
     def refusal(self) -> str | None:
-        """Return why no model takes a stream now, None where one does."""
+        """Return why no model accepts a stream now, None where one does."""
         reasons = [model.channels.refusal() for model in self._models.values()]
         return None if None in reasons else reasons[0]
 
@@ -152,13 +152,13 @@ class Models(Mapping[str, Model]):
         """Load one after the other.
 
         Raises:
-            LoadError: one cannot be loaded.
+            LoadError: a model cannot be loaded.
         """
         for model in self._models.values():
             await model.channels.start()
 
     async def failure(self) -> str:
-        """Wait until an engine has failed too often, and return what to say about it."""
+        """Wait until an engine has failed too often, and return the message for the log."""
         waiting = [
             asyncio.create_task(each.channels.engine.failure()) for each in self._models.values()
         ]

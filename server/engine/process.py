@@ -1,7 +1,4 @@
-"""The process of an engine: how it is started, how it is ended, and how it has ended.
-
-What is said on the link is `server.engine.ipc`'s, who listens to it is `server.engine.channels`.
-"""
+"""The process of an engine: how it is started and ended, and its exit status in words."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ END_SECONDS = 5.0  # for a process to end by itself
 
 
 class Worker(Protocol):
-    """What steps an engine at the other end of a link.
+    """The process that steps an engine at the other end of a link.
 
     Attributes:
         pid: of its process.
@@ -33,18 +30,18 @@ class Worker(Protocol):
     pid: int
 
     def kill(self) -> None:
-        """End it whatever it does."""
+        """Kill it."""
 
     def end(self) -> str:
-        """Wait until it has ended, after its link was closed; returns how, for a log."""
+        """Wait until it has ended, after its link was closed; returns its status for the log."""
         ...
 
 
 Start = Callable[[socket.socket, Ready | None], Worker]
-"""Starts a worker at its end of a link, which becomes its own.
+"""Starts a worker and gives it its end of a link.
 
-The second argument is what the worker before it had loaded: a restart has the same slots, and no self-test
-beside other engines at work.
+The second argument is what the previous worker had loaded: a restarted worker has the same slots, and
+runs no self-test while other engines are working.
 """
 
 

@@ -1,18 +1,18 @@
-"""Supervision of an engine: when it counts as hung, how it is restarted, and when no more. No process here.
+"""Rules of supervision: when an engine counts as hung, how it is restarted, and when it no longer is.
 
 Rules:
 
-1. An engine owes an answer to each probe, a result to each chunk, and the last one to each stream that has
-   ended. Its silence is the longest time for which the event loop, or one of the channels, was owed
-   something and got nothing. Under overload results are late, but they keep coming: that is no
-   silence.
-2. Only time in which this process could look counts, `2 * look_seconds` between two looks at most. After
-   the whole server was stopped, its machine slept or had no CPU for it, the engine has its chance first.
-3. Silent for `hang_seconds`: the engine is hung. No stream is taken and health says so, until it answers.
+1. An engine has to answer each probe, to send a result for each chunk, and the last result of each
+   finished stream. Its silence is the longest time for which a probe or a channel has been waiting
+   without getting anything. Under overload results are late, but they keep coming: that is not silence.
+2. Only time in which this process was running counts, at most `2 * look_seconds` between two looks.
+   After the whole server was stopped, or had no CPU, the engine gets time to answer first.
+3. Silent for `hang_seconds`: the engine is hung. No stream is accepted and health reports it, until it
+   answers.
 4. Silent for `KILLED` times as long: it is killed.
 5. An engine that was killed, has ended, or cannot be loaded again is restarted after a pause, which
    doubles with each failure of the last `FORGET_SECONDS`, up to `LONGEST_PAUSE`.
-6. More than `restarts` such failures: the server ends, so that what started it sees that.
+6. After more than `restarts` such failures the server exits, so that its own supervisor notices.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ LONGEST_PAUSE = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Supervision:
-    """How patient the server is with its engines.
+    """Time limits of the supervision of engines.
 
     Attributes:
-        hang_seconds: an engine that answers nothing for so long is hung.
-        load_seconds: one that is not loaded after so long is killed.
-        restarts: failures within `FORGET_SECONDS` after which it is restarted.
+        hang_seconds: an engine that is silent for so long is hung.
+        load_seconds: an engine that is not loaded after so long is killed.
+        restarts: failures within `FORGET_SECONDS` after which it is still restarted.
         pause_seconds: before the first restart.
     """
 
@@ -58,7 +58,7 @@ class Supervision:
         return min(self.hang_seconds / 10, 1.0)
 
     async def looks(self, until: asyncio.Future[Any]) -> AsyncIterator[float]:
-        """Look now and then until something has happened; yields the seconds that count (rule 2)."""
+        """Yield at regular times, with the seconds that count (rule 2), until something has happened."""
         loop = asyncio.get_running_loop()
         before = loop.time()
         while not until.done():
@@ -72,7 +72,7 @@ class Restarts:
     """Rules 5 and 6.
 
     Args:
-        supervision: how many failures are borne.
+        supervision: the limits.
     """
 
     def __init__(self, supervision: Supervision) -> None:
@@ -80,12 +80,12 @@ class Restarts:
         self._failures: deque[float] = deque()
 
     def pause(self, now: float) -> float | None:
-        """Take note of a failure.
+        """Count a failure.
 
         Args:
             now: seconds of any clock that only goes forward.
         Returns:
-            the seconds before the restart; None: there is none any more.
+            The seconds before the restart; None: there is none.
         """
         while self._failures and now - self._failures[0] > FORGET_SECONDS:
             self._failures.popleft()

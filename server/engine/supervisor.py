@@ -1,8 +1,8 @@
-"""Supervisor: starts the worker of an engine, watches it, and restarts it by the rules of `server.engine.supervision`.
+"""Supervisor: starts the worker of an engine, watches it, and restarts it.
 
-A worker that works no more is ended, whatever it does; the channels are told, then the log, in one line:
-what became of it, its exit status or signal, and when it is restarted. Loading goes on in its process, so that
-the event loop serves other models meanwhile.
+The rules are in `server.engine.supervision`. A worker that no longer works is killed; its channels are
+closed, and one line of the log says what happened, its exit status or signal, and when it is restarted.
+Loading happens in the worker's process, so that the event loop serves other models meanwhile.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class LoadError(InputError):
-    """A model that cannot be served.
+    """A model cannot be served.
 
     Attributes:
         missing: whether a package is missing that it needs.
@@ -47,10 +47,10 @@ class LoadError(InputError):
 
 
 class Listener(Protocol):
-    """Whose channels the engine steps."""
+    """The channels of the engine, as `server.engine.channels.Channels`."""
 
     def receive(self, report: Stepped | Failed) -> None:
-        """Take what came of a step."""
+        """Take the results of a step, or a failure."""
 
     def wait(self, seconds: float) -> float:
         """Count so much time; returns for how long a channel has waited for a result at most."""
@@ -60,16 +60,16 @@ class Listener(Protocol):
 
 
 class Supervisor:
-    """The life of the engine of one model, over all its workers.
+    """Supervises the engine of one model, over all its workers.
 
     Args:
         start: starts a worker.
         listener: gets its reports.
         name: of the model, for the log.
-        supervision: how patient this is.
+        supervision: time limits.
 
     Attributes:
-        ready: what the latest worker has loaded; None before the first has.
+        ready: what the latest worker has loaded; None before the first one has.
         restarts: since the start.
     """
 
@@ -90,17 +90,17 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The worker's process, where there is one."""
+        """The worker's process; None where there is none."""
         return self._worker.pid if self._worker else None
 
     def fault(self) -> str | None:
-        """Return why the engine does not work now, None where it does or is loaded for the first time."""
+        """Return why the engine does not work now; None if it does, or is being loaded at the start."""
         if self._fault is None and self._silence >= self._supervision.hang_seconds:
             return f"the engine has not answered for {self._silence:.0f} s"
         return self._fault
 
     def send(self, commands: bytes | bytearray) -> None:
-        """Send a frame of commands to the worker; where there is none, nobody needs them."""
+        """Send a frame of commands to the worker, if there is one."""
         if self._link is not None:
             self._link.write(commands)
 
@@ -108,18 +108,18 @@ class Supervisor:
         """Start a worker, wait until the engine is loaded, and watch it from then on.
 
         Raises:
-            LoadError: it cannot be.
+            LoadError: the engine cannot be loaded.
         """
         await self._load()
         self._task = asyncio.create_task(self._supervise())
 
     async def failure(self) -> str:
-        """Wait until the engine has failed too often, and return what to say about it; it was started."""
+        """Wait until the started engine has failed too often, and return the message for the log."""
         assert self._task is not None
         return await asyncio.shield(self._task)
 
     async def stop(self) -> None:
-        """Watch no more, and end the worker."""
+        """Stop supervising, and end the worker."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -156,7 +156,7 @@ class Supervisor:
         self.ready, self._fault, self._silence = report, None, 0.0
 
     async def _supervise(self) -> str:
-        """Watch the worker and restart it, until it has failed too often; returns what to say then."""
+        """Watch and restart the worker until it has failed too often; returns the message for the log."""
         loop, restarts = asyncio.get_running_loop(), Restarts(self._supervision)
         while True:
             what = await self._watch()
@@ -186,7 +186,7 @@ class Supervisor:
                     break
 
     async def _watch(self) -> str:
-        """Wait until the worker works no more, which may be its end, and return what became of it."""
+        """Wait until the worker no longer works, and return what happened to it."""
         assert self._link is not None
         assert self._worker is not None
         link, hang_seconds, was_hung = self._link, self._supervision.hang_seconds, False
@@ -204,7 +204,7 @@ class Supervisor:
         return link.lost.result()
 
     async def _end_worker(self) -> str:
-        """End the worker and its link; returns how it ended."""
+        """End the worker and its link; returns its status."""
         link, worker = self._link, self._worker
         self._link = self._worker = None
         if link is not None:
@@ -219,8 +219,8 @@ class _Link(asyncio.Protocol):
         listener: gets what comes of steps.
 
     Attributes:
-        loaded: set to what the worker says of that, None where it ends before.
-        lost: set when the worker steps no more, to what became of it.
+        loaded: set to the worker's first report, or None if it ends before that.
+        lost: set to what happened, when the worker no longer works.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -230,11 +230,11 @@ class _Link(asyncio.Protocol):
         self._listener = listener
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
-        self._probed = False  # it owes an answer
+        self._probed = False  # an answer is due
         self._silent = 0.0  # for so long, seconds
 
     def silence(self, seconds: float) -> float:
-        """Take note that so much time has passed; returns for how long a probe has had no answer."""
+        """Count so much time; returns for how long a probe has had no answer."""
         if self._probed:
             self._silent += seconds
         else:
@@ -243,12 +243,12 @@ class _Link(asyncio.Protocol):
         return self._silent
 
     def write(self, data: bytes | bytearray) -> None:
-        """Send a frame to the worker, if it is there."""
+        """Send a frame to the worker, unless it is gone."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:
-        """Hear no more of the worker, which ends then; what it has not taken is dropped."""
+        """Close the link, which ends the worker; unsent data is dropped."""
         if self._transport is not None:
             self._transport.abort()
 

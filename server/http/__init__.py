@@ -1,1 +1,1 @@
-"""The port: connections, requests and uploads."""
+"""HTTP: connections, requests, uploads, and the upgrade to live streams."""

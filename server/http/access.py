@@ -1,13 +1,13 @@
-"""Access: who may use the server, by the host that is asked for, the page that asks, and a token.
+"""Access: who may use the server, by the requested host, the origin of a page, and a token.
 
 1. The `Host` of a request has to be a name of this server (`server.http.hosts`): a page whose name was
-   made to resolve to it gets 421.
-2. A request of a web page carries its origin. The server's own page may use it; other origins only if
-   they are listed, since a page from anywhere can reach a server on its reader's own machine. Programs
-   send no origin, or the server's own.
+   made to resolve to the server gets 421.
+2. Requests of web pages carry their origin. The server's own page may use it; other origins only if
+   they are listed, since any page can reach a server on its reader's own machine. Programs send no
+   origin, or the server's own.
 3. A token stands in the header `Authorization: Bearer <token>` or in the query as `token=<token>`
-   (browsers cannot set headers of websockets). Compared in constant time. Without tokens everybody
-   may.
+   (browsers cannot set headers of websockets). Tokens are compared in constant time. If none are
+   configured, none is needed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["Access", "parse_tokens"]
 
 @dataclass(frozen=True)
 class Access:
-    """What a request has to show.
+    """The access rules of a server.
 
     Attributes:
-        tokens: any of them opens the door; none: there is no door.
-        origins: of web pages elsewhere, such as "https://example.org"; "*" is every one.
+        tokens: a request needs one of them; none: no token is needed.
+        origins: of other web pages, such as "https://example.org"; "*" is every one.
         hosts: the names of this server.
     """
 
@@ -37,11 +37,11 @@ class Access:
     hosts: Hosts = field(default_factory=Hosts)
 
     def host_refusal(self, given: Sequence[str], required: bool = True) -> Refusal | None:
-        """Return why a request may not go on, by its `Host` headers; None where it may.
+        """Return why a request is refused for its `Host` headers, None where it is not.
 
         Args:
             given: all of them.
-            required: whether there has to be one, as HTTP/1.1 wants.
+            required: whether there has to be one, as in HTTP/1.1.
         """
         if len(given) > 1 or (required and not given):
             return Refusal(400, f"the request has {len(given)} Host headers; want one", "host")
@@ -53,7 +53,7 @@ class Access:
         if not self.hosts.allow(host[0]):
             return Refusal(
                 421,
-                f"{quoted(host[0])} is no name of this server; where it is, say so with "
+                f"{quoted(host[0])} is not a name of this server; if it should be, list it in "
                 "--allowed-hosts",
                 "host",
             )
@@ -66,12 +66,12 @@ class Access:
         scheme: str,
         public: bool = False,
     ) -> Refusal | None:
-        """Return why a request may not go on, None where it may.
+        """Return why a request is refused for its origin or token, None where it is not.
 
         Args:
             headers, query: of the request.
             scheme: that the client used, "http" or "https".
-            public: whether what is asked for needs no token.
+            public: whether the path needs no token.
         """
         origin = headers.get("Origin")
         if origin is not None and not self.allows_origin(origin, headers.get("Host", ""), scheme):
@@ -92,7 +92,7 @@ class Access:
         return None
 
     def allows_origin(self, origin: str, host: str, scheme: str) -> bool:
-        """Return whether a page of an origin may use the server, which it calls `host`."""
+        """Return whether a page of an origin may use the server under the name `host`."""
         if ANY in self.origins or (origin == NULL and NULL in self.origins):
             return True
         page, own = parse_origin(origin), parse_origin(f"{scheme}://{host}")
@@ -109,11 +109,11 @@ class Access:
         if kind.lower() != "bearer":
             shown = query.get("token", "")
         given = shown.strip().encode(errors="replace")
-        # Every token is compared, so that the time does not tell which of them came close.
+        # Every token is compared, so that the time does not reveal which one is similar.
         return any([hmac.compare_digest(given, token.encode()) for token in self.tokens])
 
 
 def parse_tokens(text: str) -> tuple[str, ...]:
-    """Read a token file: one token a line; empty lines and those that begin with # do not count."""
+    """Read a token file: one token per line; empty lines and those that begin with # are skipped."""
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,14 +1,14 @@
-"""Answers: every HTTP request that is no websocket, from health to uploaded recordings.
+"""Answers to all HTTP requests but websockets, from health to uploaded recordings.
 
-    GET  /healthz /readyz                 no engine is lost; a new stream would be taken
-    GET  /metrics /model                  Prometheus; what is served and where it comes from
-    GET  /v1/models /v1/models/{id}       what is served, for OpenAI's SDK
+    GET  /healthz /readyz                 whether the engines work; whether a stream would be accepted
+    GET  /metrics /model                  Prometheus; the served models and their origin
+    GET  /v1/models /v1/models/{id}       the served models, for OpenAI's SDK
     GET  / /page/...                      the live page
     POST /transcribe                      a recording in a form: JSON with timed words
-    POST /v1/audio/transcriptions         the same as OpenAI's API has it, events included
+    POST /v1/audio/transcriptions         the same in OpenAI's API, events included
 
-Who may ask is `server.http.access`, how an upload becomes results `server.http.upload`, what bodies look like
-`server.adapters`. An answer that is refused says why in one sentence.
+Access is checked by `server.http.access`; `server.http.upload` turns uploads into results, and
+`server.adapters` writes the bodies. A refusal gives its reason in one sentence.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Answers:
     Args:
         models: what is served.
         limits: what a client may ask of this process.
-        metrics: what is counted.
+        metrics: counts streams.
 
     Attributes:
-        stopping: whether the server takes nothing new.
+        stopping: whether the server accepts nothing new.
     """
 
     def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
@@ -83,7 +83,7 @@ class Answers:
         }
 
     def refusal(self, model: Model) -> Refusal | None:
-        """Return why a model takes no stream now, None where it does."""
+        """Return why a model accepts no stream now, None where it does."""
         if self.stopping:
             return Refusal(503, STOPPING, "stopping")
         reason = model.channels.refusal()
@@ -92,7 +92,7 @@ class Answers:
         return Refusal(503, reason, "full" if model.channels.full else "not ready")
 
     def health(self, path: str) -> web.Response | None:
-        """Answer what an orchestrator asks; None for other paths."""
+        """Answer a health check; None for other paths."""
         if path == "/healthz":
             fault = self._models.fault()
             return plain(503, fault) if fault else plain(200, "ok")
@@ -208,7 +208,7 @@ class Answers:
         stream: EventStream,
         results: AsyncIterator[Result],
     ) -> web.StreamResponse:
-        first = await anext(results)  # what is refused, is so before the answer begins
+        first = await anext(results)  # a refusal has to come before the answer begins
         response = web.StreamResponse(
             headers={
                 **exchange_of(request).headers,
@@ -259,9 +259,9 @@ class Answers:
         return form.slot.model
 
     def _choose_any(self, name: str | None) -> Model:
-        """Return the model of a name; of none, or one that is not served, any that takes streams.
+        """Return the model of a name; for no name, or one that is not served, any that accepts streams.
 
-        What is wrong with a name is said by whoever reads all fields, in the words of its API.
+        A wrong name is refused later, when all fields are read, in the format of its API.
         """
         if name in self._models.names or len(self._models) == 1:
             return self._choose(name if name in self._models.names else None)
@@ -272,7 +272,7 @@ class Answers:
         return Speller(model.alphabet, self._limits).spell(hotwords)
 
     def _choose(self, name: str | None) -> Model:
-        """Return the model of a name, which takes streams; raises Refused where there is none."""
+        """Return the model of a name; raises Refused where it does not accept streams."""
         chosen = self._models.served.choose(name)
         refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
         if refusal is not None:
@@ -282,7 +282,7 @@ class Answers:
 
 
 def _note(request: web.BaseRequest, protocol: str, model: Model, transcript: Transcript) -> None:
-    """Say in the log what an upload was."""
+    """Describe an upload in the log."""
     exchange_of(request).fields |= {
         "protocol": protocol,
         "model": model.name,

@@ -1,16 +1,16 @@
-"""The adapter: one TCP port for websockets and HTTP, by aiohttp on asyncio; Wyoming on a second one.
+"""The application: one TCP port for websockets and HTTP, by aiohttp on asyncio; a second for Wyoming.
 
-Websockets and Wyoming's connections are `server.http.streams`, what else is answered `server.http.answers`. Here
-stand the order of the checks, and what happens when the server stops:
+`server.http.streams` serves websockets and Wyoming's connections, `server.http.answers` everything
+else. The order of the checks, and what happens when the server stops, are defined here:
 
-1. A request has to ask for a name of this server. Health is then open to all. Elsewhere a request
-   needs an allowed origin, then a token if there are any; but the page itself, which has no secrets,
+1. The `Host` of a request has to be a name of this server. Health is then open to all. Other requests
+   need an allowed origin, then a token if there are any; but the page itself, which has no secrets,
    needs no token.
-2. A websocket gets 404 or 400 for what it asks for, 405 or 426 for a handshake that is none, 503, and
-   101 at last.
+2. A websocket request is answered with 404 or 400 for its target, 405 or 426 for its handshake, 503
+   without a free slot, else 101.
 3. On leaving, nothing is accepted any more. Streams and uploads may end by themselves for
    `Limits.drain_seconds`; then streams are ended for their clients, who get the rest of the text,
-   and uploads are cut.
+   and uploads are aborted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from stream.errors import ArgumentError
 __all__ = ["ROOTS", "AddressError", "Application", "Settings"]
 
 logger = logging.getLogger(__name__)
-# A peer that breaks HTTP is no error of ours, and what handlers raise is logged here.
+# A peer that breaks HTTP is not an error of the server; exceptions of handlers are logged here.
 _quiet = logging.getLogger("server.aiohttp")
 _quiet.setLevel(logging.CRITICAL)
 logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # subprotocols that are not ours
@@ -56,7 +56,7 @@ ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refu
 
 
 class AddressError(ArgumentError):
-    """The address to listen on cannot be had."""
+    """The server cannot listen on an address."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Settings:
 
     Attributes:
         access: who may use it.
-        root: what a websocket at "/" speaks, one of `ROOTS`.
-        strict: whether Myrtle's responses have nothing that theirs have not.
-        tls: where connections are encrypted.
-        proxies: networks of proxies that are believed what they say of their clients.
+        root: the protocol of a websocket at "/", one of `ROOTS`.
+        strict: whether responses of Myrtle's API have no additions.
+        tls: None for unencrypted connections.
+        proxies: networks of proxies whose headers about their clients are trusted.
     """
 
     access: Access = field(default_factory=Access)
@@ -109,12 +109,12 @@ class Application:
 
         Args:
             host: address to listen on.
-            port: of websockets and HTTP; 0 takes any free one.
-            wyoming_port: of Wyoming's protocol, for the first model; None: there is none.
+            port: of websockets and HTTP; 0 for any free one.
+            wyoming_port: of Wyoming's protocol, for the first model; None for none.
         Yields:
             the servers, in this order.
         Raises:
-            AddressError: a port is taken, or the host is none of this machine's.
+            AddressError: a port is in use, or the host is not an address of this machine.
         """
         limits = self._limits
         http = HttpServer(
@@ -122,7 +122,7 @@ class Application:
             self._answer_bad,
             access_log=None,
             logger=_quiet,
-            auto_decompress=False,  # nobody sends a kilobyte and makes us hold a gigabyte
+            auto_decompress=False,  # a kilobyte must not become a gigabyte in memory
             keepalive_timeout=limits.handshake_seconds,
             lingering_time=limits.close_seconds,
         )
@@ -137,7 +137,7 @@ class Application:
             if wyoming_port is not None:
                 with _naming(host, wyoming_port):
                     servers.append(
-                        await asyncio.start_server(self._converse_wyoming, host, wyoming_port)
+                        await asyncio.start_server(self._serve_wyoming, host, wyoming_port)
                     )
             for server in servers:
                 prepare_server(server)
@@ -147,11 +147,11 @@ class Application:
             for server in servers:
                 server.close()
             await self._drain()
-            http.pre_shutdown()  # only now: it makes connections deaf
+            http.pre_shutdown()  # only now: connections read nothing afterwards
             await http.shutdown(limits.close_seconds)
 
     async def _drain(self) -> None:
-        """Wait until nothing is served any more, for so long; then end it."""
+        """Wait until nothing is served any more; after `drain_seconds` end the rest."""
         limits = self._limits
         for connection in tuple(self._streams.connections):
             if not connection.protocol.has_slot():
@@ -163,20 +163,20 @@ class Application:
             connection.end_stream(STOPPING)
         for task in self._busy - {each.task for each in self._streams.connections}:
             task.cancel()
-        # Who still owes a result or an answer to a Close gets the time that anybody has for it.
+        # Pending results and answers to a Close get the same time as at any other moment.
         if not await self._becomes_idle(limits.stall_seconds + 2 * limits.close_seconds):
             logger.warning("cutting %d streams", len(self._streams.connections))
             for task in self._busy:
                 task.cancel()
 
     async def _becomes_idle(self, seconds: float) -> bool:
-        """Return whether everything that is being served ends in time."""
+        """Return whether everything that is being served ends within some seconds."""
         return not self._busy or not (await asyncio.wait(tuple(self._busy), timeout=seconds))[1]
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; nothing that a peer does is an exception here."""
+        """Answer a request; nothing that a peer does raises here."""
         exchange = self._begin(request)
-        status: int | None = None  # of what the client gets
+        status: int | None = None  # that the client gets
         try:
             with self._being_busy():
                 response = await self._route(request, exchange)
@@ -197,7 +197,7 @@ class Application:
     def _answer_bad(
         self, request: web.BaseRequest, status: int, error: BaseException | None
     ) -> web.StreamResponse:
-        """Answer what is no request of HTTP, or what `_answer` failed."""
+        """Answer what cannot be read as HTTP, and requests on which `_answer` raised."""
         peer = Peer.of_connection(str(request.remote))  # there are no headers to look at
         exchange = begin(request, peer, self._settings.access)
         exchange.method = exchange.path = None  # aiohttp's, not the client's
@@ -225,7 +225,7 @@ class Application:
     ) -> web.StreamResponse:
         if not response.prepared:
             response.headers.update(exchange.headers)
-            # Nothing follows an upgrade that was refused, or a body that was not read.
+            # Close after a refused upgrade, or a body that was not read.
             if "Upgrade" in request.headers or not request.content.is_eof():
                 response.force_close()
         return response
@@ -263,7 +263,7 @@ class Application:
 
     @contextmanager
     def _being_busy(self) -> Iterator[None]:
-        """Let the drain wait for the current task."""
+        """Let `_drain` wait for the current task."""
         task = asyncio.current_task()
         assert task is not None
         self._busy.add(task)
@@ -272,7 +272,7 @@ class Application:
         finally:
             self._busy.discard(task)
 
-    async def _converse_wyoming(
+    async def _serve_wyoming(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         model = next(iter(self._models.values()))
@@ -296,16 +296,16 @@ class Application:
 
 
 def _read_only(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
-    """Return a response to those who read it."""
+    """Return a response to GET and HEAD, and refuse other methods."""
     if request.method in ("GET", "HEAD"):
         return response
-    text = f"{request.method[:20]} is not for this path, which takes GET"
+    text = f"{request.method[:20]} is not allowed for this path, which takes GET"
     return refuse(request, Refusal(405, text, "method", {"Allow": "GET, HEAD"}))
 
 
 @contextmanager
 def _naming(host: str, port: int) -> Iterator[None]:
-    """Turn what listening raises into an error that names the address."""
+    """Turn errors of listening into one that names the address."""
     try:
         yield
     except (OSError, OverflowError) as error:

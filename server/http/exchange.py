@@ -1,8 +1,8 @@
-"""Exchanges: a request and its answer as the server's own: identity, headers, the line in the log.
+"""Exchanges: a request and its answer, with the headers of all answers and the line in the log.
 
-Every answer carries the request's id, says to browsers that its type is meant as it stands, and names
-the pages that may frame it. Every request leaves one line in the log, refused or not; a websocket
-leaves it when it ends. What was said, or heard, or stood in a query, is in none of them.
+Every answer carries the id of the request, forbids browsers to guess its type, and names the pages that
+may frame it. Every request leaves one line in the log, refused or not; a websocket leaves it when it
+ends. No line contains text, audio or a query.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Exchange", "begin", "exchange_of"]
 
 logger = logging.getLogger(__name__)
 SERVER = "rill"
-PROBES = ("/healthz", "/readyz", "/metrics")  # asked for each second: at debug, unless refused
+PROBES = ("/healthz", "/readyz", "/metrics")  # requested every second: at debug, unless refused
 LONGEST = 200  # characters of what a peer wrote
 
 
@@ -32,11 +32,11 @@ class Exchange:
 
     Attributes:
         peer: who sent it.
-        method, path: as they were sent, where it is HTTP; no query, which may hold a token.
-        headers: of its answer, whatever that is.
-        refusal: why it was not served, if it was not.
-        fields: what else the line says.
-        began: when, on the monotonic clock.
+        method, path: as they were sent, for HTTP; without the query, which may hold a token.
+        headers: of every answer to it.
+        refusal: why it was not served; None if it was.
+        fields: further ones of the line.
+        began: its arrival, on the monotonic clock.
     """
 
     peer: Peer
@@ -48,7 +48,7 @@ class Exchange:
     began: float = field(default_factory=time.monotonic)
 
     def log(self, status: int | None) -> None:
-        """Write the line; without a status where the client got none."""
+        """Write the line; without a status if the client got no answer."""
         probe = self.path in PROBES and self.refusal is None
         refused = {}
         if self.refusal is not None:
@@ -70,7 +70,7 @@ KEY = web.RequestKey("exchange", Exchange)
 
 
 def begin(request: web.BaseRequest, peer: Peer, access: Access) -> Exchange:
-    """Return the exchange of a request that has come, which `exchange_of` finds from now on."""
+    """Begin the exchange of a request; `exchange_of` returns it from now on."""
     headers = {
         "Server": SERVER,
         "X-Request-Id": peer.request_id,

@@ -3,12 +3,12 @@
 The body is multipart/form-data, with the recording in the part `file` (or `audio`) and small fields
 beside it. Rules:
 
-1. What the headers tell is refused before the body is asked for (`Expect: 100-continue`).
-2. A slot is taken before the recording is read, so that as many are spooled as can be recognised.
-3. A body comes within `Limits.upload_seconds`, without a pause of `Limits.idle_seconds`; its fields
-   are `FIELD_BYTES` together, its recording `Limits.upload_bytes` and within the spool's budget.
-4. Bodies and recordings are taken as they are: Content-Encoding, which a kilobyte becomes a gigabyte
-   by, is refused with 415.
+1. A body that its headers rule out is refused before it is requested (`Expect: 100-continue`).
+2. A slot is taken before the recording is read, so that no more are spooled than can be recognised.
+3. A body has to arrive within `Limits.upload_seconds`, without a pause of `Limits.idle_seconds`; its
+   fields may have `FIELD_BYTES` together, its recording `Limits.upload_bytes`, within the budget of
+   the spool.
+4. Content-Encoding is refused with 415: a kilobyte could become a gigabyte.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AS_IT_IS = ("", "identity")
 
 
 class Refused(Exception):
-    """A request that is not served; `refusal` says why."""
+    """A request is not served; `refusal` has the reason."""
 
     def __init__(self, status: int, text: str, reason: str = "request") -> None:
         super().__init__(text)
@@ -44,17 +44,17 @@ class Refused(Exception):
 
     @classmethod
     def of(cls, refusal: Refusal) -> Refused:
-        """Return what is raised for a refusal."""
+        """Return the exception for a refusal."""
         refused = cls(refusal.status, refusal.text, refusal.reason)
         refused.refusal = refusal
         return refused
 
 
 class Releasable(Protocol):
-    """What is taken for a recording, and given back."""
+    """A slot for a recording."""
 
     def close(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Free it; a second call does nothing."""
 
 
 Slot = TypeVar("Slot", bound=Releasable)
@@ -62,12 +62,12 @@ Slot = TypeVar("Slot", bound=Releasable)
 
 @dataclass
 class Form(Generic[Slot]):
-    """A body that came in whole.
+    """A body that was received completely.
 
     Attributes:
         fields: names and values of the small parts, in order.
-        filename: as the client calls the recording.
-        path: where it lies, as long as `receive_form` is entered.
+        filename: of the recording, from the client.
+        path: of the recording, while the context of `receive_form` is open.
         slot: that was taken for it.
     """
 
@@ -87,12 +87,12 @@ async def receive_form(
     """Receive a form with a recording; yields it, and deletes the recording afterwards.
 
     Args:
-        request: whose body has not been touched.
+        request: with an unread body.
         limits: of sizes and times.
         spool: where the recording is kept.
         reserve: takes a slot, called with the fields before the recording; may raise Refused.
     Raises:
-        Refused: the body is no such form, is too large, or stops coming.
+        Refused: the body is not such a form, is too large, or stops.
     """
     _check_headers(request, limits)
     try:

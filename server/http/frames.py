@@ -1,8 +1,8 @@
-"""Frames of a client's websocket: each is masked, RFC 6455 section 5.1, which aiohttp leaves unchecked.
+"""A check that aiohttp leaves out: every frame of a client is masked, RFC 6455 section 5.1.
 
-The bytes of a connection are followed from frame to frame, without a look at their payload, before
-aiohttp's reader gets them. An unmasked frame is replaced by one that the reader refuses as what it is,
-a protocol error: Close 1002.
+The bytes of a connection are followed from frame to frame, without looking at payloads, before
+aiohttp's reader gets them. An unmasked frame is replaced by one that the reader refuses as a protocol
+error: Close 1002.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ REFUSED = b"\xf0\x80"  # all reserved bits are set
 
 
 class Reader(Protocol):
-    """What takes the bytes of a connection."""
+    """aiohttp's reader of frames."""
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]: ...
     def feed_eof(self) -> None: ...
 
 
 class MaskedFrames:
-    """A reader in front of another one, which lets only masked frames through."""
+    """Stands before a reader and lets only masked frames through."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._payload = 0  # bytes of a frame that are still to come, its mask among them
-        self._held = b""  # a header that is not complete, which the reader has not seen
+        self._payload = 0  # bytes of a frame still to come, its mask included
+        self._held = b""  # an incomplete header, which the reader has not got
         self._refused = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take bytes as they come."""
+        """Take the next bytes."""
         size = len(data)
         # Most reads hold one masked frame of 126 to 65535 bytes, and nothing else.
         if (
@@ -71,5 +71,5 @@ class MaskedFrames:
         return self._reader.feed_data(data[:place])
 
     def feed_eof(self) -> None:
-        """Take note that nothing follows."""
+        """Take the end of the connection."""
         self._reader.feed_eof()

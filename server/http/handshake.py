@@ -1,8 +1,8 @@
-"""The handshake of a websocket: what RFC 6455 section 4.2.1 wants of the request, and what to answer.
+"""The handshake of a websocket: the checks of RFC 6455 section 4.2.1, and their answers.
 
-1. Another method than GET: 405.
-2. No upgrade to a websocket, or over HTTP/1.0: 426, which names what to upgrade to.
-3. Another version than 13: 426 with the one that is spoken. aiohttp would take the drafts 7 and 8.
+1. A method other than GET: 405.
+2. No upgrade to a websocket, or HTTP/1.0: 426, with the required `Upgrade`.
+3. A version other than 13: 426 with the supported one. aiohttp would accept the drafts 7 and 8.
 4. A key that is not 16 bytes in base64: 400.
 """
 
@@ -29,11 +29,11 @@ def wants_upgrade(headers: Mapping[str, str]) -> bool:
 def handshake_refusal(
     method: str, version: tuple[int, int], headers: Mapping[str, str]
 ) -> Refusal | None:
-    """Return what is wrong with a request for a websocket, None where nothing is.
+    """Return why a request for a websocket is refused, None where it is valid.
 
     Args:
         method, version: of HTTP.
-        headers: by name, whatever its letters.
+        headers: by name, case-insensitive.
     """
     if method != "GET":
         return Refusal(
@@ -43,7 +43,7 @@ def handshake_refusal(
     if not upgrading or version < (1, 1):
         return Refusal(
             426,
-            "this path wants a websocket; send the request that opens one",
+            "this path is a websocket; send an upgrade request",
             "handshake",
             UPGRADE,
         )

@@ -1,7 +1,6 @@
-"""Connections: what aiohttp does with the bytes of a client, and what it leaves to its users.
+"""The HTTP server: aiohttp's, changed in two points.
 
-1. A request that is not HTTP gets its answer, and its line in the log, from where all others get
-   theirs, and no traceback.
+1. A request that is not HTTP is answered and logged like all others, without a traceback.
 2. Frames of a websocket have to be masked (`server.http.frames`).
 """
 
@@ -44,7 +43,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a request that no handler gets, or whose handler failed; rule 1."""
+        """Answer a request that cannot be read, or whose handler raised; rule 1."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, and cannot be another one now")
         response = self._answer_bad(request, status, exc)
@@ -57,8 +56,8 @@ class HttpServer(web.Server):
 
     Args:
         answer: answers a request.
-        answer_bad: answers one that cannot be read, or whose handler failed, with this status.
-        settings: of aiohttp's connections.
+        answer_bad: answers one that cannot be read, or whose handler raised, with this status.
+        settings: of aiohttp's request handlers.
     """
 
     def __init__(self, answer: Handler, answer_bad: BadHandler, **settings: Any) -> None:
@@ -67,5 +66,5 @@ class HttpServer(web.Server):
         self._settings = settings
 
     def __call__(self) -> web.RequestHandler:
-        """Return what takes the bytes of a new connection."""
+        """Return the protocol of a new connection."""
         return _Connection(self, loop=asyncio.get_running_loop(), **self._settings)

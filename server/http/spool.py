@@ -1,7 +1,7 @@
 """Spool: uploads on disk, with one budget over all of them.
 
-A recording lies in a folder of its own below the system's temporary one ($TMPDIR) until it is
-recognised. What the disk cannot take is said as what the budget does not allow: full.
+A recording is kept in a folder of its own in the temporary directory ($TMPDIR) until it is recognised.
+A full disk is reported like an exhausted budget.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Spool", "SpoolFullError", "Spooled"]
 
 
 class SpoolFullError(Exception):
-    """There is no room for more; the message says why."""
+    """There is no room for more; the message gives the reason."""
 
 
 class Spool:
@@ -34,7 +34,7 @@ class Spool:
         self.free = limit
 
     def check(self, size: int) -> None:
-        """Raise SpoolFullError where so many bytes are not left."""
+        """Raise SpoolFullError if fewer bytes are left."""
         if size > self.free:
             raise SpoolFullError(
                 f"uploads may take {self._limit} bytes together, {self.free} of which are left; "
@@ -43,7 +43,7 @@ class Spool:
 
     @contextmanager
     def recording(self) -> Iterator[Spooled]:
-        """Yield a place for a recording, which is deleted afterwards."""
+        """Yield a file for a recording, which is deleted afterwards."""
         try:
             folder = tempfile.TemporaryDirectory(prefix="rill-upload-")
         except OSError as error:
@@ -75,10 +75,10 @@ class Spooled:
             raise _full(error) from error
 
     async def write(self, data: bytes) -> None:
-        """Add bytes, on another thread: a slow disk stops nobody else.
+        """Add bytes, on another thread, so that a slow disk does not stop other clients.
 
         Raises:
-            SpoolFullError: they are more than is left.
+            SpoolFullError: fewer bytes are left.
         """
         self._spool.check(len(data))
         self._spool.free -= len(data)
@@ -89,14 +89,14 @@ class Spooled:
             raise _full(error) from error
 
     async def finish(self) -> None:
-        """Write what is buffered, and let go of the file."""
+        """Write what is buffered, and close the file."""
         try:
             await asyncio.to_thread(self._file.close)
         except OSError as error:
             raise _full(error) from error
 
     def close(self) -> None:
-        """Let go of the file, whatever was written of it; a second call does nothing."""
+        """Close the file, complete or not; a second call does nothing."""
         with suppress(OSError):  # the file is deleted next
             self._file.close()
 

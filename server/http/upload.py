@@ -1,9 +1,9 @@
-"""Uploads: a recording on disk, decoded and recognised as it is read.
+"""Uploads: a recording on disk, recognised while it is decoded.
 
-It may be of any length up to `Limits.recording_seconds`: of its samples there is a second in memory,
-and the engine holds `Limits.unanswered_bytes` of them at most. An upload takes a slot as a live
-stream does, and its audio is paced as theirs is. How it came here is `server.http.form`; no meaning of
-fields, no answers: see `server.adapters`.
+It may have any length up to `Limits.recording_seconds`: one second of samples is in memory, and the
+engine holds at most `Limits.unanswered_bytes`. An upload takes a slot like a live stream, and its
+audio is limited to the same pace. `server.http.form` receives it; fields and answers are in
+`server.adapters`.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ __all__ = ["Slot", "Upload"]
 
 logger = logging.getLogger(__name__)
 SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
-LOOK_SECONDS = 0.5  # how often an upload that is paced looks around
+LOOK_SECONDS = 0.5  # how often a waiting upload checks again
 
 
 class Slot:
     """A slot of a model, for one recording.
 
     Args:
-        model: which has one.
+        model: whose slot is taken.
 
     Attributes:
-        model: whose it is.
-        channel: that has it.
-        arrived: what the engine said, in order.
-        room: set when it said something.
+        model: of the slot.
+        channel: of the slot.
+        arrived: results of the engine, in order.
+        room: set with each result.
 
     Raises:
-        Refused: all are in use.
+        Refused: all slots are in use.
     """
 
     def __init__(self, model: Model) -> None:
@@ -58,7 +58,7 @@ class Slot:
         self.channel = channel
 
     def receive_result(self, result: Result | Refused) -> None:
-        """Take the next result, or why there will be none."""
+        """Take the next result, or the reason why there is none."""
         self.arrived.put_nowait(result)
         self.room.set()
 
@@ -67,7 +67,7 @@ class Slot:
         self.receive_result(Refused(500, reason, "engine"))
 
     def close(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Free it; a second call does nothing."""
         self.channel.close()
 
 
@@ -75,13 +75,13 @@ class Upload:
     """One recording that is being recognised.
 
     Args:
-        form: that holds it, and the slot.
-        limits: how fast, how long, and how much at a time.
-        request: it stops where its peer is gone.
-        keywords: boost of each, that the decoder favours.
+        form: with the recording and the slot.
+        limits: of pace, length and memory.
+        request: recognition stops when its client is gone.
+        keywords: the boost of each, for the decoder.
 
     Attributes:
-        notes: what was noticed of the recording, a sentence each; complete behind the last result.
+        notes: on the recording, a sentence each; complete after the last result.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Upload:
         self._limits = limits
         self._request = request
         self._began = 0.0  # of the event loop
-        self._fault: Refused | None = None  # said behind the text of what could be decoded
+        self._fault: Refused | None = None  # raised after the text of what could be decoded
         if keywords:
             self._slot.channel.set_hotwords(keywords)
 
@@ -132,7 +132,7 @@ class Upload:
             await asyncio.gather(feeder, return_exceptions=True)
 
     async def _feed(self) -> None:
-        """Hand the recording to the engine as it is decoded."""
+        """Push the recording to the engine while it is decoded."""
         slot, form = self._slot, self._form
         blocks = self._blocks()
         try:
@@ -154,7 +154,7 @@ class Upload:
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         """Decode the recording, on another thread.
 
-        It is closed in here: whoever is cancelled does not end the thread that is decoding.
+        It is closed here: cancelling the task does not end the thread that is decoding.
         """
         form = self._form
         with Recording(form.path, most_seconds=self._limits.recording_seconds) as recording:
@@ -164,7 +164,7 @@ class Upload:
             self.notes += recording.notes
 
     async def _make_room(self) -> None:
-        """Wait until the engine may have more, by its backlog and by the pace of uploads."""
+        """Wait until the backlog and the pace of uploads allow more audio."""
         slot, limits = self._slot, self._limits
         channel = slot.channel
         loop = asyncio.get_running_loop()

@@ -1,1 +1,1 @@
-"""Live streams: one connection, one protocol, one channel."""
+"""Live connections: transports, clocks and limits, and which protocol is spoken at which path."""

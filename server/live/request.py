@@ -1,11 +1,11 @@
-"""The request that opens a stream: what may stand in it, checked before the upgrade.
+"""The request that opens a stream: its query, checked before the upgrade.
 
 GET /asr/v0.1/stream?content_type=audio/x-raw;format=S16LE;channels=1;rate=16000&model=general&…
 
-Clients send the semicolons as they are, so the query is split at "&" only and each value is then
-percent-decoded. A key that is absent has its default. `KEYS` are those that mean something anywhere
-here: each is obeyed, or refused where it means nothing. Others are left alone, as the servers do that we
-stand in for. Nothing here raises on what a peer sends.
+Clients send the semicolons unescaped, so the query is split at "&" only and each value is then
+percent-decoded. `KEYS` are the keys of all protocols: each is obeyed, or refused where it belongs to
+another protocol. Unknown keys are ignored, as by the original servers. Nothing that a peer sends
+raises here.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Parameters:
     """A request that is granted.
 
     Attributes:
-        model, version, language: what is to be spoken to.
-        alternatives: the largest number a response may hold.
+        model, version, language: what was asked for.
+        alternatives: the most that a response may hold.
         hotwords: boost of each.
         aliases: further names of the model.
         silence: seconds without text that end an utterance of it, None where they do not.
@@ -57,7 +57,7 @@ class Parameters:
 
 
 def refuse_hotwords(error: HotwordError, param: str = "hotwords") -> Refusal:
-    """Return the refusal of hotwords, which may be names that belong in no log."""
+    """Return the refusal of hotwords, which are not logged: they may be names."""
     return Refusal(400, str(error), param=param, logged=f"{param} cannot be served")
 
 
@@ -75,14 +75,14 @@ def parse_query(target: str) -> dict[str, str] | Refusal:
 def parse_common(
     target: str, served: Served, keys: frozenset[str] = COMMON_KEYS
 ) -> tuple[Parameters, Mapping[str, str]] | Refusal:
-    """Check what any websocket may ask for.
+    """Check the query keys of every websocket protocol.
 
     Args:
         target: of the request line, path and query.
         served: what may be asked for.
-        keys: that mean something there.
+        keys: of this protocol.
     Returns:
-        What is granted, and all values, for keys of a protocol's own.
+        What is granted, and all values, for the protocol's own keys.
     """
     values = parse_query(target)
     if isinstance(values, Refusal):
@@ -109,7 +109,7 @@ def parse_common(
 
 
 def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
-    """Check the target of an upgrade request.
+    """Check the target of an upgrade request of Myrtle's API.
 
     Args:
         target: of the request line, path and query.

@@ -1,17 +1,17 @@
-"""Sockets: the options of TCP that bring a ping through behind audio, and find a peer that is gone.
+"""TCP options that let a ping through behind audio, and detect a peer that is gone.
 
 Best effort: an option that a system does not have is left out.
 
-1. A client that sends faster than it is heard fills its own buffers, and a ping of it waits behind all of
-   that. What waits is what its kernel and ours hold, so ours holds little (`RECEIVE_BYTES`; the window
-   that follows from it, some 60 kB, still carries 120 kB/s over a round trip of half a second).
-   Its kernel holds a few windows then, unless the network's packets are huge: on the loopback
-   device it would begin with 2.6 MB and go up to 4 MB. `SEGMENT_BYTES` is what an Ethernet has.
-2. A peer that vanished without a word (a pulled plug, a lost network) is found by keepalive probes, and
-   by what it does not acknowledge, within `LOST_SECONDS`. Both work while nothing is read from it, and a
+1. A client that sends faster than it is read fills buffers, and its ping waits behind all of them.
+   These are the buffers of both kernels, so ours is small (`RECEIVE_BYTES`; the window that follows
+   from it, some 60 kB, still carries 120 kB/s over a round trip of half a second). Then the peer's
+   kernel holds a few windows, unless the network's packets are huge: on the loopback device it would
+   begin with 2.6 MB and go up to 4 MB. `SEGMENT_BYTES` is that of Ethernet.
+2. A peer that vanished without a close (a pulled plug, a lost network) is detected by keepalive probes
+   and unacknowledged data within `LOST_SECONDS`. Both work while nothing is read from it, and a
    program that is busy or suspended answers through its kernel.
 
-Measured, a client that sends as fast as it can on the loopback device, bytes on their way at the worst
+Measured with a client that sends as fast as it can on the loopback device, most bytes in flight
 (Linux 6.18, 2026-11-29; by the client's congestion control): cubic and reno 0.4 MB, bbr 1.2 MB;
 4.2 MB without `SEGMENT_BYTES`, more without both.
 """
@@ -43,7 +43,7 @@ def prepare_server(server: asyncio.Server) -> None:
 
 
 def prepare_live(transport: asyncio.Transport) -> None:
-    """Keep little of a live stream ahead of what is read; before the peer sends any of it."""
+    """Limit how much of a live stream waits to be read; call this before the peer sends any."""
     connection = transport.get_extra_info("socket")
     if connection is not None:
         _set(connection, socket.SOL_SOCKET, "SO_RCVBUF", RECEIVE_BYTES)

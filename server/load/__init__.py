@@ -1,15 +1,15 @@
-"""The load client: many live streams at once, and what the slowest of them get.
+"""The load client: many live streams at once, and their latencies.
 
-`python -m server.load` is the tool. Streams run in real time with a random phase each, and all of
-them are paced by one loop, so that the client may stand on the machine that it measures. Needs the
-extra `load` (picows, matplotlib), which nothing else of the server does.
+`python -m server.load` is the command. Streams run in real time, each with a random phase, and one loop
+paces all of them, so that the client may run on the machine that it measures. Only the load client needs
+the extra `load` (picows, matplotlib).
 
-    recordings   what is streamed: audio as messages, reference text, reference times of words
-    dialects     what the messages mean: Myrtle's API and sherpa-onnx's, without I/O
-    arrivals     when each word was on the screen for good
-    player       the connections and the pacing
+    recordings   the streamed audio, reference text and times of words
+    dialects     the messages of Myrtle's API and of sherpa-onnx, without I/O
+    arrivals     when each word appeared for good
+    player       connections and pacing
     run          N streams for S seconds
-    point        what such a run gave, in numbers
+    point        the figures of a run
     search       the largest N that holds
-    plot         the curve, drawn
+    plot         the curve
 """

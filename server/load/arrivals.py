@@ -1,10 +1,10 @@
-"""When each word was on the screen for good: the receiving side of user-perceived latency (UPL).
+"""When each word appeared for good: the receiving side of user-perceived latency (UPL).
 
 1. A character of final text arrived with the earliest of the texts that showed it at its place without
    a break until the final one. Provisional texts too short to reach its place neither show nor break
    it.
 2. A word arrived with the last of its characters.
-3. Words are separated by white space; text without it in front goes on with the word before it.
+3. Words are separated by white space; text that does not begin with it continues the previous word.
 
 Source: the published rules of Myrtle's benchmark client for its word times.
 """

@@ -1,4 +1,4 @@
-"""What goes over the wire and what it means, in two dialects, without I/O.
+"""The messages of two protocols from the client's side, without I/O.
 
 A `Dialect` makes messages of audio; the `Responses` of a stream get every message of the server, count
 the answered chunks, and keep what was said when. Audio is (n,) float32 at
@@ -13,9 +13,9 @@ sherpa-onnx:
 3. Samples are float32; the text `Done` ends the stream; the server says `Done!`, or just closes.
 4. Every response answers a chunk. Text grows within a segment and may change until the next one
    begins; segments are separated by a space.
-5. The front end looks ahead, so a chunk can be decoded only after a message or more behind it:
-   `server.load.player.messages_ahead` finds out how many. Latency counts from the message that made
-   the chunk complete, so that the look-ahead of the model is no fault of the server.
+5. The front end looks ahead, so a chunk can be decoded only after one or more later messages:
+   `server.load.player.messages_ahead` finds out how many. Latency counts from the message that
+   completed the chunk, so that the look-ahead of the model does not count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["DIALECTS", "MYRTLE", "SHERPA", "Responses", "Dialect", "DialectError
 
 
 class DialectError(ValueError):
-    """A message that is none of the dialect's."""
+    """A message does not belong to the dialect."""
 
 
 class Said(NamedTuple):
@@ -55,7 +55,7 @@ class Responses(Protocol):
     Attributes:
         answered: chunks.
         said: in order.
-        ended: the server has said that there is no more.
+        ended: whether the server has sent its last message.
     """
 
     answered: int
@@ -63,29 +63,29 @@ class Responses(Protocol):
     ended: bool
 
     def receive(self, message: bytes, now: float) -> bool:
-        """Take a text message; True where it answers one more chunk.
+        """Take a text message; return whether it answers one more chunk.
 
         Raises:
-            DialectError: it is none of the dialect's.
+            DialectError: it does not belong to the dialect.
         """
 
     def close(self, now: float) -> None:
-        """Take the end of the connection: what was provisional is final."""
+        """Take the end of the connection: provisional text becomes final."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """A way to speak to a server.
+    """The protocol of a server.
 
     Attributes:
         name: on the command line.
         default_url: where such a server listens by default.
         target: from the URL of a server to where its streams are opened.
-        messages: from audio to the messages that carry it.
-        chunk_bytes: of a message that is not shorter.
+        messages: from audio to messages.
+        chunk_bytes: size of a whole message.
         end: the message that ends a stream; `end_is_text`: it is not a binary one.
         looks_ahead: rule 5.
-        responses: makes a new stream's.
+        responses: makes those of a new stream.
     """
 
     name: str
@@ -137,7 +137,7 @@ class _MyrtleResponses:
         return True
 
     def close(self, now: float) -> None:
-        """Nothing is left to say: the last response was final."""
+        """Do nothing: the last response was final."""
 
 
 class _SherpaResponses:

@@ -1,4 +1,4 @@
-"""Connections that play recordings, and the one loop that paces all of them.
+"""Connections that play recordings, and the loop that paces all of them.
 
 1. Chunk k of a stream, from 1, leaves 60 ms * k after the stream's start, as of a microphone; a stream
    starts a random part of 60 ms after its connection is open. The message that ends a stream leaves
@@ -8,7 +8,7 @@
    from when they left.
 3. A chunk's latency ends when its response is read from the socket.
 
-Needs picows, the websocket library that costs least of a core for a message (docs/load.md).
+Needs picows, the websocket library with the lowest CPU per message (docs/load.md).
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ PROBE_MESSAGES = 40
 
 
 class LoadError(InputError):
-    """There is no server, or it does not speak the dialect."""
+    """No server answers, or it does not speak the dialect."""
 
 
 class Refused(Exception):
-    """The server has no room for another stream (HTTP 503); the message is its reason."""
+    """The server refuses another stream (HTTP 503); the message is its reason."""
 
 
 @dataclass
 class Timings:
-    """What all streams of a run measured, in the order of the responses; seconds.
+    """The measurements of all streams of a run, in the order of the responses; seconds.
 
     Attributes:
         sent: when each answered chunk left.
@@ -112,16 +112,16 @@ class Player(WSListener):
 
     @property
     def unanswered(self) -> list[float]:
-        """When each chunk left that could have been answered and was not."""
+        """When each chunk was sent that could have been answered and was not."""
         return self.sent[self.responses.answered + self._ahead :]
 
     @property
     def text(self) -> str:
-        """What the server has said for good."""
+        """All final text so far."""
         return final_text(self.responses.said)
 
     def send_next(self) -> bool:
-        """Send the next message, and with the last one the end; False if that was it."""
+        """Send the next message, and the end with the last one; returns whether more follow."""
         transport = self._transport
         if transport is None or self.ended.done():
             return False
@@ -152,7 +152,7 @@ class Player(WSListener):
         self._transport = transport
 
     def pause_writing(self) -> None:
-        """Go on writing: what the server is slow to take waits here, as in a client's kernel."""
+        """Continue to write: what the server does not read waits here, as in a client's kernel."""
 
     def resume_writing(self) -> None:
         """See `pause_writing`; picows' own two log a warning each time."""

@@ -1,19 +1,19 @@
-"""A point of the curve: what one number of streams got, and whether that is good enough.
+"""A point of the curve: the figures of one number of streams, and whether it holds.
 
-Percentiles are sorted[int(n p / 100)], 50 the median. Latencies in milliseconds; CPU in seconds of CPU
-per second, so 1.0 is one core; None is what was not measured.
+Percentiles are sorted[int(n p / 100)], 50 the median. Latencies are in milliseconds; CPU is in
+seconds of CPU per second, so 1.0 is one core; None was not measured.
 
-1. CL, compute latency: from sending a chunk of 60 ms to receiving its response. A chunk that got none
-   until the end counts with the time that it had waited: no answer is no reason to look fast.
-2. UPL, user-perceived latency: from the end of a spoken word to the word on the screen for good, for
-   words on which the reference and the final text agree.
+1. CL, compute latency: from sending a chunk of 60 ms to receiving its response. A chunk without a
+   response until the end counts with the time it has waited, so that missing responses count as slow.
+2. UPL, user-perceived latency: from the end of a spoken word to the time from which it no longer
+   changes in the text, for words on which the reference and the final text agree.
 3. The backlog is the number of chunks sent and not answered, per stream. It grows if its mean over the
    last quarter of the measurement is half a chunk above that over the first.
 4. Words of streams that ended are compared with the text of the same recording streamed alone: lost are
    those that are missing, changed those that are others or too many. Of a stream that was still going,
    the words that were final (but the last, which may not be whole) are compared with the beginning.
 5. A point holds if CL99 is within the limit, the backlog does not grow, and no stream was refused or
-   failed. Other words are reported; they do not decide, since they are no matter of load.
+   failed. Different words are reported but not part of the condition.
 """
 
 from __future__ import annotations

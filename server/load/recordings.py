@@ -1,8 +1,8 @@
-"""What is streamed: a recording's samples, what is said in it, and when each word of that ends.
+"""Recordings to stream: samples, words, and when each word ends.
 
 Recordings are audio files, or JSONL manifests of them. Times of words come from a CTM file, or, for
-a recording of a single word, from the end of its energy; a recording that has neither is streamed all
-the same, and its words have no latency.
+a recording of a single word, from the end of its energy; other recordings are streamed too, but their
+words have no latency.
 
 1. A CTM line is `file channel start duration word confidence`, separated by white space; the channel
    is an integer, `;;` begins a comment. A word ends at start + duration, in seconds.
@@ -56,12 +56,12 @@ class CtmError(InputError):
 
 @dataclass(frozen=True, eq=False)
 class TimedRecording:
-    """One recording.
+    """A recording whose words may have times.
 
     Attributes:
         name: its path as the command line or the manifest gives it.
         samples: (n,) float32 at 16 kHz.
-        words: what is said, each word with the second at which it ends; None where nobody knows.
+        words: each with the second at which it ends; None if unknown.
     """
 
     name: str
@@ -70,12 +70,12 @@ class TimedRecording:
 
     @property
     def seconds(self) -> float:
-        """Length."""
+        """Its length."""
         return len(self.samples) / SAMPLE_RATE
 
 
 def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[TimedRecording]:
-    """Read all recordings that are named, and the times of their words.
+    """Read recordings, and the times of their words.
 
     Args:
         paths: audio files and `.jsonl` manifests.

@@ -1,13 +1,13 @@
-"""A run: N streams against a server, for a while, and what they got.
+"""A run: N streams against a server for some time, and their figures.
 
 1. A place plays recordings one after another, each on a connection of its own, as callers come and go.
-   Places open at `OPENINGS` a second. Recordings are dealt out in turn, round and round.
+   `OPENINGS` places open per second. Recordings are assigned in turn, again and again.
 2. A perpetual run is measured from one second after the last place has opened, for the given time, and
    then cut off. A run that is not perpetual plays max(N, recordings) streams, all of which count, and
    ends with the last of them, or after that time.
-3. A chunk belongs to a measurement if it was sent within it. Streams go on for half a second after it,
-   so that the last chunks may be answered.
-4. A refused stream (HTTP 503) ends the run. A failed one does not; its place goes on.
+3. A chunk belongs to a measurement if it was sent during it. Streams continue for half a second, so
+   that the last chunks can be answered.
+4. A refused stream (HTTP 503) ends the run. A failed one does not; its place continues.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 1. Doubling from the first number until one does not hold, then bisection between the largest that held
    and the smallest that did not, until they are within 2 % or one stream.
-2. A number that does not hold is tried once more before it is believed: on a shared machine a neighbour
-   spoils a measurement now and then. It holds if either of the two does.
-3. A number at which streams are refused (HTTP 503) does not hold, and is not tried again.
+2. A number that does not hold is measured a second time, since other work on a shared machine may spoil
+   a measurement. It holds if either of the two does.
+3. A number at which streams are refused (HTTP 503) does not hold, and is not measured again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ async def find_rts(
         measure: makes the point of a number of streams.
         cl99_ms: the limit; see `server.load.point.holds` for all conditions.
         first: number of streams to begin with.
-        on_point: called with each point and whether it held.
+        on_point: called with each point and whether it holds.
     Returns:
-        The point of the largest number that held (None: not even one stream did), and the last
-        point of each number that was tried, in their order.
+        The point of the largest number that holds (None: not even one stream), and the last point of
+        each measured number, in order.
     """
     tried: dict[int, Point] = {}
     best: Point | None = None

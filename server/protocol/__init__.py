@@ -1,1 +1,1 @@
-"""What every stream protocol shares, without I/O: states, audio on its way in, transcripts."""
+"""What all stream protocols share, without I/O: states, audio on its way in, transcripts, hotwords."""

@@ -1,13 +1,13 @@
-"""Hotwords: the words that a client says are likely, checked and spelt with the pieces of a model.
+"""Hotwords: likely words of a client, checked, and spelt with the pieces of a model.
 
-What they do to a decoder is `stream.decoding.keywords`. Rules:
+Their effect on a decoder is in `stream.decoding.keywords`. Rules:
 
-1. A hotword is a word, a few of them, or a part of one; with a space before it, only at the start of
-   a word. Its boost, natural log for each character, is `BOOST` unless the client says otherwise, and
-   discourages where negative.
-2. A character that the model has only as a small letter is taken as one.
-3. A hotword that no pieces of the model spell is a mistake, which names it. But protocols whose
-   clients send whatever they know, unasked, have those left out (`Speller.spellable`).
+1. A hotword is a word, several words, or a part of one; with a space before it, it matches only at
+   the start of a word. Its boost, natural log per character, is `BOOST` unless the client sets it;
+   a negative boost makes it less likely.
+2. A capital letter that the model has only in lower case is taken as lower case.
+3. A hotword that the model cannot spell is an error, which names it. In protocols whose clients send
+   all words they know, such words are left out instead (`Speller.spellable`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def parse_hotwords(value: str) -> dict[str, float]:
     """Read "word:boost,word": boosts by hotword.
 
     Raises:
-        HotwordError: a boost is no number in its range.
+        HotwordError: a boost is not a number in its range.
     """
     hotwords = {}
     for item in filter(str.strip, value.split(",")):
@@ -58,11 +58,11 @@ def parse_hotwords(value: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Speller:
-    """Makes hotwords what a decoder takes.
+    """Turns hotwords into the keywords of a decoder.
 
     Attributes:
         alphabet: what the model spells.
-        limits: how many hotwords a client may have, and how long.
+        limits: how many hotwords a client may have, and of what length.
     """
 
     alphabet: Alphabet = field(default_factory=Alphabet)
@@ -96,9 +96,9 @@ class Speller:
         return spelt
 
     def spellable(self, hotwords: Iterable[str]) -> dict[str, float]:
-        """Return those of some hotwords that can be spelt, the first ones up to the limit.
+        """Return the hotwords that can be spelt, the first ones up to the limit.
 
-        However long the list is, no more than `LOOKED_AT` times as many are looked at.
+        Of a long list, at most `LOOKED_AT` times the limit are looked at.
         """
         most = self.limits.hotwords
         fitting: dict[str, float] = {}

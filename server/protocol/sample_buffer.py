@@ -1,8 +1,8 @@
-"""Whole frames of audio out of messages of any size: what splits a sample is completed by the next.
+"""Whole frames of audio from messages of any size; a split sample is completed by the next message.
 
 A frame is one sample of every channel, `frame_bytes` long. Every dialect cuts its audio here, so that
-a client may split its bytes wherever it likes, even where the server that we stand in for drops the
-rest of a message. No meaning of the bytes: they become samples in the dialects.
+a client may split its bytes anywhere, even where the original server drops the rest of a message.
+The dialects turn the bytes into samples.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class SampleBuffer:
-    """The bytes of one stream, cut at frames.
+    """The bytes of one stream, cut into frames.
 
     Attributes:
-        left: bytes of a frame that is not complete.
+        left: bytes of an incomplete frame.
     """
 
     def __init__(self) -> None:
@@ -26,9 +26,9 @@ class SampleBuffer:
         self._frame_bytes = 1
 
     def take(self, message: bytes, frame_bytes: int) -> bytes:
-        """Return the whole frames of what is left and a message; the rest is left.
+        """Return the whole frames of what is left and a message, and keep the rest.
 
-        Another size of the frames is another format, which begins with the message.
+        A new frame size is a new format, which begins with the message.
         """
         if self.left:
             if frame_bytes != self._frame_bytes:
@@ -43,7 +43,7 @@ class SampleBuffer:
         return message
 
     def drop(self) -> None:
-        """Forget what is left, at the end of a stream."""
+        """Drop what is left, at the end of a stream."""
         if self.left:
             logger.debug(
                 "the audio ends %d bytes into a frame of %d, which are dropped",

@@ -1,7 +1,7 @@
 """Transcripts: the results of one stream put together as text, timed words and segments.
 
 This adds up `stream.engine.engine.Result`s; it knows no wire protocol. Times are seconds from the start of the stream:
-of a token those of its sound (`stream.engine.alignment`), and of its encoder frame until they are known.
+those of a token are when it sounds (`stream.engine.alignment`), until that is known its encoder frame.
 Text keeps the spaces of the tokens: a new word begins with one, so that the texts of the segments,
 concatenated, are the transcript, also where an endpoint fell within a word.
 

@@ -112,7 +112,7 @@ async def test_a_query_picks_the_model_and_each_has_its_own_slots() -> None:
         ("POST", "/model", 405, "/model takes GET"),
         ("GET", "/transcribe", 405, "/transcribe takes POST"),
         ("GET", "/model?a=1&a=2", 400, "'a' is given twice"),
-        ("GET", "/vosk", 426, "this path wants a websocket"),
+        ("GET", "/vosk", 426, "this path is a websocket"),
     ],
 )
 async def test_what_is_not_there_is_named(method: str, target: str, status: int, text: str) -> None:
