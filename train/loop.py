@@ -61,6 +61,7 @@ __all__ = ["DivergedError", "Run"]
 
 LOG_EVERY = 10  # updates
 CALIBRATION_BATCHES = 8
+DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")  # in a state
 VALIDATION_SECONDS = 240.0  # of padded audio in one batch
 
 
@@ -124,8 +125,16 @@ class Run:
         torch.manual_seed(self.config.seed)
         model.initialise(torch.Generator().manual_seed(self.config.seed))
         if self.start.weights is not None:
+            own = model.state_dict()
+            # Decoders that the start has not stay as drawn, those that the run has not are left out.
+            weights = {k: v for k, v in own.items() if k.startswith(DECODERS)}
+            weights |= {
+                k: v
+                for k, v in self.start.weights.items()
+                if k in own or not k.startswith(DECODERS)
+            }
             try:
-                model.load_state_dict(self.start.weights)
+                model.load_state_dict(weights)
             except RuntimeError as error:
                 raise ModelError(f"the weights to start from do not fit: {error}") from error
         return model

@@ -528,6 +528,21 @@ def test_a_run_starts_from_a_model_directory(
     assert checkpoint.load(tmp_path / "run" / "last.pt")["init_from"] == str(tmp_path / "model")
 
 
+@pytest.mark.parametrize("decoder", ["ctc", "both"])
+def test_a_run_takes_a_transducers_encoder_and_begins_a_ctc_head(
+    folder: Path, finished: Path, tmp_path: Path, decoder: str
+) -> None:
+    start = ["--init-from", str(finished / "best.pt")]
+    still = "optimiser.rate=1e-9", "optimiser.min_rate=1e-9", "freeze_norms_from=1"
+    settings = "updates=1", f"model.decoder={decoder}", *still
+    assert __main__.main([*command(folder, tmp_path / "run", *settings), *start]) == 0
+    given, made = open_model(finished / "best.pt"), open_model(tmp_path / "run" / "best.pt")
+    assert ("joint.output.weight" in made.arrays) == (decoder == "both")
+    for name in given.arrays.keys() & made.arrays.keys():
+        assert made.arrays[name] == pytest.approx(given.arrays[name], abs=1e-5), name
+    assert np.abs(made.arrays["ctc.weight"]).max() > 0.1
+
+
 def test_a_soft_run_keeps_its_best_under_hard_activations_too(folder: Path, tmp_path: Path) -> None:
     soft = command(folder, tmp_path / "soft", "model.activation=soft", "updates=2")
     assert __main__.main(soft) == 0
