@@ -7,8 +7,9 @@ streams are counted here. All names begin with `rill_`, except those of the proc
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -29,6 +30,22 @@ __all__ = ["Metrics"]
 VERSION = version("rill-asr")
 PYTHON = platform.python_version()
 ABOUT = ("backend", "decoder", "front_end", "language")  # of a model, once it is loaded
+FAMILIES: Mapping[str, tuple[Callable[..., Any], str]] = {
+    "channels_open": (GaugeMetricFamily, "Channels in use."),
+    "channels_capacity": (GaugeMetricFamily, "Channels there are."),
+    "ready": (GaugeMetricFamily, "Whether a new stream would be taken."),
+    "backlog_seconds": (GaugeMetricFamily, "Audio that waits for its result."),
+    "audio_seconds": (CounterMetricFamily, "Audio that came in."),
+    "step_seconds": (HistogramMetricFamily, "Duration of a batched step of the engine."),
+    "response_seconds": (
+        HistogramMetricFamily,
+        "From a whole chunk of a live stream to its result, within the server.",
+    ),
+    "engine_cpu_seconds": (CounterMetricFamily, "CPU of the process of an engine."),
+    "engine_resident_memory_bytes": (GaugeMetricFamily, "Memory of the process of an engine."),
+    "engine_up": (GaugeMetricFamily, "Whether the engine works, or is loaded first."),
+    "engine_restarts": (CounterMetricFamily, "Restarts of the process of an engine."),
+}
 
 
 class Metrics:
@@ -71,64 +88,37 @@ class _Channels(Collector):
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        label = ["model"]
         build = GaugeMetricFamily(
             "rill_build_info",
             "What serves a model; always 1.",
             labels=["model", "version", "python", *ABOUT],
         )
-        opened = GaugeMetricFamily("rill_channels_open", "Channels in use.", labels=label)
-        capacity = GaugeMetricFamily("rill_channels_capacity", "Channels there are.", labels=label)
-        ready = GaugeMetricFamily(
-            "rill_ready", "Whether a new stream would be taken.", labels=label
-        )
-        backlog = GaugeMetricFamily(
-            "rill_backlog_seconds", "Audio that waits for its result.", labels=label
-        )
-        audio = CounterMetricFamily("rill_audio_seconds", "Audio that came in.", labels=label)
-        step = HistogramMetricFamily(
-            "rill_step_seconds", "Duration of a batched step of the engine.", labels=label
-        )
-        response = HistogramMetricFamily(
-            "rill_response_seconds",
-            "From a whole chunk of a live stream to its result, within the server.",
-            labels=label,
-        )
-        cpu = CounterMetricFamily(
-            "rill_engine_cpu_seconds", "CPU of the process of an engine.", labels=label
-        )
-        memory = GaugeMetricFamily(
-            "rill_engine_resident_memory_bytes",
-            "Memory of the process of an engine.",
-            labels=label,
-        )
-        working = GaugeMetricFamily(
-            "rill_engine_up", "Whether the engine works, or is loaded first.", labels=label
-        )
-        restarts = CounterMetricFamily(
-            "rill_engine_restarts", "Restarts of the process of an engine.", labels=label
-        )
+        families = {
+            name: family(f"rill_{name}", text, labels=["model"])
+            for name, (family, text) in FAMILIES.items()
+        }
         for name, model in self._models.items():
-            channels = model.channels
+            channels, about = model.channels, model.about
             used = usage((channels.engine.pid,)) if channels.engine.pid else None
-            if used is not None:
-                cpu.add_metric([name], used.cpu_seconds)
-                memory.add_metric([name], used.memory)
-            working.add_metric([name], channels.engine.fault() is None)
-            restarts.add_metric([name], channels.engine.restarts)
-            opened.add_metric([name], channels.in_use)
-            capacity.add_metric([name], channels.slots)
-            ready.add_metric([name], channels.refusal() is None)
-            backlog.add_metric([name], channels.backlog)
-            audio.add_metric([name], channels.received / SAMPLE_RATE)
-            step.add_metric([name], *_buckets(channels.step_seconds))
-            response.add_metric([name], *_buckets(channels.response_seconds))
-            about = model.about
-            build.add_metric(
-                [name, VERSION, PYTHON, *(str(about.get(key, "")) for key in ABOUT)], 1
-            )
-        yield from (build, opened, capacity, ready, backlog, audio, step, response, cpu, memory)
-        yield from (working, restarts)
+            values = {
+                "channels_open": channels.in_use,
+                "channels_capacity": channels.slots,
+                "ready": channels.refusal() is None,
+                "backlog_seconds": channels.backlog,
+                "audio_seconds": channels.received / SAMPLE_RATE,
+                "engine_cpu_seconds": used and used.cpu_seconds,
+                "engine_resident_memory_bytes": used and used.memory,
+                "engine_up": channels.engine.fault() is None,
+                "engine_restarts": channels.engine.restarts,
+            }
+            for key, value in values.items():
+                if value is not None:
+                    families[key].add_metric([name], value)
+            for key in ("step_seconds", "response_seconds"):
+                families[key].add_metric([name], *_buckets(getattr(channels, key)))
+            build.add_metric([name, VERSION, PYTHON, *(str(about.get(k, "")) for k in ABOUT)], 1)
+        yield build
+        yield from families.values()
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

@@ -29,10 +29,10 @@ from server.adapters.openai import EventStream
 from server.adapters.openai_fields import parse_fields
 from server.engine.models import Model, Models
 from server.http.exchange import exchange_of
-from server.http.form import Form, Refused, receive_form
+from server.http.form import Form, Refused, Slot, receive_form
 from server.http.replies import json_answer, plain, refuse
 from server.http.spool import Spool
-from server.http.upload import Slot, Upload
+from server.http.upload import Upload
 from server.limits import Limits
 from server.live.request import refuse_hotwords
 from server.metrics import Metrics
@@ -110,9 +110,7 @@ class Answers:
         headers = {"Content-Type": kind, "Cache-Control": "no-cache"}
         return web.FileResponse(file, headers=headers)
 
-    async def answer(
-        self, request: web.BaseRequest, path: str, query: Mapping[str, str]
-    ) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer any other request."""
         route = self._routes.get(path)
         if route is None and path.startswith(MODELS):
@@ -128,45 +126,35 @@ class Answers:
             allowed = {"Allow": "GET, HEAD" if method == "GET" else method}
             return refuse(request, Refusal(405, f"{path} takes {method}", "method", allowed))
         try:
-            return await handler(request, query)
+            return await handler(request)
         except HotwordError as error:
             return refuse(request, refuse_hotwords(error, "keywords"))
         except Refused as refused:
             return refuse(request, refused.refusal)
 
-    async def _answer_metrics(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> web.Response:
+    async def _answer_metrics(self, request: web.BaseRequest) -> web.Response:
         return web.Response(
             body=self._metrics.text(), headers={"Content-Type": self._metrics.content_type}
         )
 
-    async def _answer_model(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> web.Response:
+    async def _answer_model(self, request: web.BaseRequest) -> web.Response:
         described = [model.describe() for model in self._models.values()]
         return json_answer(msgspec.json.encode({"models": described}))
 
-    async def _answer_models(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> web.Response:
+    async def _answer_models(self, request: web.BaseRequest) -> web.Response:
         return json_answer(openai.list_models(self._models.names, OWNER).body)
 
-    async def _answer_one_model(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> web.Response:
+    async def _answer_one_model(self, request: web.BaseRequest) -> web.Response:
         name = unquote(request.raw_path.partition("?")[0].removeprefix(MODELS))
         answer = openai.describe_model(name, self._models.names, OWNER)
         if isinstance(answer, Refusal):
             return refuse(request, answer)
         return json_answer(answer.body)
 
-    async def _answer_transcribe(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> web.Response:
-        async with self._receive(request, query) as form:
+    async def _answer_transcribe(self, request: web.BaseRequest) -> web.Response:
+        async with self._receive(request) as form:
             fields = dict(form.fields)
-            model = self._settle(form, fields.get("model", query.get("model")))
+            model = self._settle(form, fields.get("model", exchange_of(request).query.get("model")))
             keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
             self._metrics.count_stream("transcribe")
             transcript = Transcript()
@@ -177,10 +165,8 @@ class Answers:
         _note(request, "transcribe", model, transcript)
         return json_answer(transcribe.answer(form.filename, transcript, upload.notes))
 
-    async def _answer_openai(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> web.StreamResponse:
-        async with self._receive(request, query) as form:
+    async def _answer_openai(self, request: web.BaseRequest) -> web.StreamResponse:
+        async with self._receive(request) as form:
             named = dict(form.fields).get("model", "")
             language = self._models[named].language if named in self._models.names else "en"
             wanted = parse_fields(form.fields, self._models.names, language)
@@ -236,11 +222,9 @@ class Answers:
             _note(request, "openai", model, stream.transcript)
         return response
 
-    def _receive(
-        self, request: web.BaseRequest, query: Mapping[str, str]
-    ) -> AbstractAsyncContextManager[Form[Slot]]:
+    def _receive(self, request: web.BaseRequest) -> AbstractAsyncContextManager[Form]:
         """Receive a form, where the model that it will ask for, if that is known, takes streams."""
-        name = query.get("model")
+        name = exchange_of(request).query.get("model")
         self._choose_any(name)
 
         def reserve(fields: Mapping[str, str]) -> Slot:
@@ -248,7 +232,7 @@ class Answers:
 
         return receive_form(request, self._limits, self._spool, reserve)
 
-    def _settle(self, form: Form[Slot], name: str | None) -> Model:
+    def _settle(self, form: Form, name: str | None) -> Model:
         """Return the model that a whole form asks for, of which it has a slot from now on."""
         model = self._models[name] if name in self._models.names else None
         if model is not form.slot.model:

@@ -244,11 +244,11 @@ class Application:
         if health is not None and request.method != "OPTIONS":
             return _read_only(request, health)
         query = parse_query(request.raw_path)
-        values = {} if isinstance(query, Refusal) else query
+        exchange.query = {} if isinstance(query, Refusal) else query
         name = self._protocols.get(path)
         page = None if wants_upgrade(headers) else self._answers.page(path)
         public = page is not None or request.method == "OPTIONS"
-        refusal = access.refusal(headers, values, scheme, public)
+        refusal = access.refusal(headers, exchange.query, scheme, public)
         if refusal is not None:
             return refuse(request, refusal)
         if request.method == "OPTIONS":
@@ -259,7 +259,7 @@ class Application:
             return refuse(request, query)
         if name is not None and (path != "/" or wants_upgrade(headers)):
             return await self._streams.serve_websocket(request, name)
-        return await self._answers.answer(request, path, values)
+        return await self._answers.answer(request, path)
 
     @contextmanager
     def _being_busy(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ class Exchange:
     Attributes:
         peer: who sent it.
         method, path: as they were sent, for HTTP; without the query, which may hold a token.
+        query: of the path; for the handlers, it is not logged.
         headers: of every answer to it.
         refusal: why it was not served; None if it was.
         fields: further ones of the line.
@@ -42,6 +44,7 @@ class Exchange:
     peer: Peer
     method: str | None = None
     path: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     refusal: Refusal | None = None
     fields: dict[str, Any] = field(default_factory=dict)
@@ -79,7 +82,7 @@ def begin(request: web.BaseRequest, peer: Peer, access: Access) -> Exchange:
         "Vary": "Origin",
     }
     path = request.raw_path.partition("?")[0]
-    exchange = Exchange(peer, request.method, path, headers)
+    exchange = Exchange(peer, request.method, path, headers=headers)
     request[KEY] = exchange
     return exchange
 

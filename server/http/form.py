@@ -18,16 +18,17 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from server.adapters.transcribe import FILE_FIELDS
+from server.engine.models import Model
 from server.http.spool import Spool, Spooled, SpoolFullError
 from server.limits import Limits
 from server.refusals import Refusal
+from stream.engine.engine import Result
 
-__all__ = ["Form", "Refused", "Releasable", "receive_form"]
+__all__ = ["Form", "Refused", "Slot", "receive_form"]
 
 FIELD_BYTES = 65_536
 READ_BYTES = 1 << 18
@@ -50,18 +51,48 @@ class Refused(Exception):
         return refused
 
 
-class Releasable(Protocol):
-    """A slot for a recording."""
+class Slot:
+    """A slot of a model, for one recording.
+
+    Args:
+        model: whose slot is taken.
+
+    Attributes:
+        model: of the slot.
+        channel: of the slot.
+        arrived: results of the engine, in order.
+        room: set with each result.
+
+    Raises:
+        Refused: all slots are in use.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
+        self.room = asyncio.Event()
+        full = model.channels.full
+        channel = model.channels.open(self, live=False)
+        if channel is None:
+            raise Refused(503, str(model.channels.refusal()), "full" if full else "not ready")
+        self.channel = channel
+
+    def receive_result(self, result: Result | Refused) -> None:
+        """Take the next result, or the reason why there is none."""
+        self.arrived.put_nowait(result)
+        self.room.set()
+
+    def receive_fault(self, reason: str) -> None:
+        """Take note that the engine failed the channel."""
+        self.receive_result(Refused(500, reason, "engine"))
 
     def close(self) -> None:
         """Free it; a second call does nothing."""
-
-
-Slot = TypeVar("Slot", bound=Releasable)
+        self.channel.close()
 
 
 @dataclass
-class Form(Generic[Slot]):
+class Form:
     """A body that was received completely.
 
     Attributes:
@@ -83,7 +114,7 @@ async def receive_form(
     limits: Limits,
     spool: Spool,
     reserve: Callable[[Mapping[str, str]], Slot],
-) -> AsyncIterator[Form[Slot]]:
+) -> AsyncIterator[Form]:
     """Receive a form with a recording; yields it, and deletes the recording afterwards.
 
     Args:
@@ -125,7 +156,7 @@ def _check_encoding(encoding: str, what: str) -> None:
         raise Refused(415, f"{what} has Content-Encoding {encoding[:100]!r}; send it as it is")
 
 
-class _Reception(Generic[Slot]):
+class _Reception:
     """One body that is coming in."""
 
     def __init__(
@@ -136,7 +167,7 @@ class _Reception(Generic[Slot]):
         self._reserve = reserve
         self._fields: list[tuple[str, str]] = []
         self._field_bytes = 0
-        self._form: Form[Slot] | None = None
+        self._form: Form | None = None
         self._slot: Slot | None = None
 
     def release(self) -> None:
@@ -145,7 +176,7 @@ class _Reception(Generic[Slot]):
         if slot is not None:
             slot.close()
 
-    async def receive(self, request: web.BaseRequest) -> Form[Slot]:
+    async def receive(self, request: web.BaseRequest) -> Form:
         """Return the form once it is whole."""
         limits = self._limits
         deadline = asyncio.timeout(limits.upload_seconds)
@@ -159,7 +190,7 @@ class _Reception(Generic[Slot]):
                 text = f"nothing came for {limits.idle_seconds:g} s"
             raise Refused(408, text, "slow") from error
 
-    async def _receive(self, request: web.BaseRequest) -> Form[Slot]:
+    async def _receive(self, request: web.BaseRequest) -> Form:
         with _parsing():
             reader = await request.multipart()
         filename = ""

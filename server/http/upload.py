@@ -16,7 +16,6 @@ import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
-from server.engine.models import Model
 from server.http.form import Form, Refused
 from server.limits import Limits
 from server.refusals import quoted
@@ -24,51 +23,11 @@ from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine.engine import CHUNK, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["Slot", "Upload"]
+__all__ = ["Upload"]
 
 logger = logging.getLogger(__name__)
 SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
 LOOK_SECONDS = 0.5  # how often a waiting upload checks again
-
-
-class Slot:
-    """A slot of a model, for one recording.
-
-    Args:
-        model: whose slot is taken.
-
-    Attributes:
-        model: of the slot.
-        channel: of the slot.
-        arrived: results of the engine, in order.
-        room: set with each result.
-
-    Raises:
-        Refused: all slots are in use.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
-        self.room = asyncio.Event()
-        full = model.channels.full
-        channel = model.channels.open(self, live=False)
-        if channel is None:
-            raise Refused(503, str(model.channels.refusal()), "full" if full else "not ready")
-        self.channel = channel
-
-    def receive_result(self, result: Result | Refused) -> None:
-        """Take the next result, or the reason why there is none."""
-        self.arrived.put_nowait(result)
-        self.room.set()
-
-    def receive_fault(self, reason: str) -> None:
-        """Take note that the engine failed the channel."""
-        self.receive_result(Refused(500, reason, "engine"))
-
-    def close(self) -> None:
-        """Free it; a second call does nothing."""
-        self.channel.close()
 
 
 class Upload:
@@ -86,7 +45,7 @@ class Upload:
 
     def __init__(
         self,
-        form: Form[Slot],
+        form: Form,
         limits: Limits,
         request: web.BaseRequest,
         keywords: Mapping[str, float] | None = None,

@@ -1,7 +1,7 @@
 """Live connections: one client, its protocol and its channel, whatever the transport.
 
-A `Connection` moves messages between a `Transport` (a websocket or a TCP connection) and a protocol
-without I/O (`server.protocol.stream`, `server.adapters.wyoming`). What messages mean is up to the
+A `Connection` moves messages between a transport (`server.live.transport`) and a protocol without I/O
+(`server.protocol.stream`, `server.adapters.wyoming`). What messages mean is up to the
 protocol; what the clocks say about a peer is found out here.
 
 1. Messages are handed in and results sent as they come, without a task in between. One task reads
@@ -19,61 +19,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
+from server.adapters.wyoming import Wyoming
 from server.limits import Limits
+from server.live.transport import Message, Tcp, Websocket
 from server.protocol.states import Close, State
+from server.protocol.stream import StreamProtocol
 from stream.engine.engine import Result
 
-__all__ = ["Connection", "LiveProtocol", "Message", "Transport"]
-
-Message: TypeAlias = str | bytes
+__all__ = ["Connection"]
 
 
-class Transport(Protocol):
-    """A connection that carries messages."""
-
-    async def read(self, receive: Callable[[Message], None]) -> None:
-        """Hand in each message as it comes, until the connection is closed or about to be."""
-
-    def pause(self) -> None:
-        """Stop reading from the peer; a message that is taken meanwhile may undo that."""
-
-    def resume(self) -> None:
-        """Read again."""
-
-    def try_send(self, message: Message) -> bool:
-        """Send a message if that does not have to wait for room; return whether it was sent."""
-
-    async def send(self, message: Message) -> None:
-        """Send a message; raises OSError where the peer is gone."""
-
-    async def close(self, close: Close) -> None:
-        """Close the connection, with a Close where the protocol has one."""
-
-    @property
-    def close_code(self) -> int | None:
-        """The code with which the peer, or the transport itself, has closed the connection."""
-
-
-class LiveProtocol(Protocol):
-    """A protocol without I/O, which sends by `Connection.send` and `Connection.close`."""
-
-    @property
-    def state(self) -> State: ...
-    @property
-    def unanswered(self) -> int: ...
-    @property
-    def audio_seconds(self) -> float: ...
-    def receive(self, message: Message) -> bool: ...
-    def receive_idle(self, seconds: float) -> None: ...
-    def receive_stall(self, seconds: float) -> None: ...
-    def receive_shutdown(self, reason: str) -> None: ...
-    def receive_gone(self) -> None: ...
-    def receive_result(self, result: Result) -> None: ...
-    def receive_fault(self, reason: str) -> None: ...
-    def has_slot(self) -> bool: ...
+LiveProtocol: TypeAlias = StreamProtocol | Wyoming
 
 
 class Connection:
@@ -91,7 +49,7 @@ class Connection:
 
     protocol: LiveProtocol
 
-    def __init__(self, transport: Transport, limits: Limits) -> None:
+    def __init__(self, transport: Websocket | Tcp, limits: Limits) -> None:
         self._transport = transport
         self._limits = limits
         self._queue: deque[Message | Close] = deque()  # for the writer

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http import WebSocketError, WebSocketReader
 
-from server.live.connection import Message
 from server.live.sockets import prepare_live
 from server.protocol.states import Close
 
-__all__ = ["Tcp", "Websocket", "WebsocketResponse"]
+__all__ = ["Message", "Tcp", "Websocket", "WebsocketResponse"]
+
+Message: TypeAlias = str | bytes
 
 READ_BYTES = 65_536
 UNBLOCKED_BYTES = 32_768  # less than this in a socket's buffer never blocks a writer

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from server.limits import Limits
-from server.live.connection import Connection, Message
+from server.live.connection import Connection
+from server.live.transport import Message
 from server.protocol.states import Close, State
 from stream.engine.engine import Result
 
@@ -94,9 +96,9 @@ class Echo:
 
 async def started(**limits: float) -> tuple[Transport, Connection, Echo, asyncio.Task[None]]:
     transport = Transport()
-    connection = Connection(transport, Limits(**limits))  # type: ignore[arg-type]
+    connection = Connection(cast(Any, transport), Limits(**cast(Any, limits)))
     protocol = Echo(connection)
-    connection.protocol = protocol
+    connection.protocol = cast(Any, protocol)
     task = asyncio.create_task(connection.run())
     await asyncio.sleep(0.01)
     return transport, connection, protocol, task
