@@ -10,14 +10,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from stream.errors import ArgumentError
-from stream.manifest import ManifestError, Utterance
+from stream.manifest import ManifestError
 from stream.vocabulary import Vocabulary
 
-__all__ = ["Unspelt", "check_spelling", "unspelt"]
+__all__ = ["Transcribed", "Unspelt", "check_spelling", "unspelt"]
 
 SHOWN = 8  # characters and words, the most frequent first
+
+
+class Transcribed(Protocol):
+    """An utterance, as of a manifest: its text, and where it stands."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def manifest(self) -> Path | None: ...
+    @property
+    def line(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class Unspelt:
     characters: Counter[str]
     words: Counter[str]
     transcripts: tuple[int, int]
-    example: Utterance
+    example: Transcribed
     small: bool
 
     def __str__(self) -> str:
@@ -46,11 +59,11 @@ class Unspelt:
         )
 
 
-def unspelt(vocabulary: Vocabulary, utterances: Sequence[Utterance]) -> Unspelt | None:
+def unspelt(vocabulary: Vocabulary, utterances: Sequence[Transcribed]) -> Unspelt | None:
     """Return what cannot be spelt of the transcripts, or None."""
     characters: Counter[str] = Counter()
     words: Counter[str] = Counter()
-    found: list[Utterance] = []
+    found: list[Transcribed] = []
     small = True
     for utterance in utterances:
         unknown = Counter("".join(vocabulary.unknown(utterance.text)))
@@ -65,7 +78,7 @@ def unspelt(vocabulary: Vocabulary, utterances: Sequence[Utterance]) -> Unspelt 
 
 
 def check_spelling(
-    vocabulary: Vocabulary, utterances: Sequence[Utterance], normalise: str, allow: str
+    vocabulary: Vocabulary, utterances: Sequence[Transcribed], normalise: str, allow: str
 ) -> None:
     """Refuse transcripts that cannot be spelt.
 

@@ -44,7 +44,6 @@ from train import checkpoint
 from train.config.learning import Dropout
 from train.config.run import Config, ConfigError
 from train.data.augmentation import spec_augment
-from train.data.batches import prefetch
 from train.data.features import log_mel, normalised, stacked
 from train.data.history import histories
 from train.data.rows import Batch
@@ -53,6 +52,7 @@ from train.evaluation import tokens_of
 from train.loss.objective import Objective, Parts
 from train.model import Transducer
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
+from train.run.data_wait import Skipped, timed, waited_share
 from train.run.progress import Display, Journal
 from train.run.resume import LAST, Resumed, keep, updates
 from train.run.start import Material, Start, largest_joint, weight_bits
@@ -182,12 +182,18 @@ class Run:
             self._save()  # from here the same command goes on
         journal = Journal(self.folder, self.update)
         display = Display(self.folder.name, self.config.updates, self.update)
+        skipped = Skipped(self.folder, self.material.skip_limit)
         speeds: list[float] = []
-        with contextlib.closing(journal), display:
-            for batch in prefetch(self.material.batches, self.update, self.config.updates):
+        waits: list[tuple[float, float]] = []  # seconds for data, and in all, of each update
+        drawn = self.material.drawn(self.update, self.config.updates)
+        with contextlib.closing(journal), display, contextlib.closing(drawn):
+            for waited, batch in timed(drawn):
+                skipped.add(batch.skipped)
                 began = time.perf_counter()
                 rate, parts, norm = self._learn(batch)
-                speeds.append(float(batch.samples.sum()) / 16_000 / (time.perf_counter() - began))
+                learned = time.perf_counter() - began
+                speeds.append(float(batch.samples.sum()) / 16_000 / learned)
+                waits.append((waited, waited + learned))
                 loss = float(parts.total.detach())
                 if not math.isfinite(loss):
                     raise DivergedError(self._diverged(f"the loss is {loss}"))
@@ -202,6 +208,7 @@ class Run:
                         gradient_norm=norm,
                         rate=rate,
                         speed=float(np.mean(speeds[-LOG_EVERY:])),
+                        data_wait=waited_share(waits[-LOG_EVERY:]),
                     )
                 last = self.update == self.config.updates
                 if self.update % self.config.validate_every == 0 or last:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 
-from stream.manifest import read_manifest
 from stream.process import reports_errors, run_main
 from train.config.file import load_config, resolve
+from train.run.training_set import audio_of, utterances_of
 from train.statistics import measure
 
 
@@ -27,6 +28,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NPZ",
         help="file to write (default: the configuration's data.statistics)",
     )
+    parser.add_argument(
+        "--hours",
+        type=float,
+        metavar="H",
+        help="measure so many hours, drawn evenly from the training set (default: all of it, in memory)",
+    )
     return parser
 
 
@@ -36,15 +43,20 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     config = load_config(arguments.config)
     output = Path(arguments.output) if arguments.output else resolve(config.data.statistics)
-    utterances = [u for name in config.data.train for u in read_manifest(resolve(name))]
-    front_end = config.specification(1).front_end
-    statistics = measure((u.read() for u in utterances), front_end)
+    audio = (
+        (u.read() for source in config.data.sources for u in utterances_of(source))
+        if arguments.hours is None
+        else audio_of(config.data, arguments.hours)
+    )
+    utterances = itertools.count()
+    heard = (samples for samples, _ in zip(audio, utterances, strict=False))
+    statistics = measure(heard, config.specification(1).front_end)
     mean, variance = statistics.result()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.npz")
     np.savez(partial, mean=mean, variance=variance, frames=statistics.frames)
     partial.replace(output)
-    print(f"{output}: {statistics.frames} frames of {len(utterances)} utterances")
+    print(f"{output}: {statistics.frames} frames of {next(utterances)} utterances")
     return 0
 
 

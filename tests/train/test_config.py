@@ -128,6 +128,18 @@ def test_a_wrong_value_is_named(small: Path, override: str, message: str) -> Non
     assert str(caught.value).startswith((f"{small}: ", f"--set {override}: "))
 
 
+@pytest.mark.parametrize("setting", ["batches.join=0.5", "batches.short_seconds=1.6"])
+def test_what_needs_recordings_in_memory_is_refused_without(small: Path, setting: str) -> None:
+    plain = ("data.cache=none", "batches.weights={}")
+    assert load_config(small, plain).data.cache == "none"
+    with pytest.raises(ConfigError, match=r"batches.\w+ is .*, data.cache = none wants"):
+        load_config(small, (*plain, setting))
+    with pytest.raises(
+        ConfigError, match="batches.weights is {'a': 2.0}, data.cache = none wants {}"
+    ):
+        load_config(small, ("data.cache=none",))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -180,6 +180,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         line.pop("speed", None)
+        line.pop("data_wait", None)
     return lines
 
 

@@ -9,41 +9,14 @@ import msgspec
 from stream.errors import ArgumentError
 from stream.model.specification import Specification, read_specification
 from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
+from train.config.data import Data
 from train.config.learning import Dropout, Loss, Optimiser
-from train.text.levels import Level
 
-__all__ = ["Config", "ConfigError", "Data"]
+__all__ = ["Config", "ConfigError"]
 
 
 class ConfigError(ArgumentError):
     """A configuration that cannot be run; the message names file, key and value."""
-
-
-class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is learned from.
-
-    Attributes:
-        train: manifests of the training set.
-        dev: manifest that chooses the checkpoint.
-        noise: folder of recordings without speech, or none.
-        tokenizer: SentencePiece model, from `python -m train.tokenizer`.
-        statistics: mel statistics, from `python -m train.mel_stats`.
-        normalise: what is done to transcripts before they are spelt, see `train.text.transcripts`.
-        unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
-            as `<unk>`.
-        license, language, author: provenance, carried into every exported model.
-    """
-
-    train: tuple[str, ...]
-    dev: str
-    noise: str | None = None
-    tokenizer: str
-    statistics: str
-    normalise: Level = "identity"
-    unknown: Literal["refuse", "allow"] = "refuse"
-    license: str = ""
-    language: str = ""
-    author: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,6 +83,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
         if specification.decoder == "both" and not self.loss.ctc > 0.0:
             raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
+        if self.data.cache != "memory":
+            for name, idle in (("weights", {}), ("short_seconds", None), ("join", 0.0)):
+                if (value := getattr(self.batches, name)) != idle:
+                    raise ValueError(
+                        f"batches.{name} is {value}, data.cache = {self.data.cache} wants {idle}"
+                    )
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")

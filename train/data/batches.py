@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
-from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.formats.record import Record, name_of
 from train.data.rows import Batch, Clip, Drawn, Rows
-from train.text.spellings import Spellings
 
 __all__ = ["Batches", "Corpus", "prefetch", "read_int16"]
 
@@ -102,25 +100,14 @@ class Batches:
 
     Args:
         corpus: what clips are drawn from.
-        noise: recordings without speech, (samples,) float32.
-        config, augmentation: see there.
-        seed: of everything drawn.
-        spellings: what tokens are drawn from; None: those of the corpus.
+        rows: what becomes of them.
     Raises:
         ValueError: the configuration does not fit the corpus.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        noise: list[Samples],
-        config: BatchConfig,
-        augmentation: AugmentationConfig,
-        seed: int,
-        spellings: Spellings | None = None,
-    ) -> None:
-        self.corpus, self.config, self.augmentation = corpus, config, augmentation
-        self.rows = Rows(noise, config, augmentation, seed, spellings)
+    def __init__(self, corpus: Corpus, rows: Rows) -> None:
+        self.corpus, self.rows = corpus, rows
+        self.config = config = rows.config
         if unknown := set(config.weights) - set(corpus.names):
             raise ValueError(
                 f"batches.weights has {sorted(unknown)}; the corpora are {sorted(set(corpus.names))}"
@@ -134,7 +121,7 @@ class Batches:
         # Clips in order of length, so that a batch of neighbours pads little; those of equal length in
         # random order, because manifests are sorted by word and a batch of one word teaches nothing.
         tenths = np.array([len(a) for a in corpus.audio]) * 10 // SAMPLE_RATE
-        shuffled = np.random.default_rng(seed).permutation(len(tenths))
+        shuffled = np.random.default_rng(rows.seed).permutation(len(tenths))
         self._by_length = shuffled[np.argsort(tenths[shuffled], kind="stable")]
         self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
         seconds = np.array([len(a) / SAMPLE_RATE for a in corpus.audio])
@@ -221,7 +208,7 @@ class Batches:
                 if row and rng.random() < config.repeat:
                     clip = row[-1]
                 length += len(self.corpus.audio[clip]) / SAMPLE_RATE
-                length += self.augmentation.gap_seconds / 2
+                length += self.rows.augmentation.gap_seconds / 2
                 if row and length > target:
                     break
                 row.append(clip)
@@ -232,7 +219,7 @@ class Batches:
         return self.corpus.clip(int(rng.integers(len(self.corpus.audio)))).samples()
 
 
-def prefetch(batches: Drawn, start: int, end: int, depth: int = 6) -> Iterator[Batch]:
+def prefetch(batches: Drawn, start: int, end: int, depth: int = 6) -> Generator[Batch]:
     """Yield the batches of updates start to end, drawn ahead by a thread.
 
     An error in the thread is raised here, in its place.

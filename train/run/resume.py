@@ -8,7 +8,8 @@
 2. It goes on as the checkpoint says: tokenizer, statistics and weights are the checkpoint's, so
    `--init-from` cannot name anything else than it did when the run began.
 3. A configuration that differs from the checkpoint's is shown key by key, and refused without
-   `--change`; with another model or arithmetic it is another run.
+   `--change`; with another model or arithmetic it is another run. What no batch depends on, such as the
+   number of processes that draw them, may differ.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = ["LAST", "Resumed", "check_same_run", "differences", "find", "keep", "
 LAST = "last.pt"
 RING = "resumable"
 NOTHING = "nothing"
+FREE = frozenset({"data.workers", "data.cache_folder"})  # keys that no result depends on
 FIXED = ("model.", "quantize:")  # keys of what the weights are
 
 
@@ -146,7 +148,7 @@ def differences(before: Mapping[str, Any], config: Config) -> list[str]:
     new = dict(_flat(msgspec.to_builtins(config)))
     return [
         f"{key}: {old.get(key, NOTHING)} -> {new.get(key, NOTHING)}"
-        for key in sorted(old.keys() | new.keys())
+        for key in sorted((old.keys() | new.keys()) - FREE)
         if old.get(key) != new.get(key)
     ]
 

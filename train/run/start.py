@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,7 +16,10 @@ from torch import Tensor
 from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.model.specification import Specification
-from train.data.rows import Drawn
+from train.data.batches import prefetch
+from train.data.formats.record import Record
+from train.data.lazy.workers import drawn_by_processes
+from train.data.rows import Batch, Drawn
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Material", "Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
@@ -50,12 +53,22 @@ class Material:
         batches: of the training set.
         dev: utterances, and their audio, each (samples,) float32.
         hours: of recordings in the training set, before augmentation.
+        workers: processes that draw the batches; 0: a thread does.
+        skip_limit: how many utterances may be left out.
     """
 
     batches: Drawn
-    dev: Sequence[Utterance]
+    dev: Sequence[Utterance | Record]
     dev_audio: Sequence[NDArray[np.float32]]
     hours: float
+    workers: int = 0
+    skip_limit: int = 0
+
+    def drawn(self, start: int, end: int) -> Generator[Batch]:
+        """Yield the batches of updates start to end, drawn ahead."""
+        if self.workers:
+            return drawn_by_processes(self.batches, start, end, self.workers)
+        return prefetch(self.batches, start, end)
 
 
 def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:

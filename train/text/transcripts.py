@@ -7,10 +7,12 @@ and space, so all but "identity" are for English.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from stream.manifest import ManifestError, Utterance
+from train.data.formats.record import Record
 from train.text.levels import Level
 
 __all__ = ["SPELLING_OPTIONS", "normalised"]
@@ -18,9 +20,12 @@ __all__ = ["SPELLING_OPTIONS", "normalised"]
 SPELLING_OPTIONS = ("data.normalise=lowercase", "data.unknown=allow")  # see `check_spelling`
 
 
+Spoken = TypeVar("Spoken", bound=Utterance | Record)
+
+
 def normalised(
-    utterances: Sequence[Utterance], level: Level, symbols: Iterable[str] = ()
-) -> list[Utterance]:
+    utterances: Sequence[Spoken], level: Level, symbols: Iterable[str] = ()
+) -> list[Spoken]:
     """Return utterances with their texts normalised.
 
     Args:

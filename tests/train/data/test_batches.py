@@ -18,6 +18,7 @@ from stream.manifest import Utterance
 from stream.vocabulary import Vocabulary
 from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.batches import Batches, Corpus, prefetch
+from train.data.rows import Rows
 from train.text.pieces import write_pieces
 from train.text.spellings import Spellings
 
@@ -50,13 +51,8 @@ CURRICULUM = {"short_seconds": 1.6, "join": 0.6, "join_from": 10, "join_until": 
 def batches(seed: int = 1, augmentation: dict[str, Any] | None = None, **config: Any) -> Batches:
     chosen = {**CURRICULUM, "seconds": 20.0, "without_speech": 0.0, **config}
     noise = [np.random.default_rng(9).normal(0, 0.1, 8000).astype(np.float32)]
-    return Batches(
-        corpus(),
-        noise,
-        BatchConfig(**chosen),
-        AugmentationConfig(**(PLAIN if augmentation is None else augmentation)),
-        seed,
-    )
+    changes = AugmentationConfig(**(PLAIN if augmentation is None else augmentation))
+    return Batches(corpus(), Rows(noise, BatchConfig(**chosen), changes, seed))
 
 
 def same(a: Any, b: Any) -> bool:
@@ -98,7 +94,8 @@ def test_words_come_first_even_where_they_are_few(weights: dict[str, float]) -> 
 
 
 def test_by_default_rows_are_single_clips_of_any_length_from_the_start() -> None:
-    own = Batches(corpus(), [], BatchConfig(seconds=20.0), AugmentationConfig(**PLAIN), 1)
+    rows = Rows([], BatchConfig(seconds=20.0), AugmentationConfig(**PLAIN), 1)
+    own = Batches(corpus(), rows)
     lengths = [own.batch(update).token_lengths for update in (*range(10), *range(2000, 2040))]
     assert {int(m) for of in lengths[:10] for m in of} == {0, 1, 3}
     assert {int(m) for of in lengths for m in of} == {0, 1, 3}  # 0: without speech
@@ -351,9 +348,9 @@ def test_an_effect_changes_the_audio_of_a_batch_and_nothing_else(effect: dict[st
 
 def test_tokens_are_drawn_from_spellings() -> None:
     model = write_pieces([("▁left", -1.0), *((letter, -1.0) for letter in "▁left")])
-    own = Batches(
-        corpus(), [], BatchConfig(seconds=40.0), AugmentationConfig(), 1, Spellings(model, 4, 0.1)
-    )
+    spellings = Spellings(model, 4, 0.1)
+    rows = Rows([], BatchConfig(seconds=40.0), AugmentationConfig(), 1, spellings)
+    own = Batches(corpus(), rows)
     batch, again = own.batch(2), own.batch(2)
     assert same(batch, again)
     vocabulary = Vocabulary(model)

@@ -160,6 +160,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             check_length(len(samples), self.duration, self.part, name_of(self.audio), where)
         return samples
 
+    @property
+    def manifest(self) -> Path | None:
+        """The file where it stands, as of `stream.manifest.Utterance`."""
+        return Path(self.source) if self.source else None
+
     def error(self, message: str) -> ManifestError:
         """Return an error that names the record's place."""
         return ManifestError(Path(self.source), self.line, message)

@@ -21,6 +21,7 @@ from train.data.lazy.decoded import Decoded
 from train.data.lazy.sampler import Sampler, number_of
 from train.data.rows import Batch, Clip, Rows
 from train.text.levels import Level
+from train.text.transcripts import normalised
 
 __all__ = ["LazyBatches", "Texts"]
 
@@ -48,14 +49,8 @@ class Texts:
         Raises:
             ManifestError: it cannot be spelt, or nothing is left of it.
         """
+        (record,) = normalised([record], self._level, self._vocabulary.symbols)
         text = record.text
-        if self._level != "identity":
-            from train.text.normaliser import normalise
-
-            symbols = self._vocabulary.symbols
-            text = " ".join(normalise(text, self._level, user_symbols=symbols).split())
-            if record.text.strip() and not text:
-                raise record.error(f"the level {self._level!r} leaves nothing of {record.text!r}")
         if not self._allow_unknown and (unknown := self._vocabulary.unknown(text)):
             raise record.error(
                 f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: data.normalise, or "

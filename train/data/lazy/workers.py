@@ -11,7 +11,7 @@ import contextlib
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from multiprocessing.connection import Connection
 
 from stream.errors import ArgumentError, InputError
@@ -26,7 +26,7 @@ class WorkerError(RuntimeError):
     """A worker that ended, or failed for a reason that is no fault of the data."""
 
 
-def drawn_by_processes(batches: Drawn, start: int, end: int, workers: int) -> Iterator[Batch]:
+def drawn_by_processes(batches: Drawn, start: int, end: int, workers: int) -> Generator[Batch]:
     """Yield the batches of updates start to end.
 
     Args:
