@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.engine.mute import cut
-from stream.front_end.log_mel import SAMPLE_RATE, streamed_log_mel
+from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.manifest import Utterance
 from stream.model.network import Network
@@ -132,8 +132,8 @@ def trace(
     x, present = _inputs(network, rows)
     state, _ = backend.initial_state(len(x))
     found = [np.zeros((len(x), 0, network.specification.joint), np.float32)]
-    for begin in range(0, x.shape[1], encoder.chunk_frames):
-        chunk = slice(begin, begin + encoder.chunk_frames)
+    for begin in range(0, x.shape[1], encoder.chunk_inputs):
+        chunk = slice(begin, begin + encoder.chunk_inputs)
         f, state = backend.encode(x[:, chunk], state, present[:, chunk])
         if watch:
             watch.encoder(state, present[:, begin])
@@ -157,12 +157,12 @@ def _segments(network: Network, audio: Sequence[Floats], *, muted: bool) -> list
         kept = cut(samples, chunk, spec.mute_chunks if muted else 0, spec.front_end.lead)
         log_mel = streamed_log_mel(kept.samples[None], spec.front_end)
         z = whole(network.normaliser, log_mel)
-        frames = spec.encoder.chunk_frames * spec.encoder.stack
+        frames = chunk // HOP  # log-mel frames of a chunk
         ends = [*(segment.first * frames for segment in kept.segments[1:]), None]
         for segment, end in zip(kept.segments, ends, strict=True):
             part = slice(segment.first * frames, end)
             stages = {"log-mel": log_mel[0, part], "normalised": z[0, part]}
-            offset = (segment.first + segment.skipped) * (chunk // spec.encoder.frame_samples)
+            offset = (segment.first + segment.skipped) * spec.encoder.chunk_frames
             rows.append(Row(number, offset, stages, np.zeros(0, np.int64)))
     return rows
 
@@ -173,9 +173,10 @@ def _inputs(network: Network, rows: Sequence[Row]) -> tuple[Floats, NDArray[np.b
     stacked = []
     for row in rows:
         z = row.stages["normalised"]
-        stacked.append(stack(np.pad(z, ((0, -len(z) % encoder.stack), (0, 0)))[None])[0])
+        padded = np.pad(z, ((0, -len(z) % encoder.stack), (0, 0)))
+        stacked.append(stack(padded[None], encoder.stack)[0])
     lengths = np.array([len(x) for x in stacked])
-    frames = -(-int(lengths.max()) // encoder.chunk_frames) * encoder.chunk_frames
+    frames = -(-int(lengths.max()) // encoder.chunk_inputs) * encoder.chunk_inputs
     x = np.zeros((len(stacked), frames, encoder.inputs), np.float32)
     for row_of_x, some in zip(x, stacked, strict=True):
         row_of_x[: len(some)] = some

@@ -37,10 +37,9 @@ from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
 from stream.decoding.decoding import Decoding
-from stream.encoders.lstm import PAIR
 from stream.errors import DifferenceError
-from stream.front_end.log_mel import BINS, streamed_log_mel
-from stream.front_end.stacking import STACK, stack
+from stream.front_end.log_mel import HOP, streamed_log_mel
+from stream.front_end.stacking import stack
 from stream.integer.network import quantise
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.model.network import Network, open_model
@@ -89,9 +88,10 @@ def verify(network: Network, written: Path) -> float:
     for part in ("specification", "tokenizer", "ngram"):
         if getattr(read, part) != getattr(network, part):
             raise ExportError(f"{part} is not the model's")
-    rng = np.random.default_rng(0)
+    rng, encoder = np.random.default_rng(0), network.specification.encoder
+    shape = ROWS, STEPS * encoder.chunk_inputs, encoder.inputs
     frames = {
-        "random frames": rng.standard_normal((ROWS, STEPS * PAIR, STACK * BINS), np.float32),
+        "random frames": rng.standard_normal(shape, np.float32),
         "bundled recordings": _stacked(network),
     }
     check_features_causal(network.specification.front_end, network.normaliser)
@@ -190,26 +190,30 @@ def _encoder(backend: Backend) -> Callable[[Floats], Floats]:
 
 
 def _stacked(network: Network) -> Floats:
-    """Return the bundled recordings, padded, as the encoder's input, (B, S, 240), S even."""
+    """Return the bundled recordings, padded, as the encoder's input, (B, S, inputs), whole chunks."""
     audio = [utterance.read() for utterance in recordings()]
     x = np.zeros((len(audio), max(map(len, audio))), np.float32)
     for row, samples in zip(x, audio, strict=True):
         row[: len(samples)] = samples
     z = whole(network.normaliser, streamed_log_mel(x, network.specification.front_end))
-    fill = np.zeros((len(z), -z.shape[1] % (STACK * PAIR), BINS), np.float32)
-    stacked: Floats = stack(np.concatenate([z, fill], axis=1))
+    encoder = network.specification.encoder
+    fill = np.zeros((len(z), -z.shape[1] % (encoder.chunk_samples // HOP), z.shape[2]), np.float32)
+    stacked: Floats = stack(np.concatenate([z, fill], axis=1), encoder.stack)
     return stacked
 
 
 def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
-    """Run a backend on frames, (B, S, 240), cut at random, and random tokens, states carried on."""
+    """Run a backend on frames, (B, S, inputs), cut at random, and random tokens, states carried on."""
     rng = np.random.default_rng(0)
     blank = backend.specification.blank
     present = np.ones(x.shape[:2], np.bool_)
-    present[-1, -1] = False  # a stream that ends within a pair
-    steps, rows = x.shape[1] // PAIR, len(x)
+    present[-1, -1] = False  # a stream that ends within a chunk
+    sizes = backend.specification.encoder
+    inputs, rows = sizes.chunk_inputs, len(x)
+    chunk_count = x.shape[1] // inputs
+    steps = chunk_count * sizes.chunk_frames
     tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
-    cuts = PAIR * np.sort(rng.integers(0, steps, chunks - 1, endpoint=True))
+    cuts = inputs * np.sort(rng.integers(0, chunk_count, chunks - 1, endpoint=True))
     decoders = backend.specification.decoders
     encoder, prediction = backend.initial_state(rows)
     encoded, predicted = [], []

@@ -33,7 +33,7 @@ from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
 from stream.bundled import model_path
-from stream.engine.engine import CHUNK, Decoding, load_engine
+from stream.engine.engine import Decoding, load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.language_model.files import ngram_of, open_ngram
@@ -125,7 +125,7 @@ def load(options: EngineOptions) -> Loaded:
         "endpoint_length": options.decoder.endpoint_length,
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
-        "chunk_samples": CHUNK,
+        "chunk_samples": engine.chunk_samples,
         "notes": network.notes,
     }
     return Loaded(engine, slots, vocabulary.alphabet, about)

@@ -35,7 +35,7 @@ from server.engine.process import Start
 from server.engine.supervision import Supervision
 from server.engine.supervisor import Supervisor
 from server.histogram import Histogram
-from stream.engine.engine import CHUNK, Result
+from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
@@ -59,6 +59,7 @@ class Channel:
 
     Attributes:
         number: of the channel, on the link.
+        chunk: samples for each of which a result is due.
         owner: gets each result, in order, and the reason if the engine fails the channel.
         closed: whether the slot was given back.
         received: samples of its streams so far.
@@ -68,6 +69,7 @@ class Channel:
     def __init__(self, channels: Channels, number: int, owner: Owner, live: bool) -> None:
         self._channels = channels
         self._outbox = channels.outbox
+        self.chunk = channels.ready.chunk_samples
         self.number = number
         self.owner = owner
         self.closed = False
@@ -83,12 +85,12 @@ class Channel:
     @property
     def backlog(self) -> float:
         """Audio that waits for its result, in whole chunks, seconds."""
-        return (self.received - self._answered) // CHUNK * CHUNK / SAMPLE_RATE
+        return (self.received - self._answered) // self.chunk * self.chunk / SAMPLE_RATE
 
     @property
     def due(self) -> bool:
         """Whether the engine has to send it a result."""
-        return self._finishing or self.received - self._answered >= CHUNK
+        return self._finishing or self.received - self._answered >= self.chunk
 
     def push(self, samples: Samples) -> None:
         """Give the engine samples: (samples,) at 16 kHz, float32, or int16 of full scale."""
@@ -96,8 +98,8 @@ class Channel:
             return
         count = len(samples)
         if self._live:
-            begun = (self.received - self._before) % CHUNK
-            if chunks := (begun + count) // CHUNK:
+            begun = (self.received - self._before) % self.chunk
+            if chunks := (begun + count) // self.chunk:
                 self._complete.extend([time.monotonic()] * chunks)
         self.received += count
         self._outbox.push(self.number, samples)
@@ -134,7 +136,7 @@ class Channel:
         """Take a result, or None for a silent one, at this time of the monotonic clock."""
         self.waited = 0.0
         if result is None:
-            start, end = self._chunks * CHUNK, (self._chunks + 1) * CHUNK
+            start, end = self._chunks * self.chunk, (self._chunks + 1) * self.chunk
             result = Result(0, start / SAMPLE_RATE, end / SAMPLE_RATE, "", (), False)
         if result.last:
             self._finishing = False
@@ -143,7 +145,7 @@ class Channel:
             self._complete.clear()
         else:
             self._chunks += 1
-            self._answered += CHUNK
+            self._answered += self.chunk
             if self._complete:
                 self._channels.response_seconds.observe(now - self._complete.popleft())
         self.owner.receive_result(result)

@@ -151,12 +151,14 @@ class Ready(_Message, tag=0, frozen=True):
 
     Attributes:
         slots: streams at a time.
+        chunk_samples: of a step, for each of which a result is due.
         alphabet: what the model spells.
         about: what `GET /model` tells of the model; `language` is its primary tag, `backend` and
             `threads` are what computes it.
     """
 
     slots: int
+    chunk_samples: int
     alphabet: Alphabet
     about: dict[str, Any]
 

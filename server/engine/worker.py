@@ -48,7 +48,7 @@ from server.engine.ipc import (
     frame,
     read_commands,
 )
-from stream.engine.engine import APART_SECONDS, CHUNK, Result
+from stream.engine.engine import APART_SECONDS, Result
 from stream.extras import MissingExtraError, explain_missing_extras
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
@@ -63,6 +63,8 @@ logger = logging.getLogger(__name__)
 
 class Stepper(Protocol):
     """What is needed of a `stream.engine.engine.Engine`."""
+
+    chunk_samples: int
 
     def open(self, keywords: Mapping[str, float] | None = None) -> int | None: ...
     def push(self, slot: int, samples: Samples, /) -> None: ...
@@ -111,7 +113,8 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
         missing = isinstance(error, MissingExtraError)
         link.sendall(frame([Unloadable(str(error) or repr(error), missing)]))
         return
-    ready = Ready(loaded.slots, loaded.alphabet, dict(loaded.about))
+    chunk = loaded.engine.chunk_samples
+    ready = Ready(loaded.slots, chunk, loaded.alphabet, dict(loaded.about))
     link.sendall(frame([ready]))
     worker = _Worker(link, loaded.engine)
     try:
@@ -203,9 +206,10 @@ class _Worker:
         """Hand in samples: at once where all channels have one chunk, else one by one."""
         samples, counts = command.samples, command.counts
         slots = [self._slots.get(channel, NO_SLOT) for channel in command.channels]
-        if counts.count(CHUNK) == len(counts) == len(set(slots)) and NO_SLOT not in slots:
+        chunk = self._engine.chunk_samples
+        if counts.count(chunk) == len(counts) == len(set(slots)) and NO_SLOT not in slots:
             with suppress(ValueError):  # of one of them; which one is found out below
-                self._engine.push_chunks(slots, samples.reshape(-1, CHUNK))
+                self._engine.push_chunks(slots, samples.reshape(-1, chunk))
                 return
         begin = 0
         for channel, slot, count in zip(command.channels, slots, counts, strict=True):

@@ -20,7 +20,7 @@ from server.http.form import Form, Refused
 from server.limits import Limits
 from server.refusals import quoted
 from stream.audio import AudioError, FormatError, Recording, TooLongError
-from stream.engine.engine import CHUNK, Result
+from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 
 __all__ = ["Upload"]
@@ -130,7 +130,7 @@ class Upload:
         most = limits.unanswered_bytes / SAMPLE_BYTES / SAMPLE_RATE
         while not channel.closed:
             seconds = channel.received / SAMPLE_RATE
-            waits = channel.backlog + slot.arrived.qsize() * CHUNK / SAMPLE_RATE
+            waits = channel.backlog + slot.arrived.qsize() * channel.chunk / SAMPLE_RATE
             if (wait := limits.wait_seconds(seconds, loop.time() - self._began)) > 0:
                 await asyncio.sleep(min(wait, LOOK_SECONDS))
             elif waits >= most:

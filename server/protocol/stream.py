@@ -31,7 +31,7 @@ import numpy as np
 from server.protocol.sample_buffer import SampleBuffer
 from server.protocol.states import TRANSITIONS, Close, Input, State, short_close
 from stream.audio import Resampler, as_float
-from stream.engine.engine import CHUNK, Result
+from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
@@ -42,6 +42,8 @@ SAMPLE_BYTES = 2  # in `unanswered`, whatever the wire has
 
 class Channel(Protocol):
     """A slot of the engine, as `server.engine.channels.Channel`."""
+
+    chunk: int  # samples for each of which a result is due
 
     def push(self, samples: Samples) -> None: ...
     def finish(self) -> None: ...
@@ -103,6 +105,7 @@ class StreamProtocol:
         self.offset = 0.0
         self._dialect = dialect
         self._channel = channel
+        self._chunk = channel.chunk
         self._peer = peer
         self._closing = dialect.closing
         self._rate = dialect.rate
@@ -161,7 +164,7 @@ class StreamProtocol:
         if self.state is State.CLOSED:
             return
         if not result.last:
-            self._answered = min(self._answered + CHUNK, self._pushed)
+            self._answered = min(self._answered + self._chunk, self._pushed)
             self._dialect.send_result(self, result)
             return
         self._answered = self._pushed
@@ -184,7 +187,7 @@ class StreamProtocol:
         What waits behind a restart counts a chunk more per command, so that restarts alone are
         bounded too.
         """
-        return SAMPLE_BYTES * (self._received - self._answered + CHUNK * len(self._held))
+        return SAMPLE_BYTES * (self._received - self._answered + self._chunk * len(self._held))
 
     @property
     def audio_seconds(self) -> float:
@@ -235,7 +238,7 @@ class StreamProtocol:
             if self._rate != SAMPLE_RATE:
                 samples = self._resampler.push(samples)
             self._keep(samples)
-        return (self._received - self._restarted) // CHUNK
+        return (self._received - self._restarted) // self._chunk
 
     def restart(self) -> None:
         """Finish the engine's stream and go on with another; its last result still comes."""
@@ -280,14 +283,14 @@ class StreamProtocol:
         count = len(samples)
         if not count:
             return
-        waiting = (self._received - self._restarted) % CHUNK + count
+        waiting = (self._received - self._restarted) % self._chunk + count
         self._received += count
-        if self._rest or waiting % CHUNK:
+        if self._rest or waiting % self._chunk:
             self._rest.append(samples)
-            if waiting < CHUNK:
+            if waiting < self._chunk:
                 return
             samples = _joined(self._rest)
-            whole = waiting // CHUNK * CHUNK
+            whole = waiting // self._chunk * self._chunk
             self._rest = [samples[whole:]] if whole < waiting else []
             samples = samples[:whole]
         if self._restarting:

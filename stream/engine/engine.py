@@ -34,7 +34,6 @@ from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.encoders.lstm import LSTM
 from stream.engine.alignment import Alignment, Span
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
@@ -46,7 +45,6 @@ from stream.words import WordDelay
 
 __all__ = [
     "APART_SECONDS",
-    "CHUNK",
     "Decoding",
     "Engine",
     "Hypothesis",
@@ -57,7 +55,6 @@ __all__ = [
 
 Rows = NDArray[np.int64]
 
-CHUNK = LSTM.chunk_samples  # of the LSTM family; for those that do not ask their model yet
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
 WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
@@ -252,7 +249,7 @@ class Engine:
 
         Args:
             slots: n different ones.
-            samples: (n, 960).
+            samples: (n, chunk).
         Raises:
             ValueError: as `push`, of any of them; nothing was taken.
         """

@@ -22,9 +22,12 @@ from typing import Any
 import numpy as np
 
 from stream.bundled import model_path
-from stream.engine.engine import CHUNK, load_engine
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import load_engine
 from tests.places import REPOSITORY
 from tests.server.scripted import QUERY, UPGRADE, serving
+
+CHUNK = LSTM.chunk_samples
 
 COUNTED = tuple(str(REPOSITORY / package) for package in ("server", "stream"))
 NOISE = np.random.default_rng(0).normal(0.0, 30.0, CHUNK).astype("<i2").tobytes()

@@ -25,10 +25,13 @@ from server.engine.process import Start
 from server.engine.worker import Loaded, Stepper, work
 from server.http.app import Application, Settings
 from server.limits import Limits
-from stream.engine.engine import CHUNK, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Result
 from stream.model.network import Network
 from stream.stage import Samples
 from tests.tiny import tiny_network
+
+CHUNK = LSTM.chunk_samples
 
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
 Say = Callable[[int, NDArray[np.float32]], str]
@@ -45,6 +48,7 @@ class ScriptedEngine:
 
     def __init__(self, slots: int, say: Say = lambda chunk, samples: "") -> None:
         self._say = say
+        self.chunk_samples = CHUNK
         self._free = list(range(slots))
         self._waiting: dict[int, NDArray[np.float32]] = {}
         self._chunks: dict[int, int] = {}

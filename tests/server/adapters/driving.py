@@ -11,8 +11,11 @@ from server.adapters.wyoming import Offer, Wyoming
 from server.protocol.hotwords import Speller
 from server.protocol.states import Close
 from server.protocol.stream import Dialect, StreamProtocol
-from stream.engine.engine import CHUNK, Hypothesis, Result, Token
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Hypothesis, Result, Token
 from stream.stage import Samples
+
+CHUNK = LSTM.chunk_samples
 
 _M = TypeVar("_M")
 PIECES = (" one", " two", " three", "teen", ' "q\\"', "")
@@ -104,6 +107,8 @@ Event: TypeAlias = Open | Audio | SetHotwords | EndAfter | Finish | Restart | Re
 
 class Slot:
     """A channel that notes its commands; as `server.engine.channels.Channel`, it is freed once."""
+
+    chunk = CHUNK
 
     def __init__(self, events: list[Event]) -> None:
         self._events, self._closed = events, False

@@ -12,10 +12,13 @@ from server.engine.channels import Channel, Channels
 from server.engine.supervision import Supervision
 from server.engine.supervisor import LoadError
 from server.engine.worker import FAILED_STEPS, Loaded, Stepper
-from stream.engine.engine import CHUNK, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Result
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine, checksum, in_thread
+
+CHUNK = LSTM.chunk_samples
 
 
 class Owner:

@@ -22,7 +22,10 @@ TOKEN = Token(7, 3, -0.25)
 SPOKEN = Result(0, 0.06, 0.12, " up", (TOKEN,), False, (Hypothesis(" on", (TOKEN,), -1.5),), True)
 REPORTS = [
     link.Ready(
-        4, Alphabet(frozenset("up"), frozenset({230})), {"language": "en", "notes": {"wer": 0.2}}
+        4,
+        960,
+        Alphabet(frozenset("up"), frozenset({230})),
+        {"language": "en", "notes": {"wer": 0.2}},
     ),
     link.Unloadable("model.json: not JSON", False),
     link.Stepped(0.004, [7, 8], [9, 10], [SPOKEN, Result(1, 0.0, 0.06, "", (), True)]),

@@ -27,13 +27,16 @@ from server.engine.ipc import Alive, Frames, Probe, Push, Ready, Stepped, frame,
 from server.engine.process import describe_status, in_process
 from server.engine.supervision import Supervision
 from server.engine.supervisor import LoadError
-from stream.engine.engine import CHUNK, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Result
 from stream.model.directory import write
 from stream.vocabulary import Alphabet
 from tests.server.engine.test_main import order
 from tests.server.scripted import Owner, pcm, samples_of, talking_network
 
-READY = Ready(2, Alphabet(), {"backend": "numpy", "threads": 1})
+CHUNK = LSTM.chunk_samples
+
+READY = Ready(2, CHUNK, Alphabet(), {"backend": "numpy", "threads": 1})
 HASTY = Supervision(hang_seconds=0.2, load_seconds=0.4, pause_seconds=0.01)
 
 

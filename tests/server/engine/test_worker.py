@@ -22,9 +22,11 @@ from server.engine.ipc import (
     read_reports,
 )
 from server.engine.worker import Loaded, Stepper, work
-from stream.engine.engine import CHUNK
+from stream.encoders.lstm import LSTM
 from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine
+
+CHUNK = LSTM.chunk_samples
 
 QUIET = np.zeros(CHUNK, np.int16)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
-from stream.engine.engine import CHUNK, Result
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Result
 from tests.server.adapters.driving import (
     Audio,
     Driven,
@@ -22,6 +23,8 @@ from tests.server.adapters.driving import (
     Said,
     result,
 )
+
+CHUNK = LSTM.chunk_samples
 
 
 class Echo:
