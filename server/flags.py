@@ -24,13 +24,13 @@ AUTO = "auto"
 LIMITS = {
     "message-bytes": "largest websocket message; a larger one ends the stream with 1009",
     "upload-bytes": "largest upload; a larger one is refused with 413",
-    "upload-seconds": "an upload that has not come in whole after so long is refused with 408",
-    "spool-bytes": "bytes on disk of all uploads together; what does not fit is refused with 507",
+    "upload-seconds": "an upload that was not received completely after so long is refused with 408",
+    "spool-bytes": "bytes of all uploads on disk together; an upload beyond that is refused with 507",
     "recording-seconds": "longest recording of an upload; a longer one is refused with 413",
-    "audio-rate": "seconds of audio that a client may send per second; a faster one is read slower",
+    "audio-rate": "seconds of audio that a client may send per second; faster ones are read more slowly",
     "idle-seconds": "a stream without any message for so long is closed with 1008",
     "stream-seconds": "a stream that has lasted so long is ended, with the rest of its text",
-    "stall-seconds": "a client that reads no response for so long is closed",
+    "stall-seconds": "a stream whose client reads no response for so long is closed with 1008",
     "drain-seconds": "at shutdown, how long streams may go on before they are ended",
 }
 
@@ -45,9 +45,9 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         prog="python -m server",
         description="Serve models over websockets (Myrtle's API, sherpa-onnx, vosk, OpenAI "
         "realtime), HTTP uploads and Wyoming, with health and metrics.",
-        epilog="Example: python -m server --model models/en-commands --slots 64. Each flag may be "
-        "given as a variable of the environment too: --port as RILL_PORT, --idle-seconds as "
-        "RILL_IDLE_SECONDS, and so on. RILL_TOKEN is a token that clients have to show.",
+        epilog="Example: python -m server --model models/en-commands --slots 64. Each flag may "
+        "also be set by an environment variable: --port by RILL_PORT, --idle-seconds by "
+        "RILL_IDLE_SECONDS, and so on. RILL_TOKEN is a token that clients have to send.",
         allow_abbrev=False,
     )
 
@@ -66,38 +66,42 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             help=f"{text} (default: {shown or default})",
         )
 
+    def switch(flag: str, text: str) -> None:
+        on = environment.get(variable_of(flag), "")
+        parser.add_argument(f"--{flag}", action="store_true", default=on, help=text)
+
     limits = Limits()
     models = environment.get(variable_of("model"))
     parser.add_argument(
         "--model",
         action="append",
         metavar="[NAME=]PATH",
-        help="a model directory or a checkpoint, and the name that clients ask for it by; may be "
-        "given several times, the first is the default (default: the bundled model as 'general')",
+        help="a model directory or a checkpoint, and its name for clients; may be repeated, the first "
+        "is the default model (default: the bundled model as 'general')",
     )
     parser.set_defaults(model_variable=models)
     parser.add_argument(
         "--alias",
         action="append",
         metavar="ALIAS=NAME",
-        help="a further name of a model, for clients that ask for one of their own, such as "
-        "whisper-1=general; may be given several times (default: none)",
+        help="a further name of a model, for clients with a fixed model name, such as "
+        "whisper-1=general; may be repeated (default: none)",
     )
     parser.set_defaults(alias_variable=environment.get(variable_of("alias")))
-    add("host", "127.0.0.1", "address to listen on; 0.0.0.0 is every one of this machine")
-    add("port", "3030", "TCP port of websockets and HTTP; 0 takes any free one", int)
+    add("host", "127.0.0.1", "address to listen on; 0.0.0.0 for all addresses of this machine")
+    add("port", "3030", "TCP port of websockets and HTTP; 0 for any free port", int)
     add(
         "wyoming-port",
         None,
-        "TCP port of Wyoming's protocol, which knows neither tokens nor TLS",
+        "TCP port of Wyoming's protocol, which has neither tokens nor TLS",
         int,
         "none",
     )
     add(
         "slots",
         AUTO,
-        f"streams at a time of each model, more get HTTP 503; {AUTO}: what a self-test finds, of "
-        "which each of several models gets its part",
+        f"streams at a time of each model, further ones get HTTP 503; {AUTO}: what a self-test "
+        "finds, shared equally by several models",
         _slots,
     )
     add(
@@ -105,44 +109,39 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         AUTO,
         f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
     )
-    add("front-end", "float", "the models' front end, or the same in fixed point: float, fixed")
+    add("front-end", "float", "number format of the models' front end: float, fixed")
     add_flags(add)
-    _add_switch(
-        parser,
-        environment,
+    switch(
         "state-resets",
-        "reset the states of long streams every 12 s, over 3 s, which a model that forgets needs",
+        "reset the states of long streams every 12 s, over 3 s, for models that get worse on them",
     )
-    add("root-protocol", "page", "what a websocket at / speaks: " + ", ".join(ROOTS))
-    _add_switch(
-        parser,
-        environment,
+    add("root-protocol", "page", "protocol of a websocket at /: " + ", ".join(ROOTS))
+    switch(
         "strict-myrtle",
-        "responses of Myrtle's API have nothing that theirs have not: no words, confidence 1.0",
+        "no additions to the responses of Myrtle's API: no words, confidence 1.0",
     )
     add(
         "token-file",
         None,
-        "file of tokens, one a line, of which clients have to show one",
+        "file of tokens, one per line; clients have to send one of them",
         Path,
         "none",
     )
-    add("tls-cert", None, "certificate chain, PEM; connections are encrypted then", Path, "none")
+    add("tls-cert", None, "certificate chain, PEM; enables TLS", Path, "none")
     add("tls-key", None, "its private key, PEM", Path, "in the file of the certificate")
     add(
         "allowed-origins",
         None,
-        "origins of web pages elsewhere that may use this server, "
-        "separated by commas; * is every one",
+        "origins of other web pages that may use this server, separated by commas; * for all",
         str,
-        "none but the server's own",
+        "only the server's own",
     )
     add(
         "allowed-hosts",
         None,
-        "further names of this server, as they stand in the addresses of its clients, separated by "
-        "commas: asr.example.org, *.example.org, or * for every one; requests for other names are "
-        "refused with 421, against pages whose names are made to resolve to this machine",
+        "further names by which clients address this server, separated by commas: "
+        "asr.example.org, *.example.org, or * for all; requests for other names are refused with "
+        "421, as a protection against DNS rebinding",
         str,
         "IP addresses and localhost; on a network also names without a dot, and those under "
         ".local, .internal and .home.arpa",
@@ -151,7 +150,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "trusted-proxies",
         None,
         "networks of proxies, such as 10.0.0.0/8, separated by commas, whose X-Forwarded-For, "
-        "X-Forwarded-Proto and X-Request-Id are believed",
+        "X-Forwarded-Proto and X-Request-Id are trusted",
         str,
         "none",
     )
@@ -162,33 +161,25 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add(
         "hang-seconds",
         f"{supervision.hang_seconds:g}",
-        "an engine that answers nothing for so long is hung, and /healthz is 503; after three times as "
-        "long it is killed and restarted",
+        "an engine that does not answer for so long is hung, and /healthz is 503; after three "
+        "times as long it is killed and restarted",
         float,
     )
     add(
         "load-seconds",
         f"{supervision.load_seconds:g}",
-        "an engine whose model is not loaded after so long is killed",
+        "an engine that has not loaded its model after so long is killed",
         float,
     )
     add(
         "engine-restarts",
         str(supervision.restarts),
-        "how often a failed engine is restarted within five minutes before the server ends, with 1",
+        "restarts of a failed engine within five minutes before the server exits with 1",
         int,
     )
-    add("log-format", "text", "lines of the log on stderr: " + ", ".join(FORMATS))
-    add("log-level", "info", "least weight of a line: " + ", ".join(LEVELS))
+    add("log-format", "text", "format of the log on stderr: " + ", ".join(FORMATS))
+    add("log-level", "info", "lowest level that is logged: " + ", ".join(LEVELS))
     return parser
-
-
-def _add_switch(
-    parser: argparse.ArgumentParser, environment: Mapping[str, str], flag: str, text: str
-) -> None:
-    parser.add_argument(
-        f"--{flag}", action="store_true", default=environment.get(variable_of(flag), ""), help=text
-    )
 
 
 def _slots(text: str) -> int | None:

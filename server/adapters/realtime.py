@@ -74,7 +74,7 @@ class _Item:
 
 @dataclass
 class _Section:
-    """What one stream of the engine hears, up to a commit or clear.
+    """The audio of one stream of the engine, up to a commit or clear.
 
     Attributes:
         item: that the audio belongs to.

@@ -42,7 +42,7 @@ class Clock:
         return self.now
 
 
-class Wire:
+class Transport:
     """A connection that goes nowhere."""
 
     def __init__(self) -> None:
@@ -68,13 +68,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def connected(
     count: int, dialect: Dialect = MYRTLE, ahead: int = 0
-) -> tuple[Player, Wire, Timings]:
-    """Return a player of so many chunks, its wire, and where its latencies go."""
+) -> tuple[Player, Transport, Timings]:
+    """Return a player of so many chunks, its transport, and where its latencies go."""
     audio = [bytes(dialect.chunk_bytes)] * count
-    timings, wire = Timings(), Wire()
+    timings, transport = Timings(), Transport()
     player = Player(dialect, audio, timings, ahead)
-    player.on_ws_connected(wire)
-    return player, wire, timings
+    player.on_ws_connected(transport)
+    return player, transport, timings
 
 
 def frame(kind: WSMsgType, payload: bytes, fin: bool = True, code: int = 1000) -> Any:
@@ -92,20 +92,20 @@ def myrtle(chunks: int, text: str = "") -> bytes:
     return json.dumps({**fields, "alternatives": [{"transcript": text}]}).encode()
 
 
-def hear(player: Player, wire: Wire, message: bytes) -> None:
-    player.on_ws_frame(wire, frame(WSMsgType.TEXT, message))
+def hear(player: Player, transport: Transport, message: bytes) -> None:
+    player.on_ws_frame(transport, frame(WSMsgType.TEXT, message))
 
 
 async def test_answers_belong_to_chunks_in_order_even_where_they_overlap(clock: Clock) -> None:
     delays = [0.001 * (1 + n) for n in range(100)]
     random.Random(1).shuffle(delays)
-    player, wire, timings = connected(100)
+    player, transport, timings = connected(100)
     events = [(CHUNK * k, 0, k) for k in range(100)]
     events += [(CHUNK * k + delay, 1, k) for k, delay in enumerate(delays)]
     for at, is_answer, _ in sorted(events):
         clock.now = 100.0 + at
         if is_answer:
-            hear(player, wire, myrtle(player.responses.answered + 1))
+            hear(player, transport, myrtle(player.responses.answered + 1))
         else:
             player.send_next()
     # An answer that overtakes another is taken for it, which leaves the sum as it is.
@@ -118,12 +118,12 @@ async def test_answers_belong_to_chunks_in_order_even_where_they_overlap(clock: 
 async def test_latencies_of_a_server_that_answers_in_time_are_its_delays(clock: Clock) -> None:
     delays = [0.010] * 89 + [0.030] * 10 + [0.055]
     random.Random(2).shuffle(delays)
-    player, wire, timings = connected(100)
+    player, transport, timings = connected(100)
     for chunk, delay in enumerate(delays):
         clock.now = 100.0 + CHUNK * chunk
         player.send_next()
         clock.now += delay
-        hear(player, wire, myrtle(chunk + 1))
+        hear(player, transport, myrtle(chunk + 1))
     assert list(timings.latency) == pytest.approx(delays)
     assert percentiles(timings.latency) == (10.0, 30.0, 55.0)
     assert player.unanswered == []
@@ -132,18 +132,18 @@ async def test_latencies_of_a_server_that_answers_in_time_are_its_delays(clock: 
 async def test_with_look_ahead_a_chunk_counts_from_the_message_that_completes_it(
     clock: Clock,
 ) -> None:
-    player, wire, timings = connected(4, SHERPA, ahead=2)
+    player, transport, timings = connected(4, SHERPA, ahead=2)
     for chunk in range(4):
         clock.now = 100.0 + CHUNK * chunk
         player.send_next()
     assert player.unanswered == pytest.approx([100.12, 100.18])
     clock.now = 100.2
-    hear(player, wire, b'{"text": "", "segment": 0}')
+    hear(player, transport, b'{"text": "", "segment": 0}')
     assert list(timings.latency) == pytest.approx([0.08])
     assert player.unanswered == pytest.approx([100.18])
     clock.now = 100.3
     for _ in range(3):  # two of them answer what has no message two behind it
-        hear(player, wire, b'{"text": "", "segment": 0}')
+        hear(player, transport, b'{"text": "", "segment": 0}')
     assert list(timings.latency) == pytest.approx([0.08, 0.12])
 
 
@@ -153,29 +153,29 @@ async def test_with_look_ahead_a_chunk_counts_from_the_message_that_completes_it
 async def test_the_end_goes_with_the_last_message(
     dialect: Dialect, kind: WSMsgType, end: bytes
 ) -> None:
-    player, wire, _ = connected(2, dialect)
+    player, transport, _ = connected(2, dialect)
     assert player.send_next()
-    assert len(wire.sent) == 1
+    assert len(transport.sent) == 1
     assert not player.send_next()
-    assert wire.sent[2:] == [(kind, end)]
+    assert transport.sent[2:] == [(kind, end)]
 
 
 async def test_a_shorter_last_message_is_no_chunk_that_waits_for_an_answer() -> None:
-    wire = Wire()
+    transport = Transport()
     player = Player(MYRTLE, [bytes(1920), bytes(80)], Timings(), 0)
-    player.on_ws_connected(wire)
+    player.on_ws_connected(transport)
     while player.send_next():
         pass
     assert len(player.sent) == 1
 
 
 async def test_a_message_in_fragments_is_put_together() -> None:
-    player, wire, timings = connected(1)
+    player, transport, timings = connected(1)
     player.send_next()
     whole = myrtle(1, " cat")
-    player.on_ws_frame(wire, frame(WSMsgType.TEXT, whole[:9], fin=False))
+    player.on_ws_frame(transport, frame(WSMsgType.TEXT, whole[:9], fin=False))
     assert player.responses.answered == 0
-    player.on_ws_frame(wire, frame(WSMsgType.CONTINUATION, whole[9:]))
+    player.on_ws_frame(transport, frame(WSMsgType.CONTINUATION, whole[9:]))
     assert player.text == " cat"
     assert len(timings.latency) == 1
 
@@ -191,26 +191,26 @@ async def test_a_message_in_fragments_is_put_together() -> None:
 async def test_how_a_stream_was_closed_is_its_result(
     code: int, reason: str, failure: str | None
 ) -> None:
-    player, wire, _ = connected(1)
-    player.on_ws_frame(wire, frame(WSMsgType.CLOSE, reason.encode(), code=code))
+    player, transport, _ = connected(1)
+    player.on_ws_frame(transport, frame(WSMsgType.CLOSE, reason.encode(), code=code))
     assert player.ended.result() == failure
     assert not player.send_next()
 
 
 async def test_a_cut_connection_and_a_strange_message_end_a_stream_with_a_reason() -> None:
-    player, wire, _ = connected(1)
-    player.on_ws_disconnected(wire)
+    player, transport, _ = connected(1)
+    player.on_ws_disconnected(transport)
     assert player.ended.result() == "the server cut the connection"
-    player, wire, _ = connected(1)
-    hear(player, wire, b"hello")
+    player, transport, _ = connected(1)
+    hear(player, transport, b"hello")
     assert "this is no response of Myrtle's API: b'hello'" in str(player.ended.result())
-    assert wire.is_cut
+    assert transport.is_cut
 
 
 async def test_done_ends_a_stream_of_sherpas() -> None:
-    player, wire, _ = connected(1, SHERPA)
-    hear(player, wire, b'{"text": "cat", "segment": 0}')
-    hear(player, wire, b"Done!")
+    player, transport, _ = connected(1, SHERPA)
+    hear(player, transport, b'{"text": "cat", "segment": 0}')
+    hear(player, transport, b"Done!")
     assert player.ended.result() is None
     assert player.text == " cat"
 
