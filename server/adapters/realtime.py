@@ -148,6 +148,8 @@ class Realtime:
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Send what became final, and complete items."""
+        if result.silent:
+            return
         section = self._sections[0]
         if not section.cleared:
             self._say_text(stream, section, result)
@@ -165,7 +167,7 @@ class Realtime:
         match message.type:
             case "session.update" | "transcription_session.update":
                 self._set(stream, message.session)
-                stream.send(self._event(f"{message.type}d", session=self._settings.describe()))
+                self._send(stream, f"{message.type}d", session=self._settings.describe())
             case "input_audio_buffer.append":
                 samples = self._decode(stream, message.audio)
                 self._sections[-1].audio |= len(samples) > 0
@@ -183,7 +185,7 @@ class Realtime:
                 if self._sections[-1].audio or stream.ends_within_a_frame:
                     self._sections[-1].cleared = True
                     self._restart(stream)
-                stream.send(self._event("input_audio_buffer.cleared"))
+                self._send(stream, "input_audio_buffer.cleared")
             case _:
                 raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
 
@@ -241,63 +243,55 @@ class Realtime:
         if not item.text and self._settings.turns and not section.committed:
             begins = stream.offset + result.start - self._settings.padding
             start = round(1000 * max(begins, item.start))
-            stream.send(
-                self._event(
-                    "input_audio_buffer.speech_started", audio_start_ms=start, item_id=item.id
-                )
+            self._send(
+                stream, "input_audio_buffer.speech_started", audio_start_ms=start, item_id=item.id
             )
         item.text += text
-        stream.send(
-            self._event(
-                "conversation.item.input_audio_transcription.delta",
-                item_id=item.id,
-                content_index=0,
-                delta=text,
-                **self._log_probabilities(pieces),
-            )
+        self._send(
+            stream,
+            "conversation.item.input_audio_transcription.delta",
+            item_id=item.id,
+            content_index=0,
+            delta=text,
+            **self._log_probabilities(pieces),
         )
 
     def _complete(self, stream: StreamProtocol, section: _Section, end: float) -> None:
         """Complete an item, and commit it before if the client has not."""
         item = section.item
         if not section.committed:
-            stream.send(
-                self._event(
-                    "input_audio_buffer.speech_stopped",
-                    audio_end_ms=round(1000 * end),
-                    item_id=item.id,
-                )
+            self._send(
+                stream,
+                "input_audio_buffer.speech_stopped",
+                audio_end_ms=round(1000 * end),
+                item_id=item.id,
             )
             self._commit(stream, item)
-        stream.send(
-            self._event(
-                "conversation.item.input_audio_transcription.completed",
-                item_id=item.id,
-                content_index=0,
-                transcript=item.text.strip(),
-                usage={"type": "duration", "seconds": round(end - item.start, 2)},
-                **self._log_probabilities(item.pieces),
-            )
+        self._send(
+            stream,
+            "conversation.item.input_audio_transcription.completed",
+            item_id=item.id,
+            content_index=0,
+            transcript=item.text.strip(),
+            usage={"type": "duration", "seconds": round(end - item.start, 2)},
+            **self._log_probabilities(item.pieces),
         )
 
     def _commit(self, stream: StreamProtocol, item: _Item) -> None:
-        stream.send(
-            self._event(
-                "input_audio_buffer.committed", previous_item_id=self._previous, item_id=item.id
-            )
+        self._send(
+            stream, "input_audio_buffer.committed", previous_item_id=self._previous, item_id=item.id
         )
-        stream.send(
-            self._event(
-                "conversation.item.added",
-                previous_item_id=self._previous,
-                item={
-                    "id": item.id,
-                    "type": "message",
-                    "status": "completed",
-                    "role": "user",
-                    "content": [{"type": "input_audio", "transcript": None}],
-                },
-            )
+        self._send(
+            stream,
+            "conversation.item.added",
+            previous_item_id=self._previous,
+            item={
+                "id": item.id,
+                "type": "message",
+                "status": "completed",
+                "role": "user",
+                "content": [{"type": "input_audio", "transcript": None}],
+            },
         )
         self._previous = item.id
 
@@ -315,6 +309,9 @@ class Realtime:
                 "event_id": event_id,
             },
         )
+
+    def _send(self, stream: StreamProtocol, kind: str, **fields: object) -> None:
+        stream.send(self._event(kind, **fields))
 
     def _event(self, kind: str, **fields: object) -> str:
         self._event_ids += 1

@@ -99,6 +99,8 @@ class Utterance:
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Send what is final, and at the end everything."""
+        if result.silent:
+            return
         self._transcript.add(result)
         text = result.text if self._began else result.text.lstrip()
         if not self._began and (text or result.last):
