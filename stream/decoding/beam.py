@@ -9,7 +9,7 @@ and frame:
    the EOS rule, less those more than `token_threshold` below the best; blank always.
 2. A token adds its log-probability and the terms of n-gram model and keywords to the score.
 3. Of at most `width` hypotheses, those whose score per token is more than `score_threshold` below the
-   best are dropped.
+   best are dropped. Here and below CTC has the score for the score per token.
 4. Tokens that all hypotheses begin with are final: they are given out and removed, each with the
    earliest of its steps. If there are none and the last final is `final_delay` seconds ago, the
    hypothesis with the worst score per token is dropped, until there are or one hypothesis is left.
@@ -162,6 +162,14 @@ class Beam(ABC):
             FloatingPointError: a row's scores are not finite numbers.
         """
 
+    def rank(self, path: Path) -> float:
+        """Return the number by which hypotheses compare: the score per token (rules 3 to 6)."""
+        return path.mean
+
+    def _without_worst(self, paths: list[Path]) -> list[Path]:
+        worst = min(range(len(paths)), key=lambda i: self.rank(paths[i]))
+        return paths[:worst] + paths[worst + 1 :]
+
     def _live(
         self, states: Sequence[BeamState], lengths: NDArray[np.int64] | None, frame: int
     ) -> list[int]:
@@ -184,14 +192,14 @@ class Beam(ABC):
         total = functools.reduce(log_add, (path.score for path in state.paths))
         return tuple(
             Hypothesis("".join(texts), path.tokens, path.score - total, tuple(texts))
-            for path in sorted(state.paths, key=lambda path: -path.mean)
+            for path in sorted(state.paths, key=lambda path: -self.rank(path))
             if path.tokens
             for texts, _ in [texts_of((token.id for token in path.tokens), self._texts, waiting)]
         )
 
     def commit(self, state: BeamState) -> tuple[list[Token], BeamState]:
         """Make the best hypothesis final (rule 6); returns its tokens and the state after."""
-        best = max(state.paths, key=lambda path: path.mean)
+        best = max(state.paths, key=self.rank)
         rest = best._replace(tokens=())
         return list(best.tokens), state._replace(paths=(rest,), last=state.step)
 
@@ -199,18 +207,18 @@ class Beam(ABC):
         """Prune, give out what is final, and count the frame (rules 3 to 6)."""
         config, paths, step = self.config, list(state.paths), state.step
         if config.score_threshold is not None:
-            floor = max(path.mean for path in paths) - config.score_threshold
-            paths = [path for path in paths if path.mean >= floor]
+            floor = max(map(self.rank, paths)) - config.score_threshold
+            paths = [path for path in paths if self.rank(path) >= floor]
         eos = config.eos
         terminal = eos is not None and eos.terminal and paths[0].node.token == eos.id
         tokens, paths, last = _agreed(paths, state.last)
         if config.final_delay is not None:
             waited = config.final_delay
             while len(paths) > 1 and not tokens and (step - last) * self._frame_seconds > waited:
-                tokens, paths, last = _agreed(_without_worst(paths), last)
+                tokens, paths, last = _agreed(self._without_worst(paths), last)
             waited += GRACE
             while len(paths) > 1 and (step - _oldest(paths, step)) * self._frame_seconds > waited:
-                more, paths, last = _agreed(_without_worst(paths), last)
+                more, paths, last = _agreed(self._without_worst(paths), last)
                 tokens += more
         if len(paths) == 1:
             last = step
@@ -270,11 +278,6 @@ def _agreed(paths: list[Path], last: int) -> tuple[list[Token], list[Path], int]
     steps = [min(path.tokens[i].step for path in paths) for i in range(count)]
     final = [replace(token, step=step) for token, step in zip(first, steps, strict=False)]
     return final, [path._replace(tokens=path.tokens[count:]) for path in paths], steps[-1]
-
-
-def _without_worst(paths: list[Path]) -> list[Path]:
-    worst = min(range(len(paths)), key=lambda i: paths[i].mean)
-    return paths[:worst] + paths[worst + 1 :]
 
 
 def _oldest(paths: list[Path], step: int) -> int:

@@ -15,11 +15,15 @@ again. Each frame extends every hypothesis by every candidate (`stream.decoding.
 2. Any other token makes it longer, with the terms of n-gram model and keywords.
 3. Hypotheses of the same text and last token are one: probabilities add up, and the more probable one's
    tokens and steps stay. The `width` best are kept.
+4. Hypotheses compare by score, not by score per token: the score is the probability of a text, and blanks
+   are part of it, so per token it would prefer texts with tokens too many. For the same reason neither
+   `temperature`, which would flatten it, nor `score_threshold` are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -149,8 +153,13 @@ class CtcBeam(Beam):
         ngram: Ngram | None = None,
     ) -> None:
         root = Node(head.specification.blank, ())
+        config = replace(config or BeamConfig(), temperature=1.0, score_threshold=None)
         super().__init__(head.specification, vocabulary, config, ngram, root)
         self.head = head
+
+    def rank(self, path: Path) -> float:
+        """Return the number by which hypotheses compare: the score (rule 4)."""
+        return path.score
 
     def step(
         self,

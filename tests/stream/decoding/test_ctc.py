@@ -166,6 +166,16 @@ def test_the_beam_finds_what_is_said_more_often_than_the_best_alignment() -> Non
     assert ids(beam_tokens(CtcBeam(head, ABC, EVERYTHING), head.f)[0]) == [A]
 
 
+def test_hypotheses_compare_by_score_though_a_longer_one_has_a_better_score_per_token() -> None:
+    head = Written([3, 0.001, 0.001, 7], *[[0.3, 0.3, 0.3, 9.1]] * 7)
+    beam = CtcBeam(head, ABC, replace(EVERYTHING, token_threshold=1.5))
+    _, (state,) = beam_run(beam, head.f)
+    empty, a = (next(p for p in state.paths if len(p.tokens) == n) for n in (0, 1))
+    assert empty.score > a.score and empty.mean < a.mean
+    assert beam_tokens(beam, head.f) == [[]]
+    assert beam.partials(state)[0].tokens == a.tokens
+
+
 def test_the_beam_takes_the_step_of_the_likeliest_frame() -> None:
     head = Written([1, 1, 1, 97], [1, 1, 1, 40], [90, 1, 1, 1], [1, 1, 1, 97])
     (tokens,) = beam_tokens(CtcBeam(head, ABC, BeamConfig(temperature=1.0)), head.f)
