@@ -32,7 +32,7 @@ def ctc_greedy_rows(count: int) -> DecoderRows:
 
 
 def ctc_beam_rows(count: int) -> DecoderRows:
-    return BeamRows(CtcBeam(ScrambledBackend(PIECES), VOCABULARY), count)
+    return BeamRows(CtcBeam(ScrambledBackend(PIECES, 20.0), VOCABULARY), count)
 
 
 KINDS = pytest.mark.parametrize("make", [greedy_rows, beam_rows, ctc_greedy_rows, ctc_beam_rows])
