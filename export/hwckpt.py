@@ -88,8 +88,10 @@ def target(
     Raises:
         Refusal: the format has another arithmetic and convert is false, there is no such alpha, or the
             model has a CTC head.
+        ModelError: the model has networks of another family than the LSTM.
     """
     specification = network.specification
+    specification.require_lstm("a hardware checkpoint")
     if "ctc" in specification.decoders:
         raise Refusal(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
     native = specification.generation

@@ -21,11 +21,12 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 from export.model_directory import export
 from export.onnx import encoders as onnx_encoders
+from export.sherpa.__main__ import export as to_sherpa
+from hwckpt.writer import from_network
 from stream import encoders
 from stream.backends import load_backend
 from stream.bundled import recordings
 from stream.engine.engine import load_engine
-from stream.integer.network import quantise
 from stream.manifest import read_manifest
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
@@ -34,7 +35,7 @@ from stream.stage import map_state
 from stream.validation import validate
 from tests.convolution import Convolution, graphs
 from tests.server.scripted import pcm, samples_of, serving
-from tests.tiny import TEXTS, tiny_network, tiny_tokenizer
+from tests.tiny import TEXTS, quantised, tiny_network, tiny_tokenizer
 from train import __main__ as train
 from train import mel_stats
 from train.evaluation import training_tokens
@@ -46,7 +47,7 @@ checkpoint_every = 6
 precision = "float32"
 
 [model]
-prediction_hidden = 8
+prediction = {family = "stateless", size = 8}
 joint = 16
 encoder = {family = "convolution", size = 24}
 
@@ -194,6 +195,12 @@ def test_what_the_family_lacks_is_refused_by_name(tmp_path: Path) -> None:
         export(network, tmp_path / "int8", calibration=recordings()[-1:])
     with pytest.raises(ModelError, match="bfp16 is for LSTM layers, .* 'convolution'"):
         load_backend("bfp16", network)
-    with pytest.raises(ModelError, match="quantis"):
-        quantise(network)
+    with pytest.raises(
+        ModelError, match="a hardware checkpoint is for LSTM layers, .* 'convolution'"
+    ):
+        from_network(network, "1.4")
+    with pytest.raises(ModelError, match="sherpa-onnx is for LSTM layers, .* 'convolution'"):
+        to_sherpa(network, tmp_path / "sherpa")
+    with pytest.raises(ValueError, match="a quantisation is for LSTM layers, .* 'convolution'"):
+        quantised(network)
     assert not list(tmp_path.iterdir())

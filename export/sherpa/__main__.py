@@ -74,6 +74,7 @@ def export(
     from export.build import build
     from export.sherpa.graph import wrap
 
+    network.specification.require_lstm("a directory for sherpa-onnx")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
     if "transducer" not in network.specification.decoders:

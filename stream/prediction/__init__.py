@@ -9,8 +9,9 @@ from typing import Any
 
 from stream.prediction.family import Prediction
 from stream.prediction.lstm import PredictionLSTM
+from stream.prediction.stateless import Stateless
 
 __all__ = ["FAMILIES", "Prediction"]
 
 # By the tag in a model's specification; a model that names none has an LSTM.
-FAMILIES: dict[str, Any] = {"lstm": PredictionLSTM}
+FAMILIES: dict[str, Any] = {"lstm": PredictionLSTM, "stateless": Stateless}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from export.onnx.family import Family
 from export.onnx.prediction.lstm import LSTM
+from export.onnx.prediction.stateless import Stateless
 from stream.model.specification import Specification
 
 __all__ = ["FAMILIES", "prediction_of"]
 
 # By the tag in a model's specification (`stream.prediction.FAMILIES`).
-FAMILIES: dict[str, Family] = {"lstm": LSTM("prediction network", "lstm")}
+FAMILIES: dict[str, Family] = {
+    "lstm": LSTM("prediction network", "lstm"),
+    "stateless": Stateless("prediction network", "stateless"),
+}
 
 
 def prediction_of(specification: Specification) -> Family:
