@@ -4,15 +4,11 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from server.adapters.openai import (
     EventStream,
     answer,
     describe_model,
-    error,
-    error_event,
     list_models,
 )
 from server.adapters.openai_fields import Transcription, parse_fields
@@ -44,64 +40,6 @@ def request(*fields: tuple[str, str]) -> Transcription:
     return parsed
 
 
-def test_fields_have_defaults() -> None:
-    assert request() == Transcription("general")
-
-
-def test_lists_may_have_brackets_or_not() -> None:
-    asked = request(
-        ("model", "whisper-1"),
-        ("response_format", "verbose_json"),
-        ("timestamp_granularities[]", "word"),
-        ("timestamp_granularities", "segment"),
-        ("include[]", "logprobs"),
-        ("keywords[]", "Rill"),
-        ("chunking_strategy[type]", "server_vad"),
-        ("temperature", "0.0"),
-        ("prompt", ""),
-        ("languages[]", "fr"),
-        ("languages[]", "en-GB"),
-        ("something_new", "1"),
-    )
-    assert asked == Transcription(
-        "whisper-1", "verbose_json", frozenset({"word", "segment"}), False, True, ("Rill",)
-    )
-
-
-@pytest.mark.parametrize(
-    "name, value, status",
-    [
-        ("model", "gpt-99", 404),
-        ("language", "fr", 400),
-        ("response_format", "diarized_json", 400),
-        ("timestamp_granularities[]", "phoneme", 400),
-        ("timestamp_granularities[]", "word", 400),
-        ("stream", "perhaps", 400),
-        ("temperature", "0.2", 400),
-        ("temperature", "warm", 400),
-        ("temperature", "nan", 400),
-        ("prompt", "expect words of technology", 400),
-        ("languages[]", "fr", 400),
-        ("include[]", "segments", 400),
-        ("chunking_strategy", "by_hand", 400),
-        ("chunking_strategy[silence_duration_ms]", "200", 400),
-        ("known_speaker_names[]", "agent", 400),
-        ("known_speaker_references[]", "data:audio/wav;base64,AAAA", 400),
-    ],
-)
-def test_what_cannot_be_given_is_a_fault_that_names_the_field(
-    name: str, value: str, status: int
-) -> None:
-    fault = parse_fields([(name, value)], MODELS)
-    assert isinstance(fault, Refusal)
-    assert fault.status == status
-    assert fault.param == name.removesuffix("[]")
-    said = json.loads(error(fault).body)["error"]
-    assert said["type"] == "invalid_request_error"
-    assert set(said) == {"message", "type", "param", "code"}
-    assert error_event(fault).startswith('data: {"error":{"message":')
-
-
 def test_a_model_is_described_by_any_of_its_names_and_no_other() -> None:
     described = describe_model("whisper-1", MODELS, "rill")
     assert not isinstance(described, Refusal)
@@ -114,25 +52,6 @@ def test_a_model_is_described_by_any_of_its_names_and_no_other() -> None:
     refused = describe_model("gpt-4o", MODELS, "rill")
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (404, "model_not_found")
-
-
-def test_log_probabilities_of_subtitles_are_refused() -> None:
-    for response_format, taken in (("json", True), ("verbose_json", True), ("vtt", False)):
-        fields = [("include[]", "logprobs"), ("response_format", response_format)]
-        assert isinstance(parse_fields(fields, MODELS), Transcription) == taken
-
-
-def test_a_stream_of_subtitles_is_refused() -> None:
-    fault = parse_fields([("stream", "true"), ("response_format", "srt")], MODELS)
-    assert isinstance(fault, Refusal)
-    assert request(("stream", "True"), ("response_format", "text")).stream
-
-
-@given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=5))
-def test_hostile_fields_never_raise(fields: list[tuple[str, str]]) -> None:
-    parsed = parse_fields([*fields, ("language", "\ud800"), ("model", "general")], MODELS)
-    assert isinstance(parsed, Refusal)
-    error(parsed)
 
 
 def test_json_is_the_text_and_the_duration() -> None:

@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 
 from server.engine.channels import Channels
 from server.engine.ipc import Alive, Frames, Probe, Push, Ready, Stepped, frame, read_commands
-from server.engine.process import describe_status, in_process
+from server.engine.process import in_process
 from server.engine.supervision import Supervision
 from server.engine.supervisor import LoadError
 from stream.encoders.lstm import LSTM
@@ -216,14 +216,6 @@ async def test_an_engine_that_cannot_be_loaded_again_ends_it_after_some_restarts
     ]
     assert channels.engine.fault() == "the engine cannot be loaded again"
     await channels.stop()
-
-
-@pytest.mark.parametrize(
-    "status, words",
-    [(0, "exit status 0"), (-9, "signal 9, SIGKILL"), (-200, "signal 200, of no name")],
-)
-def test_a_status_is_said_in_words(status: int, words: str) -> None:
-    assert describe_status(status) == words
 
 
 def descriptors() -> int:

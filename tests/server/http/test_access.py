@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from server.http.access import Access, parse_tokens
+from server.http.app import Settings
+from server.http.hosts import Hosts, parse_hosts
+from server.http.peers import parse_networks
+from tests.server.scripted import (
+    UPGRADE,
+    ScriptedEngine,
+    Service,
+    serving,
+)
 
 HOST = {"Host": "box:3030"}
 
@@ -121,3 +133,126 @@ def test_a_star_allows_every_origin_but_opens_no_door() -> None:
 
 def test_a_token_file_has_a_token_a_line() -> None:
     assert parse_tokens("# who\n\n one\r\ntwo # three\n") == ("one", "two # three")
+
+
+LOOPBACK = Settings(Access(hosts=Hosts(network=False)))
+
+
+STREAM = "/asr/v0.1/stream"
+
+
+DOORS = [
+    "/",
+    "/page/main.js",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/model",
+    "/v1/models",
+    "/nowhere",
+]
+
+
+WEBSOCKETS = [STREAM, "/sherpa", "/vosk", "/v1/realtime?intent=transcription"]
+
+
+async def exchange(service: Service, *lines: str, body: bytes = b"") -> tuple[str, dict[str, str]]:
+    """Send a request line by line; return the status line of the answer, and its headers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    writer.close()
+    status, *headers = head.strip().split("\r\n")
+    return status, {key.lower(): value for key, _, value in (h.partition(": ") for h in headers)}
+
+
+def code(status: str) -> int:
+    return int(status.split()[1])
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Return the fields of the lines of requests."""
+    records = [each for each in caplog.records if each.name == "server.http.exchange"]
+    return [each.__dict__["fields"] for each in records]
+
+
+@pytest.mark.parametrize("settings", [LOOPBACK, Settings()], ids=["loopback", "network"])
+async def test_a_name_that_rebinds_to_this_machine_is_refused_at_every_door(
+    settings: Settings,
+) -> None:
+    async with serving(ScriptedEngine(1), settings=settings) as service:
+        evil = (f"Host: evil.example:{service.port}", f"Origin: http://evil.example:{service.port}")
+        for path in DOORS:
+            assert code((await exchange(service, f"GET {path} HTTP/1.1", *evil))[0]) == 421
+            # A page's GET of its own origin has no Origin header.
+            assert code((await exchange(service, f"GET {path} HTTP/1.1", evil[0]))[0]) == 421
+        for path in WEBSOCKETS:
+            status, _ = await exchange(service, f"GET {path} HTTP/1.1", *evil, *UPGRADE)
+            assert code(status) == 421
+        for path in ("/transcribe", "/v1/audio/transcriptions"):
+            status, _ = await exchange(service, f"POST {path} HTTP/1.1", *evil, "Content-Length: 0")
+            assert code(status) == 421
+
+
+async def test_by_address_and_as_localhost_every_door_is_open() -> None:
+    async with serving(ScriptedEngine(4), settings=LOOPBACK) as service:
+        for host in ("127.0.0.1", "localhost", f"[::1]:{service.port}", "10.244.1.7:3030"):
+            for path in ("/", "/healthz", "/readyz", "/metrics", "/model"):
+                assert (
+                    code((await exchange(service, f"GET {path} HTTP/1.1", f"Host: {host}"))[0])
+                    == 200
+                )
+            for path in WEBSOCKETS:
+                head = (f"GET {path} HTTP/1.1", f"Host: {host}", f"Origin: http://{host}", *UPGRADE)
+                assert code((await exchange(service, *head))[0]) == 101
+                await service.until_free()
+
+
+async def test_probes_of_http_1_0_need_no_host_and_requests_of_1_1_do() -> None:
+    async with serving(ScriptedEngine(1), settings=LOOPBACK) as service:
+        assert code((await exchange(service, "GET /readyz HTTP/1.0"))[0]) == 200
+        assert code((await exchange(service, "GET /readyz HTTP/1.1"))[0]) == 400
+        twice = ("Host: localhost", "Host: evil.example")
+        assert code((await exchange(service, "GET /readyz HTTP/1.1", *twice))[0]) == 400
+
+
+async def test_a_name_that_is_listed_is_a_name_of_the_server() -> None:
+    settings = Settings(Access(hosts=parse_hosts("*.example.org", "127.0.0.1")))
+    async with serving(ScriptedEngine(1), settings=settings) as service:
+        for host, wanted in (("asr.example.org", 200), ("evil.example", 421)):
+            status, _ = await exchange(service, "GET /model HTTP/1.1", f"Host: {host}")
+            assert code(status) == wanted
+
+
+@pytest.mark.parametrize(
+    "origin, status",
+    [
+        ("http://localhost", 200),
+        ("https://localhost", 403),
+        ("null", 403),
+        ("http://localhost:81", 403),
+    ],
+)
+async def test_a_page_of_another_scheme_or_port_is_another_page(origin: str, status: int) -> None:
+    async with serving(ScriptedEngine(1)) as service:
+        got, headers = await exchange(
+            service, "GET /model HTTP/1.1", "Host: localhost", f"Origin: {origin}"
+        )
+        assert code(got) == status
+        assert ("access-control-allow-origin" in headers) == (status == 200)
+        _, headers = await exchange(
+            service, "GET /healthz HTTP/1.1", "Host: localhost", f"Origin: {origin}"
+        )
+        assert ("access-control-allow-origin" in headers) == (status == 200)
+
+
+async def test_behind_a_proxy_that_ends_tls_the_scheme_is_what_a_trusted_one_says() -> None:
+    head = ("GET /model HTTP/1.1", "Host: localhost", "Origin: https://localhost")
+    said = "X-Forwarded-Proto: https"
+    async with serving(ScriptedEngine(1)) as service:
+        assert code((await exchange(service, *head, said))[0]) == 403
+    trusting = Settings(proxies=parse_networks("127.0.0.0/8"))
+    async with serving(ScriptedEngine(1), settings=trusting) as service:
+        assert code((await exchange(service, *head, said))[0]) == 200
+        assert code((await exchange(service, *head))[0]) == 403

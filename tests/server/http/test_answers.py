@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import urllib.parse
+from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -14,55 +14,13 @@ from server.http.access import Access
 from server.http.app import Settings
 from tests.server.scripted import (
     QUERY,
-    UPGRADE,
+    Reply,
     ScriptedEngine,
-    Service,
     model_of,
     pcm,
     request,
     serving,
 )
-
-
-async def metrics(service: Service) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Return the samples by name and values of labels."""
-    reply = await request(service, "GET", "/metrics")
-    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    return {
-        (sample.name, tuple(sorted(sample.labels.values()))): sample.value
-        for family in text_string_to_metric_families(reply.body.decode())
-        for sample in family.samples
-    }
-
-
-async def test_metrics_tell_what_the_channels_do() -> None:
-    async with serving(ScriptedEngine(2), slots=2) as service:
-        async with connect(service.url) as connection:
-            await connection.send(pcm(0.13))
-            await connection.recv()
-            await connection.recv()
-            await service.get("/asr/v0.1/stream?lang=de", *UPGRADE)
-            got = await metrics(service)
-            assert got["rill_channels_open", ("general",)] == 1
-            assert got["rill_channels_capacity", ("general",)] == 2
-            assert got["rill_ready", ("general",)] == 1
-            assert got["rill_backlog_seconds", ("general",)] == 0
-            assert got["rill_audio_seconds_total", ("general",)] == pytest.approx(0.12)
-            assert got["rill_response_seconds_count", ("general",)] == 2
-            assert got["rill_step_seconds_count", ("general",)] >= 1
-            assert got["rill_step_seconds_bucket", ("+Inf", "general")] >= 1
-            assert got["rill_streams_total", ("myrtle",)] == 1
-            assert got["rill_refused_total", ("request",)] == 1
-            assert got["process_cpu_seconds_total", ()] > 0
-            async with connect(service.url):
-                for _ in range(2):
-                    with pytest.raises(InvalidStatus):
-                        await connect(service.url)
-                got = await metrics(service)
-                assert got["rill_ready", ("general",)] == 0
-                assert got["rill_refused_total", ("full",)] == 2
-        await service.until_free()
-        assert (await metrics(service))["rill_channels_open", ("general",)] == 0
 
 
 async def test_model_tells_what_is_served() -> None:
@@ -168,3 +126,19 @@ async def test_pages_of_other_origins_are_refused_unless_they_are_listed() -> No
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"{service.url}&token=x", origin="https://evil.org")  # type: ignore[arg-type]
         assert refused.value.response.status_code == 403
+
+
+def error_of(reply: Reply) -> dict[str, Any]:
+    assert reply.headers["Content-Type"] == "application/json"
+    error: dict[str, Any] = reply.json["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+async def test_a_model_is_found_by_its_id() -> None:
+    async with serving(ScriptedEngine(1)) as service:
+        found = await request(service, "GET", "/v1/models/general")
+        assert (found.status, found.json["id"], found.json["object"]) == (200, "general", "model")
+        missing = await request(service, "GET", "/v1/models/gpt%2F4o")
+        assert error_of(missing)["code"] == "model_not_found"
+        assert "'gpt/4o'" in error_of(missing)["message"]

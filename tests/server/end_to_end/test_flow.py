@@ -19,8 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from stream.engine.engine import Result
+from tests.server.end_to_end.test_faults import frame, open_socket, upgrade
 from tests.server.scripted import ScriptedEngine, Service, serving
-from tests.server.test_faults import frame, open_socket, upgrade
 
 # A second may be unanswered; two may come at once, and 400 in each further one.
 LIMITS: dict[str, Any] = {"unanswered_bytes": 32_000, "burst_seconds": 2.0, "audio_rate": 400.0}

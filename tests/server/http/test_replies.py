@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+
+from server.http.access import Access
+from server.http.app import Settings
+from tests.server.scripted import (
+    Reply,
+    ScriptedEngine,
+    Service,
+    form,
+    request,
+    serving,
+)
+
+STREAM = "/asr/v0.1/stream"
+
+
+async def exchange(service: Service, *lines: str, body: bytes = b"") -> tuple[str, dict[str, str]]:
+    """Send a request line by line; return the status line of the answer, and its headers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    writer.close()
+    status, *headers = head.strip().split("\r\n")
+    return status, {key.lower(): value for key, _, value in (h.partition(": ") for h in headers)}
+
+
+def code(status: str) -> int:
+    return int(status.split()[1])
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Return the fields of the lines of requests."""
+    records = [each for each in caplog.records if each.name == "server.http.exchange"]
+    return [each.__dict__["fields"] for each in records]
+
+
+@pytest.mark.parametrize(
+    "method, path, status, allow",
+    [
+        ("POST", STREAM, 405, "GET"),
+        ("DELETE", "/model", 405, "GET, HEAD"),
+        ("PUT", "/", 405, "GET, HEAD"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
+        ("GET", "/transcribe", 405, "POST"),
+        ("GET", "/v1/audio/transcriptions", 405, "POST"),
+        ("TRACE", "/metrics", 405, "GET, HEAD"),
+    ],
+)
+async def test_another_method_is_told_which_are_allowed(
+    method: str, path: str, status: int, allow: str
+) -> None:
+    async with serving(ScriptedEngine(1)) as service:
+        got, headers = await exchange(service, f"{method} {path} HTTP/1.1", "Host: x")
+        assert (code(got), headers["allow"]) == (status, allow)
+
+
+def error_of(reply: Reply) -> dict[str, Any]:
+    assert reply.headers["Content-Type"] == "application/json"
+    error: dict[str, Any] = reply.json["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+
+
+async def test_under_v1_every_refusal_is_an_error_object() -> None:
+    async with serving(ScriptedEngine(1), slots=1, upload_bytes=100) as service:
+        for method, path, status in [
+            ("GET", "/v1/nowhere", 404),
+            ("GET", "/v1/models/nothing", 404),
+            ("POST", "/v1/models", 405),
+            ("GET", TRANSCRIPTIONS, 405),
+            ("POST", TRANSCRIPTIONS, 400),
+            ("GET", "/v1/models?a=1&a=2", 400),
+            ("GET", "/v1/realtime", 426),
+            ("POST", "/v1/realtime", 405),
+        ]:
+            reply = await request(service, method, path)
+            assert reply.status == status
+            assert error_of(reply)["type"] == "invalid_request_error"
+        body, kind = form(bytes(1000))
+        too_large = await request(service, "POST", TRANSCRIPTIONS, body, Content_Type=kind)
+        assert (too_large.status, error_of(too_large)["type"]) == (413, "invalid_request_error")
+        evil = await request(service, "GET", "/v1/models", Origin="https://evil.org")
+        assert (evil.status, error_of(evil)["type"]) == (403, "invalid_request_error")
+        async with connect(service.url):
+            full = await request(service, "POST", TRANSCRIPTIONS, body, Content_Type=kind)
+            assert (full.status, error_of(full)["type"]) == (503, "server_error")
+            assert full.headers["Retry-After"] == "1"
+    async with serving(ScriptedEngine(1), settings=Settings(Access(("secret",)))) as service:
+        unknown = await request(service, "GET", "/v1/models", Authorization="Bearer guess")
+        assert (unknown.status, error_of(unknown)["code"]) == (401, "invalid_api_key")
+        assert unknown.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_failure_of_the_server_is_an_error_object_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("server.adapters.openai.list_models", fail)
+    async with serving(ScriptedEngine(1)) as service:
+        reply = await request(service, "GET", "/v1/models")
+    assert (reply.status, error_of(reply)["type"]) == (500, "server_error")
+    assert "a fault of ours" not in reply.body.decode()
+    (failed,) = [record for record in caplog.records if record.exc_info]
+    assert reply.headers["X-Request-Id"] in failed.getMessage()
