@@ -22,6 +22,7 @@ from train import __main__, checkpoint, mel_stats
 from train.data.formats import shards
 from train.data.formats.record import strict
 from train.data.formats.table import read_records
+from train.data.storage.sources import S3Access, s3_client
 
 pytestmark = pytest.mark.slow
 
@@ -176,3 +177,25 @@ def test_a_recording_that_is_missing_ends_the_run_or_is_listed(
     assert "none.wav: cannot be read" in listed
     assert train(tmp_path / "many", skip[0], "data.skip_share=0.0") == 3
     assert "data.skip_share allows 0" in capsys.readouterr().err
+
+
+def test_a_shard_in_s3_trains_the_weights_of_one_on_the_disk(
+    folder: Path,
+    finished: Path,
+    tmp_path: Path,
+    s3: S3Access,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", str(s3.endpoint))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    s3_client(s3).create_bucket(Bucket="shards")
+    content = (folder / "more-000000.tar").read_bytes()
+    s3_client(s3).put_object(Bucket="shards", Key="more-000000.tar", Body=content)
+    there = tmp_path / "s3.toml"
+    there.write_text(
+        (folder / "run.toml").read_text().replace(f"{folder}/more", "s3://shards/more")
+    )
+    options = ["--config", str(there), "--threads", "1"]
+    assert __main__.main([*options, "--output", str(tmp_path / "run")]) == 0
+    assert equal(weights(tmp_path / "run"), weights(finished))
