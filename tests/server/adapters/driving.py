@@ -3,6 +3,7 @@ that says scripted words."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -251,3 +252,30 @@ class Engine:
 def texts(messages: list[str | Close]) -> list[str]:
     """Return the messages that are text."""
     return [message for message in messages if isinstance(message, str)]
+
+
+FORMAT = {"rate": 16000, "width": 2, "channels": 1}
+
+
+def event(kind: str, data: dict[str, Any] | None = None, payload: bytes = b"") -> bytes:
+    header: dict[str, Any] = {"type": kind}
+    if data:
+        header["data"] = data
+    if payload:
+        header["payload_length"] = len(payload)
+    return json.dumps(header).encode() + b"\n" + payload
+
+
+class Opening(Engine):
+    """An engine whose slot has to be asked for."""
+
+    opened = 0
+
+    def _do(self, event: Any, channel: Any) -> None:
+        if isinstance(event, Open):
+            self.opened += 1
+            self.released = self.finished = False
+            self.chunks = self.waiting = 0
+        else:
+            assert self.opened
+            super()._do(event, channel)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 from typing import Any
 
 import pytest
@@ -15,42 +14,19 @@ from server.adapters.wyoming import Offer
 from server.adapters.wyoming_framing import EventReader
 from server.protocol.states import Close, State
 from tests.server.adapters.driving import (
+    FORMAT,
     Audio,
     DrivenWyoming,
-    Engine,
     Finish,
     Open,
+    Opening,
     Release,
     Said,
+    event,
     result,
 )
 
 AUDIOOP = pytest.mark.filterwarnings("ignore:'audioop' is deprecated")  # wyoming's import of it
-FORMAT = {"rate": 16000, "width": 2, "channels": 1}
-
-
-def event(kind: str, data: dict[str, Any] | None = None, payload: bytes = b"") -> bytes:
-    header: dict[str, Any] = {"type": kind}
-    if data:
-        header["data"] = data
-    if payload:
-        header["payload_length"] = len(payload)
-    return json.dumps(header).encode() + b"\n" + payload
-
-
-class Opening(Engine):
-    """An engine whose slot has to be asked for."""
-
-    opened = 0
-
-    def _do(self, event: Any, channel: Any) -> None:
-        if isinstance(event, Open):
-            self.opened += 1
-            self.released = self.finished = False
-            self.chunks = self.waiting = 0
-        else:
-            assert self.opened
-            super()._do(event, channel)
 
 
 def read(messages: list[bytes | Close]) -> list[tuple[str, dict[str, Any]]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -10,33 +9,10 @@ import pytest
 from tests.server.adapters.driving import (
     Audio,
     DrivenWyoming,
-    Engine,
     Open,
+    Opening,
+    event,
 )
-
-
-def event(kind: str, data: dict[str, Any] | None = None, payload: bytes = b"") -> bytes:
-    header: dict[str, Any] = {"type": kind}
-    if data:
-        header["data"] = data
-    if payload:
-        header["payload_length"] = len(payload)
-    return json.dumps(header).encode() + b"\n" + payload
-
-
-class Opening(Engine):
-    """An engine whose slot has to be asked for."""
-
-    opened = 0
-
-    def _do(self, event: Any, channel: Any) -> None:
-        if isinstance(event, Open):
-            self.opened += 1
-            self.released = self.finished = False
-            self.chunks = self.waiting = 0
-        else:
-            assert self.opened
-            super()._do(event, channel)
 
 
 @pytest.mark.parametrize(

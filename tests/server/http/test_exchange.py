@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -12,47 +11,16 @@ from websockets.exceptions import InvalidStatus
 
 from server.http.app import Settings
 from server.http.peers import parse_networks
+from tests.server.http.asking import DOORS, STREAM, exchange, lines
 from tests.server.scripted import (
     UPGRADE,
     ScriptedEngine,
-    Service,
     form,
     pcm,
     request,
     serving,
     wav,
 )
-
-STREAM = "/asr/v0.1/stream"
-
-
-DOORS = [
-    "/",
-    "/page/main.js",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/model",
-    "/v1/models",
-    "/nowhere",
-]
-
-
-async def exchange(service: Service, *lines: str, body: bytes = b"") -> tuple[str, dict[str, str]]:
-    """Send a request line by line; return the status line of the answer, and its headers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-    async with asyncio.timeout(5):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    writer.close()
-    status, *headers = head.strip().split("\r\n")
-    return status, {key.lower(): value for key, _, value in (h.partition(": ") for h in headers)}
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Return the fields of the lines of requests."""
-    records = [each for each in caplog.records if each.name == "server.http.exchange"]
-    return [each.__dict__["fields"] for each in records]
 
 
 def check_headers(headers: dict[str, str]) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,37 +7,14 @@ from websockets.asyncio.client import connect
 
 from server.http.access import Access
 from server.http.app import Settings
+from tests.server.http.asking import STREAM, code, exchange
 from tests.server.scripted import (
     Reply,
     ScriptedEngine,
-    Service,
     form,
     request,
     serving,
 )
-
-STREAM = "/asr/v0.1/stream"
-
-
-async def exchange(service: Service, *lines: str, body: bytes = b"") -> tuple[str, dict[str, str]]:
-    """Send a request line by line; return the status line of the answer, and its headers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-    async with asyncio.timeout(5):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    writer.close()
-    status, *headers = head.strip().split("\r\n")
-    return status, {key.lower(): value for key, _, value in (h.partition(": ") for h in headers)}
-
-
-def code(status: str) -> int:
-    return int(status.split()[1])
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Return the fields of the lines of requests."""
-    records = [each for each in caplog.records if each.name == "server.http.exchange"]
-    return [each.__dict__["fields"] for each in records]
 
 
 @pytest.mark.parametrize(

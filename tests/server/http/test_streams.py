@@ -2,40 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
-import pytest
 from websockets.asyncio.client import connect
 
+from tests.server.http.asking import STREAM, code, exchange
 from tests.server.scripted import (
     UPGRADE,
     ScriptedEngine,
-    Service,
     serving,
 )
-
-STREAM = "/asr/v0.1/stream"
-
-
-async def exchange(service: Service, *lines: str, body: bytes = b"") -> tuple[str, dict[str, str]]:
-    """Send a request line by line; return the status line of the answer, and its headers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-    async with asyncio.timeout(5):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    writer.close()
-    status, *headers = head.strip().split("\r\n")
-    return status, {key.lower(): value for key, _, value in (h.partition(": ") for h in headers)}
-
-
-def code(status: str) -> int:
-    return int(status.split()[1])
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Return the fields of the lines of requests."""
-    records = [each for each in caplog.records if each.name == "server.http.exchange"]
-    return [each.__dict__["fields"] for each in records]
 
 
 async def test_a_handshake_of_another_version_or_method_is_refused_as_the_rfc_says() -> None:
