@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.decoding.greedy import Token
-from stream.decoding.hypothesis import Node, Path, TextHash, log_add, text_hash
+from stream.decoding.hypothesis import Extender, Node, Path, TextHash, log_add, text_hash
+from stream.decoding.keywords import KeywordTrie
+from stream.language_model.ngram import Ngram
 
 EMPTY = TextHash()
 
@@ -84,3 +86,29 @@ def test_a_character_in_bytes_is_the_same_text_as_its_piece() -> None:
 def test_bytes_that_wait_are_a_text_of_their_own() -> None:
     texts = [(), ("a",), (b"\xc3",), ("a", b"\xc3"), ("a", b"\xe6"), ("a", b"\xe6", b"\x9d")]
     assert len({hashed(*pieces).value for pieces in texts}) == len(texts)
+
+
+class OnlyB:
+    """A unigram table in which every word but b costs 1 in base 10."""
+
+    order = 1
+
+    def word(self, text: str) -> int:
+        return {"<s>": 0, "a": 1, "b": 2}[text]
+
+    def find(self, words: tuple[int, ...]) -> tuple[float, float]:
+        return (0.0 if words == (2,) else -1.0), 0.0
+
+
+def test_a_token_adds_its_log_probability_and_the_terms_of_ngram_and_keywords() -> None:
+    root = Node(2, ())
+    path = Path(-1.0, 1, (), root)
+    token = Token(0, 7, -0.5)
+    plain = Extender("ab", None).extend(path, path.score, token, None)
+    assert (plain.score, plain.length, plain.tokens, plain.symbols) == (-1.5, 2, (token,), 1)
+    assert plain.node is root.child(0)
+    assert plain.text == text_hash(TextHash(), "a")
+    ngram = Ngram(OnlyB(), ["a", "b"], 2.0)
+    scored = Extender("ab", ngram).extend(path, -3.0, token, KeywordTrie({"a": 4.0}, "ab"))
+    assert scored.score == pytest.approx(-3.0 - 0.5 - 2.0 * math.log(10.0) + 4.0)
+    assert scored.tokens == (token,)  # the recorded probability is the model's
