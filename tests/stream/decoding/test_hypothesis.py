@@ -93,8 +93,8 @@ class OnlyB:
 
     order = 1
 
-    def word(self, text: str) -> int:
-        return {"<s>": 0, "a": 1, "b": 2}[text]
+    def word(self, text: str) -> int | None:
+        return {"<s>": 0, "a": 1, "b": 2}.get(text)
 
     def find(self, words: tuple[int, ...]) -> tuple[float, float]:
         return (0.0 if words == (2,) else -1.0), 0.0
