@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from export.checks.dequantised import restore_integers
+from export.checks.dequantised import dequantise_integers
 from export.checks.precision import Baseline, Precision
-from export.checks.verification import ExportError
+from export.errors import ExportError
 from export.onnx.ranges import Ranges
 from stream.integer.network import quantise
 from stream.model import directory
@@ -99,11 +99,11 @@ def integer_error(
     """
     from export.build import build
 
-    restored, _ = restore_integers(network, quantise(network))
+    dequantised, _ = dequantise_integers(network, quantise(network))
 
     def tried(prefix: str, name: str) -> Precision:
         arrays = {
-            key: (restored if key.startswith(prefix) else network).arrays[key]
+            key: (dequantised if key.startswith(prefix) else network).arrays[key]
             for key in network.arrays
         }
         changed = replace(network, arrays=arrays)

@@ -1,21 +1,21 @@
-"""Verification: a model directory is held against the network that it was written from.
+"""Verification: a model directory is checked against the network that it was written from.
 
-All that is in it, file by file and backend by backend, before it gets its name:
+Before it gets its name, file by file and backend by backend:
 
-1. Arrays, specification, tokenizer and n-gram model are the network's.
-2. Nothing looks ahead: the front end, the NumPy reference, each backend's encoder.
+1. Arrays, specification, tokenizer and n-gram model equal the network's.
+2. Nothing looks ahead: the front end, the NumPy reference, the encoder of each backend.
 3. Float32 graphs give the reference's outputs and logits within `TOLERANCE`, on random frames and on
-   the bundled recordings: whole by the reference, by the graphs in random chunks.
-4. int8 weights are the network's within half a step (`export.checks.dequantised`), and the graphs as near to
-   float32 with these weights as rounded activations are: outputs and states on 3's frames, logits of
-   random joint vectors within its range, differ by at most `NEAR` of their deviation. Scales are those
-   of the network's integers where it has such. What all this costs in words is `export.checks.precision`'s
-   business.
-5. Integers are the network's within half a step, and as near, but for states, whose cells saturate. The
-   graphs hold these integers, and equal the NumPy integers bit for bit: on 3's frames, and on random
-   states with the ends of all ranges.
-6. The bundled recordings, streamed in random chunks, give the tokens that they give whole; by the NumPy
-   reference, or the NumPy integers, where a backend must equal it.
+   the bundled recordings: the reference computes them whole, the graphs in random chunks.
+4. int8 weights equal the network's within half a step (`export.checks.dequantised`). Rounded activations
+   keep the graphs near to float32 with these weights: outputs and states on the frames of 3, and
+   logits of random joint vectors within their range, differ by at most `NEAR` of their deviation.
+   Scales are those of the network's integers where it has any. What int8 costs in words is measured by
+   `export.checks.precision`.
+5. Integers equal the network's weights within half a step and are as near, except for states, whose
+   cells saturate. The graphs hold these integers and equal the NumPy integers bit for bit: on the
+   frames of 3, and on random states that include the ends of all ranges.
+6. The bundled recordings, streamed in random chunks, give the tokens that they give whole: those of the
+   NumPy reference, or of the NumPy integers, where a backend must equal it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from export.checks.dequantised import check_weights, restore_int8, restore_integers
+from export.checks.dequantised import check_weights, dequantise_int8, dequantise_integers
+from export.errors import ExportError
 from stream.backends import Backend, load_backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
 from stream.decoding.decoding import Decoding
-from stream.errors import DifferenceError
-from stream.front_end.log_mel import HOP, streamed_log_mel
+from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.integer.network import quantise
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
@@ -47,12 +47,12 @@ from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from stream.stage import map_state, whole
 
-__all__ = ["NEAR", "TOLERANCE", "ExportError", "verify"]
+__all__ = ["NEAR", "TOLERANCE", "verify"]
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
 NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
-STEPS = 40  # 2.4 s
-CHUNKS = 8
+STEPS = 40  # chunks of random frames
+CHUNKS = 8  # parts that frames are encoded in, several chunks each
 STATE_ERROR = 0.02  # of states that hardly differ from 0
 UNIT, ZERO = 1.0 / 127.0, 128  # of h in int8
 ROWS = 3
@@ -64,12 +64,8 @@ Floats = NDArray[np.float32]
 Frames = dict[str, Floats]
 
 
-class ExportError(DifferenceError):
-    """An artefact that does not compute what the model computes."""
-
-
 def verify(network: Network, written: Path) -> float:
-    """Hold a model directory against the network that it was written from.
+    """Check a model directory against the network that it was written from.
 
     Args:
         network: the model.
@@ -88,10 +84,10 @@ def verify(network: Network, written: Path) -> float:
     for part in ("specification", "tokenizer", "ngram"):
         if getattr(read, part) != getattr(network, part):
             raise ExportError(f"{part} is not the model's")
-    rng, encoder = np.random.default_rng(0), network.specification.encoder
+    encoder = network.specification.encoder
     shape = ROWS, STEPS * encoder.chunk_inputs, encoder.inputs
     frames = {
-        "random frames": rng.standard_normal(shape, np.float32),
+        "random frames": np.random.default_rng(0).standard_normal(shape, np.float32),
         "bundled recordings": _stacked(network),
     }
     check_features_causal(network.specification.front_end, network.normaliser)
@@ -130,14 +126,14 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
 
 def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path) -> None:
     stored = safetensors.numpy.load_file(weights)
-    restored, allowed = restore_int8(network, stored)
-    _checked("int8", lambda: check_weights(network, restored, allowed))
+    dequantised, allowed = dequantise_int8(network, stored)
+    _checked("int8", lambda: check_weights(network, dequantised, allowed))
     if chosen := network.specification.quantisation:
         for name, exponent in (("x.scale", chosen.input), ("joint.scale", chosen.joint)):
             if (scale := stored[name].item()) != 2.0**-exponent:
                 raise ExportError(f"int8: {name} is {scale:.4g}, the model's is 2^{-exponent}")
     try:
-        reference, graphs = load_backend("numpy", restored), load_backend("int8", read)
+        reference, graphs = load_backend("numpy", dequantised), load_backend("int8", read)
     except ModelError as error:
         raise ModelError(f"{error}, or export with --no-int8") from error
     check_causal(_encoder(graphs), network.specification.encoder, "int8 graph")
@@ -153,24 +149,24 @@ def _verify_integers(network: Network, read: Network, frames: Frames, weights: P
     from export.build import integer_arrays
 
     integers = quantise(network)
-    restored, allowed = restore_integers(network, integers)
-    _checked("integers", lambda: check_weights(network, restored, allowed))
+    dequantised, allowed = dequantise_integers(network, integers)
+    _checked("integers", lambda: check_weights(network, dequantised, allowed))
     stored = safetensors.numpy.load_file(weights)
     for name, array in integer_arrays(integers).items():
         if name not in stored or not np.array_equal(array, stored[name]):
             raise ExportError(f"integers: array {name} of {weights.name} is not the model's")
-    reference, of_restored = IntegerBackend(integers), load_backend("numpy", restored)
+    reference, of_dequantised = IntegerBackend(integers), load_backend("numpy", dequantised)
     graphs = _checked("integers", lambda: load_backend("integer-onnx", read))
     if isinstance(graphs, IntegerBackend):
         raise ExportError("integers: this machine's integer products are wrong: export on another")
     check_causal(_encoder(graphs), network.specification.encoder, "integer graph")
     largest = 2.0 ** (8 - integers.quantisation.joint)  # of the joint's hidden vector
-    _near_joint("integers", of_restored, graphs, largest)
+    _near_joint("integers", of_dequantised, graphs, largest)
     for rows in BATCHES:
         _checked("integers", functools.partial(check_equal, integers, graphs, rows, seed=rows))
     for name, x in frames.items():
         want = _outputs(reference, x)
-        _near(f"integers: {name}", _outputs(of_restored, x), want, 2.0 * largest)
+        _near(f"integers: {name}", _outputs(of_dequantised, x), want, 2.0 * largest)
         _equal(f"integers: {name}", want, _outputs(graphs, x, CHUNKS))
     _compare_tokens(
         Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
@@ -190,35 +186,35 @@ def _encoder(backend: Backend) -> Callable[[Floats], Floats]:
 
 
 def _stacked(network: Network) -> Floats:
-    """Return the bundled recordings, padded, as the encoder's input, (B, S, inputs), whole chunks."""
+    """Return the bundled recordings, padded with zeros, as the encoder's input, (B, S, inputs)."""
+    spec = network.specification
     audio = [utterance.read() for utterance in recordings()]
     x = np.zeros((len(audio), max(map(len, audio))), np.float32)
     for row, samples in zip(x, audio, strict=True):
         row[: len(samples)] = samples
-    z = whole(network.normaliser, streamed_log_mel(x, network.specification.front_end))
-    encoder = network.specification.encoder
-    fill = np.zeros((len(z), -z.shape[1] % (encoder.chunk_samples // HOP), z.shape[2]), np.float32)
-    stacked: Floats = stack(np.concatenate([z, fill], axis=1), encoder.stack)
+    z = whole(network.normaliser, streamed_log_mel(x, spec.front_end))
+    chunk = spec.encoder.stack * spec.encoder.chunk_inputs
+    stacked: Floats = stack(
+        np.pad(z, ((0, 0), (0, -z.shape[1] % chunk), (0, 0))), spec.encoder.stack
+    )
     return stacked
 
 
 def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
-    """Run a backend on frames, (B, S, inputs), cut at random, and random tokens, states carried on."""
+    """Run a backend on frames, (B, S, inputs), in chunks of random length, and on random tokens."""
     rng = np.random.default_rng(0)
-    blank = backend.specification.blank
+    blank, decoders = backend.specification.blank, backend.specification.decoders
     present = np.ones(x.shape[:2], np.bool_)
     present[-1, -1] = False  # a stream that ends within a chunk
-    sizes = backend.specification.encoder
-    inputs, rows = sizes.chunk_inputs, len(x)
-    chunk_count = x.shape[1] // inputs
-    steps = chunk_count * sizes.chunk_frames
-    tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (steps - 1, rows))])
-    cuts = inputs * np.sort(rng.integers(0, chunk_count, chunks - 1, endpoint=True))
-    decoders = backend.specification.decoders
+    family, rows = backend.specification.encoder, len(x)
+    length = int(family.frames(x.shape[1]))
+    tokens = np.concatenate([np.full((1, rows), blank), rng.integers(0, blank, (length - 1, rows))])
+    ends = rng.integers(0, x.shape[1] // family.chunk_inputs, chunks - 1, endpoint=True)
+    ends = family.chunk_inputs * np.sort(ends)
     encoder, prediction = backend.initial_state(rows)
     encoded, predicted = [], []
     logits: list[NDArray[Any]] = []
-    for part, there in zip(np.split(x, cuts, axis=1), np.split(present, cuts, axis=1), strict=True):
+    for part, there in zip(np.split(x, ends, axis=1), np.split(present, ends, axis=1), strict=True):
         f, encoder = backend.encode(part, encoder, there)
         encoded.append(f)
     f = np.concatenate(encoded, axis=1)
@@ -256,22 +252,22 @@ def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> Non
 
     Args:
         name: of what was run.
-        want: float32, whose outputs are cut at `most`.
+        want: float32, whose outputs are clipped to `most`.
         got: of the backend.
         most: largest magnitude that outputs of the backend can have.
     """
     for part in (ENCODER, PREDICTION):  # for its logits, tokens at random leave the ranges
         a, b = want.parts[part], got.parts[part]
-        cut = np.clip(a, -most, most)
-        _refuse_far(f"{name}: {part}", cut, b, NEAR * _rms(cut - cut.mean(axis=(0, 1))))
+        a = np.clip(a, -most, most)
+        _refuse_far(f"{name}: {part}", a, b, NEAR * _rms(a - a.mean(axis=(0, 1))))
 
 
 def _near_states(name: str, want: _Outputs, got: _Outputs) -> None:
     """Refuse int8 states that differ from float32 ones by more than rounding makes them."""
     for n, (a, b) in enumerate(zip(want.states, got.states, strict=True)):
-        restored = UNIT * (b.astype(np.float32) - ZERO) if b.dtype == np.uint8 else b
+        dequantised = UNIT * (b.astype(np.float32) - ZERO) if b.dtype == np.uint8 else b
         part = f"{'hc'[n % 2]} of LSTM layer {n // 2}"
-        _refuse_far(f"{name}: {part}", a, restored, NEAR * _rms(a) + STATE_ERROR)
+        _refuse_far(f"{name}: {part}", a, dequantised, NEAR * _rms(a) + STATE_ERROR)
 
 
 def _near_joint(name: str, reference: Backend, backend: Backend, largest: float) -> None:
@@ -307,7 +303,7 @@ def _equal(name: str, want: _Outputs, got: _Outputs) -> None:
 
 
 def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> None:
-    """Stream the bundled recordings in random chunks through one, whole through the other."""
+    """Refuse tokens of the bundled recordings, streamed in random chunks, that are not the reference's."""
     rng = np.random.default_rng(0)
     for utterance in recordings():
         audio = utterance.read()

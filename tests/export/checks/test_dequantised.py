@@ -1,4 +1,4 @@
-"""Restored weights: what int8 and integers stand for is the model to half a step, and no further."""
+"""Dequantised weights: what int8 and integers stand for is the model to half a step, and no further."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 from export.build import int8_arrays
-from export.checks.dequantised import check_weights, restore_int8, restore_integers
+from export.checks.dequantised import check_weights, dequantise_int8, dequantise_integers
 from export.onnx.ranges import Ranges
 from stream.integer.network import quantise
 from stream.model.network import Network
@@ -45,12 +45,12 @@ def test_rounded_weights_are_the_models_to_half_a_step(
     }
     arrays["encoder.pre.1.weight_hh"][3, 2] = np.float32(2.0 ** (gain + 2))
     network = replace(network, arrays=arrays)
-    check_weights(network, *restore_int8(network, stored(network)))
+    check_weights(network, *dequantise_int8(network, stored(network)))
     if activation == "hard":
         layers = dict.fromkeys(network.specification.layer_names, bits)
         network = quantised(network, weight_bits=layers)
-        restored, allowed = restore_integers(network, quantise(network))
-        check_weights(network, restored, allowed)
+        dequantised, allowed = dequantise_integers(network, quantise(network))
+        check_weights(network, dequantised, allowed)
         assert set(allowed) == {
             name
             for name in network.arrays
@@ -61,8 +61,8 @@ def test_rounded_weights_are_the_models_to_half_a_step(
 def test_layers_in_float_are_the_models_own() -> None:
     network = tiny_network(**DEEP)
     layers = ("encoder.post.0", "prediction.lstm.0", "joint.output")
-    restored, allowed = restore_int8(network, stored(network, layers))
-    check_weights(network, restored, allowed)
+    dequantised, allowed = dequantise_int8(network, stored(network, layers))
+    check_weights(network, dequantised, allowed)
     in_float = {
         name
         for name in network.arrays
@@ -70,30 +70,30 @@ def test_layers_in_float_are_the_models_own() -> None:
     }
     assert not in_float & set(allowed)
     for name in in_float:
-        np.testing.assert_array_equal(restored.arrays[name], network.arrays[name])
+        np.testing.assert_array_equal(dequantised.arrays[name], network.arrays[name])
 
 
-def test_a_tensor_of_zeros_is_restored() -> None:
+def test_a_tensor_of_zeros_is_dequantised() -> None:
     network = quantised(tiny_network())
     arrays = {
         name: np.zeros_like(a) if "weight" in name else a for name, a in network.arrays.items()
     }
     network = replace(network, arrays=arrays)
-    check_weights(network, *restore_integers(network, quantise(network)))
-    check_weights(network, *restore_int8(network, stored(network)))
+    check_weights(network, *dequantise_integers(network, quantise(network)))
+    check_weights(network, *dequantise_int8(network, stored(network)))
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0, -1.0, np.nan])
 def test_a_weight_that_is_another_is_named_with_its_place(factor: float) -> None:
     network = quantised(tiny_network())
-    restored, allowed = restore_integers(network, quantise(network))
-    arrays = {name: array.copy() for name, array in restored.arrays.items()}
+    dequantised, allowed = dequantise_integers(network, quantise(network))
+    arrays = {name: array.copy() for name, array in dequantised.arrays.items()}
     at = np.unravel_index(np.abs(arrays["joint.encoder.weight"]).argmax(), (16, 16))
     arrays["joint.encoder.weight"][at] *= factor
     with pytest.raises(
         ValueError, match=r"joint.encoder.weight at \[\d+, \d+\] stands for"
     ) as error:
-        check_weights(network, _unchecked(restored, arrays), allowed)
+        check_weights(network, _unchecked(dequantised, arrays), allowed)
     assert str([int(n) for n in at]) in str(error.value)
 
 

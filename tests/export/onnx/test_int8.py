@@ -166,9 +166,11 @@ def test_weights_are_rounded_by_column_to_the_nearest() -> None:
     arrays = int8_arrays(network, RANGES)
     weight, scale = arrays["joint.output.weight"], arrays["joint.output.scale"]
     assert weight.dtype == np.int8 and np.abs(weight.astype(int)).max(axis=0).tolist() == [127] * 21
-    restored = (weight * (scale / (RANGES.joint / 255))).T
+    dequantised = (weight * (scale / (RANGES.joint / 255))).T
     step = np.abs(network.arrays["joint.output.weight"]).max(axis=1) / 127
-    assert (np.abs(restored - network.arrays["joint.output.weight"]) <= 0.501 * step[:, None]).all()
+    assert (
+        np.abs(dequantised - network.arrays["joint.output.weight"]) <= 0.501 * step[:, None]
+    ).all()
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])

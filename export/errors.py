@@ -1,0 +1,11 @@
+"""The error of every exporter: what was written is not what should have been written."""
+
+from __future__ import annotations
+
+from stream.errors import DifferenceError
+
+__all__ = ["ExportError"]
+
+
+class ExportError(DifferenceError):
+    """An artefact that is not the model, or computes something else than the model."""
