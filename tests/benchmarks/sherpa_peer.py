@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 
-from export.sherpa.__main__ import export
+from export.sherpa.directory import export
 from stream.audio import read_audio
 from stream.backends.integer_products import products_are_exact
 from stream.bundled import recordings

@@ -13,7 +13,7 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 import onnx
 
-import export.sherpa.__main__ as module
+from export.sherpa import directory as module
 from export.sherpa import graph as sherpa_graphs
 from export.sherpa.__main__ import main
 from stream.audio import read_audio
