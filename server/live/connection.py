@@ -128,7 +128,8 @@ class Connection:
     def receive_result(self, result: Result) -> None:
         """Take the next result."""
         try:
-            self.protocol.receive_result(result)
+            if self._failure is None:
+                self.protocol.receive_result(result)
         except Exception as error:
             self._fail(error)
         if not self._reading:
@@ -140,7 +141,7 @@ class Connection:
 
     def _receive(self, message: Message) -> None:
         try:
-            if self.protocol.receive(message):
+            if self._failure is None and self.protocol.receive(message):
                 self._heard = self._loop.time()
         except Exception as error:
             self._fail(error)
@@ -148,7 +149,7 @@ class Connection:
 
     def _fail(self, error: Exception) -> None:
         """Let `run` raise what the protocol's code raised: it ends this connection only."""
-        self._failure = self._failure or error
+        self._failure = error
         self._wake.set()
 
     async def _read(self) -> None:
@@ -167,7 +168,7 @@ class Connection:
             self._resumption = None
         full = protocol.unanswered + self._queued >= limits.unanswered_bytes
         wait = limits.wait_seconds(protocol.audio_seconds, now - self._began)
-        if (full or wait > 0) and protocol.state is State.OPEN:
+        if (full or wait > 0) and protocol.state is State.OPEN and self._failure is None:
             self._reading = False
             self._transport.pause()
             if not full:

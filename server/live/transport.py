@@ -28,9 +28,9 @@ TEXT, BINARY = 0x81, 0x82  # first byte of an unfragmented message
 
 
 class _Queue(WebSocketDataQueue):
-    """What aiohttp's reader fills: messages are handed on at once, all else waits to be read.
+    """The queue that aiohttp's reader fills: messages are handed on at once, all else waits here.
 
-    aiohttp's own way, a task that is woken for each message, takes 8 us more.
+    So no task has to be woken for each message.
     """
 
     receive: Callable[[Message], None] | None = None
