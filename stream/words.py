@@ -15,7 +15,7 @@ import msgspec
 
 __all__ = ["Word", "WordDelay", "ctm_line", "emission_latencies", "group", "percentile"]
 
-FRAME_SECONDS = 0.06
+FRAME_SECONDS = 0.06  # of Myrtle's encoder frames (NUMERICS 4.6); a model's own are its encoder's
 
 
 class WordDelay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

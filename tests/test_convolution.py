@@ -170,6 +170,7 @@ def test_it_is_exported_and_says_the_same_there_and_over_a_websocket(
     recogniser = Recogniser(read, "onnx")
     results = recogniser.push(samples_of(audio)) + recogniser.finish()
     assert [result.end for result in results[:2]] == [0.12, 0.24]
+    assert {result.frame_seconds for result in results if result.tokens} == {0.04}
 
     async def spoken() -> str:
         async with (

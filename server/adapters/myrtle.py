@@ -44,7 +44,6 @@ from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
 from stream.engine.engine import Hypothesis, Result, Token
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.words import FRAME_SECONDS
 
 __all__ = ["Myrtle"]
 
@@ -117,7 +116,8 @@ class Myrtle:
     def _provisional(self, result: Result) -> str:
         best: Hypothesis = result.provisional[0]
         if self._since is None:
-            begins = FRAME_SECONDS * best.tokens[0].step if best.tokens else result.start
+            step = best.tokens[0].step if best.tokens else None
+            begins = result.start if step is None else result.frame_seconds * step
             self._since = result.end if result.text else begins
         alternatives = [
             self._alternative(each.text, each.tokens)

@@ -29,7 +29,7 @@ from msgspec import UNSET, UnsetType
 
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.audio.g711 import RATE as TELEPHONE_RATE
-from stream.words import FRAME_SECONDS
+from stream.decoding.endpoint import LEAST_SECONDS
 
 __all__ = ["MU_LAW", "A_LAW", "PCM", "PCM_RATE", "Mistake", "SessionUpdate", "Settings"]
 
@@ -40,7 +40,7 @@ LOGPROBS = "item.input_audio_transcription.logprobs"
 SERVER_VAD = "server_vad"
 THRESHOLD = 0.5
 PADDING_MS = 300
-LEAST_SILENCE_MS, MOST_SILENCE_MS = round(1000 * FRAME_SECONDS), 60_000
+LEAST_SILENCE_MS, MOST_SILENCE_MS = round(1000 * LEAST_SECONDS), 60_000
 INPUT = "session.audio.input"
 
 

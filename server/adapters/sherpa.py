@@ -34,7 +34,6 @@ from stream.audio import first_bad_sample
 from stream.engine.alignment import Span
 from stream.engine.engine import Hypothesis, Result
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.words import FRAME_SECONDS
 
 __all__ = ["Sherpa"]
 
@@ -81,13 +80,13 @@ class Sherpa:
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Send the segment so far."""
-        self._segment.add(result)
+        self._segment.add(result, result.frame_seconds)
         self._segment.time(result.spans)
         segment = self._segment
         if result.provisional:
             best = result.provisional[0]
             segment = replace(segment, emitted=list(segment.emitted))
-            segment.add(best)
+            segment.add(best, result.frame_seconds)
         stream.send(self._describe(segment, result))
         if result.endpoint:
             self._number += 1
@@ -96,8 +95,9 @@ class Sherpa:
             stream.send("Done!")
 
     def _describe(self, segment: _Segment, result: Result) -> str:
-        since = round(segment.start / FRAME_SECONDS) if segment.step is None else segment.step + 1
-        blanks = max(0, round(result.end / FRAME_SECONDS) - since)
+        frame = result.frame_seconds
+        since = round(segment.start / frame) if segment.step is None else segment.step + 1
+        blanks = max(0, round(result.end / frame) - since)
         times = ", ".join([*segment.times, *segment.emitted])
         return (
             f'{{ "text": {_quoted(segment.text.lstrip(" "))}, "tokens": [{segment.names}], '
@@ -129,13 +129,13 @@ class _Segment:
     emitted: list[str] = field(default_factory=list)
     step: int | None = None
 
-    def add(self, said: Result | Hypothesis) -> None:
-        """Add tokens."""
+    def add(self, said: Result | Hypothesis, frame_seconds: float) -> None:
+        """Add tokens, whose steps count encoder frames."""
         self.text += said.text
         for token, text in zip(said.tokens, said.texts, strict=True):
             comma = "" if self.step is None else ", "
             self.names += comma + _quoted(text)
-            self.emitted.append(self._time(FRAME_SECONDS * token.step))
+            self.emitted.append(self._time(frame_seconds * token.step))
             self.logs += f"{comma}{token.log_probability:.6f}"
             self.step = token.step
 

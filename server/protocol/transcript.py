@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from stream.engine.engine import Result
-from stream.words import FRAME_SECONDS, group
+from stream.words import group
 
 __all__ = [
     "Piece",
@@ -99,8 +99,8 @@ def pieces_of(result: Result, before: float = 0.0) -> list[Piece]:
         Piece(
             token.id,
             text,
-            round(before + FRAME_SECONDS * token.step, 4),
-            round(before + FRAME_SECONDS * (token.step + 1), 4),
+            round(before + result.frame_seconds * token.step, 4),
+            round(before + result.frame_seconds * (token.step + 1), 4),
             token.log_probability,
         )
         for token, text in zip(result.tokens, result.texts, strict=True)

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from stream.encoders.family import Encoder
 from stream.words import FRAME_SECONDS
 
-__all__ = ["EndpointConfig", "EndpointState", "Endpointer", "Termination", "trim"]
+__all__ = ["LEAST_SECONDS", "EndpointConfig", "EndpointState", "Endpointer", "Termination", "trim"]
 
 STACKED_SECONDS = 0.03
-LEAST_SECONDS = 0.06  # of a rule
+LEAST_SECONDS = 0.06  # of a rule: what servers promise, whatever the model's frames are
 NEVER = np.iinfo(np.int64).max // 2
 
 

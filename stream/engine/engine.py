@@ -34,6 +34,7 @@ from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
+from stream.encoders.lstm import LSTM
 from stream.engine.alignment import Alignment, Span
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
@@ -75,6 +76,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
         endpoint: whether a segment of speech ended with this chunk; nothing is provisional then.
         spans: when tokens sound, of the first ones that had no span yet (`stream.engine.alignment`). They come
             when a word is complete: with the first token of the next, an endpoint or the end.
+        frame_seconds: from one encoder frame, which tokens' steps count, to the next.
         texts: what each of the tokens adds to the text. At the end of a segment a character that was
             cut short may add to the text behind them.
     """
@@ -89,6 +91,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     endpoint: bool = False
     spans: tuple[Span, ...] = ()
     texts: tuple[str, ...] = ()
+    frame_seconds: float = LSTM().frame_seconds
 
     @property
     def silent(self) -> bool:
@@ -455,6 +458,7 @@ class Engine:
                 said.endpoint,
                 self._spans(slot, said, last=last),
                 tuple(said.texts),
+                self._encoder.frame_seconds,
             )
             for slot, start, end, said in zip(rows.tolist(), starts, ends, speech, strict=True)
         ]

@@ -33,13 +33,7 @@ from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
 
-__all__ = [
-    "ModelError",
-    "Network",
-    "NgramFile",
-    "Specification",
-    "open_model",
-]
+__all__ = ["Network", "NgramFile", "open_model"]
 
 
 @dataclass(frozen=True)

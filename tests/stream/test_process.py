@@ -14,7 +14,7 @@ from stream.bundled import recordings
 from stream.causality import CausalityError
 from stream.errors import ArgumentError
 from stream.extras import MissingExtraError, install_command
-from stream.model.network import ModelError
+from stream.model.specification import ModelError
 from stream.process import reports_errors
 from tests.conftest import REPOSITORY
 
