@@ -56,7 +56,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
 
 SLR57 = PublishedCorpus(
     title="African Accented French (SLR57)",
-    licence="Creative Commons, see LICENSE in the corpus; OpenSLR names no version",
+    licence="Creative Commons; which one, its page says",
     source="https://www.openslr.org/57",
     layout="African_Accented_French/{transcripts,speech}/{train,dev,devtest,test}/...",
     read=_read,

@@ -22,7 +22,7 @@ def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
 
 TRAINING_SPEECH = PublishedCorpus(
     title="TrainingSpeech",
-    licence="that of each audio book (LibriVox and litteratureaudio.com); see the project's page",
+    licence="of each audio book; see the project's page",
     source="https://github.com/wasertech/TrainingSpeech",
     layout="ts_2019-04-11_fr_FR/data.csv and the WAV files that it names",
     read=_read,
