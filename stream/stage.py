@@ -27,7 +27,6 @@ __all__ = [
     "State",
     "constant_like",
     "map_state",
-    "select",
     "take_rows",
     "whole",
     "write_rows",
@@ -96,16 +95,6 @@ def write_rows(rows: NDArray[np.int64], new: State, state: State) -> None:
         leaf[rows] = some
 
     map_state(put, new, state)
-
-
-def select(rows: Array, new: State, old: State) -> State:
-    """Take the rows of `new` where `rows`, (batch,) bool, is true, else those of `old`."""
-
-    def choose(a: Array, b: Array) -> Array:
-        xp = array_namespace(a, b)
-        return xp.where(xp.reshape(rows, (-1,) + (1,) * (a.ndim - 1)), a, b)
-
-    return map_state(choose, new, old)
 
 
 def whole(stage: Stage, x: Array) -> Array:

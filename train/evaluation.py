@@ -1,8 +1,8 @@
-"""The training forward over whole utterances, decoded: what streaming is held against.
+"""The training forward over whole utterances, decoded: what streaming is compared with.
 
-The batch is built as the training loop builds it: padded rows, torch's front end, one call of the
-module. `tokens_of` is used by the loop on the model in training, `training_tokens` by
-`stream.validate --compare-full` on any `Network`.
+A batch is built as the training loop builds it: padded rows, torch's front end, one call of the
+module. The loop scores the model in training with `tokens_of_all`; `stream.validate --compare-full`
+takes `training_tokens` of any `Network`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.decoding import greedy_rows
 from stream.engine.mute import Cut, cut
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
 from stream.model.specification import DecoderKind
@@ -24,7 +25,7 @@ from train.backend import TorchBackend
 from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["pad", "tokens_of", "training_tokens"]
+__all__ = ["by_length", "pad", "tokens_of", "tokens_of_all", "training_tokens"]
 
 BATCH_SECONDS = 240.0  # of padded audio; the encoder's activations are some 100 MB
 
@@ -113,23 +114,29 @@ def training_tokens(
     Returns:
         for each recording, in the order given, its tokens as (id, step).
     """
-    module = Transducer.from_network(network)
-    order = sorted(range(len(audio)), key=lambda i: len(audio[i]))
+    return tokens_of_all(Transducer.from_network(network), network.normaliser, audio, decoder)
+
+
+def tokens_of_all(
+    module: Transducer,
+    normaliser: Normaliser,
+    audio: Sequence[NDArray[np.float32]],
+    decoder: DecoderKind | None = None,
+) -> list[list[tuple[int, int]]]:
+    """Decode recordings as `tokens_of` does, in batches of similar length."""
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
-    for rows in batches(order, [len(a) / 16_000 for a in audio], BATCH_SECONDS):
-        some = [audio[i] for i in rows]
-        for i, tokens in zip(
-            rows, tokens_of(module, network.normaliser, some, decoder), strict=True
-        ):
+    for rows in by_length([len(samples) / SAMPLE_RATE for samples in audio], BATCH_SECONDS):
+        some = tokens_of(module, normaliser, [audio[i] for i in rows], decoder)
+        for i, tokens in zip(rows, some, strict=True):
             found[i] = tokens
     return found
 
 
-def batches(order: Sequence[int], seconds: Sequence[float], limit: float) -> list[list[int]]:
-    """Cut an order, shortest first, into batches of at most `limit` padded seconds (or one row)."""
-    cut: list[list[int]] = []
-    for i in order:
-        if not cut or seconds[i] * (len(cut[-1]) + 1) > limit:
-            cut.append([])
-        cut[-1].append(i)
-    return cut
+def by_length(seconds: Sequence[float], limit: float) -> list[list[int]]:
+    """Divide recordings, shortest first, into batches of at most `limit` padded seconds (or one row)."""
+    batches: list[list[int]] = []
+    for i in sorted(range(len(seconds)), key=seconds.__getitem__):
+        if not batches or seconds[i] * (len(batches[-1]) + 1) > limit:
+            batches.append([])
+        batches[-1].append(i)
+    return batches

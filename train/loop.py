@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import fcntl
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,14 +45,13 @@ from train.data.augmentation import spec_augment
 from train.data.features import log_mel, normalised, stacked
 from train.data.history import histories
 from train.data.rows import Batch
-from train.evaluation import batches as cut_batches
-from train.evaluation import tokens_of
+from train.evaluation import tokens_of_all
 from train.loss.objective import Objective, Parts
 from train.model import Transducer
 from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
 from train.run.data_wait import Skipped, timed, waited_share
 from train.run.progress import Display, Journal
-from train.run.resume import LAST, Resumed, keep, updates
+from train.run.resume import LAST, Resumed, alone, keep, updates
 from train.run.start import Material, Start, largest_joint, weight_bits
 
 __all__ = ["DivergedError", "Run"]
@@ -62,7 +59,6 @@ __all__ = ["DivergedError", "Run"]
 LOG_EVERY = 10  # updates
 CALIBRATION_BATCHES = 8
 DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")  # in a state
-VALIDATION_SECONDS = 240.0  # of padded audio in one batch
 
 
 class DivergedError(DifferenceError):
@@ -171,7 +167,7 @@ class Run:
         encoder = self.model.specification.encoder
         check_causal(self._encoder_outputs(), encoder, "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(self.folder):
+        with alone(self.folder):
             self._go_on()
 
     def _go_on(self) -> None:
@@ -230,7 +226,7 @@ class Run:
             f"go back: --resume-from {there[-1]} --set optimiser.rate={rate / 2:g} --change. Updates "
             f"to go back to: {', '.join(map(str, there))}. The same rate and seed would go the same way"
             if there
-            else "begin anew"
+            else "start again"
         )
         return f"update {self.update}: {what}. Lower optimiser.rate (now {rate}) and {back}."
 
@@ -317,13 +313,8 @@ class Run:
         return scores
 
     def _score(self, module: Transducer) -> dict[str, float]:
-        seconds = [len(audio) / 16_000 for audio in self.material.dev_audio]
-        order = sorted(range(len(seconds)), key=seconds.__getitem__)
-        texts = [""] * len(order)
-        for rows in cut_batches(order, seconds, VALIDATION_SECONDS):
-            audio = [self.material.dev_audio[i] for i in rows]
-            for i, tokens in zip(rows, tokens_of(module, self.normaliser, audio), strict=True):
-                texts[i] = self.vocabulary.decode([token for token, _ in tokens])
+        found = tokens_of_all(module, self.normaliser, self.material.dev_audio)
+        texts = [self.vocabulary.decode([token for token, _ in tokens]) for tokens in found]
         corpora = {"all": list(range(len(texts)))}
         for i, utterance in enumerate(self.material.dev):
             corpora.setdefault(utterance.corpus or "unnamed", []).append(i)
@@ -403,20 +394,3 @@ class Run:
             if path.exists():
                 score = checkpoint.load(path)["notes"]["wer"]["dev"]["all"]
                 self.best[activation] = min(score, self.best.get(activation, math.inf))
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a run's folder: two processes would overwrite each other's checkpoints.
-
-    Raises:
-        ConfigError: another process holds it. It lets go when it ends, however it ends.
-    """
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another process trains in {folder}. Wait for it, or choose another --output"
-            ) from error
-        yield

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.stage import Chain, constant_like, map_state, select, whole
+from stream.stage import Chain, constant_like, map_state, take_rows, whole, write_rows
 
 
 class Sum:
@@ -43,9 +43,10 @@ def test_trees_of_different_form_are_an_error() -> None:
         map_state(lambda a, b: a, TREE, (TREE[0],))
 
 
-def test_rows_are_chosen_in_every_leaf() -> None:
+def test_rows_are_written_in_every_leaf() -> None:
     other = map_state(lambda leaf: leaf + 10, TREE)
-    mixed = select(np.array([True, False, True]), other, TREE)
+    mixed, rows = map_state(np.copy, TREE), np.array([0, 2])
+    write_rows(rows, take_rows(other, rows), mixed)
     for got, new, old in zip(
         (mixed[0], *mixed[1]), (other[0], *other[1]), (TREE[0], *TREE[1]), strict=True
     ):

@@ -12,7 +12,7 @@ from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
 from stream.recogniser import Recogniser
 from tests.tiny import talking_ctc, tiny_network
-from train.evaluation import batches, pad, training_tokens
+from train.evaluation import by_length, pad, training_tokens
 
 SAMPLES = [16000, 9119, 1, 0, 400, 24003, 3000]
 
@@ -100,7 +100,7 @@ def test_padding_is_zero_and_lengths_are_kept() -> None:
 
 def test_batches_hold_all_in_order_and_no_more_seconds_than_asked() -> None:
     seconds = [1.0, 1.0, 2.0, 2.0, 9.0, 30.0, 30.0]
-    cut = list(batches(list(range(7)), seconds, 10.0))
-    assert [i for rows in cut for i in rows] == list(range(7))
-    for rows in cut:
+    found = by_length(seconds, 10.0)
+    assert [i for rows in found for i in rows] == list(range(7))
+    for rows in found:
         assert len(rows) == 1 or max(seconds[i] for i in rows) * len(rows) <= 10.0

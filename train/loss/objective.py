@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from stream.decoding.eos import EOS
 from train.config.learning import Loss
 from train.config.run import ConfigError
-from train.loss.transducer import Penalties, joint_transducer_loss
+from train.loss.lattice import Penalties
+from train.loss.transducer import joint_transducer_loss
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Objective", "Parts"]

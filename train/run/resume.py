@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,7 +29,7 @@ from stream.model.specification import ModelError
 from train import checkpoint
 from train.config.run import Config, ConfigError
 
-__all__ = ["LAST", "Resumed", "check_same_run", "differences", "find", "keep", "updates"]
+__all__ = ["LAST", "Resumed", "alone", "check_same_run", "differences", "find", "keep", "updates"]
 
 LAST = "last.pt"
 RING = "resumable"
@@ -151,6 +153,23 @@ def differences(before: Mapping[str, Any], config: Config) -> list[str]:
         for key in sorted((old.keys() | new.keys()) - FREE)
         if old.get(key) != new.get(key)
     ]
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a run's folder: two processes would overwrite each other's checkpoints.
+
+    Raises:
+        ConfigError: another process holds it. It lets go when it ends, however it ends.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another process trains in {folder}. Wait for it, or choose another --output"
+            ) from error
+        yield
 
 
 def _file(folder: Path, update: int) -> Path:

@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch")
 from tests.tiny import tiny_network
 from train.config.learning import Dropout, Loss
 from train.config.run import ConfigError
+from train.loss.lattice import Penalties
 from train.loss.objective import Objective
-from train.loss.transducer import Penalties, transducer_loss
+from train.loss.transducer import transducer_loss
 from train.model import Transducer
 
 
