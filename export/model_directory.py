@@ -72,8 +72,8 @@ def export(
         standard: write int8 and integers with operators of ONNX alone.
         progress: called as recordings are streamed.
     Raises:
-        PrecisionError: int8 or integers lose more; it says which layers do.
-        ExportError: what was written computes something else; nothing was left behind, here as there.
+        PrecisionError: int8 or integers lose more; it names the layers.
+        ExportError: what was written computes something else. Nothing is left behind, whatever is raised.
         CausalityError: the model looks ahead.
         ModelError: the model cannot be written as float32 graphs, or its integers may overflow.
         AudioError: a recording cannot be decoded.
@@ -95,7 +95,7 @@ def export(
         raise ArgumentError(
             "--calibrate: the model has a quantisation and with it scales; leave it out"
         )
-    # What was measured of an older export says nothing of this one.
+    # Figures of an older export are not those of this one.
     notes = {name: value for name, value in network.notes.items() if name != "export"}
     network = replace(network, notes=notes)
     validation = recordings() if validation is None else validation

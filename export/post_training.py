@@ -1,9 +1,8 @@
 """Integer formats of a network that was not trained in any: post-training quantisation.
 
-The exponents of the two tensors whose range no weight bounds are chosen: that of the encoder's input by
-the caller, that of the joint's hidden vector from what recordings give. The weights stay as they are.
-Fine-tuning them in these formats is train's business; whether the word error rate holds, the
-export's.
+Two tensors have a range that no weight bounds: the caller chooses the exponent of the encoder's input,
+and recordings give that of the joint's hidden vector. The weights stay as they are. Training can
+fine-tune them in these formats; the export measures the word error rate.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def calibrated(
     weight_bits: Mapping[str, int] | None = None,
     progress: Progress | None = None,
 ) -> Network:
-    """Return a network with the integer formats that suit it on recordings.
+    """Return a network with integer formats chosen on recordings.
 
     Args:
         network: with hard activations, float32; a quantisation that it has is replaced.
@@ -44,9 +43,9 @@ def calibrated(
         weight_bits: by layer, 8 or 4; a layer that is not named has 8.
         progress: called with how many recordings are encoded, and how many there are.
     Returns:
-        the network, whose integers `stream.integer.network.quantise` has been found to make.
+        the network; `stream.integer.network.quantise` accepts it.
     Raises:
-        ModelError: the network cannot be had in integers; the message says why.
+        ModelError: the network cannot be computed in integers; the message says why.
         AudioError: a recording cannot be decoded.
         ValueError: there are no recordings.
     """

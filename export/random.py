@@ -10,8 +10,8 @@ bias of blank. So a few units beat time, and the rest is random:
 3. Units 0 and 1 of the joint are positive where the two signs differ one way or the other; then
    blank's logit falls below all others, else it is above them.
 
-Which token it is depends on what is heard and was said. Pieces are made-up syllables. int8 graphs are
-written unchecked: a random model has nothing to lose. Needs no torch.
+Which token it is depends on the audio and the tokens before it. Pieces are made-up syllables. int8 graphs are
+written without checks: a random model has no accuracy to lose. torch is not needed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SHAPES = {
 }
 BUNDLED = "bundled"
 Floats = NDArray[np.float32]
-GAIN = 2.0  # of the LSTMs' weights: with less, a hard LSTM forgets what it hears
+GAIN = 2.0  # of the LSTMs' weights: with less, a hard LSTM forgets its input
 OPEN = 8.0  # bias of a gate that is always 1; its negative, of one that is always 0
 LENGTHENING, KICK = 1.1, 0.05  # of the turning units: a step, and at the start
 FALL = 2000.0  # of blank's logit, per unit of the joint
@@ -87,8 +87,8 @@ def random_network(
 
     Args:
         specification: its shape; the activation is hard.
-        statistics: a network whose normaliser's statistics it takes, so that it hears speech as a
-            trained one does.
+        statistics: a network whose normaliser's statistics it takes, so that speech is normalised as
+            for a trained one.
         rate: tokens a second, 1 to 8.
         seed: of the weights.
     """
@@ -132,7 +132,7 @@ def _beat(arrays: dict[str, Floats], specification: Specification, rate: float) 
 def _plain_units(
     arrays: dict[str, Floats], layer: str, hidden: int, weight: NDArray[np.float64], kick: float
 ) -> None:
-    """Make h = clip(weight h + kick) of the first units of a layer, which then hear nothing else."""
+    """Make h = clip(weight h + kick) of the first units of a layer, which then have no other input."""
     units = len(weight)
     for gate, bias in enumerate((OPEN, -OPEN, 0.0, OPEN)):  # i, f, g, o
         rows = slice(gate * hidden, gate * hidden + units)

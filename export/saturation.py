@@ -1,4 +1,4 @@
-"""`python -m export.saturation`: what integers do to a model on recordings, a line a layer.
+"""`python -m export.saturation`: what integers change in a model on recordings, one line a layer.
 
 layer     its name; `bits` of a weight
 f         exponents of its weights: W_ih and W_hh, or W

@@ -1,7 +1,7 @@
-"""How late a model's tokens usually are, which places words where sound alone does not.
+"""The word delay: how late a model's tokens usually are, for words whose times the sound does not show.
 
-Nobody has to say when the words of a recording sound: most of them have an edge that shows it
-(`stream.engine.alignment`), so the median over what the model hears tells. It is taken again with the first
+No reference times are needed: most words have an edge in the sound that shows when they begin or end
+(`stream.engine.alignment`), so the delay is a median over them. It is measured a second time with the first
 result in place, which matters where words follow one another without pauses.
 """
 
@@ -22,8 +22,8 @@ from stream.words import WordDelay, group
 
 __all__ = ["FEWEST", "MOST", "measured"]
 
-FEWEST = 100  # words, of which a second of audio has one or more; of fewer a median says little
-MOST = 200  # recordings that are heard
+FEWEST = 100  # words, at least one a second of audio; a median of fewer is unreliable
+MOST = 200  # recordings that are streamed
 PASSES = 2
 
 
@@ -33,27 +33,27 @@ def measured(
     progress: Callable[[int, int], None] | None = None,
     fewest: int = FEWEST,
 ) -> Network:
-    """Return the network with its word delay, or as it is where too little is said.
+    """Return the network with its word delay, unchanged where there are too few words.
 
     Args:
         network: of number format float32.
-        utterances: recordings of speech such as the model is for; `MOST` of them are heard.
+        utterances: recordings of speech such as the model is for; at most `MOST` of them are streamed.
         progress: called with (recordings done, recordings).
-        fewest: words that must be heard.
+        fewest: words that must be recognised.
     Raises:
         AudioError, ManifestError: a recording cannot be used.
     """
-    heard = utterances[:: max(1, len(utterances) // MOST)][:MOST]
-    if sum(utterance.duration for utterance in heard) < fewest:
+    streamed = utterances[:: max(1, len(utterances) // MOST)][:MOST]
+    if sum(utterance.duration for utterance in streamed) < fewest:
         return network
     found = _with(network, None)
     for done in range(PASSES):
 
-        def count(n: int, before: int = done * len(heard)) -> None:
+        def count(n: int, before: int = done * len(streamed)) -> None:
             if progress:
-                progress(before + n, PASSES * len(heard))
+                progress(before + n, PASSES * len(streamed))
 
-        starts, ends = _delays(found, heard, count)
+        starts, ends = _delays(found, streamed, count)
         if len(starts) < fewest:
             return network
         start, end = (round(statistics.median(delays), 2) for delays in (starts, ends))

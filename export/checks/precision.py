@@ -1,8 +1,8 @@
 """Precision: what int8 or integers lose against float32, in words, on recordings.
 
-Both are streamed, every recording from the data set's statistics, and their errors compared. The loss is
-the rise of the WER. Where the recordings have no texts it is the WER against float32's transcript, which
-is never less. What may be lost, and which layers lose it, is `export.checks.sensitivity`'s business.
+All are streamed, every recording from the data set's statistics, and their errors compared. The loss is
+the rise of the WER. Where the recordings have no texts it is the WER against float32's transcripts, which
+is never less. `export.checks.sensitivity` finds the layers that cause a loss.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Progress: TypeAlias = Callable[[str, int, int], None]  # what is streamed, recor
 
 @dataclass(frozen=True)
 class Precision:
-    """What a backend loses against float32, all fractions.
+    """The loss of a backend against float32, all fractions.
 
     Attributes:
         changed: edits between the two transcripts over float32's words.
-        wer_float32, wer: of float32 and of the backend, against the manifest's texts.
-        words: of these texts.
-        recordings: how many were streamed.
+        wer_float32, wer: WER of float32 and of the backend, against the manifest's texts.
+        words: number of words in these texts.
+        recordings: number of recordings streamed.
     """
 
     changed: float

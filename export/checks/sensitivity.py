@@ -1,11 +1,12 @@
-"""Sensitivity: which layers cost words in int8 or integers, where these lose more than they may.
+"""Sensitivity: which layers cost words in int8 or integers, where the loss is above the limit.
 
-int8: each layer is streamed alone in int8, all others in float, as the server would. Those that change the
-most words are then kept in float, one more at a time, until the loss is within what is allowed, so that
-what is proposed has been tried.
+int8: each layer is streamed alone in int8, with all others in float, as the server would. The layers that
+change the most words are then kept in float, one more at a time, until the loss is within the limit, so
+that the proposed layers have been tried.
 
-Integers have no layers in float. There each layer's weights alone become what its integers stand for,
-all else is float32; what the weights together do not explain, the rounding of activations does.
+Integers have no layers in float. There the weights of one layer at a time are replaced by their
+dequantised integers, with all else in float32; a loss that all weights together do not explain comes from
+rounded activations.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ NO_FLOAT = "Integers keep no layer in float: fine-tune the model in them, --set 
 
 
 class PrecisionError(ExportError):
-    """int8 or integers that lose more than they may.
+    """int8 or integers whose loss is above the limit.
 
     Attributes:
-        layers: what each loses alone, by name, what changes the most words first.
-        float_layers: that int8 wants in float, to lose no more; none of a model for integers.
+        layers: loss of each layer alone by name, the one that changes the most words first.
+        float_layers: layers that int8 has to keep in float to stay within the limit; none of a model
+            for integers.
     """
 
     def __init__(
@@ -51,14 +53,14 @@ def int8_error(
     found: Precision,
     float_layers: Sequence[str],
 ) -> PrecisionError:
-    """Return the error that says which layers int8 fails by, and which to keep in float.
+    """Return the error that names the layers that cost most in int8, and those to keep in float.
 
     Args:
         network: the model.
         ranges: of the int8 graphs.
         baseline: float32 on the recordings.
-        most: that may be lost.
-        found: what is lost with `float_layers` in float.
+        most: limit of the loss.
+        found: loss with `float_layers` in float.
     """
     from export.build import build
 
@@ -89,13 +91,13 @@ def int8_error(
 def integer_error(
     network: Network, baseline: Baseline, most: float, found: Precision
 ) -> PrecisionError:
-    """Return the error that says which layers' weights the integers fail by.
+    """Return the error that names the layers whose weights cost most in integers.
 
     Args:
         network: with a quantisation.
         baseline: float32 on the recordings.
-        most: that may be lost.
-        found: what is lost.
+        most: limit of the loss.
+        found: loss.
     """
     from export.build import build
 
@@ -133,7 +135,7 @@ def _streamed(
 
 
 def _ranked(found: Iterator[tuple[str, Precision]]) -> dict[str, Precision]:
-    """Return layers with what changes the most words first: it is less a matter of luck than the loss."""
+    """Sort layers by the words that they change, which depends less on luck than the loss."""
     return dict(sorted(found, key=lambda each: (-each[1].changed, -each[1].loss)))
 
 

@@ -67,7 +67,7 @@ class Batch(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """What is called with the state after each step, and the rows, (B,), that the step counts for.
+    """Functions that are called with the state after each step, and the rows, (B,), that it counts for.
 
     Attributes:
         encoder: of each chunk.

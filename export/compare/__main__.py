@@ -1,4 +1,4 @@
-"""`python -m export.compare`: what artefacts of a model make of the same recordings, side by side.
+"""`python -m export.compare`: artefacts of a model on the same recordings, side by side.
 
 Prints a table and writes one page of HTML. The first artefact is the reference. Parsing, running and
 printing; the figures are `export.compare.findings`, the page is `export.compare.page`.
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.compare",
         description="Run artefacts over the same recordings; show how they differ, in a table and on "
-        "a page with what they disagree about to hear. The first is the reference.",
+        "a page that plays the recordings they disagree about. The first is the reference.",
         epilog="example: python -m export.compare runs/hard/best.pt models/mine:onnx "
         "models/mine:int8 ws://127.0.0.1:3030 --manifest dev.jsonl --output report.html",
         allow_abbrev=False,
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     for path in filter(None, (arguments.output, arguments.json)):
-        if not Path(path).parent.is_dir():  # said before minutes of computing, not after them
+        if not Path(path).parent.is_dir():  # before minutes of computing, not after them
             parser.error(f"{path} cannot be written: there is no folder {Path(path).parent}")
     if arguments.limit is not None and arguments.limit < 1:
         parser.error(f"--limit is {arguments.limit}; want 1 or more")
@@ -194,7 +194,7 @@ def _print(comparison: Comparison) -> None:
             at = (
                 ""
                 if transcript.frame is None
-                else (f"   (parts at frame {transcript.frame}, {transcript.seconds:.2f} s)")
+                else (f"   (diverges at frame {transcript.frame}, {transcript.seconds:.2f} s)")
             )
             print(f"    {entry.label:{width}}  {transcript.text}{at}")
     more = len(comparison.disagreements) - SHOWN

@@ -1,9 +1,9 @@
-"""Charts as inline SVG, whose colours and fonts are the page's.
+"""Charts as inline SVG, in the colours and fonts of the page.
 
-Written here, not by a plotting library, because only so they follow a page's light and dark scheme,
-keep their text as text, say a value when it is pointed at, and need nothing installed. Classes and
-variables (`a0` to `a7` for the artefacts' colours) are those of `export/compare/page.css`. A chart
-of nothing is an empty string.
+They are written here, not by a plotting library, so that they follow the page's light and dark scheme,
+keep their text as text, show a value when it is pointed at, and need nothing installed. Classes and
+variables (`a0` to `a7` for the colours of the artefacts) are defined in `export/compare/page.css`. A chart
+without data is an empty string.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
         if transcript.seconds is not None and 0 <= transcript.seconds - clip.begin <= clip.seconds:
             x = left + (transcript.seconds - clip.begin) * scale
             body.append(
-                f'<path class="parting a{colour}" d="M{x:.1f} 2V{y + 27:.1f}">'
-                f"<title>{escape(label)} parts at frame {transcript.frame}, "
+                f'<path class="divergence a{colour}" d="M{x:.1f} 2V{y + 27:.1f}">'
+                f"<title>{escape(label)} diverges at frame {transcript.frame}, "
                 f"{transcript.seconds:.2f} s</title></path>"
             )
         if transcript.tokens is None:
@@ -198,7 +198,7 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
 
 
 def _new(reference: Sequence[str], tokens: Sequence[tuple[str, float]]) -> set[int]:
-    """Return the places of the tokens that the reference has not there."""
+    """Return the places of the tokens that the reference does not have there."""
     matcher = difflib.SequenceMatcher(None, reference, [text for text, _ in tokens], autojunk=False)
     return {
         place

@@ -1,7 +1,7 @@
-"""What can be played: the part of a recording where transcripts part, small enough to stand in a page.
+"""Clips for the page: the part of a recording where transcripts diverge, small enough to embed.
 
 A clip is 16-bit mono WAV at 16 kHz, at most `CLIP_SECONDS` long (32 kB a second), with the outline of
-its wave for a picture. A longer recording is cut around the time that matters.
+its wave for a picture. Of a longer recording it is the part around the time that matters.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Clip:
 
 
 def clip(samples: NDArray[np.float32], seconds: float = 0.0) -> Clip:
-    """Cut the part of a recording around a time.
+    """Return the part of a recording around a time.
 
     Args:
         samples: (samples,) float32 at 16 kHz; beyond [-1, 1] they are clipped.

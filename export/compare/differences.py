@@ -1,4 +1,4 @@
-"""How far two networks are apart at each stage, from what `export.checks.tracer` found of both."""
+"""The differences of two networks at each stage, from their traces (`export.checks.tracer`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """How far two networks are apart at one stage.
+    """The difference of two networks at one stage.
 
     Attributes:
         largest: magnitude of the largest difference of two elements.
@@ -58,9 +58,9 @@ class Differences:
     _sums: dict[str, _Sum] = field(default_factory=lambda: {name: _Sum() for name in STAGES})
 
     def add(self, reference: list[Row], other: list[Row], names: Sequence[str]) -> None:
-        """Compare traces of the same recordings; `names` are these."""
+        """Compare traces of the same recordings, whose ids are `names`."""
         if [(r.recording, r.offset) for r in reference] != [(r.recording, r.offset) for r in other]:
-            self._sums.clear()  # they are muted at other places
+            self._sums.clear()  # they are muted at different places
             return
         for ours, theirs in zip(reference, other, strict=True):
             for stage in list(self._sums):

@@ -46,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         speed: seconds of audio a second (`export.compare.artefacts.Run`).
         changed_words: edits between the reference's transcripts and these.
         tokens: emitted; different_tokens: edits from the reference's.
-        different: recordings whose transcript differs from the reference's; moved: only in time.
+        different: recordings that differ from the reference; moved: those that differ only in time.
         divergences: seconds into the recording of each first difference, in the manifest's order;
             "partings" in the file.
         stages: difference from the reference by stage; those that can be compared.
@@ -160,7 +160,7 @@ def compare(
     Args:
         results: the artefacts; the first is the reference.
         utterances: the recordings.
-        date, machine, manifest: are carried over.
+        date, machine, manifest: copied into the result.
         progress: called while stages are traced.
     """
     models, runs = [result.model for result in results], [result.run for result in results]

@@ -176,7 +176,7 @@ def _charts(comparison: Comparison) -> str:
             _saturation(comparison, "tanh"),
         ),
         (
-            "Where transcripts part",
+            "Where transcripts diverge",
             "seconds into the recording, first difference",
             strip(divergences, last),
         ),
@@ -208,9 +208,9 @@ def _disagreements(comparison: Comparison, clips: Mapping[str, Clip]) -> str:
     left = len(found) - LISTED
     more = f'<p class="note">{left} more are in the JSON.</p>' if left > 0 else ""
     return (
-        f"<section><h2>What they disagree about</h2><p class='note'>Those with most differences "
-        f"first. Tokens stand at their frames, of 60 ms; marked ones are not the reference's. A line "
-        f"shows where an artefact first parts from it. Click a wave to hear from there.</p>{cards}"
+        f"<section><h2>Disagreements</h2><p class='note'>Those with most differences "
+        f"first. Tokens stand at their frames, of 60 ms; marked ones differ from the reference. A line "
+        f"shows where an artefact first diverges from it. Click a wave to play from there.</p>{cards}"
         f"{more}</section>"
     )
 
@@ -248,5 +248,5 @@ def _where(disagreement: Disagreement, labels: list[str]) -> str:
         unit = "word" if transcript.tokens is None else "token"
         where = "" if transcript.frame is None else f", frame {transcript.frame}"
         when = "" if transcript.seconds is None else f" ({transcript.seconds:.2f} s)"
-        parts.append(f"{escape(label)} parts at {unit} {transcript.index + 1}{where}{when}")
+        parts.append(f"{escape(label)} diverges at {unit} {transcript.index + 1}{where}{when}")
     return f'<p class="note">{"; ".join(parts)}</p>'

@@ -1,4 +1,4 @@
-"""What each of several models computes on the way, compared with the first of them."""
+"""Several models traced stage by stage, each compared with the first."""
 
 from __future__ import annotations
 

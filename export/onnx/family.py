@@ -1,4 +1,4 @@
-"""What a family of encoders or prediction networks gives for its graphs, and how it is refused what it lacks."""
+"""The graphs of a family of encoders or prediction networks, and the refusal of those that it lacks."""
 
 from __future__ import annotations
 

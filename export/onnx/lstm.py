@@ -42,7 +42,7 @@ Function = Callable[[str], str]
 
 
 class Stack:
-    """Layers of LSTM in a graph, whose states are inputs and outputs of it.
+    """LSTM layers in a graph, with their states as inputs and outputs.
 
     Args:
         graph: to write into.
@@ -62,7 +62,7 @@ class Stack:
 
     @classmethod
     def of(cls, graph: Arithmetic, specification: Specification, prefix: str, suffix: str) -> Stack:
-        """Return the layers of a model whose names begin so, such as "encoder.pre"."""
+        """Return the layers of a model with a prefix such as "encoder.pre"."""
         names = [name for name in specification.layer_names if name.startswith(f"{prefix}.")]
         hidden = specification.shapes()[f"{names[0]}.weight_hh"][1]
         return cls(graph, names, hidden, specification.activation, suffix)

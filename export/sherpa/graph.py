@@ -9,7 +9,7 @@ sherpa-onnx 2 feeds and reads, by position:
     decoder   token (1, 1) int32, length (1,) int32, h, c (layers, 1, P) -> g (1, J, 1), length, h, c
     joiner    f (1, J, 1), g (1, J, 1) -> logits (1, 1, 1, C)
 
-float32 where nothing else is said. S is all of an encoder's states, flattened.
+float32 unless stated otherwise. S is all of an encoder's states, flattened.
 
 1. Caches begin as zeros. The encoder's third counts frames: while it is 0 the running statistics are
    the data set's. A state of int8, whose zero is 128, lies in its cache less 128.
@@ -71,7 +71,7 @@ def wrap(network: Network, graphs: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 class _Inner(Graph):
-    """A graph around another one, whose inputs are to be fed and whose outputs are values.
+    """A graph around another one: its inputs are fed, its outputs become values.
 
     Attributes:
         states: name, type and shape of the states of the inner graph, without the batch.
