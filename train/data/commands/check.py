@@ -186,19 +186,22 @@ def _checked(
 ) -> Iterator[Record]:
     """Report the faults of a data set; yield its utterances as --fix writes them."""
     root = Path(arguments.root) if arguments.root else None
-    found = counted(read_records(name, arguments.format, root), name)
-    for record, fault, digest in _opened(with_durations(found), arguments.audio):
-        report.total += 1
-        if isinstance(record, ManifestError):
-            report.add("unreadable", str(record))
-            continue
-        faults = list(checker.faults(record, name, digest))
-        if fault:
-            faults.append(("recording", fault))
-        for kind, what in faults:
-            report.add(kind, str(record.error(f"{record.id}: {what}")))
-        if not LEFT_OUT & {kind for kind, _ in faults}:
-            yield msgspec.structs.replace(record, text=" ".join(record.text.split()))
+    try:
+        found = counted(read_records(name, arguments.format, root), name)
+        for record, fault, digest in _opened(with_durations(found), arguments.audio):
+            report.total += 1
+            if isinstance(record, ManifestError):
+                report.add("unreadable", str(record))
+                continue
+            faults = list(checker.faults(record, name, digest))
+            if fault:
+                faults.append(("recording", fault))
+            for kind, what in faults:
+                report.add(kind, str(record.error(f"{record.id}: {what}")))
+            if not LEFT_OUT & {kind for kind, _ in faults}:
+                yield msgspec.structs.replace(record, text=" ".join(record.text.split()))
+    except ManifestError as error:  # the set cannot be read on; the next one can
+        report.add("unreadable", str(error))
 
 
 def _normaliser(level: str, checker: Checker) -> Callable[[str], str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stream.manifest import ManifestError
 from train.data.commands.reading import add_reading, read
+from train.data.formats import shards
 from train.data.formats.durations import with_durations
 from train.data.formats.extract import extracted
 from train.data.formats.record import Record, strict
@@ -58,15 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    to = FORMATS[arguments.to or for_output(arguments.output)]
+    name, output = arguments.to or for_output(arguments.output), Path(arguments.output)
     found = with_durations(read(arguments.input, arguments), every=arguments.measure)
     skipped: list[ManifestError] = []
     records = strict(found) if arguments.on_error == "refuse" else _without_bad(found, skipped)
     if arguments.audio:
         records = extracted(records, Path(arguments.audio))
-    count = to.write(records, Path(arguments.output))
+    count = FORMATS[name].write(records, output)
+    if name == "shards":
+        output = shards.written(output, count)
     left_out = f", {len(skipped)} left out" if skipped else ""
-    print(f"{arguments.output}: {count} utterances{left_out}")
+    print(f"{output}: {count} utterances{left_out}")
     return 0
 
 

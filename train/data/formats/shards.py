@@ -32,7 +32,7 @@ from train.data.formats.record import AUDIO_SUFFIXES, File, Read, Record
 from train.data.formats.transcripts import SIDE_SUFFIXES, fields_of, record_of, said, side_row
 from train.data.storage.sources import SourceError, is_remote, open_source
 
-__all__ = ["expanded", "members", "opened", "read", "write", "write_tar"]
+__all__ = ["expanded", "members", "opened", "read", "write", "write_tar", "written"]
 
 PER_SHARD = 1000  # utterances
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
@@ -155,11 +155,20 @@ def write(records: Iterable[Record], path: Path) -> int:
     A record that is all of a recording has its bytes, others are written as they are heard, in FLAC.
     """
     count = 0
-    stem, suffix = path.name.partition(".")[::2]
     for number, some in enumerate(_batches(records)):
-        with write_whole(path.with_name(f"{stem}-{number:06d}.{suffix or 'tar'}")) as file:
+        with write_whole(_named(path, f"{number:06d}")) as file:
             count += write_tar(some, file)
     return count
+
+
+def written(path: Path, count: int) -> Path:
+    """Return the name with braces of what `write` wrote of so many utterances."""
+    return _named(path, f"{{000000..{max(0, count - 1) // PER_SHARD:06d}}}")
+
+
+def _named(path: Path, number: str) -> Path:
+    stem, _, suffix = path.name.partition(".")
+    return path.with_name(f"{stem}-{number}.{suffix or 'tar'}")
 
 
 def _batches(records: Iterable[Record]) -> Iterator[Iterator[Record]]:

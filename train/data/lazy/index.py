@@ -9,7 +9,7 @@
     CACHE/KEY/about.json  what it was made from
 
 KEY follows from the data set's files, their sizes and times, so an index is made once and again when they
-change. Making it reads the data set once; opening it takes milliseconds whatever its length, and what is
+change; an old one is left where it is and may be deleted. Making it reads the data set once; opening it takes milliseconds whatever its length, and what is
 in memory are the pages of `order` and `durations` that were asked for: 12 bytes an utterance at most.
 """
 
@@ -38,6 +38,7 @@ __all__ = ["Index", "default_cache", "index_of"]
 
 VERSION = 1
 FAULTS_SHOWN = 5
+SAID_EVERY = 1 << 20  # utterances
 
 
 def default_cache() -> Path:
@@ -193,6 +194,7 @@ def _make(
                 np.array(durations, np.float32).tofile(of_durations)
                 ends.clear()
                 durations.clear()
+            if count % SAID_EVERY == 0:
                 progress(count)
         np.array(ends, np.int64).tofile(of_ends)
         np.array(durations, np.float32).tofile(of_durations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -103,3 +104,15 @@ def test_texts_are_spelt_as_they_are_learned(tmp_path: Path) -> None:
     path = manifest(tmp_path, line(text="One, two!"))
     assert main(["check", path, "--tokenizer", TOKENIZER]) == 1
     assert main(["check", path, "--tokenizer", TOKENIZER, "--normalise", "lowercase"]) == 0
+
+
+def test_a_set_that_cannot_be_read_on_does_not_hide_the_faults_of_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(manifest(tmp_path, line(), line("b.wav", text="")))
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(path.read_bytes())[:-9])
+    assert main(["check", str(cut), str(path)]) == 1
+    out = capsys.readouterr().out
+    assert f"unreadable: {cut}: cannot be read: Compressed file ended" in out
+    assert "set.jsonl: line 2: b.wav: the text is empty" in out

@@ -91,3 +91,14 @@ def test_a_bad_line_ends_the_command_or_is_left_out(
     said = capsys.readouterr()
     assert "line 4: JSON is malformed" in said.err
     assert said.out == f"{output}: 3 utterances, 1 left out\n"
+
+
+def test_shards_are_named_as_they_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(tmp_path)
+    assert convert(path, tmp_path / "out" / "set.tar") == 0
+    name, _, said = capsys.readouterr().out.partition(": ")
+    assert (name, said) == (f"{tmp_path}/out/set-{{000000..000000}}.tar", "3 utterances\n")
+    for record, same in zip(read(path), read(Path(name)), strict=True):
+        assert (same.read() == record.read()).all()
