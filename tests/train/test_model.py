@@ -439,3 +439,20 @@ def test_what_would_change_rounded_weights_is_refused(
     specification = make().specification
     with pytest.raises(ValueError, match=r"normalised = False and dropout\.recurrent = 0"):
         Transducer(specification, normalised=normalised, dropout=dropout)
+
+
+def test_checkpoints_keep_the_names_from_before_there_were_families() -> None:
+    module = Transducer(tiny_network().specification, normalised=True)
+    state = module.state_dict()
+    assert {name.partition(".")[0] for name in state} == {
+        "pre", "post", "prediction", "embedding", "joint_norm", "joint_encoder",
+        "joint_prediction", "output",
+    }  # fmt: skip
+    assert "pre.0.lstm.weight_hh" in state and "prediction.0.lstm.bias_ih" in state
+    other = Transducer(tiny_network().specification, normalised=True)
+    before = list(state)
+    other.load_state_dict(state)
+    assert list(state) == before  # the caller's is left as it is
+    assert all(
+        torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True)
+    )
