@@ -68,7 +68,7 @@ def tokens_of(
     frames, counts = log_mel(*pad([c.samples for c in cuts]), front_end)
     x, lengths = stacked(normalised(frames, counts, normaliser), counts, encoder)
     inputs, per_chunk = encoder.chunk_inputs, encoder.chunk_frames
-    # Each segment of a recording becomes a row: encoder and decoder start afresh, statistics do not.
+    # Each segment of a recording becomes a row: encoder and decoder start again, statistics do not.
     pieces = [
         (row, segment, inputs * segment.first, min(inputs * after, int(lengths[row])))
         for row, c in enumerate(cuts)

@@ -1,7 +1,7 @@
 """The integer-onnx backend: ONNX Runtime on the integer graphs of a model directory.
 
-Graphs are those of `export.onnx.integer`. They equal the integer backend bit for bit, which no reading of them
-proves for the machine at hand: some CPUs' products of u8 and s8 saturate. So when a model is loaded
+Graphs are those of `export.onnx.integer`. They equal the integer backend bit for bit, but not on every
+machine: some CPUs' products of u8 and s8 saturate. So when a model is loaded
 
 1. the machine's products are tried; where those of u8 and s8 saturate the weights become u8, and where
    those are wrong too the NumPy integers compute, which is logged;
@@ -73,7 +73,7 @@ def graph_state(state: State) -> State:
 
 
 def check_equal(network: IntegerNetwork, graphs: Backend, rows: int = ROWS, seed: int = 0) -> None:
-    """Hold the graphs against the NumPy integers on a random batch, from random states.
+    """Check the graphs against the NumPy integers on a random batch, from random states.
 
     Args:
         network: the integers.

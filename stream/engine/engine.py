@@ -198,7 +198,7 @@ class Engine:
         """Begin a new stream in an open slot as if what another one heard had come before it.
 
         Front end, running statistics and encoder are those of the source after its last whole chunk;
-        time, samples and the transcript begin afresh. So minutes of noise are computed once for many
+        time, samples and the transcript start again. So minutes of noise are computed once for many
         recordings.
 
         Args:

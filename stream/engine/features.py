@@ -94,7 +94,7 @@ class ChannelFeatures:
         return x
 
     def skip(self, rows: Rows) -> None:
-        """Let a chunk of some slots go by that a muted channel sent: time goes on, no state does."""
+        """Skip a chunk of some muted slots: time advances, no state changes."""
         self.levels.skip(rows, self._frames)
 
     def tails(self, rests: Sequence[Floats], rows: Rows) -> tuple[Floats, Rows]:

@@ -17,7 +17,7 @@ where training never was, and its running statistics with it. So:
    token of dev earlier.
 
 That is the same as cutting these chunks out (around a cut there are zeros on both sides, so the
-front end computes the same frames) and starting afresh there. `stream.engine.engine` does it chunk by chunk,
+front end computes the same frames) and starting again there. `stream.engine.engine` does it chunk by chunk,
 `cut` for a whole recording.
 """
 

@@ -29,7 +29,7 @@ WARM_UP = 3  # chunks of each channel that do not count
 SLICE_SECONDS = 2e-4  # that a busy process computes at a time, as long as some messages take
 LONGEST = 60  # seconds that a busy process lives, if nobody ends it
 
-# It owes what it did not get, as an event loop does: slices are due by the clock and measured in CPU.
+# Slices are due by the clock and measured in CPU, so that lost ones are made up, as in an event loop.
 BUSY = """
 import sys, time
 share, piece, longest = map(float, sys.argv[1:])

@@ -6,7 +6,7 @@
    up as chunks are taken.
 3. int16 samples count as samples / 32768.
 
-Which chunk is due is the engine's business.
+The engine decides which chunk is due.
 """
 
 from __future__ import annotations

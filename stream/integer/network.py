@@ -2,7 +2,7 @@
 
 `quantise` is a pure function of the network. Weights by rule 1, biases, shifts and exponents by rules
 3, 5 and 7, the embedding by rule 8; the bound of every accumulator by rule 9, without which a network is
-refused. Rules by number: docs/integer.md. What is computed with them is `stream.integer.fixed`'s business.
+refused. Rules by number: docs/integer.md. `stream.integer.fixed` computes with them.
 
 Exponents: t = q 2^-f. The hidden state h has exponent 7, the cell c has 12.
 """

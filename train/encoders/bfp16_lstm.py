@@ -17,7 +17,7 @@ from torch import Tensor
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import FUNCTIONS, Activation
 from train.encoders.lstm_layer import LSTM, Recurrence, Times, bf16_pays
-from train.encoders.weight_cache import Kept
+from train.encoders.weight_cache import WeightCache
 
 __all__ = ["BlockFloatingLSTM"]
 
@@ -32,12 +32,12 @@ class BlockFloatingLSTM(LSTM):
 
     def __init__(self, inputs: int, hidden: int, activation: Activation) -> None:
         super().__init__(inputs, hidden, activation)
-        self._kept = Kept()
+        self._cache = WeightCache()
 
     def _recur(
         self, x: Tensor, h: Tensor, c: Tensor, exponent: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        weights = self._kept(tuple(self.parameters()), None, self._rounded)
+        weights = self._cache(tuple(self.parameters()), None, self._rounded)
         made: tuple[Tensor, Tensor, Tensor] = _BlockFloatingRecurrence.apply(  # type: ignore[no-untyped-call]
             _through(bfp, x), *weights, h, c, self.activation == "hard"
         )

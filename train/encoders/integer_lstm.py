@@ -31,7 +31,7 @@ from train.encoders.quantisers import (
     quantise_weight,
     row_sums,
 )
-from train.encoders.weight_cache import Kept
+from train.encoders.weight_cache import WeightCache
 
 __all__ = ["IntegerProduct", "QuantisedLSTM", "int8_pays"]
 
@@ -66,7 +66,7 @@ class QuantisedLSTM(LSTM):
     def __init__(self, name: str, inputs: int, hidden: int, bits: int) -> None:
         super().__init__(inputs, hidden, "hard")
         self._name, self._bits = name, bits
-        self._kept = Kept()
+        self._cache = WeightCache()
 
     def _recur(
         self, x: Tensor, h: Tensor, c: Tensor, exponent: int
@@ -76,7 +76,7 @@ class QuantisedLSTM(LSTM):
         Raises:
             ModelError: the accumulator may overflow (rule 9).
         """
-        made = self._kept(tuple(self.parameters()), exponent, lambda: self._quantise(exponent))
+        made = self._cache(tuple(self.parameters()), exponent, lambda: self._quantise(exponent))
         weight_ih, weight_hh, bias, shifts = made
         found: tuple[Tensor, Tensor, Tensor] = _QuantisedLayer.apply(  # type: ignore[no-untyped-call]
             quantise_signed(x, exponent), weight_ih, weight_hh, bias, h, c, shifts

@@ -28,7 +28,7 @@ from stream.integer.network import (
     WEIGHT_EXPONENTS,
 )
 from stream.model.specification import ModelError
-from train.encoders.weight_cache import Kept
+from train.encoders.weight_cache import WeightCache
 
 __all__ = [
     "FLOAT32_EXACT",
@@ -173,7 +173,7 @@ class _Linear(nn.Linear):
     def __init__(self, name: str, inputs: int, outputs: int, bits: int) -> None:
         super().__init__(inputs, outputs)
         self._name, self._bits = name, bits
-        self._kept = Kept()
+        self._cache = WeightCache()
 
     def _weights(self, exponent: int, largest: int, result: int | None) -> _Weights:
         """Quantise; arguments as `stream.integer.network` names them."""
@@ -190,7 +190,7 @@ class _Linear(nn.Linear):
             dtype = torch.float32 if most < FLOAT32_EXACT else torch.float64
             return _Weights(weight.to(dtype), bias.to(dtype), f)
 
-        weights: _Weights = self._kept((self.weight, self.bias), (exponent, result), make)
+        weights: _Weights = self._cache((self.weight, self.bias), (exponent, result), make)
         return weights
 
 

@@ -1,4 +1,4 @@
-"""Kept: rounded weights, remembered while streaming asks for them chunk by chunk."""
+"""WeightCache: rounded weights, so that streaming does not round them again for every chunk."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Kept"]
+__all__ = ["WeightCache"]
 
 
-class Kept:
-    """Remembers what was made of parameters, while these stay as they are and nothing is learned."""
+class WeightCache:
+    """Caches what was made of parameters, while these stay as they are and no gradient is asked for."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
@@ -27,5 +27,5 @@ class Kept:
             self._key, self._made = key, make()
         return self._made
 
-    def __deepcopy__(self, memo: Any) -> Kept:
-        return Kept()
+    def __deepcopy__(self, memo: Any) -> WeightCache:
+        return WeightCache()

@@ -18,7 +18,7 @@ from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
 from train.encoders import bfp16_lstm as block_floating
-from train.encoders import lstm as layers
+from train.encoders import lstm_layer as layers
 from train.encoders.bfp16_lstm import BlockFloatingLSTM
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -23,7 +23,7 @@ from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError
 from tests.tiny import tiny_network
 from train.encoders import integer_lstm as quantised
-from train.encoders import lstm as layers
+from train.encoders import lstm_layer as layers
 from train.encoders.integer_lstm import QuantisedLSTM
 from train.model import Transducer
 

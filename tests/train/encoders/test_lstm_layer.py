@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
-from train.encoders import lstm as layers
+from train.encoders import lstm_layer as layers
 from train.encoders.lstm_layer import LSTM
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
