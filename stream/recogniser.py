@@ -41,7 +41,7 @@ class Recogniser:
         self._slot = self._engine.open() or 0
 
     def push(self, samples: NDArray[np.float32]) -> list[Result]:
-        """Recognise more of a stream, (n,) float32 at 16 kHz; one result for every 60 ms."""
+        """Recognise more of a stream, (n,) float32 at 16 kHz; one result for every chunk of the model."""
         self._engine.push(self._slot, samples)
         return self._run()
 

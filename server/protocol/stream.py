@@ -7,8 +7,8 @@ clocks or threads here, and nothing that a peer sends raises.
 
 Both neighbours are called directly: the engine's `Channel` with the commands of the link
 (`server.engine.ipc`: push, finish, restart, close), the `Peer` with messages. Audio goes to the
-engine as (samples,) at 16 kHz, int16 as it came or float32, in whole chunks of 960 samples (60 ms)
-except for the last of a stream. Rules, besides those of `server.protocol.states.TRANSITIONS`:
+engine as (samples,) at 16 kHz, int16 as it came or float32, in whole chunks of the model
+but for the last of a stream. Rules, besides those of `server.protocol.states.TRANSITIONS`:
 
 1. Audio at another rate is resampled; what the resampler still holds follows at the end. A sample
    that is split between messages is put together; half a sample at the end is dropped.

@@ -42,7 +42,7 @@ APART = 5
 
 @dataclass(frozen=True)
 class ResetConfig:
-    """When states are reset; in encoder frames; the defaults are for frames of 60 ms.
+    """When states are reset, in encoder frames; the defaults are for frames of 60 ms.
 
     Attributes:
         segment: length of a segment, 15 s.

@@ -45,11 +45,6 @@ class Encoder:
         raise NotImplementedError
 
     @property
-    def delay(self) -> int:
-        """The number of encoder frames that come before the signal; 0 where none does."""
-        return 0
-
-    @property
     def size(self) -> int:
         """The size of an encoder frame."""
         raise NotImplementedError

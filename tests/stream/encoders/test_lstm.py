@@ -19,7 +19,7 @@ def test_a_chunk_is_a_pair_of_stacked_frames() -> None:
         1,
         8,
     )
-    assert (encoder.chunk_samples, encoder.frame_samples, encoder.delay) == (960, 960, 0)
+    assert (encoder.chunk_samples, encoder.frame_samples) == (960, 960)
     assert encoder.chunk_seconds == encoder.frame_seconds == 0.06
     assert [encoder.frames(n) for n in (0, 1, 2, 3)] == [0, 1, 1, 2]
     assert encoder.layers() == ("encoder.pre.0", "encoder.post.0", "encoder.post.1")
