@@ -16,8 +16,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A data set: a table `[[data.train]]`, with one of the keys that name it.
 
     Attributes:
-        path: file or folder, its format told by its content.
-        manifest, cuts, myrtle, shards, kaldi, folder, hf, parquet, archive: the same, its format named.
+        path: file or folder, whose content tells its format.
+        manifest, cuts, myrtle, shards, kaldi, folder, hf, parquet, archive: the same, of that format.
         root: folder from which relative paths in it count; None: as the format has it.
         weight: how often an utterance comes, against 1: twice an epoch, or every second one.
     """
@@ -66,7 +66,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         train: data sets of the training set: paths, or tables (`Source`).
-        dev: manifest that chooses the checkpoint.
+        dev: data set that chooses the checkpoint.
         noise: folder of recordings without speech, or none.
         tokenizer: SentencePiece model, from `python -m train.tokenizer`.
         statistics: mel statistics, from `python -m train.mel_stats`.

@@ -139,13 +139,13 @@ def _in_memory(config: Config, rows: Rows, vocabulary: Vocabulary) -> tuple[Batc
 
 
 def _check_memory(seconds: float) -> None:
-    """Refuse recordings that the memory has no room for, before they are decoded."""
+    """Refuse recordings that the machine has no memory for, before they are decoded."""
     needed = seconds * SAMPLE_RATE * 2
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > MEMORY_SHARE * there:
         raise ConfigError(
-            f"data.cache is memory: {seconds / 3600:.0f} hours take {needed / 1e9:.1f} GB decoded, and "
-            f"{free / 1e9:.1f} GB are free. Set data.cache to disk or none"
+            f"data.cache is memory: {seconds / 3600:.0f} hours take {needed / 1e9:.0f} GB decoded, and "
+            f"the machine has {there / 1e9:.0f} GB. Set data.cache to disk or none"
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from stream.audio import WHOLE, Part
 from stream.manifest import ManifestError, located
@@ -47,17 +48,20 @@ class _Column:
 
 def read(path: Path, root: Path | None = None) -> Read:
     """Yield the records of a data directory, in the order of segments or wav.scp."""
-    scp, source = path / "wav.scp", str(path / "text")
     folder = "" if root is None else str(root)
     texts, speakers = _Column(path / "text"), _Column(path / "utt2spk")
     if not (path / "text").exists():
         raise ManifestError(path, 0, "has no file text")
     segmented = (path / "segments").exists()
     durations = _Column(path / "utt2dur")
-    for where, line, name, recording, part in _utterances(path) if segmented else _wholes(scp):
+    for found in _segments(path) if segmented else _wholes(path / "wav.scp"):
+        if isinstance(found, ManifestError):
+            yield found
+            continue
+        where, line, name, recording, part = found
         text = texts.get(name)
         if text is None and segmented:
-            continue
+            continue  # rule 3
         try:
             if text is None:
                 raise ValueError(f"{name} has no line in text")
@@ -74,17 +78,21 @@ def read(path: Path, root: Path | None = None) -> Read:
             duration=duration,
             part=part,
             speaker=speakers.get(name),
-            source=str(where) if segmented else source,
+            source=str(where),
             line=line,
         )
 
 
-def _wholes(scp: Path) -> Iterator[tuple[Path, int, str, str, Part]]:
+# A file and the number of its line, the utterance, its recording and its part.
+_Utterance: TypeAlias = tuple[Path, int, str, str, Part]
+
+
+def _wholes(scp: Path) -> Iterator[_Utterance]:
     for line, name, recording in _rows(scp):
         yield scp, line, name, recording, WHOLE
 
 
-def _utterances(path: Path) -> Iterator[tuple[Path, int, str, str, Part]]:
+def _segments(path: Path) -> Iterator[_Utterance | ManifestError]:
     """Yield the lines of segments, each with its recording."""
     recordings = {name: recording for _, name, recording in _rows(path / "wav.scp")}
     segments = path / "segments"
@@ -92,15 +100,16 @@ def _utterances(path: Path) -> Iterator[tuple[Path, int, str, str, Part]]:
         fields = value.split()
         try:
             recording, begin, end = fields[0], float(fields[1]), float(fields[2])
-            if not 0.0 <= begin < end:
-                raise ValueError
         except (ValueError, IndexError):
-            raise ManifestError(
-                segments, line, f"{value!r}: wants a recording, its begin and its end in seconds"
-            ) from None
-        if recording not in recordings:
-            raise ManifestError(segments, line, f"{recording} is not in wav.scp")
-        yield segments, line, name, recordings[recording], Part(begin, round(end - begin, 6))
+            recording, begin, end = "", 0.0, 0.0
+        if not 0.0 <= begin < end:
+            wanted = "a recording, its begin and its end in seconds"
+            yield ManifestError(segments, line, f"{value!r}: wants {wanted}")
+        elif recording not in recordings:
+            yield ManifestError(segments, line, f"{recording} is not in wav.scp")
+        else:
+            part = Part(begin, round(end - begin, 6))
+            yield segments, line, name, recordings[recording], part
 
 
 def _file(recording: str, folder: str) -> File:
@@ -110,7 +119,9 @@ def _file(recording: str, folder: str) -> File:
         )
     begin = recording.rpartition(":")[2]
     if ".ark:" in recording and begin.isdigit():
-        raise ValueError(f"{recording} is in an archive of Kaldi's: extract-wavs, or wav-copy")
+        raise ValueError(
+            f"{recording} is in one of Kaldi's archives: write it to a file with wav-copy and name that"
+        )
     return File(located(folder, recording))
 
 

@@ -272,7 +272,9 @@ def length_and_rate(audio: Audio, part: Part = WHOLE) -> tuple[float, int]:
         case Mix(tracks):
             return max(track.begin + track.seconds for track in tracks), SAMPLE_RATE
         case LhotseCut(cut):
-            return float(msgspec.json.decode(cut)["duration"]), SAMPLE_RATE
+            content = msgspec.json.decode(cut)
+            tracks = content.get("tracks", [{"offset": 0.0, "cut": content}])
+            return max(t.get("offset", 0.0) + t["cut"]["duration"] for t in tracks), SAMPLE_RATE
     content = None if _is_plain(audio) else content_of(audio)
     with Recording(name_of(audio), content=content) as recording:
         rate, seconds = int(recording.rate), recording.seconds
