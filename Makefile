@@ -11,6 +11,8 @@ PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 PACKAGES := stream export train hwckpt server
+UNITS := train/config train/loss train/text export/test_post_training.py \
+	server/adapters server/protocol server/test_options.py
 SOURCES := $(shell find $(PACKAGES) models -type f -not -path '*/__pycache__/*')
 CACHE := $(CURDIR)/.cache
 $(shell mkdir -p .cache/tmp)
@@ -41,8 +43,12 @@ demo: .venv-core/installed ## serve the bundled model and watch a recording bein
 test: .venv/installed .venv-core/locked ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
 	$(DEV) -m pytest -q tests
 
-quick: .venv/installed ## the tests of stream and hwckpt that are not marked slow, side by side
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target quick-stream quick-hwckpt
+quick: .venv/installed ## the unit tests of all packages that need no network and are not slow, side by side
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 --output-sync=target \
+		quick-stream quick-hwckpt quick-units
+
+quick-units: .venv/installed # of train, export and server, without what starts processes or trains
+	$(DEV) -m pytest -q -m 'not slow' $(addprefix tests/,$(UNITS))
 
 quick-%: .venv/installed # of any folder of tests
 	$(DEV) -m pytest -q -m 'not slow' tests/$*
