@@ -20,9 +20,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream.errors import InputError
-from stream.manifest import read_manifest
 from stream.process import reports_errors, run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
+from train.data.formats.record import strict
+from train.data.formats.table import read_records
 from train.text.levels import LEVELS
 from train.text.pieces import write_pieces
 from train.text.transcripts import normalised
@@ -69,7 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--manifest", action="append", required=True, metavar="JSONL", help="may be repeated"
+        "--manifest",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="data set of any format, of which the texts are read; may be repeated",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="SentencePiece model")
     parser.add_argument(
@@ -92,7 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
-    utterances = [u for path in arguments.manifest for u in read_manifest(path)]
+    utterances = [u for path in arguments.manifest for u in strict(read_records(path))]
+    if not utterances:
+        raise InputError(f"{', '.join(arguments.manifest)}: no utterance")
     texts = [u.text for u in normalised(utterances, arguments.normalise)]
     model = build_tokenizer(texts, arguments.whole_words_from)
     output = Path(arguments.output)

@@ -111,3 +111,16 @@ def test_the_command_names_what_it_cannot_take_and_writes_nothing(
     assert main(["--manifest", str(tmp_path / "none.jsonl"), "--output", str(output)]) == 3
     assert "none.jsonl" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_texts_come_from_any_format_and_no_recording_is_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {"transcript": "go go", "files": [{"fname": "none.wav"}], "original_duration": 1.0}
+    (tmp_path / "list.json").write_text(json.dumps([entry] * 3))
+    output = tmp_path / "t.model"
+    assert main(["--manifest", str(tmp_path / "list.json"), "--output", str(output)]) == 0
+    assert "2.00 tokens an utterance" in capsys.readouterr().out
+    (tmp_path / "list.json").write_text("[]")
+    assert main(["--manifest", str(tmp_path / "list.json"), "--output", str(output)]) == 3
+    assert "list.json: no utterance" in capsys.readouterr().err
