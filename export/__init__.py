@@ -1,1 +1,1 @@
-"""One file per target: ONNX model directories, hardware checkpoints."""
+"""Models for each target, checked by running what was written: ONNX Runtime, hardware, sherpa-onnx."""

@@ -5,8 +5,8 @@
     int8      encoder.int8.onnx, ..., weights.int8.safetensors (`export.onnx.int8`)
     integer   encoder.integer.onnx, ..., weights.integer.safetensors (`export.onnx.integer`)
 
-All formats have the same inputs and outputs but for the states. Needs the package onnx, an
-extra: import this module inside the function that builds (`stream.extras`).
+All formats have the same inputs and outputs, except for the states. This module needs the package onnx, an
+extra: import it inside the function that builds (`stream.extras`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What an export has to pass, and what it lost."""
+"""Checks of what an export wrote: weights, outputs, words; and a network traced on recordings."""

@@ -17,7 +17,6 @@ from stream.manifest import read_manifest
 from stream.model.network import Network, open_model
 from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary
-from tests.tiny import tiny_network
 
 SMALL = Specification(hidden=24, prediction_hidden=12, joint=16, vocabulary=50)
 
@@ -98,9 +97,3 @@ def test_a_folder_of_something_else_is_not_overwritten(
     (tmp_path / "thesis").write_text("years of work")
     assert main(["--shape", "bundled", "--output", str(tmp_path)]) == 3
     assert "exists and is not a model directory" in capsys.readouterr().err
-
-
-def test_without_recordings_nothing_is_calibrated() -> None:
-    network = tiny_network()
-    with pytest.raises(ValueError, match="calibration: no recordings"):
-        Calibration(network, load_backend("numpy", network), [])

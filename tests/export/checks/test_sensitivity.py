@@ -49,9 +49,9 @@ def write(path: Path, network: Network) -> str:
 
 @pytest.fixture(autouse=True)
 def few_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify and measure on four of the bundled recordings, for speed."""
+    """Verify and measure on two of the bundled recordings, for speed."""
     for name in ("export.model_directory", "export.checks.verification"):
-        monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-4:])
+        monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
 
 
 @pytest.mark.parametrize("layer", ["encoder.pre.1", "joint.output"])
@@ -65,7 +65,7 @@ def test_the_layer_with_an_outlier_is_named_first_and_is_mended_in_float(
     assert "points lost, 0.3 may be" in said and "Nothing was written." in said
     rows = [line.split()[0] for line in said.splitlines() if line.startswith("    ")]
     assert rows[0] == layer and len(rows) == 8
-    assert f"With --float-layers {layer}: WER of 4 recordings" in said
+    assert f"With --float-layers {layer}: WER of 2 recordings" in said
     assert "the model's own: --manifest" in said
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
 

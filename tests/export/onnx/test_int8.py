@@ -25,7 +25,7 @@ from stream.model.network import Network, open_model
 from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError
 from stream.stage import map_state
-from tests.tiny import tiny_network, tiny_specification
+from tests.tiny import quiet_network, tiny_network, tiny_specification
 
 RANGES = Ranges(x=6.0, joint=6.0)
 SIZES: list[dict[str, Any]] = [
@@ -184,14 +184,6 @@ def test_a_model_without_int8_is_told_how_to_get_it() -> None:
         load_backend("int8", tiny_network())
 
 
-def quiet() -> Network:
-    network = tiny_network()
-    bias = network.arrays["joint.output.bias"].copy()
-    bias[-1] += 1.5
-    arrays = {**network.arrays, "joint.output.bias": bias}
-    return Network(network.specification, arrays, network.tokenizer, network.notes)
-
-
 def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
     exported = export(open_model(model_path()), tmp_path / "model", most_loss=0.0)
     assert exported.int8 is not None and exported.int8.loss <= 0.0
@@ -202,7 +194,7 @@ def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
 def test_without_int8_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("export.model_directory", "export.checks.verification"):
         monkeypatch.setattr(f"{name}.recordings", lambda: recordings()[-2:])
-    exported = export(quiet(), tmp_path / "model", int8=False)
+    exported = export(quiet_network(), tmp_path / "model", int8=False)
     assert exported.int8 is None
     assert not directory.INT8 & {file.name for file in (tmp_path / "model").iterdir()}
 

@@ -21,9 +21,7 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 from export import build as builder
 from export.calibration import Calibration
-from export.errors import ExportError
 from export.hwckpt.__main__ import main as to_hwckpt
-from export.model_directory import export
 from export.onnx.__main__ import main
 from hwckpt.reader import Ngram, read_checkpoint
 from hwckpt.writer import write_checkpoint
@@ -35,18 +33,9 @@ from stream.model import directory
 from stream.model.network import Network, NgramFile, open_model
 from stream.validation import validate
 from tests.places import VECTORS
-from tests.tiny import quantised, tiny_network
+from tests.tiny import quantised, quiet_network
 
 build = builder.build
-
-
-def quiet_network(seed: int = 0, **specification: Any) -> Network:
-    """Return a random model that emits a token now and then, not as many as a frame may have."""
-    network = tiny_network(seed, **specification)
-    bias = network.arrays["joint.output.bias"].copy()
-    bias[-1] += 1.5
-    arrays = {**network.arrays, "joint.output.bias": bias}
-    return Network(network.specification, arrays, network.tokenizer, network.notes)
 
 
 @pytest.fixture(autouse=True)
@@ -200,38 +189,6 @@ def refused(
     assert list(tmp_path.iterdir()) == [given]
 
 
-def test_a_refused_export_leaves_the_older_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    output = tmp_path / "model"
-    export(quiet_network(seed=5), output, int8=False)
-    before = {file.name: file.read_bytes() for file in output.iterdir()}
-    other = build(quiet_network(seed=6), inside=True)
-    monkeypatch.setattr(builder, "build", lambda *given, **form: {**build(*given, **form), **other})
-    with pytest.raises(ExportError, match="random frames: encoder output differs"):
-        export(quiet_network(seed=7), output)
-    assert {file.name: file.read_bytes() for file in output.iterdir()} == before
-
-
-def test_weights_that_are_not_the_models_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(directory, "serialise", lambda _: serialised)
-    serialised = directory.safetensors.numpy.save(dict(quiet_network(seed=1).arrays))
-    with pytest.raises(ExportError, match="array normaliser.mean is not the model's"):
-        export(quiet_network(seed=0), tmp_path / "model")
-
-
-def test_tokens_that_differ_are_refused_with_the_recording(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = OnnxBackend.join
-    monkeypatch.setattr(OnnxBackend, "join", lambda self, f, g: real(self, f, g)[:, ::-1])
-    monkeypatch.setattr("export.checks.verification._close", lambda *_: 0.0)
-    with pytest.raises(ExportError, match=r"speech-commands-\S+: streamed tokens"):
-        export(quiet_network(), tmp_path / "model")
-
-
 def test_a_model_that_looks_ahead_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,17 +311,6 @@ def test_a_model_gets_integers_where_that_is_asked_for(
     assert scales["joint.scale"] == 2.0**-quantisation.joint
 
 
-def test_int8_has_the_scales_of_the_models_integers_and_calibrates_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("export.model_directory.Calibration", None)
-    network = quantised(quiet_network(), input=3, joint=2)
-    exported = export(network, tmp_path / "model", most_loss=1e9)
-    assert exported.int8 is not None and exported.integers is not None
-    arrays = safetensors.numpy.load_file(tmp_path / "model" / directory.INT8_WEIGHTS)
-    assert (arrays["x.scale"], arrays["joint.scale"]) == (2.0**-3, 2.0**-2)
-
-
 def test_scales_are_calibrated_on_one_manifest_and_words_counted_on_another(tmp_path: Path) -> None:
     network, output = quiet_network(), tmp_path / "model"
     given = source(tmp_path / "given", network)
@@ -379,18 +325,6 @@ def test_scales_are_calibrated_on_one_manifest_and_words_counted_on_another(tmp_
         scales.append(arrays["x.scale"].item())
     quiet = Calibration(network, load_backend("numpy", network), read_manifest(one)).x
     assert scales[1] == pytest.approx(quiet / 127) and scales[0] != scales[1]
-
-
-def test_progress_says_what_is_streamed(tmp_path: Path) -> None:
-    seen: list[tuple[str, int, int]] = []
-    export(
-        quiet_network(),
-        tmp_path / "model",
-        most_loss=1e9,
-        progress=lambda *shown: seen.append(shown),
-    )
-    assert seen[0] == ("calibration", 2, 2)
-    assert seen[1:] == [(name, n, 2) for name in ("float32", "int8") for n in (1, 2)]
 
 
 @pytest.mark.parametrize("flag", ["--calibrate", "--manifest"])
