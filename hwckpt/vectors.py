@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from hwckpt.conformance.comparison import installed
-from hwckpt.conformance.vectors_decoding import DECODING_FILES
-from hwckpt.conformance.vectors_front_end import FRONT_END_FILES
-from hwckpt.conformance.vectors_integer import INTEGER_FILES
-from hwckpt.conformance.vectors_integer_transducer import INTEGER_MODEL_FILES
-from hwckpt.conformance.vectors_models import network_file, write_network
-from hwckpt.conformance.vectors_stages import STAGE_FILES
-from hwckpt.conformance.vectors_tokens import TOKEN_FILES
-from hwckpt.conformance.vectors_transducer import TRANSDUCER_FILES
+from hwckpt.conformance.decoding import DECODING_FILES
+from hwckpt.conformance.fixed_front_end import FRONT_END_FILES
+from hwckpt.conformance.integer import INTEGER_FILES
+from hwckpt.conformance.integer_transducer import INTEGER_MODEL_FILES
+from hwckpt.conformance.models import network_file, write_network
+from hwckpt.conformance.stages import STAGE_FILES
+from hwckpt.conformance.tokens import TOKEN_FILES
+from hwckpt.conformance.transducer import TRANSDUCER_FILES
 from stream.process import reports_errors, run_main
 
 __all__ = ["write_vectors"]
@@ -68,12 +68,12 @@ def write_vectors(folder: Path, tokenizer: bytes, seed: int) -> list[Path]:
             path, rng = file(name)
             path.write_text(json.dumps(make_from_greedy(rng, folder)) + "\n", "utf-8")
     if installed("torch"):
-        from hwckpt.conformance.vectors_training import TRAINING_FILES
+        from hwckpt.conformance.training import TRAINING_FILES
 
         for name, make in TRAINING_FILES.items():
             save(name, make)
     if installed("inflect"):
-        from hwckpt.conformance.vectors_text import TEXT_FILES
+        from hwckpt.conformance.text import TEXT_FILES
 
         for name, make in TEXT_FILES.items():
             path, rng = file(name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwckpt.conformance.comparison import Row, VectorError, load
-from hwckpt.conformance.vectors_front_end import emphasised_whole
+from hwckpt.conformance.fixed_front_end import emphasised_whole
 from stream.front_end.log_mel import streamed_log_mel
 from stream.integer.front_end import FixedFrontEnd
 from stream.integer.log_mel import FixedLogMel, block, log2, spectrum

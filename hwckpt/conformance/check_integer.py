@@ -1,6 +1,6 @@
 """Checks of the integer arithmetic: `stream.integer.fixed`, the integer backend and its ONNX graphs, every bit.
 
-Files of `hwckpt.conformance.vectors_integer` and `hwckpt.conformance.vectors_integer_transducer`. Rules by number: docs/integer.md.
+Files of `hwckpt.conformance.integer` and `hwckpt.conformance.integer_transducer`. Rules by number: docs/integer.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hwckpt.conformance.comparison import (
     load,
     skipped,
 )
-from hwckpt.conformance.vectors_integer_transducer import integers
+from hwckpt.conformance.integer_transducer import integers
 from stream.backends import Backend
 from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
 from stream.backends.integer_onnx import graph_state

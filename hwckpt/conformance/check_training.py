@@ -1,7 +1,7 @@
 """Checks of training's arithmetic against vector files.
 
 Called by `hwckpt.conformance`; see `hwckpt.conformance.comparison` for what a check is. Whole training steps are
-checked by `hwckpt.conformance.training_gradients`, texts by `hwckpt.conformance.check_text`.
+checked by `hwckpt.conformance.gradients`, texts by `hwckpt.conformance.check_text`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hwckpt.conformance.gradients import gradients
 from hwckpt.conformance.lattice import lattice
 from hwckpt.conformance.schedules import (
     linear_delay_penalty,
@@ -20,7 +21,6 @@ from hwckpt.conformance.schedules import (
     normalisation_ratio,
     wer_switch,
 )
-from hwckpt.conformance.training_gradients import gradients
 from stream.front_end.normaliser import Normaliser, utterance_normalise
 from train.data.mixing import blend, lengthened
 from train.loss.transducer import Penalties, transducer_loss

@@ -1,6 +1,6 @@
 """A transducer in integers by `stream.integer.fixed` alone, with every value on the way.
 
-What `hwckpt.conformance.vectors_integer` writes and `hwckpt.conformance.check_integer` holds others against; nothing here is
+What `hwckpt.conformance.integer` writes and `hwckpt.conformance.check_integer` holds others against; nothing here is
 fast. Rules by number: docs/integer.md.
 """
 

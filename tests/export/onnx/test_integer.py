@@ -25,7 +25,7 @@ from export.build import build, build_integers
 from export.onnx.integer import projection_graph
 from export.onnx.joint import joint_graph
 from export.onnx.lstm import layer_graph
-from hwckpt.conformance.vectors_integer import INTEGER_FILES
+from hwckpt.conformance.integer import INTEGER_FILES
 from stream.backends import Backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.backends.integer_onnx import check_equal, graph_state

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from hwckpt.conformance.integer_trace import greedy, trace
-from hwckpt.conformance.vectors_models import network_file
+from hwckpt.conformance.models import network_file
 from hwckpt.reader import read_checkpoint
 from stream.front_end.log_mel import BINS
 from stream.front_end.stacking import STACK

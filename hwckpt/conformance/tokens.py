@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt.conformance.check_models import encode_batch, stacked_frames
-from hwckpt.conformance.vectors_models import EOS, MARGIN, TRIES, decode, network_file, utterance
+from hwckpt.conformance.models import EOS, MARGIN, TRIES, decode, network_file, utterance
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import Backend, load_backend

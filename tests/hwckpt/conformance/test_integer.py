@@ -19,9 +19,9 @@ import pytest
 from hwckpt.conformance import check_integer, integer_trace
 from hwckpt.conformance.__main__ import run
 from hwckpt.conformance.comparison import VectorError
-from hwckpt.conformance.vectors_integer import INTEGER_FILES
-from hwckpt.conformance.vectors_integer_transducer import INTEGER_MODEL_FILES
-from hwckpt.conformance.vectors_models import network_file
+from hwckpt.conformance.integer import INTEGER_FILES
+from hwckpt.conformance.integer_transducer import INTEGER_MODEL_FILES
+from hwckpt.conformance.models import network_file
 from stream.integer import fixed
 from stream.integer import network as integer
 from tests.places import VECTORS

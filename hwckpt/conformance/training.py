@@ -1,7 +1,7 @@
 """Vector files of training's arithmetic, from our references; `hwckpt.vectors` writes them.
 
 Float64 where a stage has no precision of its own: the loss node by node (`hwckpt.conformance.lattice`),
-normalisation, statistics, noise. Whole training steps are `hwckpt.conformance.training_gradients`, texts `hwckpt.conformance.vectors_text`.
+normalisation, statistics, noise. Whole training steps are `hwckpt.conformance.gradients`, texts `hwckpt.conformance.text`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hwckpt.conformance.gradients import GRADIENT_FILES
 from hwckpt.conformance.lattice import lattice
 from hwckpt.conformance.schedules import (
     linear_delay_penalty,
@@ -22,7 +23,6 @@ from hwckpt.conformance.schedules import (
     normalisation_ratio,
     wer_switch,
 )
-from hwckpt.conformance.training_gradients import GRADIENT_FILES
 from stream.front_end.log_mel import BINS, CARD_FLOOR, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from stream.front_end.normaliser import utterance_normalise
 from train.data.mixing import blend, lengthened

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from hwckpt.conformance.check_models import encode_batch, predict_tokens
-from hwckpt.conformance.vectors_models import EOS, MARGIN, TRIES, decode, features, network_file
+from hwckpt.conformance.models import EOS, MARGIN, TRIES, decode, features, network_file
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import load_backend

@@ -1,6 +1,6 @@
 """The models of vector files: small hardware checkpoints of random weights, and decisions that hold.
 
-`hwckpt.conformance.vectors_transducer` and `hwckpt.conformance.vectors_tokens` run them. Their files want tokens exactly, so where a
+`hwckpt.conformance.transducer` and `hwckpt.conformance.tokens` run them. Their files want tokens exactly, so where a
 draw leaves two classes so close that another order of sums could swap them, they draw again.
 """
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hwckpt.conformance.check_decoding import BeamRun, decode_beam, perceived
 from hwckpt.conformance.check_models import decode_steps, encode_batch, stacked_frames
-from hwckpt.conformance.vectors_models import network_file, utterance
+from hwckpt.conformance.models import network_file, utterance
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import load_backend
 from stream.decoding.beam import BeamConfig
