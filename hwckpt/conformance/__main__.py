@@ -1,154 +1,37 @@
-"""`python -m hwckpt.conformance DIR`: run every vector file of a folder, print a table.
+"""`python -m hwckpt.conformance DIR`: check Rill against the vector files of a folder.
 
-Files are recognised by name, as NUMERICS section 8 lists them; a file that is not understood is an
-error. Exit status 0: all pass; 1: a check fails; 3: a file is not understood.
+Files are recognised by name; docs/numerics.md, section 8, lists them. Exit status 0: all pass; 1: a check
+fails; 2: no such folder; 3: a file is not understood.
 """
 
 from __future__ import annotations
 
 import argparse
-import fnmatch
+import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
-from hwckpt.conformance import (
-    check_decoding,
-    check_front_end,
-    check_integer,
-    check_models,
-    check_stages,
-)
-from hwckpt.conformance.comparison import (
-    Check,
-    Row,
-    VectorError,
-    compare,
-    exact,
-    installed,
-    load,
-    skipped,
-)
+from hwckpt.conformance.comparison import Row, VectorError
+from hwckpt.conformance.table import Line, check_set, missing_files
 from stream.errors import ArgumentError
-from stream.model.specification import ModelError
 from stream.process import reports_errors, run_main
-from stream.text_file import read_text
 
-__all__ = ["Line", "run"]
-
-
-class Line(NamedTuple):
-    """A row of the table, and the file that it is about."""
-
-    file: str
-    row: Row
-
-
-def _training(path: Path) -> Iterator[Row]:
-    if not installed("torch"):
-        yield skipped("training", "torch", "torch is not installed")
-        return
-    from hwckpt.conformance.check_training import CHECKS
-
-    check = next(c for prefix, c in CHECKS.items() if path.name.startswith(prefix))
-    arrays = {**load(path), "name": path.stem}
-    for stage, got, want, allowed in check(arrays):
-        yield compare(stage, "torch", got, want, allowed)
-
-
-def _normalisation(path: Path) -> Iterator[Row]:
-    yield from check_stages.norm(path)
-    yield from _training(path)
-
-
-def _texts(path: Path) -> Iterator[Row]:
-    yield from check_decoding.texts(path)
-    if not installed("inflect"):
-        yield skipped("text", "python", "the train extra is not installed")
-        return
-    from hwckpt.conformance.check_text import texts
-
-    for stage, got, want in texts(json.loads(read_text(path))):
-        yield exact(stage, "python", got, want)
-
-
-def _beside(path: Path) -> Iterator[Row]:
-    """Accept a file that others refer to."""
-    yield Row("read with the files that name it", "-", 0.0, 0.0, 0.0)
-
-
-# First match counts.
-PATTERNS: tuple[tuple[str, Check], ...] = (
-    ("melmat*.npz", check_stages.mel_filters),
-    ("logmel_*.npz", check_stages.log_mel),
-    ("ewma_*.npz", check_stages.ewma),
-    ("norm_*.npz", _normalisation),
-    ("melstats*.npz", _training),
-    ("fixed_logmel_*.npz", check_front_end.log_mel),
-    ("fixed_ewma_*.npz", check_front_end.ewma),
-    ("fixed_operators*.npz", check_front_end.operators),
-    ("bfp16*.npz", check_stages.bfp16),
-    ("lstm_*.npz", check_stages.lstm),
-    ("integer_weights*.npz", check_integer.weights),
-    ("integer_input*.npz", check_integer.inputs),
-    ("integer_lstm_*.npz", check_integer.lstm),
-    ("integer_projection_*.npz", check_integer.projection),
-    ("integer_joint*.npz", check_integer.joint),
-    ("integer_transducer*.npz", check_integer.transducer),
-    ("transducer_*.npz", check_models.transducer),
-    ("pcm_to_tokens_*.npz", check_models.pcm_to_tokens),
-    ("hwckpt_*.pt", check_models.checkpoint),
-    ("train_ckpt_*.pt", check_models.training_checkpoint),
-    *((f"{prefix}*.npz", _training) for prefix in (
-        "loss_", "train_grad_", "lr_schedule", "lamb_step", "ema_step", "schedules", "noise_blend",
-    )),
-    ("text_*.json", _texts),
-    ("beam_*.json", check_decoding.beam),
-    ("fuzzy_topk_*.npz", check_decoding.fuzzy_topk),
-    ("keywords_*.json", check_decoding.keywords),
-    ("ngram_scores_*.json", check_decoding.ngram_scores),
-    ("ngram_*", check_decoding.ngram),
-    ("state_resets_*.npz", check_decoding.state_resets),
-    *((pattern, _beside) for pattern in (
-        "config_*.yaml", "melmeans*.pt", "melvars*.pt", "meln*.pt", "spm_*.model", "stats_*",
-    )),
-    ("README*", _beside),
-    ("*.md", _beside),
-)  # fmt: skip
-
-
-def run(folder: Path) -> Iterator[Line]:
-    """Run the checks of every file in a folder, in the order of their names.
-
-    Raises:
-        VectorError: a file is not understood.
-    """
-    for path in sorted(folder.iterdir()):
-        check = next((c for p, c in PATTERNS if fnmatch.fnmatch(path.name, p)), None)
-        if check is None:
-            raise VectorError(f"{path}: no vector file is named so; take it out of the folder")
-        try:
-            for row in check(path):
-                yield Line(path.name, row)
-        except (ModelError, KeyError, TypeError, IndexError, ValueError, OSError) as error:
-            if isinstance(error, VectorError):
-                raise
-            raise VectorError(f"{path}: {error}") from error
+COLUMNS = "{:40} {:28} {:>8} {:>8}  {}"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m hwckpt.conformance`."""
     parser = argparse.ArgumentParser(
         prog="python -m hwckpt.conformance",
-        description="Hold Rill against the conformance vectors of a folder, or them against Rill.",
+        description="Check Rill against the conformance vectors of a folder.",
         epilog="example: python -m hwckpt.conformance vectors",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR", help="folder of vector files")
     parser.add_argument(
-        "--json", action="store_true", help="one object per line in place of a table"
+        "--json", action="store_true", help="print every comparison, one JSON object a line"
     )
     return parser
 
@@ -160,42 +43,64 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(arguments.folder)
     if not folder.is_dir():
         raise ArgumentError(f"{folder}: no such folder")
-    counts: dict[str, int] = {}
-    for line in run(folder):
-        counts[line.row.verdict] = counts.get(line.row.verdict, 0) + 1
-        print(_object(line) if arguments.json else _text(line), flush=True)
+    counts: Counter[str] = Counter()
+    failed: list[Line] = []
+    if not arguments.json:
+        print(COLUMNS.format("file", "backends", "largest", "allowed", "result"))
+    try:
+        lines = check_set(folder, _progress if sys.stderr.isatty() else None)
+        for file, of_file in itertools.groupby(lines, lambda line: line.file):
+            rows = [line.row for line in of_file]
+            counts.update(row.verdict for row in rows)
+            failed += [Line(file, row) for row in rows if row.verdict == "FAIL"]
+            _clear_progress()
+            if arguments.json:
+                for row in rows:
+                    print(_object(file, row), flush=True)
+            else:
+                print(_summary(file, rows), flush=True)
+        missing = missing_files(folder)
+    finally:
+        _clear_progress()
     if not counts:
         raise VectorError(f"{folder}: no vector files")
-    print(
-        ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
-        file=sys.stderr,
-    )
-    return 1 if counts.get("FAIL") else 0
+    if failed and not arguments.json:
+        print("\nfailures")
+        for file, row in failed:
+            print(
+                f"{file}: {row.stage}, {row.backend}: {row.largest:.2e}, allowed {row.allowed:.1e}: "
+                f"FAIL {row.note}".rstrip()
+            )
+    if missing:
+        print(f"incomplete: {folder} lacks {', '.join(missing)}", file=sys.stderr)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    print(verdicts, file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _text(line: Line) -> str:
-    file, row = line
-    numbers = f"{row.largest:9.2e} {row.mean:9.2e} {row.allowed:8.1e}"
-    numbers = numbers if row.skip is None else " " * len(numbers)
-    return (
-        f"{file:42} {row.stage:34} {row.backend:12} {numbers}  {row.verdict:8} {row.note}".rstrip()
-    )
+def _progress(number: int, count: int, name: str) -> None:
+    print(f"\r{number}/{count} {name}\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _object(line: Line) -> str:
-    file, row = line
-    content = {
-        "schema": "rill.conformance/1",
-        "file": file,
-        "stage": row.stage,
-        "backend": row.backend,
-        "largest": row.largest,
-        "mean": row.mean,
-        "allowed": row.allowed,
-        "verdict": row.verdict,
-        "note": row.note,
-    }
-    return json.dumps(content)
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _summary(file: str, rows: list[Row]) -> str:
+    """Return the line of a file: its backends, its worst comparison, and how many there were."""
+    counts = Counter(row.verdict for row in rows)
+    backends = ",".join(dict.fromkeys(row.backend for row in rows if row.backend != "-")) or "-"
+    worst = max(rows, key=lambda row: (row.verdict == "FAIL", row.largest / (row.allowed or 1.0)))
+    result = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return COLUMNS.format(file, backends, f"{worst.largest:.1e}", f"{worst.allowed:.0e}", result)
+
+
+def _object(file: str, row: Row) -> str:
+    """Return a row as a JSON object."""
+    columns = ("stage", "backend", "largest", "mean", "allowed", "verdict", "note")
+    content = {"schema": "rill.conformance/1", "file": file}
+    return json.dumps(content | {column: getattr(row, column) for column in columns})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Vector files of the front end in fixed point, from its references in `stream`: integers only.
+"""Vectors of the front end in fixed point, integers only: operator by operator and stage by stage.
 
-Signals give every intermediate value of their frames; operators are fed with what signals seldom hold:
-every segment of the tables, ties of every rounding, saturation, the ends of every range. The rules are
-those of docs/integer-front-end.md; `hwckpt.conformance.check_front_end` reads the files.
+Files of signals hold every intermediate value of their frames. The file of operators holds inputs that
+signals seldom reach: every segment of the tables, ties of every rounding, saturation, both ends of every
+range. The rules are those of docs/integer-front-end.md.
 """
 
 from __future__ import annotations
@@ -14,25 +14,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.front_end.log_mel import BINS, CARD_FLOOR, HOP, SAMPLE_RATE, FrontEnd, frame_count
+from hwckpt.conformance.comparison import Arrays, Rng, computed
+from stream.front_end.log_mel import (
+    BINS,
+    CARD_FLOOR,
+    HOP,
+    SAMPLE_RATE,
+    FrontEnd,
+    frame_count,
+    streamed_log_mel,
+)
 from stream.integer.fixed import Ints
 from stream.integer.front_end import FixedFrontEnd
 from stream.integer.log_mel import FixedLogMel, block, emphasise, log2, spectrum
 from stream.integer.normaliser import FixedNormaliser, alpha_weight, inverse_root, normalise, update
 
-__all__ = ["FRONT_END_FILES", "emphasised_whole"]
-
-Rng = np.random.Generator
-Make = Callable[[Rng], dict[str, Any]]
+__all__ = ["KINDS"]
 
 FLOOR = 2.0**-23
 SAMPLES = 720  # three windows of 25 ms
 LOUD, QUIET = 16 * 1024 - 1, -72 * 1024  # the range of frames, Q.10
 ALPHAS = (0.0, 0.001, 0.05, 0.9)
+WIDE = ("power", "energy", "update_mean_after", "update_variance_after")  # int64 in files
 WEIGHTS = tuple(alpha_weight(alpha) for alpha in ALPHAS)
 
 
-def emphasised_whole(pcm: NDArray[np.int16], front_end: FrontEnd) -> Ints:
+def _emphasised(pcm: NDArray[np.int16], front_end: FrontEnd) -> Ints:
     """Return the emphasised samples that the windows of an utterance are cut from.
 
     Args:
@@ -86,25 +93,31 @@ SIGNALS: dict[str, tuple[Callable[[Rng], NDArray[np.float64]], int, float, bool,
 }
 
 
-def _log_mel(rng: Rng, signal: str) -> dict[str, Any]:
+def _signal(rng: Rng, signal: str) -> dict[str, Any]:
     make, window, floor, initial_padding, final_padding = SIGNALS[signal]
-    pcm = np.clip(np.rint(make(rng)), -32768, 32767).astype(np.int16)
-    front_end = FixedFrontEnd(window, floor, initial_padding, final_padding)
-    y = emphasised_whole(pcm, front_end)
-    values = FixedLogMel(window, floor).values(y[None])
-    narrow = {"power": np.int64, "energy": np.int64}
     return {
-        "pcm": pcm,
+        "pcm": np.clip(np.rint(make(rng)), -32768, 32767).astype(np.int16),
         "window": window,
         "floor": floor,
         "initial_padding": int(initial_padding),
         "final_padding": final_padding,
-        "emphasised": y.astype(np.int32),
-        **{
-            key: value[0].astype(narrow.get(key, np.int32))
-            for key, value in values._asdict().items()
-        },
     }
+
+
+def _front_end(z: Arrays) -> FixedFrontEnd:
+    return FixedFrontEnd(z["window"], z["floor"], bool(z["initial_padding"]), z["final_padding"])
+
+
+def _log_mel(z: Arrays) -> dict[str, Ints]:
+    """Return all values of the frames of a signal."""
+    y = _emphasised(z["pcm"], _front_end(z))
+    values = FixedLogMel(z["window"], z["floor"]).values(y[None].astype(np.int64))
+    return {"emphasised": y} | {name: value[0] for name, value in values._asdict().items()}
+
+
+def _streamed(z: Arrays) -> dict[str, Ints]:
+    """Return the frames of a signal from the stage that streams them."""
+    return {"frames": streamed_log_mel(z["pcm"][None], _front_end(z))[0]}
 
 
 def _blocks(rng: Rng) -> Ints:
@@ -185,75 +198,110 @@ def _outputs(rng: Rng) -> tuple[Ints, Ints, Ints]:
     return frame, mean, variance
 
 
-def _operators(rng: Rng) -> dict[str, Any]:
+def _operators(z: Arrays) -> dict[str, Any]:
+    def wide(name: str) -> Ints:
+        return np.asarray(z[name]).astype(np.int64)
+
+    mantissas, exponent = block(wide("block_in"))
+    re, im = spectrum(wide("fft_in"))
+    energy, n = wide("log2_energy"), wide("log2_exponent")
+    s, k = inverse_root(wide("root_in"))
+    keys = ("frame", "mean", "variance", "weight")
+    mean, variance = update(*(wide(f"update_{key}") for key in keys))
+    frame, mean_before, spread = (wide(f"normalise_{key}") for key in keys[:3])
+    return {
+        "block_mantissas": mantissas,
+        "block_exponent": exponent,
+        "fft_re": re,
+        "fft_im": im,
+        "log2_out": log2(energy, n, z["log2_floor"]),
+        "log2_out_low": log2(energy, n, QUIET),
+        "root_s": s,
+        "root_k": k,
+        "update_mean_after": mean,
+        "update_variance_after": variance,
+        **{f"normalise_out_{e}": normalise(frame, mean_before, spread, e) for e in range(8)},
+    }
+
+
+def _edges(rng: Rng) -> dict[str, Any]:
+    """Draw the inputs of single rules, at the edges of their ranges."""
     p = _blocks(rng)
-    mantissas, exponent = block(p)
     a = rng.integers(-(2**23) + 256, 2**23 - 255, (4, 512))
     a[1], a[2] = 2**23 - 256, np.where(np.arange(512) % 2, 1, -1)
     a[3] = np.where(a[3] < 0, -(2**23) + 256, 2**23 - 256)
-    re, im = spectrum(a)
     energy, n = _energies(rng)
     variance = _roots(rng)
-    s, k = inverse_root(variance)
-    frame, mean, before, weight = _updates(rng)
-    pairs = [update(*row) for row in zip(frame, mean, before, weight, strict=True)]
-    after = np.array(pairs, np.int64).T
-    of, around, spread = _outputs(rng)
-    return {
-        "block_in": p,
-        "block_mantissas": mantissas.astype(np.int32),
-        "block_exponent": exponent.astype(np.int32),
-        "fft_in": a.astype(np.int32),
-        "fft_re": re.astype(np.int32),
-        "fft_im": im.astype(np.int32),
-        "log2_energy": energy,
-        "log2_exponent": n.astype(np.int32),
-        "log2_floor": -23 << 10,
-        "log2_out": log2(energy, n, -23 << 10).astype(np.int32),
-        "log2_out_low": log2(energy, n, QUIET).astype(np.int32),
-        "root_in": variance,
-        "root_s": s.astype(np.int32),
-        "root_k": k.astype(np.int32),
-        "update_frame": frame.astype(np.int32),
-        "update_mean": mean,
-        "update_variance": before,
-        "update_weight": weight.astype(np.int32),
-        "update_mean_after": after[0],
-        "update_variance_after": after[1],
-        "normalise_frame": of.astype(np.int32),
-        "normalise_mean": around,
-        "normalise_variance": spread,
-        **{
-            f"normalise_out_{e}": normalise(of, around, spread, e).astype(np.int8) for e in range(8)
-        },
-    }
+    inputs: dict[str, Any] = {"block_in": p, "fft_in": a.astype(np.int32), "log2_energy": energy}
+    inputs |= {"log2_exponent": n.astype(np.int32), "log2_floor": -23 << 10, "root_in": variance}
+    keys = ("frame", "mean", "variance", "weight")
+    inputs |= {f"update_{key}": of for key, of in zip(keys, _updates(rng), strict=True)}
+    inputs |= {f"normalise_{key}": of for key, of in zip(keys[:3], _outputs(rng), strict=True)}
+    for key in ("update_frame", "update_weight", "normalise_frame"):
+        inputs[key] = inputs[key].astype(np.int32)
+    return inputs
 
 
-def _normaliser(rng: Rng, alpha: float) -> dict[str, Any]:
-    mean = rng.normal(-9.0, 2.0, BINS).astype(np.float32)
-    variance = rng.uniform(2.0, 12.0, BINS).astype(np.float32)
-    stage = FixedNormaliser(mean, variance, alpha, exponent=4)
-    frames = {
-        name: np.rint(rng.normal(-13.0, 4.5, (count, BINS)) * 1024).astype(np.int32)
-        for name, count in (("a", 23), ("b", 14))
-    }
-    frames["b"][4:9] = -23 << 10  # the floor: digital silence
-    arrays: dict[str, Any] = {"alpha": alpha, "weight": stage.weight, "exponent": stage.exponent}
-    arrays |= {"mean": mean, "variance": variance}
+def _ewma(z: Arrays) -> dict[str, Any]:
+    """Normalise two utterances, the statistics carried over."""
+    stage = FixedNormaliser(z["mean"], z["variance"], z["alpha"], z["exponent"])
+    values: dict[str, Any] = {"weight": stage.weight}
     state = stage.initial_state(1)
-    for name, x in frames.items():
-        arrays |= {
-            f"frames_{name}": x,
-            f"mean_{name}": state[0][0],
-            f"variance_{name}": state[1][0],
-        }
-        q, state = stage.quantised(x[None].astype(np.int64), state)
-        arrays[f"q_{name}"] = q[0]
-    return arrays | {"mean_after": state[0][0], "variance_after": state[1][0]}
+    for name in "ab":
+        values[f"mean_{name}"], values[f"variance_{name}"] = (leaf[0] for leaf in state)
+        q, state = stage.quantised(z[f"frames_{name}"][None].astype(np.int64), state)
+        values[f"q_{name}"] = q[0]
+    values["mean_after"], values["variance_after"] = (leaf[0] for leaf in state)
+    return values
 
 
-FRONT_END_FILES: dict[str, Make] = {
-    "fixed_operators.npz": _operators,
-    **{f"fixed_logmel_{name}.npz": partial(_log_mel, signal=name) for name in SIGNALS},
-    **{f"fixed_ewma_a{alpha:g}.npz": partial(_normaliser, alpha=alpha) for alpha in ALPHAS},
-}
+def _utterances(rng: Rng, alpha: float) -> dict[str, Any]:
+    """Draw two utterances, a part of the second at the floor."""
+    arrays: dict[str, Any] = {
+        "alpha": alpha,
+        "exponent": 4,
+        "mean": rng.normal(-9.0, 2.0, BINS).astype(np.float32),
+        "variance": rng.uniform(2.0, 12.0, BINS).astype(np.float32),
+    }
+    for name, count in (("a", 23), ("b", 14)):
+        frames = np.rint(rng.normal(-13.0, 4.5, (count, BINS)) * 1024)
+        arrays[f"frames_{name}"] = frames.astype(np.int32)
+    arrays["frames_b"][4:9] = -23 << 10  # the floor: digital silence
+    return arrays
+
+
+def _stored(values: Arrays) -> dict[str, Any]:
+    """Return integers in the types of a file."""
+
+    def kind(name: str) -> type:
+        return np.int8 if "normalise_out" in name else np.int64 if name in WIDE else np.int32
+
+    return {name: value.astype(kind(name)) for name, value in values.items()}
+
+
+KINDS = (
+    computed(
+        "fixed_operators*.npz",
+        "numpy",
+        _operators,
+        0.0,
+        {"fixed_operators.npz": _edges},
+        stored=_stored,
+    ),
+    computed(
+        "fixed_logmel_*.npz",
+        "numpy",
+        _log_mel,
+        0.0,
+        {f"fixed_logmel_{name}.npz": partial(_signal, signal=name) for name in SIGNALS},
+        stored=_stored,
+    ),
+    computed("fixed_logmel_*.npz", "numpy", _streamed, 0.0, {}),
+    computed(
+        "fixed_ewma_*.npz",
+        "numpy",
+        _ewma,
+        0.0,
+        {f"fixed_ewma_a{alpha:g}.npz": partial(_utterances, alpha=alpha) for alpha in ALPHAS},
+    ),
+)

@@ -1,41 +1,62 @@
-"""Vector files of the integer arithmetic, from `stream.integer.fixed` in int64. Rules by number: docs/integer.md.
+"""Vectors of the integer arithmetic: `stream.integer.fixed`, the integer backend and its ONNX graphs, every bit.
 
-`hwckpt.conformance.check_integer` reads them. Inputs and weights are random integers, sizes too; beside them stand
-directed values that reach every saturation and every rounding tie of the rules, which random ones
-hardly do. A directed layer has them in its biases: its first frame is zeros, so that its accumulators are
-its biases, on both sides of every bound.
+Rules by number: docs/integer.md. Inputs, weights and sizes are random; directed values reach every
+saturation and every rounding tie of the rules, which random ones hardly do. A directed layer has them in
+its biases: its first frame is zeros, so that its accumulators are its biases, on both sides of every
+bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.integer import fixed
-from stream.integer.network import (
-    ACCUMULATOR,
-    IntegerLayer,
-    IntegerLinear,
-    accumulator_bound,
-    quantise_weight,
+from hwckpt.conformance.comparison import (
+    Arrays,
+    Kind,
+    Rng,
+    Row,
+    Vectors,
+    compare,
+    computed,
+    on_each,
 )
+from stream.backends.integer import BlasLayer, BlasLinear
+from stream.backends.integer_onnx import graph_state
+from stream.backends.session import open_session
+from stream.integer import fixed
+from stream.integer import network as integer
+from stream.integer.network import IntegerLayer, IntegerLinear
 
-__all__ = ["INTEGER_FILES"]
+__all__ = ["BACKEND", "FIXED", "GRAPHS", "KINDS", "ZERO"]
 
-Rng = np.random.Generator
 Ints = NDArray[np.int64]
+
+FIXED, BACKEND, GRAPHS = "fixed", "integer", "integer-onnx"
+ZERO = 128  # of signed activations in graphs
+JOINT = 10  # exponent of e and g; it changes no integer
+LAYER = ("weight_ih", "weight_hh", "bias", "shift_x", "shift_h", "shift", "bound")
+LINEAR = ("weight", "bias", "shift_in", "shift_out", "exponent", "bound")
+
 ROWS, FRAMES = 3, 6
 OPEN, CLOSED = 16384, -16384  # z of a gate of 1 and of 0
 ONE = 4096  # z of a candidate of 1; a cell of 1
 PARITIES = (0, 1, -2, -1)  # quotients that are even, odd, and so below zero
+TYPES = {"z": np.int16, "g": np.int16, "c": np.int16, "h": np.int8, "e": np.int16, "a": np.uint8}
+
+
+def _narrow(values: Arrays) -> dict[str, Any]:
+    """Return arrays as the types that files have them in."""
+    return {name: value.astype(TYPES.get(name, np.int32)) for name, value in values.items()}
 
 
 def _weights(rng: Rng) -> dict[str, Any]:
-    """Rule 1: tensors of both widths."""
+    """Draw tensors of both widths."""
     tie = np.array([[n + 0.5 for n in PARITIES] + [6.5, -6.5, 0.0]], np.float32)
     size = tuple(int(n) for n in rng.integers(4, 9, 2))
     cases: list[tuple[Any, int]] = []
@@ -55,24 +76,34 @@ def _weights(rng: Rng) -> dict[str, Any]:
         ]
     arrays: dict[str, Any] = {"num": len(cases)}
     for n, (weight, bits) in enumerate(cases):
-        weight = np.asarray(weight, np.float32)
-        q, exponent = quantise_weight(weight, bits)
-        arrays |= {f"weight_{n}": weight, f"bits_{n}": bits}
-        arrays |= {f"q_{n}": q, f"exponent_{n}": exponent}
+        arrays |= {f"weight_{n}": np.asarray(weight, np.float32), f"bits_{n}": bits}
     return arrays
 
 
-def _input(rng: Rng) -> dict[str, Any]:
-    """Rule 2: exponents from the least to the most."""
+def _quantised(z: Arrays) -> dict[str, Any]:
+    """Rule 1."""
+    values: dict[str, Any] = {}
+    for n in range(z["num"]):
+        q, exponent = integer.quantise_weight(z[f"weight_{n}"], z[f"bits_{n}"])
+        values |= {f"q_{n}": q, f"exponent_{n}": exponent}
+    return values
+
+
+def _inputs(rng: Rng) -> dict[str, Any]:
+    """Draw inputs of exponents from the least to the most."""
     ties = [*PARITIES, 126, 127, -127, -128, -129]
     steps = np.array([n + 0.5 for n in ties] + [127.0, 127.4, 200.0, -128.0, -128.6, -200.0])
     arrays: dict[str, Any] = {"num": 3}
     for n, exponent in enumerate((0, 4, 7)):
         z = np.concatenate([steps, rng.normal(0.0, 60.0, 40)]) / 2.0**exponent
-        z = z.astype(np.float32)
-        arrays |= {f"z_{n}": z, f"exponent_{n}": exponent}
-        arrays[f"x_{n}"] = fixed.quantise_input(z, exponent).astype(np.int8)
+        arrays |= {f"z_{n}": z.astype(np.float32), f"exponent_{n}": exponent}
     return arrays
+
+
+def _quantised_inputs(z: Arrays) -> dict[str, Any]:
+    """Rule 2."""
+    exponents = {n: z[f"exponent_{n}"] for n in range(z["num"])}
+    return {f"x_{n}": fixed.quantise_input(z[f"z_{n}"], e) for n, e in exponents.items()}
 
 
 def _noise(rng: Rng, shape: tuple[int, ...], bits: int, gain: float = 1.0) -> NDArray[np.int8]:
@@ -93,33 +124,73 @@ def _layer(
     inputs, hidden = int(rng.integers(5, 12)), len(bias) // 4
     weight_ih = _noise(rng, (4 * hidden, inputs), bits, gain)
     weight_hh = _noise(rng, (4 * hidden, hidden), bits, gain)
-    products = ((weight_ih, shifts[0]), (weight_hh, shifts[1]))
-    bound = _proved(accumulator_bound(bias, products, 128), shifts[2])
+    bound = _layer_bound(weight_ih, weight_hh, bias, *shifts[:2])
+    _prove(bound, shifts[2])
     return IntegerLayer(weight_ih, weight_hh, bias.astype(np.int32), *shifts, bound)
 
 
-def _proved(bound: NDArray[np.object_], shift: int) -> Ints:
-    if bound.max() + (1 << (shift + 14)) + (1 << shift) >= ACCUMULATOR:
+def _layer_bound(weight_ih: Any, weight_hh: Any, bias: Any, shift_x: int, shift_h: int) -> Ints:
+    products = ((weight_ih, shift_x), (weight_hh, shift_h))
+    return integer.accumulator_bound(bias, products, integer.SIGNED).astype(np.int64)
+
+
+def _prove(bound: Ints, shift: int) -> None:
+    if bound.max() + (1 << (shift + 14)) + (1 << shift) >= integer.ACCUMULATOR:
         raise ValueError("a vector's accumulator may overflow: rule 9")
-    return bound.astype(np.int64)
 
 
-def _lstm(layer: IntegerLayer, x: Ints, h: Ints, c: Ints) -> dict[str, Any]:
-    """Run a layer over x, (T, B, I), and return all values of all frames."""
-    arrays: dict[str, Any] = {**vars(layer), "x": x.astype(np.int8)}
-    arrays |= {"h0": h.astype(np.int8), "c0": c.astype(np.int16)}
+def _steps(layer: IntegerLayer, z: Arrays) -> dict[str, Ints]:
+    """Run a layer over the frames of x from its state; returns all values of all frames (rule 3)."""
+    h, c = z["h0"].astype(np.int64), z["c0"].astype(np.int64)
     frames = []
-    for frame in x:
+    for frame in z["x"]:
         acc = fixed.gate_sums(layer, frame, h)
-        z = fixed.gate_inputs(acc, layer.shift)
-        values = fixed.cell_values(z, c)
+        inner = fixed.gate_inputs(acc, layer.shift)
+        values = fixed.cell_values(inner, c)
         h, c = values.h, values.c
-        frames.append({"acc": acc, "z": z, **values._asdict()})
-    types = {"z": np.int16, "g": np.int16, "c": np.int16, "h": np.int8}
-    for name in frames[0]:
-        values_of = np.stack([frame[name] for frame in frames])
-        arrays[name] = values_of.astype(types.get(name, np.int32))
-    return arrays
+        frames.append({"acc": acc, "z": inner, **values._asdict()})
+    return {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
+
+
+def _with_steps(layer: IntegerLayer, x: Ints, h: Ints, c: Ints) -> dict[str, Any]:
+    given = {**vars(layer), "x": x.astype(np.int8), "h0": h.astype(np.int8)}
+    given["c0"] = c.astype(np.int16)
+    return given | _narrow(_steps(layer, given))
+
+
+def _check_lstm(z: Vectors) -> Iterator[Row]:
+    """Check a layer from a given state, every value of every frame (rules 3 and 9)."""
+    layer = IntegerLayer(**{name: z[name] for name in LAYER})
+    bound = _layer_bound(*(z[name] for name in LAYER[:5]))
+    yield from z.close(FIXED, {"bound": bound} | _steps(layer, z))
+    h, c = z["h0"].astype(np.int64), z["c0"].astype(np.int64)
+    for frame, h_after, c_after in zip(z["x"], z["h"], z["c"], strict=True):
+        h, c = fixed.lstm_step(layer, frame, h, c)
+        if not (np.array_equal(h, h_after) and np.array_equal(c, c_after)):
+            yield compare("step", FIXED, np.stack([h, c]), np.stack([h_after, c_after]), 0.0)
+    y, (_, c) = BlasLayer(layer).step(z["x"].transpose(1, 0, 2), (z["h0"], z["c0"]))
+    yield compare("h", BACKEND, y.transpose(1, 0, 2), z["h"], 0.0)
+    yield compare("last c", BACKEND, c, z["c"][-1], 0.0)
+    yield from on_each("LSTM", (GRAPHS,), lambda name: z.close(name, _graph(layer, z)))
+
+
+def _graph(layer: IntegerLayer, z: Arrays) -> dict[str, Any]:
+    from export.onnx.lstm import layer_graph
+
+    session = open_session(layer_graph(layer))
+    h, c = graph_state((z["h0"], z["c0"]))
+    states = []
+    for frame in z["x"]:
+        inputs = {"x": _unsigned(frame), "h.0": h, "c.0": c}
+        h, c = session.run(["h.0.after", "c.0.after"], inputs)
+        states.append((h, c))
+    h, c = (np.stack(leaf) for leaf in zip(*states, strict=True))
+    return {"h": h.astype(np.int64) - ZERO, "c": c}
+
+
+def _unsigned(values: Any) -> Any:
+    """Return int8 values as graphs have them."""
+    return (values.astype(np.int16) + ZERO).astype(np.uint8)
 
 
 def _int8(rng: Rng, *shape: int) -> Ints:
@@ -129,19 +200,20 @@ def _int8(rng: Rng, *shape: int) -> Ints:
     return drawn
 
 
-def _random_lstm(
-    rng: Rng, shifts: tuple[int, int, int], bits: int = 8, gain: float = 1.0
+def _make_lstm(
+    rng: Rng, folder: Path, shifts: tuple[int, int, int], bits: int = 8, gain: float = 1.0
 ) -> dict[str, Any]:
+    """Draw a layer; shifts are those of x, of h, and of the accumulator."""
     hidden = int(rng.integers(6, 14))
     bias = np.rint(rng.normal(0.0, gain * 2048.0 * 2.0 ** shifts[2], 4 * hidden)).astype(np.int64)
     layer = _layer(rng, bias, shifts, bits, gain)
     x = _int8(rng, FRAMES, ROWS, layer.weight_ih.shape[1])
     c = rng.integers(-32768, 32768, (ROWS, hidden))
-    return _lstm(layer, x, _int8(rng, ROWS, hidden), c)
+    return _with_steps(layer, x, _int8(rng, ROWS, hidden), c)
 
 
-def _directed_lstm(rng: Rng) -> dict[str, Any]:
-    """Every tie and bound of rule 3, a unit each; row 0 begins with the cells that go with them."""
+def _make_directed_lstm(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Make every tie and bound of rule 3, a unit each; row 0 begins with their cells."""
     shift = int(rng.integers(2, 7))
     units = np.array(_units(rng, shift))
     layer = _layer(rng, units[:, :4].T.ravel(), (1, 0, shift), gain=0.3)
@@ -149,7 +221,7 @@ def _directed_lstm(rng: Rng) -> dict[str, Any]:
     x[0] = 0
     c = rng.integers(-32768, 32768, (ROWS, len(units)))
     c[0] = units[:, 4]
-    return _lstm(layer, x, np.zeros((ROWS, len(units)), np.int64), c)
+    return _with_steps(layer, x, np.zeros((ROWS, len(units)), np.int64), c)
 
 
 def _units(rng: Rng, shift: int) -> list[tuple[int, ...]]:
@@ -198,24 +270,33 @@ def _units(rng: Rng, shift: int) -> list[tuple[int, ...]]:
     return units
 
 
+def _linear(z: Arrays) -> IntegerLinear:
+    return IntegerLinear(**{name: z[name] for name in LINEAR})
+
+
+def _projected(linear: IntegerLinear, h: Any) -> dict[str, Ints]:
+    return {"acc": fixed.accumulate(linear, h), "e": fixed.project(linear, h)}
+
+
+def _linear_bound(weight: Any, bias: Any, shift_in: int, most: int) -> Ints:
+    return integer.accumulator_bound(bias, ((weight, shift_in),), most).astype(np.int64)
+
+
 def _projection(rng: Rng, bias: Ints, shift_in: int, shift_out: int) -> dict[str, Any]:
-    """Rule 5: a projection around a bias, (N,); the first row of h is zeros."""
+    """Draw a projection around a bias, (N,); the first row of h is zeros."""
     inputs = int(rng.integers(5, 14))
     weight = _noise(rng, (len(bias), inputs), 8)
-    bound = _proved(accumulator_bound(bias, ((weight, shift_in),), 128), shift_out)
+    bound = _linear_bound(weight, bias, shift_in, integer.SIGNED)
+    _prove(bound, shift_out)
     exponent = int(rng.integers(6, 12))
     linear = IntegerLinear(weight, bias.astype(np.int32), shift_in, shift_out, exponent, bound)
     h = _int8(rng, 2 * ROWS, inputs)
     h[0] = 0
-    return {
-        **vars(linear),
-        "h": h.astype(np.int8),
-        "acc": fixed.accumulate(linear, h).astype(np.int32),
-        "e": fixed.project(linear, h).astype(np.int16),
-    }
+    return {**vars(linear), "h": h.astype(np.int8)} | _narrow(_projected(linear, h))
 
 
-def _directed_projection(rng: Rng) -> dict[str, Any]:
+def _make_directed_projection(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Make every tie and bound of rule 5, an output each."""
     shift = int(rng.integers(2, 7))
     half, even = 1 << (shift - 1), 2 * int(rng.integers(100, 1000))
     ties = [((q << shift) + half) for q in (even, even + 1, -even, -even - 1, 32767, -32769)]
@@ -223,14 +304,36 @@ def _directed_projection(rng: Rng) -> dict[str, Any]:
     return _projection(rng, np.array(ties + bounds), 0, shift)
 
 
-def _random_projection(rng: Rng, shift_in: int, shift_out: int) -> dict[str, Any]:
+def _make_projection(rng: Rng, folder: Path, shift_in: int, shift_out: int) -> dict[str, Any]:
     outputs = int(rng.integers(6, 14))
     bias = rng.integers(-20000 << shift_out, 20000 << shift_out, outputs)
     return _projection(rng, bias, shift_in, shift_out)
 
 
-def _joint(rng: Rng) -> dict[str, Any]:
-    """Rules 6 and 7: the first row of sums is directed, in the second all logits are biases."""
+def _check_projection(z: Vectors) -> Iterator[Row]:
+    """Check e of h (rules 5 and 9)."""
+    linear = _linear(z)
+    bound = _linear_bound(z["weight"], z["bias"], z["shift_in"], integer.SIGNED)
+    yield from z.close(FIXED, {"bound": bound} | _projected(linear, z["h"]))
+    yield from z.close(BACKEND, {"e": BlasLinear(linear).project(z["h"])})
+
+    def graph(backend: str) -> Iterator[Row]:
+        from export.onnx.integer import projection_graph
+
+        (e,) = open_session(projection_graph(linear)).run(["e"], {"h": _unsigned(z["h"])})
+        return z.close(backend, {"e": np.ldexp(e, linear.exponent)})
+
+    yield from on_each("projection", (GRAPHS,), graph)
+
+
+def _joined(linear: IntegerLinear, z: Arrays) -> dict[str, Ints]:
+    a = fixed.hidden(z["e"], z["g"])
+    values = fixed.logits(linear, a)
+    return {"a": a, "logits": values, "best": fixed.best_class(values)}
+
+
+def _make_joint(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Draw a joint: the first row of sums is directed, in the second all logits are biases."""
     quotients = (4, 5, 254, 255, 256)  # 64 (q + 1/2) is a tie
     sums = [64 * q + 32 + d for q in quotients for d in (-1, 0, 1)]
     sums += [0, -1, 1, 31, 32, 33, -32, -64, 65534, -65536, 40000]
@@ -247,32 +350,63 @@ def _joint(rng: Rng) -> dict[str, Any]:
     first, second = sorted(rng.choice(classes, 2, replace=False).tolist())
     weight[second] = weight[first]  # so their logits are equal everywhere
     bias[[first, second]] = 50000  # and the largest in the second row
-    bound = _proved(accumulator_bound(bias, ((weight, 0),), 255), 0)
+    bound = _linear_bound(weight, bias, 0, integer.UNSIGNED)
+    _prove(bound, 0)
     linear = IntegerLinear(weight, bias.astype(np.int32), 0, 0, 10, bound)
-    a = fixed.hidden(e, total - e)
-    values = fixed.logits(linear, a)
-    return {
-        **vars(linear),
-        "e": e.astype(np.int16),
-        "g": (total - e).astype(np.int16),
-        "a": a.astype(np.uint8),
-        "logits": values.astype(np.int32),
-        "best": fixed.best_class(values),
-    }
+    given = {**vars(linear), "e": e.astype(np.int16), "g": (total - e).astype(np.int16)}
+    values = _joined(linear, given)
+    return given | _narrow(values) | {"best": values["best"]}
 
 
-INTEGER_FILES: dict[str, Callable[[Rng], dict[str, Any]]] = {
-    "integer_weights.npz": _weights,
-    "integer_input.npz": _input,
-    "integer_lstm_directed.npz": _directed_lstm,
-    "integer_lstm_plain.npz": partial(_random_lstm, shifts=(0, 0, 3)),
-    "integer_lstm_shift_x.npz": partial(_random_lstm, shifts=(3, 0, 2)),
-    "integer_lstm_shift_h.npz": partial(_random_lstm, shifts=(0, 2, 5)),
-    "integer_lstm_unshifted.npz": partial(_random_lstm, shifts=(2, 1, 0)),
-    "integer_lstm_saturating.npz": partial(_random_lstm, shifts=(1, 0, 1), gain=3.0),
-    "integer_lstm_4bit.npz": partial(_random_lstm, shifts=(4, 0, 1), bits=4),
-    "integer_projection_directed.npz": _directed_projection,
-    "integer_projection_shift_in.npz": partial(_random_projection, shift_in=2, shift_out=0),
-    "integer_projection_shift_out.npz": partial(_random_projection, shift_in=0, shift_out=3),
-    "integer_joint.npz": _joint,
-}
+def _check_joint(z: Vectors) -> Iterator[Row]:
+    """Check the hidden vector, logits, and the best class (rules 6, 7 and 9)."""
+    linear = _linear(z)
+    bound = _linear_bound(z["weight"], z["bias"], 0, integer.UNSIGNED)
+    yield from z.close(FIXED, {"bound": bound} | _joined(linear, z))
+    yield from z.close(BACKEND, {"logits": BlasLinear(linear).accumulate(z["a"])})
+
+    def graph(backend: str) -> Iterator[Row]:
+        from export.onnx.joint import joint_graph
+
+        session = open_session(joint_graph(linear, JOINT))
+        e, g = (np.ldexp(z[key].astype(np.float32), -JOINT) for key in "eg")
+        (logits,) = session.run(["logits"], {"f": e, "g": g})
+        return z.close(backend, {"logits": np.ldexp(logits, linear.exponent)})
+
+    yield from on_each("joint", (GRAPHS,), graph)
+
+
+KINDS = (
+    computed("integer_weights*.npz", FIXED, _quantised, 0.0, {"integer_weights.npz": _weights}),
+    computed(
+        "integer_input*.npz",
+        FIXED,
+        _quantised_inputs,
+        0.0,
+        {"integer_input.npz": _inputs},
+        stored=lambda inputs: {name: x.astype(np.int8) for name, x in inputs.items()},
+    ),
+    Kind(
+        "integer_lstm_*.npz",
+        _check_lstm,
+        {
+            "integer_lstm_directed.npz": _make_directed_lstm,
+            "integer_lstm_plain.npz": partial(_make_lstm, shifts=(0, 0, 3)),
+            "integer_lstm_shift_x.npz": partial(_make_lstm, shifts=(3, 0, 2)),
+            "integer_lstm_shift_h.npz": partial(_make_lstm, shifts=(0, 2, 5)),
+            "integer_lstm_unshifted.npz": partial(_make_lstm, shifts=(2, 1, 0)),
+            "integer_lstm_saturating.npz": partial(_make_lstm, shifts=(1, 0, 1), gain=3.0),
+            "integer_lstm_4bit.npz": partial(_make_lstm, shifts=(4, 0, 1), bits=4),
+        },
+    ),
+    Kind(
+        "integer_projection_*.npz",
+        _check_projection,
+        {
+            "integer_projection_directed.npz": _make_directed_projection,
+            "integer_projection_shift_in.npz": partial(_make_projection, shift_in=2, shift_out=0),
+            "integer_projection_shift_out.npz": partial(_make_projection, shift_in=0, shift_out=3),
+        },
+    ),
+    Kind("integer_joint*.npz", _check_joint, {"integer_joint.npz": _make_joint}),
+)

@@ -1,43 +1,69 @@
-"""The models of vector files: small hardware checkpoints of random weights, and decisions that hold.
+"""The models of vector files: checkpoints checked by themselves, small random networks, and what runs them.
 
-`hwckpt.conformance.transducer` and `hwckpt.conformance.tokens` run them. Their files want tokens exactly, so where a
-draw leaves two classes so close that another order of sums could swap them, they draw again.
+Other files name a hardware checkpoint that lies beside them. Networks are drawn until they say something,
+and what they say holds: files want tokens exactly, so where a draw leaves two classes so close that another
+order of sums could swap them, it is drawn again.
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hwckpt.conformance.check_models import decode_steps, encode_batch, stacked_frames
+from hwckpt.checkpoint import HardwareCheckpoint
+from hwckpt.conformance.comparison import Kind, Rng, Row, VectorError, Vectors, exact, on_each
+from hwckpt.conversion import convert
 from hwckpt.layout import FINAL_PADDING, Format
+from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
 from stream.backends import Backend, Logits, load_backend
-from stream.decoding.greedy import GreedyConfig, Token
+from stream.backends.onnx import OnnxBackend
+from stream.bundled import model_path
+from stream.decoding.greedy import Greedy, GreedyConfig, Token
+from stream.encoders.lstm import PAIR
 from stream.front_end.log_mel import BINS, CARD_FLOOR, streamed_log_mel
+from stream.front_end.stacking import STACK, stack
 from stream.model.network import Network
 from stream.model.specification import Specification
+from stream.stage import State
 from stream.vocabulary import Vocabulary
 
 __all__ = [
     "EOS",
-    "MARGIN",
-    "TRIES",
+    "KINDS",
+    "PROBABILITY",
     "Decoded",
+    "changed",
     "decode",
+    "decode_steps",
+    "decoded",
+    "draw_weight",
+    "encode_batch",
     "features",
+    "join_all",
+    "network_beside",
     "network_file",
+    "on_backends",
+    "predict_tokens",
+    "settled",
+    "stacked_frames",
     "utterance",
-    "write_network",
+    "whole_stacks",
 ]
 
 VERSIONS: dict[Format, str] = {"1.4": "v1.4.0", "1.14": "v1.14.0"}
 EOS = 1  # a piece like any other here
 MARGIN = 1e-3  # between the best logit and the next: a hundred times what backends differ by
 TRIES = 50  # draws that may say nothing, before one is taken for want of another
+PROBABILITY = 1e-4
 
 
 def network_file(format: Format) -> str:
@@ -45,8 +71,13 @@ def network_file(format: Format) -> str:
     return f"hwckpt_{VERSIONS[format]}.pt"
 
 
-def write_network(rng: np.random.Generator, format: Format, tokenizer: bytes, path: Path) -> None:
-    """Write a hardware checkpoint of random weights."""
+def _make_checkpoint(rng: Rng, folder: Path, format: Format) -> HardwareCheckpoint:
+    """Draw a hardware checkpoint, with the bundled model's tokenizer.
+
+    Raises:
+        FileNotFoundError: the bundled model is not there.
+    """
+    tokenizer = (model_path() / "tokenizer.model").read_bytes()
     hard = format == "1.4"
     specification = Specification(
         floor=CARD_FLOOR,
@@ -64,12 +95,33 @@ def write_network(rng: np.random.Generator, format: Format, tokenizer: bytes, pa
     network = None
     while network is None:
         network = _talkative(rng, specification, tokenizer)
-    write_checkpoint(from_network(network, format, epoch=0, step=0, best_wer=1e6), path)
+    return from_network(network, format, epoch=0, step=0, best_wer=1e6)
 
 
-def _talkative(
-    rng: np.random.Generator, specification: Specification, tokenizer: bytes
-) -> Network | None:
+def _check_checkpoint(z: Vectors) -> Iterator[Row]:
+    """Check that a checkpoint is read, opened as a network, rewritten in its generation, reread equal."""
+    original = read_checkpoint(z.path)
+    yield exact("read as a network", "numpy", [network_of(original).path], [z.path])
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / z.path.name
+        write_checkpoint(original, copy)
+        different = original.differences(read_checkpoint(copy))
+    yield exact("rewritten and reread", "numpy", different, [])
+
+
+def _check_training_checkpoint(z: Vectors) -> Iterator[Row]:
+    """Check the conversion, by the statistics, tokenizer and YAML beside the file."""
+    folder, version = z.path.parent, z.path.stem.removeprefix("train_ckpt_")
+    format: Format = "1.4" if version.removeprefix("v").startswith("1.4.") else "1.14"
+    wanted = read_checkpoint(folder / f"hwckpt_{version}.pt")
+    statistics = None
+    if format == "1.4":
+        statistics = (folder / f"melmeans_{version}.pt", folder / f"melvars_{version}.pt")
+    converted = convert(z.path, folder / f"config_{version}.yaml", format, statistics=statistics)
+    yield exact("converted", "numpy", wanted.differences(converted), [])
+
+
+def _talkative(rng: Rng, specification: Specification, tokenizer: bytes) -> Network | None:
     """Draw a network that says about a token for every encoder frame, and not always the same.
 
     What blank wants for that is found by trying: without it random weights say nothing at all, or as
@@ -95,60 +147,166 @@ def _talkative(
     return None
 
 
-def features(network: Network, rng: np.random.Generator, samples: int) -> NDArray[np.float32]:
-    """Draw an utterance; returns its stacked frames, (1, S, 240), without final padding."""
-    audio = (utterance(rng, samples) / 32768).astype(np.float32)
-    front_end = replace(network.specification.front_end, final_padding=0)
-    frames = streamed_log_mel(audio[None], front_end)
-    z, _ = network.normaliser.step(frames, network.normaliser.initial_state(1))
-    return stacked_frames(z)
+def _weights(rng: Rng, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if name == "prediction.embedding":
+        return rng.normal(0.0, 1.0, shape).astype(np.float32)
+    return draw_weight(rng, shape, recurrent="weight_hh" in name)
 
 
-def utterance(rng: np.random.Generator, samples: int) -> NDArray[np.int16]:
+def draw_weight(rng: Rng, shape: tuple[int, ...], *, recurrent: bool) -> NDArray[np.float32]:
+    """Draw a weight or a bias: inputs tell, and recurrence is no chaos, in which float32 decides on nothing."""
+    deviation = 0.2 if len(shape) == 1 else (0.8 if recurrent else 2.0) / shape[1] ** 0.5
+    return rng.normal(0.0, deviation, shape).astype(np.float32)
+
+
+def utterance(rng: Rng, samples: int) -> NDArray[np.int16]:
     """Draw noise that swells, in which a network of random weights hears this and that."""
     envelope = 5000.0 * np.abs(np.sin(np.arange(samples) / rng.uniform(500, 1500)))
     pcm = np.clip(np.rint(rng.normal(0.0, 1.0, samples) * envelope), -32768, 32767)
     return pcm.astype(np.int16)
 
 
-def _weights(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Draw an array: inputs tell, and recurrence is no chaos, in which float32 decides on nothing."""
-    if len(shape) == 1:
-        deviation = 0.2
-    elif name == "prediction.embedding":
-        deviation = 1.0
-    else:
-        deviation = (0.8 if name.endswith("weight_hh") else 2.0) / shape[1] ** 0.5
-    return rng.normal(0.0, deviation, shape).astype(np.float32)
+def features(network: Network, rng: Rng, samples: int) -> NDArray[np.float32]:
+    """Draw an utterance; returns its stacked frames, (1, S, 240), without final padding."""
+    return stacked_frames(changed(network, final_padding=0), utterance(rng, samples))[0]
+
+
+def stacked_frames(
+    network: Network, pcm: NDArray[np.int16], statistics: State | None = None
+) -> tuple[NDArray[np.float32], State]:
+    """Return the normalised and stacked frames of an utterance, (1, S, 240), and the statistics after it.
+
+    Args:
+        pcm: (samples,).
+        statistics: of the normaliser, one row; None for the network's own.
+    """
+    frames = streamed_log_mel(pcm[None].astype(np.float32) / 32768, network.specification.front_end)
+    state = network.normaliser.initial_state(1) if statistics is None else statistics
+    z, after = network.normaliser.step(frames, state)
+    return whole_stacks(z), after
+
+
+def whole_stacks(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stack frames, (B, S, 80); the last stack is filled with zeros."""
+    return cast(NDArray[np.float32], stack(np.pad(z, ((0, 0), (0, -z.shape[1] % STACK), (0, 0)))))
+
+
+def network_beside(z: Vectors) -> Network:
+    """Open the checkpoint that a file names.
+
+    Raises:
+        VectorError: it does not lie beside the file.
+    """
+    checkpoint = z.path.parent / str(z["checkpoint"])
+    if not checkpoint.is_file():
+        raise VectorError(f"{z.path}: wants {checkpoint.name} beside it")
+    return network_of(read_checkpoint(checkpoint))
+
+
+def changed(network: Network, **fields: Any) -> Network:
+    """Return a network with other fields in its specification."""
+    specification = msgspec.structs.replace(network.specification, **fields)
+    return replace(network, specification=specification)
+
+
+def on_backends(
+    stage: str,
+    network: Network,
+    names: tuple[str, ...],
+    rows: Callable[[str, Backend], Iterator[Row]],
+) -> Iterator[Row]:
+    """Check a network on backends; see `on_each`."""
+
+    def of(name: str) -> Iterator[Row]:
+        if name != "onnx":
+            return rows(name, load_backend(name, network))
+        from export.build import build
+
+        return rows(name, OnnxBackend(network, build(network, inside=True)))
+
+    return on_each(stage, names, of)
+
+
+def encode_batch(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Encode a padded batch as one, frames past its end being absent."""
+    batch, frames, _ = x.shape
+    x = np.pad(x, ((0, 0), (0, -frames % PAIR), (0, 0)))
+    present = np.broadcast_to(np.arange(x.shape[1]) < frames, x.shape[:2])
+    return backend.encode(x, backend.initial_state(batch)[0], np.ascontiguousarray(present))[0]
+
+
+def predict_tokens(backend: Backend, y: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
+    """Run the prediction network over y, (B, U); returns (B, U + 1, J) and the state after."""
+    start = np.full((len(y), 1), backend.specification.blank, np.int64)
+    _, state = backend.initial_state(len(y))
+    outputs = []
+    for tokens in np.concatenate([start, y.astype(np.int64)], axis=1).T:
+        g, state = backend.predict(np.ascontiguousarray(tokens), state)
+        outputs.append(g)
+    return np.stack(outputs, axis=1), state
+
+
+def join_all(
+    backend: Backend, f: NDArray[np.float32], g: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the logits of every frame with every token, (B, E, U, C), of f (B, E, J) and g (B, U, J)."""
+    pairs = np.broadcast_arrays(f[:, :, None], g[:, None])
+    flat = (np.ascontiguousarray(each).reshape(-1, each.shape[-1]) for each in pairs)
+    logits = backend.join(*flat).reshape(*pairs[0].shape[:3], -1)
+    return logits.astype(np.float32, copy=False)
+
+
+def decode_steps(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> list[Token]:
+    """Decode the encoder frames f, (E, J), of one utterance."""
+    greedy = Greedy(backend, config)
+    (tokens,), _ = greedy.step(np.ascontiguousarray(f[None]), greedy.initial_state(1))
+    return tokens
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What greedy decoding gave, and the smallest gap between the best logit and the next."""
+    """The result of greedy decoding.
 
-    tokens: list[Token]
-    margin: float
+    Attributes:
+        ids, steps: (tokens,) int64, tokens and their encoder frames.
+        probabilities: (tokens,) float32, of each token when it was chosen.
+        margin: the smallest gap between the best logit and the next of any decision.
+    """
 
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """The tokens' ids."""
-        return np.array([token.id for token in self.tokens], np.int64)
-
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """The encoder frame of each token."""
-        return np.array([token.step for token in self.tokens], np.int64)
-
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """The probability of each token when it was chosen."""
-        return np.exp([token.log_probability for token in self.tokens]).astype(np.float32)
+    ids: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    margin: float = np.inf
 
 
 def decode(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> Decoded:
-    """Decode the encoder frames f, (E, J), of one utterance."""
+    """Decode the encoder frames f, (E, J), of one utterance, and note the margin."""
     watched = _Watched(backend, config)
-    return Decoded(decode_steps(watched, f, config), watched.margin)
+    return replace(decoded(decode_steps(watched, f, config)), margin=watched.margin)
+
+
+def decoded(tokens: list[Token]) -> Decoded:
+    """Return tokens as arrays."""
+    return Decoded(
+        np.array([token.id for token in tokens], np.int64),
+        np.array([token.step for token in tokens], np.int64),
+        np.exp([token.log_probability for token in tokens]).astype(np.float32),
+    )
+
+
+def settled(draw: Callable[[], tuple[dict[str, Any], float, bool]]) -> dict[str, Any]:
+    """Draw arrays until every decision in them is clear and every row says something.
+
+    Args:
+        draw: returns arrays, the smallest margin of their decisions, and whether every row says
+            something; one that does not is taken only after many, for there may be no other.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        arrays, margin, says = draw()
+        if margin > MARGIN and (says or tries > TRIES):
+            return arrays
 
 
 class _Watched:
@@ -171,3 +329,13 @@ class _Watched:
         second, best = np.partition(scores, -2, axis=1)[:, -2:].T
         self.margin = min(self.margin, float((best - second).min()))
         return logits
+
+
+KINDS = (
+    Kind(
+        "hwckpt_*.pt",
+        _check_checkpoint,
+        {network_file(format): partial(_make_checkpoint, format=format) for format in VERSIONS},
+    ),
+    Kind("train_ckpt_*.pt", _check_training_checkpoint),
+)

@@ -1,30 +1,43 @@
-"""Vector files of texts, from our normalisers, error rates and word times; `hwckpt.vectors` writes them.
+"""Vectors of texts: normalisers, error rates, words and their times. Files are JSON, one for each generation.
 
-Sentences are made up: some to hit a rule each, the others put together at random from words, numbers,
-amounts, times, abbreviations, punctuation and tags.
+Sentences are made up: some to reach one rule each, the others put together at random from words, numbers,
+amounts, times, abbreviations, punctuation and tags. The parts about decoding are checked by
+`hwckpt.conformance.decoding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwckpt.conformance.check_text import (
-    CHARSET_CASED,
-    UNITS,
-    emission_metrics,
-    latencies,
-    normalisers,
-    rates,
+from hwckpt.conformance.comparison import Kind, Rng, Row, Vectors, exact
+from stream.error_rate import ErrorRate, character_error_rate, mixed_error_rate, word_error_rate
+from stream.words import FRAME_SECONDS, emission_latencies, group, percentile
+from train.text.normaliser import (
+    CHARSET,
+    normalise,
+    normalise_v1_4,
+    punctuation_marks,
+    standardise_wer,
 )
-from stream.words import FRAME_SECONDS, group
-from train.text.normaliser import CHARSET
 
-__all__ = ["TEXT_FILES"]
+__all__ = ["KINDS"]
 
-Rng = np.random.Generator
+Content = Mapping[str, Any]
+CHARSET_CASED = CHARSET + CHARSET.strip(" '").upper() + ".,?-"
+PLACES = 9  # of a float
+UNITS: dict[str, Callable[[list[str], list[str]], ErrorRate]] = {
+    "word": word_error_rate,
+    "char": character_error_rate,
+    "mixture": mixed_error_rate,
+}
+OF_1_4 = ("normalize", "with_charset_incl_hyphen_period")
 
 SENTENCES = (
     "",
@@ -117,6 +130,122 @@ PAIRS = (
 )
 
 
+def _make(rng: Rng, folder: Path, generation: str) -> str:
+    """Draw sentences and pairs; of generation 1.14 also latencies and groups of tokens."""
+    sentences = [*SENTENCES, *(_sentence(rng) for _ in range(14))]
+    pairs = [*PAIRS, *(_pair(rng) for _ in range(8))]
+    content: dict[str, Any] = {"charset": CHARSET}
+    if generation == "1.4":
+        content |= _rows(OF_1_4, sentences, CHARSET)
+        content["wer"] = {"pairs_hyp_ref": pairs, **_rates(pairs, "word", standard=False)}
+    else:
+        names = tuple(_normalisers(CHARSET, CHARSET_CASED))[len(OF_1_4) :]
+        content["charset_cased_punct"] = CHARSET_CASED
+        content |= _rows(names, sentences, CHARSET_CASED)
+        content["wer"] = {"pairs_hyp_ref": pairs} | {
+            f"{unit}_std{int(standard)}": _rates(pairs, unit, standard)
+            for unit in UNITS
+            for standard in (True, False)
+        }
+        content |= {"latency": _late(rng), "group_timestamps": _tokens(rng)}
+    return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+
+
+def _check(z: Vectors) -> Iterator[Row]:
+    """Check normalised texts, error rates, words and their times."""
+    charset = z.get("charset", CHARSET)
+    cased = z.get("charset_cased_punct", charset)
+    for name, function in _normalisers(charset, cased).items():
+        if name in z:
+            got = [function(row["input"]) for row in z[name]]
+            yield exact(name, "python", got, [row["output"] for row in z[name]])
+    if "wer" in z:
+        rates = {name: of for name, of in z["wer"].items() if isinstance(of, dict)}
+        for name, want in (rates or {"word_std0": z["wer"]}).items():
+            unit, standard = name.split("_std")
+            rate = _rates(z["wer"]["pairs_hyp_ref"], unit, standard == "1")
+            yield _common(f"wer {name}", rate, want)
+    if "group_timestamps" in z:
+        wanted = z["group_timestamps"]
+        for name, words in _grouped(wanted["subwords"], wanted["frames"]).items():
+            if name in wanted or name == "words":
+                yield exact(name, "python", _rounded(words), _rounded(wanted[name]))
+    if "latency" in z:
+        wanted = z["latency"]
+        late = _latencies(wanted["gt"], wanted["pred"])
+        yield exact("latencies", "python", _rounded(late), _rounded(wanted["latencies"]))
+        for key, seconds in (("metrics", wanted.get("frame_width", 0.0)), ("metrics_fw0", 0.0)):
+            yield _common(f"latency {key}", _metrics(late, seconds), wanted.get(key, {}))
+
+
+def _common(stage: str, got: Content, want: Content) -> Row:
+    """Compare the values of the keys that both have."""
+    keys = [key for key in got if key in want]
+    ours, theirs = (_rounded([of[key] for key in keys]) for of in (got, want))
+    return exact(stage, "python", ours, theirs)
+
+
+def _normalisers(charset: str, cased: str) -> dict[str, Callable[[str], str]]:
+    """Return every normaliser by its key in a file.
+
+    Args:
+        charset: the model's; cased: the one of keys with "cased_punct".
+    """
+    return {
+        "normalize": lambda t: normalise_v1_4(t, charset),
+        "with_charset_incl_hyphen_period": lambda t: normalise_v1_4(t, charset + "-."),
+        "identity": lambda t: normalise(t, "identity", charset),
+        "scrub": lambda t: normalise(t, "scrub", charset),
+        "ascii": lambda t: normalise(t, "ascii", charset),
+        "digit_to_word": lambda t: normalise(t, "digit_to_word", charset),
+        "lowercase": lambda t: normalise(t, "lowercase", charset),
+        "lowercase_standardize": lambda t: normalise(t, "lowercase", charset, standard=True),
+        "lowercase_replacements_keep_tags": lambda t: normalise(
+            t, "lowercase", charset, replacements=[("-", " ")], remove_tags=False
+        ),
+        "scrub_cased_punct": lambda t: normalise(t, "scrub", cased),
+        "digit_to_word_cased_punct": lambda t: normalise(t, "digit_to_word", cased),
+        "user_symbol_eos": lambda t: normalise(
+            t, "lowercase", charset, standard=True, user_symbols=["<EOS>"]
+        ),
+        "standardize_wer": standardise_wer,
+        "punctuation_normalize": punctuation_marks,
+    }
+
+
+def _rates(pairs: list[list[str]], unit: str, standard: bool) -> dict[str, Any]:
+    """Return the error rate of (hypothesis, reference) pairs, of all and of each.
+
+    Args:
+        unit: "word", "char" or "mixture".
+        standard: whether both sides are standardised for scoring.
+    Returns:
+        wer, errors and words of all, and a list of (errors, words) of each.
+    """
+    form = standardise_wer if standard else str
+    heard, said = ([form(pair[side]) for pair in pairs] for side in (0, 1))
+
+    def counts(references: list[str], hypotheses: list[str]) -> tuple[int, int, float]:
+        of = UNITS[unit](references, hypotheses)
+        return of.substitutions + of.deletions + of.insertions, of.words, of.wer
+
+    errors, words, wer = counts(said, heard)
+    each = [list(counts([r], [h])[:2]) for r, h in zip(said, heard, strict=True)]
+    return {"wer": wer, "errors": errors, "words": words, "each": each}
+
+
+def _metrics(latencies: list[float], frame_seconds: float) -> dict[str, float]:
+    """Return mean, deviation and percentiles of latencies, half an encoder frame off each."""
+    values = [latency - frame_seconds / 2 for latency in latencies]
+    return {
+        "mean-emission-latency": statistics.fmean(values),
+        "stdev-emission-latency": statistics.pstdev(values),
+        "median-emission-latency": statistics.median(values),
+        "p90-emission-latency": percentile(values, 90),
+        "p99-emission-latency": percentile(values, 99),
+    }
+
+
 def _sentence(rng: Rng) -> str:
     parts = []
     for _ in range(int(rng.integers(3, 9))):
@@ -138,13 +267,8 @@ def _pair(rng: Rng) -> list[str]:
     return [" ".join(hypothesis), " ".join(reference)]
 
 
-def _inputs(rng: Rng) -> tuple[list[str], list[list[str]]]:
-    sentences = [*SENTENCES, *(_sentence(rng) for _ in range(14))]
-    return sentences, [*PAIRS, *(_pair(rng) for _ in range(8))]
-
-
 def _rows(names: tuple[str, ...], sentences: list[str], cased: str) -> dict[str, Any]:
-    found = normalisers(CHARSET, cased)
+    found = _normalisers(CHARSET, cased)
     rows = {}
     for name in names:
         inputs = [f"{s} <EOS> next" for s in sentences] if name == "user_symbol_eos" else sentences
@@ -152,32 +276,7 @@ def _rows(names: tuple[str, ...], sentences: list[str], cased: str) -> dict[str,
     return rows
 
 
-def _v1_4(rng: Rng) -> dict[str, Any]:
-    sentences, pairs = _inputs(rng)
-    rows = _rows(("normalize", "with_charset_incl_hyphen_period"), sentences, CHARSET)
-    wer = {"pairs_hyp_ref": pairs, **rates(pairs, "word", standard=False)}
-    return {"charset": CHARSET, **rows, "wer": wer}
-
-
-def _v1_14(rng: Rng) -> dict[str, Any]:
-    sentences, pairs = _inputs(rng)
-    names = tuple(normalisers(CHARSET, CHARSET_CASED))[2:]  # without generation 1.4's two
-    cases = {
-        f"{unit}_std{int(standard)}": rates(pairs, unit, standard)
-        for unit in UNITS
-        for standard in (True, False)
-    }
-    return {
-        "charset": CHARSET,
-        "charset_cased_punct": CHARSET_CASED,
-        **_rows(names, sentences, CHARSET_CASED),
-        "wer": {"pairs_hyp_ref": pairs, **cases},
-        "latency": _latency(rng),
-        "group_timestamps": _groups(rng),
-    }
-
-
-def _latency(rng: Rng) -> dict[str, Any]:
+def _late(rng: Rng) -> dict[str, Any]:
     """Words of three files, some of them late, some wrong, missing or added."""
     said, heard = [], []
     for file in "abc":
@@ -193,34 +292,68 @@ def _latency(rng: Rng) -> dict[str, Any]:
     # One word that is heard wherever chance left none: an empty list has no percentiles.
     said.append(["surely", 9.0, 9.4, "c"])
     heard.append(["surely", 9.1, 9.52, "c"])
-    found = latencies(said, heard)
+    found = _latencies(said, heard)
     return {
         "gt": said,
         "pred": heard,
         "frame_width": FRAME_SECONDS,
         "latencies": found,
-        "metrics": emission_metrics(found, FRAME_SECONDS),
-        "metrics_fw0": emission_metrics(found, 0.0),
+        "metrics": _metrics(found, FRAME_SECONDS),
+        "metrics_fw0": _metrics(found, 0.0),
     }
 
 
-def _groups(rng: Rng) -> dict[str, Any]:
+def _tokens(rng: Rng) -> dict[str, Any]:
     """Tokens of three utterances: empty ones, whole words, pieces of words, single letters."""
     pieces = ["", " wor", "ld", " a", "b", " yes", "s", " no", " ", "'s"]
     subwords = [["", "he", "llo", " wor", "ld"], [" a", " b c", "d"]]
     subwords.append([str(piece) for piece in rng.choice(pieces, 12)])
     frames = [np.sort(rng.integers(0, 20, len(texts))).tolist() for texts in subwords]
-    words = [group(*each) for each in zip(subwords, frames, strict=True)]
+    given = {"subwords": subwords, "frames": frames}
+    found = _grouped(subwords, frames)
+    return given | {name: found[name] for name in ("sentences", "words", "times_w0_06")}
+
+
+def _grouped(subwords: list[list[str]], frames: list[list[int]]) -> dict[str, list[Any]]:
+    """Return the words of utterances, with first and last frame, as sentences, and with times."""
+    grouped = [group(*each) for each in zip(subwords, frames, strict=True)]
     return {
-        "subwords": subwords,
-        "frames": frames,
-        "sentences": [" ".join(word.text for word in each) for each in words],
-        "words": [[[word.text, word.first, word.last] for word in each] for each in words],
-        "times_w0_06": [[[word.start, word.end] for word in each] for each in words],
+        "words": [[[w.text, w.first, w.last] for w in each] for each in grouped],
+        "sentences": [" ".join(w.text for w in each) for each in grouped],
+        "times_w0_06": [[[w.start, w.end] for w in each] for each in grouped],
     }
 
 
-TEXT_FILES: dict[str, Callable[[Rng], dict[str, Any]]] = {
-    "text_v1.4.0.json": _v1_4,
-    "text_v1.14.0.json": _v1_14,
-}
+def _latencies(reference: list[Any], hypothesis: list[Any]) -> list[float]:
+    """Return how late each word that both have ends, seconds, file by file.
+
+    Args:
+        reference, hypothesis: rows of word, start, end and file.
+    """
+    late: list[float] = []
+    for file in sorted({row[3] for row in reference}):
+        said, heard = (
+            [(word, end) for word, _, end, name in rows if name == file]
+            for rows in (reference, hypothesis)
+        )
+        late += emission_latencies(said, heard, frame_seconds=0.0)
+    return late
+
+
+def _rounded(value: Any) -> Any:
+    """Round every float of nested lists."""
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, PLACES) if isinstance(value, float) else value
+
+
+KINDS = (
+    Kind(
+        "text_*.json",
+        _check,
+        {
+            f"text_v{generation}.0.json": partial(_make, generation=generation)
+            for generation in ("1.4", "1.14")
+        },
+    ),
+)

@@ -1,217 +1,202 @@
-"""Vector files of training's arithmetic, from our references; `hwckpt.vectors` writes them.
+"""Vectors of training's arithmetic: schedules, optimiser, averages, statistics and noise.
 
-Float64 where a stage has no precision of its own: the loss node by node (`hwckpt.conformance.lattice`),
-normalisation, statistics, noise. Whole training steps are `hwckpt.conformance.gradients`, texts `hwckpt.conformance.text`.
+Losses and whole training steps are in `hwckpt.conformance.gradients`, the blend of normalisations is in
+`hwckpt.conformance.stages`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from hwckpt.conformance.gradients import GRADIENT_FILES
-from hwckpt.conformance.lattice import lattice
-from hwckpt.conformance.schedules import (
-    linear_delay_penalty,
-    noise_ranges,
-    normalisation_ratio,
-    wer_switch,
-)
-from stream.front_end.log_mel import BINS, CARD_FLOOR, SAMPLE_RATE, FrontEnd, streamed_log_mel
-from stream.front_end.normaliser import utterance_normalise
+from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compare, computed
+from hwckpt.conformance.stages import normalisation_ratio
+from stream.front_end.log_mel import BINS, SAMPLE_RATE
 from train.data.mixing import blend, lengthened
-from train.loss.transducer import Penalties
 from train.optimiser import Ema, Lamb, learning_rate
 from train.statistics import Statistics
 
-__all__ = ["TRAINING_FILES"]
+__all__ = ["KINDS", "linear_delay_penalty", "noise_ranges", "wer_switch"]
 
-Rng = np.random.Generator
-Make = Callable[[Rng], dict[str, Any]]
-EOS, STAR = 1, 2
 WINDOW = 400  # samples; generation 1.14's window of 25 ms
+SCHEDULE, WEIGHTS, STATISTICS, SAMPLES = 1e-12, 1e-6, 1e-5, 1e-4
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def _loss(
-    rng: Rng,
-    penalties: Penalties,
-    lengths: tuple[int, ...] = (7, 5, 6),
-    labels: tuple[int, ...] = (4, 2, 3),
-) -> dict[str, Any]:
-    batch, steps, most, classes = len(lengths), max(lengths), max(max(labels), 1), 9
-    logits = torch.from_numpy(rng.normal(0.0, 2.0, (batch, steps, most + 1, classes)))
-    logits.requires_grad_()
-    targets = rng.integers(3, classes - 1, (batch, most))
-    for row, count in enumerate(labels):
-        if penalties.eos is not None and count:
-            targets[row, count - 1] = penalties.eos
-        if penalties.star is not None and count > 1:
-            targets[row, 0 if row % 2 else count - 2] = penalties.star
-    alpha, beta = np.zeros((2, batch, steps, most + 1))
-    losses = []
-    for row, (t, u) in enumerate(zip(lengths, labels, strict=True)):
-        found = lattice(logits[row, :t, : u + 1], targets[row, :u].tolist(), classes - 1, penalties)
-        alpha[row, :t, : u + 1], beta[row, :t, : u + 1] = found.alpha, found.beta
-        losses.append(found.loss)
-    mean = torch.stack(losses).mean()
-    mean.backward()
-    assert logits.grad is not None
-    return {
-        "logits": logits.detach().numpy(),
-        "targets": targets,
-        "logit_lens": np.array(lengths),
-        "target_lens": np.array(labels),
-        "blank": classes - 1,
-        "delay_penalty": penalties.delay,
-        "eos_penalty": penalties.eos_penalty,
-        "eos_idx": -1 if penalties.eos is None else penalties.eos,
-        "star_penalty": penalties.star_penalty,
-        "star_idx": -2 if penalties.star is None else penalties.star,
-        "loss": torch.stack(losses).detach().numpy(),
-        "mean_loss": mean.item(),
-        "grad_of_mean": logits.grad.numpy(),
-        "alpha": alpha,
-        "beta": beta,
-    }
+def _learning_rates(z: Arrays) -> dict[str, Any]:
+    values = {}
+    for k in range(z["num"]):
+        fields = (str(name) for name in z["params_fields"])
+        given = dict(zip(fields, np.atleast_1d(z[f"params_{k}"]).tolist(), strict=True))
+        peak, low = given.pop("peak_lr"), given.pop("min_lr")
+        values[f"lr_{k}"] = [
+            [
+                learning_rate(int(step), rate=peak * factor, min_rate=low, **given)
+                for factor in np.atleast_1d(z[f"factors_{k}"])
+            ]
+            for step in z["steps"]
+        ]
+    return values
 
 
-def _norm(rng: Rng) -> dict[str, Any]:
-    swell = np.abs(np.sin(np.arange(8000) / rng.uniform(500, 1500)))
-    pcm = np.clip(np.rint(rng.normal(0.0, 6000.0, 8000) * swell), -32768, 32767).astype(np.int16)
-    front_end = FrontEnd(WINDOW, CARD_FLOOR, initial_padding=True)
-    logmel = streamed_log_mel(pcm[None] / 32768, front_end)[0].astype(np.float32)
-    mean = rng.normal(-9.0, 2.0, BINS).astype(np.float32)
-    variance = rng.uniform(2.0, 12.0, BINS).astype(np.float32)
-    ramp, first = (100, 200), 0.25
-    frames = logmel.astype(np.float64)
-    fixed = (frames - mean.astype(np.float64)) / np.sqrt(variance.astype(np.float64))
-    own = utterance_normalise(frames[None])[0]
-
-    def stored(z: NDArray[np.float64]) -> NDArray[np.float32]:
-        return z.T.astype(np.float32)
-
-    arrays = {
-        "pcm": pcm,
-        "logmel": np.ascontiguousarray(logmel.T),
-        "means": mean,
-        "vars": variance,
-        "ramp": np.array(ramp),
-        "starting_ratio": first,
-        "dataset": stored(fixed),
-        "utterance": stored(own),
-    }
-    for step in (0, 150, 200):
-        ratio = normalisation_ratio(step, start=ramp[0], end=ramp[1], first=first)
-        arrays[f"blend_step{step}"] = stored(ratio * fixed + (1.0 - ratio) * own)
-    return arrays
-
-
-def _statistics(rng: Rng) -> dict[str, Any]:
-    frames = [rng.normal(-8.0, 3.0, (BINS, n)).astype(np.float32) for n in (70, 41, 1)]
-    found = Statistics()
-    for of in frames:
-        found.add(of.T)
-    mean, variance = found.result()
-    return {
-        **{f"logmel_{i}": of for i, of in enumerate(frames)},
-        "melmeans": mean,
-        "melvars": variance,
-        "meln": float(found.frames),
-        "window_size": WINDOW / SAMPLE_RATE,
-    }
-
-
-def _noise(rng: Rng) -> dict[str, Any]:
-    speech = rng.normal(0.0, 0.1, 3000).astype(np.float32)
-    noise, short, tiny = (rng.normal(0.0, 0.02, n).astype(np.float32) for n in (5000, 2900, 700))
-    arrays: dict[str, Any] = {"speech": speech, "noise": noise}
-    arrays |= {"noise_short": short, "noise_tiny": tiny}
-    for snr in (0, 15, 30):
-        for place in (0, 0.37, 1):
-            arrays[f"blend_snr{snr}_start{place}"] = blend(speech, noise, snr, place)
-    for kind in ("short", "tiny"):
-        arrays[f"dup_{kind}"] = lengthened(arrays[f"noise_{kind}"], len(speech) + 1)
-    return {**arrays, "dupblend_tiny_snr10": blend(speech, tiny, 10.0, 0.5)}
-
-
-def _schedule(rng: Rng) -> dict[str, Any]:
-    # Peak, floor, warm-up, plateau, half-life; the defaults, no plateau, no warm-up.
+def _cases(rng: Rng) -> dict[str, Any]:
+    """Return the defaults, no plateau, no warm-up."""
+    # Peak, floor, warm-up, plateau, half-life.
     cases = ((0.004, 4e-4, 1632, 18000, 10880), (0.004, 1e-5, 10, 0, 100), (0.01, 1e-4, 0, 20, 7))
     factors = ((1.0, 1.0, 1.0, 1.0, 0.343), (1.0,), (1.0, 0.5))
     edges = {edge + d for _, _, w, h, _ in cases for edge in (w, w + h) for d in (-1, 0, 1)}
     drawn = rng.integers(1, 100_000, 12).tolist()
-    steps = np.array(sorted({1, 2, *drawn, *(edge for edge in edges if edge > 0)}))
-    arrays: dict[str, Any] = {
-        "steps": steps,
+    inputs: dict[str, Any] = {
+        "steps": np.array(sorted({1, 2, *drawn, *(edge for edge in edges if edge > 0)})),
         "num": len(cases),
         "params_fields": np.array(["peak_lr", "min_lr", "warmup", "hold", "half_life"]),
     }
-    for k, (peak, low, warmup, hold, half_life) in enumerate(cases):
-        rate_at = partial(
-            learning_rate, min_rate=low, warmup=warmup, hold=hold, half_life=half_life
-        )
-        arrays[f"params_{k}"] = np.array(cases[k], np.float64)
-        arrays[f"factors_{k}"] = np.array(factors[k])
-        arrays[f"lr_{k}"] = np.array(
-            [[rate_at(int(n), rate=peak * factor) for factor in factors[k]] for n in steps]
-        )
-    return arrays
+    for k, case in enumerate(cases):
+        inputs |= {f"params_{k}": np.array(case, np.float64), f"factors_{k}": np.array(factors[k])}
+    return inputs
 
 
-def _lamb(rng: Rng, weight_decay: float, deviation: float) -> dict[str, Any]:
-    """Gradients of a deviation of 2 are clipped, those of 0.01 are not."""
-    shapes, groups, updates = ((6, 3), (5,), (4,)), (0, 0, 1), 4
-    values = [rng.normal(0.0, 1.0, shape).astype(np.float32) for shape in shapes]
-    values[2][:] = 0.0  # no norm, so no trust ratio at first
-    parameters = [nn.Parameter(torch.from_numpy(value)) for value in values]
+def _lamb(z: Arrays) -> dict[str, Any]:
+    """Make the updates of tensors in groups; returns weights and moments after each."""
+    count = range(z["num_params"])
+    parameters = [nn.Parameter(torch.tensor(z[f"param_{i}_init"])) for i in count]
+    groups: dict[int, list[nn.Parameter]] = {}
+    for parameter, number in zip(parameters, z["group_of_param"].tolist(), strict=True):
+        groups.setdefault(number, []).append(parameter)
+    beta1, beta2 = z["betas"].tolist()
     optimiser = Lamb(
-        [{"params": parameters[:2]}, {"params": parameters[2:]}],
-        eps=1e-9,
-        weight_decay=weight_decay,
-        max_norm=1.0,
+        [{"params": groups[number]} for number in sorted(groups)],
+        betas=(beta1, beta2),
+        eps=z["eps"],
+        weight_decay=z["weight_decay"],
+        max_norm=z["max_grad_norm"],
     )
-    arrays: dict[str, Any] = {
+    values = {}
+    for step in range(z["steps"]):
+        rates = np.atleast_1d(z[f"lr_step{step}"]).tolist()
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate
+        for i, parameter in enumerate(parameters):
+            parameter.grad = torch.tensor(z[f"grad_{i}_step{step}"])
+        optimiser.step()
+        for i, parameter in enumerate(parameters):
+            state = optimiser.state[parameter]
+            moments = {key: state[key] for key in ("exp_avg", "exp_avg_sq")}
+            for name, value in {"param": parameter.detach(), **moments}.items():
+                values[f"{name}_{i}_step{step}"] = value.numpy().copy()
+    return values
+
+
+def _updates(rng: Rng, weight_decay: float, deviation: float) -> dict[str, Any]:
+    """Draw four updates; gradients of a deviation of 2 are clipped, those of 0.01 are not."""
+    shapes, updates = ((6, 3), (5,), (4,)), 4
+    inputs: dict[str, Any] = {
         "num_params": len(shapes),
         "steps": updates,
-        "group_of_param": np.array(groups),
+        "group_of_param": np.array([0, 0, 1]),
         "betas": np.array([0.9, 0.999]),
         "eps": 1e-9,
         "weight_decay": weight_decay,
         "max_grad_norm": 1.0,
     }
-    for i, parameter in enumerate(parameters):
-        arrays[f"param_{i}_init"] = parameter.detach().numpy().copy()
+    for i, shape in enumerate(shapes):
+        inputs[f"param_{i}_init"] = rng.normal(0.0, 1.0, shape).astype(np.float32)
+    inputs["param_2_init"][:] = 0.0  # no norm, so no trust ratio at first
     for step in range(updates):
-        rates = arrays[f"lr_step{step}"] = np.array([0.01, 0.003]) / (step + 1)
-        for group, rate in zip(optimiser.param_groups, rates.tolist(), strict=True):
-            group["lr"] = rate
-        for i, parameter in enumerate(parameters):
-            gradient = rng.normal(0.0, deviation, shapes[i]).astype(np.float32)
-            arrays[f"grad_{i}_step{step}"] = gradient
-            parameter.grad = torch.from_numpy(gradient.copy())
-        optimiser.step()
-        for i, parameter in enumerate(parameters):
-            arrays[f"param_{i}_step{step}"] = parameter.detach().numpy().copy()
-            for key in ("exp_avg", "exp_avg_sq"):
-                arrays[f"{key}_{i}_step{step}"] = optimiser.state[parameter][key].numpy().copy()
-    return arrays
+        inputs[f"lr_step{step}"] = np.array([0.01, 0.003]) / (step + 1)
+        for i, shape in enumerate(shapes):
+            gradient = rng.normal(0.0, deviation, shape)
+            inputs[f"grad_{i}_step{step}"] = gradient.astype(np.float32)
+    return inputs
 
 
-def _ema(rng: Rng) -> dict[str, Any]:
-    weights = rng.normal(0.0, 1.0, (5, 7)).astype(np.float32)
-    module = nn.ParameterDict({"w": nn.Parameter(torch.zeros(7))})
-    average, averages = Ema(module, 0.99), [np.zeros(7, np.float32)]
-    for row in weights:
-        module["w"].data = torch.from_numpy(row)
+def _averages(z: Arrays, first: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    module = nn.ParameterDict({"w": nn.Parameter(torch.tensor(first))})
+    average, averages = Ema(module, z["decay"]), [first]
+    for weights in z["weights"]:
+        module["w"].data = torch.tensor(weights)
         average.update(module)
         averages.append(average.state_dict()["w"].numpy().copy())
-    return {"decay": 0.99, "weights": weights, "ema": np.stack(averages)}
+    return np.stack(averages)
+
+
+def _make_ema(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Draw five updates from zeros."""
+    inputs = {"decay": 0.99, "weights": rng.normal(0.0, 1.0, (5, 7)).astype(np.float32)}
+    return inputs | {"ema": _averages(inputs, np.zeros(7, np.float32))}
+
+
+def _check_ema(z: Vectors) -> Iterator[Row]:
+    for step, average in enumerate(_averages(z, z["ema"][0])[1:], 1):
+        yield compare(f"ema {step}", "torch", average, z["ema"][step], WEIGHTS)
+
+
+def linear_delay_penalty(
+    update: int,
+    *,
+    start: int = 5000,
+    end: int = 20_000,
+    first: float = 0.007,
+    last: float = 0.01,
+) -> float:
+    """Return generation 1.12's delay penalty: 0, then from `first` linearly to `last` (NUMERICS 5.1)."""
+    if update < start:
+        return 0.0
+    if update >= end:
+        return last
+    return first + (update - start) * (last - first) / (end - start)
+
+
+def wer_switch(wers: Iterable[float], before: float, after: float, threshold: float) -> list[float]:
+    """Return a penalty after each validation: `after` from the first WER below the threshold on.
+
+    It latches: a WER that rises again does not switch back. WER is a fraction.
+    """
+    values, reached = [], False
+    for wer in wers:
+        reached = reached or wer < threshold
+        values.append(after if reached else before)
+    return values
+
+
+def noise_ranges(
+    update: int, *, delay: int = 4896, ramp: int = 4896
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the SNR ranges in dB, (low, high), of background noise and of babble (NUMERICS 1.7).
+
+    From (30, 60) both fall linearly over `ramp` updates after `delay`, to (0, 30) and (15, 30); it
+    is the decrement that is truncated.
+    """
+    share = min(max(update - delay, 0) / ramp, 1.0) if ramp else float(update >= delay)
+
+    def down(start: int, end: int) -> int:
+        return start - int(share * (start - end))
+
+    high = down(60, 30)
+    return (down(30, 0), high), (down(30, 15), high)
+
+
+def _schedules(z: Arrays) -> dict[str, Any]:
+    start, _, first, end, last = z["linear_dp_params"].tolist()
+    penalty = partial(linear_delay_penalty, start=start, end=end, first=first, last=last)
+    ratios = [
+        partial(normalisation_ratio, start=a, end=b, first=r) for a, b, r in z["norm_ratio_params"]
+    ]
+    return {
+        "linear_dp_values": np.array([penalty(n) for n in z["linear_dp_steps"].tolist()]),
+        "norm_ratio": np.array([[ratio(n) for n in z["norm_ratio_steps"]] for ratio in ratios]),
+    }
+
+
+def _noise_levels(z: Arrays) -> dict[str, Any]:
+    ranges = [np.ravel(noise_ranges(n)) for n in z["noise_steps"].tolist()]
+    return {"noise_low_high_bg_babble": np.array(ranges)}
 
 
 def _around(rng: Rng, *edges: int) -> list[int]:
@@ -221,7 +206,8 @@ def _around(rng: Rng, *edges: int) -> list[int]:
     return sorted({0, *near, *drawn, 2 * max(edges)})
 
 
-def _schedules(rng: Rng) -> dict[str, Any]:
+def _make_schedules(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Draw updates around the edges of every schedule."""
     start, end, first, last = 5000, 20_000, 0.007, 0.01
     delay_steps, noise_steps = _around(rng, start, end), _around(rng, 4896, 2 * 4896)
     ramps = ((30_512, 35_512, 0.0), (100, 200, 0.25))
@@ -229,50 +215,101 @@ def _schedules(rng: Rng) -> dict[str, Any]:
     # A WER that is the threshold does not switch; one that rises again does not switch back.
     wers = [1e6, *np.sort(rng.uniform(0.31, 0.95, 3))[::-1], 0.3, 0.29, 0.45, 0.2, 0.19, 0.5]
     switches = ((0.0, 0.01, 0.3), (0.75, 1.0, 0.2), (0.1, 0.5, 0.3))
-    return {
+    arrays = {
         "linear_dp_params": np.array([start, 0.0, first, end, last]),
         "linear_dp_steps": np.array(delay_steps),
-        "linear_dp_values": np.array(
-            [
-                linear_delay_penalty(n, start=start, end=end, first=first, last=last)
-                for n in delay_steps
-            ]
-        ),
         "noise_steps": np.array(noise_steps),
-        "noise_low_high_bg_babble": np.array([np.ravel(noise_ranges(n)) for n in noise_steps]),
         "step_schedule_wers": np.array(wers),
         "step_schedule_values": np.array([wer_switch(wers, *switch) for switch in switches]),
         "norm_ratio_params": np.array(ramps),
         "norm_ratio_steps": np.array(ratio_steps),
-        "norm_ratio": np.array(
-            [
-                [normalisation_ratio(n, start=a, end=b, first=r) for n in ratio_steps]
-                for a, b, r in ramps
-            ]
-        ),
     }
+    return arrays | _schedules(arrays) | _noise_levels(arrays)
 
 
-TRAINING_FILES: dict[str, Make] = {
-    "norm_v1.14.0.npz": _norm,
-    "melstats_v1.14.0.npz": _statistics,
-    "noise_blend.npz": _noise,
-    "loss_vanilla.npz": partial(_loss, penalties=Penalties(), lengths=(6, 4, 1)),
-    "loss_vanilla_empty_target.npz": partial(
-        _loss, penalties=Penalties(), lengths=(5, 3), labels=(0, 3)
+def _check_schedules(z: Vectors) -> Iterator[Row]:
+    yield from z.close("torch", _noise_levels(z))
+    yield from z.close("torch", _schedules(z), SCHEDULE)
+    wers = z["step_schedule_wers"].tolist()
+    for row in z["step_schedule_values"]:
+        # The threshold is not in the file: it lies between the last WER before and the first after.
+        before, after = row[0], row[-1]
+        threshold = np.nextafter(wers[int(np.argmax(row != before))], 1.0)
+        got = wer_switch(wers, before, after, threshold)
+        yield compare(f"switch to {after:g}", "torch", got, row, SCHEDULE)
+
+
+def _summed(z: Arrays) -> Statistics:
+    found = Statistics()
+    for name, frames in z.items():
+        if name.startswith("logmel_"):
+            found.add(frames.T)
+    return found
+
+
+def _make_statistics(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Draw three utterances, one of a single frame."""
+    arrays: dict[str, Any] = {
+        f"logmel_{i}": rng.normal(-8.0, 3.0, (BINS, n)).astype(np.float32)
+        for i, n in enumerate((70, 41, 1))
+    }
+    found = _summed(arrays)
+    arrays["melmeans"], arrays["melvars"] = found.result()
+    return arrays | {"meln": float(found.frames), "window_size": WINDOW / SAMPLE_RATE}
+
+
+def _check_statistics(z: Vectors) -> Iterator[Row]:
+    """Check mean and variance of several utterances, relative to the value, and their frames."""
+    found = _summed(z)
+    for name, value in zip(("melmeans", "melvars"), found.result(), strict=True):
+        yield compare(name, "torch", value / z[name], np.ones_like(value), STATISTICS)
+    yield compare("meln", "torch", found.frames, np.ravel(z["meln"])[0], 0.0)
+
+
+def _noisy(z: Arrays, names: Iterable[str]) -> dict[str, Any]:
+    """Return mixtures at a ratio, and noises that were lengthened, by their names."""
+    values = {}
+    for name in names:
+        if name.startswith("blend_snr"):
+            snr, place = name.removeprefix("blend_snr").split("_start")
+            values[name] = blend(z["speech"], z["noise"], float(snr), float(place))
+        elif name.startswith("dup_"):
+            values[name] = lengthened(z[f"noise_{name[4:]}"], len(z["speech"]) + 1)
+        elif name.startswith("dupblend_"):
+            kind, snr = name.removeprefix("dupblend_").split("_snr")
+            values[name] = blend(z["speech"], z[f"noise_{kind}"], float(snr), 0.5)
+    return values
+
+
+def _make_noise(rng: Rng, folder: Path) -> dict[str, Any]:
+    """Draw speech, and noises that are longer and shorter than it."""
+    inputs: dict[str, Any] = {"speech": rng.normal(0.0, 0.1, 3000).astype(np.float32)}
+    for name, samples in (("noise", 5000), ("noise_short", 2900), ("noise_tiny", 700)):
+        inputs[name] = rng.normal(0.0, 0.02, samples).astype(np.float32)
+    blends = [f"blend_snr{snr}_start{place}" for snr in (0, 15, 30) for place in (0, 0.37, 1)]
+    return inputs | _noisy(inputs, [*blends, "dup_short", "dup_tiny", "dupblend_tiny_snr10"])
+
+
+KINDS = (
+    Kind("melstats*.npz", _check_statistics, {"melstats_v1.14.0.npz": _make_statistics}),
+    Kind(
+        "noise_blend*.npz",
+        lambda z: z.close("torch", _noisy(z, z), SAMPLES),
+        {"noise_blend.npz": _make_noise},
     ),
-    "loss_single.npz": partial(_loss, penalties=Penalties(), lengths=(1,), labels=(1,)),
-    "loss_delay_penalty_0.01.npz": partial(_loss, penalties=Penalties(delay=0.01)),
-    "loss_delay_penalty_0.5.npz": partial(_loss, penalties=Penalties(delay=0.5)),
-    "loss_eos_penalty.npz": partial(_loss, penalties=Penalties(eos=EOS, eos_penalty=0.1)),
-    "loss_delay_and_eos.npz": partial(_loss, penalties=Penalties(0.01, EOS, 0.2)),
-    "loss_star.npz": partial(_loss, penalties=Penalties(star=STAR, star_penalty=0.75)),
-    "loss_star_delay_eos.npz": partial(_loss, penalties=Penalties(0.01, EOS, 0.1, STAR, 0.5)),
-    **GRADIENT_FILES,
-    "lr_schedule.npz": _schedule,
-    "lamb_step_clipped.npz": partial(_lamb, weight_decay=0.01, deviation=2.0),
-    "lamb_step_unclipped.npz": partial(_lamb, weight_decay=0.01, deviation=0.01),
-    "lamb_step_zero_wd.npz": partial(_lamb, weight_decay=0.0, deviation=2.0),
-    "ema_step.npz": _ema,
-    "schedules.npz": _schedules,
-}
+    computed("lr_schedule*.npz", "torch", _learning_rates, SCHEDULE, {"lr_schedule.npz": _cases}),
+    computed(
+        "lamb_step*.npz",
+        "torch",
+        _lamb,
+        WEIGHTS,
+        {
+            "lamb_step_clipped.npz": partial(_updates, weight_decay=0.01, deviation=2.0),
+            "lamb_step_unclipped.npz": partial(_updates, weight_decay=0.01, deviation=0.01),
+            "lamb_step_zero_wd.npz": partial(_updates, weight_decay=0.0, deviation=2.0),
+        },
+        optional=MOMENTS,
+    ),
+    Kind("ema_step*.npz", _check_ema, {"ema_step.npz": _make_ema}),
+    Kind("schedules*.npz", _check_schedules, {"schedules.npz": _make_schedules}),
+)

@@ -25,7 +25,7 @@ from export.build import build, build_integers
 from export.onnx.integer import projection_graph
 from export.onnx.joint import joint_graph
 from export.onnx.lstm import layer_graph
-from hwckpt.conformance.integer import INTEGER_FILES
+from hwckpt.conformance.integer import KINDS
 from stream.backends import Backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.backends.integer_onnx import check_equal, graph_state
@@ -360,17 +360,20 @@ def test_two_hundred_utterances_have_the_same_tokens(tmp_path: Path, speech: Pat
     assert got.utterances == want.utterances
 
 
+FILES = {name: make for kind in KINDS for name, make in kind.files.items()}
+
+
 def vectors(name: str, another_seed: bool) -> dict[str, Any]:
     """Return the arrays of a file of integer vectors, shipped or made with other sizes."""
     if not another_seed:
         with np.load(VECTORS / name) as file:
             return {key: file[key] for key in file.files}
     rng = np.random.default_rng([ANOTHER_SEED, zlib.crc32(name.encode())])
-    return {key: np.asarray(a) for key, a in INTEGER_FILES[name](rng).items()}
+    return {key: np.asarray(a) for key, a in FILES[name](rng, Path()).items()}
 
 
 def named(prefix: str) -> list[str]:
-    return [name for name in INTEGER_FILES if name.startswith(prefix)]
+    return [name for name in FILES if name.startswith(prefix)]
 
 
 def fields(kind: type[Any], z: dict[str, Any]) -> Any:

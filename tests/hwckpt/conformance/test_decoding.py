@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from hwckpt.conformance import check_decoding
-from hwckpt.conformance.check_decoding import BeamRun, perceived
 from hwckpt.conformance.comparison import VectorError
+from hwckpt.conformance.decoding import BeamRun, perceived
 from stream.decoding.greedy import Token
+from tests.hwckpt.conformance.vector_files import check
 from tests.places import VECTORS
 
 BEAM = "beam_v1.14.0.json"
@@ -36,7 +35,7 @@ def failed(folder: Path, change: Callable[[dict[str, Any]], None]) -> set[str]:
     content = json.loads((folder / BEAM).read_text())
     change(content["cases"][0])
     (folder / BEAM).write_text(json.dumps(content))
-    rows = list(check_decoding.beam(folder / BEAM))
+    rows = list(check(folder / BEAM))
     return {row.stage for row in rows if row.verdict == "FAIL" and row.backend == "numpy"}
 
 
@@ -47,10 +46,10 @@ def test_what_was_written_passes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "stage"),
     [
-        ("tokens", 3, "beam w4 0"),
-        ("timesteps", 99, "beam w4 0 steps"),
-        ("probs", 0.5, "beam w4 0 probabilities"),
-        ("user_perceived_timesteps", 99, "beam w4 0 shown"),
+        ("tokens", 3, "w4 0 tokens"),
+        ("timesteps", 99, "w4 0 timesteps"),
+        ("probs", 0.5, "w4 0 probs"),
+        ("user_perceived_timesteps", 99, "w4 0 user_perceived_timesteps"),
     ],
 )
 def test_one_changed_value_fails_its_stage(
@@ -68,7 +67,7 @@ def test_a_changed_response_fails(folder: Path, kind: str) -> None:
         responses = [r[kind] for r in case["responses"].values() if r[kind]]
         next(r for r in responses if r["alternatives"])["alternatives"][0]["y_seq"].append(7)
 
-    assert failed(folder, change) == {f"beam w4 0 {kind}"}
+    assert failed(folder, change) == {f"w4 0 {kind}"}
 
 
 @pytest.mark.parametrize(
@@ -89,21 +88,7 @@ def test_parameters_that_are_not_understood_are_named(
 def test_a_beam_file_without_its_greedy_file_is_not_understood(folder: Path) -> None:
     (folder / "pcm_to_tokens_v1.14.0_greedy.npz").unlink()
     with pytest.raises(VectorError, match="wants pcm_to_tokens_v1.14.0_greedy.npz beside it"):
-        list(check_decoding.beam(folder / BEAM))
-
-
-def test_a_changed_segment_fails_and_so_does_a_changed_merge(tmp_path: Path) -> None:
-    shutil.copy(VECTORS / "hwckpt_v1.14.0.pt", tmp_path)
-    with np.load(VECTORS / "state_resets_v1.14.0.npz") as file:
-        arrays = dict(file)
-    tag = next(key for key in arrays if key.startswith("tokens_s"))
-    arrays[tag] = arrays[tag][:-1]
-    path = tmp_path / "state_resets_v1.14.0.npz"
-    np.savez(path, **arrays)
-    rows = [row for row in check_decoding.state_resets(path) if row.backend == "numpy"]
-    assert {row.stage for row in rows if row.verdict == "FAIL"} == {
-        f"tokens {tag.removeprefix('tokens_').removesuffix('_0')} 0"
-    }
+        list(check(folder / BEAM))
 
 
 def test_a_token_is_shown_since_all_of_its_characters_stand() -> None:
@@ -113,3 +98,15 @@ def test_a_token_is_shown_since_all_of_its_characters_stand() -> None:
     )
     # "ab" stands from response 0 on; "cd" is shown as "ce" at 1 and stands from 2 on.
     assert perceived(run, ["ab", "cd", "ce"]) == [0, 2]
+
+
+def test_the_beam_file_holds_cases_that_differ() -> None:
+    cases = json.loads((VECTORS / "beam_v1.14.0.json").read_text("utf-8"))["cases"]
+    of: dict[int, dict[str, list[int]]] = {}
+    for case in cases:
+        of.setdefault(case["utterance"], {})[case["case"]] = case["tokens"]
+    assert len({case["case"] for case in cases}) == 10
+    for name in {case["case"] for case in cases} - {"w4", "w4_maxsym1", "w4_finalthresh"}:
+        assert any(
+            found[name] != found["w4"] for found in of.values() if {name, "w4"} <= set(found)
+        )

@@ -9,24 +9,26 @@ import shutil
 import types
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hwckpt.conformance import check_integer, integer_trace
-from hwckpt.conformance.__main__ import run
-from hwckpt.conformance.comparison import VectorError
-from hwckpt.conformance.integer import INTEGER_FILES
-from hwckpt.conformance.integer_transducer import INTEGER_MODEL_FILES
+from hwckpt.conformance import comparison, integer_transducer
+from hwckpt.conformance import integer as subject
 from hwckpt.conformance.models import network_file
 from stream.integer import fixed
 from stream.integer import network as integer
+from tests.hwckpt.conformance.vector_files import failures, passes
 from tests.places import VECTORS
 
-NAMES = (*INTEGER_FILES, *INTEGER_MODEL_FILES)
+FILES = {
+    name: make
+    for kind in (*subject.KINDS, *integer_transducer.KINDS)
+    for name, make in kind.files.items()
+}
+NAMES = tuple(FILES)
 ANOTHER_SEED = 11
 JOINT = "integer_joint.npz"  # logits are not shifted
 
@@ -42,12 +44,7 @@ def vectors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     shutil.copy(VECTORS / network_file("1.4"), elsewhere)
     for name in NAMES:
         rng = np.random.default_rng([ANOTHER_SEED, zlib.crc32(name.encode())])
-        made = (
-            INTEGER_FILES[name](rng)
-            if name in INTEGER_FILES
-            else INTEGER_MODEL_FILES[name](rng, elsewhere)
-        )
-        np.savez_compressed(folder / name, **made)
+        np.savez_compressed(folder / name, **FILES[name](rng, elsewhere))
     return folder
 
 
@@ -55,17 +52,6 @@ def arrays(path: Path) -> dict[str, Any]:
     with np.load(path) as file:
         return {key: file[key].astype(np.int64) if file[key].dtype.kind == "i" else file[key]
                 for key in file.files}  # fmt: skip
-
-
-def failures(folder: Path) -> Iterator[str]:
-    return (line.row.stage for line in run(folder) if line.row.verdict == "FAIL")
-
-
-def passes(folder: Path) -> bool:
-    try:
-        return next(failures(folder), None) is None
-    except VectorError:
-        return False
 
 
 def test_both_sets_pass_and_are_of_different_sizes(vectors: Path) -> None:
@@ -270,7 +256,7 @@ INTEGER_MUTANTS = {
 @pytest.fixture
 def references_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the graphs, which no mutant changes, out of the checks."""
-    monkeypatch.setattr(check_integer, "installed", lambda package: False)
+    monkeypatch.setattr(comparison, "installed", lambda package: package != "onnx")
 
 
 def mutant(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
@@ -288,8 +274,8 @@ def test_a_mutant_of_the_operators_is_caught(
     name: str, vectors: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = mutant(fixed, *FIXED_MUTANTS[name])
-    monkeypatch.setattr(check_integer, "fixed", changed)
-    monkeypatch.setattr(integer_trace, "fixed", changed)
+    monkeypatch.setattr(subject, "fixed", changed)
+    monkeypatch.setattr(integer_transducer, "fixed", changed)
     assert not passes(vectors)
 
 
@@ -298,7 +284,9 @@ def test_a_mutant_of_the_operators_is_caught(
 def test_a_mutant_of_the_quantiser_is_caught(
     name: str, vectors: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_integer, "integer", mutant(integer, *INTEGER_MUTANTS[name]))
+    changed = mutant(integer, *INTEGER_MUTANTS[name])
+    monkeypatch.setattr(subject, "integer", changed)
+    monkeypatch.setattr(integer_transducer, "integer", changed)
     assert not passes(vectors)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hwckpt.conformance import __main__ as conformance
+from hwckpt.conformance import comparison
 from tests.places import VECTORS
 
 SMALL = ("ewma_a0.05.npz", "logmel_v1.4_silence.npz", "lstm_hard_1layer.npz", "melmat.npz")
@@ -81,6 +82,9 @@ def test_one_changed_value_fails_and_its_file_is_named(
     failed = [line for line in out.splitlines() if "FAIL" in line]
     assert failed
     assert all(line.startswith(name) for line in failed)
+    last = out.partition("\nfailures\n")[2].splitlines()
+    assert last
+    assert all("FAIL" in line and " at (" in line for line in last)
     assert "FAIL" in err
 
 
@@ -136,9 +140,7 @@ def test_no_folder_and_no_files_are_errors(
 def test_a_backend_that_is_not_installed_is_listed_as_skipped(
     few: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwckpt.conformance import check_stages
-
-    monkeypatch.setattr(check_stages, "installed", lambda package: False)
+    monkeypatch.setattr(comparison, "installed", lambda package: package == "numpy")
     status, out, err = run(few, capsys)
     assert status == 0
     assert "skipped" in out
@@ -155,3 +157,34 @@ def test_json_lines_carry_every_column(few: Path, capsys: pytest.CaptureFixture[
         assert row["schema"] == "rill.conformance/1"
         assert row["largest"] <= row["allowed"]
         assert row["verdict"] == "ok"
+
+
+def test_a_file_is_a_line_under_column_heads(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    status, out, err = run(few, capsys)
+    assert status == 0
+    head, *lines = out.splitlines()
+    assert head.split() == ["file", "backends", "largest", "allowed", "result"]
+    assert [line.split()[0] for line in lines] == list(SMALL)
+    assert lines[2].split()[1] == "numpy,torch,onnx"
+    assert lines[2].endswith("11 ok")
+    assert err.endswith("ok\n")
+
+
+def test_a_set_that_lacks_files_is_called_incomplete(
+    few: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(few, capsys)
+    assert status == 0
+    assert f"incomplete: {few} lacks " in err
+    assert "integer_joint.npz" in err
+    assert "melmat.npz" not in err
+
+
+def test_progress_is_shown_on_a_terminal(
+    few: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    _, out, err = run(few, capsys)
+    assert "\r2/4 logmel_v1.4_silence.npz" in err
+    assert "\r" not in out

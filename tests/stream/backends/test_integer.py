@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hwckpt.conformance.integer_trace import trace
+from hwckpt.conformance.integer_transducer import trace
 from stream.backends import load_backend
 from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.decoding.beam import BeamConfig

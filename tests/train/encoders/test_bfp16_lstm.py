@@ -12,8 +12,8 @@ from tests.places import VECTORS
 
 torch = pytest.importorskip("torch")
 
-from hwckpt.conformance.check_stages import layer_arrays
-from hwckpt.conformance.comparison import load
+from hwckpt.conformance.comparison import read_vectors
+from hwckpt.conformance.stages import layer_arrays
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
@@ -68,7 +68,7 @@ def test_training_computes_what_the_card_computes(activation: Activation, gain: 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_training_reaches_the_states_of_the_conformance_vectors(path: Path) -> None:
-    z = load(path)
+    z = read_vectors(path)
     x, after = torch.from_numpy(z["x"].transpose(1, 0, 2).copy()), []
     for weights, h, c in zip(layer_arrays(z), z["h0"], z["c0"], strict=True):
         hidden = weights["weight_hh"].shape[1]

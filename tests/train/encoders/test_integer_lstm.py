@@ -15,7 +15,7 @@ from tests.places import VECTORS
 
 torch = pytest.importorskip("torch")
 
-from hwckpt.conformance.comparison import load
+from hwckpt.conformance.comparison import read_vectors
 from stream.integer.fixed import lstm_step
 from stream.integer.network import IntegerLayer, quantise
 from stream.model.network import Network
@@ -288,7 +288,7 @@ VECTORS = sorted(VECTORS.glob("integer_lstm_*.npz"))
 def test_every_state_of_the_conformance_vectors_is_reached_bit_for_bit(
     path: Path, product: str
 ) -> None:
-    z = load(path)
+    z = read_vectors(path)
     shift_x, shift_h, shift = (int(z[name]) for name in ("shift_x", "shift_h", "shift"))
     f, input_exponent = shift + 12, 7
 
