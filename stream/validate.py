@@ -1,8 +1,8 @@
 """`python -m stream.validate`: stream a manifest through a model and count errors.
 
 `--reset-stats` starts every utterance from the data set's statistics; without it they carry on in the
-manifest's order. `--compare-full` holds the streamed tokens against those of the training forward
-over whole utterances, token for token and step for step. `--scenario` measures conditions instead
+manifest's order. `--compare-full` compares the streamed tokens with those of the training forward
+over whole utterances, token by token and step by step. `--scenario` measures conditions instead
 (`stream.scenarios.rows`).
 """
 
@@ -120,7 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--compare-full",
         action="store_true",
-        help="hold every token against the training forward (needs torch)",
+        help="compare every token with the training forward (needs torch)",
     )
     parser.add_argument(
         "--scenario",

@@ -203,7 +203,7 @@ def _compare(
     utterances: Sequence[Utterance],
     results: Sequence[Sequence[Result]],
 ) -> list[Difference]:
-    """Hold streamed tokens against the training forward's, utterance by utterance."""
+    """Compare streamed tokens with the training forward's, utterance by utterance."""
     differences = []
     for begin in range(0, len(utterances), COMPARED_AT_ONCE):
         block = slice(begin, begin + COMPARED_AT_ONCE)

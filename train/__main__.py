@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train`."""
     parser = argparse.ArgumentParser(
         prog="python -m train",
-        description="Train an LSTM transducer. A run goes on from RUN/last.pt where there is one.",
+        description="Train an LSTM transducer. A run resumes from RUN/last.pt if there is one.",
         epilog="example: python -m train --config configs/en-commands.toml --output runs/soft",
         allow_abbrev=False,
     )
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         Run(folder, config, start, material_of(config, start), resumed).train()
     except KeyboardInterrupt:
         again = "without --resume-from " if arguments.resume_from else ""
-        print(f"stopped; the same command {again}goes on from {folder / LAST}", file=sys.stderr)
+        print(f"stopped; the same command {again}resumes from {folder / LAST}", file=sys.stderr)
         raise
     print(f"{arguments.output}/best.pt")
     return 0

@@ -1,7 +1,7 @@
 """The training loop: a run in a folder, resumable bit for bit after `kill -9`.
 
     RUN/config.json       the resolved configuration
-    RUN/last.pt           everything to go on from, every `checkpoint_every` updates
+    RUN/last.pt           everything to resume from, every `checkpoint_every` updates
     RUN/resumable/        the last few of these, to go back to; see `train.run.resume`
     RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
@@ -67,7 +67,7 @@ class DivergedError(DifferenceError):
 
 @dataclass
 class Run:
-    """One run; `train` goes on from `resumed`, or begins."""
+    """One run; `train` resumes from `resumed`, or starts."""
 
     folder: Path
     config: Config

@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on from {results}", file=sys.stderr)
+        print(f"stopped; the same command resumes from {results}", file=sys.stderr)
         raise
     draw(done, plot)
     _print(done)

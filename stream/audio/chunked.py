@@ -1,6 +1,6 @@
 """Containers of chunks with sizes: WAV and its 64-bit kin, AIFF, CAF; and the plain AU and SPHERE.
 
-Only what tells where the audio lies is read; what the samples are is the decoder's business. Sources:
+Only the chunks that say where the audio lies are read; decoding the samples is the decoder's job. Sources:
 Microsoft's RIFF and WAVEFORMATEX, EBU Tech 3306 (RF64), Sony's Wave64, Apple's AIFF-C and Core Audio
 Format, NIST SPHERE.
 """

@@ -304,7 +304,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
 
     monkeypatch.setattr(Batches, "batch", interrupted)
     assert __main__.main(command(folder, tmp_path, "updates=12")) == 130
-    assert f"goes on from {tmp_path}/last.pt" in capsys.readouterr().err
+    assert f"resumes from {tmp_path}/last.pt" in capsys.readouterr().err
     monkeypatch.undo()
     assert checkpoint.load(tmp_path / "last.pt")["update"] == 7
     assert __main__.main(command(folder, tmp_path, "updates=12")) == 0
@@ -424,7 +424,7 @@ def test_going_back_is_where_the_same_command_goes_on(
     monkeypatch.setattr(Batches, "batch", interrupted)
     assert __main__.main([*run, "--resume-from", "4"]) == 130
     said = capsys.readouterr().err
-    assert f"the same command without --resume-from goes on from {tmp_path / 'last.pt'}" in said
+    assert f"the same command without --resume-from resumes from {tmp_path / 'last.pt'}" in said
     assert checkpoint.load(tmp_path / "last.pt")["update"] == 4
 
 

@@ -43,7 +43,7 @@ def start_of(config: Config, init_from: str | None, resumed: Resumed | None = No
     Args:
         config: of the run.
         init_from: path of a model whose weights, tokenizer and statistics it starts from, or None.
-        resumed: the checkpoint that it goes on from, or None.
+        resumed: the checkpoint that it resumes from, or None.
     Raises:
         ConfigError: tokenizer or statistics are missing, or do not go with the weights.
         ModelError: `init_from` is not a model.

@@ -4,7 +4,7 @@
     RUN/resumable/update-000700.pt the last `resumable` of them, last.pt among them (the same file on
                                    disk), to go back to when a run has gone wrong
 
-1. A run goes on from last.pt, or from what `--resume-from` names: a checkpoint, or an update's number.
+1. A run resumes from last.pt, or from what `--resume-from` names: a checkpoint, or an update's number.
 2. It goes on as the checkpoint says: tokenizer, statistics and weights are the checkpoint's, so
    `--init-from` cannot name anything else than it did when the run began.
 3. A configuration that differs from the checkpoint's is shown key by key, and refused without
@@ -40,21 +40,21 @@ FIXED = ("model.", "quantize:")  # keys of what the weights are
 
 @dataclass(frozen=True)
 class Resumed:
-    """A checkpoint that a run goes on from: its file and content."""
+    """A checkpoint that a run resumes from: its file and content."""
 
     path: Path
     content: dict[str, Any]
 
 
 def find(folder: Path, wanted: str | None) -> Resumed | None:
-    """Return what a run goes on from (rule 1); None: it begins.
+    """Return what a run resumes from (rule 1); None: it starts.
 
     Args:
         folder: of the run.
         wanted: a path, an update's number, or None.
     Raises:
         ConfigError: there is no checkpoint of that update.
-        ModelError: the file is not a checkpoint that a run can go on from.
+        ModelError: the file is not a checkpoint that a run can resume from.
     """
     path = folder / LAST
     if wanted is not None:

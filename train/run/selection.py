@@ -1,4 +1,4 @@
-"""Which of a run's checkpoints to go on from: their WER under several arithmetics, kept in a file.
+"""Which of a run's checkpoints to fine-tune from: their WER under several arithmetics, kept in a file.
 
 Post-training WER under an arithmetic that the run was not trained in moves from checkpoint to
 checkpoint by more than the run's own does, so the best to fine-tune from is looked for under the
@@ -6,7 +6,7 @@ arithmetic of the fine-tune. Rules:
 
 1. A result belongs to weights, not to a file name: two files with the same weights share it, and a
    file that was overwritten is scored again.
-2. A file is kept while manifest and recordings are the same; otherwise all begins anew.
+2. A file is kept while manifest and recordings are the same; otherwise the sweep starts again.
 3. The best is the lowest WER under the last of the arithmetics; of equal ones, that of most updates.
 
 How a network is scored is the caller's to say.
@@ -91,7 +91,7 @@ def read_sweep(path: Path) -> Sweep | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Sweep)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"is not a sweep: {error}. Remove it to begin anew.", path) from error
+        raise ModelError(f"is not a sweep: {error}. Remove it to start again.", path) from error
 
 
 def sweep(
@@ -113,7 +113,7 @@ def sweep(
         progress: called with a line before each score.
     """
     if known is not None and (known.recordings != begin.recordings or known.run != begin.run):
-        progress("the recordings are others than last time: beginning anew")
+        progress("the recordings are not those of last time: starting again")
         known = None
     cached: dict[str, dict[str, float | None]] = {}
     for score in known.scores if known else ():
