@@ -30,14 +30,13 @@ from hwckpt.conformance.comparison import (
     read_vectors,
 )
 from hwckpt.conformance.models import PROBABILITY, network_beside, on_backends
+from hwckpt.conformance.whole_recordings import layout, merge, trim
 from stream.backends import Backend, load_backend
 from stream.decoding.beam import BeamConfig
-from stream.decoding.endpoint import trim
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import LANES, VECTORS, fuzzy_logits
 from stream.decoding.greedy import Token
 from stream.decoding.keywords import ROOT, KeywordTrie
-from stream.decoding.state_resets import layout, merge
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram, read_arpa

@@ -46,11 +46,11 @@ from hwckpt.conformance.models import (
     utterance,
     whole_stacks,
 )
+from hwckpt.conformance.whole_recordings import merge, split
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import Backend, load_backend
 from stream.decoding.greedy import GreedyConfig, Token
-from stream.decoding.state_resets import cut, merge
 from stream.engine.engine import Engine
 from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
 from stream.front_end.normaliser import utterance_normalise
@@ -270,7 +270,7 @@ def _telling(rng: Rng, network: Network, pcm: NDArray[np.int16]) -> dict[str, An
     x = stacked_frames(network, pcm)[0][0]
     arrays: dict[str, Any] = {"pcm_0": pcm}
     for tag, (segment, overlap) in {**SEGMENTS, "off": (len(x), 0)}.items():
-        encoded = encode_batch(backend, cut(x, segment, overlap))
+        encoded = encode_batch(backend, split(x, segment, overlap))
         found = _segments(backend, encoded, segment, overlap, tag, 0)
         noisy = (encoded + rng.uniform(-NOISE, NOISE, encoded.shape)).astype(np.float32)
         if found != _segments(backend, noisy, segment, overlap, tag, 0):
@@ -312,7 +312,7 @@ def _check_resets(z: Vectors) -> Iterator[Row]:
                 segment = int(z[f"segment_feats_shape_{tag}_{i}"][0])
                 seconds = re.fullmatch(r"s.*_o(.*)", tag)  # a setting without is "off"
                 overlap = round(float(seconds[1]) / STACKED_SECONDS) if seconds else 0
-                pieces = cut(x, segment, overlap)
+                pieces = split(x, segment, overlap)
                 count = f"segments_{tag}_{i}"
                 yield exact(count, name, [len(pieces)], [z[count]])
                 encoded = encode_batch(backend, pieces)

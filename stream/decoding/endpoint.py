@@ -1,32 +1,27 @@
 """Endpointing: where a segment of a stream ends, by silence, by length, by the `<EOS>` token.
 
-A decision about encoder frames, made once a chunk, and nothing else: no state of the encoder or the decoder changes with
-it (a beam commits its best hypothesis then, see `stream.decoding.beam`). Rules; an endpoint begins
-the next segment at the step after it:
+It is decided once a chunk, from the steps of tokens alone, and changes no state of encoder or decoder; a
+beam commits its best hypothesis (`stream.decoding.beam`). The next segment begins at the step after an
+endpoint. Rules:
 
-1. Trailing silence: a token came in this segment, and none since for more than `silence` seconds.
-2. Nothing said: no token came in this segment for `quiet` seconds.
+1. Trailing silence: the segment has a token, and none since for more than `silence` seconds.
+2. Nothing said: the segment has no token after `quiet` seconds.
 3. The segment is `length` seconds long.
 4. The token of this step is `<EOS>`.
-
-`trim` is rules 1 and 4 on a whole utterance, as Myrtle's evaluation cuts it (NUMERICS 4.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.encoders.family import Encoder
-from stream.words import FRAME_SECONDS
 
-__all__ = ["LEAST_SECONDS", "EndpointConfig", "EndpointState", "Endpointer", "Termination", "trim"]
+__all__ = ["LEAST_SECONDS", "EndpointConfig", "EndpointState", "Endpointer"]
 
-STACKED_SECONDS = 0.03
 LEAST_SECONDS = 0.06  # of a rule: what servers promise, whatever the model's frames are
 NEVER = np.iinfo(np.int64).max // 2
 
@@ -119,48 +114,3 @@ class Endpointer:
         if self.config.eos is not None:
             ends |= eos
         return ends, EndpointState(np.where(ends, 0, steps), np.where(ends, NEVER, since))
-
-
-class Termination(NamedTuple):
-    """Why an utterance ended, and at how many seconds; "never" has none."""
-
-    reason: Literal["eos", "silence", "never"]
-    seconds: float | None
-
-
-def trim(
-    tokens: Sequence[int],
-    steps: Sequence[int],
-    frames: int,
-    *,
-    silence: float = np.inf,
-    eos: int | None = None,
-    terminal: bool = False,
-) -> tuple[int, Termination]:
-    """Cut an utterance at its first endpoint.
-
-    Args:
-        tokens, steps: of the utterance.
-        frames: its stacked frames, 30 ms each.
-        silence: seconds without a token that end it; never before the first token.
-        eos: id of the `<EOS>` token; one of several at the end counts once.
-        terminal: whether the first `<EOS>` ends it, not only one at the end.
-    Returns:
-        how many tokens are left, and why.
-    """
-    count, ended = len(tokens), Termination("never", None)
-    if eos is not None and eos in tokens:
-        run = count  # where the last run of <EOS> begins
-        while run and tokens[run - 1] == eos:
-            run -= 1
-        first = tokens.index(eos) if terminal else run
-        if first < count:
-            count, ended = first + 1, Termination("eos", (steps[first] + 1) * FRAME_SECONDS)
-    gap = round(silence / FRAME_SECONDS) if np.isfinite(silence) else NEVER
-    for i in range(1, count):
-        if steps[i] - steps[i - 1] > gap:
-            return i, Termination("silence", (steps[i - 1] + gap + 1) * FRAME_SECONDS)
-    end = (steps[count - 1] + 1) * FRAME_SECONDS if count else 0.0
-    if ended.reason == "never" and STACKED_SECONDS * frames - end > silence:
-        ended = Termination("silence", end + silence)
-    return count, ended

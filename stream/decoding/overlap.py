@@ -21,7 +21,7 @@ Rules of a channel:
 5. Tokens of the old row that the alignment leaves over at its end are pending duplicates: where the new
    row emits one of them within `APART` steps of it, in their order, it is not given out again.
 
-Myrtle's merging of whole recordings (`stream.decoding.state_resets`) always waits for the end of the
+Myrtle's merging of whole recordings (`hwckpt.conformance.whole_recordings`) always waits for the end of the
 overlap, then compares three tokens on either side; it loses what the old row emits after the overlap
 and the new one before it ends.
 """

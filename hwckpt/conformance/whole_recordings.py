@@ -1,24 +1,27 @@
-"""State resets of whole recordings, as Myrtle merges them: overlapping segments, decoded apart.
+"""Whole recordings as Myrtle's evaluation decodes them: overlapping segments, and where utterances end.
 
-NUMERICS 4.5, for recordings that are all there; on a live stream it is `stream.decoding.overlap`, whose
-merging loses nothing. Lengths are in stacked frames (30 ms), steps are encoder frames (60 ms).
+NUMERICS 4.5. Live streams have `stream.decoding.overlap`, whose joining loses nothing, and
+`stream.decoding.endpoint`. Lengths are in stacked frames (30 ms), steps are encoder frames (60 ms).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.decoding.greedy import Token
 from stream.encoders.lstm import PAIR
+from stream.words import FRAME_SECONDS
 
-__all__ = ["LOOK_AHEAD", "Layout", "cut", "layout", "merge"]
+__all__ = ["LOOK_AHEAD", "Layout", "Termination", "layout", "merge", "split", "trim"]
 
 LOOK_AHEAD = 3  # tokens on either side of a border among which a repetition is looked for
+STACKED_SECONDS = 0.03
+NEVER = np.iinfo(np.int64).max // 2  # steps
 
 
 class Layout(NamedTuple):
@@ -48,8 +51,8 @@ def layout(frames: int, segment: int, overlap: int) -> Layout:
     return Layout(count, count * hop + overlap - frames)
 
 
-def cut(x: NDArray[np.float32], segment: int, overlap: int) -> NDArray[np.float32]:
-    """Cut stacked frames, (frames, 240), into segments, (count, segment, 240); frames if it is short."""
+def split(x: NDArray[np.float32], segment: int, overlap: int) -> NDArray[np.float32]:
+    """Split stacked frames, (frames, 240), into segments, (count, segment, 240); frames if it is short."""
     count, padding = layout(len(x), segment, overlap)
     x = np.concatenate([x, np.zeros((padding, x.shape[1]), x.dtype)])
     size = min(segment, len(x))
@@ -89,3 +92,48 @@ def _unrepeated(tokens: list[Token], before: Sequence[Token]) -> list[Token]:
         else:
             kept.append(token)
     return kept + tokens[LOOK_AHEAD:]
+
+
+class Termination(NamedTuple):
+    """Why an utterance ended, and at how many seconds; "never" has none."""
+
+    reason: Literal["eos", "silence", "never"]
+    seconds: float | None
+
+
+def trim(
+    tokens: Sequence[int],
+    steps: Sequence[int],
+    frames: int,
+    *,
+    silence: float = np.inf,
+    eos: int | None = None,
+    terminal: bool = False,
+) -> tuple[int, Termination]:
+    """Shorten an utterance to its first endpoint (NUMERICS 4.3).
+
+    Args:
+        tokens, steps: of the utterance.
+        frames: its stacked frames, 30 ms each.
+        silence: seconds without a token that end it; never before the first token.
+        eos: id of the `<EOS>` token; one of several at the end counts once.
+        terminal: whether the first `<EOS>` ends it, not only one at the end.
+    Returns:
+        how many tokens are left, and why.
+    """
+    count, ended = len(tokens), Termination("never", None)
+    if eos is not None and eos in tokens:
+        run = count  # where the last run of <EOS> begins
+        while run and tokens[run - 1] == eos:
+            run -= 1
+        first = tokens.index(eos) if terminal else run
+        if first < count:
+            count, ended = first + 1, Termination("eos", (steps[first] + 1) * FRAME_SECONDS)
+    gap = round(silence / FRAME_SECONDS) if np.isfinite(silence) else NEVER
+    for i in range(1, count):
+        if steps[i] - steps[i - 1] > gap:
+            return i, Termination("silence", (steps[i - 1] + gap + 1) * FRAME_SECONDS)
+    end = (steps[count - 1] + 1) * FRAME_SECONDS if count else 0.0
+    if ended.reason == "never" and STACKED_SECONDS * frames - end > silence:
+        ended = Termination("silence", end + silence)
+    return count, ended

@@ -1,12 +1,14 @@
-"""Myrtle's segments of whole recordings, and how they are joined."""
+"""Myrtle's segments of whole recordings, how they are joined, and where utterances end."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
+from hwckpt.conformance.whole_recordings import Termination, layout, merge, split, trim
 from stream.decoding.greedy import Token
-from stream.decoding.state_resets import cut, layout, merge
 
 
 def tokens(**of: int) -> list[Token]:
@@ -31,7 +33,7 @@ def test_segments_cover_a_recording(
 ) -> None:
     assert layout(frames, segment, overlap) == (count, padding)
     x = np.arange(frames * 2, dtype=np.float32).reshape(frames, 2)
-    pieces = cut(x, segment, overlap)
+    pieces = split(x, segment, overlap)
     assert len(pieces) == count
     assert pieces.shape[1] == (segment if frames >= segment else frames)
     hop = segment - overlap
@@ -67,3 +69,29 @@ def test_only_three_tokens_on_either_side_are_compared_and_in_order() -> None:
 def test_each_segment_is_compared_with_what_was_left_of_the_one_before() -> None:
     merged = merge([tokens(a=1), tokens(a=2), tokens(a=2)], 26, 4)
     assert [(chr(token.id), token.step) for token in merged] == [("a", 1), ("a", 24)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "steps", "rules", "count", "ended"),
+    [
+        ([5, 6, 7], [1, 3, 60], {"silence": 2.0}, 2, ("silence", 2.22)),
+        ([5, 6], [1, 3], {"silence": 2.0}, 2, ("silence", 2.24)),
+        ([5, 6], [1, 3], {"silence": 5.0}, 2, ("never", None)),
+        ([], [], {"silence": 2.0}, 0, ("silence", 2.0)),
+        ([5, 1, 6, 1], [1, 4, 6, 8], {"eos": 1, "terminal": True}, 2, ("eos", 0.3)),
+        ([5, 1, 6, 1, 1], [1, 4, 6, 8, 9], {"eos": 1}, 4, ("eos", 0.54)),
+        ([5, 1, 6], [1, 4, 6], {"eos": 1}, 3, ("never", None)),
+        ([5, 1, 6, 1], [1, 4, 60, 61], {"eos": 1, "silence": 2.0}, 2, ("silence", 2.28)),
+        ([5, 6], [1, 90], {}, 2, ("never", None)),
+    ],
+)
+def test_an_utterance_ends_at_its_first_endpoint(
+    tokens: list[int],
+    steps: list[int],
+    rules: dict[str, Any],
+    count: int,
+    ended: tuple[str, float | None],
+) -> None:
+    got, termination = trim(tokens, steps, 140, **rules)
+    assert got == count
+    assert termination == Termination(*[pytest.approx(x) if x else x for x in ended])  # type: ignore[arg-type]
