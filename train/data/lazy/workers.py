@@ -22,8 +22,8 @@ __all__ = ["WorkerError", "drawn_by_processes"]
 WAIT_SECONDS = 5.0  # for a worker to end
 
 
-class WorkerError(RuntimeError):
-    """A worker that ended, or failed for a reason that is no fault of the data."""
+class WorkerError(OSError):
+    """A worker that was ended, or failed for a reason that is no fault of the data."""
 
 
 def drawn_by_processes(batches: Drawn, start: int, end: int, workers: int) -> Generator[Batch]:
