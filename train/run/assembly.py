@@ -161,6 +161,8 @@ def _lazy(config: Config, rows: Rows, tokenizer: bytes) -> LazyBatches:
                 texts.spelt(index[number])
     decoded = [Decoded(index) for index in opened] if data.cache == "disk" else None
     sampler = sampler_of(data, opened, config.batches.seconds, config.seed)
+    epoch = f"{sampler.utterances} utterances an epoch, {sampler.epoch} batches"
+    print(f"train: {epoch}, drawn by {data.workers} processes", file=sys.stderr)
     return LazyBatches(sampler, rows, texts, decoded, skip)
 
 

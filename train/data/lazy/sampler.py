@@ -67,8 +67,7 @@ class Sampler:
 
     Attributes:
         epoch: batches in one.
-        utterances: draws in an epoch.
-        seconds: of audio in an epoch, about.
+        utterances: drawn in an epoch.
 
     Raises:
         ValueError: no utterance is left.
@@ -96,21 +95,23 @@ class Sampler:
 
     def batch(self, number: int) -> list[tuple[int, int]]:
         """Return (source, utterance) for each row of a batch."""
+        # Which batch of the epoch, and of which bucket (rule 2).
         epoch, place = divmod(number, self.epoch)
         there = np.array([place], np.int64)
         place = int(permuted(there, self.epoch, key_of(self.seed, epoch))[0])
         which = int(np.searchsorted(self._ends, place, "right"))
         bucket = self._buckets[which]
         slot = place - int(self._ends[which]) + bucket.batches
+        # Which draws of the bucket's, and of which data sets.
         draws = int(bucket.draws.sum())
         first, last = (draws * n // bucket.batches for n in (slot, slot + 1))
         drawn = permuted(np.arange(first, last), draws, key_of(self.seed, epoch, which))
         ends = np.cumsum(bucket.draws)
         sources = np.searchsorted(ends, drawn, "right")
-        passes, places = np.divmod(
-            drawn - (ends - bucket.draws)[sources] + epoch * bucket.draws[sources],
-            bucket.size[sources],
-        )
+        # Where these stand in the passes through each data set (rule 3).
+        of_source = drawn - (ends - bucket.draws)[sources]
+        since_start = of_source + epoch * bucket.draws[sources]
+        passes, places = np.divmod(since_start, bucket.size[sources])
         found = np.empty(len(drawn), np.int64)
         for source, of_pass in set(zip(sources.tolist(), passes.tolist(), strict=True)):
             rows = (sources == source) & (passes == of_pass)
