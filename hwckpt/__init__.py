@@ -1,1 +1,1 @@
-"""hwckpt: hardware checkpoints, the files for Myrtle's card: read, written, converted."""
+"""Read, write, show and convert hardware checkpoints, the model files of Myrtle's card."""

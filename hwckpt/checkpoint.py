@@ -1,4 +1,4 @@
-"""HardwareCheckpoint: the entries of a hardware checkpoint as a value; it reads no file."""
+"""The entries of a hardware checkpoint as a value; `hwckpt.reader` and `hwckpt.writer` do the files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The YAML configuration inside hardware checkpoints: made for a model, reduced, checked for keys.
+"""The YAML configuration inside hardware checkpoints: made for a model, reduced, its keys checked.
 
 Versions 1.2 to 1.5 keep the whole YAML of the training as `rnnt_config`, later ones the part that
-`REDUCED` names. What a model does not say (dropout, augmentation) is filled with Myrtle's defaults:
-a card does not read it.
+`REDUCED` names. What a model does not record (dropout, augmentation) has Myrtle's defaults, since the
+card does not read it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _sizes(specification: Specification) -> dict[str, int]:
 
 
 def full_config(specification: Specification, tokenizer: str) -> dict[str, Any]:
-    """Return the whole YAML of generation 1.4 for a model; what the model does not say, by default.
+    """Return the whole YAML of generation 1.4 for a model; what the model does not record has defaults.
 
     Args:
         tokenizer: file name of the SentencePiece model.

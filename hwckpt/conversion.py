@@ -1,4 +1,4 @@
-"""Conversion: Myrtle's training checkpoint + statistics + tokenizer + YAML -> hardware checkpoint.
+"""Convert Myrtle's training checkpoint, statistics, tokenizer and YAML to a hardware checkpoint.
 
 1. The weights are the averaged ones (`ema_state_dict`), under the plain name and in their order.
 2. Paths in the YAML count from the YAML's folder; the arguments replace them.
@@ -176,10 +176,10 @@ def _ngram(settings: Mapping[str, Any], config: Path, given: Path | None) -> Ngr
 def _training_content(file: TorchFile, format: layout.Format) -> dict[str, Any]:
     content = file.content
     if not isinstance(content, dict) or "ema_state_dict" not in content:
-        raise CheckpointError("is no training checkpoint: it has no ema_state_dict", file.path)
+        raise CheckpointError("is not a training checkpoint: it has no ema_state_dict", file.path)
     if content["ema_state_dict"] is None:
         raise CheckpointError(
-            "ema_state_dict is None: trained without averaging; averages are what to export",
+            "ema_state_dict is None: it was trained without averaging, and only averages are exported",
             file.path,
         )
     types: dict[str, tuple[type, ...]] = {"epoch": (int,), "step": (int,), "best_wer": (int, float)}
@@ -190,7 +190,7 @@ def _training_content(file: TorchFile, format: layout.Format) -> dict[str, Any]:
     if format == "1.14" and content.get("logmel_norm_weight") != 1.0:
         raise CheckpointError(
             f"logmel_norm_weight is {content.get('logmel_norm_weight')}, wants 1.0: the model was "
-            "not yet trained on global statistics alone. Train on, or take --format 1.4",
+            "not yet trained on global statistics alone. Train longer, or use --format 1.4",
             file.path,
         )
     return content

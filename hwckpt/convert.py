@@ -1,4 +1,4 @@
-"""`python -m hwckpt.convert`: join a training checkpoint and its files into a hardware checkpoint.
+"""`python -m hwckpt.convert`: make a hardware checkpoint of a training checkpoint and its files.
 
 python -m hwckpt.convert --ckpt RNN-T_best_checkpoint.pt --config base.yaml --format 1.14
 """
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m hwckpt.convert`."""
     parser = argparse.ArgumentParser(
         prog="python -m hwckpt.convert",
-        description="Convert a training checkpoint of Myrtle's to a hardware checkpoint.",
+        description="Convert one of Myrtle's training checkpoints to a hardware checkpoint.",
         epilog="example: python -m hwckpt.convert --ckpt RNN-T_best_checkpoint.pt "
         "--config base.yaml --format 1.14",
         allow_abbrev=False,

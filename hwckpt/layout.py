@@ -1,10 +1,9 @@
-"""The hardware checkpoint as tables: fields, tensor names, sizes, and what each version means.
+"""Tables of the hardware checkpoint: fields, tensor names, sizes, and the meaning of each version.
 
 A hardware checkpoint is a dictionary saved by torch (`hwckpt.torch_file.container`). Two generations are
 written: 1.4 (hard activations, EWMA; versions 1.0 to 1.5 and, soft, to 1.8) and 1.14 (soft, global
-statistics). Versions in between are read. Names of that format stand in this package and nowhere
-else; the YAML inside is `hwckpt.configuration`'s. docs/hwckpt-format.md is the same on one page,
-for people.
+statistics). Versions in between are read. The format's names are used in this package only; the YAML
+inside is in `hwckpt.configuration`. docs/hwckpt-format.md describes the format on one page.
 """
 
 from __future__ import annotations
@@ -118,11 +117,7 @@ def pickle_protocol(version: Version) -> int:
 
 def names(specification: Specification) -> dict[str, str]:
     """Return the state_dict's keys, in its order, with the Network's names for them."""
-    layers = {
-        "encoder.pre_rnn.lstm": specification.pre_layers,
-        "encoder.post_rnn.lstm": specification.post_layers,
-        "prediction.dec_rnn.lstm": specification.prediction_layers,
-    }
+    layers = _layers(specification)
     table: dict[str, str] = {}
     for stack, ours in STACKS.items():
         if stack == "prediction.dec_rnn.lstm":
@@ -130,6 +125,11 @@ def names(specification: Specification) -> dict[str, str]:
         for n in range(layers[stack]):
             table |= {f"{stack}.{key}_l{n}": f"{ours}.{n}.{key}" for key in LSTM_KEYS}
     return table | OTHERS
+
+
+def _layers(specification: Specification) -> dict[str, int]:
+    counts = ("pre_layers", "post_layers", "prediction_layers")
+    return {stack: getattr(specification, of) for stack, of in zip(STACKS, counts, strict=True)}
 
 
 def aliases(key: str) -> str | None:
@@ -148,21 +148,16 @@ def aliases(key: str) -> str | None:
 
 def metadata(format: Format, specification: Specification) -> list[str]:
     """Return the module names of the state_dict's `_metadata`, each with {"version": 1}."""
-    layers = {
-        "encoder.pre_rnn": specification.pre_layers,
-        "encoder.post_rnn": specification.post_layers,
-        "prediction.dec_rnn": specification.prediction_layers,
-    }
     modules = ["", "encoder"]
-    for stack, count in layers.items():
+    for lstm, count in _layers(specification).items():
+        stack = lstm.removesuffix(".lstm")
         if stack == "encoder.post_rnn":
             modules += ["encoder.stack_time"]
         if stack == "prediction.dec_rnn":
             modules += ["prediction", "prediction.embed"]
-        modules += [stack, f"{stack}.lstm", f"{stack}.lstm.drop_function"]
+        modules += [stack, lstm, f"{lstm}.drop_function"]
         if format == "1.4":
-            modules += [f"{stack}.lstm.layers"]
-            modules += [f"{stack}.lstm.layers.{n}" for n in range(count)]
+            modules += [f"{lstm}.layers", *(f"{lstm}.layers.{n}" for n in range(count))]
         modules += [f"{stack}.dropout"]
     modules += ["joint_pred", "joint_enc", "joint_net", "joint_net.0", "joint_net.1", "joint_net.2"]
     if format == "1.14":

@@ -1,9 +1,9 @@
-"""read: a hardware checkpoint of any version from 1.0 on -> `HardwareCheckpoint` -> `Network`.
+"""Read hardware checkpoints of any version from 1.0 on: file -> `HardwareCheckpoint` -> `Network`.
 
 `read_checkpoint` checks types and keeps every entry as the file has it; `network_of` checks
 meaning: shapes against each other and the configuration, repeated tensors against each other. No
-torch, nothing executed (`hwckpt.torch_file.unpickler`). Myrtle's training checkpoints are told apart and
-named, with the command that converts them; they hold no statistics, tokenizer or configuration.
+torch, nothing executed (`hwckpt.torch_file.unpickler`). Myrtle's training checkpoints, which hold no
+statistics, tokenizer or configuration, are recognised and refused with the command that converts them.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def metadata_of(state_dict: Any) -> tuple[str, ...] | None:
 
 
 def network_of(checkpoint: HardwareCheckpoint) -> Network:
-    """Return the model that a hardware checkpoint is; its log floor is the card's.
+    """Return the model in a hardware checkpoint; its log floor is the card's.
 
     Raises:
         CheckpointError: shapes, repeated tensors or configuration contradict each other, or are

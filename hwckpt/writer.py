@@ -1,4 +1,4 @@
-"""write_checkpoint: a `HardwareCheckpoint` -> a file as its version's torch.save wrote it.
+"""Write a `HardwareCheckpoint` as the torch.save of its version writes it.
 
 1. A zip of uncompressed records, each starting at a multiple of 64 bytes: archive/data.pkl,
    archive/byteorder (torch of 1.14), archive/data/<n>, archive/version,
@@ -9,7 +9,7 @@
 3. Equal checkpoints give equal files: no times, no names of folders.
 
 `from_network` makes the checkpoint of a `Network` in either generation. It changes no number: a
-model whose arithmetic the generation does not have is refused.
+model is refused where the generation does not have its arithmetic.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ VERSIONS: dict[layout.Format, str] = {"1.4": "1.4.0", "1.14": "1.14.0"}
 
 
 def inexpressible(specification: Specification, format: layout.Format) -> list[str]:
-    """Return what of a model a generation's file cannot say, one sentence for each field."""
+    """Return which fields of a model a generation's file cannot record, one sentence for each."""
     found = []
     if "ctc" in specification.decoders:
         found.append(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
@@ -148,10 +148,10 @@ def card_notes(specification: Specification, format: layout.Format) -> list[str]
     if specification.final_padding != padding:
         notes.append(
             f"the model has final_padding {specification.final_padding} samples, "
-            f"which the file cannot say; generation {format} has {padding}"
+            f"which the file cannot record; generation {format} has {padding}"
         )
     if specification.quantisation is not None:
-        notes.append("the model is for integers (its quantisation), which the file cannot say")
+        notes.append("the model is for integers (its quantisation), which the file cannot record")
     return notes
 
 

@@ -1,1 +1,1 @@
-"""Files of `torch.save`, read and written without torch and without running anything."""
+"""Read and write files of `torch.save` without torch and without running anything."""

@@ -1,4 +1,4 @@
-"""TorchFile: the two containers of `torch.save`, read without torch.
+"""Read the two containers of `torch.save` without torch.
 
 1. Zip, since torch 1.6: records <root>/data.pkl, <root>/data/<key> for each storage,
    <root>/byteorder (absent: little), stored without compression; the root's name varies.
@@ -6,8 +6,8 @@
    of storage keys, then for each key an int64 count and the elements, always little-endian.
 
 Nothing is executed (`hwckpt.torch_file.unpickler`). Storages are read when an array is asked for, checked
-against the file's size and, in the zip, its checksum. What a dictionary in such a file means is
-`hwckpt.reader`'s business.
+against the file's size and, in the zip, its checksum. `hwckpt.reader` knows what a dictionary in such a
+file means.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ BROKEN = (
 
 
 class CheckpointError(ModelError):
-    """A file that is not the checkpoint it should be; `path` names it."""
+    """A file is not the checkpoint that it should be; `path` is the file."""
 
 
 def is_torch_file(path: Path) -> bool:

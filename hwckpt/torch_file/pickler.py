@@ -1,7 +1,7 @@
-"""Pickler: dictionaries, numbers, strings, bytes and arrays -> a pickle as torch.save writes it.
+"""Pickle dictionaries, numbers, strings, bytes and arrays as torch.save does.
 
-The opposite of `hwckpt.torch_file.unpickler`, for protocols 2 to 5, in torch's words and without torch. Arrays
-are described in the pickle and kept as `storages`, which the writer puts into records of their own;
+The opposite of `hwckpt.torch_file.unpickler`, for protocols 2 to 5, without torch. Arrays are described in the
+pickle and kept as `storages`, which the writer puts into records of their own;
 arrays that share memory share a storage. Nothing is memoised: a checkpoint repeats little.
 """
 

@@ -1,10 +1,10 @@
-"""unpickle: what a checkpoint's pickle describes, by a machine that cannot run anything.
+"""Rebuild what a checkpoint's pickle describes, by a machine that cannot run anything.
 
 Python's own unpickler imports and calls what a file names. This one does neither: `pickletools`
 cuts the bytes into opcodes (protocols 0 to 5), and a small stack machine rebuilds dictionaries,
-lists, tuples, numbers, strings and bytes. A global is a pair of names; what the few of
-`hwckpt.torch_file.allowed` stand for is written there, every other is refused by name. Tensors become `Tensor`
-descriptions: their numbers lie elsewhere in the file and are `hwckpt.torch_file.container`'s business.
+lists, tuples, numbers, strings and bytes. A global is a pair of names: `hwckpt.torch_file.allowed` lists
+the few that are accepted, every other is refused by name. Tensors become `Tensor` descriptions; their
+numbers lie elsewhere in the file, where `hwckpt.torch_file.container` reads them.
 
 Limits, against files made to exhaust memory or stack: opcodes, nesting, and size of the tree when
 walked (shared parts counted each time, so a file cannot make a small pickle a large tree).

@@ -139,7 +139,7 @@ def test_statistics_of_another_size_are_refused(golden: Path) -> None:
     ("entry", "value", "message"),
     [
         ("logmel_norm_weight", 0.4, "logmel_norm_weight is 0.4, wants 1.0"),
-        ("ema_state_dict", None, "ema_state_dict is None: trained without averaging"),
+        ("ema_state_dict", None, "ema_state_dict is None: it was trained without averaging"),
         ("epoch", "7", "epoch is a str, wants int"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_missing_file_is_named_and_nothing_is_written(
 
 def test_a_hardware_checkpoint_is_no_training_checkpoint(golden: Path) -> None:
     config = golden / "config_v1.14.0.yaml"
-    with pytest.raises(CheckpointError, match="is no training checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a training checkpoint"):
         convert(golden / "hwckpt_v1.14.0.pt", config, "1.14")
 
 
