@@ -1,10 +1,10 @@
-"""show: what is in a hardware checkpoint, and what is unusual about it.
+"""Show what is in a hardware checkpoint, and what is unusual about it.
 
     python -m hwckpt.show F [--json]
 
 Prints the container, every entry, the tensors with shapes and types, the statistics, the
-tokenizer's pieces, and a list of findings. A file that reads but is no model (contradicting shapes,
-numbers that are not finite) is shown all the same, with the contradiction among the findings.
+tokenizer's pieces, and a list of findings. A file that can be read but is not a model (contradicting
+shapes, numbers that are not finite) is shown too, with the contradiction among the findings.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from hwckpt import layout
@@ -77,8 +78,8 @@ def describe(path: Path) -> dict[str, Any]:
     except ModelError as error:
         found.insert(0, str(error).removeprefix(f"{path}: "))
     else:
-        fields = specification.__struct_fields__
-        description["specification"] = {name: getattr(specification, name) for name in fields}
+        values = {name: getattr(specification, name) for name in specification.__struct_fields__}
+        description["specification"] = {k: v for k, v in values.items() if v is not msgspec.UNSET}
         description["generation"] = specification.generation
     description["findings"] = found
     return description
