@@ -33,7 +33,6 @@ from stream.causality import check_causal, check_features_causal
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
 from stream.errors import DifferenceError
-from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
 from stream.model.quantisation import Quantisation, joint_exponent
 from stream.model.specification import ModelError, Specification
@@ -145,8 +144,8 @@ class Run:
             return before.joint
         model = self._started(specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
         drawn = (self.material.batches.batch(update) for update in range(CALIBRATION_BATCHES))
-        front_end = specification.front_end
-        return joint_exponent(largest_joint(model, (self._inputs(b, front_end) for b in drawn)))
+        inputs = (self._inputs(batch, specification) for batch in drawn)
+        return joint_exponent(largest_joint(model, inputs))
 
     @property
     def model(self) -> Transducer:
@@ -238,7 +237,7 @@ class Run:
         self.objective.train()
         if config.freeze_norms_from is not None and self.update >= config.freeze_norms_from:
             self.model.freeze_norms()
-        inputs = self._inputs(batch, self.model.specification.front_end)
+        inputs = self._inputs(batch, self.model.specification)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
             parts = self.objective(*inputs, self.update)
         self.optimiser.zero_grad(set_to_none=True)
@@ -261,10 +260,12 @@ class Run:
         return float(self.optimiser.param_groups[0]["lr"]), parts, norm
 
     @torch.no_grad()
-    def _inputs(self, batch: Batch, front_end: FrontEnd) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _inputs(
+        self, batch: Batch, specification: Specification
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return x, lengths, tokens and token_lengths of a batch, as `Objective` takes them."""
         frames, counts = log_mel(
-            torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), front_end
+            torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), specification.front_end
         )
         mean = torch.from_numpy(self.start.mean).expand(len(frames), -1)
         variance = torch.from_numpy(self.start.variance).expand(len(frames), -1)
@@ -276,13 +277,13 @@ class Run:
             counts,
             rows.noise,
             self.config.history,
-            front_end,
+            specification.front_end,
             self.normaliser.alpha,
             rows.generator(self.update, stream=2),
         )
         z = normalised(frames, counts, self.normaliser, statistics)
         z = spec_augment(z, counts, self.config.augmentation, rng)
-        x, lengths = stacked(z, counts, self.model.specification.encoder)
+        x, lengths = stacked(z, counts, specification.encoder)
         return x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
 
     def _averaged(self, activation: Activation) -> Transducer:
