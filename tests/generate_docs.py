@@ -1,8 +1,8 @@
 """python -m tests.generate_docs: write the generated pages of docs/, or check that none is stale.
 
 `docs/cli.md` comes from `build_parser()` of every main in the five packages, the rooms in
-`docs/design.md` from the docstrings of the folders. Both are found by reading the sources, so a new
-one needs no entry here. What a person writes is not touched.
+`docs/design.md` from the docstrings of the folders, and the drawing of the house from the imports.
+All are found by reading the sources, so a new one needs no entry here. What a person writes is not touched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, cast
 
-from tests.drawing import rooms_table
+from tests.drawing import draw, rooms_table
 from tests.places import REPOSITORY
 
 __all__ = ["build_parser", "cli_page", "command_modules", "main"]
@@ -87,7 +87,7 @@ def design_page() -> str:
     return f"{before}{opening}{first}\n\n{rooms_table()}\n{closing}{after}"
 
 
-PAGES = {"docs/cli.md": cli_page, "docs/design.md": design_page}
+PAGES = {"docs/cli.md": cli_page, "docs/design.md": design_page, "docs/images/house.svg": draw}
 
 
 def build_parser() -> argparse.ArgumentParser:
