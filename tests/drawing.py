@@ -128,19 +128,21 @@ def draw() -> str:
     ]
     spans = [sum(boxes[part].width + 2 * GAP for part in floor) - 2 * GAP for floor in floors]
     width = max(spans) + 2 * MARGIN
-    y, corners = float(MARGIN), {}
+    y, corners, grounds = float(MARGIN), {}, {}
     for floor, span in zip(floors, spans, strict=True):
         x = (width - span) / 2
         tallest = max(boxes[part].height for part in floor)
         for part in floor:
-            corners[part] = x, y + tallest - boxes[part].height
+            corners[part] = x, y
+            grounds[part] = y + tallest
             x += boxes[part].width + 2 * GAP
         y += tallest + ROW
     height = y - ROW + MARGIN
     elements = []
     for part, targets in sorted(arrows.items()):
         x, top = corners[part]
-        start = x + boxes[part].width / 2, top + boxes[part].height
+        start = x + boxes[part].width / 2, grounds[part]
+        elements.append(_line(start[0], top + boxes[part].height, grounds[part]))
         for target in sorted(targets):
             to, below = corners[target]
             inside = min(max(start[0], to + 2 * MARGIN), to + boxes[target].width - 2 * MARGIN)
@@ -188,6 +190,11 @@ def _rectangle(x: float, y: float, width: float, height: float, fill: str, strok
 def _text(x: float, y: float, text: str, size: int = 12, weight: str = "normal") -> str:
     attributes = f"font-size='{size}' font-weight='{weight}' fill='{INK}'"
     return f"<text x='{x:.0f}' y='{y:.0f}' {attributes}>{text}</text>"
+
+
+def _line(x: float, y0: float, y1: float) -> str:
+    """Return the upright start of an arrow between packages, past what is beside it."""
+    return f"<path d='M{x:.0f},{y0:.0f} V{y1:.0f}' stroke='{INK}' stroke-width='2'/>"
 
 
 def _curve(
