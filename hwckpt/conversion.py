@@ -30,8 +30,8 @@ from hwckpt.reader import (
 from hwckpt.torch_file.allowed import Tensor
 from hwckpt.torch_file.container import CheckpointError, TorchFile
 from hwckpt.writer import VERSIONS
+from stream.files.text import TextError, read_text
 from stream.front_end.log_mel import BINS
-from stream.text_file import TextError, read_text
 
 __all__ = ["ALPHA", "convert", "read_statistics"]
 

@@ -24,7 +24,7 @@ from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from stream.backends import BACKENDS
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
-from stream.text_file import TextError, read_text
+from stream.files.text import TextError, read_text
 
 __all__ = ["OptionError", "Options", "read"]
 

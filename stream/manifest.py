@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from stream.audio import WHOLE, Part, read_audio
 from stream.errors import InputError
+from stream.files.text import TextError, read_lines, read_text
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.text_file import TextError, read_lines, read_text
 
 __all__ = [
     "Entry",

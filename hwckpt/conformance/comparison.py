@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from stream.errors import InputError
-from stream.text_file import read_text
+from stream.files.text import read_text
 
 __all__ = [
     "Arrays",

@@ -36,8 +36,8 @@ from hwckpt.conformance.comparison import (
     read_vectors,
 )
 from hwckpt.writer import write_checkpoint
+from stream.files.text import read_text
 from stream.model.specification import ModelError
-from stream.text_file import read_text
 
 __all__ = ["HASHES", "Line", "check_set", "kinds", "missing_files", "write_set"]
 

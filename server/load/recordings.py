@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from stream.audio import WHOLE, read_audio
 from stream.errors import InputError
+from stream.files.text import TextError, read_text
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import read_manifest
-from stream.text_file import TextError, read_text
 
 __all__ = [
     "CtmError",

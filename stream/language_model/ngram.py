@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from stream.errors import ArgumentError, InputError
-from stream.text_file import TextError, read_text
+from stream.files.text import TextError, read_text
 
 __all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "read_arpa"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from stream.text_file import TextError, read_text
+from stream.files.text import TextError, read_text
 from train.config.run import Config, ConfigError
 
 __all__ = ["INEFFECTIVE", "load_config", "resolve"]

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 from stream.errors import ArgumentError
+from stream.files.text import open_bytes
 from stream.manifest import ManifestError
-from stream.text_file import open_bytes
 from train.data.formats.files import write_whole
 
 __all__ = ["EXAMPLE", "add_arguments", "rewrite", "run"]

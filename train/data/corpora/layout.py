@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream import text_file
 from stream.errors import InputError
+from stream.files import text as text_file
 
 __all__ = [
     "PublishedCorpus",

@@ -21,8 +21,8 @@ from typing import Any
 import msgspec
 
 from stream.audio import WHOLE, Part
+from stream.files.text import TextError, read_lines
 from stream.manifest import ManifestError, located
-from stream.text_file import TextError, read_lines
 from train.data.formats.files import absolute, listed_path, write_whole
 from train.data.formats.record import Audio, File, LhotseCut, Mix, Read, Record, Track
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from stream.audio import WHOLE, Part
+from stream.files.text import TextError, read_lines
 from stream.manifest import ManifestError, located
-from stream.text_file import TextError, read_lines
 from train.data.formats.files import listed_path, write_whole
 from train.data.formats.record import File, Read, Record
 

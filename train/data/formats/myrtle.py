@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from stream.files.text import open_bytes
 from stream.manifest import ManifestError, located
-from stream.text_file import open_bytes
 from train.data.formats.files import listed_path, write_whole
 from train.data.formats.record import File, Read, Record
 

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from stream.files.text import open_bytes
 from stream.manifest import ManifestError
-from stream.text_file import open_bytes
 from train.data.formats import archive, cuts, folder, hf, jsonl, kaldi, myrtle, parquet, shards
 from train.data.formats.record import Read, Record
 from train.data.storage.sources import is_remote

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from stream.text_file import decode_text
+from stream.files.text import decode_text
 from train.data.formats.record import Audio, Record
 
 __all__ = [

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from stream.files.text import open_bytes
 from stream.manifest import ManifestError
-from stream.text_file import open_bytes
 
 __all__ = ["Mount", "Report", "inspect_mount", "mount_of", "named_recordings", "sampled_lines"]
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from stream.errors import ArgumentError, InputError
-from stream.text_file import TextError, read_text
+from stream.files.text import TextError, read_text
 
 __all__ = [
     "FROM_ENVIRONMENT",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.text_file import TextError, decode_text, read_lines, read_text
+from stream.files.text import TextError, decode_text, read_lines, read_text
 
 
 def test_a_byte_order_mark_and_the_line_ends_of_windows_are_no_part_of_the_text(
