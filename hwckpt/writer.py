@@ -15,7 +15,6 @@ model is refused where the generation does not have its arithmetic.
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from hwckpt import configuration, layout
 from hwckpt.reader import CheckpointError, HardwareCheckpoint, Ngram, read_checkpoint
 from hwckpt.torch_file.pickler import Pickler, StateDict
+from stream.files.atomic import replacing
 from stream.model.network import Network
 from stream.model.specification import Specification
 
@@ -165,19 +165,12 @@ def write_checkpoint(checkpoint: HardwareCheckpoint, path: Path) -> None:
             is not equal to the checkpoint.
         OSError: it cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as temporary:
         with temporary.open("wb") as file:
             _write_zip(file, _records(checkpoint))
-            file.flush()
-            os.fsync(file.fileno())
         differences = read_checkpoint(temporary).differences(checkpoint)
         if differences:
             raise CheckpointError(f"reads back differently: {', '.join(differences)}", path)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _records(checkpoint: HardwareCheckpoint) -> list[tuple[str, bytes | memoryview]]:

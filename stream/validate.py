@@ -23,13 +23,14 @@ from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import BEAMS, DECODERS, Decoding
 from stream.engine.front_end import FRONT_ENDS
-from stream.engine.streams import Progress
 from stream.error_rate import word_error_rate
+from stream.files.atomic import replace_file
 from stream.language_model.files import ngram_of, open_ngram
 from stream.language_model.ngram import Ngram
 from stream.manifest import Utterance, read_manifest
 from stream.model.network import Network, open_model
 from stream.process import reports_errors, run_main
+from stream.progress import show_count
 from stream.scenarios import report as report_of
 from stream.scenarios.rows import SCENARIOS
 from stream.spelling import check_spelling, unspelt
@@ -186,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=report_of.show,
         )
         if arguments.json:
-            _write(json.dumps(report_of.content(rows)) + "\n", Path(arguments.json))
+            replace_file(Path(arguments.json), json.dumps(report_of.content(rows)).encode() + b"\n")
         print(report_of.table(rows))
         return 0
     report = validate(
@@ -200,12 +201,12 @@ def main(argv: list[str] | None = None) -> int:
         front_end=arguments.front_end,
         reference=_training_forward(decoding) if arguments.compare_full else None,
         form=_standard_form() if arguments.standardise else str,
-        progress=_counter() if sys.stderr.isatty() else None,
+        progress=show_count,
     )
     if arguments.json:
-        _write(json.dumps(_content(report)) + "\n", Path(arguments.json))
+        replace_file(Path(arguments.json), json.dumps(_content(report)).encode() + b"\n")
     if arguments.ctm:
-        _write("".join(_ctm_lines(report)), Path(arguments.ctm))
+        replace_file(Path(arguments.ctm), "".join(_ctm_lines(report)).encode())
     _show(report, network, arguments.compare_full)
     return 1 if report.different else 0
 
@@ -293,21 +294,6 @@ def _content(report: Report) -> dict[str, Any]:
 
 def _finite(rate: float) -> float | None:
     return rate if math.isfinite(rate) else None  # JSON has no infinity
-
-
-def _write(content: str, path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(content, "utf-8")
-    partial.replace(path)
-
-
-def _counter() -> Progress:
-    def show(done: int, total: int) -> None:
-        print(
-            f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True
-        )
-
-    return show
 
 
 if __name__ == "__main__":

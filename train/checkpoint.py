@@ -7,7 +7,6 @@ never half written. `read` folds the averaged weights into a `Network`.
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from stream.files.atomic import replacing
 from stream.model.network import Network
 from stream.model.specification import ModelError, Specification, read_specification
 
@@ -44,12 +44,8 @@ def save(content: dict[str, Any], path: Path) -> None:
     """Write a checkpoint: tensors, numbers, strings and bytes in nested dictionaries and lists."""
     import torch
 
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         torch.save({KEY: VERSION, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load(path: Path) -> dict[str, Any]:

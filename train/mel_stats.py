@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stream.files.atomic import replacing
 from stream.process import reports_errors, run_main
 from train.config.file import load_config, resolve
 from train.run.training_set import audio_of, utterances_of
@@ -53,9 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     statistics = measure(heard, config.specification(1).front_end)
     mean, variance = statistics.result()
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_suffix(".partial.npz")
-    np.savez(partial, mean=mean, variance=variance, frames=statistics.frames)
-    partial.replace(output)
+    with replacing(output) as partial, partial.open("wb") as file:
+        np.savez(file, mean=mean, variance=variance, frames=statistics.frames)
     print(f"{output}: {statistics.frames} frames of {next(utterances)} utterances")
     return 0
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stream.audio import WHOLE
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
+from stream.files.atomic import replace_file
 from stream.manifest import Utterance, read_manifest, spaced
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -199,9 +200,7 @@ def _recordings(utterances: Sequence[Utterance]) -> str:
 
 
 def _write(path: Path, found: Sweep) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-    partial.replace(path)
+    replace_file(path, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
 
 
 def _print(done: Sweep) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream.errors import InputError
+from stream.files.atomic import replace_file
 from stream.process import reports_errors, run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
 from train.data.formats.record import strict
@@ -104,9 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     model = build_tokenizer(texts, arguments.whole_words_from)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(output.name + ".partial")
-    partial.write_bytes(model)
-    partial.replace(output)
+    replace_file(output, model)
     vocabulary = Vocabulary(model)
     tokens = sum(len(vocabulary.encode(text)) for text in texts)
     print(f"{output}: {len(vocabulary)} pieces, {tokens / len(texts):.2f} tokens an utterance")

@@ -26,8 +26,10 @@ from export.compare.page import render
 from server.client.stream import stream_audio
 from server.processes import machine
 from stream.backends import BACKENDS
+from stream.files.atomic import replace_file
 from stream.manifest import Utterance, read_manifest, spaced
 from stream.process import reports_errors, run_main
+from stream.progress import show_line
 
 CLIPS = 20  # 12 s each at most: some 10 MB of page
 SHOWN = 5  # disagreements, on the terminal
@@ -92,9 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     _print(comparison)
     if arguments.json:
         content = msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n"
-        _write(Path(arguments.json), content)
+        replace_file(Path(arguments.json), content)
     if arguments.output:
-        _write(Path(arguments.output), render(comparison, clips).encode())
+        replace_file(Path(arguments.output), render(comparison, clips).encode())
         print(f"written: {arguments.output}", file=sys.stderr)
     return 0
 
@@ -213,19 +215,12 @@ def _progress(what: str) -> OnStep:
 
     def show(label: str, done: int, total: int) -> None:
         line = f"{label}: {done} of {total} {what}"
-        if terminal:
-            print(f"\r\x1b[K{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-        elif done == total or time.monotonic() - printed[0] > 10.0:
+        show_line(line, last=done == total)
+        if not terminal and (done == total or time.monotonic() - printed[0] > 10.0):
             printed[0] = time.monotonic()
             print(line, file=sys.stderr, flush=True)
 
     return show
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from stream.errors import DifferenceError
 from stream.manifest import read_manifest
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
+from stream.progress import show_count
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             integers=arguments.integers,
             float_layers=layers,
             standard=arguments.standard_operators,
-            progress=_show if sys.stderr.isatty() else None,
+            progress=lambda name, done, total: show_count(done, total, name),
         )
     except DifferenceError as error:
         said = f"{arguments.ckpt}: {error}. Nothing was written."
@@ -118,12 +118,6 @@ def main(argv: list[str] | None = None) -> int:
     if exported.integers:
         print(f"integers: {exported.integers}; graphs and NumPy integers are equal bit for bit")
     return 0
-
-
-def _show(name: str, done: int, total: int) -> None:
-    """Show on stderr how far a backend is."""
-    end = "\n" if done == total else ""
-    print(f"\r{name}: {done} of {total}", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from hwckpt.conformance.comparison import Row, VectorError
 from hwckpt.conformance.table import Line, check_set, missing_files
 from stream.errors import ArgumentError
 from stream.process import reports_errors, run_main
+from stream.progress import show_line
 
 COLUMNS = "{:40} {:28} {:>8} {:>8}  {}"
 
@@ -48,12 +49,12 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments.json:
         print(COLUMNS.format("file", "backends", "largest", "allowed", "result"))
     try:
-        lines = check_set(folder, _progress if sys.stderr.isatty() else None)
+        lines = check_set(folder, _progress)
         for file, of_file in itertools.groupby(lines, lambda line: line.file):
             rows = [line.row for line in of_file]
             counts.update(row.verdict for row in rows)
             failed += [Line(file, row) for row in rows if row.verdict == "FAIL"]
-            _clear_progress()
+            show_line("")
             if arguments.json:
                 for row in rows:
                     print(_object(file, row), flush=True)
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(_summary(file, rows), flush=True)
         missing = missing_files(folder)
     finally:
-        _clear_progress()
+        show_line("")
     if not counts:
         raise VectorError(f"{folder}: no vector files")
     if failed and not arguments.json:
@@ -79,12 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _progress(number: int, count: int, name: str) -> None:
-    print(f"\r{number}/{count} {name}\033[K", end="", file=sys.stderr, flush=True)
-
-
-def _clear_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    show_line(f"{number}/{count} {name}")
 
 
 def _summary(file: str, rows: list[Row]) -> str:

@@ -11,8 +11,6 @@ import argparse
 import asyncio
 import gc
 import math
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +24,9 @@ from server.load.point import Point, holds
 from server.load.recordings import TimedRecording, joined, read_recordings
 from server.load.search import find_rts
 from server.processes import listeners, machine
+from stream.files.atomic import replace_file
 from stream.process import reports_errors, run_main
+from stream.progress import show_line
 
 if TYPE_CHECKING:
     from server.load.run import Plan
@@ -152,10 +152,9 @@ def main(argv: list[str] | None = None) -> int:
 async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecording]) -> int:
     from server.load.run import Plan, prepare, run
 
-    progress = _progress()
     dialect = DIALECTS[arguments.protocol]
     url = arguments.url or dialect.default_url
-    tracks, ahead = await prepare(url, dialect, recordings, progress)
+    tracks, ahead = await prepare(url, dialect, recordings, show_line)
     plan = Plan(
         url=url,
         dialect=dialect,
@@ -170,10 +169,10 @@ async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecordin
 
     async def measure(streams: int) -> Point:
         # Each run has phases of its own.
-        return await run(replace(plan, seed=streams), streams, progress)
+        return await run(replace(plan, seed=streams), streams, show_line)
 
     def on_point(point: Point, held: bool) -> None:
-        progress("")
+        show_line("")
         print(_line(point, held), flush=True)
 
     if arguments.find_rts:
@@ -248,16 +247,7 @@ def _report(
 
 
 def _write(path: Path, report: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    partial.replace(path)
-
-
-def _progress() -> Callable[[str], None]:
-    """Return what shows progress: one line that is written over, on a terminal, else nothing."""
-    if not sys.stderr.isatty():
-        return lambda line: None
-    return lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    replace_file(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Draws latency and CPU over the number of streams, as SVG or PNG by the name of the file.
 
-Needs matplotlib; nothing is shown on a screen. The file is written under another name and renamed.
+Needs matplotlib; nothing is shown on a screen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from server.load.point import Point
+from stream.files.atomic import replacing
 from stream.plot_style import FAINT, STYLE
 
 __all__ = ["draw"]
@@ -62,12 +63,10 @@ def draw(
                 color=LIMIT,
                 fontweight="bold",
             )
-        partial = path.with_name(f".{path.name}")
         kind = path.suffix.removeprefix(".")
-        figure.savefig(
-            partial, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {}
-        )
-    partial.replace(path)
+        metadata = {"Date": None} if kind == "svg" else {}
+        with replacing(path) as partial:
+            figure.savefig(partial, format=kind, dpi=160, metadata=metadata)
 
 
 def _latency(axes: Axes, points: Sequence[Point], cl99_ms: float | None) -> None:

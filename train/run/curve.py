@@ -1,6 +1,6 @@
 """Draws the WER of a run's checkpoints over the updates, as SVG or PNG by the name of the file.
 
-Needs matplotlib; nothing is shown on a screen. The file is written under another name and renamed.
+Needs matplotlib; nothing is shown on a screen.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from stream.files.atomic import replacing
 from stream.plot_style import FAINT, INK, STYLE
 from train.run.selection import Sweep
 
@@ -62,8 +63,7 @@ def draw(sweep: Sweep, path: Path) -> None:
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(length=0)
         axes.legend(loc="upper right", frameon=False, ncols=3)
-        partial = path.with_name(f".{path.name}")
         kind = path.suffix.removeprefix(".")
         metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(partial, format=kind, dpi=160, metadata=metadata)
-    partial.replace(path)
+        with replacing(path) as partial:
+            figure.savefig(partial, format=kind, dpi=160, metadata=metadata)

@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from stream.files.atomic import replacing
 from stream.model.specification import ModelError
 from train import checkpoint
 from train.config.run import Config, ConfigError
@@ -87,14 +88,11 @@ def keep(folder: Path, update: int, count: int) -> None:
     ring = folder / RING
     if count:
         ring.mkdir(exist_ok=True)
-        file = _file(folder, update)
-        partial = file.with_name(file.name + ".partial")
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(folder / LAST, partial)
-        except OSError:  # a file system without links
-            shutil.copyfile(folder / LAST, partial)
-        partial.replace(file)
+        with replacing(_file(folder, update)) as partial:
+            try:
+                os.link(folder / LAST, partial)
+            except OSError:  # a file system without links
+                shutil.copyfile(folder / LAST, partial)
     written = sorted(ring.glob("update-*.pt"), key=lambda path: path.stat().st_mtime_ns)
     for path in written[: max(len(written) - count, 0)]:
         path.unlink()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.errors import InputError
-from stream.files import text as text_file
+from stream.files import text
 
 __all__ = [
     "PublishedCorpus",
@@ -110,12 +110,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         LayoutError: it cannot be read or is not UTF-8.
     """
     try:
-        for number, line in text_file.read_lines(path):
+        for number, line in text.read_lines(path):
             if line.strip():
                 yield number, line
     except OSError as error:
         raise LayoutError(f"{path}: cannot be read: {error.strerror}") from error
-    except text_file.TextError as error:
+    except text.TextError as error:
         raise LayoutError(f"{path}: {error}") from error
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from stream.audio import WHOLE, Part
+from stream.extras import EXTRAS, install_command
 from stream.files.text import TextError, read_lines
 from stream.manifest import ManifestError, located
 from train.data.formats.files import absolute, listed_path, write_whole
@@ -104,7 +105,7 @@ def _record(cut: _Cut, text: str, folder: str, source: str, line: int) -> Record
     except _NeedsLhotseError as error:
         if importlib.util.find_spec("lhotse") is None:
             raise ValueError(
-                f"{error}, which needs the package lhotse: pip install lhotse"
+                f"{error}, which needs the package lhotse: {install_command(EXTRAS['lhotse'])}"
             ) from None
         audio, part = LhotseCut(text.encode()), WHOLE
         duration, supervisions = _length(cut), _supervisions(cut)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from stream.files.atomic import replacing
 from train.data.formats.record import AUDIO_SUFFIXES, File, Mix, Record
 
 __all__ = ["absolute", "listed_path", "safe_name", "write_whole"]
@@ -17,28 +18,19 @@ __all__ = ["absolute", "listed_path", "safe_name", "write_whole"]
 LEVEL = 6  # of gzip
 
 
-@contextlib.contextmanager
+@contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing, gzip where its name ends in .gz.
+    """Open a file for writing, gzip where its name ends in .gz or .tgz; see `replacing`.
 
-    What is written goes to PATH.partial, which is deleted after an error and replaces PATH at the end.
     The bytes of a .gz depend on its content alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            if path.suffix in (".gz", ".tgz"):
-                with gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as compressed:
-                    yield cast(BinaryIO, compressed)
-            else:
-                yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, partial.open("wb") as file:
+        if path.suffix in (".gz", ".tgz"):
+            with gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as compressed:
+                yield cast(BinaryIO, compressed)
+        else:
+            yield file
 
 
 def listed_path(record: Record, folder: Path, *, parts: bool = True) -> str:

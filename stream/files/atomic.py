@@ -1,0 +1,34 @@
+"""Replace a file in one step: after a crash at any moment it is the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["replace_file", "replacing"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield PATH.partial, where the block writes a file that then replaces the one at `path`.
+
+    The file is on disk (fsync) before it gets its name. If the block raises, `path` is as it was and
+    nothing is left behind; after a kill, PATH.partial may be, and the next call removes it.
+    """
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file with this content, in place of the one at `path` if there is one."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from stream.files.atomic import replace_file, replacing
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    replace_file(path, b"old and longer")
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_is_there_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(b"old")
+    with replacing(path) as partial:
+        partial.write_bytes(b"new")
+        assert partial == tmp_path / "last.pt.partial"
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_block_that_raises_changes_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(b"old")
+    with pytest.raises(error), replacing(path) as partial:
+        partial.write_bytes(b"half")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_renamed_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    (path / "in the way").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        replace_file(path, b"new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_on_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "last.pt", []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").resolve(), path.exists()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    replace_file(path, b"new")
+    assert synced == [(tmp_path / "last.pt.partial", False)]
+
+
+def test_a_link_that_a_kill_left_behind_is_not_written_through(tmp_path: Path) -> None:
+    kept, path = tmp_path / "update-000100.pt", tmp_path / "update-000200.pt"
+    kept.write_bytes(b"kept")
+    path.with_name(path.name + ".partial").hardlink_to(kept)
+    replace_file(path, b"new")
+    assert kept.read_bytes() == b"kept"
+    assert path.read_bytes() == b"new"
+
+
+def test_a_link_to_the_file_itself_is_not_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "update-000100.pt"
+    path.write_bytes(b"kept")
+    with replacing(path) as partial:
+        partial.hardlink_to(path)  # rename does nothing with two names of one file
+    assert list(tmp_path.iterdir()) == [path]
