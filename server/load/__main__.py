@@ -188,7 +188,8 @@ async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecordin
             on_point(curve[-1], holds(curve[-1], arguments.cl99_ms))
         stated = curve[-1]
     if arguments.json:
-        _write(arguments.json, _report(arguments, plan, rts, stated, curve))
+        report = msgspec.json.encode(_report(arguments, plan, rts, stated, curve))
+        replace_file(arguments.json, msgspec.json.format(report, indent=1) + b"\n")
     if arguments.plot:
         from server.load.plot import draw
 
@@ -244,10 +245,6 @@ def _report(
             for point in curve
         ],
     }
-
-
-def _write(path: Path, report: dict[str, Any]) -> None:
-    replace_file(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
 def _counts(text: str) -> tuple[int, ...]:
