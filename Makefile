@@ -40,7 +40,7 @@ help: ## this list
 demo: .venv-core/installed ## serve the bundled model and watch a recording being transcribed
 	PYTHONSAFEPATH=1 $(CORE) -m server.demo
 
-test: .venv/installed .venv-core/locked ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
+test: .venv/installed .venv-core/installed ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
 	$(DEV) -m pytest -q tests
 
 quick: .venv/installed ## the unit tests of all packages that need no network and are not slow, side by side

@@ -60,7 +60,7 @@ Ended = subprocess.CompletedProcess[str]
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ended]]]:
     """How each run ends, by the words behind `python -m`; they run side by side."""
     if not CORE.exists():
-        (pytest.fail if IN_CI else pytest.skip)(f"no {CORE}: make .venv-core/locked")
+        (pytest.fail if IN_CI else pytest.skip)(f"no {CORE}: run make setup")
     folder = tmp_path_factory.mktemp("core")
     checkpoint = folder / "best.pt"
     with zipfile.ZipFile(checkpoint, "w") as file:
