@@ -7,8 +7,8 @@ gates     % of the gates' inputs beyond the bounds of the hard functions
 cell      % of the cell's values at the ends of int16
 in, out   % of inputs and outputs at the ends of their integers
 unused    high bits that no input, and no output, needed
-rms       of the output in floats
-error     rms of what the output differs from the floats by, in % of `rms`; `own`: the layer's share
+rms       of the float output
+error     rms of the difference from the float output, in % of `rms`; `own`: the layer's share
 """
 
 from __future__ import annotations

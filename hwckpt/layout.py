@@ -1,8 +1,8 @@
 """Tables of the hardware checkpoint: fields, tensor names, sizes, and the meaning of each version.
 
-A hardware checkpoint is a dictionary saved by torch (`hwckpt.torch_file.container`). Two generations are
-written: 1.4 (hard activations, EWMA; versions 1.0 to 1.5 and, soft, to 1.8) and 1.14 (soft, global
-statistics). Versions in between are read. The format's names are used in this package only; the YAML
+A hardware checkpoint is a dictionary saved by torch (`hwckpt.torch_file.container`). There are two
+generations: 1.4 (EWMA; hard activations up to 1.5, soft in 1.6 to 1.8) and 1.14 (soft, global statistics).
+Both are written, and versions in between are read. The format's names are used in this package only; the YAML
 inside is in `hwckpt.configuration`. docs/hwckpt-format.md describes the format on one page.
 """
 

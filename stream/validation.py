@@ -80,7 +80,8 @@ class Difference:
 class Report:
     """What a validation found; `wer`, `cer` and `rtf` are fractions, see `stream.error_rate`.
 
-    The edits and `words` are those of the word error rate. RTF counts front end, network and decoder, not the decoding of audio files.
+    The edits and `words` are those of the word error rate. RTF counts front end, network and decoder, not the
+    decoding of audio files.
     """
 
     wer: float

@@ -1,6 +1,6 @@
 """Verification: a model directory is checked against the network that it was written from.
 
-Before it gets its name, file by file and backend by backend:
+Before it is moved into place, file by file and backend by backend:
 
 1. Arrays, specification, tokenizer and n-gram model equal the network's.
 2. Nothing looks ahead: the front end, the NumPy reference, the encoder of each backend.

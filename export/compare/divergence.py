@@ -4,8 +4,8 @@
 2. Where both have tokens and their texts differ, they diverge at the first that differs, at the frame
    of the earlier of the two there.
 3. Where only frames differ, the same words came at another time: `moved`, no disagreement.
-4. Where one has no tokens (a server), words are compared, and the frame is that of the other's token
-   with which the first word that differs begins; None behind its last word.
+4. Where one has no tokens (a server), words are compared, and the frame is that of the token in the
+   other with which the first differing word begins; None if the difference is after its last word.
 """
 
 from __future__ import annotations

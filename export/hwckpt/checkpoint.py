@@ -1,4 +1,4 @@
-"""Write a hardware checkpoint, and verify it before it gets its name; the rules are in `export.hwckpt`."""
+"""Write a hardware checkpoint, and verify it before it is moved into place; the rules are in `export.hwckpt`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a model for sherpa-onnx, and run it before it gets its name.
+"""Write a model for sherpa-onnx, and run it before it is moved into place.
 
 The files are encoder.onnx, decoder.onnx, joiner.onnx and tokens.txt, which sherpa-onnx 1.13.5 and later
 loads as a streaming transducer. With int8 they hold the model directory's own int8 graphs, with u8

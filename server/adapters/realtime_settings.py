@@ -1,4 +1,4 @@
-"""Settings of a realtime transcription session of OpenAI's: what a client may set, and what holds.
+"""Settings of an OpenAI realtime transcription session: what a client may set, and what is in effect.
 
 `Settings.update` takes the `session` object of a session.update, of today's form or the beta's; all
 of it or, if something cannot be served, nothing (`Mistake`). Every key of theirs is obeyed or refused:
@@ -15,8 +15,8 @@ of it or, if something cannot be served, nothing (`Mistake`). Every key of their
 | `eagerness`, `idle_timeout_ms` | none: "semantic_vad" is not to be had, nor is a prompt for the user |
 | `noise_reduction` | null |
 
-Keys that are not theirs are refused as well, since a mistyped one would not be obeyed either. What
-holds is told as it is (`describe`): the silence is the server's own until a client sets it.
+Unknown keys are refused as well, since a mistyped one would have no effect either. `describe` reports
+the settings actually in effect: the silence is the server's own until a client sets it.
 """
 
 from __future__ import annotations

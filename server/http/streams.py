@@ -2,7 +2,7 @@
 
 A request is checked in this order: what it asks for, the handshake, a free slot. The slot is taken
 before the upgrade, so that a client who cannot be served gets an HTTP status instead of a connection.
-What is spoken is `server.live.routes`, how a connection lives `server.live.connection`.
+`server.live.routes` picks the protocol; `server.live.connection` runs the connection.
 """
 
 from __future__ import annotations

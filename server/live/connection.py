@@ -2,7 +2,7 @@
 
 A `Connection` moves messages between a transport (`server.live.transport`) and a protocol without I/O
 (`server.protocol.stream`, `server.adapters.wyoming`). What messages mean is up to the
-protocol; what the clocks say about a peer is found out here.
+protocol; timeouts are decided here.
 
 1. Messages are handed in and results sent as they come, without a task in between. One task reads
    until the connection is closed; another one sends what there is no room for at once.
@@ -10,8 +10,8 @@ protocol; what the clocks say about a peer is found out here.
    client may send it: then the peer's own buffers fill, and nothing is dropped. What counts is the
    audio that the engine has not consumed. What was read already is still taken, so that a ping in it
    does not wait.
-3. A peer that sends nothing for too long is idle, unless it is the connection that does not read. One
-   that does not take what is sent stalls. A stream may last only so long.
+3. A peer that sends nothing for too long is idle, unless we have stopped reading from it. A peer that
+   does not read what we send is stalled. A stream may last only so long.
 4. The slot is free when `free_slot` returns, whatever happened before.
 """
 

@@ -29,9 +29,9 @@ class Route:
     Attributes:
         path: of the request.
         parse: checks the target of an upgrade request.
-        dialect: makes the dialect of a stream; the speller is the model's, the last argument whether
-            Myrtle's responses are theirs alone.
-        subprotocols: that are echoed where they are offered.
+        dialect: makes the dialect of a stream, from its parameters, the model's speller, and whether
+            strict Myrtle mode is on.
+        subprotocols: echoed if they are offered.
     """
 
     path: str

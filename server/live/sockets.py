@@ -3,10 +3,10 @@
 Best effort: an option that a system does not have is left out.
 
 1. A client that sends faster than it is read fills buffers, and its ping waits behind all of them.
-   These are the buffers of both kernels, so ours is small (`RECEIVE_BYTES`; the window that follows
-   from it, some 60 kB, still carries 120 kB/s over a round trip of half a second). Then the peer's
-   kernel holds a few windows, unless the network's packets are huge: on the loopback device it would
-   begin with 2.6 MB and go up to 4 MB. `SEGMENT_BYTES` is that of Ethernet.
+   Both kernels buffer, so we keep our receive buffer small (`RECEIVE_BYTES`; the resulting window,
+   some 60 kB, still carries 120 kB/s over a round trip of half a second). The peer then buffers only a
+   few windows, except on loopback, whose large packets would let it start at 2.6 MB and grow to 4 MB;
+   `SEGMENT_BYTES`, the size of Ethernet's, prevents that.
 2. A peer that vanished without a close (a pulled plug, a lost network) is detected by keepalive probes
    and unacknowledged data within `LOST_SECONDS`. Both work while nothing is read from it, and a
    program that is busy or suspended answers through its kernel.

@@ -9,9 +9,9 @@ seconds of CPU per second, so 1.0 is one core; None was not measured.
    changes in the text, for words on which the reference and the final text agree.
 3. The backlog is the number of chunks sent and not answered, per stream. It grows if its mean over the
    last quarter of the measurement is half a chunk above that over the first.
-4. Words of streams that ended are compared with the text of the same recording streamed alone: lost are
-   those that are missing, changed those that are others or too many. Of a stream that was still going,
-   the words that were final (but the last, which may not be whole) are compared with the beginning.
+4. Words of streams that ended are compared with the text of the same recording streamed alone. Missing
+   words are lost; substituted or extra words are changed. Of a stream that was still running, the final
+   words (except the last, which may be incomplete) are compared with the beginning of that text.
 5. A point holds if CL99 is within the limit, the backlog does not grow, and no stream was refused or
    failed. Different words are reported but not part of the condition.
 """

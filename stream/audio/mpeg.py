@@ -1,10 +1,11 @@
 """MPEG audio (MP3): how long it is, and whether it is all there.
 
 Encoders of recordings write a first frame without sound, "Xing", "Info" or "VBRI", that says how long
-the file is. A stream that went through a pipe has none, and where files were put one behind the other it
-speaks of the first. Frames are counted then, for decoders stop where they think the end is, and the
-decoder is shown such a first frame. A last frame that is cut is cut in all. Sources: ISO/IEC 11172-3 and 13818-3 (frame header), the LAME
-project's description of the tag.
+the file is. A piped stream has no such frame; in concatenated files it describes only the first. We then
+count frames and give the decoder a corrected one, since decoders stop where it says. A truncated last
+frame means a truncated recording.
+
+Sources: ISO/IEC 11172-3 and 13818-3 (frame header), the LAME project's description of the tag.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A recording: a file or a pipe to samples at 16 kHz, block by block, and what is to be said of it.
+"""A recording: a file or a pipe to samples at 16 kHz, block by block, with warnings.
 
 Samples are (n,) float32 in [-1, 1] as the file has them: int16 / 32768; floats beyond the range are not
 clipped, up to `LOUDEST`. At 16 kHz they pass bit for bit. Memory is that of one block, whatever the
-header says and however long the recording; a part of it is sought, what stands before it is not decoded.
+header says and however long the recording; for a part, we seek to it and do not decode what precedes it.
 """
 
 from __future__ import annotations

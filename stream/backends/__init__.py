@@ -2,8 +2,8 @@
 
 A backend computes encoder, prediction network and joint and nothing else: features come in normalised
 and stacked, logits go out. Arrays are NumPy's, whatever a backend computes with; every state leaf has
-the batch axis first. Many rows' encoder states are `stream.backends.states`. Which token follows from the
-logits, `stream.decoding` says.
+the batch axis first. `stream.backends.states` holds encoder states of many rows; `stream.decoding` picks
+tokens from logits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Protocol buffers as far as ONNX models have them: fields of unsigned integers and of bytes.
 
-Models are written and changed with this where they are served, for the package onnx is not there.
+Used to write and modify models at serving time, when `onnx` is not installed.
 https://protobuf.dev/programming-guides/encoding/
 """
 

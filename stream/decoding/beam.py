@@ -9,7 +9,7 @@ and frame:
    the EOS rule, less those more than `token_threshold` below the best; blank always.
 2. A token adds its log-probability and the terms of n-gram model and keywords to the score.
 3. Of at most `width` hypotheses, those whose score per token is more than `score_threshold` below the
-   best are dropped. Here and below CTC has the score for the score per token.
+   best are dropped. Where these rules say score per token, CTC uses the plain score.
 4. Tokens that all hypotheses begin with are final: they are given out and removed, each with the
    earliest of its steps. If there are none and the last final is `final_delay` seconds ago, the
    hypothesis with the worst score per token is dropped, until there are or one hypothesis is left.

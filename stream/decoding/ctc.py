@@ -1,7 +1,7 @@
 """CTC: greedy and beam search over the log-probabilities of a backend's CTC head (NUMERICS 4.7).
 
 CTC gives each encoder frame one class. Successive frames of one class are one token, and blank is no
-token (Graves et al., 2006), so "a a" wants a blank between its tokens. A token's step is the first frame
+token (Graves et al., 2006), so "a a" needs a blank between its tokens. A token's step is the first frame
 of its run, and its confidence the log-probability there. Nothing is fed back, so a frame costs one product.
 
 Greedy takes the best class of each frame. Keywords of a row choose by rule 4 of `stream.decoding.greedy` at
@@ -15,9 +15,9 @@ again. Each frame extends every hypothesis by every candidate (`stream.decoding.
 2. Any other token makes it longer, with the terms of n-gram model and keywords.
 3. Hypotheses of the same text and last token are one: probabilities add up, and the more probable one's
    tokens and steps stay. The `width` best are kept.
-4. Hypotheses compare by score, not by score per token: the score is the probability of a text, and blanks
-   are part of it, so per token it would prefer texts with tokens too many. For the same reason neither
-   `temperature`, which would flatten it, nor `score_threshold` are used.
+4. Hypotheses compare by score, not by score per token: the score is the probability of a text, blanks
+   included. Dividing by the token count would favour texts with too many tokens. For the same reason
+   `temperature`, which would flatten it, and `score_threshold` are not used.
 """
 
 from __future__ import annotations

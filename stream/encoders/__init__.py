@@ -1,6 +1,8 @@
-"""Encoder families: one a file, listed in `FAMILIES`; no other file knows one by its name.
+"""Encoder families: one per file, listed in `FAMILIES`, behind one interface.
 
-`stream.encoders.family` is their interface; a model names its family in `Specification.encoder`.
+The interface is in `stream.encoders.family`; a model names its family in `Specification.encoder`. Outside this
+folder, `stream` names only the default, the LSTM: `stream.model.specification` for files without a family, and
+`stream.engine.engine` for the default length of a frame.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The interface of an encoder family: what every part of Rill asks of an encoder, and nothing else does.
+"""The interface of an encoder family: everything the rest of Rill may call.
 
 An encoder takes normalised log-mel frames, `stack` of them joined in an input frame, and gives encoder
 frames, which the joint and the CTC head read. A family is a frozen msgspec struct of its sizes, tagged

@@ -12,8 +12,8 @@ one, with `last`, after `finish`. A front end without initial padding sees its f
 A channel that sends exact zeros is muted after a while (`stream.engine.mute`): it costs nothing, and begins a
 new segment when sound comes back, of which some has to be heard before anything is said.
 
-A step has no Python for each channel but for what is said. ONNX Runtime computes a batch of any size as
-well as the next larger round one, so nothing is padded. Front end and normaliser are in
+A step runs no per-channel Python, except for channels that produced text. ONNX Runtime computes a batch of
+any size as fast as the next larger round one, so nothing is padded. Front end and normaliser are in
 `stream.engine.features`; the backend keeps the encoder's states (`stream.backends.states`). Encoder and
 decoder have rows, one for each slot, or two where states are reset (`stream.decoding.channels`).
 """

@@ -1,9 +1,9 @@
 """Rings: samples that wait, of every slot, in one array that is allocated at start.
 
-1. Sample s of a stream lies at (s - lead) mod the ring's size, so that the chunks behind the `lead`
-   samples, which prime a front end, each lie in one piece.
-2. What does not fit the ring waits in the arrays it came in: an hour at once costs no copy. It moves
-   up as chunks are taken.
+1. Sample s of a stream lies at (s - lead) mod the ring's size, so that the chunks after the `lead`
+   samples, which prime a front end, are each contiguous.
+2. Overflow stays in its original array and is copied into the ring as space frees, so an hour of audio
+   can be pushed at once.
 3. int16 samples count as samples / 32768.
 
 The engine decides which chunk is due.

@@ -3,9 +3,9 @@
 1. Precision: int8 where the model directory has it (its export found it as good), this machine runs it
    and a step of `TRIAL` channels is faster than in float32.
 2. Threads: one, or all cores, whichever carries more channels.
-3. Capacity: the most channels whose chunks could be answered within `SHARE` of a chunk's time, by what
-   steps take on an idle machine; then these are rehearsed in real time beside the work of an event loop
-   and its clients (`stream.engine.rehearsal`), and fewer of them until that is so.
+3. Capacity: from step times on an idle machine, estimate the most channels answered within `SHARE` of a
+   chunk. Rehearse that number beside a simulated event loop and clients (`stream.engine.rehearsal`),
+   and lower it until it holds.
 
 Channels hear the bundled recordings, so that decoding costs what it does on speech. Loading the model
 is not counted in the three seconds.

@@ -14,8 +14,8 @@ the model's. How much a frame is lifted follows from what came before, and from 
    `speech`, 0 to `gain` dB.
 
 So the background before the first word tells how quiet a channel is, noise is never lifted above
-`background`, and a loud frame takes the gain away from itself on: words as loud as training's have none and
-keep every bit. Strongest bins are maxima, which every machine computes alike.
+`background`, and a loud frame removes the gain, starting with itself; speech as loud as the training data
+passes unchanged. Strongest bins are maxima, which every machine computes alike.
 
 `Gain` over floats is here, in integers it is `stream.integer.gain_control`.
 """

@@ -12,7 +12,8 @@ Two generations differ only in what comes before the first sample:
    The first sample's predecessor, for pre-emphasis, is the sample itself.
 2. 1.14: window - 160 zeros, so the state starts primed and lead = 0. 160 samples give one frame.
 
-Where the specification has a `GainControl`, quiet channels are then lifted and tones taken out (`stream.front_end.gain_control`).
+Where the specification has a `GainControl`, quiet channels are then lifted and tones taken out
+(`stream.front_end.gain_control`).
 
 At the end of a stream an incomplete window is dropped, except that a stream without any frame but
 with more than window - 160 samples (padding included) gives one, zero-filled after pre-emphasis.

@@ -3,7 +3,8 @@
 One stage serves both generations: with alpha = 0 the recursion leaves mean and variance untouched,
 which is normalisation by the data set's global statistics. Statistics are state, (batch, bins) each,
 so a stream carries them on, a new one starts from the data set's, and training sees what serving does.
-With a `Gate` only frames near speech teach them (`stream.front_end.gate`), whose state goes along. Measuring the data set's statistics is `train.mel_stats`.
+With a `Gate` only frames near speech update them (`stream.front_end.gate`), and its state is part of theirs.
+`train.mel_stats` measures the data set's statistics.
 """
 
 from __future__ import annotations

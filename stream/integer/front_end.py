@@ -1,6 +1,7 @@
 """The front end in fixed point as one stage: 16-bit samples to log2-mel frames, with gain control where asked for.
 
-Joins `stream.integer.log_mel` and `stream.integer.gain_control` as `stream.front_end.log_mel.FrontEnd` joins the float ones.
+Joins `stream.integer.log_mel` and `stream.integer.gain_control` as `stream.front_end.log_mel.FrontEnd` joins the
+float ones.
 """
 
 from __future__ import annotations

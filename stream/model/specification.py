@@ -1,9 +1,8 @@
 """Specification: everything of a model that is not an array, and `ModelError`.
 
-Encoder and prediction network are of families (`stream.encoders`, `stream.prediction`). A specification that
-names none has LSTMs, whose sizes are fields of its own, as every file from before there were families
-has them; such a specification is still written so. Another family stands under "encoder" or "prediction",
-tagged with its name:
+Encoder and prediction network belong to families (`stream.encoders`, `stream.prediction`). A specification
+without a family uses LSTMs, with their sizes as top-level fields. This is the format from before families,
+and is still written. Another family is an object under "encoder" or "prediction", tagged with its name:
 
     {"window": 400, …, "encoder": {"family": "conformer", "layers": 12, …}}
 """

@@ -1,14 +1,13 @@
 """The scenarios: the word error rate of a manifest under each condition, and the words that noise invents.
 
-    noise      behind 30 and 300 s of each noise, at -60, -50 and -40 dBFS
+    noise      after 30 and 300 s of each noise, at -60, -50 and -40 dBFS
     levels     10 to 40 dB below the recordings' level, and the same rounded to 16 bits
     telephone  8 kHz, and G.711 by either law
-    tones      DTMF and other tones out of digital silence: words per minute
+    tones      DTMF and other tones after digital silence: words per minute
     stream     all recordings as one stream that is never reset
 
-Every recording is a stream of its own from the data set's statistics, but for the last. Behind noise it
-goes on from what the engine was after the noise, which is computed once: a state is a value. Each row
-stands against the same recordings without the condition.
+Each recording starts from the data set's statistics, except in `stream`. After noise it continues from the
+engine's saved state, computed once. Each row is compared with the same recordings without the condition.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a training learns from: data sets of any format, in memory or behind an index, as batches."""
+"""Training data: data sets of any format, in memory or behind an index, as batches."""

@@ -1,9 +1,9 @@
 """What a channel heard before a row begins: the running statistics that training starts a row from.
 
 A stream rarely starts from the data set's statistics: another speaker was heard, or minutes of a room
-where no gate kept it out (no card has one). An exponential mean and variance are those of a mixture: after
-n frames of one kind, w = (1 - alpha)^n of what was before and 1 - w of that kind. So no minutes are
-computed: with the kind's mean m and variance v,
+that no gate kept out (no card has one). An exponential mean and variance are those of a mixture: after
+n frames of one kind, w = (1 - alpha)^n of what was before and 1 - w of that kind. So we need not simulate
+minutes of audio; with mean m and variance v of the kind, the result follows in closed form:
 
     mean' = w mean + (1 - w) m
     variance' = w variance + (1 - w) v + w (1 - w) (m - mean)^2

@@ -1,9 +1,9 @@
 """The training form of the LSTM layer in block floating point: its forward pass rounds where Myrtle's card does.
 
-NUMERICS 3.3, by `stream.encoders.bfp16`'s own functions: the same layer as `stream.encoders.lstm.LSTM` but for the order
-of float32 sums. Gradients go straight through every rounding and are `train.encoders.lstm_layer`' otherwise, taken at
-the rounded values: none passes a gate that was rounded to its bound. Sums are of float32 under autocast
-too; what was rounded to blocks is a bfloat16 number, so backward only gradients lose digits.
+NUMERICS 3.3, with the functions of `stream.encoders.bfp16`: the same layer as in `stream.encoders.lstm_layer`,
+except for the order of float32 sums. Rounding is ignored in the backward pass, which is otherwise that of
+`train.encoders.lstm_layer` on the rounded values; a gate rounded to its bound passes no gradient. Sums stay
+float32 under autocast. Block-rounded values are exact in bfloat16, so only gradients lose precision.
 """
 
 from __future__ import annotations

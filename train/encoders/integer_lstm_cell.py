@@ -1,8 +1,8 @@
 """The point-wise half of a step of the integer LSTM, forward and backward, as fused kernels.
 
-Rule 3 of docs/integer.md on int32, int16 and int8 arrays; `stream.integer.fixed` is what it must equal. Sums and
-products are cast to int32 one by one, where no value leaves it (rule 9): Numba would take int64 for them,
-of which SIMD has half as many. Backward, the derivative of every rounding is 1.
+Rule 3 of docs/integer.md on int32, int16 and int8 arrays; it must equal `stream.integer.fixed`. Each sum
+and product is cast to int32, which never overflows (rule 9). Numba would otherwise use int64, halving the
+SIMD lanes. In the backward pass the derivative of every rounding is 1.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The training form of the LSTM layer.
 
-The same layer as `stream.encoders.lstm.LSTM`, to rounding, an order of magnitude faster to train: one product
-over all frames for the input, the recurrence in preallocated buffers with one fused kernel a step, and
-a backward pass by hand whose weight gradients are again products over all frames. Under autocast
-the products run in bfloat16 where this CPU multiplies faster in it; weights, states, cells and sums
-stay float32, and outside autocast everything does: evaluation is what streaming computes.
+The same layer as in `stream.encoders.lstm_layer`, up to rounding, and an order of magnitude faster to train: one
+product over all frames for the input, the recurrence in preallocated buffers with one fused kernel per step,
+and a hand-written backward pass whose weight gradients are again products over all frames. Under autocast
+the products run in bfloat16 if this CPU multiplies faster in it; weights, states, cells and sums stay
+float32. Outside autocast everything is float32: evaluation computes what streaming does.
 Devices other than the CPU take a plain loop.
 """
 

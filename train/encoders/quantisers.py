@@ -1,7 +1,7 @@
 """Brevitas' quantisers as the integer arithmetic wants them, and the linear layers made of them.
 
 Rules by number: docs/integer.md. Every function takes and returns floats: integers times a power of two, which
-float32 holds exactly, so that torch's operators stand around them as they are. Gradients go straight
+float32 holds exactly, so ordinary torch operators can be used around them. Gradients go straight
 through a rounding, and stop where a value was clipped.
 
 Brevitas' `IntQuant` rounds and clips, here in one fused pass; the scale is ours. Brevitas takes the logarithm

@@ -1,1 +1,1 @@
-"""A run in its folder: how it starts, resumes, reports and is selected from."""
+"""One training run in its folder: start, resume, report, choose a checkpoint."""

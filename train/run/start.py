@@ -1,4 +1,4 @@
-"""What a run starts from and learns from, and the integer formats that a quantised one chooses from it."""
+"""The starting weights and data of a run, and how a quantised run picks its integer formats."""
 
 from __future__ import annotations
 

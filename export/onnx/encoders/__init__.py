@@ -1,4 +1,4 @@
-"""Encoder families: what writes their graphs, one file each, and a row in `FAMILIES`."""
+"""ONNX graph writers of the encoder families: one file each, registered in `FAMILIES`."""
 
 from __future__ import annotations
 

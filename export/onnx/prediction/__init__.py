@@ -1,4 +1,4 @@
-"""Families of prediction networks: what writes their graphs, one file each, and a row in `FAMILIES`."""
+"""ONNX graph writers of the prediction network families: one file each, registered in `FAMILIES`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings as bytes: copied as they are where a record is all of one, else as it is heard, in FLAC."""
+"""Recordings as bytes: copied unchanged if the record is a whole file, otherwise decoded and stored as FLAC."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ class Format:
 
     Attributes:
         read: (path, root) -> records; relative names count from root where it is not None.
-        write: (records, path) -> how many; None: it is not written.
-        names: endings of a path that is to be written, by which the format is chosen.
+        write: (records, path) -> how many.
+        names: endings of an output path, by which the format is chosen.
         title: in a few words.
     """
 

@@ -1,6 +1,6 @@
 """The index of a data set: every utterance at its number, on disk, whatever format it comes from.
 
-    CACHE/KEY/records     the records, one behind the other (msgpack)
+    CACHE/KEY/records     the records, one after the other (msgpack)
     CACHE/KEY/ends        int64 (N,): where each ends
     CACHE/KEY/order       int64 (N,): numbers in the order of their durations
     CACHE/KEY/durations   float32 (N,): seconds, sorted
@@ -8,9 +8,10 @@
     CACHE/KEY/faults      a line for each utterance that cannot be used
     CACHE/KEY/about.json  what it was made from
 
-KEY follows from the data set's files, their sizes and times, so an index is made once and again when they
-change; an old one is left where it is and may be deleted. Making it reads the data set once; opening it takes milliseconds whatever its length, and what is
-in memory are the pages of `order` and `durations` that were asked for: 12 bytes an utterance at most.
+KEY follows from the data set's files, their sizes and times, so an index is made once, and again when they
+change; an old one is left where it is and may be deleted. Making it reads the data set once. Opening it
+takes milliseconds whatever its length. Only the pages of `order` and `durations` that were asked for are in
+memory: 12 bytes per utterance at most.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
    every bucket a batch has as many rows as fit into `seconds` of padded audio.
 2. An epoch is a keyed permutation of the batches of all buckets, and each bucket's utterances are
    permuted in it: every utterance comes once, in an order that no other epoch has.
-3. A data set of weight w comes w times an epoch: twice, or every second epoch another half of it. Each
+3. A data set of weight w comes w times per epoch: twice, or every second epoch another half of it. Each
    of its passes is a permutation of its own.
 4. Batch n of the run is the n-th of epoch 0, 1, 2 and so on. Ranks and the parts of an accumulated update
-   take numbers in turn (`number_of`), so they never share one, and two processes see together what one sees
-   in two parts.
+   take numbers in turn (`number_of`), so they never share one, and two ranks together see the same batches
+   as one process that accumulates two parts.
 
 So a run resumes at any update without a state, and any number of workers makes the same batches.
 """
