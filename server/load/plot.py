@@ -1,22 +1,15 @@
-"""Draws latency and CPU over the number of streams, as SVG or PNG by the name of the file.
-
-Needs matplotlib; nothing is shown on a screen.
-"""
+"""Draws latency and CPU over the number of streams. Needs matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from server.load.point import Point
-from stream.files.atomic import replacing
-from stream.plot_style import FAINT, STYLE
+from stream.plot import FAINT, plotting
 
 __all__ = ["draw"]
 
@@ -42,11 +35,8 @@ def draw(
         title: what was measured, where and when.
     """
     points = [point for point in points if point.cl99_ms is not None]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 5.2), layout="constrained")
-        FigureCanvasAgg(figure)
+    with plotting(path, title, 5.2) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1.0))
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11.5, fontweight="bold")
         _latency(above, points, cl99_ms)
         _cores(below, points)
         if rts:
@@ -63,10 +53,6 @@ def draw(
                 color=LIMIT,
                 fontweight="bold",
             )
-        kind = path.suffix.removeprefix(".")
-        metadata = {"Date": None} if kind == "svg" else {}
-        with replacing(path) as partial:
-            figure.savefig(partial, format=kind, dpi=160, metadata=metadata)
 
 
 def _latency(axes: Axes, points: Sequence[Point], cl99_ms: float | None) -> None:

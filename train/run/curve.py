@@ -1,19 +1,12 @@
-"""Draws the WER of a run's checkpoints over the updates, as SVG or PNG by the name of the file.
-
-Needs matplotlib; nothing is shown on a screen.
-"""
+"""Draws the WER of a run's checkpoints over the updates. Needs matplotlib."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from stream.files.atomic import replacing
-from stream.plot_style import FAINT, INK, STYLE
+from stream.plot import FAINT, INK, plotting
 from train.run.selection import Sweep
 
 __all__ = ["draw"]
@@ -28,12 +21,9 @@ def draw(sweep: Sweep, path: Path) -> None:
         sweep: its scores are in the order of their updates.
         path: `.svg` or `.png`.
     """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 4.4), layout="constrained")
-        FigureCanvasAgg(figure)
+    title = f"{sweep.run}: WER on {Path(sweep.manifest).name}"
+    with plotting(path, title, 4.4) as figure:
         axes = figure.subplots()
-        title = f"{sweep.run}: WER on {Path(sweep.manifest).name}"
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11.5, fontweight="bold")
         for arithmetic in sweep.arithmetics:
             points = {
                 score.update: 100 * wer  # files of the same update have the same weights
@@ -63,7 +53,3 @@ def draw(sweep: Sweep, path: Path) -> None:
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(length=0)
         axes.legend(loc="upper right", frameon=False, ncols=3)
-        kind = path.suffix.removeprefix(".")
-        metadata = {"Date": None} if kind == "svg" else {}
-        with replacing(path) as partial:
-            figure.savefig(partial, format=kind, dpi=160, metadata=metadata)

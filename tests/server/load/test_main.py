@@ -182,7 +182,8 @@ def test_a_missing_extra_exits_with_4_and_the_pip_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
+    for name in {package, *(name for name in sys.modules if name.startswith(f"{package}."))}:
+        monkeypatch.setitem(sys.modules, name, None)
     assert main([str(recording), "--concurrent", "1,2", "--plot", "a.svg"]) == 4
     said = f"error: {package} is not installed: {install_command('load')}\n"
     assert capsys.readouterr().err == said
