@@ -171,19 +171,7 @@ class Greedy:
         lengths: NDArray[np.int64] | None = None,
         keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> list[list[Token]]:
-        """Decode encoder frames of some rows of a state, which is changed in place.
-
-        Args:
-            f: (B, T, J) projected encoder frames.
-            rows: (B,) rows of the state, all different; no other is read.
-            state: before the frames; after the call, behind them.
-            lengths: (B,) frames of each row that count; None: all.
-            keywords: of the rows of the state that have any.
-        Returns:
-            the tokens of each row of f.
-        Raises:
-            FloatingPointError: a row's logits are not finite numbers.
-        """
+        """Decode encoder frames of some rows of a state; see `stream.decoding.rows.GreedyDecoder`."""
         tokens: list[list[Token]] = [[] for _ in rows]
         for t in range(f.shape[1]):
             live = np.arange(len(rows)) if lengths is None else np.flatnonzero(lengths > t)

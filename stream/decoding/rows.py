@@ -76,7 +76,19 @@ class GreedyDecoder(Protocol[State]):
         lengths: NDArray[np.int64] | None,
         keywords: Mapping[int, KeywordTrie],
     ) -> list[list[Token]]:
-        """Decode encoder frames of some rows of a state, which is changed in place."""
+        """Decode encoder frames of some rows of a state, which is changed in place.
+
+        Args:
+            f: (B, T, J) projected encoder frames.
+            rows: (B,) rows of the state, all different; no other is read.
+            state: before the frames; after the call, behind them.
+            lengths: (B,) frames of each row that count; None: all.
+            keywords: of the rows of the state that have any.
+        Returns:
+            the tokens of each row of f.
+        Raises:
+            FloatingPointError: a row's scores are not finite numbers.
+        """
         ...
 
 
