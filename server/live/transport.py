@@ -30,7 +30,8 @@ TEXT, BINARY = 0x81, 0x82  # first byte of an unfragmented message
 class _Queue(WebSocketDataQueue):
     """The queue that aiohttp's reader fills: messages are handed on at once, all else waits here.
 
-    So no task has to be woken for each message.
+    So no task has to be woken for each message. aiohttp has no public place for this, so
+    pyproject.toml holds it at the versions that were tested.
     """
 
     receive: Callable[[Message], None] | None = None
