@@ -7,6 +7,7 @@ in integers, and marks the best of the last of these. Choosing is `train.run.sel
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from stream.audio import WHOLE
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import word_error_rate
-from stream.files.atomic import replace_file
+from stream.files.atomic import replace_json
 from stream.manifest import Utterance, read_manifest, spaced
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -116,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
                 arithmetics=list(scorers),
             ),
             read_sweep(results),
-            save=lambda found: _write(results, found),
+            save=functools.partial(replace_json, results),
             progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
     except KeyboardInterrupt:
@@ -197,10 +198,6 @@ def _recordings(utterances: Sequence[Utterance]) -> str:
         part = "" if utterance.part == WHOLE else f"{utterance.part}"
         digest.update(f"{utterance.audio.resolve()}{part}\t{utterance.text}\n".encode())
     return digest.hexdigest()
-
-
-def _write(path: Path, found: Sweep) -> None:
-    replace_file(path, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
 
 
 def _print(done: Sweep) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +26,7 @@ from export.compare.page import render
 from server.client.stream import stream_audio
 from server.processes import machine
 from stream.backends import BACKENDS
-from stream.files.atomic import replace_file
+from stream.files.atomic import replace_file, replace_json
 from stream.manifest import Utterance, read_manifest, spaced
 from stream.process import reports_errors, run_main
 from stream.progress import show_line
@@ -93,8 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     clips = _clips(comparison, utterances, arguments.clips) if arguments.output else {}
     _print(comparison)
     if arguments.json:
-        content = msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n"
-        replace_file(Path(arguments.json), content)
+        replace_json(Path(arguments.json), comparison)
     if arguments.output:
         replace_file(Path(arguments.output), render(comparison, clips).encode())
         print(f"written: {arguments.output}", file=sys.stderr)
@@ -107,12 +106,8 @@ def _results(artefacts: Sequence[str], utterances: Sequence[Utterance]) -> list[
     labels = _labels(artefacts, models)
     results: dict[int, Result] = {}
     for n, name in sorted(enumerate(artefacts), key=lambda each: not is_server(each[1])):
-        show = _progress("streamed")
+        progress = functools.partial(_progress("streamed"), labels[n])
         model = models.get(name)
-
-        def progress(done: int, total: int, label: str = labels[n], show: OnStep = show) -> None:
-            show(label, done, total)
-
         if model is None:
             run = run_server(_transcriber(name), utterances, progress)
             results[n] = Result(labels[n], name, "server", run, None)
@@ -206,10 +201,7 @@ def _print(comparison: Comparison) -> None:
     )
 
 
-OnStep = Callable[[str, int, int], None]
-
-
-def _progress(what: str) -> OnStep:
+def _progress(what: str) -> Callable[[str, int, int], None]:
     """Return what shows progress: a line that is written over on a terminal, elsewhere one in 10 s."""
     terminal, printed = sys.stderr.isatty(), [time.monotonic()]
 

@@ -24,7 +24,7 @@ from server.load.point import Point, holds
 from server.load.recordings import TimedRecording, joined, read_recordings
 from server.load.search import find_rts
 from server.processes import listeners, machine
-from stream.files.atomic import replace_file
+from stream.files.atomic import replace_json
 from stream.process import reports_errors, run_main
 from stream.progress import show_line
 
@@ -188,8 +188,7 @@ async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecordin
             on_point(curve[-1], holds(curve[-1], arguments.cl99_ms))
         stated = curve[-1]
     if arguments.json:
-        report = msgspec.json.encode(_report(arguments, plan, rts, stated, curve))
-        replace_file(arguments.json, msgspec.json.format(report, indent=1) + b"\n")
+        replace_json(arguments.json, _report(arguments, plan, rts, stated, curve))
     if arguments.plot:
         from server.load.plot import draw
 

@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replace_file", "replacing"]
+import msgspec
+
+__all__ = ["replace_file", "replace_json", "replacing"]
 
 
 @contextmanager
@@ -32,3 +35,8 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file with this content, in place of the one at `path` if there is one."""
     with replacing(path) as partial:
         partial.write_bytes(content)
+
+
+def replace_json(path: Path, content: Any) -> None:
+    """Write content, such as a msgspec struct, as indented JSON; see `replace_file`."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")

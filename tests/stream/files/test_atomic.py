@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.files.atomic import replace_file, replacing
+from stream.files.atomic import replace_file, replace_json, replacing
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -11,6 +11,12 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     replace_file(path, b"new")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_indented_and_ends_its_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    replace_json(path, {"wer": 0.25, "words": ["a"]})
+    assert path.read_text() == '{\n "wer": 0.25,\n "words": [\n  "a"\n ]\n}\n'
 
 
 def test_the_old_file_is_there_until_the_block_ends(tmp_path: Path) -> None:
