@@ -1,7 +1,7 @@
-"""Calibration: what a network computes on recordings, for the ranges of int8 and the rate of tokens.
+"""Calibration: run a network on recordings, for the ranges of int8 and the rate of tokens.
 
-The recordings go through front end, normaliser and encoder once, in float32, each as a stream of its
-own (`export.checks.tracer`).
+The recordings pass front end, normaliser and encoder once, in float32, each as a separate stream
+(`export.checks.tracer`).
 """
 
 from __future__ import annotations

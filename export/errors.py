@@ -1,4 +1,4 @@
-"""The error of every exporter: what was written is not what should have been written."""
+"""The error that every exporter raises when its output is wrong."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 It has float32 graphs, int8 graphs unless they are declined, and integer graphs where the model has a
 quantisation. What was written is reopened and checked against the model by `export.checks.verification`;
-then recordings are streamed, and int8 and integers may lose no more words than is allowed. Only then does
-the folder get its name: if anything differs, or too much is lost, nothing is left behind.
+then recordings are streamed, and int8 and integers may lose no more words than is allowed. Only then is the
+folder moved into place: if anything differs, or too much is lost, nothing is left behind.
 """
 
 from __future__ import annotations

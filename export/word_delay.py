@@ -2,7 +2,7 @@
 
 No reference times are needed: most words have an edge in the sound that shows when they begin or end
 (`stream.engine.alignment`), so the delay is a median over them. It is measured a second time with the first
-result in place, which matters where words follow one another without pauses.
+result in place, which matters if words follow one another without pauses.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _ngram(network: Network) -> Ngram:
 
 
 def _repeated(state_dict: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Name each LSTM stack's arrays a second time behind it, as 1.4's own LSTM class does."""
+    """Name each LSTM stack's arrays a second time after it, as 1.4's own LSTM class does."""
     table: dict[str, NDArray[Any]] = {}
     for stack in layout.STACKS:
         of_stack = {key: array for key, array in state_dict.items() if key.startswith(f"{stack}.")}

@@ -1,9 +1,9 @@
 """python -m server: serve models over websockets and HTTP, on one port, until a signal.
 
-The address is printed on stdout once a stream would be taken; logs are on stderr, and so is what
-libraries print there (`server.stderr`). SIGTERM and
-SIGINT stop accepting, let the open streams finish and exit with 0; a second one exits at once with
-130. So does an engine that fails over and over, with 1. The flags are `server.flags`.
+The address is printed on stdout once a stream would be accepted; logs are on stderr, and so is what
+libraries print there (`server.stderr`). SIGTERM and SIGINT stop accepting, let the open streams finish
+and exit with 0; a second one exits at once with 130. An engine that keeps failing ends the server with 1.
+The flags are in `server.flags`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m server.demo: the whole way once, by itself: server, websocket, live text, figures.
+"""python -m server.demo: everything once, unattended: server, websocket, live text, figures.
 
 Starts `python -m server` on the bundled model as a process of its own, streams a bundled recording
 to it in real time, and prints what came, how fast, and what to try next. The last line on stdout is

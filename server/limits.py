@@ -1,6 +1,6 @@
 """Limits of one server process, as one frozen value.
 
-Bytes of audio are of 16-bit PCM, 32,000 a second. At a limit the socket is not read (backpressure), or
+Bytes of audio are of 16-bit PCM, 32,000 per second. At a limit the socket is not read (backpressure), or
 the stream is refused or closed with a reason; audio is never dropped.
 """
 

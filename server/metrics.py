@@ -1,7 +1,7 @@
 """Metrics in Prometheus' text format, from a registry of their own.
 
 The counters of the channels (`server.engine.channels`) are read at the time of a scrape; refusals and
-streams are counted here. All names begin with `rill_`, except those of the process.
+streams are counted here. All names begin with `rill_`, except the metrics of the process itself.
 """
 
 from __future__ import annotations

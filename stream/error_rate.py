@@ -1,6 +1,6 @@
 """Corpus error rates: all edits over all reference units (NUMERICS 7.4), by jiwer.
 
-Texts are compared as they stand: which normaliser they went through is the caller's to say.
+Texts are compared as they are; the caller normalises them and says how.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Manifests: JSON lines that name recordings and their transcripts.
 
-One object a line: `audio_filepath` (relative to the manifest), `text` (empty: a recording without
+One object per line: `audio_filepath` (relative to the manifest), `text` (empty: a recording without
 speech), `duration` in seconds; optional `speaker`, `corpus`. Blank lines are skipped. Rules:
 
 1. With `offset`, in seconds, the line means the part of the recording that begins there and lasts
@@ -10,7 +10,7 @@ speech), `duration` in seconds; optional `speaker`, `corpus`. Blank lines are sk
 3. A key by which others say which part or channel is meant (`start`, `end_time`, `channel_id`, …) is
    refused unless it is null: what the line says would not be what is heard. Other keys are ignored here
    and kept for conversion (`Entry.extra`).
-4. A recording is as long as `duration` says, but for `TOLERANCE_SECONDS` or `TOLERANCE_SHARE` of it,
+4. A recording is as long as `duration` says, within `TOLERANCE_SECONDS` or `TOLERANCE_SHARE` of it,
    whichever is more: a longer or shorter one has other words than `text`. A part lies in its recording.
    This is checked when the audio is read (`Utterance.read`), since headers of files may be wrong.
 5. NeMo's other spellings are taken: `audio_filename`, `normalized_text`, and `text_filepath`, a file that
@@ -80,7 +80,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     """One recording, or a part of one.
 
     Attributes:
-        id: `audio_filepath` as the manifest writes it; behind it the times of a part, and the channel.
+        id: `audio_filepath` as the manifest writes it, followed by the times of a part, and the channel.
         audio: the file.
         text: transcript; empty where nobody speaks.
         duration: seconds, as the manifest says.

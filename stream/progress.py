@@ -1,4 +1,4 @@
-"""One line on a terminal's stderr that is written over: how far a command is."""
+"""Progress of a command, as one line on stderr that is overwritten; only on a terminal."""
 
 from __future__ import annotations
 

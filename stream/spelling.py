@@ -1,7 +1,7 @@
 """Spelling: whether a model's tokenizer has pieces for every character of some transcripts.
 
-What it has none for is `<unk>` to it: in training it teaches the model to say nothing in particular,
-and in validation a word that has it can never be right. A tokenizer with byte fallback spells
+A character without a piece becomes `<unk>`: in training it teaches the model to say nothing in
+particular, and in validation a word that has it can never be right. A tokenizer with byte fallback spells
 everything.
 """
 

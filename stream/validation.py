@@ -139,7 +139,7 @@ def validate(
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
         reference: the training forward, in floats or integers as the backend, to hold every token
-            against; wants `reset_stats`, greedy.
+            against; requires `reset_stats` and greedy decoding.
         form: brings a text to the form in which it is scored.
         progress: called with (utterances done, utterances).
     Raises:

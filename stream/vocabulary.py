@@ -1,7 +1,7 @@
 """Vocabulary: the pieces of a SentencePiece model, and what text a token adds to a transcript.
 
 Text is streamed: a token's text is its piece with the word mark as a space, so the texts of the
-tokens, concatenated, are the transcript behind one leading space.
+tokens, concatenated, are the transcript after one leading space.
 
 A model with byte fallback spells a character that it has no piece for by its UTF-8 bytes, a piece
 `<0xE6>` each. Rules, which are those of SentencePiece's own decoder:

@@ -1,7 +1,7 @@
 """Words and when they are emitted, from tokens: grouping, CTM lines, latencies (NUMERICS 4.6).
 
 A token of encoder frame t covers [0.06 t, 0.06 (t + 1)] seconds; a word covers its tokens. When a word
-*sounds* is `stream.engine.alignment`.
+*sounds* is found by `stream.engine.alignment`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m train`: train a transducer as a configuration says, or go on with a run."""
+"""`python -m train`: train a transducer from a configuration, or resume a run."""
 
 from __future__ import annotations
 

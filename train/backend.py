@@ -1,4 +1,4 @@
-"""The torch backend: a `Network` computed by the training module, behind `stream.backends.Backend`."""
+"""The torch backend: a `Network` computed by the training module, as a `stream.backends.Backend`."""
 
 from __future__ import annotations
 

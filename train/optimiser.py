@@ -96,7 +96,7 @@ class Ema:
     """Exponentially averaged weights: e = d e + (1 - d) w after every update, from the first on.
 
     Every floating tensor of the module's state is averaged, the statistics of its normalisation too:
-    averaged weights want averaged statistics.
+    averaged weights need averaged statistics.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:

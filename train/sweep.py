@@ -1,7 +1,7 @@
 """`python -m train.sweep`: which of a run's checkpoints to fine-tune from.
 
 Validates every checkpoint in the run's folder in the run's own arithmetic, with hard activations and
-in integers, and marks the best of the last of these. Choosing is `train.run.selection`.
+in integers, and marks the best of the last of these. Choosing is in `train.run.selection`.
 """
 
 from __future__ import annotations

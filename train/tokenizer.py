@@ -6,7 +6,7 @@ On digits, letters and commands a word that is one token is learned within minut
 letters hardly at all. So every word of at least `whole_words_from` occurrences is one piece `▁word`,
 and all letters and the apostrophe are pieces too, so that any text can be spelled. The unigram model
 is written out, not estimated: a word's score is its log-probability, a letter's far below, so that
-the best segmentation has as few letters as it can. `<unk>` is 0, as the hardware wants it; there are
+the best segmentation has as few letters as it can. `<unk>` is 0, as the hardware requires; there are
 no marks for begin, end or padding.
 """
 

@@ -1,8 +1,8 @@
 """Precision: what int8 or integers lose against float32, in words, on recordings.
 
 All are streamed, every recording from the data set's statistics, and their errors compared. The loss is
-the rise of the WER. Where the recordings have no texts it is the WER against float32's transcripts, which
-is never less. `export.checks.sensitivity` finds the layers that cause a loss.
+the rise in WER. For recordings without texts it is the WER against float32's transcripts, which is never
+less. `export.checks.sensitivity` finds the layers that cause a loss.
 """
 
 from __future__ import annotations

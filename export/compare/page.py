@@ -1,7 +1,7 @@
 """A comparison as one page of HTML: table, charts, and what is disputed, playable.
 
-One file that opens from a disk: style and script stand in it, charts are inline SVG, audio is data
-URIs, and nothing is fetched. Every text from outside is escaped. The figures come from
+One file that opens from disk: style and script are included, charts are inline SVG, audio is data URIs,
+and nothing is fetched. Every text from outside is escaped. The figures come from
 `export.compare.findings`.
 """
 

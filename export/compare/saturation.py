@@ -1,4 +1,4 @@
-"""How many states of an LSTM layer stand at a bound, in any backend's arithmetic.
+"""The share of an LSTM layer's states that are at a bound, in any backend's arithmetic.
 
 States come as a backend keeps them and are read as numbers: float32 as it is; h uint8 with zero point
 128 and scale 1/127 (`stream.backends.int8`); h int8 with exponent 7, c int16 with exponent 12 (the

@@ -38,7 +38,7 @@ class Family:
     def int8_arrays(
         self, network: Network, ranges: Ranges, float_layers: Collection[str]
     ) -> Mapping[str, NDArray[Any]]:
-        """Return the part's weights in int8 by name, but for those of layers in float.
+        """Return the part's weights in int8 by name, except those of layers in float.
 
         Raises:
             ModelError: the family has no int8 graphs.

@@ -120,7 +120,7 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def output_last(self, value: str, name: str, shape: list[str | int], kind: int) -> None:
-        """Add an output that stands behind all others."""
+        """Add an output after all others."""
         self._last.append((value, name, shape, kind))
 
     def constant(self, name: str, value: NDArray[Any]) -> str:

@@ -1,9 +1,9 @@
 """Graphs in int8: u8 activations, s8 weights, scales that no batch changes.
 
-1. What an LSTM layer puts out, h, lies in [-1, 1] whatever the activation, so its scale is 1/127, a
+1. The output of an LSTM layer, h, lies in [-1, 1] whatever the activation, so its scale is 1/127, a
    constant. The encoder's input, the embedding and the joint's hidden vector have scales of their
    own: from `Ranges`, the embedding's from its largest weight. Beyond them values saturate.
-2. A weight has one scale an output, its largest magnitude over 127. Ties go to even.
+2. A weight has one scale per output, its largest magnitude over 127. Ties go to even.
 3. The products are integer, so a row's sum does not depend on what it is batched with; scale, bias
    and all that follows are float32, element by element.
 4. A layer that is kept in float computes what `export.onnx.float32` does, on float32 activations: h
@@ -65,7 +65,7 @@ def linear_arrays(name: str, weight: Floats, bias: Floats, scale: float) -> Arra
 
 
 def joint_arrays(network: Network, ranges: Ranges, float_layers: Collection[str]) -> Arrays:
-    """Return the arrays of the joint but for its layers in float, and the scales of `Ranges`."""
+    """Return the arrays of the joint, except its layers in float, and the scales of `Ranges`."""
     arrays: Arrays = {
         "x.scale": np.array(input_scale(ranges), np.float32),
         "joint.scale": np.array(ranges.joint / LEVELS, np.float32),
@@ -113,11 +113,11 @@ class Int8Graph(Float32Graph):
         )
 
     def features(self, x: str, layer: str) -> str:
-        """Add x as u8, but for a layer in float; see `Arithmetic`."""
+        """Add x as u8, unless the layer is in float; see `Arithmetic`."""
         return x if self.is_float(layer) else self.quantise(x, self.weight("x.scale"))
 
     def activations(self, h: str, layer: str) -> str:
-        """Add h as u8, but for a layer in float; see `Arithmetic`."""
+        """Add h as u8, unless the layer is in float; see `Arithmetic`."""
         return h if self.is_float(layer) else self.octets(h)
 
     def masked(self, h: str, present: str, layer: str) -> str:

@@ -2,7 +2,7 @@
 
 f and g hold integers times a power of two. ONNX shifts unsigned integers only, so every rounding shift
 is a product with a power of two and a rounding of a float to the nearest integer, half to even: fewer
-operators than shifts of integers take, and two thirds of their time a layer. It is exact because no
+operators than shifts of integers take, and two thirds of their time per layer. It is exact because no
 float is ever rounded otherwise:
 
 1. Products of u8 activations and int8 weights are int32. They become float32 times a power of two,

@@ -193,7 +193,7 @@ def _int8_layer(
 def _cell(
     graph: Graph, gates: str, c: str, functions: tuple[Function, Function] | None
 ) -> tuple[str, str]:
-    """Add the cell behind the gates' sums, (B, 4H); returns h and c.
+    """Add the cell after the gates' sums, (B, 4H); returns h and c.
 
     Args:
         functions: in place of sigmoid and tanh.
@@ -237,7 +237,7 @@ def _integer_gates(graph: IntegerGraph, x: str, h: str, name: str) -> list[str]:
 def int8_arrays(
     network: Network, prefix: str, first_scale: float | None, float_layers: Collection[str]
 ) -> Arrays:
-    """Return the arrays of a stack in int8 by name, but for those of layers in float (rule 1).
+    """Return the arrays of a stack in int8 by name, except those of layers in float (rule 1).
 
     Args:
         network: the model.

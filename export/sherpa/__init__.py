@@ -1,1 +1,1 @@
-"""Models for sherpa-onnx: Rill's graphs behind its inputs and outputs."""
+"""Models for sherpa-onnx: Rill's graphs with its inputs and outputs."""

@@ -1,6 +1,6 @@
-"""Rill's graphs behind sherpa-onnx's inputs and outputs: its stateful transducer, of NeMo.
+"""Rill's graphs with the inputs and outputs of sherpa-onnx's stateful transducer, the one for NeMo.
 
-The graphs of one step are taken as they are, float32 or int8; nodes before and behind them make what
+The graphs of one step are taken as they are, float32 or int8; nodes before and after them make what
 sherpa-onnx 2 feeds and reads, by position:
 
     encoder   features (B, 80, 6), length (B,) int64, cache_last_channel (B, 1, 1, S),
@@ -14,8 +14,8 @@ float32 unless stated otherwise. S is all of an encoder's states, flattened.
 1. Caches begin as zeros. The encoder's third counts frames: while it is 0 the running statistics are
    the data set's. A state of int8, whose zero is 128, lies in its cache less 128.
 2. The normaliser is unrolled over the six frames in the order of `stream.front_end.normaliser`, so that it rounds
-   as that does, and int8 behind it gives the same integers.
-3. What sherpa-onnx wants to know lies in the encoder's metadata; one missing integer ends its process.
+   as that does, and int8 after it gives the same integers.
+3. What sherpa-onnx has to know is in the encoder's metadata; one missing integer ends its process.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ def _outline(run: BeamRun) -> Any:
 def perceived(run: BeamRun, pieces: Sequence[str]) -> list[int]:
     """Return since which response each token is shown unchanged, all of its characters.
 
-    Shown are the finals so far and the best partial behind them (NUMERICS 4.6).
+    Shown are the finals so far and the best partial after them (NUMERICS 4.6).
     """
     final, shown = "", []
     for t, tokens in enumerate(run.finals):

@@ -200,7 +200,7 @@ def _noise_levels(z: Arrays) -> dict[str, Any]:
 
 
 def _around(rng: Rng, *edges: int) -> list[int]:
-    """Return updates: 0, both sides of each edge, some between, and one far behind."""
+    """Return updates: 0, both sides of each edge, some between, and one far beyond."""
     near = {edge + d for edge in edges for d in (-1, 0, 1)}
     drawn = rng.integers(min(edges), max(edges), 5).tolist()
     return sorted({0, *near, *drawn, 2 * max(edges)})

@@ -37,7 +37,7 @@ class Unpickled:
 
 
 def unpickle(stream: IO[bytes]) -> Unpickled:
-    """Read one pickle and leave the stream behind it.
+    """Read one pickle and leave the stream after it.
 
     Args:
         stream: of bytes; `read(n)` must allocate no more than there is (BytesIO and mmap do so).

@@ -1,1 +1,1 @@
-"""Adapters: what messages mean in each protocol, one file a protocol, without I/O."""
+"""Adapters: what messages mean in each protocol, one file per protocol, without I/O."""

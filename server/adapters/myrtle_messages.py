@@ -1,7 +1,7 @@
 """Messages of Myrtle's websocket API, for the server and for its clients.
 
 Audio is PCM, signed 16 bits little-endian, mono, 16 kHz, in binary messages; an empty one ends the
-stream. Responses are `Response` as JSON text. What they mean is `server.adapters.myrtle`.
+stream. Responses are `Response` as JSON text. What they mean is in `server.adapters.myrtle`.
 """
 
 from __future__ import annotations

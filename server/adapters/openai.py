@@ -96,7 +96,7 @@ class EventStream:
 
     Args:
         request: what was asked for.
-        notes: on the recording, complete behind the last result; "warnings" of the last event.
+        notes: on the recording, complete after the last result; "warnings" of the last event.
 
     Attributes:
         transcript: what was said so far.

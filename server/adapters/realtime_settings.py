@@ -1,7 +1,7 @@
 """Settings of an OpenAI realtime transcription session: what a client may set, and what is in effect.
 
 `Settings.update` takes the `session` object of a session.update, of today's form or the beta's; all
-of it or, if something cannot be served, nothing (`Mistake`). Every key of theirs is obeyed or refused:
+of it or, if something cannot be served, nothing (`Mistake`). Every key of OpenAI's is obeyed or refused:
 
 | key | what |
 |---|---|

@@ -117,7 +117,7 @@ class _Segment:
         start: seconds at which it begins.
         text: of its tokens.
         names, logs: elements of the lists in JSON.
-        times: of the tokens whose sound is known; emitted: of those behind them.
+        times: of the tokens whose sound is known; emitted: of those after them.
         step: of the last token.
     """
 

@@ -2,7 +2,7 @@ r"""Wyoming's framing: events to bytes and back.
 
 An event is one line of JSON, {"type": "audio-chunk", "version": "1.10.2", "data_length": 50,
 "payload_length": 2048}, then `data_length` bytes of JSON, merged over the header's own `data`, then
-`payload_length` raw bytes. What events mean is `server.adapters.wyoming`'s.
+`payload_length` raw bytes. What events mean is in `server.adapters.wyoming`.
 """
 
 from __future__ import annotations

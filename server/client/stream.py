@@ -1,8 +1,8 @@
 """One stream to a server, from the client's side: audio in, growing text and latencies out.
 
-It speaks Myrtle's websocket API, greedy or beam, to this server or to theirs. Audio is (n,) float32 at
+It speaks Myrtle's websocket API, greedy or beam, to this server or to Myrtle's. Audio is (n,) float32 at
 16 kHz in pieces of any size; it is sent as 60 ms messages (1920 bytes), so that the k-th response
-which belongs to new audio answers the k-th message. Files and microphones are the caller's.
+which belongs to new audio answers the k-th message. The caller opens files and microphones.
 
 Compute latency (CL) is the time from sending a 60 ms message to receiving its response; CL50 and
 CL99 are its percentiles, sorted[int(n * p / 100)]. A last message of less than 60 ms has none.

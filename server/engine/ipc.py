@@ -1,4 +1,4 @@
-"""What the event loop's process and the process of an engine say to each other.
+"""The messages between the event loop's process and the process of an engine.
 
 The engine's process is started with `EngineOptions`. Then there is one stream socket between the two,
 used both ways. A frame on it is a little-endian u32, the number of bytes that follow, and a list of

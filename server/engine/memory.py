@@ -4,7 +4,7 @@ Python searches all objects for cycles from time to time: with hundreds of strea
 milliseconds, in which no stream is answered, although streams leave few cycles behind. glibc returns
 the memory of every large array to the kernel when it is freed, and the kernel has to clear it before it
 is used again. For the arrays of an engine's step that was a third of the step (256 channels of the
-bundled model: 70 us a channel with it, 48 without, AMD EPYC, 2026-11-21).
+bundled model: 70 us per channel with it, 48 without, AMD EPYC, 2026-11-21).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 2. Requests of web pages carry their origin. The server's own page may use it; other origins only if
    they are listed, since any page can reach a server on its reader's own machine. Programs send no
    origin, or the server's own.
-3. A token stands in the header `Authorization: Bearer <token>` or in the query as `token=<token>`
+3. A token is in the header `Authorization: Bearer <token>` or in the query as `token=<token>`
    (browsers cannot set headers of websockets). Tokens are compared in constant time. If none are
    configured, none is needed.
 """

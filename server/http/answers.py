@@ -1,4 +1,4 @@
-"""Answers to all HTTP requests but websockets, from health to uploaded recordings.
+"""Answers to all HTTP requests except websockets, from health to uploaded recordings.
 
     GET  /healthz /readyz                 whether the engines work; whether a stream would be accepted
     GET  /metrics /model                  Prometheus; the served models and their origin

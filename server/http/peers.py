@@ -89,7 +89,7 @@ def _new_id() -> str:
 
 
 def _client(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
-    """Return the last address that is no trusted proxy's; behind what is no address is nobody."""
+    """Return the last address that is no trusted proxy's; whatever is before an invalid one is ignored."""
     for entry in reversed(forwarded.split(",")):
         found = _FORWARDED.fullmatch(entry.strip())
         address = _address((found["v6"] or found["v4"] or found["plain"]) if found else "")

@@ -1,8 +1,8 @@
 """python -m server.load: load a server with live streams and report what they got.
 
 The report goes to stdout, one line for each number of streams; progress to stderr. With --find-rts
-the last line says how many streams held. What is measured, and when a number of streams holds, stands
-at the top of `server/load/point.py`; how it is measured, of `server/load/run.py`.
+the last line says how many streams held. What is measured, and when a number of streams holds, is
+at the top of `server/load/point.py`; how it is measured, at the top of `server/load/run.py`.
 """
 
 from __future__ import annotations

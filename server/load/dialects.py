@@ -1,8 +1,8 @@
 """The messages of two protocols from the client's side, without I/O.
 
 A `Dialect` makes messages of audio; the `Responses` of a stream get every message of the server, count
-the answered chunks, and keep what was said when. Audio is (n,) float32 at
-16 kHz, sent as 60 ms messages (960 samples), of which only the last of a stream may be shorter.
+the answered chunks, and keep what was said when. Audio is (n,) float32 at 16 kHz, sent as 60 ms messages
+(960 samples), of which only the last of a stream may be shorter.
 
 Myrtle (also `python -m server`):
 1. 16-bit samples; an empty binary message ends the stream; the server closes with 1000.

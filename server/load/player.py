@@ -4,7 +4,7 @@
    starts a random part of 60 ms after its connection is open. The message that ends a stream leaves
    with the last chunk.
 2. One loop sends for all streams: it wakes at most every millisecond and sends whatever is due, which
-   costs a fraction of a timer for each stream. How late chunks leave is recorded, and latencies count
+   costs a fraction of one timer per stream. How late chunks leave is recorded, and latencies count
    from when they left.
 3. A chunk's latency ends when its response is read from the socket.
 

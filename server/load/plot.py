@@ -1,4 +1,4 @@
-"""Draws latency and CPU over the number of streams. Needs matplotlib."""
+"""Plot latency and CPU over the number of streams. Needs matplotlib."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ clocks or threads here, and nothing that a peer sends raises.
 
 Both neighbours are called directly: the engine's `Channel` with the commands of the link
 (`server.engine.ipc`: push, finish, restart, close), the `Peer` with messages. Audio goes to the
-engine as (samples,) at 16 kHz, int16 as it came or float32, in whole chunks of the model
-but for the last of a stream. Rules, besides those of `server.protocol.states.TRANSITIONS`:
+engine as (samples,) at 16 kHz, int16 as it came or float32, in whole chunks of the model,
+except the last of a stream. Rules, in addition to `server.protocol.states.TRANSITIONS`:
 
 1. Audio at another rate is resampled; what the resampler still holds follows at the end. A sample
    that is split between messages is put together; half a sample at the end is dropped.
 2. Audio after the end of the stream is ignored.
-3. A restart finishes the engine's stream and starts another one in the same slot, behind the last
+3. A restart finishes the engine's stream and starts another one in the same slot, after the last
    result. What comes in meanwhile is held back until then.
 4. `unanswered` grows with all audio that the peer makes the server keep, so that a connection that
    stops reading at a limit keeps a bounded amount.
@@ -184,7 +184,7 @@ class StreamProtocol:
     def unanswered(self) -> int:
         """Bytes of audio without a result, as 16 bits at 16 kHz.
 
-        What waits behind a restart counts a chunk more per command, so that restarts alone are
+        What waits for a restart counts a chunk more per command, so that restarts alone are
         bounded too.
         """
         return SAMPLE_BYTES * (self._received - self._answered + self._chunk * len(self._held))
@@ -328,7 +328,7 @@ class StreamProtocol:
         self._channel.finish()
 
     def _resume(self) -> None:
-        """Start the stream behind a restart, and run what was held back up to the next one."""
+        """Start the stream after a restart, and run what was held back up to the next one."""
         self._restarting = False
         self.offset = self._pushed / SAMPLE_RATE
         self._channel.restart()

@@ -1,7 +1,7 @@
 """Transcripts: the results of one stream put together as text, timed words and segments.
 
-This adds up `stream.engine.engine.Result`s; it knows no wire protocol. Times are seconds from the start of the stream:
-those of a token are when it sounds (`stream.engine.alignment`), until that is known its encoder frame.
+This adds up `stream.engine.engine.Result`s; it knows no wire protocol. Times are seconds from the start of
+the stream: for a token, when it sounds (`stream.engine.alignment`), until that is known its encoder frame.
 Text keeps the spaces of the tokens: a new word begins with one, so that the texts of the segments,
 concatenated, are the transcript, also where an endpoint fell within a word.
 
@@ -108,7 +108,7 @@ def pieces_of(result: Result, before: float = 0.0) -> list[Piece]:
 
 
 def rest_of(result: Result) -> str:
-    """Return what a result's text has behind its tokens, which belongs to the last one before."""
+    """Return what a result's text has after its tokens, which belongs to the last one before."""
     return result.text[sum(map(len, result.texts)) :]
 
 

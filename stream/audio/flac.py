@@ -41,7 +41,7 @@ CRC_16_OF_TWO = tuple((value << 8 & 0xFFFF) ^ CRC_16[value >> 8] for value in CR
 
 @dataclass(frozen=True)
 class _Frame:
-    """First sample of a frame, and the one behind its last."""
+    """First sample of a frame, and the one after its last."""
 
     first: int
     end: int
@@ -52,7 +52,7 @@ def read_flac(source: Source, start: int) -> Layout:
 
     Args:
         source: a file, not a pipe: the end is read first.
-        start: offset of the marker, behind a tag of ID3v2 if there is one.
+        start: offset of the marker, after a tag of ID3v2 if there is one.
     """
     size = source.size
     info = source.peek(start, 42)[STREAMINFO]

@@ -8,7 +8,7 @@ and is not used. What says so:
 2. A mark on the last page: Ogg. A last frame that is whole: FLAC and MP3 that have no size.
 3. A size that was never written says nothing. Recorders that are killed leave 0, programs that write
    into a pipe leave the largest number of the field, or one near 2 GiB; both mean "until the end".
-4. Recordings that were put one behind the other, of which decoders hear the first, are refused, too.
+4. Concatenated recordings, of which decoders read only the first, are refused, too.
 """
 
 from __future__ import annotations

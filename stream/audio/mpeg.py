@@ -55,7 +55,7 @@ def read_mpeg(source: Source, start: int) -> Layout:
 
     Args:
         source: a file, not a pipe: the end is read first.
-        start: offset of the first frame, behind tags of ID3v2.
+        start: offset of the first frame, after tags of ID3v2.
     """
     size = source.size
     head = source.peek(start, 256)

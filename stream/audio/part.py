@@ -1,4 +1,4 @@
-"""Part: which seconds and which channel of a recording are meant."""
+"""Part: a time range and a channel of a recording."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Source: the bytes of a recording, of a file or a pipe, with header fields that can be put right.
+"""Source: the bytes of a recording, from a file or a pipe, with header fields that can be corrected.
 
 Header readers look at any place (`peek`), the decoder reads it as a file. A pipe remembers what was
 peeked at and is read on from there, so that a live recording is decoded as it comes; `spool` makes a
-file of a pipe whose format wants its end first.
+file of a pipe whose format is read from its end.
 """
 
 from __future__ import annotations

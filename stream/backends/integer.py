@@ -3,7 +3,7 @@
 Every partial sum of a product is an integer below the row's bound (rule 9), which float32 holds up to
 2^24 and float64 up to 2^53, in whatever order BLAS adds. So a layer whose bounds allow it multiplies in
 float32, any other in float64, and a row's result is the same bit for bit in any batch and slot. States
-are (h int8, c int16) a layer. Rules by number: docs/integer.md.
+are (h int8, c int16) per layer. Rules by number: docs/integer.md.
 """
 
 from __future__ import annotations

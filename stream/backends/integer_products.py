@@ -1,4 +1,4 @@
-"""Whether this machine's integer products are exact, asked of the machine itself.
+"""Whether this machine's integer products are exact, found by running one.
 
 The fast product of u8 activations and s8 weights saturates between two multiplications on a CPU without
 VNNI. What a build of ONNX Runtime does on a CPU is not to be read off the CPU's flags, so the largest

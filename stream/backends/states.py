@@ -1,4 +1,4 @@
-"""Encoder states of many rows, kept where they are computed with.
+"""Encoder states of many rows, kept by the backend that computes with them.
 
 An engine names rows and holds no state. `RowStates`, which serves any backend, takes the rows of a step out
 of arrays of all rows and writes them back; that is right for small states. A cache of seconds of frames,

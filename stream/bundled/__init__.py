@@ -1,6 +1,6 @@
 """What ships with Rill: one model, and a few recordings to try it on.
 
-The model lies in `models/en-commands` of a checkout and in this package of an installation.
+The model is in `models/en-commands` in a checkout, and in this package in an installation.
 """
 
 from __future__ import annotations

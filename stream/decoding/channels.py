@@ -5,7 +5,7 @@ while its states are reset (`stream.decoding.overlap`) it has a second one, so w
 as many rows as slots, and those of slot s are s and s + slots. The engine asks which rows to step, gives
 those that begin the encoder's initial state, and passes their encoder frames in.
 
-Finals are given out once and never change. The text of a token may wait for the bytes behind it
+Finals are given out once and never change. The text of a token may wait for the bytes after it
 (`stream.vocabulary`), across steps and resets. A beam's best hypothesis is committed where a row ends: at
 an endpoint, at the end of the stream, and when a channel is muted.
 """
@@ -40,7 +40,7 @@ class Speech(NamedTuple):
     Attributes:
         tokens: tokens that became final.
         texts: what each of them adds to the text.
-        rest: what an incomplete character adds behind them, where a segment ends.
+        rest: what an incomplete character adds after them, where a segment ends.
         provisional: hypotheses of what is not final, best first.
         endpoint: whether a segment of speech ended with this step.
     """
@@ -176,7 +176,7 @@ class ChannelDecoder:
             slots: (S,).
             f: (R, frames, J).
             of: the rows that the step needs.
-            silent: (S,) bool, slots that say nothing yet: their decoders begin behind this chunk;
+            silent: (S,) bool, slots that say nothing yet: their decoders begin after this chunk;
                 None: there are none.
         Returns:
             one `Speech` for each slot.
@@ -223,7 +223,7 @@ class ChannelDecoder:
         return speech
 
     def _closed(self, slot: int, tokens: list[Token], texts: list[str]) -> Speech:
-        """Commit the rest behind tokens; of the first of them the texts are known."""
+        """Commit the rest after tokens; of the first of them the texts are known."""
         tokens = tokens + self._commit(slot)
         texts = texts + self._say(slot, tokens[len(texts) :])
         return Speech(tokens, texts, self._flush(slot))

@@ -1,6 +1,6 @@
 """Endpointing: where a segment of a stream ends, by silence, by length, by the `<EOS>` token.
 
-It is decided once a chunk, from the steps of tokens alone, and changes no state of encoder or decoder; a
+It is decided once per chunk, from the steps of tokens alone, and changes no state of encoder or decoder; a
 beam commits its best hypothesis (`stream.decoding.beam`). The next segment begins at the step after an
 endpoint. Rules:
 

@@ -5,7 +5,7 @@ history and keeps the prediction network's output and state after it, so that a 
 again at a later frame is not computed again; a node lives as long as a path ends in it.
 
 Two histories of the same text are one hypothesis. Texts are compared by a hash over the pieces'
-characters, in which a word mark right behind a word mark counts for nothing (NUMERICS 4.4). Bytes count
+characters, in which a word mark right after a word mark counts for nothing (NUMERICS 4.4). Bytes count
 as their character once it is complete, and until then as characters that do not exist.
 """
 
@@ -190,7 +190,7 @@ def log_add(a: float, b: float) -> float:
 
 
 def text_hash(text: TextHash, piece: Piece) -> TextHash:
-    """Return the hash of a text and a piece behind it."""
+    """Return the hash of a text and a piece after it."""
     _, marked, value, waiting = text
     if waiting or isinstance(piece, bytes):
         characters, waiting = add(waiting, piece)

@@ -1,6 +1,6 @@
 """Decoder rows: one interface to all decoders, over the rows of an engine.
 
-An engine numbers its rows and does not know how they are decoded; the states are kept here, one a row.
+An engine numbers its rows and does not know how they are decoded; the states are kept here, one per row.
 Every method may be called for any row in any order, and no row changes another.
 """
 

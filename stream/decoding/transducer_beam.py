@@ -1,7 +1,7 @@
 """Beam search of the transducer, synchronous in time, over the channels of a batch (NUMERICS 4.4).
 
 For each encoder frame the joint and the prediction network run on all hypotheses of all rows that are
-to be expanded, as one batch a round; another round runs only where hypotheses that were new in it are
+to be expanded, as one batch per round; another round runs only if hypotheses that were new in it are
 to be expanded, too. Rules, for each channel and frame, where those of `stream.decoding.beam` say "extends":
 
 1. The open hypotheses are those kept at the frame before; none is closed.

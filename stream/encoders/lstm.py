@@ -1,12 +1,12 @@
 """The LSTM encoder: layers over stacked frames, pairs of these joined, layers over the pairs.
 
 NUMERICS 3.1: log-mel frames stacked by 3 (30 ms) -> `encoder.pre` -> joined in pairs (60 ms) ->
-`encoder.post`. Arrays, H hidden, I inputs of a layer (2 H behind the pairs):
+`encoder.post`. Arrays, H hidden, I inputs of a layer (2 H after the pairs):
 
     encoder.pre.N.{weight_ih, weight_hh, bias_ih, bias_hh}    (4H, I), (4H, H), (4H,), (4H,)
     encoder.post.N.…
 
-State: ((h, c) of each layer before the pairs, (h, c) of each layer behind them), (batch, H) each.
+State: ((h, c) of each layer before the pairs, (h, c) of each layer after them), (batch, H) each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LSTM(
     """The LSTM encoder.
 
     Attributes:
-        pre_layers, post_layers: layers before and behind the pairs.
+        pre_layers, post_layers: layers before and after the pairs.
         hidden: units of a layer.
         activation: of all layers.
         number_format: of all layers.

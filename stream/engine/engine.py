@@ -78,7 +78,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
             when a word is complete: with the first token of the next, an endpoint or the end.
         frame_seconds: from one encoder frame, which tokens' steps count, to the next.
         texts: what each of the tokens adds to the text. At the end of a segment a character that was
-            cut short may add to the text behind them.
+            cut short may add to the text after them.
     """
 
     slot: int

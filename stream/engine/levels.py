@@ -1,8 +1,8 @@
 """Levels: how loud each log-mel frame of a channel was, for the last seconds, of every slot.
 
-The level of a frame is its largest bin, in nats of mel power: of speech the strongest formant, which
-stands out of noise where the sum of all bins does not. Frames are counted from the start of the
-stream, those of muted chunks included.
+The level of a frame is its largest bin, in nats of mel power: in speech the strongest formant, which
+stands out from noise when the sum of all bins does not. Frames are counted from the start of the
+stream, including muted chunks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Muted channels: what a stream of exact zeros means, and how a recording is cut by it.
+"""Muted channels: what a run of exact zeros means, and how it divides a recording.
 
 A line that is on hold, a microphone that is switched off and a codec that sends nothing all give
 samples that are exactly zero, which no room does. Fed to a recurrent model for seconds they lead it to

@@ -1,4 +1,4 @@
-"""Rehearsal: how late an engine answers live channels, in real time, on a machine that has other work.
+"""Rehearsal: measure how late an engine answers live channels, in real time, on a machine with other work.
 
 1. Every channel gives a chunk when its time has passed, and channels are spread evenly over this time.
 2. Steps begin `APART_SECONDS` apart at least, as the server makes them (`server.engine.worker`).
@@ -72,7 +72,7 @@ def rehearse(
         seconds: how long chunks come, beside `WARM_UP`.
         link_seconds: what the messages of a chunk take of the thread that steps.
     Returns:
-        the latency of each chunk behind the first `WARM_UP` of its channel, seconds.
+        the latency of each chunk after the first `WARM_UP` of its channel, seconds.
     """
     slots, size = engine.slots, engine.chunk_samples
     for _ in range(slots):

@@ -1,4 +1,4 @@
-"""Rings: samples that wait, of every slot, in one array that is allocated at start.
+"""Rings: the waiting samples of every slot, in one array that is allocated at start.
 
 1. Sample s of a stream lies at (s - lead) mod the ring's size, so that the chunks after the `lead`
    samples, which prime a front end, are each contiguous.

@@ -1,7 +1,7 @@
 """Self-test at start: what this machine can carry, measured within some three seconds.
 
-1. Precision: int8 where the model directory has it (its export found it as good), this machine runs it
-   and a step of `TRIAL` channels is faster than in float32.
+1. Precision: int8 if the model directory has it, this machine runs it, and a step of `TRIAL` channels is
+   faster than in float32.
 2. Threads: one, or all cores, whichever carries more channels.
 3. Capacity: from step times on an idle machine, estimate the most channels answered within `SHARE` of a
    chunk. Rehearse that number beside a simulated event loop and clients (`stream.engine.rehearsal`),

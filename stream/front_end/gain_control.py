@@ -1,4 +1,4 @@
-"""Level of a channel: log-mel frames of a quiet one lifted to where training heard speech, tones taken out.
+"""Gain control of log-mel frames: quiet channels are lifted to the level of training, tones are removed.
 
 A gain is a sum in the logarithm, so it is applied to log-mel frames, before the floor cuts what is quiet:
 the front end in front of this stage has a floor that lies lower by the largest gain, and this one applies
@@ -6,10 +6,10 @@ the model's. How much a frame is lifted follows from what came before, and from 
 
 1. A frame whose strongest mel bin is more than `tone` above its mean bin is a tone and not speech: it
    becomes silence (all bins at the floor), and rules 2 and 3 do not hear it.
-2. The background is the quietest strongest bin of late: it falls at once, and rises by `rise` a second.
+2. The background is the quietest strongest bin of late: it falls at once, and rises by `rise` per second.
    Digital silence, which is all at the lowest floor, is no background.
-3. The peak is the loudest strongest bin of late: it rises by `attack` a second at most, so that words
-   lift it and clicks do not, and falls by `release` a second.
+3. The peak is the loudest strongest bin of late: it rises by `attack` per second at most, so that words
+   lift it and clicks do not, and falls by `release` per second.
 4. The gain is what lifts the background to `background`, but neither the peak nor the frame itself above
    `speech`, 0 to `gain` dB.
 
@@ -37,7 +37,7 @@ LOUDEST = 16.0 * math.log(2.0)  # log mel power that no frame of full scale reac
 
 
 class GainControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How frames are brought to level. All dB are of mel power, levels those of a frame's strongest bin.
+    """How frames are brought to level. All dB are of mel power; a level is that of a frame's strongest bin.
 
     Attributes:
         gain: the largest, dB.

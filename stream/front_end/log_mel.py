@@ -1,9 +1,9 @@
 """Samples to log-mel frames: the front end of NUMERICS 1, as stages.
 
 16 kHz mono samples in [-1, 1] (not clipped), (batch, samples) float -> (batch, frames, 80), natural
-log of mel power, one frame each 10 ms. Written over the array namespace of its input: NumPy serves
-and torch trains through these lines. Reading audio files is `stream.audio`, normalising
-`stream.front_end.normaliser`, joining frames `stream.front_end.stacking`.
+log of mel power, one frame every 10 ms. Written over the array namespace of its input: NumPy serves
+and torch trains through these lines. Reading audio files is in `stream.audio`, normalising in
+`stream.front_end.normaliser`, joining frames in `stream.front_end.stacking`.
 
 Two generations differ only in what comes before the first sample:
 

@@ -1,4 +1,4 @@
-"""Fixed point: the integer arithmetic of a model, an operator a rule. This file is the specification.
+"""Fixed point: the integer arithmetic of a model, one operator per rule. This file is the specification.
 
 Rules by number: docs/integer.md. Arrays are NumPy int64, (B, ...) with the batch first; smaller types
 are taken and widened. No value leaves int32 (rule 9), so the operators give the same on int32

@@ -1,9 +1,9 @@
 """Log-mel in fixed point: 16-bit samples to log2 of mel power, integers throughout, bit for bit.
 
-The front end of NUMERICS 1 as a chip computes it, and the specification of that: one function a rule,
+The front end of NUMERICS 1 as a chip computes it, and its specification: one function per rule,
 numbered as in docs/integer-front-end.md. Values are NumPy int64 of stated width; Q.n has n fraction
 bits. A frame is the *binary* logarithm of its 80 mel powers in Q.10: the normaliser takes the factor
-ln 2 away. Rules that round use half to even. Normalising is `stream.integer.normaliser`.
+ln 2 away. Rules that round use half to even. Normalising is in `stream.integer.normaliser`.
 
 Samples come as int16, or as floats of full scale 1: float32 of what came from 16 bits is exact, other
 audio is rounded and clamped to 16 bits, as a chip would get it.

@@ -1,7 +1,7 @@
 """Normalise log2-mel frames in fixed point: running or fixed statistics, int8 out, bit for bit.
 
-NUMERICS 2.2 and 2.3 as a chip computes them, after `stream.integer.log_mel`, whose rules go on here: one
-function a rule, numbered as in docs/integer-front-end.md. Everything is in units of log2, so the factor
+NUMERICS 2.2 and 2.3 as a chip computes them, after `stream.integer.log_mel`, whose rules continue here: one
+function per rule, numbered as in docs/integer-front-end.md. Everything is in units of log2, so the factor
 ln 2 of the natural logarithm falls out of the quotient. No division: the inverse square root is a table
 with linear interpolation. Statistics are state, as in `stream.front_end.normaliser`: mean int32 in Q.24 and
 variance uint32 in Q.20, (batch, bins) each.

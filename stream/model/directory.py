@@ -7,8 +7,8 @@
     ngram.binary          KenLM's n-gram model for beam search, where the model carries one
     encoder.onnx, prediction.onnx, joint.onnx    graphs whose weights are those of the file above
     encoder.int8.onnx, prediction.int8.onnx, joint.int8.onnx, weights.int8.safetensors
-                          the same in int8; there only where the export found them as good. Layers
-                          that it kept in float have their weights in the first file
+                          the same in int8; present only if the export measured an acceptable loss.
+                          Layers kept in float have their weights in the first file
     encoder.integer.onnx, prediction.integer.onnx, joint.integer.onnx, weights.integer.safetensors
                           the same in the integers of a model that has a quantisation
     ctc.onnx              the graph of a CTC head; a model that decodes with CTC alone has no prediction

@@ -1,6 +1,6 @@
-"""Prediction network families: one a file, listed in `FAMILIES`, as encoder families are.
+"""Prediction network families: one per file, listed in `FAMILIES`, as encoder families are.
 
-`stream.prediction.family` is their interface; a model names its family in `Specification.prediction`.
+The interface is in `stream.prediction.family`; a model names its family in `Specification.prediction`.
 """
 
 from __future__ import annotations

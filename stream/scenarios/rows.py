@@ -119,7 +119,7 @@ class _Runs:
         invented: int | None = None,
         minutes: float = 0.0,
     ) -> Row:
-        """Run all recordings, changed, from fresh states or behind what a slot heard."""
+        """Run all recordings, changed, from fresh states or after what a slot heard."""
         engine = self._engine
 
         def begin(slot: int) -> None:

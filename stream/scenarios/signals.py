@@ -1,4 +1,4 @@
-"""Signals of the scenarios: noise at a level, tones out of digital silence, telephone channels.
+"""Signals of the scenarios: noise at a level, tones after digital silence, telephone channels.
 
 Samples are (n,) float32 at 16 kHz; dBFS is of the root mean square, below a full scale of 1.
 """

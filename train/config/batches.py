@@ -171,7 +171,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class HistoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What rows begin behind; the rest of them begins with the data set's statistics.
+    """What precedes a row; a row that nothing precedes begins with the data set's statistics.
 
     Attributes:
         rows: probability that it was another row of the batch.

@@ -1,10 +1,10 @@
 """The training form of the integer LSTM layer: its forward pass is the integers, value by value.
 
-Rules by number: docs/integer.md. As `train.encoders.lstm_layer` is built: one product over all frames for the input,
-preallocated buffers, one fused kernel a step, a backward pass by hand whose products over all frames run
-in bfloat16 where autocast asks for it. The forward's products are of int8 by `torch._int_mm` where this
+Rules by number: docs/integer.md. Built like `train.encoders.lstm_layer`: one product over all frames for the
+input, preallocated buffers, one fused kernel per step, a hand-written backward pass whose products over all
+frames run in bfloat16 under autocast. The forward's products are of int8 by `torch._int_mm` where this
 CPU has instructions for them, else of floats that hold integers, float32 up to 2^24 and float64 beyond:
-the same integers either way. Weights are quantised once a sequence. What goes in and comes out
+the same integers either way. Weights are quantised once per sequence. Inputs and outputs
 are floats, integers times a power of two.
 
 Gradients go straight through roundings, and stop where a value was clipped: at a gate's bounds, at the

@@ -1,4 +1,4 @@
-"""Brevitas' quantisers as the integer arithmetic wants them, and the linear layers made of them.
+"""Brevitas' quantisers for the integer arithmetic, and the linear layers made of them.
 
 Rules by number: docs/integer.md. Every function takes and returns floats: integers times a power of two, which
 float32 holds exactly, so ordinary torch operators can be used around them. Gradients go straight

@@ -4,7 +4,7 @@ A transducer that starts from nothing, and CTC no less, spends hundreds of updat
 nothing is known, every frame is as good a place for a word as any other, and the gradient that tells
 words apart is spread over all of them. Which words a row has, wherever they are (`bag`), is learned at
 once from the mean of the encoder's outputs; CTC then shows where. Both heads belong to training alone,
-but for a model that decodes with CTC (`Specification.decoder`): its CTC head is the model's own, and its
+unless the model decodes with CTC (`Specification.decoder`): then the CTC head is the model's own, and its
 loss keeps its weight to the end.
 """
 
@@ -29,7 +29,7 @@ LEAST_SHARE = 0.1  # of the auxiliary weights, to the end
 
 
 class Parts(NamedTuple):
-    """The mean losses of a batch, nats an utterance: what is minimised, and what it is made of.
+    """The mean losses of a batch, nats per utterance: what is minimised, and what it is made of.
 
     `transducer` is 0 for a model that decodes with CTC alone.
     """

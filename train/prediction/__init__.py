@@ -1,4 +1,4 @@
-"""Training forms of prediction networks, as `train.encoders` has them of encoders."""
+"""Training forms of prediction networks, like those of encoders in `train.encoders`."""
 
 from __future__ import annotations
 

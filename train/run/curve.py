@@ -1,4 +1,4 @@
-"""Draws the WER of a run's checkpoints over the updates. Needs matplotlib."""
+"""Plot the WER of a run's checkpoints over the updates. Needs matplotlib."""
 
 from __future__ import annotations
 

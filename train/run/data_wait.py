@@ -1,4 +1,4 @@
-"""What a run waits for and what it leaves out: its data, batch by batch."""
+"""How long a run waits for data, and which utterances it leaves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a training: a live line with the loss as a curve, and files for machines.
+"""Progress of a training run: a live line with the loss as a curve, and files for machines.
 
 `Journal` writes metrics as JSON lines and for TensorBoard, and cuts off what a killed run wrote after
 the checkpoint that is resumed. `Display` draws on a terminal; elsewhere it prints plain lines.

@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint, and whether what is asked for is still the same run.
+"""Resuming a run: from which checkpoint, and whether the configuration is still that of the run.
 
     RUN/last.pt                    the latest resumable checkpoint
     RUN/resumable/update-000700.pt the last `resumable` of them, last.pt among them (the same file on

@@ -14,7 +14,7 @@ def write_pieces(pieces: Iterable[tuple[str, float]]) -> bytes:
     """Write the bytes of a unigram SentencePiece model.
 
     Args:
-        pieces: each with its log-probability; their ids begin at 1, behind `<unk>`.
+        pieces: each with its log-probability; their ids begin at 1, after `<unk>`.
     """
     messages: Any = proto  # made at run time, so no checker knows what is in it
     model = messages.ModelProto()

@@ -1,7 +1,7 @@
 """Name every fault of data sets at once: durations, texts, duplicates, speakers, recordings.
 
-Exit status 0 where there is none, 1 where there are some. Faults go to stdout, a line each, at most
---show of a kind; then a line for each kind with its number.
+Exit status 0 if there are none, 1 if there are some. Faults go to stdout, one per line, at most
+--show of a kind; then a line for each kind with its count.
 
 1. An utterance that cannot be read, has no recording or one that cannot be decoded (--audio decode), or
    one that is not as long as the data set says.

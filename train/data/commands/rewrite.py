@@ -77,7 +77,7 @@ def rewrite(path: Path, output: Path, old: str, new: str) -> int:
 
 
 def _pattern(prefix: str) -> re.Pattern[bytes]:
-    """Match a path's prefix behind what stands before it, group 1 in JSON and group 2 elsewhere."""
+    """Match a path's prefix and what stands before it, group 1 in JSON and group 2 elsewhere."""
     prefix = prefix.rstrip("/")
     spellings = {json.dumps(prefix, ensure_ascii=escaped)[1:-1] for escaped in (True, False)}
     in_json = "|".join(re.escape(s).replace("/", r"\\?/") for s in sorted(spellings))

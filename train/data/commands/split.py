@@ -1,8 +1,8 @@
 """Divide a data set into several by speakers or by utterances, at random and always the same.
 
 Which part an utterance belongs to follows from the seed and its speaker's (or its own) name alone, so a set
-that grows keeps what it had where it was. Shares are therefore met on the average, by utterances of
---by utterance, by speakers of --by speaker.
+that grows keeps what it had where it was. Shares are therefore met on average: of utterances with
+--by utterance, of speakers with --by speaker.
 """
 
 from __future__ import annotations

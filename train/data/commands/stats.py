@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Counts:
-    """What is counted; memory grows with the words and speakers, and by 4 bytes an utterance."""
+    """What is counted; memory grows with the words and speakers, and by 4 bytes per utterance."""
 
     seconds: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = field(default_factory=list)
     characters: Counter[str] = field(default_factory=Counter)

@@ -1,1 +1,1 @@
-"""Published corpora in their original layouts, one reader a file; `catalogue` lists them."""
+"""Published corpora in their original layouts, one reader per file; `catalogue` lists them."""

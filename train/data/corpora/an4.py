@@ -1,7 +1,7 @@
 """AN4: `etc/an4_{train,test}.{fileids,transcription}`, `wav/an4_clstk/fash/an251-fash-b.sph`.
 
 A line of transcription is `<s> YES </s> (an251-fash-b)`, in the test list without the marks. The sphere
-archive is wanted (WAV files in the same places do as well): the files of the raw one have no header.
+archive is required (WAV files in the same places do as well): the files of the raw one have no header.
 """
 
 from __future__ import annotations

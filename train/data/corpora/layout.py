@@ -60,7 +60,7 @@ class PublishedCorpus:
         title: its full name.
         licence: under which it is published.
         source: where it comes from.
-        layout: the path and the files that a reader wants, in a line.
+        layout: the path and the files that a reader requires, in a line.
         read: from its folder, and the number of recordings of one sentence that are wanted at most (None:
             as published), to its items.
     """
@@ -97,7 +97,7 @@ def _listing(root: Path) -> str:
 
 
 def visible_folders(root: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, but for hidden ones; none where there is no such folder."""
+    """Return the folders in a folder, sorted, except hidden ones; none where there is no such folder."""
     if not root.is_dir():
         return []
     return sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")

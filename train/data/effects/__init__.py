@@ -1,1 +1,1 @@
-"""What augmentation does to a clip beyond level, speed and rooms, one effect a file."""
+"""What augmentation does to a clip beyond level, speed and rooms, one effect per file."""

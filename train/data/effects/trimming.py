@@ -1,7 +1,7 @@
-"""Trimming: cut the silence before the first and behind the last sound of a clip.
+"""Trimming: cut the silence before the first and after the last sound of a clip.
 
-As DALI's non-silent region, which generation 1.14 trains with: the power of a sliding window, against the
-largest one (NUMERICS 1.7).
+Like DALI's non-silent region, which generation 1.14 trains with: the power of a sliding window, relative to
+the largest one (NUMERICS 1.7).
 """
 
 from __future__ import annotations

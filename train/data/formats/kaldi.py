@@ -1,4 +1,4 @@
-"""Kaldi's data directories: wav.scp, text, and segments, utt2spk, utt2dur where there are such.
+"""Kaldi's data directories: wav.scp, text, and segments, utt2spk, utt2dur if present.
 
     wav.scp   rec1 /a/1.wav          text      utt1 one two
     segments  utt1 rec1 0.00 1.62    utt2spk   utt1 spk1
@@ -145,7 +145,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
 def write(records: Iterable[Record], path: Path) -> int:
     """Write a data directory; returns how many utterances it has.
 
-    Kaldi wants its files sorted, so their lines are held in memory until the end.
+    Kaldi requires sorted files, so their lines are held in memory until the end.
 
     Raises:
         ManifestError: a record is of no file of its own, or of one channel of it.

@@ -103,7 +103,7 @@ class Track(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Mix(msgspec.Struct, frozen=True, array_like=True, tag="mix"):
-    """Several recordings, one behind the other or mixed."""
+    """Several recordings, one after the other or mixed."""
 
     tracks: tuple[Track, ...]
 

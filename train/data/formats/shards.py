@@ -1,4 +1,4 @@
-"""WebDataset: tar files whose members, one behind the other, are an utterance.
+"""WebDataset: tar files in which consecutive members with the same key are an utterance.
 
     train-000000.tar:  an4/1.flac  an4/1.txt  an4/1.json    an4/2.flac  an4/2.txt ...
 

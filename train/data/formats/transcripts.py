@@ -1,4 +1,4 @@
-"""Transcripts that stand beside recordings: a file each, or a table for a folder.
+"""Transcripts beside recordings: one file each, or a table for a folder.
 
 x.wav  x.txt  x.lab  x.json          one recording's text; in JSON with duration, speaker, ...
 1-2.trans.txt                        lines "1-2-0003 TEXT", as LibriSpeech has them

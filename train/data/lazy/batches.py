@@ -1,4 +1,4 @@
-"""Batches of an index: read, decoded and augmented when they are wanted.
+"""Batches of an index: read, decoded and augmented on demand.
 
 Batch n holds the utterances that `Sampler` gives it, whichever process draws it. What cannot be used is
 refused, or left out and named in the batch.

@@ -75,7 +75,7 @@ class Decoded:
 
 
 def _places(index: Index) -> NDArray[np.int64]:
-    """Return where each utterance begins: behind the longest that those before it may be."""
+    """Return where each utterance begins: after the longest that those before it may be."""
     seconds = index.durations.astype(np.float64)
     room = seconds + np.maximum(TOLERANCE_SECONDS, TOLERANCE_SHARE * seconds)
     by_number = np.empty(len(index), np.int64)

@@ -1,8 +1,8 @@
 """Batches drawn ahead by processes, in their order.
 
 Worker w of W makes the batches w, w + W, w + 2 W ..., each sent through a pipe of its own when the one
-before it has been taken, so there are at most two batches a worker in memory. A batch is a function of its
-number, so their number changes nothing but the time that is waited for data.
+before it has been taken, so there are at most two batches per worker in memory. A batch is a function of
+its number, so the number of workers changes only how long updates wait for data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mounts: what is mounted where, and whether the recordings that a manifest names lie there.
 
-What goes wrong before a training on a mount does: the mount is not there and its empty folder is; the
-files are named by another prefix; what is listed cannot be read. `inspect_mount` looks for these and
+Training from a mount fails in three ways: nothing is mounted on the empty folder; the files are named by
+another prefix; what is listed cannot be read. `inspect_mount` looks for these and
 says each in a sentence.
 """
 
@@ -242,7 +242,7 @@ def sampled_lines(path: Path, count: int) -> Iterator[Any]:
 
 
 def _spaced_lines(file: BinaryIO, count: int) -> Iterator[bytes]:
-    """Yield the first whole lines behind evenly spaced places, none twice."""
+    """Yield the first whole lines after evenly spaced places, none twice."""
     size, end = file.seek(0, io.SEEK_END), 0
     for n in range(count):
         place = max(n * size // count, end)

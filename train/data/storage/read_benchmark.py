@@ -1,4 +1,4 @@
-"""How fast recordings are read: files a second from a folder, a mount or S3, by number of readers.
+"""How fast recordings are read: files per second from a folder, a mount or S3, by number of readers.
 
 A file counts from the request to its last byte, and its bytes are thrown away: what is measured is the
 source, not the decoder. Every run reads files that no run before it has read, as far as there are
