@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, cast
 
-from tests.drawing import draw, rooms_table
+from tests.house.drawing import draw, rooms_table
 from tests.places import REPOSITORY
 
 __all__ = ["build_parser", "cli_page", "command_modules", "main"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.drawing import draw, levels, reduced
-from tests.house import rooms
+from tests.house.drawing import draw, levels, reduced
+from tests.house.imports import rooms
 
 
 def test_an_edge_is_left_out_where_a_longer_way_leads_there() -> None:

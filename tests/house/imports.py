@@ -2,7 +2,7 @@
 
 A *part* is a floor of the house with arrows of its own: the five packages, and `hwckpt.conformance`,
 which stands on all of them. A *room* is a folder of a package; a file that lies in a package itself is
-a room of its own. `tests/test_layering.py` checks the rules, `tests/drawing.py` draws what is here.
+a room of its own. `tests/test_layering.py` checks the rules, `tests/house/drawing.py` draws what is here.
 """
 
 from __future__ import annotations

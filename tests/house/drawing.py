@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 
-from tests.house import ARROWS, MODULES, PACKAGES, part_of, rooms
+from tests.house.imports import ARROWS, MODULES, PACKAGES, part_of, rooms
 from tests.places import REPOSITORY
 
 __all__ = ["draw", "rooms_table"]
