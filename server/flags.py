@@ -100,8 +100,8 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add(
         "slots",
         AUTO,
-        f"most channels of each model, one per stream; further streams get HTTP 503; {AUTO}: what a "
-        "self-test finds, shared equally by several models",
+        f"channels of each model: the most streams at a time, further ones get HTTP 503; {AUTO}: what "
+        "a self-test finds, shared equally by several models",
         _slots,
     )
     add(

@@ -48,7 +48,7 @@ class Options:
         host, port, wyoming_port: to listen on; no Wyoming if None.
         backend: what computes the models; None: the fastest.
         front_end: in float or in fixed point.
-        slots: streams at a time of each model; None: what the machine carries.
+        slots: channels of each model, the most streams at a time; None: what the machine carries.
         decoder: how streams are decoded.
         limits: of this process.
         supervision: of the engines.

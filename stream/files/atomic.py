@@ -17,7 +17,7 @@ __all__ = ["replace_file", "replace_json", "replacing"]
 def replacing(path: Path) -> Iterator[Path]:
     """Yield PATH.partial, where the block writes a file that then replaces the one at `path`.
 
-    The file is on disk (fsync) before it gets its name. If the block raises, `path` is as it was and
+    The file is on disk (fsync) before it is moved into place. If the block raises, `path` is as it was and
     nothing is left behind; after a kill, PATH.partial may be, and the next call removes it.
     """
     partial = path.with_name(path.name + ".partial")
