@@ -56,7 +56,7 @@ def build(
     Returns:
         contents by file name, as `stream.model.directory.writing` takes them.
     Raises:
-        ModelError: ONNX Runtime has not the network's number format, the encoder family lacks a
+        ModelError: ONNX Runtime lacks the network's number format, the encoder family lacks a
             format, or the integers may overflow.
         ValueError: there is no layer of such a name.
     """

@@ -121,7 +121,7 @@ def _beat(arrays: dict[str, Floats], specification: Specification, rate: float) 
         weight = arrays[f"joint.{part}.weight"]
         weight[:2] = 0.0
         weight[:2, 0] = sign * sides
-    arrays["joint.encoder.bias"][:2] = -1.0  # signs that agree leave nothing behind the ReLU
+    arrays["joint.encoder.bias"][:2] = -1.0  # signs that agree leave nothing after the ReLU
     output = arrays["joint.output.weight"]
     output[:, :2] = 0.0
     output[-1] = 0.0

@@ -35,7 +35,7 @@ class Limits:
             that is not recognised after so long is refused.
         stall_seconds: a stream whose client does not read its responses is closed after it.
         close_seconds: from the Close of the server to that of the peer; then the connection is cut.
-        drain_seconds: at shutdown, how long open streams may go on before they are ended for their
+        drain_seconds: at shutdown, how long open streams may continue before they are ended for their
             clients, who still get the rest of the text.
     """
 

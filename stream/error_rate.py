@@ -41,7 +41,7 @@ def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> Err
     """Count word edits; words are separated by white space.
 
     Raises:
-        ValueError: the two have not the same number of texts.
+        ValueError: the two differ in their number of texts.
     """
     return _count(references, hypotheses, str.split)
 

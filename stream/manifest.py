@@ -86,7 +86,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
         duration: seconds, as the manifest says.
         part: of the file.
         speaker, corpus: where the manifest names them.
-        manifest, line: where it stands, the line from 1; None and 0 where it stands in none.
+        manifest, line: where it is, the line from 1; None and 0 if it is in none.
     """
 
     id: str

@@ -7,7 +7,7 @@
 4. A reader that has gone (`... | head -1`) is 141, what a shell shows of a program that SIGPIPE ends:
    nobody is left to read the rest, or to be told. Files that are being written are cleaned up, which
    the signal itself would not do.
-5. A character that stdout's encoding has not (a Japanese name on a Western console) is written as
+5. A character that stdout's encoding lacks (a Japanese name on a Western console) is written as
    \\u6771: a result is never lost to its last step.
 """
 

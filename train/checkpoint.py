@@ -1,4 +1,4 @@
-"""Training checkpoints: everything that a run needs to go on bit for bit, in one file.
+"""Training checkpoints: everything that a run needs to resume bit for bit, in one file.
 
 A zip of `torch.save` whose top dictionary carries the key "rill_checkpoint" (the version); read with
 `weights_only=True`, so nothing is executed. Written to a temporary name and renamed: a checkpoint is

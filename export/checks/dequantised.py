@@ -37,7 +37,7 @@ def dequantise_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tup
 
     Args:
         network: the model.
-        stored: content of `weights.int8.safetensors`; a layer that it has not is in float.
+        stored: content of `weights.int8.safetensors`; a layer that is not in it is in float.
     Returns:
         the dequantised network, and by array how far it may be from the model: half a step.
     """

@@ -1,6 +1,6 @@
 """Clips for the page: the part of a recording where transcripts diverge, small enough to embed.
 
-A clip is 16-bit mono WAV at 16 kHz, at most `CLIP_SECONDS` long (32 kB a second), with the outline of
+A clip is 16-bit mono WAV at 16 kHz, at most `CLIP_SECONDS` long (32 kB per second), with the outline of
 its wave for a picture. Of a longer recording it is the part around the time that matters.
 """
 

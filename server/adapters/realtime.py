@@ -13,7 +13,7 @@ Rules:
 3. Deltas append and carry final text only. Each committed item gets exactly one `completed` with
    all of its text.
 4. `clear` drops the audio and the text of the uncommitted item.
-5. An error of the client is an `error` event; the session goes on. There is no message for its end:
+5. An error of the client is an `error` event; the session continues. There is no message for its end:
    the client closes.
 6. The events of the beta (`transcription_session.update`) are supported too.
 """

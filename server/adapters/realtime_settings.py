@@ -10,9 +10,9 @@ of it or, if something cannot be served, nothing (`Mistake`). Every key of OpenA
 | `format` | PCM of 16 bits at any rate, G.711 at 8 kHz |
 | `transcription` | `model`, `language`, `languages` as served; `keywords` once, before the first audio; an empty `prompt`; no `delay`; not null, for nothing else is done here |
 | `turn_detection` | null, or "server_vad" with `silence_duration_ms`, `prefix_padding_ms` (of `audio_start_ms`: all audio is heard in any case) |
-| `threshold` | theirs by default (0.5): turns end by a silence of the text, whatever the level |
+| `threshold` | OpenAI's default (0.5): turns end by a silence of the text, whatever the level |
 | `create_response`, `interrupt_response` | false: there are no responses |
-| `eagerness`, `idle_timeout_ms` | none: "semantic_vad" is not to be had, nor is a prompt for the user |
+| `eagerness`, `idle_timeout_ms` | none: "semantic_vad" is not available, nor is a prompt for the user |
 | `noise_reduction` | null |
 
 Unknown keys are refused as well, since a mistyped one would have no effect either. `describe` reports

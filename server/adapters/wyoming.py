@@ -192,7 +192,7 @@ class Wyoming:
         self._peer.send(message.encode(errors="replace"))
 
     def close(self, close: Close) -> None:
-        """End the utterance; the connection goes on where it ended well."""
+        """End the utterance; the connection continues if it ended well."""
         self._end_utterance()
         if close.code == 1001:
             self._close(close)

@@ -109,7 +109,7 @@ async def _stream(url: str, chunks: Chunks, *, realtime: bool) -> None:
 
         try:
             outcome = await stream_audio(url, chunks, keep, realtime)
-        except AudioError:  # found behind audio that was recognised
+        except AudioError:  # found after audio that was recognised
             print(said, end="\n" if said else "", flush=True)
             raise
         print(outcome.transcript, flush=True)

@@ -233,7 +233,7 @@ class Outbox:
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
         self._commands: list[Command] = []
-        self._channels: list[int] = []  # of the pushes behind the commands
+        self._channels: list[int] = []  # of the pushes after the commands
         self._samples: list[memoryview] = []
 
     def add(self, command: Command) -> None:

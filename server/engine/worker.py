@@ -12,7 +12,7 @@ takes longer is followed at once by the next, and so is one after which chunks a
 or of streams that are behind.
 
 Faults:
-1. The engine refuses the samples of one channel: that channel fails, the others go on.
+1. The engine refuses the samples of one channel: that channel fails, the others continue.
 2. A step raises: its state cannot be trusted, so all channels fail, each with a reason, and their
    slots are freed. New channels can be opened.
 3. `FAILED_STEPS` steps in a row raise: the engine is broken, and the process ends.

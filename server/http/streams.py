@@ -42,7 +42,7 @@ class Streams:
         limits: what a client may ask of this process.
         answers: knows why a model takes no stream now.
         metrics: counts streams.
-        strict: whether Myrtle's responses have nothing that theirs have not.
+        strict: whether responses in Myrtle's API have nothing that Myrtle's own lack.
 
     Attributes:
         connections: that are open.

@@ -241,7 +241,7 @@ class StreamProtocol:
         return (self._received - self._restarted) // self._chunk
 
     def restart(self) -> None:
-        """Finish the engine's stream and go on with another; its last result still comes."""
+        """Finish the engine's stream and start another; its last result still comes."""
         if self.state is State.OPEN:
             self._flush()
             self._restarted = self._received

@@ -26,7 +26,7 @@ class Mixer:
         channel: the one that is meant, from 0; None: all.
 
     Attributes:
-        taken: the channel that stands for all, from 0; None: their mean does.
+        taken: the channel that replaces all, from 0; None: their mean is taken.
         cancelled: whether it does because of rule 2, and
         since: from which frame on.
     """

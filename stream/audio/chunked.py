@@ -99,7 +99,7 @@ def read_riff(source: Source) -> Layout:
         return Layout("WAV")
     tag, frame = _wave_format(source, chunks, order)
     (whole,) = _numbers(source, 4, f"{order}I")
-    # A header that counts something behind an empty chunk of data is finished, and empty.
+    # A header that counts something after an empty chunk of data is finished, and empty.
     unwritten = data.size == 0 and (8 + whole <= data.start or whole >= PLACEHOLDER)
 
     def fields(size: int) -> dict[int, bytes]:
@@ -183,7 +183,7 @@ def read_caf(source: Source) -> Layout:
     def fields(count: int) -> dict[int, bytes]:
         return {data.size_at: struct.pack(">q", count + 4)}
 
-    promise = Promise(data.start + 4, max(0, data.size - 4), frame)  # behind a count of edits
+    promise = Promise(data.start + 4, max(0, data.size - 4), frame)  # after a count of edits
     return sized(source, "CAF", promise, data.size <= 0, fields)
 
 

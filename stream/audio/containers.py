@@ -27,7 +27,7 @@ from stream.audio.source import Source
 __all__ = ["TAKEN", "UnknownFormatError", "read_layout"]
 
 TAKEN = "WAV, FLAC, Ogg (Opus, Vorbis), MP3, AIFF, AU, CAF, RF64, W64 and SPHERE"
-MOST_TAGS = 16  # of ID3v2, one behind the other
+MOST_TAGS = 16  # of ID3v2, one after the other
 
 READERS: MappingProxyType[bytes, Callable[[Source], Layout]] = MappingProxyType(
     {

@@ -15,12 +15,12 @@ from stream.audio.source import Source
 __all__ = ["read_flac"]
 
 BEGINNING = b"fLaC\0\0\0\x22"  # of a file; the first block's type, and its 34 bytes
-STREAMINFO = slice(4, 42)  # behind the marker: a header of 4 bytes, then 34
-TOTAL_AT = 4 + 4 + 13  # behind the marker: 4 bits of other fields, then 36 of the number of samples
+STREAMINFO = slice(4, 42)  # after the marker: a header of 4 bytes, then 34
+TOTAL_AT = 4 + 4 + 13  # after the marker: 4 bits of other fields, then 36 of the number of samples
 SYNC = b"\xff\xf8", b"\xff\xf9"  # frames of fixed, of variable size
 LONGEST_HEADER = 16
 SEARCHED_BYTES = 1 << 18  # for the last frame, where the header does not say how long frames are
-ID3V1_BYTES = 128  # a tag that some programs write behind everything
+ID3V1_BYTES = 128  # a tag that some programs write after everything
 
 
 def _table(polynomial: int, bits: int) -> tuple[int, ...]:

@@ -31,9 +31,9 @@ RATES = (44100, 48000, 32000)
 HAS_FRAMES, HAS_BYTES = 1, 2
 VBRI_AT = 36  # in the frame
 SEARCHED_BYTES = 1 << 16  # for the last frame
-TAGS_BYTES = 256  # behind the last frame, that make nobody count
+TAGS_BYTES = 256  # after the last frame, for which frames are not counted
 WINDOW_BYTES = 1 << 20
-ROW = 3  # frames one behind the other that are no accident
+ROW = 3  # consecutive frames that are no accident
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _count_frames(source: Source, begin: int, first: _Frame) -> tuple[int, int]:
     """Return how many frames there are from an offset on, and where the last one should end."""
     at, frames = begin, 0
     base, window = begin, b""
-    row = 0  # frames one behind the other; one alone may be an accident
+    row = 0  # consecutive frames; one alone may be an accident
     while True:
         if at + 4 > base + len(window):
             base, window = at, source.peek(at, WINDOW_BYTES)

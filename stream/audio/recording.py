@@ -54,7 +54,7 @@ class Recording:
         FormatError: it is of no format that is read.
         CutShortError: it ends before its container says so.
         TooLongError: it is longer than it may be.
-        AudioError: it cannot be read or decoded, has a rate that is not taken, or has not that part.
+        AudioError: it cannot be read or decoded, has a rate that is not taken, or lacks that part.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Recording:
         self._source.close()
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the samples at 16 kHz, once: (n,) float32 each, of about a second, of a pipe a chunk.
+        """Yield the samples at 16 kHz, once: (n,) float32 each, about a second long, from a pipe a chunk.
 
         Raises:
             CutShortError: it ends before its container says so.

@@ -50,7 +50,7 @@ class Backend(Protocol):
         ...
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
-        """Advance the prediction network by one token a row; blank stands for start of sequence.
+        """Advance the prediction network by one token per row; blank is the start of a sequence.
 
         Returns:
             g, (B, J), projected to the joint size, and the state after the token.

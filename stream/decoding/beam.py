@@ -14,7 +14,7 @@ and frame:
    earliest of its steps. If there are none and the last final is `final_delay` seconds ago, the
    hypothesis with the worst score per token is dropped, until there are or one hypothesis is left.
 5. Where a token still waits `final_delay` and `GRACE` after its step, because finals trickle in, the
-   same is done, so no final is later. This rule is not Myrtle's; it comes after theirs.
+   same is done, so no final is later. This rule is ours; it comes after Myrtle's.
 6. `commit` makes the hypothesis of best score per token final, all of it, and drops the others: at the
    end of a stream, at an endpoint, and after a terminal `<EOS>` in the hypothesis of best score.
 """

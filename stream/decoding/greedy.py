@@ -6,7 +6,7 @@ batch. The prediction network advances only where a token was emitted. Variants,
 1. counter "frame": the count of tokens is reset at every step (generation 1.4).
 2. counter "running": it is reset only when it reaches the cap, so after every `symbols_per_step`
    tokens one move in time is forced, even within a step (generation 1.14). At the last frame the
-   count goes on: reaching the cap stops the row there.
+   count continues: reaching the cap stops the row there.
 3. `sample_cap` with "frame" is tested before a step, whose tokens may exceed it; with "running" it is
    exact.
 4. Keywords of a row choose among pieces where one is emitted, never between a piece and blank, so that

@@ -81,7 +81,7 @@ class GreedyDecoder(Protocol[State]):
         Args:
             f: (B, T, J) projected encoder frames.
             rows: (B,) rows of the state, all different; no other is read.
-            state: before the frames; after the call, behind them.
+            state: before the frames; after the call, after them.
             lengths: (B,) frames of each row that count; None: all.
             keywords: of the rows of the state that have any.
         Returns:

@@ -93,7 +93,7 @@ class TransducerBeam(Beam):
     def _candidates(
         self, f: NDArray[np.float32], rows: NDArray[np.int64], nodes: Sequence[Node]
     ) -> list[Candidates]:
-        """Return the classes by which each history may go on, f (B, J), one row for each node."""
+        """Return the classes by which each history may continue, f (B, J), one row for each node."""
         unseen = list(dict.fromkeys(node for node in nodes if node.g is None))
         if unseen:
             self._predict(unseen)

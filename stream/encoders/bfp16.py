@@ -21,7 +21,7 @@ from stream.stage import Array
 __all__ = ["BLOCK", "bf16", "bfp"]
 
 BLOCK = 8
-MANTISSA_BITS = 6  # behind the leading one of the block's largest value
+MANTISSA_BITS = 6  # after the leading one of the block's largest value
 LARGEST = 127
 
 

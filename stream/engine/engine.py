@@ -3,14 +3,14 @@
 A channel holds a slot: a row in every array, all of which are allocated at start. `push` copies
 samples in, `tick` advances every slot that holds a chunk by one batched step (front end, normaliser,
 encoder, decoder), `finish` says that a stream has ended. The engine knows no sockets, no
-clock and no threads; whoever drives it calls from one thread.
+clock and no threads; its caller uses one thread.
 
 One `Result` is due for every chunk received (`chunk_samples`: what the encoder takes in a step), and
 one, with `last`, after `finish`. A front end without initial padding sees its first frame only after
 `lead` samples more, so the encoder frames of chunk n come with chunk n + 1 and the first result is empty.
 
 A channel that sends exact zeros is muted after a while (`stream.engine.mute`): it costs nothing, and begins a
-new segment when sound comes back, of which some has to be heard before anything is said.
+new segment when sound returns; text comes only after enough of it.
 
 A step runs no per-channel Python, except for channels that produced text. ONNX Runtime computes a batch of
 any size as fast as the next larger round one, so nothing is padded. Front end and normaliser are in
@@ -403,7 +403,7 @@ class Engine:
         return heard
 
     def _begin_segments(self, rows: Rows) -> None:
-        """Give encoder and decoder their initial state; time and statistics go on."""
+        """Give encoder and decoder their initial state; time and statistics continue."""
         for slot in rows:
             self._decoder.resume(slot)
         if rows.size:

@@ -9,10 +9,10 @@ where training never was, and its running statistics with it. So:
    number is not small: 10 chunks, 0.6 s, in the bundled model. 0 means never, as in models that come
    from hardware checkpoints.
 2. The first chunk with another sample begins a new segment: encoder and decoder start from their
-   initial state, the statistics and the front end go on as they were.
+   initial state, the statistics and the front end continue as they were.
 3. A stream that ends while it is muted ends as if the chunks had not come.
 4. A segment is decoded from its chunk number `Specification.sound_chunks` with sound on (1: from the
-   first one; 0 too). Until then encoder and statistics run, but nothing is said: a click or a beep of a
+   first one; 0 too). Until then encoder and statistics run, but there is no text: a click or a beep of a
    tenth of a second out of nothing is no word. 4 chunks, 0.24 s, in the bundled model, which says no
    token of dev earlier.
 

@@ -94,7 +94,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _decoded(line: bytes) -> str:
-    """Return the text of a line behind the first, where no byte order mark of a file can be."""
+    """Return the text of a line after the first, which cannot begin with the file's byte order mark."""
     try:
         text = line.decode()
     except UnicodeDecodeError:

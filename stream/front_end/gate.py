@@ -6,7 +6,7 @@ figures). So:
 
 1. The level of a frame is its mean log-mel over the bins, in which a tone weighs little, smoothed over some
    four frames: l <- l + (mean - l) / 4. Noise flutters from frame to frame, syllables do not.
-2. The background is the quietest level of late: it falls to any quieter frame at once, and rises by
+2. The background is the quietest recent level: it falls to any quieter frame at once, and rises by
    `rise` per second, which words outrun and a room does not.
 3. A frame that is more than `margin` above the background is speech, or as loud as speech would be.
 4. A frame teaches the statistics if it is speech, or at most `hold` after speech. So does the first `hold`

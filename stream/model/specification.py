@@ -66,7 +66,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         vocabulary: number of pieces V; blank is V.
         activation, number_format: of LSTM layers, wherever they are.
         gain_control: how quiet channels are lifted and tones taken out (`stream.front_end.gain_control`), or None.
-        gate: which frames teach the running statistics (`stream.front_end.gate`), or None: all.
+        gate: which frames update the running statistics (`stream.front_end.gate`), or None: all.
         mute_chunks: chunks of exact zeros after which a channel is muted (`stream.engine.mute`); 0 = never.
         word_delay: of the tokens, for the times of words (`stream.engine.alignment`), or None: not measured.
         sound_chunks: chunks with sound from which on a segment is decoded (`stream.engine.mute`); 0 = at once.

@@ -21,7 +21,7 @@ from stream.validation import default_backend
 __all__ = ["SCHEMA", "content", "run", "show", "table"]
 
 SCHEMA = "rill.scenarios/1"
-SLOTS = 33  # 32 recordings side by side, and the noise that they are behind
+SLOTS = 33  # 32 recordings side by side, and the noise before them
 
 
 def run(

@@ -75,7 +75,7 @@ class LSTM(nn.Module):
         Returns:
             h of every frame, (B, T, hidden), and the state after the last one.
         """
-        x = x.to(self.weight_ih.dtype)  # autocast leaves bfloat16 behind a linear layer
+        x = x.to(self.weight_ih.dtype)  # autocast leaves bfloat16 after a linear layer
         if x.shape[1] == 0:
             return x.new_zeros(len(x), 0, self.hidden), state
         outputs, h, c = self._recur(x.transpose(0, 1), *state, exponent)

@@ -5,7 +5,7 @@
                                    disk), to go back to when a run has gone wrong
 
 1. A run resumes from last.pt, or from what `--resume-from` names: a checkpoint, or an update's number.
-2. It goes on as the checkpoint says: tokenizer, statistics and weights are the checkpoint's, so
+2. It continues as the checkpoint says: tokenizer, statistics and weights are the checkpoint's, so
    `--init-from` cannot name anything else than it did when the run began.
 3. A configuration that differs from the checkpoint's is shown key by key, and refused without
    `--change`; with another model or arithmetic it is another run. What no batch depends on, such as the

@@ -9,7 +9,7 @@ arithmetic of the fine-tune. Rules:
 2. A file is kept while manifest and recordings are the same; otherwise the sweep starts again.
 3. The best is the lowest WER under the last of the arithmetics; of equal ones, that of most updates.
 
-How a network is scored is the caller's to say.
+The caller says how a network is scored.
 """
 
 from __future__ import annotations

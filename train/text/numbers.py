@@ -31,7 +31,7 @@ _FRACTIONS = ["half", "third", "fourth", "fifth", "sixth", "seventh", "eighth", 
 
 
 def separated(text: str) -> str:
-    """Separate numbers from what stands beside them, as generation 1.14 does before reading them."""
+    """Separate numbers from adjoining text, as generation 1.14 does before reading them."""
     text = re.sub(r"([0-9])([ap]m)\b", r"\1 \2", text, flags=re.IGNORECASE)
     text = re.sub(r"([0-9])-([0-9])", r"\1 to \2", text)
     text = re.sub(r"(^|\s)-([0-9])", r"\1minus \2", text)

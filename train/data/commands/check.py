@@ -13,7 +13,7 @@ Exit status 0 if there are none, 1 if there are some. Faults go to stdout, one p
 5. A speaker who is in two sets, which are given as separate INPUTs.
 
 --fix writes what is left of the first INPUT: utterances with a fault of 1, 2 or 4, or characters that cannot
-be spelt, are left out; spaces are put right.
+be spelt, are left out; spaces are corrected.
 """
 
 from __future__ import annotations

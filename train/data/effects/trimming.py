@@ -35,5 +35,5 @@ def trimmed(x: Samples, below_db: float, keep: int) -> Samples:
     if largest <= 0.0:
         return x
     loud = np.flatnonzero(power >= largest * 10.0 ** (below_db / 10.0))
-    # A window that sounds begins with its first sample of sound or before, and ends behind its last.
+    # A window that sounds begins with its first sample of sound or before, and ends after its last.
     return x[max(int(loud[0]) - keep, 0) : int(loud[-1]) + window + keep]

@@ -1,6 +1,6 @@
 """Compressed archives of recordings with transcripts: .tar.gz, .tgz, .tar.bz2, .tar.xz.
 
-A folder in one file: transcripts stand beside recordings or in tables, wherever in the archive (see
+A folder in one file: transcripts are beside recordings or in tables, wherever in the archive (see
 `train.data.formats.transcripts`), so it is read twice, first for the texts. Nothing is unpacked to disk,
 and no member is reached without reading those before it: an index copies the recordings out once.
 """

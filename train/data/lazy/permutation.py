@@ -2,7 +2,7 @@
 
 A Feistel network over the next power of four permutes whatever its rounds compute; numbers that fall
 outside are permuted until they fall inside (cycle walking: Black and Rogaway, 2002), at most four
-times on the average. Every value depends on the key and its place alone, so nothing is kept and nothing is
+times on average. Every value depends on the key and its place alone, so nothing is stored and nothing is
 drawn in order.
 """
 
