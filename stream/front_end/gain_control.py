@@ -6,9 +6,9 @@ the model's. How much a frame is lifted follows from what came before, and from 
 
 1. A frame whose strongest mel bin is more than `tone` above its mean bin is a tone and not speech: it
    becomes silence (all bins at the floor), and rules 2 and 3 do not hear it.
-2. The background is the quietest recent strongest bin: it falls at once, and rises by `rise` per second.
+2. The background is the lowest recent value of the strongest bin: it falls at once, and rises by `rise` per second.
    Digital silence, which is all at the lowest floor, is no background.
-3. The peak is the loudest recent strongest bin: it rises by `attack` per second at most, so that words
+3. The peak is the highest recent value of the strongest bin: it rises by `attack` per second at most, so that words
    lift it and clicks do not, and falls by `release` per second.
 4. The gain is what lifts the background to `background`, but neither the peak nor the frame itself above
    `speech`, 0 to `gain` dB.
