@@ -40,12 +40,12 @@ __all__ = ["Plan", "capacity", "load_available", "self_test"]
 logger = logging.getLogger(__name__)
 
 SHARE = 0.8  # of a chunk's time; the rest is for messages on their way
-# Of the server's event loop for a channel's chunk, audio in, text out: it computes for 39 us, so that it is
-# busy for half of the time where this fills `SHARE`. Measured on 2 cores of an AMD EPYC with 400 and 700
-# streams of the bundled model, 2026-11-29.
-LOOP_SECONDS = 60e-6
-BESIDE_SECONDS = 65e-6  # what event loop and load client compute for it there, 39 and 24 us
-LINK_SECONDS = 23e-6  # what the engine's process computes for it beside the step, its messages
+# What a channel's chunk costs the server's event loop, audio in and text out, so that the loop is busy for
+# half of the time where this fills `SHARE`: it computes for 27 us. Measured on 2 cores of an AMD EPYC with
+# 700 to 1010 streams of the bundled model, 2026-11-29.
+LOOP_SECONDS = 42e-6
+BESIDE_SECONDS = 48e-6  # what event loop and load client compute for it there, 27 and 21 us
+LINK_SECONDS = 14e-6  # what the engine's process computes for it beside the step, its messages
 PYTHON_SECONDS = 1.45e-3  # that `_python_seconds` measured there
 TRIAL = 32
 REPEATS = 3
