@@ -15,7 +15,9 @@ UNITS := train/config train/loss train/text export/test_post_training.py \
 	server/adapters server/protocol server/test_options.py
 SOURCES := $(shell find $(PACKAGES) models -type f -not -path '*/__pycache__/*')
 CACHE := $(CURDIR)/.cache
-$(shell mkdir -p .cache/tmp)
+# lhotse makes a folder in $HOME when it is imported.
+AT_HOME := HOME='$(CACHE)/home'
+$(shell mkdir -p .cache/tmp .cache/home)
 
 export TMPDIR := $(CACHE)/tmp
 export XDG_CACHE_HOME := $(CACHE)
@@ -41,7 +43,7 @@ demo: .venv-core/installed ## serve the bundled model and watch a recording bein
 	PYTHONSAFEPATH=1 $(CORE) -m server.demo
 
 test: .venv/installed .venv-core/installed ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
-	$(DEV) -m pytest -q tests
+	$(AT_HOME) $(DEV) -m pytest -q tests
 
 quick: .venv/installed ## the unit tests of all packages that need no network and are not slow, side by side
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 --output-sync=target \
