@@ -24,6 +24,7 @@ from stream.model.network import Network
 from stream.words import WordDelay, percentile
 from tests.benchmarks.word_times import BUNDLED, Unit, compare, read_references, recognise, spoilt
 from tests.server.scripted import pcm, samples_of, talking_network
+from tests.stream.engine.driving import streamed
 
 CHUNK = LSTM.chunk_samples
 
@@ -190,22 +191,6 @@ def talking(padded: bool, **specification: object) -> Network:
         network.specification, initial_padding=padded, **specification
     )
     return replace(network, specification=changed)
-
-
-def streamed(engine: Engine, audio: dict[int, NDArray[np.float32]], cut: int) -> list[list[Result]]:
-    """Stream recordings side by side, `cut` samples at a time."""
-    found: dict[int, list[Result]] = {slot: [] for slot in audio}
-    for begin in range(0, max(map(len, audio.values())), cut):
-        for slot, samples in audio.items():
-            engine.push(slot, samples[begin : begin + cut])
-        for result in engine.tick():
-            found[result.slot].append(result)
-    for slot in audio:
-        engine.finish(slot)
-    while engine.pending():
-        for result in engine.tick():
-            found[result.slot].append(result)
-    return list(found.values())
 
 
 def spans_of(results: Sequence[Result]) -> list[Span]:

@@ -25,6 +25,7 @@ from stream.front_end.stacking import stack
 from stream.language_model.ngram import Ngram
 from stream.model.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network
+from tests.stream.engine.driving import streamed
 
 CHUNK = LSTM.chunk_samples
 
@@ -69,7 +70,7 @@ def opened(engine: Engine, keywords: dict[str, float] | KeywordTrie | None = Non
 def run(engine: Engine, *recordings: Samples, chunk: int = 4000) -> list[list[Result]]:
     """Stream recordings side by side, all from the start, in chunks."""
     slots = [opened(engine) for _ in recordings]
-    return go(engine, dict(zip(slots, recordings, strict=True)), chunk)
+    return streamed(engine, dict(zip(slots, recordings, strict=True)), chunk)
 
 
 @pytest.mark.parametrize("configured", [None, EndpointConfig(silence=60.0, length=None)])
@@ -81,7 +82,7 @@ def test_a_channel_may_end_its_segments_by_a_silence_of_its_own(
     alone = engine(1, decoding, endpoint=EndpointConfig(silence=0.06, length=None))
     first, second = opened(both), opened(both)
     both.end_after(first, 0.06)
-    found = go(both, {first: NOISE[1], second: NOISE[1]})
+    found = streamed(both, {first: NOISE[1], second: NOISE[1]})
     (expected,) = run(alone, NOISE[1])
     ends = [result.endpoint for result in expected]
     assert any(ends)
@@ -89,23 +90,7 @@ def test_a_channel_may_end_its_segments_by_a_silence_of_its_own(
     assert not any(result.endpoint for result in found[second])
     both.close(first)
     assert opened(both) == first  # and forgets it
-    assert not any(result.endpoint for result in go(both, {first: NOISE[1]})[first])
-
-
-def go(engine: Engine, audio: dict[int, Samples], chunk: int = 4000) -> list[list[Result]]:
-    found: dict[int, list[Result]] = {slot: [] for slot in audio}
-    for begin in range(0, max(map(len, audio.values())), chunk):
-        for slot, samples in audio.items():
-            engine.push(slot, samples[begin : begin + chunk])
-        while engine.pending():
-            for result in engine.tick():
-                found[result.slot].append(result)
-    for slot in audio:
-        engine.finish(slot)
-    while engine.pending():
-        for result in engine.tick():
-            found[result.slot].append(result)
-    return list(found.values())
+    assert not any(result.endpoint for result in streamed(both, {first: NOISE[1]})[first])
 
 
 def tokens(results: list[Result]) -> list[Token]:
@@ -245,13 +230,13 @@ def test_hotwords_are_those_of_their_connection() -> None:
     for decoding in (GREEDY, BEAM):
         busy = engine(3, decoding)
         slots = [opened(busy), opened(busy, words), opened(busy)]
-        said = [ids(r) for r in go(busy, dict.fromkeys(slots, NOISE[1]))]
+        said = [ids(r) for r in streamed(busy, dict.fromkeys(slots, NOISE[1]))]
         assert said[0] == said[2] != said[1]
         busy.restart(slots[1], keep_statistics=False)
-        assert ids(go(busy, {slots[1]: NOISE[1]})[0]) == said[1]
+        assert ids(streamed(busy, {slots[1]: NOISE[1]})[0]) == said[1]
         busy.close(slots[1])
         assert opened(busy) == slots[1]
-        assert ids(go(busy, {slots[1]: NOISE[1]})[0]) == said[0]
+        assert ids(streamed(busy, {slots[1]: NOISE[1]})[0]) == said[0]
 
 
 @pytest.mark.parametrize("keywords", [{"": 1.0}, {"Ä": 1.0}, {"cat": float("inf")}])
