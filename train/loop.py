@@ -27,37 +27,23 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stream.causality import check_causal, check_features_causal
 from stream.encoders.lstm_layer import Activation
-from stream.error_rate import word_error_rate
 from stream.errors import DifferenceError
-from stream.front_end.normaliser import Normaliser
-from stream.model.quantisation import Quantisation, joint_exponent
-from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
 from train import checkpoint
-from train.config.learning import Dropout
-from train.config.run import Config, ConfigError
-from train.data.augmentation import spec_augment
-from train.data.features import log_mel, normalised, stacked
-from train.data.history import histories
-from train.data.rows import Batch
-from train.evaluation import tokens_of_all
-from train.loss.objective import Objective, Parts
-from train.model import Transducer
-from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
+from train.config.run import Config
 from train.run.data_wait import Skipped, timed, waited_share
+from train.run.learner import Learner
 from train.run.progress import Display, Journal
 from train.run.resume import LAST, Resumed, alone, keep, updates
-from train.run.start import Material, Start, largest_joint, weight_bits
+from train.run.scoring import dev_error_rates
+from train.run.start import Material, Start
 
 __all__ = ["DivergedError", "Run"]
 
 LOG_EVERY = 10  # updates
-CALIBRATION_BATCHES = 8
-DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")  # in a state
 
 
 class DivergedError(DifferenceError):
@@ -73,84 +59,21 @@ class Run:
     start: Start
     material: Material
     resumed: Resumed | None = None
-    update: int = 0
     best: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config, optimiser = self.config, self.config.optimiser
         self.vocabulary = Vocabulary(self.start.tokenizer)
-        specification = config.specification(len(self.vocabulary))
-        self.normaliser = Normaliser(
-            self.start.mean, self.start.variance, specification.alpha, specification.gate
-        )
-        if config.quantize != "none" and self.start.weights is None and self.resumed is None:
-            raise ConfigError(
-                f"quantize = {config.quantize} fine-tunes: name a model with --init-from"
-            )
-        if config.quantize in ("int8", "w4a8"):
-            specification = msgspec.structs.replace(
-                specification,
-                quantisation=Quantisation(
-                    joint=self._joint_exponent(specification),
-                    weight_bits=weight_bits(config.quantize, specification),
-                ),
-            )
-        model = self._started(specification, config.dropout)
-        self.objective = Objective(model, config.loss, self.vocabulary.pieces)
-        output = set(model.output.parameters() if "transducer" in specification.decoders else ())
-        rest = [p for p in self.objective.parameters() if p not in output]
-        self.optimiser = Lamb(
-            [
-                {"params": rest, "factor": 1.0},
-                {"params": list(output), "factor": optimiser.joint_factor},
-            ],
-            betas=(optimiser.beta1, optimiser.beta2),
-            weight_decay=optimiser.weight_decay,
-            max_norm=optimiser.clip_norm,
-        )
-        self.average = Ema(model, optimiser.ema)
+        self.learner = Learner(self.config, self.start, self.material, self.resumed)
         if self.resumed is not None:
-            self._resume(self.resumed)
+            self.best = dict(self.resumed.content["best"])
+            if self.resumed.path != self.folder / LAST:
+                self._best_of_folder()
             self.resumed.content.clear()  # all the weights and moments once more
 
-    def _started(self, specification: Specification, dropout: Dropout) -> Transducer:
-        """Return a model with the weights that the run starts from."""
-        normalised = self.config.quantize == "none"
-        model = Transducer(specification, normalised=normalised, dropout=dropout)
-        torch.manual_seed(self.config.seed)
-        model.initialise(torch.Generator().manual_seed(self.config.seed))
-        if self.start.weights is not None:
-            own = model.state_dict()
-            # Decoders that the start has not stay as drawn, those that the run has not are left out.
-            weights = {k: v for k, v in own.items() if k.startswith(DECODERS)}
-            weights |= {
-                k: v
-                for k, v in self.start.weights.items()
-                if k in own or not k.startswith(DECODERS)
-            }
-            try:
-                model.load_state_dict(weights)
-            except RuntimeError as error:
-                raise ModelError(f"the weights to start from do not fit: {error}") from error
-        return model
-
-    def _joint_exponent(self, specification: Specification) -> int:
-        """Return the exponent of the joint's hidden vector: the run's own, or measured on batches."""
-        if self.resumed is not None:
-            path = self.resumed.path
-            before = checkpoint.specification_of(self.resumed.content, path).quantisation
-            if before is None:
-                raise ModelError("was not quantised; choose another --output", path)
-            return before.joint
-        model = self._started(specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
-        drawn = (self.material.batches.batch(update) for update in range(CALIBRATION_BATCHES))
-        inputs = (self._inputs(batch, specification) for batch in drawn)
-        return joint_exponent(largest_joint(model, inputs))
-
     @property
-    def model(self) -> Transducer:
-        """The model in training, not the averaged one."""
-        return self.objective.model
+    def update(self) -> int:
+        """How many updates were made."""
+        return self.learner.update
 
     def train(self) -> None:
         """Train up to the configured number of updates, scoring and saving on the way.
@@ -162,9 +85,9 @@ class Run:
             ConfigError: another process writes to the run.
         """
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
-        check_features_causal(self.model.specification.front_end, self.normaliser)
-        encoder = self.model.specification.encoder
-        check_causal(self._encoder_outputs(), encoder, "training forward")
+        specification = self.learner.model.specification
+        check_features_causal(specification.front_end, self.learner.normaliser)
+        check_causal(self._encoder_outputs(), specification.encoder, "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder):
             self._go_on()
@@ -185,7 +108,7 @@ class Run:
             for waited, batch in timed(drawn):
                 skipped.add(batch.skipped)
                 began = time.perf_counter()
-                rate, parts, norm = self._learn(batch)
+                rate, parts, norm = self.learner.learn(batch)
                 learned = time.perf_counter() - began
                 speeds.append(float(batch.samples.sum()) / 16_000 / learned)
                 waits.append((waited, waited + learned))
@@ -213,9 +136,11 @@ class Run:
 
     def _save(self) -> None:
         """Write last.pt and its place among the resumable ones; never weights that are lost."""
-        if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
+        if not self.learner.finite():
             raise DivergedError(self._diverged("a weight is not finite"))
-        checkpoint.save(self._content(), self.folder / LAST)
+        content = self._content() | self.learner.state_dict()
+        content |= {"init_from": self.start.source, "best": dict(self.best)}
+        checkpoint.save(content, self.folder / LAST)
         keep(self.folder, self.update, self.config.resumable)
 
     def _diverged(self, what: str) -> str:
@@ -229,83 +154,26 @@ class Run:
         )
         return f"update {self.update}: {what}. Lower optimiser.rate (now {rate}) and {back}."
 
-    def _learn(self, batch: Batch) -> tuple[float, Parts, float]:
-        """Make one update; returns its learning rate, losses and gradient norm."""
-        config, optimiser = self.config, self.config.optimiser
-        self.update += 1
-        torch.manual_seed(config.seed * 1_000_003 + self.update)  # dropout, and what follows
-        self.objective.train()
-        if config.freeze_norms_from is not None and self.update >= config.freeze_norms_from:
-            self.model.freeze_norms()
-        inputs = self._inputs(batch, self.model.specification)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-            parts = self.objective(*inputs, self.update)
-        self.optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(
-                self.update,
-                rate=optimiser.rate * group["factor"],
-                min_rate=optimiser.min_rate,
-                warmup=optimiser.warmup,
-                hold=optimiser.hold,
-                half_life=optimiser.half_life,
-            )
-        add_gradient_noise(
-            self.model.encoder_parameters(),
-            noise_deviation(self.update, optimiser.gradient_noise),
-        )
-        norm = self.optimiser.step()
-        self.average.update(self.model)
-        return float(self.optimiser.param_groups[0]["lr"]), parts, norm
-
-    @torch.no_grad()
-    def _inputs(
-        self, batch: Batch, specification: Specification
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return x, lengths, tokens and token_lengths of a batch, as `Objective` takes them."""
-        frames, counts = log_mel(
-            torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), specification.front_end
-        )
-        mean = torch.from_numpy(self.start.mean).expand(len(frames), -1)
-        variance = torch.from_numpy(self.start.variance).expand(len(frames), -1)
-        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1)
-        rows, rng = self.material.batches.rows, self.material.batches.rows.generator(self.update)
-        statistics = histories(
-            (mean + jitter * variance.sqrt(), variance),
-            frames,
-            counts,
-            rows.noise,
-            self.config.history,
-            specification.front_end,
-            self.normaliser.alpha,
-            rows.generator(self.update, stream=2),
-        )
-        z = normalised(frames, counts, self.normaliser, statistics)
-        z = spec_augment(z, counts, self.config.augmentation, rng)
-        x, lengths = stacked(z, counts, specification.encoder)
-        return x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
-
-    def _averaged(self, activation: Activation) -> Transducer:
-        specification = msgspec.structs.replace(self.model.specification, activation=activation)
-        module = Transducer(specification, normalised=not specification.rounded)
-        module.load_state_dict(self.average.state_dict())
-        return module.eval()
-
     def _validate(self, display: Display) -> dict[str, Any]:
         """Score the averaged weights on dev and keep the best; returns WER by activation, corpus."""
-        own = self.model.specification.activation
+        own = self.learner.model.specification.activation
         scores: dict[str, Any] = {}
         activations: tuple[Activation, ...] = ("soft", "hard") if own == "soft" else ("hard",)
         for activation in activations:
-            scores[activation] = score = self._score(self._averaged(activation))
+            scores[activation] = score = dev_error_rates(
+                self.learner.averaged(activation),
+                self.learner.normaliser,
+                self.vocabulary,
+                self.material,
+            )
             improved = score["all"] < self.best.get(activation, math.inf)
+            names = []
             if improved:
                 self.best[activation] = score["all"]
-                name = "best.pt" if activation == own else f"best-{activation}.pt"
-                checkpoint.save(self._content(activation, score), self.folder / name)
+                names.append("best.pt" if activation == own else f"best-{activation}.pt")
             if self.config.keep and activation == own:
-                name = f"update-{self.update:06d}.pt"
+                names.append(f"update-{self.update:06d}.pt")
+            for name in names:
                 checkpoint.save(self._content(activation, score), self.folder / name)
             shown = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in score.items())
             display.say(
@@ -313,22 +181,9 @@ class Run:
             )
         return scores
 
-    def _score(self, module: Transducer) -> dict[str, float]:
-        found = tokens_of_all(module, self.normaliser, self.material.dev_audio)
-        texts = [self.vocabulary.decode([token for token, _ in tokens]) for tokens in found]
-        corpora = {"all": list(range(len(texts)))}
-        for i, utterance in enumerate(self.material.dev):
-            corpora.setdefault(utterance.corpus or "unnamed", []).append(i)
-        return {
-            name: word_error_rate(
-                [self.material.dev[i].text for i in rows], [texts[i] for i in rows]
-            ).wer
-            for name, rows in corpora.items()
-        }
-
     def _encoder_outputs(self) -> Any:
         """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""
-        module = copy.deepcopy(self.model).eval()
+        module = copy.deepcopy(self.learner.model).eval()
 
         @torch.inference_mode()
         def outputs(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -341,15 +196,15 @@ class Run:
     def _content(
         self, activation: Activation | None = None, score: dict[str, float] | None = None
     ) -> dict[str, Any]:
-        """Return what a checkpoint holds; of a best one, without what resuming needs."""
-        specification = self.model.specification
-        content = {
+        """Return what every checkpoint holds: the averaged weights, and all that goes with them."""
+        specification = self.learner.model.specification
+        return {
             "specification": msgspec.to_builtins(
                 msgspec.structs.replace(
                     specification, activation=activation or specification.activation
                 )
             ),
-            "averaged": self.average.state_dict(),
+            "averaged": self.learner.average.state_dict(),
             "mean": self.start.mean.tolist(),
             "variance": self.start.variance.tolist(),
             "tokenizer": self.start.tokenizer,
@@ -366,30 +221,10 @@ class Run:
                 "wer": {"dev": score} if score else {},
             },
         }
-        if score is None:
-            content |= {
-                "update": self.update,
-                "init_from": self.start.source,
-                "best": dict(self.best),
-                "objective": self.objective.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-            }
-        return content
-
-    def _resume(self, resumed: Resumed) -> None:
-        content, path = resumed.content, resumed.path
-        if checkpoint.specification_of(content, path) != self.model.specification:
-            raise ModelError("is of another [model]; choose another --output", path)
-        self.objective.load_state_dict(content["objective"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.average.load_state_dict(content["averaged"])
-        self.update, self.best = content["update"], dict(content["best"])
-        if path != self.folder / LAST:
-            self._best_of_folder()
 
     def _best_of_folder(self) -> None:
         """Take the scores of the best models that are there: one of a later update stays the best."""
-        own = self.model.specification.activation
+        own = self.learner.model.specification.activation
         for name, activation in (("best.pt", own), ("best-hard.pt", "hard")):
             path = self.folder / name
             if path.exists():

@@ -63,9 +63,10 @@ seconds = 4.0
 # Dies at update 7, between two checkpoints, its workers with a batch in hand.
 KILLED = """
 import os, signal, sys
-from train import __main__, loop
+from train import __main__
+from train.run.learner import Learner
 
-learn = loop.Run._learn
+learn = Learner.learn
 
 def dying(self, batch):
     if self.update == 6:
@@ -73,7 +74,7 @@ def dying(self, batch):
     return learn(self, batch)
 
 if __name__ == "__main__":
-    loop.Run._learn = dying
+    Learner.learn = dying
     __main__.main(sys.argv[1:])
 """
 

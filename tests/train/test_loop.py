@@ -507,7 +507,7 @@ def test_weights_that_are_not_finite_are_never_saved(folder: Path, tmp_path: Pat
     run._save()
     before = (tmp_path / "last.pt").read_bytes()
     with torch.no_grad():
-        run.model.output.weight[0, 0] = torch.nan
+        run.learner.model.output.weight[0, 0] = torch.nan
     with pytest.raises(DivergedError, match="update 0: a weight is not finite"):
         run._save()
     assert (tmp_path / "last.pt").read_bytes() == before
@@ -555,7 +555,7 @@ def test_a_soft_run_keeps_its_best_under_hard_activations_too(folder: Path, tmp_
 
     run = prepared(folder, tmp_path / "hard", "updates=1")
     assert not torch.equal(
-        run.model.output.weight, checkpoint.load(start)["averaged"]["output.weight"]
+        run.learner.model.output.weight, checkpoint.load(start)["averaged"]["output.weight"]
     )
     hard = command(folder, tmp_path / "hard", "updates=1", "optimiser.ema=0.999")
     assert __main__.main([*hard, "--init-from", str(start)]) == 0
@@ -658,7 +658,7 @@ def test_a_quantised_run_resumed_equals_an_uninterrupted_one(
     run.append("--change")
     # The formats are the run's own: nothing is measured again.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.loop.CALIBRATION_BATCHES", 0)
+        patch.setattr("train.run.starting_model.CALIBRATION_BATCHES", 0)
         assert __main__.main(run) == 0
     for state in ("averaged", "optimiser"):
         assert_equal_content(

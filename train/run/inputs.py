@@ -1,0 +1,76 @@
+"""From a batch of audio to what a model learns from: features, a channel's statistics, SpecAugment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stream.front_end.normaliser import Normaliser
+from stream.model.specification import Specification
+from train.config.run import Config
+from train.data.augmentation import spec_augment
+from train.data.features import log_mel, normalised, stacked
+from train.data.history import histories
+from train.data.rows import Batch, Rows
+
+__all__ = ["InputFrames", "Inputs"]
+
+
+class Inputs(NamedTuple):
+    """A batch as `Objective` takes it.
+
+    Attributes:
+        x: (B, S, inputs) float32 normalised input frames, whole chunks; lengths: (B,) int64.
+        tokens: (B, U) int64, padded; token_lengths: (B,) int64.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    tokens: Tensor
+    token_lengths: Tensor
+
+
+@dataclass(frozen=True)
+class InputFrames:
+    """The input frames of a run's batches.
+
+    Attributes:
+        config: of the run.
+        rows: which knows the generators of a batch and the recordings of noise.
+        normaliser: with the statistics of the data set, which rows start from.
+    """
+
+    config: Config
+    rows: Rows
+    normaliser: Normaliser
+
+    @torch.no_grad()
+    def of(self, batch: Batch, update: int, specification: Specification) -> Inputs:
+        """Return the inputs of the batch of an update; the statistics' jitter is from torch's seed."""
+        frames, counts = log_mel(
+            torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), specification.front_end
+        )
+        mean, variance = (
+            torch.from_numpy(statistic).expand(len(frames), -1)
+            for statistic in (self.normaliser.mean, self.normaliser.variance)
+        )
+        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1)
+        statistics = histories(
+            (mean + jitter * variance.sqrt(), variance),
+            frames,
+            counts,
+            self.rows.noise,
+            self.config.history,
+            specification.front_end,
+            self.normaliser.alpha,
+            self.rows.generator(update, stream=2),
+        )
+        z = normalised(frames, counts, self.normaliser, statistics)
+        z = spec_augment(z, counts, self.config.augmentation, self.rows.generator(update))
+        x, lengths = stacked(z, counts, specification.encoder)
+        return Inputs(
+            x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
+        )

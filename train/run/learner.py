@@ -1,0 +1,145 @@
+"""A model in training: one update of its weights, their average, and the state to go on from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import torch
+
+from stream.encoders.lstm_layer import Activation
+from stream.front_end.normaliser import Normaliser
+from stream.model.specification import ModelError
+from stream.vocabulary import Vocabulary
+from train import checkpoint
+from train.config.run import Config
+from train.data.rows import Batch
+from train.loss.objective import Objective, Parts
+from train.model import Transducer
+from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
+from train.run.inputs import InputFrames
+from train.run.resume import Resumed
+from train.run.start import Material, Start
+from train.run.starting_model import specification_of, starting_model
+
+__all__ = ["Learned", "Learner"]
+
+
+class Learned(NamedTuple):
+    """What an update did: its learning rate, losses, and the gradient's norm before clipping."""
+
+    rate: float
+    parts: Parts
+    norm: float
+
+
+class Learner:
+    """Weights, optimiser and averaged weights of a run.
+
+    Args:
+        config, start, material: of the run.
+        resumed: the checkpoint that it resumes from, or None.
+    Attributes:
+        objective: the loss, which holds the model in training, `model`.
+        average: the averaged weights, which are validated and exported.
+        update: how many were made.
+    Raises:
+        ConfigError: the configuration cannot be trained from this start.
+        ModelError: the weights, or the checkpoint, are of another model.
+    """
+
+    def __init__(
+        self, config: Config, start: Start, material: Material, resumed: Resumed | None = None
+    ) -> None:
+        self.config, self.update = config, 0
+        vocabulary = Vocabulary(start.tokenizer)
+        plain = config.specification(len(vocabulary))
+        self.normaliser = Normaliser(start.mean, start.variance, plain.alpha, plain.gate)
+        self._frames = InputFrames(config, material.batches.rows, self.normaliser)
+        specification = specification_of(
+            config, start, material, self._frames, len(vocabulary), resumed
+        )
+        model = starting_model(config, start, specification, config.dropout)
+        self.objective = Objective(model, config.loss, vocabulary.pieces)
+        self.optimiser = self._optimiser()
+        self.average = Ema(model, config.optimiser.ema)
+        if resumed is not None:
+            self._resume(resumed)
+
+    def _optimiser(self) -> Lamb:
+        optimiser, model = self.config.optimiser, self.model
+        transduces = "transducer" in model.specification.decoders
+        output = set(model.output.parameters() if transduces else ())
+        rest = [p for p in self.objective.parameters() if p not in output]
+        return Lamb(
+            [
+                {"params": rest, "factor": 1.0},
+                {"params": list(output), "factor": optimiser.joint_factor},
+            ],
+            betas=(optimiser.beta1, optimiser.beta2),
+            weight_decay=optimiser.weight_decay,
+            max_norm=optimiser.clip_norm,
+        )
+
+    @property
+    def model(self) -> Transducer:
+        """The model in training, not the averaged one."""
+        return self.objective.model
+
+    def learn(self, batch: Batch) -> Learned:
+        """Make one update."""
+        config, optimiser = self.config, self.config.optimiser
+        self.update += 1
+        torch.manual_seed(config.seed * 1_000_003 + self.update)  # dropout, and what follows
+        self.objective.train()
+        if config.freeze_norms_from is not None and self.update >= config.freeze_norms_from:
+            self.model.freeze_norms()
+        inputs = self._frames.of(batch, self.update, self.model.specification)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            parts = self.objective(*inputs, self.update)
+        self.optimiser.zero_grad(set_to_none=True)
+        parts.total.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(
+                self.update,
+                rate=optimiser.rate * group["factor"],
+                min_rate=optimiser.min_rate,
+                warmup=optimiser.warmup,
+                hold=optimiser.hold,
+                half_life=optimiser.half_life,
+            )
+        add_gradient_noise(
+            self.model.encoder_parameters(),
+            noise_deviation(self.update, optimiser.gradient_noise),
+        )
+        norm = self.optimiser.step()
+        self.average.update(self.model)
+        return Learned(float(self.optimiser.param_groups[0]["lr"]), parts, norm)
+
+    def averaged(self, activation: Activation) -> Transducer:
+        """Return a model of the averaged weights with that activation, in evaluation mode."""
+        specification = msgspec.structs.replace(self.model.specification, activation=activation)
+        module = Transducer(specification, normalised=not specification.rounded)
+        module.load_state_dict(self.average.state_dict())
+        return module.eval()
+
+    def finite(self) -> bool:
+        """Return whether every weight is a finite number."""
+        return all(bool(torch.isfinite(p).all()) for p in self.objective.parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what resuming needs besides the averaged weights."""
+        return {
+            "update": self.update,
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def _resume(self, resumed: Resumed) -> None:
+        content, path = resumed.content, resumed.path
+        if checkpoint.specification_of(content, path) != self.model.specification:
+            raise ModelError("is of another [model]; choose another --output", path)
+        self.objective.load_state_dict(content["objective"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.average.load_state_dict(content["averaged"])
+        self.update = content["update"]

@@ -1,0 +1,86 @@
+"""The model that a run trains: its specification, with formats measured where it is quantised, and weights."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+
+from stream.model.quantisation import Quantisation, joint_exponent
+from stream.model.specification import ModelError, Specification
+from train import checkpoint
+from train.config.learning import Dropout
+from train.config.run import Config, ConfigError
+from train.model import Transducer
+from train.run.inputs import InputFrames
+from train.run.resume import Resumed
+from train.run.start import Material, Start, largest_joint, weight_bits
+
+__all__ = ["specification_of", "starting_model"]
+
+CALIBRATION_BATCHES = 8
+DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")  # in a state
+
+
+def starting_model(
+    config: Config, start: Start, specification: Specification, dropout: Dropout
+) -> Transducer:
+    """Return a model with the weights that a run starts from; sets torch's seed.
+
+    Raises:
+        ModelError: the weights are of another model.
+    """
+    model = Transducer(specification, normalised=config.quantize == "none", dropout=dropout)
+    torch.manual_seed(config.seed)
+    model.initialise(torch.Generator().manual_seed(config.seed))
+    if start.weights is not None:
+        own = model.state_dict()
+        # Decoders that the start has not stay as drawn, those that the run has not are left out.
+        weights = {k: v for k, v in own.items() if k.startswith(DECODERS)}
+        weights |= {
+            k: v for k, v in start.weights.items() if k in own or not k.startswith(DECODERS)
+        }
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelError(f"the weights to start from do not fit: {error}") from error
+    return model
+
+
+def specification_of(
+    config: Config,
+    start: Start,
+    material: Material,
+    frames: InputFrames,
+    pieces: int,
+    resumed: Resumed | None,
+) -> Specification:
+    """Return the specification of a run's model.
+
+    Args:
+        config, start, material: of the run.
+        frames: the inputs of its batches, for the formats of a quantised run.
+        pieces: of its tokenizer.
+        resumed: the checkpoint that it resumes from, which has these formats, or None.
+    Raises:
+        ConfigError: a quantised run starts from nothing.
+        ModelError: the checkpoint is not of a quantised model.
+    """
+    specification = config.specification(pieces)
+    if config.quantize != "none" and start.weights is None and resumed is None:
+        raise ConfigError(f"quantize = {config.quantize} fine-tunes: name a model with --init-from")
+    if config.quantize not in ("int8", "w4a8"):
+        return specification
+    if resumed is not None:
+        before = checkpoint.specification_of(resumed.content, resumed.path).quantisation
+        if before is None:
+            raise ModelError("was not quantised; choose another --output", resumed.path)
+        exponent = before.joint
+    else:
+        model = starting_model(config, start, specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
+        drawn = (material.batches.batch(number) for number in range(CALIBRATION_BATCHES))
+        inputs = (frames.of(batch, 0, specification) for batch in drawn)
+        exponent = joint_exponent(largest_joint(model, inputs))
+    quantisation = Quantisation(
+        joint=exponent, weight_bits=weight_bits(config.quantize, specification)
+    )
+    return msgspec.structs.replace(specification, quantisation=quantisation)
