@@ -30,8 +30,6 @@ from stream.model.directory import CTC_GRAPH, INT8_WEIGHTS, INTEGER_WEIGHTS, WEI
 from stream.model.network import Network
 from stream.model.specification import ModelError, Specification
 
-__all__ = ["build", "build_integers", "int8_arrays", "integer_arrays"]
-
 Arrays = Mapping[str, NDArray[Any]]
 
 

@@ -20,8 +20,6 @@ from stream.engine.streams import Progress
 from stream.manifest import Utterance
 from stream.model.network import Network
 
-__all__ = ["Calibration"]
-
 Floats = NDArray[np.float32]
 
 

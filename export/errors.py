@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from stream.errors import DifferenceError
 
-__all__ = ["ExportError"]
-
 
 class ExportError(DifferenceError):
     """An artefact that is not the model, or computes something else than the model."""

@@ -26,8 +26,6 @@ from stream.manifest import Utterance
 from stream.model import directory
 from stream.model.network import Network, open_model
 
-__all__ = ["Exported", "export"]
-
 
 @dataclass(frozen=True)
 class Exported:

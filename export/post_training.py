@@ -21,8 +21,6 @@ from stream.model.network import Network
 from stream.model.quantisation import Quantisation, joint_exponent
 from stream.model.specification import ModelError
 
-__all__ = ["INPUT_EXPONENT", "calibrated"]
-
 INPUT_EXPONENT = 4  # -8 to 7.94: the normalised log-mel of speech stays within 7
 
 

@@ -36,8 +36,6 @@ from stream.model.specification import Specification
 from stream.process import reports_errors, run_main
 from train.text.pieces import write_pieces
 
-__all__ = ["SHAPES", "pieces", "random_network"]
-
 # NUMERICS 3.5, with the arithmetic of the bundled model where the shape leaves it open.
 SHAPES = {
     "base": Specification(

@@ -24,8 +24,6 @@ from stream.manifest import read_manifest
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
 
-__all__ = ["build_parser", "main", "table"]
-
 
 def table(reports: Sequence[LayerReport]) -> str:
     """Return the reports as a table for a terminal; shares and errors in %."""

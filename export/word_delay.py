@@ -20,8 +20,6 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.words import WordDelay, group
 
-__all__ = ["FEWEST", "MOST", "measured"]
-
 FEWEST = 100  # words, at least one a second of audio; a median of fewer is unreliable
 MOST = 200  # recordings that are streamed
 PASSES = 2

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from hwckpt import layout
 from hwckpt.torch_file.container import CheckpointError
 
-__all__ = ["HardwareCheckpoint", "Ngram", "equal"]
-
 
 @dataclass(frozen=True, eq=False)
 class Ngram:

@@ -15,8 +15,6 @@ from stream.front_end.log_mel import BINS, FFT, HOP, SAMPLE_RATE
 from stream.front_end.stacking import STACK
 from stream.model.specification import Specification
 
-__all__ = ["FIXED", "REDUCED", "full_config", "reduced_config", "unknown_keys"]
-
 # Values of the configuration that the arithmetic knows no other of: path -> value.
 FIXED: dict[tuple[str, ...], float] = {
     ("input_val", "filterbank_features", "sample_rate"): SAMPLE_RATE,

@@ -21,19 +21,13 @@ import yaml
 from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
-from hwckpt.reader import (
-    HardwareCheckpoint,
-    Ngram,
-    metadata_of,
-    state_dict_of,
-)
+from hwckpt.checkpoint import HardwareCheckpoint, Ngram
+from hwckpt.reader import metadata_of, state_dict_of
 from hwckpt.torch_file.allowed import Tensor
 from hwckpt.torch_file.container import CheckpointError, TorchFile
 from hwckpt.writer import VERSIONS
 from stream.files.text import TextError, read_text
 from stream.front_end.log_mel import BINS
-
-__all__ = ["ALPHA", "convert", "read_statistics"]
 
 ALPHA = 0.001  # default of 1.4's export
 

@@ -14,8 +14,6 @@ from hwckpt.reader import network_of
 from hwckpt.writer import VERSIONS, card_notes, write_checkpoint
 from stream.process import reports_errors, run_main
 
-__all__ = ["build_parser", "main"]
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m hwckpt.convert`."""

@@ -16,25 +16,6 @@ from typing import Any, Literal
 from stream.front_end.log_mel import CARD_FLOOR, SAMPLE_RATE
 from stream.model.specification import Specification
 
-__all__ = [
-    "CONFIG_SINCE",
-    "FIELDS",
-    "FINAL_PADDING",
-    "LSTM_KEYS",
-    "OTHERS",
-    "SIZES",
-    "STACKS",
-    "Field",
-    "Format",
-    "Version",
-    "aliases",
-    "card_specification",
-    "metadata",
-    "names",
-    "parse_version",
-    "pickle_protocol",
-]
-
 Version = tuple[int, int, int]
 Format = Literal["1.4", "1.14"]
 

@@ -24,18 +24,6 @@ from stream.front_end.log_mel import BINS
 from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification
 
-__all__ = [
-    "CheckpointError",
-    "HardwareCheckpoint",
-    "Ngram",
-    "metadata_of",
-    "network_of",
-    "read",
-    "read_checkpoint",
-    "recognises",
-    "state_dict_of",
-]
-
 OURS = b"rill_checkpoint"  # the key of our own training checkpoints, which are torch files too
 
 

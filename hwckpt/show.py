@@ -19,13 +19,12 @@ import msgspec
 import numpy as np
 
 from hwckpt import layout
-from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
+from hwckpt.checkpoint import HardwareCheckpoint
+from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.torch_file.container import TorchFile
 from stream.model.specification import ModelError
 from stream.process import reports_errors, run_main
 from stream.vocabulary import Vocabulary
-
-__all__ = ["build_parser", "describe", "findings", "main"]
 
 SCHEMA = "rill.hwckpt.show/1"
 DEAD = 1e-3  # variance of log-mel below which a bin is as good as constant

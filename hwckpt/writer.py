@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
-from hwckpt.reader import CheckpointError, HardwareCheckpoint, Ngram, read_checkpoint
+from hwckpt.checkpoint import HardwareCheckpoint, Ngram
+from hwckpt.reader import read_checkpoint
+from hwckpt.torch_file.container import CheckpointError
 from hwckpt.torch_file.pickler import Pickler, StateDict
 from stream.files.atomic import replacing
 from stream.model.network import Network
 from stream.model.specification import Specification
-
-__all__ = ["card_notes", "from_network", "inexpressible", "write_checkpoint"]
 
 ROOT = "archive"
 ALIGNMENT = 64  # bytes

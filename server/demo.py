@@ -26,8 +26,6 @@ from stream.errors import InputError
 from stream.manifest import Utterance
 from stream.process import reports_errors, run_main
 
-__all__ = ["build_parser", "install_size", "main", "running_server"]
-
 STOP_SECONDS = 10.0
 
 

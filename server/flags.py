@@ -18,8 +18,6 @@ from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from stream.backends import BACKENDS
 
-__all__ = ["AUTO", "LIMITS", "field_of", "make_parser", "variable_of"]
-
 AUTO = "auto"
 LIMITS = {
     "message-bytes": "largest websocket message; a larger one ends the stream with 1009",

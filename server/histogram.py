@@ -5,8 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import accumulate
 
-__all__ = ["SECONDS", "Histogram"]
-
 SECONDS = (
     0.001,
     0.0025,

@@ -16,8 +16,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["FORMATS", "LEVELS", "JsonFormatter", "TextFormatter", "start_logging"]
-
 OURS = ("server", "stream")
 PLAIN = re.compile(r"[!#-<>-~]+")  # no space, quote, equals sign or control character
 

@@ -25,8 +25,6 @@ from server.histogram import SECONDS, Histogram
 from server.processes import usage
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["Metrics"]
-
 VERSION = version("rill-asr")
 PYTHON = platform.python_version()
 ABOUT = ("backend", "decoder", "front_end", "language")  # of a model, once it is loaded

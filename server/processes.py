@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-__all__ = ["Usage", "listeners", "machine", "usage"]
-
 PROC = Path("/proc")
 LISTEN = "0A"  # state in /proc/net/tcp
 

@@ -23,8 +23,6 @@ import threading
 import time
 from typing import BinaryIO
 
-__all__ = ["capture_stderr", "log_descriptor", "use_descriptor"]
-
 logger = logging.getLogger(__name__)
 STDERR = 2
 LINES, SECONDS = 100, 10.0

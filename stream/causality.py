@@ -17,8 +17,6 @@ from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, FrontEnd, streamed_
 from stream.front_end.normaliser import Normaliser
 from stream.stage import whole
 
-__all__ = ["CausalityError", "check_causal", "check_features_causal"]
-
 Floats = NDArray[np.float32]
 CHUNKS = 6  # of the encoder
 FRAMES = 36  # log-mel frames

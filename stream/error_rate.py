@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import jiwer
 
-__all__ = ["ErrorRate", "character_error_rate", "mixed_error_rate", "word_error_rate"]
-
 
 @dataclass(frozen=True)
 class ErrorRate:

@@ -5,8 +5,6 @@ An error that is none of these is a fault of ours and ends in a traceback.
 
 from __future__ import annotations
 
-__all__ = ["ArgumentError", "DifferenceError", "InputError"]
-
 
 class DifferenceError(Exception):
     """A check ran and found that something is not what it should be equal to."""

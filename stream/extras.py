@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["EXTRAS", "MissingExtraError", "explain_missing_extras", "install_command"]
-
 # The extra of pyproject.toml that brings a package, by the name that is imported. matplotlib is in
 # two of them: `load` is the smaller one.
 EXTRAS = {

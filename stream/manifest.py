@@ -38,18 +38,6 @@ from stream.errors import InputError
 from stream.files.text import TextError, read_lines, read_text
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = [
-    "Entry",
-    "ManifestError",
-    "Utterance",
-    "check_length",
-    "located",
-    "read_entries",
-    "read_manifest",
-    "shown",
-    "spaced",
-]
-
 TOLERANCE_SECONDS = 0.1  # MP3 encoders add up to 0.05 s; some manifests round to a tenth
 TOLERANCE_SHARE = 0.01
 _BEGINS_OR_ENDS = re.compile(

@@ -15,8 +15,6 @@ from stream.files.atomic import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FAINT", "INK", "plotting"]
-
 INK, FAINT = "#22303c", "#d8dee4"
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",

@@ -24,8 +24,6 @@ from typing import NoReturn, ParamSpec
 from stream.errors import ArgumentError, DifferenceError, InputError
 from stream.extras import MissingExtraError, explain_missing_extras
 
-__all__ = ["STATUS", "reports_errors", "run_main"]
-
 P = ParamSpec("P")
 
 # Exit statuses by kind of error; the first row that fits counts.

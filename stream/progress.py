@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["show_count", "show_line"]
-
 
 def show_line(line: str, *, last: bool = False) -> None:
     """Write over the line on stderr, if that is a terminal; "" clears it.

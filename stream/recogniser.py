@@ -14,8 +14,6 @@ from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind
 from stream.model.network import Network, open_model
 
-__all__ = ["Recogniser"]
-
 
 class Recogniser:
     """Recognises one stream after another.

@@ -17,8 +17,6 @@ from stream.errors import ArgumentError
 from stream.manifest import ManifestError
 from stream.vocabulary import Vocabulary
 
-__all__ = ["Transcribed", "Unspelt", "check_spelling", "unspelt"]
-
 SHOWN = 8  # characters and words, the most frequent first
 
 

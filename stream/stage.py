@@ -19,19 +19,6 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-__all__ = [
-    "Array",
-    "Chain",
-    "Samples",
-    "Stage",
-    "State",
-    "constant_like",
-    "map_state",
-    "take_rows",
-    "whole",
-    "write_rows",
-]
-
 Array: TypeAlias = Any
 State: TypeAlias = Any  # Array | tuple[State, ...]
 Samples: TypeAlias = (

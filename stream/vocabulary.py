@@ -26,8 +26,6 @@ from typing import TypeAlias
 
 import sentencepiece
 
-__all__ = ["Alphabet", "Piece", "Vocabulary", "add", "flush", "texts_of"]
-
 WORD_MARK = "▁"
 REPLACEMENT = "\ufffd"
 SYMBOL = re.compile(r"<[a-zA-Z_]+>")

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-__all__ = ["Word", "WordDelay", "ctm_line", "emission_latencies", "group", "percentile"]
-
 FRAME_SECONDS = 0.06  # of Myrtle's encoder frames (NUMERICS 4.6); a model's own are its encoder's
 
 

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from stream.integer.network import CELL_EXPONENT, HIDDEN_EXPONENT, IntegerNetwork
 from stream.model.network import Network
 
-__all__ = ["check_weights", "dequantise_int8", "dequantise_integers"]
-
 Arrays = dict[str, NDArray[Any]]
 EMBEDDING = "prediction.embedding"
 ZERO = 128  # of the embedding as u8

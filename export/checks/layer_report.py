@@ -34,8 +34,6 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.stage import whole
 
-__all__ = ["LayerReport", "layer_reports"]
-
 Floats = NDArray[np.float32]
 Ints = NDArray[Any]
 Mask = NDArray[np.bool_]

@@ -16,8 +16,6 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.validation import Report, validate
 
-__all__ = ["MOST_LOSS", "Baseline", "Precision", "Progress"]
-
 MOST_LOSS = 0.003  # by which a WER may be above that of float32
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is streamed, recordings done, all

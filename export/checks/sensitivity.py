@@ -24,8 +24,6 @@ from stream.integer.network import quantise
 from stream.model import directory
 from stream.model.network import Network, open_model
 
-__all__ = ["PrecisionError", "int8_error", "integer_error"]
-
 NO_FLOAT = "Integers keep no layer in float: fine-tune the model in them, --set quantize=int8"
 
 

@@ -27,8 +27,6 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.stage import State, whole
 
-__all__ = ["STAGES", "Batch", "Path", "Row", "Watch", "batches", "nodes", "trace"]
-
 Floats = NDArray[np.float32]
 Path = Sequence[tuple[int, int]]  # (token, encoder frame), in order
 STAGES = ("log-mel", "normalised", "encoder", "prediction", "logits")

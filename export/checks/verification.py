@@ -47,8 +47,6 @@ from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from stream.stage import map_state, whole
 
-__all__ = ["NEAR", "TOLERANCE", "verify"]
-
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
 NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
 STEPS = 40  # chunks of random frames

@@ -31,17 +31,6 @@ from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
 from stream.validation import default_backend, validate
 
-__all__ = [
-    "Decoded",
-    "Emitted",
-    "Model",
-    "Run",
-    "is_server",
-    "open_artefact",
-    "run_model",
-    "run_server",
-]
-
 
 class Emitted(NamedTuple):
     """A token: the text that it adds, and its encoder frame."""

@@ -16,8 +16,6 @@ from html import escape
 from export.compare.clips import Clip
 from export.compare.findings import Disagreement
 
-__all__ = ["COLOURS", "bars", "lanes", "profile", "strip", "timeline"]
-
 COLOURS = 8
 WIDTH, WIDE = 560.0, 1120.0  # of half the page, and of all of it
 ROW = 30.0

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["CLIP_SECONDS", "Clip", "clip"]
-
 CLIP_SECONDS = 12.0
 LEAD_SECONDS = 4.0  # heard before the time that matters
 OUTLINE = 240  # points

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from export.checks.tracer import STAGES, Row
 from stream.front_end.log_mel import HOP, SAMPLE_RATE
 
-__all__ = ["Difference", "Differences"]
-
 Floats = NDArray[np.float32]
 
 

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from export.compare.artefacts import Decoded, Emitted
 from stream.error_rate import word_error_rate
 
-__all__ = ["Divergence", "diverge", "edits"]
-
 
 @dataclass(frozen=True)
 class Divergence:

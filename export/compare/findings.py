@@ -20,16 +20,6 @@ from export.compare.stages import Stages, trace_models
 from stream.error_rate import word_error_rate
 from stream.manifest import Utterance
 
-__all__ = [
-    "SCHEMA",
-    "Comparison",
-    "Disagreement",
-    "Entry",
-    "Result",
-    "Transcript",
-    "compare",
-]
-
 SCHEMA = "rill.comparison/1"
 
 OnProgress = Callable[[str, int, int], None]  # artefact, recordings done, recordings

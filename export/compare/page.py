@@ -16,8 +16,6 @@ from export.compare.charts import COLOURS, bars, lanes, profile, strip, timeline
 from export.compare.clips import Clip
 from export.compare.findings import Comparison, Disagreement, Entry
 
-__all__ = ["LISTED", "render"]
-
 HERE = Path(__file__).resolve().parent
 LISTED = 100  # disagreements; all of them are in the JSON
 

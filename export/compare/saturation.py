@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from stream.stage import State, map_state
 
-__all__ = ["Counter", "Saturation", "layer_states"]
-
 Floats = NDArray[np.float32]
 OUTPUT, TANH, CELL = 127 / 128, 1.0, 8.0 - 2.0**-12
 

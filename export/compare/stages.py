@@ -12,8 +12,6 @@ from export.compare.saturation import Counter, Saturation
 from stream.backends import load_backend
 from stream.manifest import Utterance
 
-__all__ = ["Stages", "trace_models"]
-
 SIDE_BY_SIDE = 16  # recordings
 
 

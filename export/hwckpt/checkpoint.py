@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError
 from export.hwckpt.target import Target
-from hwckpt.reader import HardwareCheckpoint, network_of, read_checkpoint
+from hwckpt.checkpoint import HardwareCheckpoint
+from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
 from stream.backends import Backend, load_backend
 from stream.bundled import recordings
@@ -21,8 +22,6 @@ from stream.front_end.log_mel import CARD_FLOOR
 from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.validation import validate
-
-__all__ = ["Exported", "Rates", "export", "verify"]
 
 CHUNKS, ROWS, SYMBOLS = 4, 2, 4  # of the random input that both models are run on
 

@@ -17,8 +17,6 @@ from stream.errors import ArgumentError
 from stream.model.network import Network
 from stream.model.specification import Specification
 
-__all__ = ["ALPHA", "Refusal", "Target", "choose"]
-
 ALPHA = 0.001  # of a model converted to 1.4, unless --melalpha says otherwise
 # A card has none of these: it hears every frame, at the level it comes.
 NO_ROOMS: dict[str, Any] = {

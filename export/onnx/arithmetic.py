@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from export.onnx.graph import Graph
 
-__all__ = ["Arithmetic"]
-
 
 @dataclass
 class Arithmetic(Graph, ABC):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from export.onnx.float32 import Float32Graph
 from export.onnx.graph import FLOAT
 
-__all__ = ["write"]
-
 
 def write(graph: Float32Graph, size: int, classes: int) -> None:
     """Write the head of f, of a size, with so many classes."""

@@ -13,8 +13,6 @@ from stream.integer.network import IntegerLayer, IntegerNetwork
 from stream.model.network import Network
 from stream.model.specification import ModelError, Specification
 
-__all__ = ["Family"]
-
 
 class Family:
     """A family without graphs: each family overrides what it has.

@@ -9,8 +9,6 @@ import numpy as np
 from export.onnx.arithmetic import Arithmetic
 from export.onnx.graph import FLOAT
 
-__all__ = ["Float32Graph"]
-
 
 @dataclass
 class Float32Graph(Arithmetic):

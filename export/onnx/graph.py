@@ -20,8 +20,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stream.model.directory import FORMAT
 
-__all__ = ["Graph", "WeightFile"]
-
 OPSET = 18
 IR_VERSION = 10
 BOOL, FLOAT, DOUBLE = TensorProto.BOOL, TensorProto.FLOAT, TensorProto.DOUBLE

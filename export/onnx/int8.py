@@ -26,8 +26,6 @@ from export.onnx.graph import BOOL, FLOAT
 from export.onnx.ranges import LEVELS, Ranges
 from stream.model.network import Network
 
-__all__ = ["UNIT", "Int8Graph", "embedding", "input_scale", "joint_arrays", "linear_arrays"]
-
 ZERO = 128  # of signed activations
 UNIT = np.float32(1.0 / 127.0)  # scale of h
 

@@ -31,16 +31,6 @@ from stream.backends.integer import FLOAT32_EXACT
 from stream.integer.fixed import JOINT_SHIFT
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork
 
-__all__ = [
-    "ZERO",
-    "IntegerGraph",
-    "fits_float32",
-    "linear_arrays",
-    "part_arrays",
-    "projection_graph",
-    "stored_bias",
-]
-
 ZERO = 128  # of signed activations, as u8
 LINEARS = ("joint.encoder", "joint.prediction", "joint.output")
 

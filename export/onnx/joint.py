@@ -7,8 +7,6 @@ from export.onnx.graph import FLOAT, WeightFile
 from export.onnx.integer import IntegerGraph, linear_arrays
 from stream.integer.network import IntegerLinear
 
-__all__ = ["joint_graph", "write"]
-
 
 def write(graph: Arithmetic, size: int, classes: int) -> None:
     """Write the joint of f and g, of a size, with so many classes."""

@@ -34,8 +34,6 @@ from stream.integer.network import IntegerLayer
 from stream.model.network import Network
 from stream.model.specification import Specification
 
-__all__ = ["Stack", "int8_arrays", "integer_arrays", "layer_graph", "lstm_graph"]
-
 Arrays = dict[str, NDArray[np.generic]]
 Layer = Mapping[str, NDArray[np.float32]]
 Function = Callable[[str], str]

@@ -8,8 +8,6 @@ import numpy as np
 
 from stream.model.quantisation import Quantisation
 
-__all__ = ["LEVELS", "Ranges"]
-
 LEVELS = 255  # of the joint's hidden vector, which is not negative
 
 

@@ -39,8 +39,6 @@ from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import whole
 
-__all__ = ["export", "verify"]
-
 SYMBOLS_PER_STEP = 10  # of sherpa-onnx
 PARTS = ("encoder", "prediction", "joint")
 Floats = NDArray[np.float32]

@@ -33,8 +33,6 @@ from stream.front_end.stacking import STACK
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
-__all__ = ["FLOOR", "FRAMES", "wrap"]
-
 INT32, UINT8 = TensorProto.INT32, TensorProto.UINT8
 FRAMES = STACK * PAIR  # of an encoder step
 FLOOR = 2.0**-23  # of mel power, in sherpa-onnx' front end

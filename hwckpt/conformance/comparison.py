@@ -20,21 +20,6 @@ import numpy as np
 from stream.errors import InputError
 from stream.files.text import read_text
 
-__all__ = [
-    "Arrays",
-    "Kind",
-    "Rng",
-    "Row",
-    "VectorError",
-    "Vectors",
-    "compare",
-    "computed",
-    "exact",
-    "installed",
-    "on_each",
-    "read_vectors",
-]
-
 Arrays: TypeAlias = Mapping[str, Any]
 Rng: TypeAlias = np.random.Generator
 Verdict = Literal["ok", "FAIL", "skipped"]

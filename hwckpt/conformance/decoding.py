@@ -42,8 +42,6 @@ from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram, read_arpa
 from stream.vocabulary import WORD_MARK, Vocabulary
 
-__all__ = ["KINDS", "BeamRun", "perceived"]
-
 LOG10 = 1e-4
 FLOATS = 1e-9
 

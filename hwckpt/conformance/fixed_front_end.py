@@ -29,8 +29,6 @@ from stream.integer.front_end import FixedFrontEnd
 from stream.integer.log_mel import FixedLogMel, block, emphasise, log2, spectrum
 from stream.integer.normaliser import FixedNormaliser, alpha_weight, inverse_root, normalise, update
 
-__all__ = ["KINDS"]
-
 FLOOR = 2.0**-23
 SAMPLES = 720  # three windows of 25 ms
 LOUD, QUIET = 16 * 1024 - 1, -72 * 1024  # the range of frames, Q.10

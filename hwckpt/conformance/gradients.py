@@ -27,8 +27,6 @@ from train.encoders.lstm_layer import LSTM, plain_layer
 from train.loss.transducer import Penalties, transducer_loss
 from train.optimiser import Lamb
 
-__all__ = ["KINDS", "Lattice", "lattice"]
-
 Weights = Mapping[str, Tensor]
 # x (B, T, I), the layer's weights by name, hard -> h of every frame (B, T, H), from a state of zeros.
 Layer = Callable[[Tensor, Weights, bool], Tensor]

@@ -33,8 +33,6 @@ from stream.integer import fixed
 from stream.integer import network as integer
 from stream.integer.network import IntegerLayer, IntegerLinear
 
-__all__ = ["BACKEND", "FIXED", "GRAPHS", "KINDS", "ZERO"]
-
 Ints = NDArray[np.int64]
 
 FIXED, BACKEND, GRAPHS = "fixed", "integer", "integer-onnx"

@@ -44,8 +44,6 @@ from stream.model.specification import Specification
 from stream.stage import map_state
 from stream.vocabulary import Vocabulary
 
-__all__ = ["KINDS", "trace"]
-
 Ints: TypeAlias = NDArray[Any]  # of integers
 
 ROWS, LABELS = 2, 5

@@ -36,29 +36,6 @@ from stream.model.specification import Specification
 from stream.stage import State
 from stream.vocabulary import Vocabulary
 
-__all__ = [
-    "EOS",
-    "KINDS",
-    "PROBABILITY",
-    "Decoded",
-    "changed",
-    "decode",
-    "decode_steps",
-    "decoded",
-    "draw_weight",
-    "encode_batch",
-    "features",
-    "join_all",
-    "network_beside",
-    "network_file",
-    "on_backends",
-    "predict_tokens",
-    "settled",
-    "stacked_frames",
-    "utterance",
-    "whole_stacks",
-]
-
 VERSIONS: dict[Format, str] = {"1.4": "v1.4.0", "1.14": "v1.14.0"}
 EOS = 1  # a piece like any other here
 MARGIN = 1e-3  # between the best logit and the next: a hundred times what backends differ by

@@ -46,8 +46,6 @@ from stream.front_end.log_mel import (
 from stream.front_end.normaliser import Normaliser, utterance_normalise
 from stream.stage import Stage, map_state
 
-__all__ = ["KINDS", "layer_arrays", "normalisation_ratio"]
-
 LOG_MEL = 5e-3  # of DALI, whose float32 is itself off by 2e-3 on speech
 LOG_MEL_DC = 0.1  # a constant signal leaves nothing but rounding in its valleys
 NORMALISED, EXACT = 1e-4, 1e-9  # float32, float64

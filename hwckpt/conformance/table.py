@@ -39,8 +39,6 @@ from hwckpt.writer import write_checkpoint
 from stream.files.text import read_text
 from stream.model.specification import ModelError
 
-__all__ = ["HASHES", "Line", "check_set", "kinds", "missing_files", "write_set"]
-
 HASHES = "SHA256SUMS"  # as `sha256sum` writes and reads it
 # Package: the patterns of the subjects that need it, which cannot be imported without.
 OPTIONAL = {

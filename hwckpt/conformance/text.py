@@ -27,8 +27,6 @@ from train.text.normaliser import (
     standardise_wer,
 )
 
-__all__ = ["KINDS"]
-
 Content = Mapping[str, Any]
 CHARSET_CASED = CHARSET + CHARSET.strip(" '").upper() + ".,?-"
 PLACES = 9  # of a float

@@ -58,8 +58,6 @@ from stream.front_end.stacking import STACK
 from stream.model.network import Network
 from stream.stage import State
 
-__all__ = ["KINDS"]
-
 FEATURES = 5e-3
 CHUNKS = 7  # random chunkings are drawn with this seed
 LENGTHS = (11_200, 6_119, 3_001, 320)  # samples of the utterances; the last gives one frame

@@ -22,8 +22,6 @@ from train.data.mixing import blend, lengthened
 from train.optimiser import Ema, Lamb, learning_rate
 from train.statistics import Statistics
 
-__all__ = ["KINDS", "linear_delay_penalty", "noise_ranges", "wer_switch"]
-
 WINDOW = 400  # samples; generation 1.14's window of 25 ms
 SCHEDULE, WEIGHTS, STATISTICS, SAMPLES = 1e-12, 1e-6, 1e-5, 1e-4
 MOMENTS = ("exp_avg", "exp_avg_sq")

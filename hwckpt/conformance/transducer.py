@@ -40,8 +40,6 @@ from stream.front_end.log_mel import HOP
 from stream.front_end.stacking import STACK, join_pairs
 from stream.model.network import Network
 
-__all__ = ["KINDS"]
-
 STAGE = 2e-5
 FRAMES, ROWS, LABELS = 23, 2, 4  # an odd number of frames: the last pair is filled
 CAPS, SAMPLE_CAPS = (1, 2, 5, 30), (1, 3)

@@ -17,8 +17,6 @@ from stream.decoding.greedy import Token
 from stream.encoders.lstm import PAIR
 from stream.words import FRAME_SECONDS
 
-__all__ = ["LOOK_AHEAD", "Layout", "Termination", "layout", "merge", "split", "trim"]
-
 LOOK_AHEAD = 3  # tokens on either side of a border among which a repetition is looked for
 STACKED_SECONDS = 0.03
 NEVER = np.iinfo(np.int64).max // 2  # steps

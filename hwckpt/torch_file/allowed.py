@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CONSTRUCTORS", "STORAGES", "Global", "Storage", "Tensor", "allowed", "call"]
-
 # Storage class of torch -> element type; "bfloat16" is no NumPy type and becomes float32.
 STORAGES = {
     "FloatStorage": "float32",

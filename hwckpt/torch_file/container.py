@@ -29,8 +29,6 @@ from hwckpt.torch_file.allowed import Storage, Tensor
 from hwckpt.torch_file.unpickler import Unpickled, unpickle
 from stream.model.specification import ModelError
 
-__all__ = ["CheckpointError", "TorchFile", "is_torch_file", "pickle_bytes"]
-
 ZIP = b"PK\x03\x04"
 MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001

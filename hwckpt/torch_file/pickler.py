@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from hwckpt.torch_file.allowed import STORAGES
 
-__all__ = ["Pickler", "StateDict"]
-
 
 @dataclass(frozen=True, eq=False)
 class StateDict:

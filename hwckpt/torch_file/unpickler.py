@@ -20,8 +20,6 @@ from typing import IO, Any
 
 from hwckpt.torch_file.allowed import STORAGES, Global, Storage, allowed, call
 
-__all__ = ["Unpickled", "unpickle"]
-
 OPCODES = 1_000_000  # a base model's training checkpoint has some 6000
 NODES = 1_000_000
 DEPTH = 64

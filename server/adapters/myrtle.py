@@ -42,10 +42,10 @@ from server.adapters.myrtle_messages import (
 from server.protocol.running_words import RunningWords
 from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
-from stream.engine.engine import Hypothesis, Result, Token
+from stream.decoding.greedy import Token
+from stream.decoding.hypothesis import Hypothesis
+from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
-
-__all__ = ["Myrtle"]
 
 
 class Myrtle:

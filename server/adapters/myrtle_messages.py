@@ -10,21 +10,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "CHUNK",
-    "CHUNK_SECONDS",
-    "NOTHING",
-    "PATH",
-    "QUERY",
-    "SAMPLE_BYTES",
-    "SUBPROTOCOL",
-    "Alternative",
-    "Response",
-    "Word",
-    "pcm_bytes",
-    "read_response",
-]
-
 PATH = "/asr/v0.1/stream"
 SUBPROTOCOL = "stream.asr.api.myrtle.ai"
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"

@@ -20,17 +20,6 @@ from server.protocol.transcript import Piece, Segment, TimedWord, Transcript, pi
 from server.refusals import Refusal
 from stream.engine.engine import Result
 
-__all__ = [
-    "Answer",
-    "EventStream",
-    "answer",
-    "describe_model",
-    "error",
-    "error_event",
-    "list_models",
-    "log_probabilities",
-]
-
 CUE_CHARACTERS = 84  # two lines of a subtitle
 CUE_SECONDS = 7.0
 FRAMES_PER_SECOND = 100  # the unit of `seek`

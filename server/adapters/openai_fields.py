@@ -28,8 +28,6 @@ from types import MappingProxyType
 
 from server.refusals import Refusal, quoted
 
-__all__ = ["Transcription", "no_model", "parse_fields"]
-
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 GRANULARITIES = ("word", "segment")
 INCLUDED = ("logprobs",)

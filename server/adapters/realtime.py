@@ -47,8 +47,6 @@ from server.protocol.transcript import Piece, pieces_of
 from stream.audio import g711
 from stream.engine.engine import Result
 
-__all__ = ["Realtime"]
-
 SAMPLE_BYTES = 2  # of PCM
 
 

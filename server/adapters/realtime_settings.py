@@ -31,8 +31,6 @@ from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.audio.g711 import RATE as TELEPHONE_RATE
 from stream.decoding.endpoint import LEAST_SECONDS
 
-__all__ = ["MU_LAW", "A_LAW", "PCM", "PCM_RATE", "Mistake", "SessionUpdate", "Settings"]
-
 PCM, MU_LAW, A_LAW = "audio/pcm", "audio/pcmu", "audio/pcma"
 PCM_RATE = 24000
 BETA_FORMATS = {"pcm16": PCM, "g711_ulaw": MU_LAW, "g711_alaw": A_LAW}

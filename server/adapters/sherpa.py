@@ -31,11 +31,10 @@ import numpy as np
 from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
 from stream.audio import first_bad_sample
+from stream.decoding.hypothesis import Hypothesis
 from stream.engine.alignment import Span
-from stream.engine.engine import Hypothesis, Result
+from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
-
-__all__ = ["Sherpa"]
 
 SAMPLE_BYTES = 4
 

@@ -14,8 +14,6 @@ import msgspec
 
 from server.protocol.transcript import Transcript
 
-__all__ = ["FILE_FIELDS", "answer", "fault"]
-
 FILE_FIELDS = ("file", "audio")
 
 

@@ -38,8 +38,6 @@ from server.refusals import quoted
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine.engine import Result
 
-__all__ = ["Vosk", "dump"]
-
 SAMPLE_BYTES = 2
 Json: TypeAlias = "str | float | Sequence[Json] | Mapping[str, Json]"
 

@@ -37,8 +37,6 @@ from server.protocol.states import Close, State
 from server.protocol.stream import Channel, StreamProtocol
 from stream.engine.engine import Result
 
-__all__ = ["Offer", "OpenChannel", "Peer", "Wyoming"]
-
 UTTERANCE = ("transcribe", "audio-start", "audio-chunk", "audio-stop")
 OpenChannel: TypeAlias = Callable[[Mapping[str, float]], Channel | str]
 

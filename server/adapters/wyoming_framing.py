@@ -14,8 +14,6 @@ from typing import TypeVar
 
 import msgspec
 
-__all__ = ["EventReader", "FramingError", "WireEvent", "encode"]
-
 VERSION = "1.10.2"  # of the protocol
 HEADER_BYTES = 1 << 16
 PART_BYTES = 1 << 20  # most of data and of payload

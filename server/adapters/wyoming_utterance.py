@@ -19,8 +19,6 @@ from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["Format", "Utterance"]
-
 logger = logging.getLogger(__name__)
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}
 MOST_CHANNELS = 64

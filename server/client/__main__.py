@@ -18,8 +18,6 @@ from server.client.terminal import LiveText
 from stream.audio import AudioError, read_chunks
 from stream.process import reports_errors, run_main
 
-__all__ = ["build_parser", "main"]
-
 STANDARD_INPUT = Path("/dev/stdin")
 
 

@@ -17,8 +17,6 @@ from stream.errors import InputError
 from stream.extras import MissingExtraError, explain_missing_extras, install_command
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["MicrophoneError", "microphone_chunks"]
-
 
 class MicrophoneError(InputError):
     """There is no such microphone."""

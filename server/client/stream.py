@@ -39,15 +39,6 @@ from server.adapters.myrtle_messages import (
 )
 from stream.errors import InputError
 
-__all__ = [
-    "DEFAULT_URL",
-    "OnText",
-    "StreamOutcome",
-    "StreamError",
-    "stream_audio",
-    "stream_url",
-]
-
 DEFAULT_URL = "ws://127.0.0.1:3030"
 OPEN_SECONDS = 10.0
 CLOSE_SECONDS = 5.0

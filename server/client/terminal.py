@@ -8,8 +8,6 @@ from __future__ import annotations
 import shutil
 from typing import TextIO
 
-__all__ = ["LiveText"]
-
 DIM, PLAIN = "\x1b[2m", "\x1b[22m"
 CLEAR_TO_END = "\x1b[K"
 

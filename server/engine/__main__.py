@@ -33,7 +33,8 @@ from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
 from stream.bundled import model_path
-from stream.engine.engine import Decoding, load_engine
+from stream.decoding.decoding import Decoding
+from stream.engine.engine import load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.language_model.files import ngram_of, open_ngram

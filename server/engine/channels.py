@@ -39,8 +39,6 @@ from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
-__all__ = ["Channel", "Channels", "Owner"]
-
 
 class Owner(Protocol):
     """Whose stream a channel recognises."""

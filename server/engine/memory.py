@@ -12,8 +12,6 @@ from __future__ import annotations
 import ctypes
 import gc
 
-__all__ = ["keep_memory", "settle"]
-
 # Thresholds of the three generations: a full collection comes once in some minutes at most.
 COLLECTIONS = (10_000, 20, 1_000)
 

@@ -19,8 +19,6 @@ from server.engine.supervision import Supervision
 from server.refusals import Refusal, quoted
 from stream.vocabulary import Alphabet
 
-__all__ = ["Model", "Models", "Served"]
-
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 

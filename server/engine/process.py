@@ -15,8 +15,6 @@ import msgspec
 from server.engine.ipc import EngineOptions, Ready
 from server.stderr import log_descriptor
 
-__all__ = ["Start", "Worker", "in_process"]
-
 END_SECONDS = 5.0  # for a process to end by itself
 
 

@@ -23,8 +23,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["FORGET_SECONDS", "KILLED", "Restarts", "Supervision"]
-
 KILLED = 3
 FORGET_SECONDS = 300.0
 LONGEST_PAUSE = 30.0

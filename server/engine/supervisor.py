@@ -29,8 +29,6 @@ from server.engine.process import Start, Worker
 from server.engine.supervision import FORGET_SECONDS, KILLED, Restarts, Supervision
 from stream.errors import InputError
 
-__all__ = ["LoadError", "Supervisor"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -53,8 +53,6 @@ from stream.extras import MissingExtraError, explain_missing_extras
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
 
-__all__ = ["FAILED_STEPS", "Loaded", "Stepper", "work"]
-
 FAILED_STEPS = 3
 READ_BYTES = 1 << 18
 NO_SLOT = -1

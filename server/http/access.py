@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from server.http.hosts import ANY, NULL, Hosts, parse_host, parse_origin
 from server.refusals import Refusal, quoted
 
-__all__ = ["Access", "parse_tokens"]
-
 
 @dataclass(frozen=True)
 class Access:

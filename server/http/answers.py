@@ -41,8 +41,6 @@ from server.protocol.transcript import Transcript
 from server.refusals import Refusal, quoted
 from stream.engine.engine import Result
 
-__all__ = ["STOPPING", "Answers"]
-
 PAGE = Path(__file__).parents[1] / "page"
 OWNER = "rill"
 MODELS = "/v1/models/"

@@ -45,8 +45,6 @@ from server.protocol.states import Close
 from server.refusals import Refusal
 from stream.errors import ArgumentError
 
-__all__ = ["ROOTS", "AddressError", "Application", "Settings"]
-
 logger = logging.getLogger(__name__)
 # A peer that breaks HTTP is not an error of the server; exceptions of handlers are logged here.
 _quiet = logging.getLogger("server.aiohttp")

@@ -19,8 +19,6 @@ from server.http.access import Access
 from server.http.peers import Peer
 from server.refusals import Refusal
 
-__all__ = ["Exchange", "begin", "exchange_of"]
-
 logger = logging.getLogger(__name__)
 SERVER = "rill"
 PROBES = ("/healthz", "/readyz", "/metrics")  # requested every second: at debug, unless refused

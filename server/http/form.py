@@ -28,8 +28,6 @@ from server.limits import Limits
 from server.refusals import Refusal
 from stream.engine.engine import Result
 
-__all__ = ["Form", "Refused", "Slot", "receive_form"]
-
 FIELD_BYTES = 65_536
 READ_BYTES = 1 << 18
 MOST_FIELDS = 64

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["MaskedFrames", "Reader"]
-
 MASKED = 0x80
 LENGTH = 0x7F
 LENGTHS = {126: 2, 127: 8}  # bytes of a longer length

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 
 from server.refusals import Refusal, quoted
 
-__all__ = ["VERSION", "handshake_refusal", "wants_upgrade"]
-
 VERSION = "13"
 KEY_BYTES = 16
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}

@@ -22,18 +22,6 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = [
-    "ANY",
-    "NULL",
-    "Hosts",
-    "Origin",
-    "is_loopback",
-    "parse_host",
-    "parse_hosts",
-    "parse_origin",
-    "parse_origins",
-]
-
 ANY = "*"
 NULL = "null"  # the origin of a page that has none: a file, a frame in a sandbox
 PORTS = {"http": 80, "https": 443}

@@ -12,8 +12,6 @@ from server.adapters import openai, transcribe
 from server.http.exchange import exchange_of
 from server.refusals import Refusal
 
-__all__ = ["json_answer", "plain", "preflight", "refuse"]
-
 RETRY_SECONDS = "1"
 TRANSCRIBE = "/transcribe"
 OPENAI = "/v1/"

@@ -15,8 +15,6 @@ from aiohttp.http import WebSocketReader
 
 from server.http.frames import MaskedFrames
 
-__all__ = ["HttpServer"]
-
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 BadHandler: TypeAlias = Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
 

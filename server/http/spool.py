@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["Spool", "SpoolFullError", "Spooled"]
-
 
 class SpoolFullError(Exception):
     """There is no room for more; the message gives the reason."""

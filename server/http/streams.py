@@ -29,8 +29,6 @@ from server.protocol.hotwords import HotwordError, Speller
 from server.protocol.stream import StreamProtocol
 from server.refusals import Refusal
 
-__all__ = ["Streams"]
-
 logger = logging.getLogger(__name__)
 
 

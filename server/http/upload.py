@@ -23,8 +23,6 @@ from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["Upload"]
-
 logger = logging.getLogger(__name__)
 SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
 LOOK_SECONDS = 0.5  # how often a waiting upload checks again

@@ -28,9 +28,6 @@ from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
 from stream.engine.engine import Result
 
-__all__ = ["Connection"]
-
-
 LiveProtocol: TypeAlias = StreamProtocol | Wyoming
 
 

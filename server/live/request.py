@@ -20,15 +20,6 @@ from server.engine.models import Served
 from server.protocol.hotwords import HotwordError, parse_hotwords
 from server.refusals import Refusal, quoted
 
-__all__ = [
-    "COMMON_KEYS",
-    "Parameters",
-    "parse_common",
-    "parse_query",
-    "parse_request",
-    "refuse_hotwords",
-]
-
 COMMON_KEYS = frozenset({"model", "lang", "hotwords", "token"})
 MYRTLE_KEYS = COMMON_KEYS | {"content_type", "version", "alternatives"}
 KEYS = MYRTLE_KEYS | {"intent"}  # OpenAI's

@@ -17,8 +17,6 @@ from server.protocol.hotwords import Speller
 from server.protocol.stream import Dialect
 from server.refusals import Refusal, quoted
 
-__all__ = ["ROUTES", "Route"]
-
 INTENT = "transcription"
 
 

@@ -22,8 +22,6 @@ import asyncio
 import socket
 from contextlib import suppress
 
-__all__ = ["LOST_SECONDS", "prepare_live", "prepare_server"]
-
 RECEIVE_BYTES = 32_768  # Linux takes twice that, its own bookkeeping included
 SEGMENT_BYTES = 1400
 LOST_SECONDS = 20

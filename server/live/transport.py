@@ -18,8 +18,6 @@ from aiohttp.http import WebSocketError, WebSocketReader
 from server.live.sockets import prepare_live
 from server.protocol.states import Close
 
-__all__ = ["Message", "Tcp", "Websocket", "WebsocketResponse"]
-
 Message: TypeAlias = str | bytes
 
 READ_BYTES = 65_536

@@ -31,8 +31,6 @@ from stream.progress import show_line
 if TYPE_CHECKING:
     from server.load.run import Plan
 
-__all__ = ["build_parser", "main"]
-
 SCHEMA = "rill.load/1"
 PICTURES = (".svg", ".png")
 

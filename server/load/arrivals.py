@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from server.load.dialects import Said
 from server.load.recordings import TimedWord
 
-__all__ = ["arrivals", "final_text"]
-
 
 def final_text(said: Sequence[Said]) -> str:
     """Return all final text, as it stands."""

@@ -31,8 +31,6 @@ from numpy.typing import NDArray
 from server.adapters.myrtle_messages import CHUNK, SAMPLE_BYTES, pcm_bytes, read_response
 from server.client.stream import DEFAULT_URL, stream_url
 
-__all__ = ["DIALECTS", "MYRTLE", "SHERPA", "Responses", "Dialect", "DialectError", "Said"]
-
 
 class DialectError(ValueError):
     """A message does not belong to the dialect."""

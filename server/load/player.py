@@ -38,17 +38,6 @@ from server.load.arrivals import final_text
 from server.load.dialects import Dialect, DialectError, Responses
 from stream.errors import InputError
 
-__all__ = [
-    "LoadError",
-    "Pacer",
-    "Player",
-    "Refused",
-    "Timings",
-    "messages_ahead",
-    "open_player",
-    "transcribe",
-]
-
 CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 60.0  # without a message, at the end of a stream that has the server to itself
 WAKE_SECONDS = 0.001

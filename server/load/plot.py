@@ -11,8 +11,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from server.load.point import Point
 from stream.plot import FAINT, plotting
 
-__all__ = ["draw"]
-
 LIMIT = "#c0392b"
 LINES = (
     ("cl99_ms", "CL99", "#0b3954"),

@@ -26,8 +26,6 @@ import numpy as np
 from stream.error_rate import word_error_rate
 from stream.words import percentile
 
-__all__ = ["Heard", "Point", "compare", "grows", "holds", "percentiles"]
-
 GROWTH = 0.5  # chunks a stream
 
 

@@ -30,16 +30,6 @@ from stream.files.text import TextError, read_text
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import read_manifest
 
-__all__ = [
-    "CtmError",
-    "TimedRecording",
-    "TimedWord",
-    "energy_end",
-    "joined",
-    "read_ctm",
-    "read_recordings",
-]
-
 TimedWord: TypeAlias = tuple[str, float]  # a word, and the second at which it ends
 WINDOW = SAMPLE_RATE // 100
 BELOW_LOUDEST_DB = 30.0

@@ -37,8 +37,6 @@ from server.load.recordings import TimedRecording
 from server.processes import Usage, usage
 from stream.words import emission_latencies
 
-__all__ = ["OnProgress", "Plan", "Track", "prepare", "run"]
-
 OPENINGS = 100.0  # a second
 SETTLE_SECONDS = 1.0
 GRACE_SECONDS = 0.5

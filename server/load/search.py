@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable
 
 from server.load.point import Point, holds
 
-__all__ = ["find_rts"]
-
 RESOLUTION = 0.02
 
 

@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from server.limits import Limits
 from stream.vocabulary import WORD_MARK, Alphabet
 
-__all__ = ["BOOST", "MOST_BOOST", "HotwordError", "Speller", "parse_hotwords"]
-
 BOOST = 0.5
 MOST_BOOST = 10.0
 LOOKED_AT = 10

@@ -12,8 +12,6 @@ from collections import deque
 from server.protocol.transcript import Piece, TimedWord, pieces_of, rest_of, timed_words
 from stream.engine.engine import Result
 
-__all__ = ["RunningWords"]
-
 
 class RunningWords:
     """The word that is being spoken."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 
-__all__ = ["SampleBuffer"]
-
 logger = logging.getLogger(__name__)
 
 

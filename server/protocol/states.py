@@ -25,8 +25,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["TRANSITIONS", "Close", "Input", "State", "diagram", "short_close"]
-
 REASON_BYTES = 123  # of a Close, RFC 6455 section 5.5
 
 

@@ -35,8 +35,6 @@ from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
-__all__ = ["Channel", "Dialect", "Peer", "StreamProtocol"]
-
 SAMPLE_BYTES = 2  # in `unanswered`, whatever the wire has
 
 

@@ -19,18 +19,6 @@ from typing import NamedTuple
 from stream.engine.engine import Result
 from stream.words import group
 
-__all__ = [
-    "Piece",
-    "Transcript",
-    "Segment",
-    "TimedWord",
-    "OpenSegment",
-    "confidence",
-    "pieces_of",
-    "rest_of",
-    "timed_words",
-]
-
 
 class Piece(NamedTuple):
     """A token, its text, its times in seconds, and the natural log of its probability."""

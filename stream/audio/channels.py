@@ -12,8 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mixer"]
-
 LOST = 1 / 32  # of the power of the channels, 15 dB
 JUDGED_FRAMES = 800  # 50 ms at 16 kHz
 SILENCE = 1e-10  # power of a block that says nothing about its channels, -100 dB

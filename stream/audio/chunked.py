@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from stream.audio.layout import SEVERAL, Layout, Promise, sized
 from stream.audio.source import Source
 
-__all__ = ["read_aiff", "read_au", "read_caf", "read_rf64", "read_riff", "read_sphere", "read_w64"]
-
 MOST_CHUNKS = 1000  # before the audio; a file of nothing but empty chunks is no recording
 LARGEST, PLACEHOLDER = 0xFFFFFFFF, 0x7FFFF000  # of 32 bits; the latter and more say nothing
 # Tags of WAVEFORMATEX whose samples have a fixed width: PCM, float, A-law, mu-law, extensible.

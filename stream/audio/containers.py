@@ -24,8 +24,6 @@ from stream.audio.mpeg import is_frame, read_mpeg
 from stream.audio.ogg import read_ogg
 from stream.audio.source import Source
 
-__all__ = ["TAKEN", "UnknownFormatError", "read_layout"]
-
 TAKEN = "WAV, FLAC, Ogg (Opus, Vorbis), MP3, AIFF, AU, CAF, RF64, W64 and SPHERE"
 MOST_TAGS = 16  # of ID3v2, one after the other
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from stream.errors import InputError
 
-__all__ = ["AudioError", "CutShortError", "FormatError", "TooLongError"]
-
 
 class AudioError(InputError):
     """A recording that cannot be used.

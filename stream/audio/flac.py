@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from stream.audio.layout import SEVERAL, Layout
 from stream.audio.source import Source
 
-__all__ = ["read_flac"]
-
 BEGINNING = b"fLaC\0\0\0\x22"  # of a file; the first block's type, and its 34 bytes
 STREAMINFO = slice(4, 42)  # after the marker: a header of 4 bytes, then 34
 TOTAL_AT = 4 + 4 + 13  # after the marker: 4 bits of other fields, then 36 of the number of samples

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["A_LAW", "MU_LAW", "RATE"]
-
 RATE = 8000  # Hz
 MU_LAW_BIAS = 33  # of the 14-bit magnitude
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 
 from stream.audio.source import Source
 
-__all__ = ["SEVERAL", "Layout", "Promise", "sized"]
-
 PLACEHOLDERS = ((0x7FFFF000, 0x80000000), (0xFFFFF000, 0xFFFFFFFF))
 LONGEST_SIZE = 1 << 62  # of 64 bits; more is a placeholder
 SEVERAL = (

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from stream.audio.layout import Layout
 from stream.audio.source import Source
 
-__all__ = ["is_frame", "read_mpeg"]
-
 BIT_RATES = {  # kbit/s by (MPEG 1, layer) and code
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),

@@ -8,8 +8,6 @@ from __future__ import annotations
 from stream.audio.layout import SEVERAL, Layout
 from stream.audio.source import Source
 
-__all__ = ["read_ogg"]
-
 CAPTURE = b"OggS"
 HEADER_BYTES = 27
 LONGEST_PAGE = HEADER_BYTES + 255 + 255 * 255

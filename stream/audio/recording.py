@@ -23,8 +23,6 @@ from stream.audio.part import WHOLE, Part
 from stream.audio.resampler import HIGHEST_RATE, LOWEST_RATE, Resampler, as_float, first_bad_sample
 from stream.audio.source import Source
 
-__all__ = ["Recording", "read_audio", "read_chunks"]
-
 logger = logging.getLogger(__name__)
 BLOCK_SECONDS = 1.0
 LIVE_SECONDS = 0.06  # of a pipe: a chunk of the engine's

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
-__all__ = ["HIGHEST_RATE", "LOUDEST", "LOWEST_RATE", "Resampler", "as_float", "first_bad_sample"]
-
 QUALITY = "VHQ"
 LOWEST_RATE, HIGHEST_RATE = 4000, 384_000  # Hz, of files and of streams
 # Full scale is 1. Floats beyond it are not clipped, and integers that were written as floats are

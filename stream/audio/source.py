@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["Source"]
-
 KEPT_BYTES = 1 << 20  # most that is remembered of a pipe
 
 

@@ -19,8 +19,6 @@ from stream.model.network import Network
 from stream.model.specification import Specification
 from stream.stage import State
 
-__all__ = ["BACKENDS", "Backend", "Logits", "computed_by", "load_backend"]
-
 Floats = NDArray[np.float32]
 Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from stream.backends.numpy import NumpyBackend
 from stream.model.network import Network
 
-__all__ = ["load"]
-
 
 def load(network: Network, threads: int = 1) -> NumpyBackend:
     """Build the backend from a network; BLAS has the threads it has."""

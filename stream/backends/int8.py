@@ -22,8 +22,6 @@ from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import map_state
 
-__all__ = ["load", "rows_are_independent"]
-
 logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 8, 33)  # kernels differ by the number of rows

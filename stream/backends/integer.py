@@ -20,8 +20,6 @@ from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, 
 from stream.model.network import Network
 from stream.stage import State
 
-__all__ = ["FLOAT32_EXACT", "BlasLayer", "BlasLinear", "IntegerBackend", "load"]
-
 FLOAT32_EXACT = 1 << 24  # below it every integer is a float32
 
 Floats = NDArray[np.float32]

@@ -28,8 +28,6 @@ from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import State, map_state
 
-__all__ = ["check_equal", "graph_state", "load"]
-
 logger = logging.getLogger(__name__)
 
 ROWS = 8  # of the batch that is tried

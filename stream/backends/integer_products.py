@@ -15,8 +15,6 @@ import onnxruntime
 from stream.backends.protobuf import encode
 from stream.backends.unsigned_weights import unsigned_weights
 
-__all__ = ["product_graph", "products_are_exact"]
-
 WIDTH = 64
 
 

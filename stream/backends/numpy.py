@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from stream.model.network import Network
 from stream.stage import State
 
-__all__ = ["NumpyBackend", "load"]
-
 
 def load(network: Network, threads: int = 1) -> NumpyBackend:
     """Build the backend from a network; BLAS has the threads it has."""

@@ -24,8 +24,6 @@ from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import State
 
-__all__ = ["OnnxBackend", "located", "load"]
-
 Floats = NDArray[np.float32]
 AFTER = ".after"
 TYPES: dict[str, tuple[type, int]] = {  # of states, with their zeros

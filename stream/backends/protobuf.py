@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-__all__ = ["Field", "decode", "encode"]
-
 Field: TypeAlias = tuple[int, Any]  # number; int or bytes, a message within this one too
 VARINT, LENGTH = 0, 2  # wire types
 

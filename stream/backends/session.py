@@ -19,8 +19,6 @@ from stream.backends.integer_products import products_are_exact
 from stream.backends.unsigned_weights import unsigned_weights
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
 
-__all__ = ["open_session"]
-
 CONTENT = "add_external_initializers_from_files_in_memory"
 FOLDER = "session.model_external_initializers_file_folder_path"
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.stage import map_state, take_rows, write_rows
 
-__all__ = ["EncoderStates", "KeepsStates", "RowStates", "encoder_states"]
-
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 

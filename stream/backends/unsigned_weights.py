@@ -15,8 +15,6 @@ from collections.abc import Set
 
 from stream.backends.protobuf import Field, decode, encode
 
-__all__ = ["unsigned_weights"]
-
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER = 1, 5
 NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR = 1, 2, 4

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from stream.manifest import Utterance, read_manifest
 
-__all__ = ["model_path", "recordings"]
-
 NAME = "en-commands"
 HERE = Path(__file__).resolve().parent
 

@@ -42,8 +42,6 @@ from stream.language_model.ngram import Ngram
 from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary, texts_of
 
-__all__ = ["Beam", "BeamConfig", "BeamState"]
-
 GRACE = 0.12  # seconds after `final_delay` within which rule 4 may still do it
 CROWD = 16  # times `width`: of more classes within the threshold only the best are sorted
 

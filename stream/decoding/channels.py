@@ -27,8 +27,6 @@ from stream.decoding.keywords import KeywordTrie
 from stream.decoding.overlap import Overlap
 from stream.vocabulary import Vocabulary, flush, texts_of
 
-__all__ = ["SILENCE", "ChannelDecoder", "Speech", "StepRows"]
-
 Rows: TypeAlias = NDArray[np.int64]
 NOBODY = np.zeros(0, np.int64)
 NO_ENDPOINTS = EndpointConfig(None, None, None)

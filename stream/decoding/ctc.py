@@ -37,8 +37,6 @@ from stream.language_model.ngram import Ngram
 from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary
 
-__all__ = ["CtcBeam", "CtcGreedy", "CtcHead", "CtcState"]
-
 Floats = NDArray[np.float32]
 NEVER = -np.inf  # log-probability of no alignment
 

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from stream.encoders.family import Encoder
 
-__all__ = ["LEAST_SECONDS", "EndpointConfig", "EndpointState", "Endpointer"]
-
 LEAST_SECONDS = 0.06  # of a rule: what servers promise, whatever the model's frames are
 NEVER = np.iinfo(np.int64).max // 2
 

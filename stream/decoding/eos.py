@@ -12,8 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EOS", "EosRule"]
-
 EOS = "<EOS>"  # the piece
 
 

@@ -13,8 +13,6 @@ from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Candidates, Extender, Node, Path
 from stream.decoding.keywords import KeywordTrie
 
-__all__ = ["Expansion", "Limits"]
-
 
 class Limits(NamedTuple):
     """Limits of an expansion, the same for every frame.

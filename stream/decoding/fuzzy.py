@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "VECTORS", "fuzzy_logits"]
-
 VECTORS = 8  # in a packet
 LANES = 32  # in a vector
 

@@ -29,9 +29,6 @@ from stream.decoding.eos import EosRule
 from stream.decoding.keywords import KeywordTrie
 from stream.stage import State, map_state, take_rows, write_rows
 
-__all__ = ["NO_KEYWORDS", "Greedy", "GreedyConfig", "GreedyState", "Token", "choose"]
-
-
 KEYWORD_MARGIN = 2.0  # natural log
 NO_KEYWORDS: Mapping[int, KeywordTrie] = MappingProxyType({})
 

@@ -26,17 +26,6 @@ from stream.language_model.ngram import Ngram
 from stream.stage import State
 from stream.vocabulary import WORD_MARK, Piece, add
 
-__all__ = [
-    "Candidates",
-    "Extender",
-    "Hypothesis",
-    "Node",
-    "Path",
-    "TextHash",
-    "log_add",
-    "text_hash",
-]
-
 Candidates: TypeAlias = list[tuple[int, float]]  # classes and log-probabilities, best first
 
 MODULUS = 1_000_000_000_039

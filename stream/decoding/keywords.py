@@ -24,8 +24,6 @@ from collections.abc import Mapping, Sequence
 
 from stream.vocabulary import WORD_MARK, Alphabet, Piece, add
 
-__all__ = ["ROOT", "KeywordTrie"]
-
 ROOT = 0  # the state before any text
 NODE_BITS = 32  # of a state; above them a 1 and the bytes that wait, if some do
 REMEMBERED = 1 << 13  # (state, piece) pairs whose outcome is kept

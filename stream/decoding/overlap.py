@@ -33,8 +33,6 @@ from dataclasses import dataclass, field
 
 from stream.decoding.greedy import Token
 
-__all__ = ["Overlap", "ResetConfig"]
-
 QUIET = 10  # steps; no two rows emit the same token further apart
 TAIL = 3
 APART = 5

@@ -19,8 +19,6 @@ from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.stage import map_state
 
-__all__ = ["BeamRows", "DecoderRows", "GreedyDecoder", "GreedyRows"]
-
 State = TypeVar("State", GreedyState, CtcState)
 
 

@@ -29,8 +29,6 @@ from stream.language_model.ngram import Ngram
 from stream.stage import map_state
 from stream.vocabulary import Vocabulary
 
-__all__ = ["TransducerBeam"]
-
 ROWS_AT_ONCE = 256  # of the joint
 ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
 

@@ -18,8 +18,6 @@ from array_api_compat import array_namespace, is_torch_array
 
 from stream.stage import Array
 
-__all__ = ["BLOCK", "bf16", "bfp"]
-
 BLOCK = 8
 MANTISSA_BITS = 6  # after the leading one of the block's largest value
 LARGEST = 127

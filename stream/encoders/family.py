@@ -13,8 +13,6 @@ from typing import Any
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE
 from stream.stage import Array, State
 
-__all__ = ["Arrays", "Encoder"]
-
 Arrays = Mapping[str, Array]
 
 

@@ -26,8 +26,6 @@ from stream.front_end.log_mel import BINS, HOP
 from stream.front_end.stacking import STACK, join_pairs
 from stream.stage import Array, State
 
-__all__ = ["LSTM", "PAIR"]
-
 PAIR = 2  # stacked frames that are joined: 30 ms -> 60 ms
 
 

@@ -20,21 +20,6 @@ from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.family import Arrays
 from stream.stage import Array, Chain, State, constant_like
 
-__all__ = [
-    "FUNCTIONS",
-    "KEYS",
-    "Activation",
-    "LSTMLayer",
-    "NumberFormat",
-    "hard_sigmoid",
-    "hard_tanh",
-    "initial_state",
-    "layer_shapes",
-    "lstm_stack",
-    "prepare_layers",
-    "step_layers",
-]
-
 Activation: TypeAlias = Literal["hard", "soft"]
 NumberFormat: TypeAlias = Literal["float32", "bfp16"]
 KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of a layer's arrays, in this order

@@ -36,8 +36,6 @@ from stream.engine.levels import Levels
 from stream.front_end.log_mel import HOP, FrontEnd
 from stream.words import WordDelay, group
 
-__all__ = ["HOLD", "Alignment", "Span", "word_spans"]
-
 DROP, MARGIN, WIDTH = 6.5, 1.4, 2.0  # nats of power: 28, 6 and 9 dB
 FLOOR = 0.1  # quantile of the levels
 EVIDENCE = 0.2  # of a vote

@@ -44,16 +44,6 @@ from stream.model.network import Network, open_model
 from stream.stage import Samples
 from stream.words import WordDelay
 
-__all__ = [
-    "APART_SECONDS",
-    "Decoding",
-    "Engine",
-    "Hypothesis",
-    "Result",
-    "Token",
-    "load_engine",
-]
-
 Rows = NDArray[np.int64]
 
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame

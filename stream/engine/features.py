@@ -18,8 +18,6 @@ from stream.front_end.stacking import stack
 from stream.model.network import Network
 from stream.stage import State, take_rows, write_rows
 
-__all__ = ["ChannelFeatures"]
-
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 

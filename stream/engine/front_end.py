@@ -16,8 +16,6 @@ from stream.integer.normaliser import FixedNormaliser
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
-__all__ = ["FRONT_ENDS", "FrontEndKind", "front_end_stages"]
-
 FrontEndKind: TypeAlias = Literal["float", "fixed"]
 FRONT_ENDS: tuple[FrontEndKind, ...] = ("float", "fixed")
 INPUT_EXPONENT = 4  # of a model that is not for integers: int8 of -8 to 7.94

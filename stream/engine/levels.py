@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KEPT", "Levels"]
-
 KEPT = 800  # frames of 10 ms: the longest that a word waits (`stream.engine.alignment.HOLD`) and its sound
 
 

@@ -28,8 +28,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cut", "Segment", "cut"]
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:

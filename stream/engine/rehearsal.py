@@ -23,8 +23,6 @@ from stream.engine.engine import APART_SECONDS, Engine
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Samples
 
-__all__ = ["busy", "rehearse"]
-
 WARM_UP = 3  # chunks of each channel that do not count
 SLICE_SECONDS = 2e-4  # that a busy process computes at a time, as long as some messages take
 LONGEST = 60  # seconds that a busy process lives, if nobody ends it

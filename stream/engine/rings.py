@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from stream.stage import Samples
 
-__all__ = ["Rings"]
-
 CHUNKS = 6  # of a slot: twice what a live stream has waiting at its worst
 FULL_SCALE = np.float32(1.0 / 32768.0)
 

@@ -35,8 +35,6 @@ from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
-__all__ = ["Plan", "capacity", "load_available", "self_test"]
-
 logger = logging.getLogger(__name__)
 
 SHARE = 0.8  # of a chunk's time; the rest is for messages on their way

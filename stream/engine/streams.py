@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from stream.engine.engine import Engine, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["Progress", "Streams"]
-
 Progress: TypeAlias = Callable[[int, int], None]
 Samples: TypeAlias = NDArray[np.float32]
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["replace_file", "replace_json", "replacing"]
-
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

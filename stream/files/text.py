@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-__all__ = ["TextError", "decode_text", "open_bytes", "read_lines", "read_text"]
-
 MARKS = {  # UTF-32's begins as UTF-16's does, so it is looked for first
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",

@@ -31,8 +31,6 @@ from array_api_compat import array_namespace
 from stream.front_end.gate import DECIBEL, FRAMES_PER_SECOND
 from stream.stage import Array, State, constant_like
 
-__all__ = ["LOUDEST", "Gain", "GainControl", "follow"]
-
 LOUDEST = 16.0 * math.log(2.0)  # log mel power that no frame of full scale reaches
 
 

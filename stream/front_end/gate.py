@@ -26,8 +26,6 @@ from array_api_compat import array_namespace
 
 from stream.stage import Array, State
 
-__all__ = ["DECIBEL", "FRAMES_PER_SECOND", "Gate", "open_frames"]
-
 FRAMES_PER_SECOND = 100
 DECIBEL = math.log(10.0) / 10.0  # of power, in nats
 

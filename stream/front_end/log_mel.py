@@ -32,22 +32,6 @@ from numpy.typing import NDArray
 from stream.front_end.gain_control import Gain, GainControl
 from stream.stage import Array, Stage, State, constant_like, map_state
 
-__all__ = [
-    "BINS",
-    "CARD_FLOOR",
-    "FFT",
-    "HOP",
-    "PRE_EMPHASIS",
-    "SAMPLE_RATE",
-    "FrontEnd",
-    "LogMel",
-    "PreEmphasis",
-    "frame_count",
-    "hann",
-    "mel_matrix",
-    "streamed_log_mel",
-]
-
 SAMPLE_RATE = 16_000  # Hz
 HOP = 160  # samples, 10 ms
 FFT = 512

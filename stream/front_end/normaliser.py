@@ -18,8 +18,6 @@ from stream.front_end.gain_control import LOUDEST
 from stream.front_end.gate import DECIBEL, FRAMES_PER_SECOND, Gate, open_frames
 from stream.stage import Array, State
 
-__all__ = ["Normaliser", "utterance_normalise"]
-
 
 class Normaliser:
     """Normalise each mel bin by its exponentially weighted mean and variance.

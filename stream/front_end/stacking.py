@@ -6,8 +6,6 @@ from array_api_compat import array_namespace
 
 from stream.stage import Array
 
-__all__ = ["STACK", "join_pairs", "stack", "stacked_count"]
-
 STACK = 3  # log-mel frames in a stacked frame of the LSTM family and of its hardware, 30 ms
 
 

@@ -14,27 +14,6 @@ from numpy.typing import NDArray
 
 from stream.integer.network import IntegerLayer, IntegerLinear
 
-__all__ = [
-    "CellValues",
-    "Ints",
-    "accumulate",
-    "best_class",
-    "cell_values",
-    "gate_inputs",
-    "gate_sums",
-    "hard_sigmoid",
-    "hard_tanh",
-    "hidden",
-    "logits",
-    "lstm_cell",
-    "lstm_step",
-    "pair",
-    "project",
-    "quantise_input",
-    "rhe",
-    "saturate",
-]
-
 Ints: TypeAlias = NDArray[Any]  # of integers
 
 ONE_Q15 = 32768  # 1 as a gate; kept, for a forget gate of 1 holds the cell

@@ -15,8 +15,6 @@ from stream.integer.gain_control import FixedGain
 from stream.integer.log_mel import FRACTION, FixedLogMel, FixedPreEmphasis, samples_of
 from stream.stage import Array, Stage, State
 
-__all__ = ["FixedFrontEnd"]
-
 
 @dataclass(frozen=True)
 class FixedFrontEnd(FrontEnd):

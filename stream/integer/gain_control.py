@@ -15,8 +15,6 @@ from stream.integer.fixed import rhe
 from stream.integer.log_mel import FRACTION, LOUDEST, QUIETEST, decibels, log2_of
 from stream.stage import Array, State
 
-__all__ = ["FixedGain"]
-
 STATE = 20  # fraction bits of background, peak and gain
 
 

@@ -22,29 +22,6 @@ from stream.front_end.log_mel import BINS, FFT, HOP, hann, mel_matrix
 from stream.integer.fixed import Ints, rhe
 from stream.stage import Array, State
 
-__all__ = [
-    "FRACTION",
-    "LOUDEST",
-    "QUIETEST",
-    "FixedLogMel",
-    "FixedPreEmphasis",
-    "LogMelValues",
-    "bit_length",
-    "block",
-    "decibels",
-    "emphasise",
-    "log2",
-    "log2_of",
-    "log2_table",
-    "mel_power",
-    "mel_weights",
-    "power",
-    "samples_of",
-    "spectrum",
-    "twiddles",
-    "window_weights",
-]
-
 FRACTION = 10  # fraction bits of a log2 mel power
 QUIETEST, LOUDEST = -72, 16  # log2 mel powers lie between: the smallest floor, above full scale
 ONE_SAMPLE = 15  # fraction bits of a sample

@@ -21,17 +21,6 @@ from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError, Specification
 
-__all__ = [
-    "CELL_EXPONENT",
-    "HIDDEN_EXPONENT",
-    "IntegerLayer",
-    "IntegerLinear",
-    "IntegerNetwork",
-    "accumulator_bound",
-    "quantise",
-    "quantise_weight",
-]
-
 HIDDEN_EXPONENT = 7  # of h, int8: 127/128 is the most
 CELL_EXPONENT = 12  # of c, int16, Q3.12
 JOINT_HEADROOM = 6  # e and g have so many bits more than the joint's hidden vector

@@ -22,15 +22,6 @@ from stream.integer.fixed import Ints, rhe
 from stream.integer.log_mel import FRACTION, LOUDEST, QUIETEST, bit_length, decibels
 from stream.stage import Array, State
 
-__all__ = [
-    "FixedNormaliser",
-    "alpha_weight",
-    "inverse_root",
-    "inverse_root_table",
-    "normalise",
-    "update",
-]
-
 MEAN = 24  # fraction bits of the mean: 32 bits with sign
 VARIANCE = 20  # fraction bits of the variance: 32 bits without
 DIFFERENCE = 14  # fraction bits of a difference where it is multiplied: 22 bits with sign

@@ -9,8 +9,6 @@ from stream.language_model.ngram import Ngram, NgramError, Table, read_arpa
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
-__all__ = ["ngram_of", "open_ngram"]
-
 
 def open_ngram(path: str | Path) -> Table:
     """Read a language model, an ARPA file or KenLM's probing binary, told apart by content.

@@ -31,8 +31,6 @@ from numpy.typing import NDArray
 
 from stream.language_model.ngram import UNKNOWN, Context, NgramError
 
-__all__ = ["MAGIC", "KenlmTable", "read_kenlm"]
-
 MAGIC = b"mmap lm http://kheafield.com/code format version 5\n\0"
 LAYOUT = struct.pack("<3f2IIQ", 0.0, 1.0, -0.5, 1, 2**32 - 1, 0, 1)
 MASK = 2**64 - 1

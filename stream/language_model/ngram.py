@@ -19,8 +19,6 @@ from typing import Protocol, TypeAlias
 from stream.errors import ArgumentError, InputError
 from stream.files.text import TextError, read_text
 
-__all__ = ["ArpaTable", "Context", "Ngram", "NgramError", "Table", "read_arpa"]
-
 Context: TypeAlias = tuple[int, ...]
 UNKNOWN = "<unk>"
 BEGIN = "<s>"

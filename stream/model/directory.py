@@ -38,24 +38,6 @@ import safetensors.numpy
 from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification, decode_family
 
-__all__ = [
-    "CTC_GRAPH",
-    "FORMAT",
-    "GRAPHS",
-    "INT8_GRAPHS",
-    "INT8_WEIGHTS",
-    "INTEGER_GRAPHS",
-    "INTEGER_WEIGHTS",
-    "WEIGHTS",
-    "graph_names",
-    "note",
-    "read",
-    "recognises",
-    "serialise",
-    "write",
-    "writing",
-]
-
 FORMAT = "rill-model/1"
 INDEX = "model.json"
 WEIGHTS = "weights.safetensors"

@@ -33,8 +33,6 @@ from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
 
-__all__ = ["Network", "NgramFile", "open_model"]
-
 
 @dataclass(frozen=True)
 class NgramFile:

@@ -11,8 +11,6 @@ import math
 
 import msgspec
 
-__all__ = ["INPUT_EXPONENTS", "JOINT_EXPONENTS", "WEIGHT_BITS", "Quantisation", "joint_exponent"]
-
 WEIGHT_BITS = (8, 4)
 INPUT_EXPONENTS = range(0, 8)  # int8: from +-128 to +-1
 JOINT_EXPONENTS = range(-6, 16)  # u8: from 0..16320 to 0..1/128; e's exponent, 6 more, is 0 to 21

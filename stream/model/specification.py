@@ -29,17 +29,6 @@ from stream.prediction.family import Prediction
 from stream.prediction.lstm import PredictionLSTM
 from stream.words import WordDelay
 
-__all__ = [
-    "Activation",
-    "DecoderKind",
-    "ModelError",
-    "NumberFormat",
-    "Specification",
-    "decode_family",
-    "read_specification",
-]
-
-
 DecoderKind = Literal["transducer", "ctc"]
 
 

@@ -14,8 +14,6 @@ from array_api_compat import array_namespace, device
 from stream.encoders.family import Arrays
 from stream.stage import Array, State
 
-__all__ = ["EMBEDDING", "Prediction", "embed", "with_start"]
-
 EMBEDDING = "prediction.embedding"
 
 

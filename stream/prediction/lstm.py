@@ -22,8 +22,6 @@ from stream.encoders.lstm_layer import (
 from stream.prediction.family import EMBEDDING, Prediction, embed, with_start
 from stream.stage import Array, State
 
-__all__ = ["PredictionLSTM"]
-
 STACK = "prediction.lstm"
 
 

@@ -19,8 +19,6 @@ from stream.encoders.family import Arrays
 from stream.prediction.family import EMBEDDING, Prediction, embed, with_start
 from stream.stage import Array, State
 
-__all__ = ["WEIGHT", "Stateless"]
-
 WEIGHT = "prediction.context.weight"
 
 

@@ -18,8 +18,6 @@ from stream.scenarios.rows import SCENARIOS, Row, scenario_rows
 from stream.scenarios.signals import read_noises, white_noise
 from stream.validation import default_backend
 
-__all__ = ["SCHEMA", "content", "run", "show", "table"]
-
 SCHEMA = "rill.scenarios/1"
 SLOTS = 33  # 32 recordings side by side, and the noise before them
 

@@ -27,8 +27,6 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.scenarios import signals
 
-__all__ = ["SCENARIOS", "Row", "scenario_rows"]
-
 Samples = NDArray[np.float32]
 SCENARIOS = ("noise", "levels", "telephone", "tones", "stream")
 NOISE_SECONDS = (30.0, 300.0)

@@ -15,17 +15,6 @@ from stream.audio import g711, read_audio
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = [
-    "at_level",
-    "narrowband",
-    "quieter",
-    "read_noises",
-    "sixteen_bits",
-    "telephone",
-    "tones",
-    "white_noise",
-]
-
 Samples = NDArray[np.float32]
 AUDIO = {".flac", ".wav", ".ogg", ".opus", ".mp3"}
 DTMF: list[tuple[int, ...]] = [

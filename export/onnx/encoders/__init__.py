@@ -6,8 +6,6 @@ from export.onnx.encoders.lstm import LSTM
 from export.onnx.family import Family
 from stream.model.specification import Specification
 
-__all__ = ["FAMILIES", "encoder_of"]
-
 # By the tag in a model's specification (`stream.encoders.FAMILIES`).
 FAMILIES: dict[str, Family] = {"lstm": LSTM("encoder", "lstm")}
 

@@ -25,8 +25,6 @@ from stream.integer.network import IntegerLayer, IntegerNetwork
 from stream.model.network import Network
 from stream.model.specification import Specification
 
-__all__ = ["LSTM"]
-
 PRE, POST = "encoder.pre", "encoder.post"
 
 

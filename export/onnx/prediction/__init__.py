@@ -7,8 +7,6 @@ from export.onnx.prediction.lstm import LSTM
 from export.onnx.prediction.stateless import Stateless
 from stream.model.specification import Specification
 
-__all__ = ["FAMILIES", "prediction_of"]
-
 # By the tag in a model's specification (`stream.prediction.FAMILIES`).
 FAMILIES: dict[str, Family] = {
     "lstm": LSTM("prediction network", "lstm"),

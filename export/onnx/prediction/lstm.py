@@ -16,8 +16,6 @@ from stream.integer.network import IntegerLayer, IntegerNetwork
 from stream.model.network import Network
 from stream.model.specification import Specification
 
-__all__ = ["LSTM"]
-
 STACK = "prediction.lstm"
 
 

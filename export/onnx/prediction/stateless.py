@@ -15,8 +15,6 @@ from stream.model.specification import Specification
 from stream.prediction.stateless import WEIGHT
 from stream.prediction.stateless import Stateless as Sizes
 
-__all__ = ["Stateless"]
-
 
 class Stateless(Family):
     """A weighted sum of the last embeddings; see `Family`."""
