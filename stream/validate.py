@@ -24,6 +24,7 @@ from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import BEAMS, DECODERS, Decoding
 from stream.engine.front_end import FRONT_ENDS
 from stream.error_rate import word_error_rate
+from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
 from stream.language_model.files import ngram_of, open_ngram
 from stream.language_model.ngram import Ngram
@@ -61,10 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--normalise",
-        metavar="LEVEL",
-        choices=("scrub", "ascii", "digit_to_word", "lowercase", "v1.4"),
-        help="normalise transcripts first, as data.normalise in training: scrub, ascii, "
-        "digit_to_word, lowercase or v1.4 (default: take them as they are)",
+        metavar="RULES",
+        help="normalise transcripts first, as data.text in training: standard, lower, ascii, "
+        "lowercase, v1.4, a language such as fr (default: take them as they are)",
     )
     parser.add_argument(
         "--allow-unk",
@@ -230,10 +230,13 @@ def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Ut
     return network, read_manifest(manifest) if manifest else recordings()
 
 
-def _normalised(utterances: list[Utterance], level: str, network: Network) -> list[Utterance]:
+def _normalised(utterances: list[Utterance], rules: str, network: Network) -> list[Utterance]:
+    from train.text.levels import TEXT_RULES
     from train.text.transcripts import normalised
 
-    return normalised(utterances, cast("Any", level), network.vocabulary.symbols)
+    if rules not in TEXT_RULES:
+        raise ArgumentError(f"--normalise is {rules!r}; want one of {', '.join(TEXT_RULES)}")
+    return normalised(utterances, cast("Any", rules), network.vocabulary.symbols)
 
 
 def _training_forward(decoding: Decoding) -> Reference:

@@ -31,8 +31,9 @@ from stream.spelling import check_spelling
 from stream.validation import validate
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.config.renamed import current
 from train.run.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
-from train.text.levels import Level
+from train.text.levels import TextRules
 from train.text.transcripts import SPELLING_OPTIONS, normalised
 
 PICTURES = (".svg", ".png")
@@ -41,7 +42,7 @@ PICTURES = (".svg", ".png")
 class _Texts(msgspec.Struct):
     """What `train.config.run.Data` says of transcripts; other keys are not looked at."""
 
-    normalise: Level = "identity"
+    text: TextRules = "as-is"
     unknown: Literal["refuse", "allow"] = "refuse"
 
 
@@ -103,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         own, texts = _trained(run)
         utterances = spaced(read_manifest(arguments.manifest), arguments.limit)
         vocabulary = Vocabulary(checkpoint.load(files[0])["tokenizer"])
-        utterances = normalised(utterances, texts.normalise, vocabulary.symbols)
+        utterances = normalised(utterances, texts.text, vocabulary.symbols)
         if texts.unknown == "refuse":
             check_spelling(vocabulary, utterances, *(f"train with {o}" for o in SPELLING_OPTIONS))
         scorers = _scorers(utterances, own, arguments.hard, arguments.int8)
@@ -137,7 +138,7 @@ def _trained(run: Path) -> tuple[Activation, _Texts]:
     """
     path = run / "config.json"
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        config = current(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
         activation = msgspec.convert(config["model"].get("activation", "hard"), Activation)
         texts = msgspec.convert(config.get("data", {}), _Texts)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:

@@ -25,7 +25,7 @@ from stream.process import reports_errors, run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
 from train.data.formats.record import strict
 from train.data.formats.table import read_records
-from train.text.levels import LEVELS
+from train.text.levels import TEXT_RULES
 from train.text.pieces import write_pieces
 from train.text.transcripts import normalised
 
@@ -80,9 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, metavar="FILE", help="SentencePiece model")
     parser.add_argument(
         "--normalise",
-        choices=LEVELS,
-        default="identity",
-        help="what is done to transcripts first, as data.normalise in training (default: %(default)s)",
+        choices=TEXT_RULES,
+        default="as-is",
+        help="what is done to transcripts first, as data.text in training (default: %(default)s)",
     )
     parser.add_argument(
         "--whole-words-from",

@@ -147,9 +147,9 @@ def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
     assert __main__.main(command(folder, tmp_path / "run", *settings)) == 3
     said = capsys.readouterr().err
     assert "loud.jsonl: line 1: the tokenizer cannot spell 12 of 12 transcripts" in said
-    assert "--set data.normalise=lowercase" in said and "--set data.unknown=allow" in said
+    assert "--set data.text=lowercase" in said and "--set data.unknown=allow" in said
     assert not (tmp_path / "run").exists()
-    config = load_config(folder / "run.toml", [*settings, "data.normalise=lowercase"])
+    config = load_config(folder / "run.toml", [*settings, "data.text=lowercase"])
     material = assembly.material_of(config, assembly.start_of(config, None))
     plain = prepared(folder, tmp_path / "plain").material.batches.corpus
     assert material.batches.corpus.tokens == plain.tokens

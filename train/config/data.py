@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from train.text.levels import Level
+from train.text.levels import TextRules
 
 __all__ = ["Data", "Source"]
 
@@ -70,7 +70,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         noise: folder of recordings without speech, or none.
         tokenizer: SentencePiece model, from `python -m train.tokenizer`.
         statistics: mel statistics, from `python -m train.mel_stats`.
-        normalise: what is done to transcripts before they are spelt, see `train.text.transcripts`.
+        text: what is done to transcripts before they are spelt: nothing ("as-is"), or one of the rules of
+            `train.text.levels`: "lower", "standard", "ascii", a language, ...
         unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
             as `<unk>`.
         min_seconds, max_seconds: of the utterances that are learned; None: as long as they are.
@@ -89,7 +90,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     noise: str | None = None
     tokenizer: str
     statistics: str
-    normalise: Level = "identity"
+    text: TextRules = "as-is"
     unknown: Literal["refuse", "allow"] = "refuse"
     min_seconds: float = 0.0
     max_seconds: float | None = None

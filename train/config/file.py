@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from stream.files.text import TextError, read_text
+from train.config.renamed import current, current_item
 from train.config.run import Config, ConfigError
 
 __all__ = ["INEFFECTIVE", "load_config", "resolve"]
@@ -138,6 +139,10 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, TextError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        tree = current(tree)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
     extended = tree.pop("extends", None)
     if extended is None:
         return tree
@@ -176,10 +181,11 @@ def _override(tree: dict[str, Any], override: str) -> str:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word is a string
-    *tables, last = key.strip().split(".")
+    key, value = current_item(key.strip(), value)
+    *tables, last = key.split(".")
     for table in tables:
         tree = tree.setdefault(table, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {override}: {table} is not a table")
     tree[last] = value
-    return key.strip()
+    return key

@@ -153,7 +153,7 @@ def _lazy(config: Config, rows: Rows, tokenizer: bytes) -> LazyBatches:
     """Open the indexes of the training set; return its batches."""
     data = config.data
     opened = indexes(data)
-    texts = Texts(tokenizer, data.normalise, data.unknown == "allow")
+    texts = Texts(tokenizer, data.text, data.unknown == "allow")
     skip = data.on_error == "skip"
     if not skip:
         for index in opened:  # the rest when their batches are drawn
@@ -175,7 +175,7 @@ def _spellings(config: Config, tokenizer: bytes) -> Spellings | None:
 
 def _utterances(source: Source, data: Data, vocabulary: Vocabulary) -> list[Utterance | Record]:
     """Read a data set with its texts as they are learned; refuse, or show, what cannot be spelt."""
-    utterances = normalised(utterances_of(source), data.normalise, vocabulary.symbols)
+    utterances = normalised(utterances_of(source), data.text, vocabulary.symbols)
     if data.unknown == "refuse":
         check_spelling(
             vocabulary,

@@ -28,6 +28,7 @@ import msgspec
 from stream.files.atomic import replacing
 from stream.model.specification import ModelError
 from train import checkpoint
+from train.config.renamed import current
 from train.config.run import Config, ConfigError
 
 __all__ = ["LAST", "Resumed", "alone", "check_same_run", "differences", "find", "keep", "updates"]
@@ -141,6 +142,7 @@ def differences(before: Mapping[str, Any], config: Config) -> list[str]:
     Args:
         before: a resolved configuration, perhaps of an older Rill; a key that it lacks has its default.
     """
+    before = current(before)
     try:
         old = dict(_flat(msgspec.to_builtins(msgspec.convert(before, Config))))
     except msgspec.ValidationError:  # it has a key that is no more

@@ -14,6 +14,7 @@ from text_unidecode import unidecode
 from train.text.levels import Level
 from train.text.numbers import dehyphenated, numbers_to_words, separated
 from train.text.standard import standardise
+from train.text.symbols import shielded
 
 __all__ = [
     "CHARSET",
@@ -74,9 +75,21 @@ def normalise(
         remove_tags: whether `<tag>` is removed; else the charset gains < > _.
         user_symbols: tokens such as `<EOS>` that pass unchanged.
     """
-    shields = {symbol: _shield(n) for n, symbol in enumerate(user_symbols)}
-    for symbol, shield in shields.items():
-        text = text.replace(symbol, shield)
+
+    def changed(text: str) -> str:
+        return _normalised(text, level, charset, standard, replacements, remove_tags)
+
+    return shielded(text, user_symbols, changed)
+
+
+def _normalised(
+    text: str,
+    level: Level,
+    charset: str,
+    standard: bool,
+    replacements: Iterable[tuple[str, str]],
+    remove_tags: bool,
+) -> str:
     if level in ("ascii", "digit_to_word"):
         text = unidecode(text)
     if level == "digit_to_word":
@@ -93,8 +106,6 @@ def normalise(
     text = _TAG.sub("", text) if remove_tags else text
     if level != "identity":
         text = _scrub(text, charset if remove_tags else charset + "<>_")
-    for symbol, shield in shields.items():
-        text = text.replace(shield, symbol)
     return text
 
 
@@ -135,8 +146,3 @@ def _abbreviations(text: str, mrs: str) -> str:
 
 def _scrub(text: str, charset: str) -> str:
     return "".join(character for character in text if character in charset)
-
-
-def _shield(number: int) -> str:
-    """Return letters that no normaliser changes and no text has."""
-    return "qxzj" + "".join("kvwy"[int(digit)] for digit in f"{number:04b}") + "jzxq"

@@ -1,51 +1,71 @@
-"""Transcripts as they are learned and scored: those of a manifest, normalised where that is asked for.
-
-The levels are those of generation 1.14 (NUMERICS 7.2); they end with the characters a to z, apostrophe
-and space, so all but "identity" are for English.
-"""
+"""Transcripts as they are learned and scored: those of a data set, by the rules of `data.text`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar, cast
 
 import msgspec
 
 from stream.manifest import ManifestError, Utterance
 from train.data.formats.record import Record
-from train.text.levels import Level
+from train.text.languages import in_language
+from train.text.levels import LANGUAGES, Level, TextRules
+from train.text.symbols import shielded
 
-__all__ = ["SPELLING_OPTIONS", "normalised"]
+__all__ = ["SPELLING_OPTIONS", "normalised", "ruled"]
 
-SPELLING_OPTIONS = ("data.normalise=lowercase", "data.unknown=allow")  # see `check_spelling`
+SPELLING_OPTIONS = ("data.text=lowercase", "data.unknown=allow")  # see `check_spelling`
 
 
 Spoken = TypeVar("Spoken", bound=Utterance | Record)
 
 
+def ruled(rules: TextRules, symbols: Iterable[str] = ()) -> Callable[[str], str]:
+    """Return what the rules of `data.text` do to a text.
+
+    Args:
+        symbols: tokens such as `<EOS>` that pass unchanged.
+    """
+    if rules == "as-is":
+        return str
+    rule = _rule(rules)
+    return lambda text: " ".join(shielded(text, symbols, rule).split())
+
+
+def _rule(rules: TextRules) -> Callable[[str], str]:
+    if rules == "lower":
+        return str.lower
+    if rules in LANGUAGES:
+        return functools.partial(in_language, language=rules)
+    from train.text.normaliser import normalise  # its tables of English take a second to load
+
+    level = "lowercase" if rules == "standard" else cast(Level, rules)
+    return functools.partial(normalise, level=level, standard=rules == "standard")
+
+
 def normalised(
-    utterances: Sequence[Spoken], level: Level, symbols: Iterable[str] = ()
+    utterances: Sequence[Spoken], rules: TextRules, symbols: Iterable[str] = ()
 ) -> list[Spoken]:
-    """Return utterances with their texts normalised.
+    """Return utterances with their texts by the rules of `data.text`.
 
     Args:
         symbols: tokens such as `<EOS>` that pass unchanged.
     Raises:
         ManifestError: nothing is left of a text; it would be learned as a recording without speech.
     """
-    if level == "identity":
+    if rules == "as-is":
         return list(utterances)
-    from train.text.normaliser import normalise
-
-    symbols = tuple(symbols)
+    rule = ruled(rules, tuple(symbols))
     made = []
     for utterance in utterances:
-        text = " ".join(normalise(utterance.text, level, user_symbols=symbols).split())
+        text = rule(utterance.text)
         if utterance.text.strip() and not text and utterance.manifest is not None:
             raise ManifestError(
                 utterance.manifest,
                 utterance.line,
-                f"the level {level!r} leaves nothing of {utterance.text!r}. Correct the text, or "
+                f"data.text = {rules!r} leaves nothing of {utterance.text!r}. Correct the text, or "
                 "make it empty if nobody speaks.",
             )
         made.append(msgspec.structs.replace(utterance, text=text))

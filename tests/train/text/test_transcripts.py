@@ -10,7 +10,7 @@ from stream.manifest import ManifestError, Utterance
 
 pytest.importorskip("text_unidecode")
 
-from train.text.levels import LEVELS
+from train.text.levels import TEXT_RULES, TextRules
 from train.text.normaliser import normalise_v1_4
 from train.text.transcripts import normalised
 
@@ -33,9 +33,23 @@ def test_the_normaliser_of_generation_1_4_is_a_level() -> None:
     assert made.text == normalise_v1_4("Mrs. Hall's e-mail, at 5") == "misess hall's e mail at five"
 
 
-def test_identity_changes_nothing() -> None:
+def test_texts_as_they_are_are_not_changed() -> None:
     same = [utterance("  GO, left  ")]
-    assert normalised(same, "identity") == same
+    assert normalised(same, "as-is") == same
+
+
+@pytest.mark.parametrize(
+    ("rules", "want"),
+    [
+        ("lower", "l’été, it's 9 <EOS>"),
+        ("standard", "l'ete it is nine <EOS>"),
+        ("ascii", "'te it's <EOS>"),
+        ("fr", "l'été it's 9 <EOS>"),
+    ],
+)
+def test_rules_differ_in_what_they_leave(rules: TextRules, want: str) -> None:
+    (made,) = normalised([utterance("L’Été,  IT's 9 <EOS>".replace("IT", "it"))], rules, ["<EOS>"])
+    assert made.text == want
 
 
 def test_symbols_of_the_tokenizer_pass() -> None:
@@ -43,7 +57,7 @@ def test_symbols_of_the_tokenizer_pass() -> None:
     assert made.text == "go <EOS>"
 
 
-@pytest.mark.parametrize("level", [level for level in LEVELS if level != "identity"])
-def test_a_text_of_which_nothing_is_left_is_refused(level: str) -> None:
-    with pytest.raises(ManifestError, match=rf"m: line 7: the level '{level}' leaves nothing of"):
-        normalised([utterance("¿…?")], level)  # type: ignore[arg-type]
+@pytest.mark.parametrize("rules", [r for r in TEXT_RULES if r not in ("as-is", "lower")])
+def test_a_text_of_which_nothing_is_left_is_refused(rules: TextRules) -> None:
+    with pytest.raises(ManifestError, match=rf"m: line 7: data.text = '{rules}' leaves nothing of"):
+        normalised([utterance("¿…?")], rules)

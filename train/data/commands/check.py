@@ -39,7 +39,8 @@ from train.data.commands.reading import add_reading, counted
 from train.data.formats.durations import with_durations
 from train.data.formats.record import Record, length_and_rate, name_of
 from train.data.formats.table import FORMATS, for_output, read_records
-from train.text.levels import LEVELS
+from train.text.levels import TEXT_RULES
+from train.text.transcripts import ruled
 
 __all__ = ["EXAMPLE", "Checker", "add_arguments", "run"]
 
@@ -62,9 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--normalise",
-        metavar="LEVEL",
-        default="identity",
-        help="what is done to texts before they are spelt, as data.normalise in training",
+        choices=TEXT_RULES,
+        default="as-is",
+        help="what is done to texts before they are spelt, as data.text in training (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--audio",
@@ -165,9 +167,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(
             f"--min-seconds is {arguments.min_seconds}; want less than --max-seconds"
         )
-    checker = Checker(vocabulary, arguments.min_seconds, arguments.max_seconds)
-    if arguments.normalise != "identity":
-        checker.spelt_as = _normaliser(arguments.normalise, checker)
+    spelt_as = ruled(arguments.normalise, vocabulary.symbols if vocabulary else ())
+    checker = Checker(vocabulary, arguments.min_seconds, arguments.max_seconds, spelt_as)
     report = _Report(arguments.show)
     rest = list(arguments.inputs)
     if arguments.fix:
@@ -202,15 +203,6 @@ def _checked(
                 yield msgspec.structs.replace(record, text=" ".join(record.text.split()))
     except ManifestError as error:  # the set cannot be read on; the next one can
         report.add("unreadable", str(error))
-
-
-def _normaliser(level: str, checker: Checker) -> Callable[[str], str]:
-    from train.text.normaliser import normalise
-
-    if level not in LEVELS:
-        raise ArgumentError(f"--normalise is {level!r}; want one of {', '.join(LEVELS)}")
-    symbols = tuple(checker.vocabulary.symbols) if checker.vocabulary else ()
-    return lambda text: " ".join(normalise(text, level, user_symbols=symbols).split())
 
 
 class _Report:

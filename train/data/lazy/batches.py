@@ -20,7 +20,7 @@ from train.data.formats.record import Record
 from train.data.lazy.decoded import Decoded
 from train.data.lazy.sampler import Sampler, number_of
 from train.data.rows import Batch, Clip, Rows
-from train.text.levels import Level
+from train.text.levels import TextRules
 from train.text.transcripts import normalised
 
 __all__ = ["LazyBatches", "Texts"]
@@ -31,16 +31,16 @@ class Texts:
 
     Args:
         tokenizer: bytes of the SentencePiece model.
-        level: what is done to a text first.
+        rules: what is done to a text first.
         allow_unknown: whether what the tokenizer has no pieces for is learned as `<unk>`.
     """
 
-    def __init__(self, tokenizer: bytes, level: Level, allow_unknown: bool) -> None:
-        self._made_of = tokenizer, level, allow_unknown
-        self._level, self._allow_unknown = level, allow_unknown
+    def __init__(self, tokenizer: bytes, rules: TextRules, allow_unknown: bool) -> None:
+        self._made_of = tokenizer, rules, allow_unknown
+        self._rules, self._allow_unknown = rules, allow_unknown
         self._vocabulary = Vocabulary(tokenizer)
 
-    def __reduce__(self) -> tuple[type[Texts], tuple[bytes, Level, bool]]:
+    def __reduce__(self) -> tuple[type[Texts], tuple[bytes, TextRules, bool]]:
         return Texts, self._made_of
 
     def spelt(self, record: Record) -> tuple[str, list[int]]:
@@ -49,11 +49,11 @@ class Texts:
         Raises:
             ManifestError: it cannot be spelt, or nothing is left of it.
         """
-        (record,) = normalised([record], self._level, self._vocabulary.symbols)
+        (record,) = normalised([record], self._rules, self._vocabulary.symbols)
         text = record.text
         if not self._allow_unknown and (unknown := self._vocabulary.unknown(text)):
             raise record.error(
-                f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: data.normalise, or "
+                f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: data.text, or "
                 "data.unknown = allow; python -m train.data check --tokenizer names all"
             )
         return text, self._vocabulary.encode(text)

@@ -39,7 +39,7 @@ def lazy_batches(path: str, *, decoded: bool = False, seed: int = 1, **options: 
     return LazyBatches(
         Sampler([index], [1.0], 5.0, seed),
         Rows([], BatchConfig(seconds=5.0), AugmentationConfig(), seed),
-        Texts((model_path() / "tokenizer.model").read_bytes(), "identity", False),
+        Texts((model_path() / "tokenizer.model").read_bytes(), "as-is", False),
         decoded=[Decoded(index)] if decoded else None,
         **options,
     )

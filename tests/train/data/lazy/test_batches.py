@@ -114,8 +114,8 @@ def test_texts_are_normalised_before_they_are_spelt() -> None:
     text, tokens = Texts(tokenizer, "lowercase", False).spelt(record)
     assert (text, tokens) == ("two one", Vocabulary(tokenizer).encode("two one"))
     with pytest.raises(ManifestError, match="s: line 3: the tokenizer cannot spell"):
-        Texts(tokenizer, "identity", False).spelt(record)
-    assert Texts(tokenizer, "identity", True).spelt(record)[0] == "Two, ONE!"
+        Texts(tokenizer, "as-is", False).spelt(record)
+    assert Texts(tokenizer, "as-is", True).spelt(record)[0] == "Two, ONE!"
 
 
 @pytest.mark.slow
