@@ -1,6 +1,10 @@
-"""A SentencePiece tokenizer for small vocabularies: whole words, and letters for the rest.
+"""`python -m train.tokenizer`: a SentencePiece tokenizer, of subwords or of whole words and letters.
 
+    python -m train.tokenizer --manifest train.jsonl --pieces 1023 --output tokenizer.model
     python -m train.tokenizer --manifest train.jsonl --output tokenizer.model
+
+With `--pieces`, SentencePiece finds that many subwords (`train.text.subwords`). Without it, the vocabulary is
+that of the texts:
 
 On digits, letters and commands a word that is one token is learned within minutes, a word spelled in
 letters hardly at all. So every word of at least `whole_words_from` occurrences is one piece `▁word`,
@@ -18,6 +22,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 from stream.errors import InputError
 from stream.files.atomic import replace_file
@@ -27,6 +32,7 @@ from train.data.formats.record import strict
 from train.data.formats.table import read_records
 from train.text.levels import TEXT_RULES
 from train.text.pieces import write_pieces
+from train.text.subwords import SubwordKind, build_subwords
 from train.text.transcripts import normalised
 
 __all__ = ["build_tokenizer"]
@@ -66,8 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.tokenizer`."""
     parser = argparse.ArgumentParser(
         prog="python -m train.tokenizer",
-        description="Build a tokenizer of whole words and letters from manifests.",
-        epilog="example: python -m train.tokenizer --manifest train.jsonl --output tokenizer.model",
+        description="Build a SentencePiece tokenizer from data sets: of --pieces subwords, or of the frequent "
+        "words as they are, and letters for the rest.",
+        epilog="example: python -m train.tokenizer --manifest train.jsonl --pieces 1023 --output "
+        "tokenizer.model",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -85,11 +93,34 @@ def build_parser() -> argparse.ArgumentParser:
         help="what is done to transcripts first, as data.text in training (default: %(default)s)",
     )
     parser.add_argument(
+        "--pieces",
+        type=int,
+        metavar="COUNT",
+        help="size of the vocabulary, <unk> included (default: words and letters)",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=get_args(SubwordKind),
+        help="how SentencePiece finds --pieces (default: unigram)",
+    )
+    parser.add_argument(
+        "--symbol",
+        action="append",
+        default=[],
+        metavar="PIECE",
+        help="piece that stands for no text, such as '<EOS>', among --pieces; may be repeated",
+    )
+    parser.add_argument(
+        "--byte-fallback",
+        action="store_true",
+        help="spell characters that have no piece by their bytes, 256 of --pieces",
+    )
+    parser.add_argument(
         "--whole-words-from",
         type=int,
-        default=WHOLE_WORDS_FROM,
         metavar="COUNT",
-        help="occurrences from which a word is one piece (default: %(default)s)",
+        help="without --pieces: occurrences from which a word is one piece "
+        f"(default: {WHOLE_WORDS_FROM})",
     )
     return parser
 
@@ -97,12 +128,27 @@ def build_parser() -> argparse.ArgumentParser:
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.pieces is None:
+        if arguments.kind or arguments.symbol or arguments.byte_fallback:
+            parser.error("--kind, --symbol and --byte-fallback go with --pieces")
+    elif arguments.whole_words_from is not None:
+        parser.error("--whole-words-from goes without --pieces")
     utterances = [u for path in arguments.manifest for u in strict(read_records(path))]
     if not utterances:
         raise InputError(f"{', '.join(arguments.manifest)}: no utterance")
-    texts = [u.text for u in normalised(utterances, arguments.normalise)]
-    model = build_tokenizer(texts, arguments.whole_words_from)
+    texts = [u.text for u in normalised(utterances, arguments.normalise, arguments.symbol)]
+    if arguments.pieces is None:
+        model = build_tokenizer(texts, arguments.whole_words_from or WHOLE_WORDS_FROM)
+    else:
+        model = build_subwords(
+            texts,
+            arguments.pieces,
+            arguments.kind or "unigram",
+            symbols=arguments.symbol,
+            byte_fallback=arguments.byte_fallback,
+        )
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     replace_file(output, model)

@@ -124,3 +124,29 @@ def test_texts_come_from_any_format_and_no_recording_is_opened(
     (tmp_path / "list.json").write_text("[]")
     assert main(["--manifest", str(tmp_path / "list.json"), "--output", str(output)]) == 3
     assert "list.json: no utterance" in capsys.readouterr().err
+
+
+def test_the_command_finds_subwords(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "t.model"
+    words = ["--manifest", str(manifest(tmp_path, "go up, Go!")), "--output", str(output)]
+    assert main([*words, "--pieces", "12", "--kind", "bpe", "--symbol", "<EOS>"]) == 0
+    vocabulary = Vocabulary(output.read_bytes())
+    assert vocabulary.symbols == ("<EOS>",)
+    assert vocabulary.decode(vocabulary.encode("go up, Go!")) == "go up, Go!"
+    assert "12 pieces" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--kind", "bpe"], "go with --pieces"),
+        (["--pieces", "12", "--whole-words-from", "3"], "goes without --pieces"),
+    ],
+)
+def test_flags_without_effect_are_refused(
+    tmp_path: Path, flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--manifest", str(manifest(tmp_path, "go")), "--output", "t.model", *flags])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
