@@ -3,7 +3,7 @@
 Losses are made node by node (`lattice`); `train.loss.transducer` is checked. The file of a step holds a
 tiny transducer of any sizes in float64, under the names of the hardware's training code, one padded batch,
 its logits, losses and gradients, and the weights after one update in float32. It is made by plain
-autograd; what trains is checked: `train.encoders.lstm_layer`, `train.loss.transducer`, `train.optimiser`. Rows
+autograd; what trains is checked: `train.encoders.lstm_layer`, `train.loss.transducer`, `train.optimiser.lamb`. Rows
 are not masked: where a row's frames are odd in number, its last pair takes in the layer's output on
 padding, as in the hardware's training code (NUMERICS 1.4).
 """
@@ -25,7 +25,7 @@ from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compa
 from stream.front_end.stacking import join_pairs
 from train.encoders.lstm_layer import LSTM, plain_layer
 from train.loss.transducer import Penalties, transducer_loss
-from train.optimiser import Lamb
+from train.optimiser.lamb import Lamb
 
 Weights = Mapping[str, Tensor]
 # x (B, T, I), the layer's weights by name, hard -> h of every frame (B, T, H), from a state of zeros.

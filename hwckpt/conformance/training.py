@@ -19,7 +19,9 @@ from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compa
 from hwckpt.conformance.stages import normalisation_ratio
 from stream.front_end.log_mel import BINS, SAMPLE_RATE
 from train.data.mixing import blend, lengthened
-from train.optimiser import Ema, Lamb, learning_rate
+from train.optimiser.average import Ema
+from train.optimiser.lamb import Lamb
+from train.optimiser.schedule import learning_rate
 from train.statistics import Statistics
 
 WINDOW = 400  # samples; generation 1.14's window of 25 ms

@@ -16,7 +16,10 @@ from train.config.run import Config
 from train.data.rows import Batch
 from train.loss.objective import Objective, Parts
 from train.model import Transducer
-from train.optimiser import Ema, Lamb, add_gradient_noise, learning_rate, noise_deviation
+from train.optimiser.average import Ema
+from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
+from train.optimiser.lamb import Lamb
+from train.optimiser.schedule import learning_rate
 from train.run.inputs import InputFrames
 from train.run.resume import Resumed
 from train.run.start import Material, Start

@@ -1,4 +1,4 @@
-"""LAMB, its learning-rate schedule, averaged weights, gradient noise: NUMERICS 5.2 to 5.5."""
+"""LAMB (NUMERICS 5.3)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Ema", "Lamb", "add_gradient_noise", "learning_rate", "noise_deviation"]
-
-
-def learning_rate(
-    update: int, *, rate: float, min_rate: float, warmup: int, hold: int, half_life: int
-) -> float:
-    """Return the learning rate of an update, counted from 1: warm-up, plateau, exponential decay.
-
-    A group with a factor passes `rate` times the factor: the floor applies after it.
-    """
-    if update < warmup:
-        factor = (update + 1) / (warmup + 1)
-    elif update < warmup + hold:
-        factor = 1.0
-    else:
-        factor = 0.5 ** ((update - warmup - hold) / half_life)
-    return max(factor * rate, min_rate)
+__all__ = ["Lamb"]
 
 
 class Lamb(torch.optim.Optimizer):
@@ -90,43 +74,3 @@ class Lamb(torch.optim.Optimizer):
             if of_weight and of_update:
                 ratio = of_weight / of_update
         p.sub_(u, alpha=group["lr"] * ratio)
-
-
-class Ema:
-    """Exponentially averaged weights: e = d e + (1 - d) w after every update, from the first on.
-
-    Every floating tensor of the module's state is averaged, the statistics of its normalisation too:
-    averaged weights need averaged statistics.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self._average = {name: value.clone() for name, value in module.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Move the average towards the module's present state."""
-        for name, value in module.state_dict().items():
-            self._average[name].lerp_(value, 1.0 - self.decay)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the averaged state, as the module's `load_state_dict` takes it."""
-        return self._average
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from an averaged state."""
-        self._average = {name: value.clone() for name, value in state.items()}
-
-
-def noise_deviation(update: int, level: float, decay: float = 0.55, start: int = 2000) -> float:
-    """Return the standard deviation of gradient noise at an update; 0 before `start`."""
-    return level / (1 + update - start) ** decay if update >= start else 0.0
-
-
-@torch.no_grad()
-def add_gradient_noise(parameters: Iterable[Tensor], deviation: float) -> None:
-    """Add independent normal noise to every gradient, drawn with torch's global seed."""
-    if deviation > 0.0:
-        for p in parameters:
-            if p.grad is not None:
-                p.grad.add_(torch.randn_like(p.grad), alpha=deviation)
