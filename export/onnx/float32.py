@@ -19,19 +19,16 @@ class Float32Graph(Arithmetic):
         return self.node("Gemm", [x, self.weight(weight), self.weight(bias)], transB=1)
 
     def features(self, x: str, layer: str) -> str:
-        """Return x as it is; see `Arithmetic`."""
         return x
 
     def activations(self, h: str, layer: str) -> str:
-        """Return h as it is; see `Arithmetic`."""
         return h
 
     def masked(self, h: str, present: str, layer: str) -> str:
-        """Add h or zeros; see `Arithmetic`."""
         return self.node("Mul", [h, present])
 
     def embed(self, token: str, vocabulary: int) -> str:
-        """Add the embedding; the array has no row for blank. See `Arithmetic`."""
+        """Add the embedding; the array has no row for blank."""
         last = self.constant("last_piece", np.array(vocabulary - 1, np.int64))
         is_piece = self.node("Cast", [self.node("LessOrEqual", [token, last])], to=FLOAT)
         known = self.node("Min", [token, last])
@@ -40,11 +37,9 @@ class Float32Graph(Arithmetic):
         return self.node("Mul", [embedded, self.node("Unsqueeze", [is_piece, axis])])
 
     def project(self, h: str, layer: str) -> str:
-        """Add a linear layer; see `Arithmetic`."""
         return self.linear(h, f"{layer}.weight", f"{layer}.bias")
 
     def join(self, f: str, g: str) -> tuple[str, int]:
-        """Add the logits; see `Arithmetic`."""
         return self.project(self.add_relu(f, g), "joint.output"), FLOAT
 
     def add_relu(self, f: str, g: str) -> str:

@@ -111,15 +111,14 @@ class Int8Graph(Float32Graph):
         )
 
     def features(self, x: str, layer: str) -> str:
-        """Add x as u8, unless the layer is in float; see `Arithmetic`."""
+        """Add x as u8, unless the layer is in float."""
         return x if self.is_float(layer) else self.quantise(x, self.weight("x.scale"))
 
     def activations(self, h: str, layer: str) -> str:
-        """Add h as u8, unless the layer is in float; see `Arithmetic`."""
+        """Add h as u8, unless the layer is in float."""
         return h if self.is_float(layer) else self.octets(h)
 
     def masked(self, h: str, present: str, layer: str) -> str:
-        """Add h or zeros; see `Arithmetic`."""
         condition = self.node("Cast", [present], to=BOOL)
         if self.is_float(layer):
             zero = self.constant("zero", np.array(0, np.float32))
@@ -128,19 +127,16 @@ class Int8Graph(Float32Graph):
         return self.node("Where", [condition, h, zero])
 
     def embed(self, token: str, vocabulary: int) -> str:
-        """Add the embedding; see `Arithmetic`."""
         if self.is_float("prediction.lstm.0"):
             return super().embed(token, vocabulary)
         return self.node("Gather", [self.weight("prediction.embedding"), token], axis=0)
 
     def project(self, h: str, layer: str) -> str:
-        """Add a linear layer; see `Arithmetic`."""
         if self.is_float(layer):
             return super().project(h, layer)
         return self.product(self.octets(h), layer)
 
     def join(self, f: str, g: str) -> tuple[str, int]:
-        """Add the logits; see `Arithmetic`."""
         if self.is_float("joint.output"):
             return super().join(f, g)
         hidden = self.quantise(self.add_relu(f, g), self.weight("joint.scale"), 0)

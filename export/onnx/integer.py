@@ -93,24 +93,21 @@ class IntegerGraph(Arithmetic):
     joint_exponent: int = field(default=0, kw_only=True)
 
     def features(self, x: str, layer: str) -> str:
-        """Add x as u8, rule 2; see `Arithmetic`."""
+        """Add x as u8, rule 2."""
         return self.quantise(x, self.input_exponent)
 
     def activations(self, h: str, layer: str) -> str:
-        """Return h as it is; see `Arithmetic`."""
         return h
 
     def masked(self, h: str, present: str, layer: str) -> str:
-        """Add h or zeros; see `Arithmetic`."""
         condition = self.node("Cast", [present], to=BOOL)
         return self.node("Where", [condition, h, self.zero_point(ZERO)])
 
     def embed(self, token: str, vocabulary: int) -> str:
-        """Add the embedding; see `Arithmetic`."""
         return self.node("Gather", [self.weight("prediction.embedding"), token], axis=0)
 
     def project(self, h: str, layer: str) -> str:
-        """Add e = sat16(rhe(W h + b)), as e 2^-fe in float32, rule 5; see `Arithmetic`."""
+        """Add e = sat16(rhe(W h + b)), as e 2^-fe in float32, rule 5."""
         linear, name = self.linears[layer], _stored(layer)
         product = h, f"{name}.weight", linear.shift_in
         fits = fits_float32(linear.bound)
@@ -125,7 +122,7 @@ class IntegerGraph(Arithmetic):
         return self.node("DequantizeLinear", [e, scale, zero], domain=MICROSOFT)
 
     def join(self, f: str, g: str) -> tuple[str, int]:
-        """Add the logits of f and g, rules 6 and 7; see `Arithmetic`."""
+        """Add the logits of f and g, rules 6 and 7."""
         joined = self.node("Add", [f, g])  # 17 bits; below 0 it saturates, as by the ReLU
         a = self.quantise(joined, self.joint_exponent - JOINT_SHIFT, 0)
         linear, name = self.linears["joint.output"], _stored("joint.output")

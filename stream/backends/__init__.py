@@ -30,7 +30,6 @@ class Backend(Protocol):
 
     def initial_state(self, batch: int) -> tuple[State, State]:
         """Return the states of encoder and prediction network at the start of a stream."""
-        ...
 
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
@@ -45,7 +44,6 @@ class Backend(Protocol):
         Returns:
             f, (B, frames, J), projected to the joint size, and the state after the last frame.
         """
-        ...
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
         """Advance the prediction network by one token per row; blank is the start of a sequence.
@@ -53,18 +51,15 @@ class Backend(Protocol):
         Returns:
             g, (B, J), projected to the joint size, and the state after the token.
         """
-        ...
 
     def join(self, f: Floats, g: Floats) -> Logits:
         """Return the logits (B, C) of f and g, each (B, J).
 
         Float64 only from a backend whose logits float32 does not hold exactly.
         """
-        ...
 
     def ctc(self, f: Floats) -> Floats:
         """Return CTC's log-probabilities (B, T, C) of f, (B, T, J), of a model with a CTC head."""
-        ...
 
 
 class _Module(Protocol):

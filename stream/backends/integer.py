@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import Logits
+from stream.backends import Backend, Logits
 from stream.front_end.stacking import join_pairs
 from stream.integer.fixed import hidden, lstm_cell, quantise_input, rhe, saturate
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
@@ -34,8 +34,8 @@ def load(network: Network, threads: int = 1) -> IntegerBackend:
     return IntegerBackend(quantise(network))
 
 
-class IntegerBackend:
-    """A `Backend` of integers; f and g hold e 2^-fe and g 2^-fe, which float32 does exactly."""
+class IntegerBackend(Backend):
+    """A backend of integers; f and g hold e 2^-fe and g 2^-fe, which float32 does exactly."""
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.specification = network.specification
@@ -63,14 +63,12 @@ class IntegerBackend:
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, State]:
-        """Encode input frames; see `Backend`."""
         pre, post = state
         h, pre = _run(self._pre, quantise_input(x, self._input_exponent), pre)
         h, post = _run(self._post, join_pairs(h, present), post)
         return self._project("encoder", h), (pre, post)
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
-        """Advance the prediction network by one token a row; see `Backend`."""
         h, state = _run(self._lstm, self._embedding[tokens][:, None, :], state)
         return self._project("prediction", h[:, 0]), state
 

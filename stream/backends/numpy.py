@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.backends import Backend
 from stream.model.network import Network
 from stream.stage import State
 
@@ -14,8 +15,8 @@ def load(network: Network, threads: int = 1) -> NumpyBackend:
     return NumpyBackend(network)
 
 
-class NumpyBackend:
-    """A `Backend` of the model's families by NumPy; computes in the float dtype of its input."""
+class NumpyBackend(Backend):
+    """A backend of the model's families by NumPy; computes in the float dtype of its input."""
 
     def __init__(self, network: Network) -> None:
         self.specification = spec = network.specification
@@ -37,21 +38,17 @@ class NumpyBackend:
     def encode(
         self, x: NDArray[np.float32], state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float32], State]:
-        """Encode input frames; see `Backend`."""
         h, state = self._encoder.step(self._encoder_arrays, x, state, present)
         return self._project("joint.encoder", h), state
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[NDArray[np.float32], State]:
-        """Advance the prediction network by one token a row; see `Backend`."""
         h, state = self._prediction.step(self._prediction_arrays, tokens[:, None], state)
         return self._project("joint.prediction", h[:, 0]), state
 
     def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits; see `Backend`."""
         return self._project("joint.output", np.maximum(f + g, 0.0))
 
     def ctc(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return CTC's log-probabilities; see `Backend`."""
         logits = self._project("ctc", np.maximum(f, 0.0))
         logits -= logits.max(axis=2, keepdims=True)
         return np.asarray(logits - np.log(np.exp(logits).sum(axis=2, keepdims=True)))

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.backends import Backend
 from stream.backends.session import open_session
 from stream.model.directory import graph_names
 from stream.model.network import Network
@@ -92,8 +93,8 @@ class _Step:
         return output, tuple(after)
 
 
-class OnnxBackend:
-    """A `Backend` of a session for each role.
+class OnnxBackend(Backend):
+    """A backend of a session for each role.
 
     Args:
         network: the model.
@@ -134,7 +135,6 @@ class OnnxBackend:
     def encode(
         self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, State]:
-        """Encode input frames; see `Backend`."""
         outputs = []
         batch, frames, _ = x.shape
         there = {name: np.ones((batch, last), np.float32) for name, last in self._present.items()}
@@ -155,15 +155,12 @@ class OnnxBackend:
         return np.concatenate(outputs, axis=1), state
 
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
-        """Advance the prediction network by one token a row; see `Backend`."""
         return self._steps["prediction"].run({"token": tokens}, state)
 
     def join(self, f: Floats, g: Floats) -> Floats:
-        """Return the logits; see `Backend`."""
         return self._steps["joint"].run({"f": f, "g": g})[0]
 
     def ctc(self, f: Floats) -> Floats:
-        """Return CTC's log-probabilities; see `Backend`."""
         rows = np.ascontiguousarray(f.reshape(-1, f.shape[2]))
         scores, _ = self._steps["ctc"].run({"f": rows})
         return scores.reshape(*f.shape[:2], scores.shape[1])

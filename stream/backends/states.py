@@ -32,15 +32,12 @@ class EncoderStates(Protocol):
         Returns:
             f, (R, frames, J).
         """
-        ...
 
     def reset(self, rows: Rows) -> None:
         """Set some rows to the start of a stream."""
-        ...
 
     def copy(self, row: int, source: int) -> None:
         """Give a row the state of another one."""
-        ...
 
 
 @runtime_checkable
@@ -49,7 +46,6 @@ class KeepsStates(Protocol):
 
     def states(self, rows: int) -> EncoderStates:
         """Return states of so many rows."""
-        ...
 
 
 def encoder_states(backend: Backend, rows: int) -> EncoderStates:
@@ -57,8 +53,8 @@ def encoder_states(backend: Backend, rows: int) -> EncoderStates:
     return backend.states(rows) if isinstance(backend, KeepsStates) else RowStates(backend, rows)
 
 
-class RowStates:
-    """States in arrays of all rows; see `EncoderStates`.
+class RowStates(EncoderStates):
+    """States in arrays of all rows.
 
     Args:
         backend: that computes.
@@ -71,18 +67,14 @@ class RowStates:
         self._states = backend.initial_state(rows)[0]
 
     def encode(self, x: Floats, rows: Rows, present: NDArray[np.bool_] | None = None) -> Floats:
-        """Encode input frames of some rows; see `EncoderStates`."""
         f, after = self._backend.encode(x, take_rows(self._states, rows), present)
         write_rows(rows, after, self._states)
         return f
 
     def reset(self, rows: Rows) -> None:
-        """Set some rows to the start of a stream."""
         write_rows(rows, self._fresh, self._states)
 
     def copy(self, row: int, source: int) -> None:
-        """Give a row the state of another one."""
-
         def put(leaf: NDArray[np.generic]) -> None:
             leaf[row] = leaf[source]
 

@@ -153,7 +153,6 @@ class CtcBeam(Beam):
         states: Sequence[BeamState],
         lengths: NDArray[np.int64] | None = None,
     ) -> tuple[list[list[Token]], list[BeamState]]:
-        """Decode encoder frames; see `Beam`."""
         after = list(states)
         finals: list[list[Token]] = [[] for _ in after]
         scores = _scores(self.head, f, lengths)

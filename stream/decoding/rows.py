@@ -6,6 +6,7 @@ Every method may be called for any row in any order, and no row changes another.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -22,13 +23,14 @@ from stream.stage import map_state
 State = TypeVar("State", GreedyState, CtcState)
 
 
-class DecoderRows(Protocol):
-    """Rows of decoder states."""
+class DecoderRows(ABC):
+    """Rows of decoder states; nothing waits to become final unless a decoder says so."""
 
+    @abstractmethod
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
         """Put a row into its initial state; the next frame is encoder frame `step`."""
-        ...
 
+    @abstractmethod
     def step(
         self,
         f: NDArray[np.float32],
@@ -44,19 +46,18 @@ class DecoderRows(Protocol):
         Returns:
             the tokens of each row of f that became final.
         """
-        ...
 
     def best(self, row: int) -> Sequence[Token]:
         """Return the tokens of the best hypothesis that are not final."""
-        ...
+        return ()
 
     def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
         """Return the hypotheses of what is not final, best first; see `Beam.partials`."""
-        ...
+        return ()
 
     def commit(self, row: int) -> list[Token]:
         """Make the best hypothesis final; return its tokens."""
-        ...
+        return []
 
 
 class GreedyDecoder(Protocol[State]):
@@ -90,7 +91,7 @@ class GreedyDecoder(Protocol[State]):
         ...
 
 
-class GreedyRows(Generic[State]):
+class GreedyRows(DecoderRows, Generic[State]):
     """Rows of a greedy decoder, whose tokens are final at once."""
 
     def __init__(self, greedy: GreedyDecoder[State], rows: int) -> None:
@@ -100,7 +101,6 @@ class GreedyRows(Generic[State]):
         self._keywords: dict[int, KeywordTrie] = {}
 
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
-        """Put a row into its initial state; see `DecoderRows`."""
         self._keywords.pop(row, None)
         if keywords is not None:
             self._keywords[row] = keywords
@@ -117,23 +117,10 @@ class GreedyRows(Generic[State]):
         rows: NDArray[np.int64],
         lengths: NDArray[np.int64] | None = None,
     ) -> list[list[Token]]:
-        """Decode encoder frames; see `DecoderRows`."""
         return self._greedy.decode(f, rows, self._state, lengths, self._keywords)
 
-    def best(self, row: int) -> Sequence[Token]:
-        """Return nothing: all is final."""
-        return ()
 
-    def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
-        """Return nothing: all is final."""
-        return ()
-
-    def commit(self, row: int) -> list[Token]:
-        """Return nothing: all is final."""
-        return []
-
-
-class BeamRows:
+class BeamRows(DecoderRows):
     """Rows of a beam search."""
 
     def __init__(self, beam: Beam, rows: int) -> None:
@@ -141,7 +128,6 @@ class BeamRows:
         self._states: list[BeamState] = [beam.initial_state() for _ in range(rows)]
 
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
-        """Put a row into its initial state; see `DecoderRows`."""
         self._states[row] = self._beam.initial_state(keywords, step)
 
     def step(
@@ -150,21 +136,17 @@ class BeamRows:
         rows: NDArray[np.int64],
         lengths: NDArray[np.int64] | None = None,
     ) -> list[list[Token]]:
-        """Decode encoder frames; see `DecoderRows`."""
         tokens, after = self._beam.step(f, [self._states[row] for row in rows], lengths)
         for row, state in zip(rows, after, strict=True):
             self._states[row] = state
         return tokens
 
     def best(self, row: int) -> Sequence[Token]:
-        """Return the tokens of the best hypothesis that are not final."""
         return self._beam.commit(self._states[row])[0]
 
     def partials(self, row: int, waiting: bytes = b"") -> tuple[Hypothesis, ...]:
-        """Return the hypotheses of what is not final, best first; see `Beam.partials`."""
         return self._beam.partials(self._states[row], waiting)
 
     def commit(self, row: int) -> list[Token]:
-        """Make the best hypothesis final; return its tokens."""
         tokens, self._states[row] = self._beam.commit(self._states[row])
         return tokens

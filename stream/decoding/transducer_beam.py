@@ -34,7 +34,7 @@ ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
 
 
 class TransducerBeam(Beam):
-    """A beam search over a backend's joint and prediction network; see `Beam`."""
+    """A beam search over a backend's joint and prediction network."""
 
     def __init__(
         self,
@@ -56,7 +56,6 @@ class TransducerBeam(Beam):
         states: Sequence[BeamState],
         lengths: NDArray[np.int64] | None = None,
     ) -> tuple[list[list[Token]], list[BeamState]]:
-        """Decode encoder frames; see `Beam`."""
         after = list(states)
         finals: list[list[Token]] = [[] for _ in after]
         for t in range(f.shape[1]):

@@ -16,16 +16,39 @@ from stream.stage import Array, State
 Arrays = Mapping[str, Array]
 
 
-class Encoder:
-    """An encoder of one family and size."""
+class Family:
+    """What encoders and prediction networks of any family have."""
 
     __slots__ = ()
 
     @property
     def family(self) -> str:
-        """The name of the family, a key of `stream.encoders.FAMILIES`."""
+        """The name of the family, a key of the `FAMILIES` of its package."""
         config: Any = self.__struct_config__  # type: ignore[attr-defined]
         return str(config.tag)
+
+    @property
+    def size(self) -> int:
+        """The size of an output: an encoder frame, or the vector after a token."""
+        raise NotImplementedError
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the names of the layers, prefixes of those of `shapes`, in the order of the signal."""
+        raise NotImplementedError
+
+    def prepare(self, arrays: Arrays) -> Arrays:
+        """Return arrays, NumPy's or torch's, as `step` takes them: what can be computed once, is."""
+        return arrays
+
+    def initial_state(self, batch: int) -> State:
+        """Return the NumPy state at the start of a stream or sequence, the batch axis first in every leaf."""
+        raise NotImplementedError
+
+
+class Encoder(Family):
+    """An encoder of one family and size."""
+
+    __slots__ = ()
 
     @property
     def stack(self) -> int:
@@ -40,11 +63,6 @@ class Encoder:
     @property
     def frame_samples(self) -> int:
         """The samples from one encoder frame to the next."""
-        raise NotImplementedError
-
-    @property
-    def size(self) -> int:
-        """The size of an encoder frame."""
         raise NotImplementedError
 
     @property
@@ -82,18 +100,6 @@ class Encoder:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each of the encoder's arrays by its name, which begins with "encoder."."""
-        raise NotImplementedError
-
-    def layers(self) -> tuple[str, ...]:
-        """Return the names of the layers, prefixes of those of `shapes`, in the order of the signal."""
-        raise NotImplementedError
-
-    def prepare(self, arrays: Arrays) -> Arrays:
-        """Return arrays, NumPy's or torch's, as `step` takes them: what can be computed once, is."""
-        return arrays
-
-    def initial_state(self, batch: int) -> State:
-        """Return the NumPy state at the start of a stream, the batch axis first in every leaf."""
         raise NotImplementedError
 
     def step(

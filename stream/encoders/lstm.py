@@ -69,7 +69,6 @@ class LSTM(
         )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the arrays; see `Encoder`."""
         return {
             name: shape
             for stack, layers, inputs in self.stacks
@@ -77,11 +76,10 @@ class LSTM(
         }
 
     def layers(self) -> tuple[str, ...]:
-        """Return the names of the layers; see `Encoder`."""
         return tuple(f"{stack}.{n}" for stack, layers, _ in self.stacks for n in range(layers))
 
     def prepare(self, arrays: Arrays) -> Arrays:
-        """Return arrays laid out and rounded for `step`; see `Encoder`."""
+        """Return arrays laid out and rounded for `step`."""
         return prepare_layers(arrays, self.layers(), self.number_format)
 
     def initial_state(self, batch: int) -> State:
@@ -94,7 +92,7 @@ class LSTM(
     def step(
         self, arrays: Arrays, x: Array, state: State, present: Array | None = None
     ) -> tuple[Array, State]:
-        """Encode stacked frames, (batch, 2 n, 240) -> (batch, n, hidden); see `Encoder`."""
+        """Encode stacked frames, (batch, 2 n, 240) -> (batch, n, hidden)."""
         pre, post = ([f"{stack}.{n}" for n in range(layers)] for stack, layers, _ in self.stacks)
         h, before = step_layers(arrays, pre, x, state[0], self.activation, self.number_format)
         h, behind = step_layers(

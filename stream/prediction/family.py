@@ -7,46 +7,21 @@ the id of blank, is a zero vector there.
 
 from __future__ import annotations
 
-from typing import Any
-
 from array_api_compat import array_namespace, device
 
-from stream.encoders.family import Arrays
+from stream.encoders.family import Arrays, Family
 from stream.stage import Array, State
 
 EMBEDDING = "prediction.embedding"
 
 
-class Prediction:
+class Prediction(Family):
     """A prediction network of one family and size."""
 
     __slots__ = ()
 
-    @property
-    def family(self) -> str:
-        """The name of the family, a key of `stream.prediction.FAMILIES`."""
-        config: Any = self.__struct_config__  # type: ignore[attr-defined]
-        return str(config.tag)
-
-    @property
-    def size(self) -> int:
-        """The size of an output."""
-        raise NotImplementedError
-
     def shapes(self, vocabulary: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of each array by its name, which begins with "prediction."."""
-        raise NotImplementedError
-
-    def layers(self) -> tuple[str, ...]:
-        """Return the names of the layers, prefixes of those of `shapes`, in the order of the signal."""
-        raise NotImplementedError
-
-    def prepare(self, arrays: Arrays) -> Arrays:
-        """Return arrays, NumPy's or torch's, as `step` takes them: what can be computed once, is."""
-        raise NotImplementedError
-
-    def initial_state(self, batch: int) -> State:
-        """Return the NumPy state at the start of a sequence, the batch axis first in every leaf."""
         raise NotImplementedError
 
     def step(self, arrays: Arrays, tokens: Array, state: State) -> tuple[Array, State]:

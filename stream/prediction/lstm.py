@@ -52,16 +52,14 @@ class PredictionLSTM(
         return self.hidden
 
     def shapes(self, vocabulary: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the arrays; see `Prediction`."""
         embedding = {EMBEDDING: (vocabulary, self.hidden)}
         return embedding | layer_shapes(STACK, self.depth, self.hidden, self.hidden)
 
     def layers(self) -> tuple[str, ...]:
-        """Return the names of the layers; see `Prediction`."""
         return tuple(f"{STACK}.{n}" for n in range(self.depth))
 
     def prepare(self, arrays: Arrays) -> Arrays:
-        """Return arrays laid out and rounded for `step`; see `Prediction`."""
+        """Return arrays laid out and rounded for `step`."""
         layers = prepare_layers(arrays, self.layers(), self.number_format)
         return {EMBEDDING: with_start(arrays[EMBEDDING]), **layers}
 
@@ -70,6 +68,5 @@ class PredictionLSTM(
         return tuple(initial_state(batch, self.hidden) for _ in range(self.depth))
 
     def step(self, arrays: Arrays, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read tokens; see `Prediction`."""
         x = embed(arrays[EMBEDDING], tokens)
         return step_layers(arrays, self.layers(), x, state, self.activation, self.number_format)

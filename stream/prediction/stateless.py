@@ -48,15 +48,13 @@ class Stateless(
                 raise ValueError(f"prediction.{name} is {getattr(self, name)}, wants at least 1")
 
     def shapes(self, vocabulary: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the arrays; see `Prediction`."""
         return {EMBEDDING: (vocabulary, self.size), WEIGHT: (self.size, self.context)}
 
     def layers(self) -> tuple[str, ...]:
-        """Return the name of the convolution; see `Prediction`."""
+        """Return the name of the convolution."""
         return ("prediction.context",)
 
     def prepare(self, arrays: Arrays) -> Arrays:
-        """Return the arrays as `step` takes them; see `Prediction`."""
         return {EMBEDDING: with_start(arrays[EMBEDDING]), WEIGHT: arrays[WEIGHT]}
 
     def initial_state(self, batch: int) -> State:
@@ -64,7 +62,6 @@ class Stateless(
         return np.zeros((batch, self.context - 1, self.size), np.float32)
 
     def step(self, arrays: Arrays, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read tokens; see `Prediction`."""
         xp, count = array_namespace(tokens), tokens.shape[1]
         e = xp.concat([state, embed(arrays[EMBEDDING], tokens)], axis=1)
         y = sum(arrays[WEIGHT][:, k] * e[:, k : k + count] for k in range(self.context))
