@@ -13,11 +13,10 @@ from dataclasses import replace
 
 import msgspec
 
-from stream.backends import load_backend
 from stream.engine.alignment import word_spans
-from stream.engine.engine import Engine, Result
 from stream.manifest import Utterance
 from stream.model.network import Network
+from stream.recogniser import Recogniser
 from stream.words import WordDelay, group
 
 FEWEST = 100  # words, at least one a second of audio; a median of fewer is unreliable
@@ -68,17 +67,12 @@ def _delays(
     network: Network, utterances: Sequence[Utterance], progress: Callable[[int], None]
 ) -> tuple[list[float], list[float]]:
     """Return the delays of all words from their starts and from their ends."""
-    engine = Engine(network, load_backend("numpy", network), 1)
-    slot = engine.open() or 0
+    recogniser = Recogniser(network)
     starts: list[float] = []
     ends: list[float] = []
     for done, utterance in enumerate(utterances, 1):
-        engine.push(slot, utterance.read())
-        engine.finish(slot)
-        results: list[Result] = []
-        while engine.pending():
-            results += engine.tick()
-        engine.restart(slot, keep_statistics=False)
+        results = recogniser.stream(utterance.read())
+        recogniser.reset()
         tokens = [token for result in results for token in result.tokens]
         texts = [text for result in results for text in result.texts]
         emitted = group(texts, [token.step for token in tokens])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import load_backend
+from stream.backends import Backend, load_backend
 from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.engine.engine import Engine, Result
@@ -20,7 +21,7 @@ class Recogniser:
 
     Args:
         model: a path that `open_model` takes, or a network.
-        backend: its name, of `stream.backends.BACKENDS`.
+        backend: the name of one of `stream.backends.BACKENDS`, or one that computes the model.
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
     """
@@ -28,13 +29,13 @@ class Recogniser:
     def __init__(
         self,
         model: str | Path | Network,
-        backend: str = "numpy",
+        backend: str | Backend = "numpy",
         decoding: Decoding | Search | None = None,
         front_end: FrontEndKind = "float",
     ) -> None:
         network = model if isinstance(model, Network) else open_model(model)
         self.network = network
-        computed = load_backend(backend, network)
+        computed = load_backend(backend, network) if isinstance(backend, str) else backend
         self._engine = Engine(network, computed, 1, decoding, front_end)
         self._slot = self._engine.open() or 0
 
@@ -55,10 +56,19 @@ class Recogniser:
     def transcribe(self, samples: NDArray[np.float32]) -> tuple[str, list[Token]]:
         """Recognise a whole recording as a stream of its own; returns its text and tokens."""
         self.reset()
-        results = self.push(samples) + self.finish()
+        results = self.stream(samples)
         self.reset()
         tokens = [token for result in results for token in result.tokens]
         return "".join(result.text for result in results).strip(), tokens
+
+    def stream(
+        self, samples: NDArray[np.float32], cuts: Sequence[int] | NDArray[np.int64] = ()
+    ) -> list[Result]:
+        """Recognise a whole stream, handed in by pieces that end at the cuts, samples from its start."""
+        results = []
+        for piece in np.split(samples, cuts):
+            results += self.push(piece)
+        return results + self.finish()
 
     def _run(self) -> list[Result]:
         results = []

@@ -306,12 +306,8 @@ def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> 
     for utterance in recordings():
         audio = utterance.read()
         want = [(token.id, token.step) for token in reference.transcribe(audio)[1]]
-        results, begin = [], 0
-        while begin < len(audio):
-            end = begin + int(rng.integers(1, 4000))
-            results += streamed.push(audio[begin:end])
-            begin = end
-        results += streamed.finish()
+        cuts = np.cumsum(rng.integers(1, 4000, len(audio) // 2000))
+        results = streamed.stream(audio, cuts)
         streamed.reset()
         got = [(token.id, token.step) for result in results for token in result.tokens]
         if got != want:

@@ -1,6 +1,6 @@
 """Vectors from samples to tokens: every greedy variant and normalisation, and state resets.
 
-NumPy and the ONNX graphs are checked; an engine takes the samples in random chunks. A file names a
+NumPy and the ONNX graphs are checked; a recogniser takes the samples in random chunks. A file names a
 checkpoint that lies beside it. Kinds of generation 1.4: statistics reset for every utterance ("reset"),
 carried on in their order ("carry"), or of each utterance by itself ("uttnorm"). Kinds of generation 1.14,
 with global statistics: with final padding ("greedy"), without ("greedy_nofinalpad"), and with the
@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hwckpt.conformance import models
 from hwckpt.conformance.comparison import (
     Arrays,
     Kind,
@@ -30,32 +31,16 @@ from hwckpt.conformance.comparison import (
     compare,
     exact,
 )
-from hwckpt.conformance.models import (
-    EOS,
-    PROBABILITY,
-    changed,
-    decode,
-    decode_steps,
-    decoded,
-    encode_batch,
-    network_beside,
-    network_file,
-    on_backends,
-    settled,
-    stacked_frames,
-    utterance,
-    whole_stacks,
-)
 from hwckpt.conformance.whole_recordings import merge, split
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import Backend, load_backend
-from stream.decoding.greedy import GreedyConfig, Token
-from stream.engine.engine import Engine
+from stream.decoding.greedy import GreedyConfig
 from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
 from stream.front_end.normaliser import utterance_normalise
 from stream.front_end.stacking import STACK
 from stream.model.network import Network
+from stream.recogniser import Recogniser
 from stream.stage import State
 
 FEATURES = 5e-3
@@ -74,12 +59,12 @@ STACKED_SECONDS = STACK * HOP / SAMPLE_RATE
 def _make_tokens(rng: Rng, folder: Path, kind: str) -> dict[str, Any]:
     """Draw four utterances whose every token is clear."""
     format: Format = "1.4" if kind in OF_1_4 else "1.14"
-    network = network_of(read_checkpoint(folder / network_file(format)))
+    network = network_of(read_checkpoint(folder / models.network_file(format)))
     if kind == "greedy_nofinalpad":
-        network = changed(network, final_padding=0)
+        network = models.changed(network, final_padding=0)
     parameters = _parameters(network, kind)
     lengths = LENGTHS[:-1] if kind == "uttnorm" else LENGTHS  # one frame has no deviation
-    arrays: dict[str, Any] = {"num": len(lengths), "checkpoint": network_file(format)}
+    arrays: dict[str, Any] = {"num": len(lengths), "checkpoint": models.network_file(format)}
     backend = load_backend("numpy", network)
     statistics = network.normaliser.initial_state(1)
     for i, samples in enumerate(lengths):
@@ -88,11 +73,11 @@ def _make_tokens(rng: Rng, folder: Path, kind: str) -> dict[str, Any]:
             samples: int = samples, statistics: State = statistics
         ) -> tuple[dict[str, Any], float, bool]:
             found = _decode_utterance(
-                utterance(rng, samples), network, backend, parameters, statistics
+                models.utterance(rng, samples), network, backend, parameters, statistics
             )
             return found, found["min_margin"], len(found["tokens"]) > 0
 
-        found = settled(draw)
+        found = models.settled(draw)
         arrays |= {f"{key}_{i}": value for key, value in found.items()}
         statistics = _features(network, found["pcm"], parameters, statistics)[1]
     return arrays | parameters
@@ -113,7 +98,7 @@ def _parameters(network: Network, kind: str) -> dict[str, Any]:
         "normalisation": "dataset_stats",
         "initial_padding_samples": spec.window - HOP,
         "final_padding_samples": spec.final_padding,
-        "eos_index": EOS,
+        "eos_index": models.EOS,
         "eos_decoding": "blank" if kind == "greedy_eosblank" else "predict",
     }
 
@@ -140,8 +125,8 @@ def _features(
     if z["normalisation"] == "per_utterance":
         samples = pcm.astype(np.float32) / 32768
         frames = streamed_log_mel(samples[None], network.specification.front_end)
-        return whole_stacks(utterance_normalise(frames)), statistics
-    x, after = stacked_frames(network, pcm, statistics)
+        return models.whole_stacks(utterance_normalise(frames)), statistics
+    x, after = models.stacked_frames(network, pcm, statistics)
     return x, after if _carried(z) else statistics
 
 
@@ -149,9 +134,9 @@ def _decode_utterance(
     pcm: NDArray[np.int16], network: Network, backend: Backend, z: Arrays, statistics: State
 ) -> dict[str, Any]:
     x, _ = _features(network, pcm, z, statistics)
-    f = encode_batch(backend, x)[0]
+    f = models.encode_batch(backend, x)[0]
     config = _config(z)
-    found = decode(backend, f, config)
+    found = models.decode(backend, f, config)
     arrays: dict[str, Any] = {
         "pcm": pcm,
         "features": x[0],
@@ -160,8 +145,8 @@ def _decode_utterance(
         "min_margin": found.margin,
     }
     if "eos_decoding" not in z:  # generation 1.4's outputs are before the projection
-        return arrays | {"encoder": encode_batch(_unprojected(network), x)[0]}
-    per_frame = decode(backend, f, replace(config, counter="frame"))
+        return arrays | {"encoder": models.encode_batch(_unprojected(network), x)[0]}
+    per_frame = models.decode(backend, f, replace(config, counter="frame"))
     return arrays | {
         "min_margin": min(found.margin, per_frame.margin),
         "encoder": f,
@@ -185,8 +170,10 @@ def _unprojected(network: Network) -> Backend:
 
 def _check_tokens(z: Vectors) -> Iterator[Row]:
     """Check features, encoder, tokens and text, streamed in random chunks."""
-    network = changed(network_beside(z), final_padding=int(z.get("final_padding_samples", 0)))
-    return on_backends(
+    network = models.changed(
+        models.network_beside(z), final_padding=int(z.get("final_padding_samples", 0))
+    )
+    return models.on_backends(
         "samples to tokens",
         network,
         ("numpy", "onnx"),
@@ -198,65 +185,45 @@ def _check_utterances(z: Vectors, network: Network, name: str, backend: Backend)
     variants = {"": _config(z)}
     if "tokens_framecap_0" in z:
         variants["framecap_"] = replace(variants[""], counter="frame")
-    engines = {key: _Stream(network, backend, config) for key, config in variants.items()}
+    recognisers = {key: Recogniser(network, backend, config) for key, config in variants.items()}
+    rng = np.random.default_rng(CHUNKS)
     statistics = network.normaliser.initial_state(1)
     weight, bias = (network.arrays[f"joint.encoder.{part}"] for part in ("weight", "bias"))
     for i in range(int(z["num"])):
         pcm = z[f"pcm_{i}"]
         x, statistics = _features(network, pcm, z, statistics)
         yield compare(f"features_{i}", name, x[0], z[f"features_{i}"], FEATURES)
-        f = encode_batch(backend, x)[0]
+        f = models.encode_batch(backend, x)[0]
         want = z[f"encoder_{i}"]
         projected = want if "eos_decoding" in z else want @ weight.T + bias
         yield compare(f"encoder_{i}", name, f, projected, FEATURES)
-        for key, stream in engines.items():
+        cuts = np.cumsum(rng.integers(1, 4000, len(pcm) // 2000))
+        for key, recogniser in recognisers.items():
             if z["normalisation"] == "per_utterance":  # needs it whole, so it cannot be streamed
-                tokens = decode_steps(backend, f, variants[key])
+                tokens = models.decode_steps(backend, f, variants[key])
             else:
-                tokens = stream.run(pcm.astype(np.float32) / 32768, keep_statistics=_carried(z))
-            found = decoded(tokens)
+                results = recogniser.stream(pcm.astype(np.float32) / 32768, cuts)
+                recogniser.reset(keep_statistics=_carried(z))
+                tokens = [token for result in results for token in result.tokens]
+            found = models.decoded(tokens)
             frames, probs = f"frames_{key}{i}", f"probs_{i}"
             exactly = {f"tokens_{key}{i}": found.ids, frames: found.steps}
             yield from z.exact(name, exactly, optional=("frames",))
             if not key:
                 close = {probs: found.probabilities}
-                yield from z.close(name, close, PROBABILITY, optional=("probs",))
+                yield from z.close(name, close, models.PROBABILITY, optional=("probs",))
                 text = network.vocabulary.decode(found.ids.tolist())
                 yield exact(f"text_{i}", name, [text], [str(z[f"text_{i}"])])
 
 
-class _Stream:
-    """An engine of one slot that takes utterances in random chunks."""
-
-    def __init__(self, network: Network, backend: Backend, config: GreedyConfig) -> None:
-        self._engine = Engine(network, backend, 1, config)
-        self._slot = cast(int, self._engine.open())
-        self._rng = np.random.default_rng(CHUNKS)
-
-    def run(self, samples: NDArray[np.float32], *, keep_statistics: bool) -> list[Token]:
-        engine, slot = self._engine, self._slot
-        results, begin = [], 0
-        while begin < len(samples):
-            end = begin + int(self._rng.integers(1, 4000))
-            engine.push(slot, samples[begin:end])
-            begin = end
-            while engine.pending():
-                results += engine.tick()
-        engine.finish(slot)
-        while engine.pending():
-            results += engine.tick()
-        engine.restart(slot, keep_statistics=keep_statistics)
-        return [token for result in results for token in result.tokens]
-
-
 def _make_resets(rng: Rng, folder: Path) -> dict[str, Any]:
     """Draw a recording; returns it in overlapping segments, in others, and whole."""
-    network = network_of(read_checkpoint(folder / network_file("1.14")))
+    network = network_of(read_checkpoint(folder / models.network_file("1.14")))
     arrays: dict[str, Any] | None = None
     while arrays is None:
-        arrays = _telling(rng, network, utterance(rng, RESET_SAMPLES))
+        arrays = _telling(rng, network, models.utterance(rng, RESET_SAMPLES))
     return {
-        "checkpoint": network_file("1.14"),
+        "checkpoint": models.network_file("1.14"),
         "final_padding_samples": network.specification.final_padding,
         **arrays,
     }
@@ -265,10 +232,10 @@ def _make_resets(rng: Rng, folder: Path) -> dict[str, Any]:
 def _telling(rng: Rng, network: Network, pcm: NDArray[np.int16]) -> dict[str, Any] | None:
     """Decode a recording in segments; None where noise changes a token or nothing is merged."""
     backend = load_backend("numpy", network)
-    x = stacked_frames(network, pcm)[0][0]
+    x = models.stacked_frames(network, pcm)[0][0]
     arrays: dict[str, Any] = {"pcm_0": pcm}
     for tag, (segment, overlap) in {**SEGMENTS, "off": (len(x), 0)}.items():
-        encoded = encode_batch(backend, split(x, segment, overlap))
+        encoded = models.encode_batch(backend, split(x, segment, overlap))
         found = _segments(backend, encoded, segment, overlap, tag, 0)
         noisy = (encoded + rng.uniform(-NOISE, NOISE, encoded.shape)).astype(np.float32)
         if found != _segments(backend, noisy, segment, overlap, tag, 0):
@@ -290,7 +257,7 @@ def _segments(
 ) -> dict[str, list[int]]:
     """Return the tokens of every segment of a recording, and merged, under their names in a file."""
     config = GreedyConfig(counter="running")
-    tokens = [decode_steps(backend, f, config) for f in encoded]
+    tokens = [models.decode_steps(backend, f, config) for f in encoded]
     named = {f"segment_tokens_{tag}_{i}_{n}": of for n, of in enumerate(tokens)}
     named[f"tokens_{tag}_{i}"] = merge(tokens, segment, overlap)
     found = {name: [t.id for t in of] for name, of in named.items()}
@@ -300,11 +267,13 @@ def _segments(
 
 def _check_resets(z: Vectors) -> Iterator[Row]:
     """Check tokens and steps of every segment, and merged, for each setting in the file."""
-    network = changed(network_beside(z), final_padding=int(z["final_padding_samples"]))
+    network = models.changed(
+        models.network_beside(z), final_padding=int(z["final_padding_samples"])
+    )
 
     def rows(name: str, backend: Backend) -> Iterator[Row]:
         for i in range(sum(key.startswith("pcm_") for key in z)):
-            x = stacked_frames(network, z[f"pcm_{i}"])[0][0]
+            x = models.stacked_frames(network, z[f"pcm_{i}"])[0][0]
             for key in (k for k in z if k.startswith("tokens_") and k.endswith(f"_{i}")):
                 tag = key.removeprefix("tokens_").removesuffix(f"_{i}")
                 segment = int(z[f"segment_feats_shape_{tag}_{i}"][0])
@@ -313,10 +282,10 @@ def _check_resets(z: Vectors) -> Iterator[Row]:
                 pieces = split(x, segment, overlap)
                 count = f"segments_{tag}_{i}"
                 yield exact(count, name, [len(pieces)], [z[count]])
-                encoded = encode_batch(backend, pieces)
+                encoded = models.encode_batch(backend, pieces)
                 yield from z.exact(name, _segments(backend, encoded, segment, overlap, tag, i))
 
-    return on_backends("state resets", network, ("numpy", "onnx"), rows)
+    return models.on_backends("state resets", network, ("numpy", "onnx"), rows)
 
 
 KINDS = (
