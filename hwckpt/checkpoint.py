@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from hwckpt import layout
 from hwckpt.torch_file.container import CheckpointError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Ngram:
     """A KenLM binary and its weight; both None where the file has the entry but no n-gram."""
 
@@ -76,33 +75,18 @@ class HardwareCheckpoint:
         for key in self.state_dict.keys() & other.state_dict.keys():
             if not equal(self.state_dict[key], other.state_dict[key]):
                 found.append(f"state_dict.{key}")
-        for key in ("melmeans", "melvars"):
-            if not equal(getattr(self, key), getattr(other, key)):
-                found.append(key)
-        for key in [
-            "epoch",
-            "step",
-            "best_wer",
-            "melalpha",
-            "sentpiece_model",
-            "version",
-            "rnnt_config",
-            "metadata",
-        ]:
+        for key in (field.name for field in layout.FIELDS[1:]):
             if not _same(getattr(self, key), getattr(other, key)):
                 found.append(key)
-        ours, theirs = self.ngram, other.ngram
-        if (ours and (ours.binary, ours.scale_factor)) != (
-            theirs and (theirs.binary, theirs.scale_factor)
-        ):
-            found.append("ngram")
+        if self.metadata != other.metadata:
+            found.append("metadata")
         return sorted(found)
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float) and math.isnan(a):
-        return math.isnan(b)  # a best_wer may be NaN
-    return bool(a == b)
+    if isinstance(a, np.ndarray):
+        return equal(a, b)
+    return bool(a == b or (a != a and b != b))  # a best_wer may be NaN
 
 
 def equal(a: NDArray[Any], b: NDArray[Any]) -> bool:

@@ -138,19 +138,13 @@ def reduced_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_AUDIO = dict.fromkeys(
-    [
-        "sample_rate",
-        "trim_silence",
-        "normalize_transcripts",
-        "standardize_wer",
-        "replacements",
-        "remove_tags",
-        "error_rate",
-        "max_duration",
-        "max_transcript_len",
-        "min_duration",
-    ]
+def _keys(names: str) -> dict[str, None]:
+    return dict.fromkeys(names.split())
+
+
+_AUDIO = _keys(
+    "sample_rate trim_silence normalize_transcripts standardize_wer replacements remove_tags "
+    "error_rate max_duration max_transcript_len min_duration"
 )
 _FEATURES = dict.fromkeys([*REDUCED["filterbank_features"], "stats_path"])
 _SPLICING = dict.fromkeys(REDUCED["frame_splicing"])
@@ -158,7 +152,7 @@ _SPLICING = dict.fromkeys(REDUCED["frame_splicing"])
 # Keys of a version 1.14 YAML; None: a value of any kind. That version's export refuses others.
 CONFIG_KEYS: dict[str, Any] = {
     "user_tokens": None,
-    "tokenizer": dict.fromkeys(("sentpiece_model", "labels", "sampling")),
+    "tokenizer": _keys("sentpiece_model labels sampling"),
     "input_val": {
         "audio_dataset": _AUDIO,
         "filterbank_features": _FEATURES,
@@ -168,58 +162,25 @@ CONFIG_KEYS: dict[str, Any] = {
         "audio_dataset": {
             **_AUDIO,
             "standardize_text": None,
-            "speed_perturbation": dict.fromkeys(("min_rate", "max_rate", "p")),
+            "speed_perturbation": _keys("min_rate max_rate p"),
         },
         "filterbank_features": _FEATURES,
         "frame_splicing": _SPLICING,
-        "spec_augment": dict.fromkeys(
-            [
-                "freq_masks",
-                "min_freq",
-                "max_freq",
-                "time_masks",
-                "min_time",
-                "max_time",
-                "noise_magnitude",
-            ]
+        "spec_augment": _keys(
+            "freq_masks min_freq max_freq time_masks min_time max_time noise_magnitude"
         ),
     },
-    "rnnt": dict.fromkeys(
-        [
-            "in_feats",
-            "enc_n_hid",
-            "enc_pre_rnn_layers",
-            "enc_post_rnn_layers",
-            "enc_stack_time_factor",
-            "enc_dropout",
-            "enc_batch_norm",
-            "enc_freeze",
-            "pred_n_hid",
-            "pred_rnn_layers",
-            "pred_dropout",
-            "pred_batch_norm",
-            "joint_n_hid",
-            "joint_dropout",
-            "joint_net_lr_factor",
-            "joint_apex_transducer",
-            "joint_apex_relu_dropout",
-            "forget_gate_bias",
-            "custom_lstm",
-            "hard_activation_functions",
-            "quantize",
-            "enc_rw_dropout",
-            "pred_rw_dropout",
-            "hidden_hidden_bias_scale",
-            "weights_init_scale",
-            "enc_lr_factor",
-            "pred_lr_factor",
-            "joint_enc_lr_factor",
-            "joint_pred_lr_factor",
-            "gpu_unavailable",
-        ]
+    "rnnt": _keys(
+        "in_feats enc_n_hid enc_pre_rnn_layers enc_post_rnn_layers enc_stack_time_factor "
+        "enc_dropout enc_batch_norm enc_freeze pred_n_hid pred_rnn_layers pred_dropout "
+        "pred_batch_norm joint_n_hid joint_dropout joint_net_lr_factor joint_apex_transducer "
+        "joint_apex_relu_dropout forget_gate_bias custom_lstm hard_activation_functions "
+        "quantize enc_rw_dropout pred_rw_dropout hidden_hidden_bias_scale weights_init_scale "
+        "enc_lr_factor pred_lr_factor joint_enc_lr_factor joint_pred_lr_factor "
+        "gpu_unavailable"
     ),
-    "grad_noise_scheduler": dict.fromkeys(("noise_level", "decay_const", "start_step")),
-    "ngram": dict.fromkeys(("ngram_path", "scale_factor")),
+    "grad_noise_scheduler": _keys("noise_level decay_const start_step"),
+    "ngram": _keys("ngram_path scale_factor"),
 }
 
 

@@ -6,23 +6,8 @@ from bisect import bisect_left
 from itertools import accumulate
 
 SECONDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.02,
-    0.03,
-    0.045,
-    0.06,
-    0.09,
-    0.12,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-)
+    0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.09, 0.12, 0.25, 0.5, 1, 2.5, 5, 10,
+)  # fmt: skip
 
 
 class Histogram:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hwckpt.conformance import models
 from hwckpt.conformance.comparison import (
     Kind,
     Rng,
@@ -26,7 +27,6 @@ from hwckpt.conformance.comparison import (
     on_each,
 )
 from hwckpt.conformance.integer import BACKEND, FIXED, GRAPHS, ZERO
-from hwckpt.conformance.models import draw_weight, join_all, network_file, predict_tokens
 from hwckpt.reader import read_checkpoint
 from stream.backends import Backend
 from stream.backends.integer import IntegerBackend
@@ -54,7 +54,7 @@ STACKS = ("pre", "post", "prediction")
 
 def _make(rng: Rng, folder: Path) -> dict[str, Any]:
     """Draw a network; returns it, its integers, and all that is computed with them."""
-    tokenizer = read_checkpoint(folder / network_file("1.4")).sentpiece_model
+    tokenizer = read_checkpoint(folder / models.network_file("1.4")).sentpiece_model
     frames = 2 * int(rng.integers(6, 10))
     z = rng.normal(0.0, 2.5, (ROWS, frames, STACK * BINS)).astype(np.float32)
     present = np.ones((ROWS, frames), np.bool_)
@@ -104,11 +104,11 @@ def _check(z: Vectors) -> Iterator[Row]:
 def _check_backend(z: Vectors, made: IntegerNetwork, name: str, backend: Backend) -> Iterator[Row]:
     encoder, _ = backend.initial_state(len(z["z"]))
     f, encoder = backend.encode(z["z"], encoder, z["present"])
-    g, state = predict_tokens(backend, z["tokens"])
+    g, state = models.predict_tokens(backend, z["tokens"])
     scaled = {
         "e": np.ldexp(f, made.joint_encoder.exponent),
         "g": np.ldexp(g, made.joint_prediction.exponent),
-        "logits": np.ldexp(join_all(backend, f, g), made.joint_output.exponent),
+        "logits": np.ldexp(models.join_all(backend, f, g), made.joint_output.exponent),
     }
     yield from z.close(name, scaled)
     leaves: list[Any] = []
@@ -183,7 +183,7 @@ def _network(rng: Rng, tokenizer: bytes) -> Network:
     quantisation = Quantisation(joint=JOINT_EXPONENT, weight_bits=dict.fromkeys(narrow, 4))
     specification = msgspec.structs.replace(plain, quantisation=quantisation)
     arrays = {
-        name: draw_weight(rng, shape, recurrent="weight_hh" in name)
+        name: models.draw_weight(rng, shape, recurrent="weight_hh" in name)
         for name, shape in specification.shapes().items()
     }
     arrays["normaliser.variance"] = rng.uniform(1.0, 4.0, BINS).astype(np.float32)

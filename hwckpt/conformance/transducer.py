@@ -13,23 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from hwckpt.conformance import models
 from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors
-from hwckpt.conformance.models import (
-    EOS,
-    PROBABILITY,
-    changed,
-    decode,
-    decode_steps,
-    decoded,
-    encode_batch,
-    features,
-    join_all,
-    network_beside,
-    network_file,
-    on_backends,
-    predict_tokens,
-    settled,
-)
 from hwckpt.layout import Format
 from hwckpt.reader import network_of, read_checkpoint
 from stream.backends import Backend, load_backend
@@ -50,8 +35,8 @@ OPTIONAL = ("pre_rnn_out", "post_rnn_out", "pred_h", "pred_c", "pred_out")
 
 def _make(rng: Rng, folder: Path, format: Format, activation: Activation) -> dict[str, Any]:
     """Draw a batch of two rows, one shorter than the other."""
-    network = network_of(read_checkpoint(folder / network_file(format)))
-    network = changed(network, activation=activation)
+    network = network_of(read_checkpoint(folder / models.network_file(format)))
+    network = models.changed(network, activation=activation)
     backend = load_backend("numpy", network)
 
     def draw() -> tuple[dict[str, Any], float, bool]:
@@ -59,15 +44,15 @@ def _make(rng: Rng, folder: Path, format: Format, activation: Activation) -> dic
         margin = _decode_all(arrays, backend, format)
         return arrays, margin, all(len(arrays[f"greedy_tokens_b{r}_max30"]) for r in range(ROWS))
 
-    return settled(draw)
+    return models.settled(draw)
 
 
 def _draw(rng: Rng, network: Network, backend: Backend, format: Format) -> dict[str, Any]:
     spec = network.specification
     samples = HOP * STACK * FRAMES + spec.front_end.lead
-    batch = np.concatenate([features(network, rng, samples) for _ in range(ROWS)])
+    batch = np.concatenate([models.features(network, rng, samples) for _ in range(ROWS)])
     arrays: dict[str, Any] = {
-        "checkpoint": network_file(format),
+        "checkpoint": models.network_file(format),
         "blank": spec.blank,
         "x": batch.transpose(1, 0, 2),
         "x_lens": np.array([FRAMES, FRAMES - 4], np.int32),
@@ -77,9 +62,9 @@ def _draw(rng: Rng, network: Network, backend: Backend, format: Format) -> dict[
     if format == "1.4":
         arrays["hard"] = int(spec.activation == "hard")
     else:
-        arrays["eos"] = EOS
+        arrays["eos"] = models.EOS
     arrays |= _inside(arrays, network, projected=format == "1.14")
-    f, g = encode_batch(backend, batch), predict_tokens(backend, arrays["y"])[0]
+    f, g = models.encode_batch(backend, batch), models.predict_tokens(backend, arrays["y"])[0]
     weight, bias = network.arrays["joint.output.weight"], network.arrays["joint.output.bias"]
     logits = np.maximum(f[:, :, None] + g[:, None], 0.0) @ weight.T + bias
     return arrays | dict(zip(_outputs(projected=format == "1.14"), (f, g, logits), strict=True))
@@ -118,9 +103,9 @@ def _inside(z: Arrays, network: Network, *, projected: bool) -> dict[str, Any]:
 
 def _check(z: Vectors) -> Iterator[Row]:
     """Check every stage, the logits, and greedy decoding with its caps."""
-    network = network_beside(z)
+    network = models.network_beside(z)
     if "hard" in z:
-        network = changed(network, activation="hard" if z["hard"] else "soft")
+        network = models.changed(network, activation="hard" if z["hard"] else "soft")
     projected = "joint_enc_out" not in z
     inside = _inside(z, network, projected=projected)
     states = {name: inside.pop(name) for name in STATES}
@@ -129,13 +114,15 @@ def _check(z: Vectors) -> Iterator[Row]:
     yield from z.close("numpy", states, STAGE, optional=OPTIONAL, relative_above=1.0)
 
     def rows(name: str, backend: Backend) -> Iterator[Row]:
-        f = encode_batch(backend, np.ascontiguousarray(z["x"].transpose(1, 0, 2)))
-        g, _ = predict_tokens(backend, z["y"])
-        outputs = zip(_outputs(projected=projected), (f, g, join_all(backend, f, g)), strict=True)
+        f = models.encode_batch(backend, np.ascontiguousarray(z["x"].transpose(1, 0, 2)))
+        g, _ = models.predict_tokens(backend, z["y"])
+        outputs = zip(
+            _outputs(projected=projected), (f, g, models.join_all(backend, f, g)), strict=True
+        )
         yield from z.close(name, dict(outputs), STAGE)
         yield from _greedy(z, name, backend, f)
 
-    yield from on_backends("transducer", network, ("numpy", "torch", "onnx"), rows)
+    yield from models.on_backends("transducer", network, ("numpy", "torch", "onnx"), rows)
 
 
 def _config(variant: str, *, running: bool, per_frame: bool) -> GreedyConfig:
@@ -157,7 +144,7 @@ def _decode_all(arrays: dict[str, Any], backend: Backend, format: Format) -> flo
     for row, steps in enumerate(arrays["encoder_lens"]):
         for kind, variant in variants:
             config = _config(variant, running=running, per_frame=bool(kind))
-            found = decode(backend, f[row, :steps], config)
+            found = models.decode(backend, f[row, :steps], config)
             smallest = min(smallest, found.margin)
             name = f"b{row}_{variant}"
             arrays[f"greedy_{kind}tokens_{name}"] = found.ids
@@ -176,10 +163,14 @@ def _greedy(z: Vectors, name: str, backend: Backend, f: Any) -> Iterator[Row]:
         row, variant = key.rsplit("_", 2)[1:]
         b = int(row[1:])
         config = _config(variant, running="eos" in z, per_frame="framecap" in key)
-        found = decoded(decode_steps(backend, f[b, : int(z["encoder_lens"][b])], config))
+        found = models.decoded(
+            models.decode_steps(backend, f[b, : int(z["encoder_lens"][b])], config)
+        )
         frames, probs = (key.replace("tokens", other) for other in ("frames", "probs"))
         yield from z.exact(name, {key: found.ids, frames: found.steps}, optional=(frames,))
-        yield from z.close(name, {probs: found.probabilities}, PROBABILITY, optional=(probs,))
+        yield from z.close(
+            name, {probs: found.probabilities}, models.PROBABILITY, optional=(probs,)
+        )
 
 
 KINDS = (

@@ -20,17 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from server.engine.ipc import (
-    Close,
-    EndAfter,
-    Failed,
-    Finish,
-    Open,
-    Outbox,
-    Ready,
-    Restart,
-    Stepped,
-)
+from server.engine import ipc
 from server.engine.process import Start
 from server.engine.supervision import Supervision
 from server.engine.supervisor import Supervisor
@@ -105,24 +95,24 @@ class Channel:
     def set_hotwords(self, keywords: Mapping[str, float]) -> None:
         """Recognise with keywords; before the first sample only, for the stream is opened again."""
         if not self.closed:
-            self._outbox.add(Close(self.number))
-            self._outbox.add(Open(self.number, dict(keywords)))
+            self._outbox.add(ipc.Close(self.number))
+            self._outbox.add(ipc.Open(self.number, dict(keywords)))
 
     def end_after(self, silence: float | None) -> None:
         """End utterances after so many seconds without text, in what is pushed from now on."""
         if not self.closed:
-            self._outbox.add(EndAfter(self.number, silence))
+            self._outbox.add(ipc.EndAfter(self.number, silence))
 
     def finish(self) -> None:
         """Finish the stream; its last `Result` has `last` set."""
         if not self.closed:
             self._finishing = True
-            self._outbox.add(Finish(self.number))
+            self._outbox.add(ipc.Finish(self.number))
 
     def restart(self) -> None:
         """Start a new stream in the slot, after the last `Result` of the one before."""
         if not self.closed:
-            self._outbox.add(Restart(self.number))
+            self._outbox.add(ipc.Restart(self.number))
 
     def close(self) -> None:
         """Give the slot back. The owner is not called any more; a second call does nothing."""
@@ -174,12 +164,12 @@ class Channels:
         self._refusal: str | None = "the model is being loaded"
         self._open: dict[int, Channel] = {}
         self._number = 0  # of the latest channel
-        self.outbox = Outbox(self._send_soon)
+        self.outbox = ipc.Outbox(self._send_soon)
         self._closed_received = 0  # samples of the channels that have closed
         self._loop: asyncio.AbstractEventLoop
 
     @property
-    def ready(self) -> Ready:
+    def ready(self) -> ipc.Ready:
         """What the worker has loaded; ask only where a channel could be opened."""
         assert self.engine.ready is not None
         return self.engine.ready
@@ -247,20 +237,20 @@ class Channels:
         self._number += 1
         channel = Channel(self, self._number, owner, live)
         self._open[self._number] = channel
-        self.outbox.add(Open(self._number, dict(keywords or {})))
+        self.outbox.add(ipc.Open(self._number, dict(keywords or {})))
         return channel
 
     def forget(self, channel: Channel) -> None:
         """Let go of a channel that has closed, for the channel."""
         if self._open.pop(channel.number, None) is not None:
             self._closed_received += channel.received
-            self.outbox.add(Close(channel.number))
+            self.outbox.add(ipc.Close(channel.number))
 
     # For the supervisor.
 
-    def receive(self, report: Stepped | Failed) -> None:
+    def receive(self, report: ipc.Stepped | ipc.Failed) -> None:
         """Hand out the results of a step, or close the channels that the engine failed."""
-        if isinstance(report, Failed):
+        if isinstance(report, ipc.Failed):
             self._fail(report.channels, report.reason)
             return
         self.step_seconds.observe(report.seconds)

@@ -12,19 +12,7 @@ import logging
 import socket
 from typing import Protocol, cast
 
-from server.engine.ipc import (
-    Alive,
-    Broken,
-    Failed,
-    Frames,
-    Probe,
-    Ready,
-    Report,
-    Stepped,
-    Unloadable,
-    frame,
-    read_reports,
-)
+from server.engine import ipc
 from server.engine.process import Start, Worker
 from server.engine.supervision import FORGET_SECONDS, KILLED, Restarts, Supervision
 from stream.errors import InputError
@@ -47,7 +35,7 @@ class LoadError(InputError):
 class Listener(Protocol):
     """The channels of the engine, as `server.engine.channels.Channels`."""
 
-    def receive(self, report: Stepped | Failed) -> None:
+    def receive(self, report: ipc.Stepped | ipc.Failed) -> None:
         """Take the results of a step, or a failure."""
 
     def wait(self, seconds: float) -> float:
@@ -74,7 +62,7 @@ class Supervisor:
     def __init__(
         self, start: Start, listener: Listener, name: str, supervision: Supervision
     ) -> None:
-        self.ready: Ready | None = None
+        self.ready: ipc.Ready | None = None
         self.restarts = 0
         self._start = start
         self._listener = listener
@@ -146,7 +134,7 @@ class Supervisor:
                     "--load-seconds gives it more"
                 )
         report = link.loaded.result()
-        if not isinstance(report, Ready):
+        if not isinstance(report, ipc.Ready):
             how = await self._end_worker()
             if report is None:
                 raise LoadError(f"the engine ended before model {self._name} was loaded: {how}")
@@ -223,10 +211,10 @@ class _Link(asyncio.Protocol):
 
     def __init__(self, listener: Listener) -> None:
         loop = asyncio.get_running_loop()
-        self.loaded: asyncio.Future[Ready | Unloadable | None] = loop.create_future()
+        self.loaded: asyncio.Future[ipc.Ready | ipc.Unloadable | None] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
         self._listener = listener
-        self._frames = Frames()
+        self._frames = ipc.Frames()
         self._transport: asyncio.Transport | None = None
         self._probed = False  # an answer is due
         self._silent = 0.0  # for so long, seconds
@@ -237,7 +225,7 @@ class _Link(asyncio.Protocol):
             self._silent += seconds
         else:
             self._probed, self._silent = True, 0.0
-            self.write(frame([Probe()]))
+            self.write(ipc.frame([ipc.Probe()]))
         return self._silent
 
     def write(self, data: bytes | bytearray) -> None:
@@ -255,18 +243,18 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for payload in self._frames.feed(data):
-            for report in read_reports(payload):
+            for report in ipc.read_reports(payload):
                 self._receive(report)
 
-    def _receive(self, report: Report) -> None:
+    def _receive(self, report: ipc.Report) -> None:
         match report:
-            case Stepped() | Failed():
+            case ipc.Stepped() | ipc.Failed():
                 self._listener.receive(report)
-            case Alive():
+            case ipc.Alive():
                 self._probed, self._silent = False, 0.0
-            case Broken():
+            case ipc.Broken():
                 self._lose(f"is broken: {report.reason}")
-            case Ready() | Unloadable() if not self.loaded.done():
+            case ipc.Ready() | ipc.Unloadable() if not self.loaded.done():
                 self.loaded.set_result(report)
 
     def connection_lost(self, error: Exception | None) -> None:

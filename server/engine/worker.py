@@ -28,26 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from server.engine.ipc import (
-    Alive,
-    Broken,
-    Close,
-    Command,
-    EndAfter,
-    Failed,
-    Finish,
-    Frames,
-    Open,
-    Probe,
-    Push,
-    Ready,
-    Report,
-    Restart,
-    Stepped,
-    Unloadable,
-    frame,
-    read_commands,
-)
+from server.engine import ipc
 from stream.engine.engine import APART_SECONDS, Result
 from stream.extras import MissingExtraError, explain_missing_extras
 from stream.stage import Samples
@@ -109,11 +90,11 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
             loaded = load()
     except Exception as error:
         missing = isinstance(error, MissingExtraError)
-        link.sendall(frame([Unloadable(str(error) or repr(error), missing)]))
+        link.sendall(ipc.frame([ipc.Unloadable(str(error) or repr(error), missing)]))
         return
     chunk = loaded.engine.chunk_samples
-    ready = Ready(loaded.slots, chunk, loaded.alphabet, dict(loaded.about))
-    link.sendall(frame([ready]))
+    ready = ipc.Ready(loaded.slots, chunk, loaded.alphabet, dict(loaded.about))
+    link.sendall(ipc.frame([ready]))
     worker = _Worker(link, loaded.engine)
     try:
         worker.run()
@@ -121,14 +102,14 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
         raise
     except Exception as error:
         logger.exception("the engine is broken")
-        link.sendall(frame([Broken(str(error) or repr(error))]))
+        link.sendall(ipc.frame([ipc.Broken(str(error) or repr(error))]))
 
 
 class _Worker:
     def __init__(self, link: socket.socket, engine: Stepper) -> None:
         self._link = link
         self._engine = engine
-        self._frames = Frames()
+        self._frames = ipc.Frames()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._slots: dict[int, int] = {}  # by channel
         self._channels: dict[int, int] = {}  # by slot
@@ -168,39 +149,41 @@ class _Worker:
             if not count:
                 return False
             for payload in self._frames.feed(self._buffer[:count]):
-                for command in read_commands(payload):
+                for command in ipc.read_commands(payload):
                     self._run(command)
             flags = socket.MSG_DONTWAIT
 
-    def _run(self, command: Command) -> None:
+    def _run(self, command: ipc.Command) -> None:
         match command:
-            case Push():
+            case ipc.Push():
                 self._push(command)
-            case Probe():
-                self._report(Alive())
+            case ipc.Probe():
+                self._report(ipc.Alive())
             case _:
                 self._try(command.channel, self._run_for_channel, command)
 
-    def _run_for_channel(self, command: Open | Finish | Restart | Close | EndAfter) -> None:
+    def _run_for_channel(
+        self, command: ipc.Open | ipc.Finish | ipc.Restart | ipc.Close | ipc.EndAfter
+    ) -> None:
         slot = self._slots.get(command.channel)
         match command:
-            case Open():
+            case ipc.Open():
                 self._open(command)
-            case Close():
+            case ipc.Close():
                 self._close(command.channel)
             case _ if slot is None:
                 pass  # the channel failed, and its client may not know yet
-            case Finish():
+            case ipc.Finish():
                 self._engine.finish(slot)
-            case Restart():
+            case ipc.Restart():
                 # The next utterance is mostly the same speaker's: on AN4's development and test
                 # sentences, one stream a speaker, the bundled model's WER is 32.7 % with fresh
                 # statistics and 32.0 % with those that were kept.
                 self._engine.restart(slot, keep_statistics=True)
-            case EndAfter():
+            case ipc.EndAfter():
                 self._engine.end_after(slot, command.silence)
 
-    def _push(self, command: Push) -> None:
+    def _push(self, command: ipc.Push) -> None:
         """Hand in samples: at once where all channels have one chunk, else one by one."""
         samples, counts = command.samples, command.counts
         slots = [self._slots.get(channel, NO_SLOT) for channel in command.channels]
@@ -222,9 +205,9 @@ class _Worker:
         except Exception as error:
             logger.exception("the engine failed a channel")
             self._close(channel)
-            self._report(Failed([channel], f"the engine failed: {error}"))
+            self._report(ipc.Failed([channel], f"the engine failed: {error}"))
 
-    def _open(self, command: Open) -> None:
+    def _open(self, command: ipc.Open) -> None:
         slot = self._engine.open(command.keywords or None)
         if slot is None:
             raise RuntimeError(f"no free slot beside {len(self._slots)} open channels")
@@ -245,14 +228,14 @@ class _Worker:
             else:
                 channels.append(self._channels[result.slot])
                 others.append(result)
-        self._report(Stepped(seconds, silent, channels, others))
+        self._report(ipc.Stepped(seconds, silent, channels, others))
 
     def _abandon(self, reason: str) -> None:
         channels = list(self._slots)
         logger.exception("a step of the engine failed; %d channels are closed", len(channels))
         for channel in channels:
             self._close(channel)
-        self._report(Failed(channels, reason))
+        self._report(ipc.Failed(channels, reason))
 
-    def _report(self, report: Report) -> None:
-        self._link.sendall(frame([report]))
+    def _report(self, report: ipc.Report) -> None:
+        self._link.sendall(ipc.frame([report]))
