@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec import UNSET
+
 from stream.front_end.log_mel import CARD_FLOOR, SAMPLE_RATE
 from stream.model.specification import Specification
 
@@ -23,6 +25,7 @@ HARD_UNTIL: Version = (1, 5, 99)  # from 1.6 on, all activations are soft
 CONFIG_SINCE: Version = (1, 2, 0)
 PADDED_SINCE: Version = (1, 8, 0)  # window - 160 zeros stand before the first sample
 FINAL_PADDING_SINCE: Version = (1, 12, 0)
+RUNNING_COUNTER_SINCE: Version = (1, 12, 0)  # of greedy decoding, see `stream.decoding.greedy`
 PROTOCOL_5_SINCE: Version = (1, 14, 0)
 FINAL_PADDING = 3840  # samples, 0.24 s
 UNRECORDED_WINDOW = 320  # samples; versions 1.0 and 1.1 knew 20 ms only and recorded none
@@ -179,5 +182,6 @@ def card_specification(
         alpha=alpha,
         activation="hard" if hard and version <= HARD_UNTIL else "soft",
         number_format="bfp16" if quantised else "float32",
+        symbol_counter="running" if version >= RUNNING_COUNTER_SINCE else UNSET,
         **sizes,
     )

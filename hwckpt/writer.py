@@ -29,6 +29,7 @@ from hwckpt.checkpoint import HardwareCheckpoint, Ngram
 from hwckpt.reader import read_checkpoint
 from hwckpt.torch_file.container import CheckpointError
 from hwckpt.torch_file.pickler import Pickler, StateDict
+from stream.decoding.greedy import GreedyConfig
 from stream.files.atomic import replacing
 from stream.model.network import Network
 from stream.model.specification import Specification
@@ -69,7 +70,8 @@ def from_network(
 ) -> HardwareCheckpoint:
     """Return the hardware checkpoint of a model.
 
-    The log floor and the padding at the end are not in the format: a reader takes its generation's.
+    The log floor, the padding at the end and the counter of tokens are not in the format: a reader takes
+    its generation's.
 
     Args:
         format: "1.4" (version 1.4.0, the whole configuration) or "1.14" (1.14.0, a part of it).
@@ -149,6 +151,12 @@ def card_notes(specification: Specification, format: layout.Format) -> list[str]
         notes.append(
             f"the model has final_padding {specification.final_padding} samples, "
             f"which the file cannot record; generation {format} has {padding}"
+        )
+    if (specification.symbol_counter == "running") != (format == "1.14"):
+        resets = "after so many tokens only" if format == "1.14" else "at every encoder frame"
+        notes.append(
+            f"generation {format} resets the count of {GreedyConfig.symbols_per_step} tokens, after which "
+            f"time has to move on, {resets}; the model is decoded otherwise, and the file cannot record it"
         )
     if specification.quantisation is not None:
         notes.append("the model is for integers (its quantisation), which the file cannot record")

@@ -11,12 +11,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from server.decoder_options import add_flags
 from server.engine.supervision import Supervision
 from server.http.app import ROOTS
 from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from stream.backends import BACKENDS
+from stream.decoding.options import DecoderOptions, add_flags
 
 AUTO = "auto"
 LIMITS = {
@@ -108,10 +108,10 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
     )
     add("front-end", "float", "number format of the models' front end: float, fixed")
-    add_flags(add)
+    add_flags(add, DecoderOptions())
     switch(
         "state-resets",
-        "reset the states of long streams every 12 s, over 3 s, for models that get worse on them",
+        "reset the states of long streams, for models that get worse on them",
     )
     add("root-protocol", "page", "protocol of a websocket at /: " + ", ".join(ROOTS))
     switch(

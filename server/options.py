@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from server.decoder_options import DECODERS, EOS_MODES, DecoderOptions
 from server.engine.supervision import Supervision
 from server.flags import AUTO, LIMITS, field_of, variable_of
 from server.http.access import Access, parse_tokens
@@ -23,6 +22,8 @@ from server.http.peers import Network, parse_networks
 from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from stream.backends import BACKENDS
+from stream.decoding.decoding import DECODERS
+from stream.decoding.options import EOS_MODES, DecoderOptions, options_of
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
 from stream.files.text import TextError, read_text
 
@@ -206,17 +207,7 @@ def _checked(flag: str, read: Callable[[str], _T], text: str) -> _T:
 
 def _decoder(arguments: argparse.Namespace) -> DecoderOptions:
     try:
-        return DecoderOptions(
-            decoder=arguments.decoder,
-            beam_width=arguments.beam_width,
-            ngram=arguments.ngram,
-            ngram_weight=arguments.ngram_weight,
-            final_seconds=arguments.final_seconds,
-            endpoint_silence=arguments.endpoint_silence,
-            endpoint_length=arguments.endpoint_length,
-            state_resets=_switch(arguments, "state-resets"),
-            eos_mode=arguments.eos_mode,
-        )
+        return options_of(arguments, state_resets=_switch(arguments, "state-resets"))
     except ValueError as error:
         raise OptionError(str(error)) from error
 

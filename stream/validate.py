@@ -14,7 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,12 +22,11 @@ from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
 from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import BEAMS, DECODERS, Decoding
+from stream.decoding.options import WHOLE, decoding_of
 from stream.engine.front_end import FRONT_ENDS
 from stream.error_rate import word_error_rate
 from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
-from stream.language_model.files import ngram_of, open_ngram
-from stream.language_model.ngram import Ngram
 from stream.manifest import Utterance, read_manifest
 from stream.model.network import Network, open_model
 from stream.process import reports_errors, run_main
@@ -212,17 +211,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _decoding(network: Network, arguments: argparse.Namespace) -> Decoding:
-    """Return the decoder; a beam search uses the n-gram model that is named or that the model carries."""
-    decoder = DECODERS[arguments.decoder]
-    if arguments.decoder not in BEAMS:
-        return Decoding(decoder=decoder)
-    width = arguments.beam_width
-    search = BeamConfig() if width is None else BeamConfig(width)
-    if arguments.ngram is None:
-        return Decoding(search, ngram_of(network), decoder=decoder)
-    table = open_ngram(arguments.ngram)
-    ngram = Ngram(table, network.vocabulary.pieces, arguments.ngram_weight)
-    return Decoding(search, ngram, decoder=decoder)
+    options = replace(
+        WHOLE,
+        decoder=arguments.decoder,
+        beam_width=WHOLE.beam_width if arguments.beam_width is None else arguments.beam_width,
+        ngram=arguments.ngram,
+        ngram_weight=arguments.ngram_weight,
+    )
+    return decoding_of(network, options)
 
 
 def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:

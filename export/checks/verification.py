@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ from stream.backends.integer import IntegerBackend
 from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
-from stream.decoding.decoding import Decoding
+from stream.decoding.options import WHOLE, decoding_of
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.integer.network import quantise
@@ -114,7 +114,8 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
         for name, x in frames.items()
     )
     for decoder in network.specification.decoders:
-        decoding = Decoding(decoder=decoder)
+        option = "ctc" if decoder == "ctc" else "greedy"
+        decoding = decoding_of(network, replace(WHOLE, decoder=option))
         model, written = (
             Recogniser(each, name, decoding) for each, name in ((network, "numpy"), (read, "onnx"))
         )

@@ -95,6 +95,7 @@ def choose(
             "activation": "hard" if chosen == "1.4" else "soft",
             "initial_padding": chosen == "1.14",
             "final_padding": FINAL_PADDING if chosen == "1.14" else 0,
+            "symbol_counter": "running" if chosen == "1.14" else msgspec.UNSET,
             "alpha": (specification.alpha or ALPHA) if chosen == "1.4" else 0.0,
         }
         if chosen == "1.14":

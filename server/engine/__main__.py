@@ -26,20 +26,17 @@ from pathlib import Path
 
 import msgspec
 
-from server.decoder_options import DecoderOptions
 from server.engine.ipc import EngineOptions
 from server.engine.memory import keep_memory, settle
 from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
 from stream.bundled import model_path
-from stream.decoding.decoding import Decoding
+from stream.decoding.options import decoding_of
 from stream.engine.engine import load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.language_model.files import ngram_of, open_ngram
-from stream.language_model.ngram import Ngram
-from stream.model.network import Network, open_model
+from stream.model.network import open_model
 
 logger = logging.getLogger("server")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -105,7 +102,7 @@ def load(options: EngineOptions) -> Loaded:
     path = model_path() if options.path is None else Path(options.path)
     logger.info("loading %s", path)
     network = open_model(path)
-    decoding = _decoding(network, options.decoder)
+    decoding = decoding_of(network, options.decoder)
     slots, backend, threads = options.slots, options.backend, options.threads
     if slots is None:
         plan = self_test(network, backend, decoding, options.front_end)
@@ -130,17 +127,6 @@ def load(options: EngineOptions) -> Loaded:
         "notes": network.notes,
     }
     return Loaded(engine, slots, vocabulary.alphabet, about)
-
-
-def _decoding(network: Network, options: DecoderOptions) -> Decoding:
-    """Return how a model is decoded: a beam search uses the n-gram model named, or the model's own."""
-    pieces = network.vocabulary.pieces
-    skipped, ngram = options.skipped(pieces), None
-    if options.ngram is not None and options.ngram_weight is not None:
-        ngram = Ngram(open_ngram(options.ngram), pieces, options.ngram_weight, skipped)
-    elif options.beam:
-        ngram = ngram_of(network, skipped)
-    return options.decoding(pieces, ngram)
 
 
 if __name__ == "__main__":

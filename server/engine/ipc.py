@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
-from server.decoder_options import DecoderOptions
+from stream.decoding.options import DecoderOptions
 from stream.engine.engine import Result
 from stream.engine.front_end import FrontEndKind
 from stream.stage import Samples

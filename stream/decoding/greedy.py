@@ -3,9 +3,9 @@
 NUMERICS 4.1 to 4.3. Rows are independent; those that emitted a token go through the joint again, as one
 batch. The prediction network advances only where a token was emitted. Variants, by `GreedyConfig`:
 
-1. counter "frame": the count of tokens is reset at every step (generation 1.4).
+1. counter "frame": the count of tokens is reset at every step (up to version 1.11 of the hardware).
 2. counter "running": it is reset only when it reaches the cap, so after every `symbols_per_step`
-   tokens one move in time is forced, even within a step (generation 1.14). At the last frame the
+   tokens one move in time is forced, even within a step (from version 1.12 on). At the last frame the
    count continues: reaching the cap stops the row there.
 3. `sample_cap` with "frame" is tested before a step, whose tokens may exceed it; with "running" it is
    exact.
@@ -54,7 +54,7 @@ class GreedyConfig:
 
     Attributes:
         symbols_per_step: most tokens before time must move on.
-        counter: "frame" or "running", see the rules above.
+        counter: "frame" or "running", see the rules above; None: as the model's specification says.
         sample_cap: most tokens of an utterance, or None.
         eos: id of the `<EOS>` token where the tokenizer has one, else None.
         eos_mode: "none" treats it as any piece; the others are those of `EosRule`.
@@ -62,7 +62,7 @@ class GreedyConfig:
     """
 
     symbols_per_step: int = 30
-    counter: Literal["frame", "running"] = "frame"
+    counter: Literal["frame", "running"] | None = None
     sample_cap: int | None = None
     eos: int | None = None
     eos_mode: Literal["none", "predict", "blank", "ignore"] = "none"
@@ -129,6 +129,8 @@ class Greedy:
         self.blank = backend.specification.blank
         self.config.check_eos(self.blank)
         self._eos = self.config.eos_rule
+        own = backend.specification.symbol_counter or "frame"
+        self._running = (self.config.counter or own) == "running"
 
     def initial_state(self, batch: int) -> GreedyState:
         """Return the state of rows at the start of a stream."""
@@ -187,13 +189,13 @@ class Greedy:
         """Emit the tokens of the rows `live` of f, (B, J), at one encoder frame."""
         config, count, emitted = self.config, state.symbols, state.emitted
         seen = at = rows[live]
-        if config.counter == "frame":
+        if not self._running:
             count[at] = 0
             if config.sample_cap is not None:
                 live = live[emitted[at] <= config.sample_cap]
         while live.size:
             at = rows[live]
-            if config.counter == "running" and config.sample_cap is not None:
+            if self._running and config.sample_cap is not None:
                 live = live[emitted[at] < config.sample_cap]
                 if not live.size:
                     break
@@ -219,7 +221,7 @@ class Greedy:
             emitted[at] += 1
             self._advance(at, ids, state)
             full = count[at] >= config.symbols_per_step
-            if config.counter == "running":
+            if self._running:
                 count[at[full]] = 0
             live = live[~full]
         state.step[seen] += 1

@@ -34,6 +34,7 @@ from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
+from stream.decoding.options import decoding_of
 from stream.encoders.lstm import LSTM
 from stream.engine.alignment import Alignment, Span
 from stream.engine.features import ChannelFeatures
@@ -98,7 +99,7 @@ class Engine:
         network: the model.
         backend: that computes it.
         slots: most channels at once.
-        decoding: greedy or beam search, and what goes with it; None: greedy.
+        decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
         front_end: the model's in float, or the same in fixed point.
     Attributes:
         chunk_samples: samples that a step takes of a slot.
@@ -123,6 +124,7 @@ class Engine:
         self._sound_chunks = network.specification.sound_chunks
         self._vocabulary = network.vocabulary
         self._features = ChannelFeatures(network, front_end, slots)
+        decoding = decoding_of(network) if decoding is None else decoding
         self._decoder = ChannelDecoder(backend, network.vocabulary, decoding, slots)
         self._keywords: list[KeywordTrie | None] = [None] * slots
         self._alignment = Alignment(
@@ -480,7 +482,7 @@ def load_engine(
         slots: most channels at once.
         backend: its name.
         threads: of one operator.
-        decoding: greedy or beam search, and what goes with it; None: greedy.
+        decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
         front_end: the model's in float, or the same in fixed point.
     Raises:
         ModelError: the model cannot be read, or the backend cannot compute it.

@@ -62,6 +62,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         quantisation: the integer formats that the weights are for (`stream.integer.network`), or None.
         decoder: what turns encoder frames into tokens: prediction network and joint ("transducer"), a CTC
             head ("ctc"), or either ("both"). Absent is a transducer; `decoders` is what a model has.
+        symbol_counter: "running": a greedy decoder counts tokens on over encoder frames, as the hardware does
+            from version 1.12 on (`stream.decoding.greedy`). Absent: it counts them frame by frame.
         other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
             "prediction". `encoder` and `prediction` are what a model has.
     """
@@ -87,6 +89,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     sound_chunks: int = 0
     quantisation: Quantisation | None = None
     decoder: Literal["transducer", "ctc", "both"] | UnsetType = UNSET
+    symbol_counter: Literal["running"] | UnsetType = UNSET
     other_encoder: Encoder | UnsetType = msgspec.field(default=UNSET, name="encoder")
     other_prediction: Prediction | UnsetType = msgspec.field(default=UNSET, name="prediction")
 

@@ -18,20 +18,22 @@ import pytest
 
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
-from stream.decoding.beam import BeamConfig
-from stream.decoding.endpoint import EndpointConfig
+from stream.decoding.options import DecoderOptions, decoding_of
 from stream.encoders.lstm import LSTM
-from stream.engine.engine import Decoding, load_engine
+from stream.engine.engine import load_engine
+from stream.model.network import open_model
 
 CHUNK = LSTM.chunk_samples
 
 ROUNDS = 60
+OFF: dict[str, Any] = {"endpoint_silence": None, "endpoint_length": None}
+ENDPOINTS: dict[str, Any] = {"endpoint_silence": 1.2, "endpoint_length": 20.0}
 DECODERS = {
-    "greedy": Decoding(),
-    "greedy, endpoints": Decoding(endpoint=EndpointConfig()),
-    "beam 4": Decoding(BeamConfig()),
-    "beam 4, endpoints": Decoding(BeamConfig(), endpoint=EndpointConfig()),
-    "beam 8": Decoding(BeamConfig(width=8)),
+    "greedy": DecoderOptions(**OFF),
+    "greedy, endpoints": DecoderOptions(**ENDPOINTS),
+    "beam 4": DecoderOptions(decoder="beam", **OFF),
+    "beam 4, endpoints": DecoderOptions(decoder="beam", **ENDPOINTS),
+    "beam 8": DecoderOptions(decoder="beam", beam_width=8, **OFF),
 }
 
 
@@ -39,8 +41,10 @@ DECODERS = {
 def test_step(benchmark: Any, channels: int) -> None:
     audio = np.concatenate([read_audio(recording.audio) for recording in recordings()])
     chunks = len(audio) // CHUNK
+    network = open_model(model_path())
     engines = {
-        name: load_engine(model_path(), channels, "onnx", 1, d) for name, d in DECODERS.items()
+        name: load_engine(network, channels, "onnx", 1, decoding_of(network, options))
+        for name, options in DECODERS.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     texts = dict.fromkeys(engines, "")

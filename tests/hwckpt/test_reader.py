@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET, UnsetType
 
 from hwckpt.reader import (
     CheckpointError,
@@ -107,6 +108,17 @@ def test_each_version_has_its_activations_and_paddings(
         initial_padding,
         final_padding,
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "counter"),
+    [("1.4.0", UNSET), ("1.11.0", UNSET), ("1.12.0", "running"), ("1.14.0", "running")],
+)
+def test_the_version_says_how_the_card_counts_tokens(
+    version: str, counter: str | UnsetType
+) -> None:
+    got = network_of(hard_checkpoint(version=version)).specification
+    assert got.symbol_counter == counter
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import UNSET
 
 from hwckpt.layout import Format
 from hwckpt.reader import CheckpointError, network_of, read, read_checkpoint
@@ -18,7 +19,13 @@ from stream.model.quantisation import Quantisation
 from tests.tiny import tiny_network
 
 FORMATS: list[Format] = ["1.4", "1.14"]
-SOFT = {"activation": "soft", "alpha": 0.0, "initial_padding": True, "final_padding": 3840}
+SOFT = {
+    "activation": "soft",
+    "alpha": 0.0,
+    "initial_padding": True,
+    "final_padding": 3840,
+    "symbol_counter": "running",
+}
 
 
 def model(format: Format, **specification: Any) -> Network:
@@ -180,6 +187,14 @@ def test_sizes_that_the_card_does_not_load_are_noted() -> None:
 def test_a_padding_that_the_file_cannot_say_is_noted() -> None:
     notes = from_network(model("1.14", final_padding=0), "1.14").notes
     assert "final_padding 0 samples" in notes[1]
+
+
+def test_a_counter_of_tokens_that_the_file_cannot_say_is_noted() -> None:
+    by_frame = model("1.14", symbol_counter=UNSET)
+    assert "after so many tokens only" in from_network(by_frame, "1.14").notes[-1]
+    assert not any("tokens" in note for note in from_network(model("1.14"), "1.14").notes)
+    noted = from_network(model("1.4", symbol_counter="running"), "1.4").notes
+    assert "at every encoder frame" in noted[-1]
 
 
 def test_numbers_of_every_size_come_back(tmp_path: Path) -> None:

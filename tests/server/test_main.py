@@ -17,10 +17,10 @@ from websockets.asyncio.client import connect
 
 from server.__main__ import build_parser, main
 from server.client.stream import stream_audio
-from server.decoder_options import DecoderOptions
 from server.demo import running_server
 from stream.audio import read_audio
 from stream.bundled import recordings
+from stream.decoding.options import DecoderOptions
 from stream.model.directory import write
 from stream.recogniser import Recogniser
 from tests.server.scripted import QUERY, pcm, samples_of, talking_network

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from server.decoder_options import DecoderOptions
 from server.flags import make_parser
 from server.limits import Limits
 from server.options import OptionError, Options, read
+from stream.decoding.options import DecoderOptions
 
 
 def options(*argv: str, **variables: str) -> Options:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from stream import validate
+from stream.decoding import options
 from stream.error_rate import character_error_rate
 from stream.extras import install_command
 from stream.language_model.ngram import Ngram, Table
@@ -117,11 +118,13 @@ def test_a_beam_search_takes_a_language_model_from_a_file(
     made: list[float] = []
 
     class Watched(Ngram):
-        def __init__(self, table: Table, pieces: Sequence[str], weight: float) -> None:
-            super().__init__(table, pieces, weight)
+        def __init__(
+            self, table: Table, pieces: Sequence[str], weight: float, skipped: frozenset[int]
+        ) -> None:
+            super().__init__(table, pieces, weight, skipped)
             made.append(weight)
 
-    monkeypatch.setattr(validate, "Ngram", Watched)
+    monkeypatch.setattr(options, "Ngram", Watched)
     beam = [*flags, "--reset-stats", "--decoder", "beam"]
     assert validate.main([*beam, "--ngram", str(path), "--ngram-weight", "0.25"]) == 0
     assert made == [0.25]

@@ -12,9 +12,9 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 
 from export.onnx.__main__ import main as export
 from server.client.stream import stream_audio
-from server.decoder_options import DecoderOptions
 from server.demo import running_server
 from stream import validate
+from stream.decoding.options import DecoderOptions
 from stream.manifest import read_manifest
 from stream.model import directory
 from stream.model.network import open_model

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from hwckpt.writer import from_network, write_checkpoint
+from stream.bundled import model_path, recordings
 from stream.decoding.decoding import Decoding
 from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
+from stream.front_end.log_mel import CARD_FLOOR
+from stream.model.network import open_model
+from stream.model.specification import Specification
 from stream.recogniser import Recogniser
 from tests.tiny import talking_ctc, tiny_network
 from train.evaluation import by_length, pad, training_tokens
@@ -45,6 +53,31 @@ def test_a_batch_gives_each_rows_streamed_tokens(specification: dict) -> None:
         results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
         results += recogniser.finish()
         assert row == [(token.id, token.step) for result in results for token in result.tokens]
+
+
+def test_a_model_of_generation_1_14_is_decoded_with_its_running_count(tmp_path: Path) -> None:
+    bundled = open_model(model_path())
+    arrays = {name: array.copy() for name, array in bundled.arrays.items()}
+    arrays["joint.output.bias"][-1] -= (
+        6.0  # so few blanks that 30 tokens are reached within a frame
+    )
+    soft = Specification(
+        vocabulary=bundled.specification.vocabulary,
+        activation="soft",
+        alpha=0.0,
+        initial_padding=True,
+        final_padding=3840,
+        floor=CARD_FLOOR,
+    )
+    by_frame = replace(bundled, arrays=arrays, specification=soft)
+    write_checkpoint(from_network(by_frame, "1.14"), tmp_path / "model.hw.pt")
+    running = open_model(tmp_path / "model.hw.pt")
+    said = [recordings()[i].read() for i in (5, 8)]
+    streamed = [Recogniser(running).transcribe(samples)[1] for samples in said]
+    counted = [[(token.id, token.step) for token in tokens] for tokens in streamed]
+    assert training_tokens(running, said) == counted
+    differ = [a != b for a, b in zip(training_tokens(by_frame, said), counted, strict=True)]
+    assert differ == [True, True]
 
 
 @pytest.mark.parametrize("decoder", ["ctc", "both"])

@@ -31,6 +31,7 @@ SOFT: dict[str, Any] = {
     "alpha": 0.0,
     "initial_padding": True,
     "final_padding": 3840,
+    "symbol_counter": "running",
 }
 MIXED: dict[str, Any] = {"activation": "soft", "alpha": 0.001}  # of no generation
 

@@ -19,12 +19,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.adapters.myrtle_messages import PATH
-from server.decoder_options import DecoderOptions
 from server.engine.models import Model
 from server.engine.worker import Loaded
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.decoding.decoding import Decoding
+from stream.decoding.options import DecoderOptions
 from stream.engine.engine import Result, load_engine
 from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from server.decoder_options import DecoderOptions
 from server.engine.__main__ import main
 from server.engine.channels import Channels
 from server.engine.ipc import EngineOptions
@@ -20,6 +19,7 @@ from server.engine.process import in_process
 from server.engine.supervisor import LoadError
 from stream.audio import read_audio
 from stream.bundled import recordings
+from stream.decoding.options import DecoderOptions
 from stream.engine.engine import Result
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
 from tests.tiny import without_int8

@@ -437,3 +437,14 @@ def test_keywords_of_a_row_change_no_other() -> None:
     assert pairs(boosted[1]) != pairs(plain[1])
     again, _ = greedy.step(FRAMES[1:2], greedy.initial_state(1), keywords={0: trie})
     assert_same_but_for_rounding(again[0], boosted[1])
+
+
+def test_a_models_specification_says_how_tokens_are_counted() -> None:
+    running = NumpyBackend(tiny_network(6, symbol_counter="running"))
+    running.__dict__ |= {k: v for k, v in talkative().__dict__.items() if k != "specification"}
+    by_frame, counted_on = (
+        decode(FRAMES, GreedyConfig(5, counter)) for counter in ("frame", "running")
+    )
+    assert by_frame != counted_on
+    assert decode(FRAMES, GreedyConfig(5)) == by_frame
+    assert decode(FRAMES, GreedyConfig(5), running) == counted_on

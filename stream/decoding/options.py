@@ -1,7 +1,8 @@
-"""Decoder options: the flags for decoding, and the `Decoding` that they make.
+"""Options of decoding: their flags, and the `Decoding` that they make with a model.
 
-Decoding depends on the model too: the id of its `<EOS>` piece, where it has one, and its n-gram
-model are known only when it is read, so `DecoderOptions.decoding` is asked for each model.
+How a model is decoded depends on the model too: which piece is `<EOS>`, the n-gram model that it carries,
+the duration of its encoder frames, and how its generation counts tokens (`Specification.symbol_counter`).
+`decoding_of` is the one place where options and model meet: server, validation and export call it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EOS, EosRule
 from stream.decoding.greedy import GreedyConfig
 from stream.decoding.overlap import ResetConfig
+from stream.encoders.lstm import LSTM
+from stream.errors import ArgumentError
+from stream.language_model.files import ngram_of, open_ngram
 from stream.language_model.ngram import Ngram
-
-__all__ = ["DECODERS", "EOS_MODES", "DecoderOptions", "add_flags", "seconds_or_off"]
+from stream.model.network import Network
 
 EOS_MODES = ("endpoint", "ignore", "text")
 OFF = "off"
@@ -26,7 +29,7 @@ OFF = "off"
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderOptions:
-    """How the streams of every model are decoded.
+    """How the streams of any model are decoded.
 
     Attributes:
         decoder: one of `DECODERS`.
@@ -38,6 +41,7 @@ class DecoderOptions:
         endpoint_silence: seconds without text that end an utterance; None: none do.
         endpoint_length: seconds after which an utterance ends in any case; None: never.
         state_resets: whether states are reset on long streams.
+        reset_segment, reset_overlap: seconds of a segment between resets, and of its overlap with the next.
         eos_mode: what the piece `<EOS>` means where the model has it. "endpoint": it ends an
             utterance and is no text; "ignore": it is never chosen; "text": it is text as any piece.
     Raises:
@@ -52,13 +56,21 @@ class DecoderOptions:
     endpoint_silence: float | None = 1.2
     endpoint_length: float | None = 60.0
     state_resets: bool = False
+    reset_segment: float = 15.0
+    reset_overlap: float = 3.0
     eos_mode: str = "endpoint"
 
     def __post_init__(self) -> None:
+        for name, value, known in (
+            ("decoder", self.decoder, DECODERS),
+            ("eos-mode", self.eos_mode, EOS_MODES),
+        ):
+            if value not in known:
+                raise ArgumentError(f"{name} is {value!r}; there are {', '.join(known)}")
         if (self.ngram is None) != (self.ngram_weight is None):
-            raise ValueError("ngram: the model and its weight, ngram-weight, go together")
+            raise ArgumentError("ngram: the model and its weight, ngram-weight, go together")
         if self.ngram is not None and not self.beam:
-            raise ValueError(f"ngram is for a beam search, decoder is {self.decoder}")
+            raise ArgumentError(f"ngram is for a beam search, decoder is {self.decoder}")
         self.decoding(())
 
     @property
@@ -71,19 +83,29 @@ class DecoderOptions:
         eos = self._eos(pieces)
         return frozenset() if eos is None else frozenset({eos})
 
-    def decoding(self, pieces: Sequence[str], ngram: Ngram | None = None) -> Decoding:
-        """Return how a model's streams are decoded.
+    def decoding(
+        self,
+        pieces: Sequence[str],
+        ngram: Ngram | None = None,
+        frame_seconds: float = LSTM().frame_seconds,
+    ) -> Decoding:
+        """Return how the streams of a model are decoded; `decoding_of` calls it with the model's own.
 
         Args:
             pieces: of its vocabulary, by token id.
-            ngram: its language model, of a beam search.
+            ngram: language model of a beam search.
+            frame_seconds: of its encoder frames.
         """
         eos = self._eos(pieces)
         ends = eos if self.eos_mode == "endpoint" else None
         endpoint = None
         if (self.endpoint_silence, self.endpoint_length, ends) != (None, None, None):
             endpoint = EndpointConfig(self.endpoint_silence, None, self.endpoint_length, ends)
-        resets = ResetConfig() if self.state_resets else None
+        resets = None
+        if self.state_resets:
+            resets = ResetConfig(
+                round(self.reset_segment / frame_seconds), round(self.reset_overlap / frame_seconds)
+            )
         return Decoding(self._search(eos), ngram, resets, endpoint, DECODERS[self.decoder])
 
     def _search(self, eos: int | None) -> Search:
@@ -100,9 +122,37 @@ class DecoderOptions:
         return pieces.index(EOS) if self.eos_mode != "text" and EOS in pieces else None
 
 
-def add_flags(add: Callable[..., None]) -> None:
-    """Add the flags that have a value; `add` takes name, default, help text and type of one."""
-    usual = DecoderOptions()
+# For recordings, which end where they end: no endpoint but `<EOS>`.
+WHOLE = DecoderOptions(endpoint_silence=None, endpoint_length=None)
+
+
+def decoding_of(network: Network, options: DecoderOptions = WHOLE) -> Decoding:
+    """Return how the streams of a model are decoded.
+
+    Args:
+        network: the model. Its n-gram model, if it carries one, is used by a beam search.
+        options: of the user.
+    Raises:
+        ModelError: the n-gram model that it carries cannot be used.
+        NgramError: the file that the options name is no language model.
+        FileNotFoundError: there is no such file.
+    """
+    pieces = network.vocabulary.pieces
+    skipped, ngram = options.skipped(pieces), None
+    if options.ngram is not None and options.ngram_weight is not None:
+        ngram = Ngram(open_ngram(options.ngram), pieces, options.ngram_weight, skipped)
+    elif options.beam:
+        ngram = ngram_of(network, skipped)
+    return options.decoding(pieces, ngram, network.specification.encoder.frame_seconds)
+
+
+def add_flags(add: Callable[..., None], usual: DecoderOptions) -> None:
+    """Add the flags that have a value.
+
+    Args:
+        add: takes name, default, help text and type of one, and how a default of None is shown.
+        usual: the defaults.
+    """
     add(
         "decoder",
         usual.decoder,
@@ -121,21 +171,33 @@ def add_flags(add: Callable[..., None]) -> None:
     add("ngram-weight", None, "factor of the log-probabilities of --ngram", float)
     add(
         "final-seconds",
-        f"{usual.final_seconds:g}",
+        _shown(usual.final_seconds),
         f"after which text of a beam search becomes final; {OFF}: when it is certain",
         seconds_or_off,
     )
     add(
         "endpoint-silence",
-        f"{usual.endpoint_silence:g}",
+        _shown(usual.endpoint_silence),
         f"seconds without text that end an utterance; {OFF}: none do",
         seconds_or_off,
     )
     add(
         "endpoint-length",
-        f"{usual.endpoint_length:g}",
+        _shown(usual.endpoint_length),
         f"seconds after which an utterance ends in any case; {OFF}: never",
         seconds_or_off,
+    )
+    add(
+        "reset-segment",
+        f"{usual.reset_segment:g}",
+        "seconds of a segment, where states are reset",
+        float,
+    )
+    add(
+        "reset-overlap",
+        f"{usual.reset_overlap:g}",
+        "seconds of it that the next one repeats",
+        float,
     )
     add(
         "eos-mode",
@@ -151,3 +213,28 @@ def seconds_or_off(text: str) -> float | None:
         return None if text == OFF else float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is neither seconds nor {OFF}") from error
+
+
+def options_of(arguments: argparse.Namespace, *, state_resets: bool) -> DecoderOptions:
+    """Return the options that parsed flags of `add_flags` ask for.
+
+    Raises:
+        ValueError: a number is out of its range, or flags do not go together.
+    """
+    return DecoderOptions(
+        decoder=arguments.decoder,
+        beam_width=arguments.beam_width,
+        ngram=arguments.ngram,
+        ngram_weight=arguments.ngram_weight,
+        final_seconds=arguments.final_seconds,
+        endpoint_silence=arguments.endpoint_silence,
+        endpoint_length=arguments.endpoint_length,
+        state_resets=state_resets,
+        reset_segment=arguments.reset_segment,
+        reset_overlap=arguments.reset_overlap,
+        eos_mode=arguments.eos_mode,
+    )
+
+
+def _shown(seconds: float | None) -> str:
+    return OFF if seconds is None else f"{seconds:g}"

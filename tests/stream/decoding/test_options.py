@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.decoder_options import DecoderOptions, seconds_or_off
 from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import Decoding
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
+from stream.decoding.options import WHOLE, DecoderOptions, decoding_of, seconds_or_off
 from stream.decoding.overlap import ResetConfig
+from stream.model.network import open_model
 
 PIECES = ("<unk>", "▁a", "<EOS>")
 
@@ -90,3 +93,24 @@ def test_seconds_are_a_number_or_off() -> None:
     assert (seconds_or_off("off"), seconds_or_off("1.5")) == (None, 1.5)
     with pytest.raises(argparse.ArgumentTypeError, match="'soon' is neither seconds nor off"):
         seconds_or_off("soon")
+
+
+def test_segments_between_resets_are_given_in_seconds_whatever_a_frame_lasts() -> None:
+    options = DecoderOptions(state_resets=True, reset_segment=12.0, reset_overlap=2.4)
+    assert options.decoding(PIECES).resets == ResetConfig(200, 40)
+    assert options.decoding(PIECES, frame_seconds=0.04).resets == ResetConfig(300, 60)
+
+
+def test_a_model_brings_its_end_of_speech_token_and_its_ngram_model(golden: Path) -> None:
+    network = open_model(golden / "hwckpt_v1.14.0.pt")
+    eos = network.vocabulary.pieces.index("<EOS>")
+    greedy = decoding_of(network)
+    assert greedy == Decoding(GreedyConfig(eos=eos), endpoint=EndpointConfig(None, None, None, eos))
+    beam = decoding_of(network, replace(WHOLE, decoder="beam"))
+    assert isinstance(beam.search, BeamConfig) and beam.search.eos == EosRule(eos)
+    assert beam.ngram is not None
+
+
+def test_an_unknown_decoder_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="decoder is 'best'; there are greedy, beam, ctc"):
+        DecoderOptions(decoder="best")
