@@ -151,13 +151,13 @@ def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
     assert not (tmp_path / "run").exists()
     config = load_config(folder / "run.toml", [*settings, "data.text=lowercase"])
     material = assembly.material_of(config, assembly.start_of(config, None))
-    plain = prepared(folder, tmp_path / "plain").material.batches.corpus
-    assert material.batches.corpus.tokens == plain.tokens
+    plain = prepared(folder, tmp_path / "plain").material.batches.clips
+    assert material.batches.clips.tokens == plain.tokens
     config = load_config(folder / "run.toml", [*settings, "data.unknown=allow"])
     capsys.readouterr()
     material = assembly.material_of(config, assembly.start_of(config, None))
     assert "cannot spell 12 of 12" in capsys.readouterr().err
-    assert all(0 in tokens for tokens in material.batches.corpus.tokens)
+    assert all(0 in tokens for tokens in material.batches.clips.tokens)
 
 
 @pytest.fixture(scope="module")

@@ -83,12 +83,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
         if specification.decoder == "both" and not self.loss.ctc > 0.0:
             raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
-        if self.data.cache != "memory":
-            for name, idle in (("weights", {}), ("short_seconds", None), ("join", 0.0)):
-                if (value := getattr(self.batches, name)) != idle:
-                    raise ValueError(
-                        f"batches.{name} is {value}, data.cache = {self.data.cache} wants {idle}"
-                    )
         for name in ("updates", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")

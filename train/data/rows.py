@@ -1,8 +1,7 @@
 """Rows of a batch: clips augmented and joined, or noise alone, padded to one length.
 
 All that is drawn comes from a generator keyed by (seed, number of the batch), so a batch is a function of
-these. Which clips are in it is decided elsewhere: by `train.data.batches` of recordings in memory, by
-`train.data.lazy.batches` of an index.
+these. Which clips are in it is decided elsewhere (`train.data.batches`).
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.augmentation import at_update, augment, coloured_noise, joined
 from train.text.spellings import Spellings
 
-__all__ = ["Batch", "Clip", "Drawn", "Rows"]
+__all__ = ["Batch", "Clip", "Drawn", "Place", "Rows"]
 
 Samples: TypeAlias = NDArray[np.float32]
+Place: TypeAlias = tuple[int, int]  # of a clip: its data set, and its number there
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Batch:
         samples: (B,) int64.
         tokens: (B, U) int64, zero past each row's tokens.
         token_lengths: (B,) int64.
+        number: of the batch, which keys all that is drawn for it, after it too.
         skipped: what was wrong with utterances that belong into it and are not there.
     """
 
@@ -40,6 +41,7 @@ class Batch:
     samples: NDArray[np.int64]
     tokens: NDArray[np.int64]
     token_lengths: NDArray[np.int64]
+    number: int = 0
     skipped: tuple[str, ...] = ()
 
 
@@ -121,7 +123,9 @@ class Rows:
         return coloured_noise(samples, rng) * level
 
     @staticmethod
-    def padded(rows: Sequence[tuple[Samples, list[int]]], skipped: tuple[str, ...] = ()) -> Batch:
+    def padded(
+        rows: Sequence[tuple[Samples, list[int]]], number: int, skipped: tuple[str, ...]
+    ) -> Batch:
         """Return the batch of some rows."""
         samples = np.array([len(audio) for audio, _ in rows], np.int64)
         lengths = np.array([len(tokens) for _, tokens in rows], np.int64)
@@ -130,7 +134,7 @@ class Rows:
         for i, (x, ids) in enumerate(rows):
             audio[i, : len(x)] = x
             tokens[i, : len(ids)] = ids
-        return Batch(audio, samples, tokens, lengths, skipped)
+        return Batch(audio, samples, tokens, lengths, number, skipped)
 
 
 class Drawn(Protocol):
@@ -140,5 +144,5 @@ class Drawn(Protocol):
     def rows(self) -> Rows:
         """What becomes of clips in a row."""
 
-    def batch(self, update: int) -> Batch:
-        """Return the batch of an update, counted from 0."""
+    def batch(self, turn: int) -> Batch:
+        """Return a batch: the next of the run, from 0."""

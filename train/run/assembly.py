@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from stream.audio import read_audio
-from stream.front_end.log_mel import SAMPLE_RATE
-from stream.manifest import Utterance
 from stream.model.network import open_model
-from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
 from train import checkpoint
-from train.config.data import Data, Source
+from train.config.data import Source
 from train.config.file import resolve
 from train.config.run import Config, ConfigError
-from train.data.batches import Batches, Corpus
-from train.data.formats.record import Record
-from train.data.lazy.batches import LazyBatches, Texts
-from train.data.lazy.decoded import Decoded
 from train.data.rows import Rows
 from train.run.resume import Resumed
 from train.run.start import Material, Start, checkpoint_start, folded_start
-from train.run.training_set import indexes, sampler_of, utterances_of
+from train.run.training_set import spelt_utterances, training_set
 from train.statistics import read_statistics
 from train.text.spellings import Spellings
-from train.text.transcripts import SPELLING_OPTIONS, normalised
 
 __all__ = ["material_of", "start_of"]
-
-MEMORY_SHARE = 0.9  # of the machine's, that decoded recordings may take
-TEXTS_CHECKED = 2000  # of a data set, before the first update
 
 
 def start_of(config: Config, init_from: str | None, resumed: Resumed | None = None) -> Start:
@@ -99,7 +87,7 @@ def material_of(config: Config, start: Start) -> Material:
         ManifestError, AudioError: a manifest or a recording cannot be used.
     """
     data, vocabulary = config.data, Vocabulary(start.tokenizer)
-    dev = _utterances(Source(path=data.dev), data, vocabulary)
+    dev = spelt_utterances(Source(path=data.dev), data, vocabulary)
     noise = sorted(resolve(data.noise).iterdir()) if data.noise else []
     rows = Rows(
         [read_audio(path) for path in noise],
@@ -109,61 +97,8 @@ def material_of(config: Config, start: Start) -> Material:
         _spellings(config, start.tokenizer),
     )
     dev_audio = [u.read() for u in dev]
-    if data.cache == "memory":
-        batches, seconds = _in_memory(config, rows, vocabulary)
-        return Material(batches, dev, dev_audio, seconds / 3600)
-    lazy = _lazy(config, rows, start.tokenizer)
-    limit = int(data.skip_share * lazy.sampler.utterances) if lazy.skip else 0
-    seconds = sum(index.about.seconds for index in lazy.sampler.indexes)
-    return Material(lazy, dev, dev_audio, seconds / 3600, data.workers, limit)
-
-
-def _in_memory(config: Config, rows: Rows, vocabulary: Vocabulary) -> tuple[Batches, float]:
-    """Decode the training set; return its batches, and its seconds."""
-    data = config.data
-    train: list[Utterance | Record] = []
-    weights: list[float] = []
-    for source in data.sources:
-        found = _utterances(source, data, vocabulary)
-        some = [u for u in found if data.min_seconds <= (u.duration or 0.0) <= data.longest]
-        train += some
-        weights += [source.weight] * len(some)
-    seconds = sum(u.duration or 0.0 for u in train)
-    _check_memory(seconds)
-    weighted = weights if set(weights) != {1.0} else None
-    corpus = Corpus.load(train, vocabulary.encode, _counter("train"), weighted)
-    try:
-        return Batches(corpus, rows), seconds
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _check_memory(seconds: float) -> None:
-    """Refuse recordings that the machine has no memory for, before they are decoded."""
-    needed = seconds * SAMPLE_RATE * 2
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > MEMORY_SHARE * there:
-        raise ConfigError(
-            f"data.cache is memory: {seconds / 3600:.0f} hours take {needed / 1e9:.0f} GB decoded, and "
-            f"the machine has {there / 1e9:.0f} GB. Set data.cache to disk or none"
-        )
-
-
-def _lazy(config: Config, rows: Rows, tokenizer: bytes) -> LazyBatches:
-    """Open the indexes of the training set; return its batches."""
-    data = config.data
-    opened = indexes(data)
-    texts = Texts(tokenizer, data.text, data.unknown == "allow")
-    skip = data.on_error == "skip"
-    if not skip:
-        for index in opened:  # the rest when their batches are drawn
-            for number in range(0, len(index), max(1, len(index) // TEXTS_CHECKED)):
-                texts.spelt(index[number])
-    decoded = [Decoded(index) for index in opened] if data.cache == "disk" else None
-    sampler = sampler_of(data, opened, config.batches.seconds, config.seed)
-    epoch = f"{sampler.utterances} utterances an epoch, {sampler.epoch} batches"
-    print(f"train: {epoch}, drawn by {data.workers} processes", file=sys.stderr)
-    return LazyBatches(sampler, rows, texts, decoded, skip)
+    train = training_set(config, rows, start.tokenizer)
+    return Material(train.batches, dev, dev_audio, train.hours, train.workers, train.skip_limit)
 
 
 def _spellings(config: Config, tokenizer: bytes) -> Spellings | None:
@@ -171,25 +106,3 @@ def _spellings(config: Config, tokenizer: bytes) -> Spellings | None:
     if config.augmentation.spellings == 1:
         return None
     return Spellings(tokenizer, config.augmentation.spellings, config.augmentation.spelling_alpha)
-
-
-def _utterances(source: Source, data: Data, vocabulary: Vocabulary) -> list[Utterance | Record]:
-    """Read a data set with its texts as they are learned; refuse, or show, what cannot be spelt."""
-    utterances = normalised(utterances_of(source), data.text, vocabulary.symbols)
-    if data.unknown == "refuse":
-        check_spelling(
-            vocabulary,
-            utterances,
-            *(f"--set {option}" for option in SPELLING_OPTIONS),
-        )
-    elif missing := unspelt(vocabulary, utterances):
-        print(f"{source.location}: {missing} They are learned as <unk>.", file=sys.stderr)
-    return utterances
-
-
-def _counter(what: str) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        if done % 500 == 0 or done == total:
-            print(f"{what}: {done} of {total} recordings read", file=sys.stderr)
-
-    return show

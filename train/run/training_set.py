@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,78 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance, read_manifest
+from stream.spelling import check_spelling, unspelt
+from stream.vocabulary import Vocabulary
 from train.config.data import Data, Source
 from train.config.file import resolve
-from train.config.run import ConfigError
+from train.config.run import Config, ConfigError
+from train.data.batches import Batches
+from train.data.chance import Chance
+from train.data.corpus import Corpus
 from train.data.formats.durations import with_durations
 from train.data.formats.record import Record, strict
 from train.data.formats.table import detect, read_records
+from train.data.lazy.clips import IndexedClips, Texts
+from train.data.lazy.decoded import Decoded
+from train.data.lazy.epochs import Epochs
 from train.data.lazy.index import Index, index_of
 from train.data.lazy.sampler import Sampler
+from train.data.rows import Rows
+from train.text.transcripts import SPELLING_OPTIONS, normalised
 
-__all__ = ["audio_of", "indexes", "sampler_of", "utterances_of"]
+MEMORY_SHARE = 0.9  # of the machine's, that decoded recordings may take
+TEXTS_CHECKED = 2000  # of a data set, before the first update
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What is learned from.
+
+    Attributes:
+        batches: of it.
+        hours: of recordings, before augmentation.
+        workers: processes that draw the batches; 0: a thread does.
+        skip_limit: how many utterances may be left out.
+    """
+
+    batches: Batches
+    hours: float
+    workers: int = 0
+    skip_limit: int = 0
+
+
+def training_set(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
+    """Read the training set of a configuration.
+
+    Raises:
+        ConfigError: the configuration does not fit the recordings.
+        ManifestError, AudioError: a data set or a recording cannot be used.
+    """
+    return (_in_memory if config.data.cache == "memory" else _indexed)(config, rows, tokenizer)
+
+
+def spelt_utterances(
+    source: Source, data: Data, vocabulary: Vocabulary
+) -> list[Utterance | Record]:
+    """Read a data set with its texts as they are learned; refuse, or show, what cannot be spelt."""
+    utterances = normalised(utterances_of(source), data.text, vocabulary.symbols)
+    if data.unknown == "refuse":
+        check_spelling(
+            vocabulary,
+            utterances,
+            *(f"--set {option}" for option in SPELLING_OPTIONS),
+        )
+    elif missing := unspelt(vocabulary, utterances):
+        print(f"{source.location}: {missing} They are learned as <unk>.", file=sys.stderr)
+    return utterances
+
+
+def _counter(what: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done % 500 == 0 or done == total:
+            print(f"{what}: {done} of {total} recordings read", file=sys.stderr)
+
+    return show
 
 
 def utterances_of(source: Source) -> list[Utterance | Record]:
@@ -33,6 +97,62 @@ def utterances_of(source: Source) -> list[Utterance | Record]:
     if root is None and (source.format or detect(path)) == "manifest":
         return list(read_manifest(path))
     return list(strict(with_durations(read_records(path, source.format, root))))
+
+
+def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
+    """Decode the training set; its batches are drawn by chance."""
+    data, vocabulary = config.data, Vocabulary(tokenizer)
+    train: list[Utterance | Record] = []
+    weights: list[float] = []
+    for source in data.sources:
+        found = spelt_utterances(source, data, vocabulary)
+        some = [u for u in found if data.min_seconds <= (u.duration or 0.0) <= data.longest]
+        train += some
+        weights += [source.weight] * len(some)
+    seconds = sum(u.duration or 0.0 for u in train)
+    _check_memory(seconds)
+    weighted = weights if set(weights) != {1.0} else None
+    corpus = Corpus.load(train, vocabulary.encode, _counter("train"), weighted)
+    gap_seconds = config.augmentation.gap_seconds
+    try:
+        chance = Chance(corpus, config.batches, gap_seconds, config.seed)
+        return TrainingSet(Batches(corpus, chance, rows), seconds / 3600)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_memory(seconds: float) -> None:
+    """Refuse recordings that the machine has no memory for, before they are decoded."""
+    needed = seconds * SAMPLE_RATE * 2
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > MEMORY_SHARE * there:
+        raise ConfigError(
+            f"data.cache is memory: {seconds / 3600:.0f} hours take {needed / 1e9:.0f} GB decoded, and "
+            f"the machine has {there / 1e9:.0f} GB. Set data.cache to disk or none"
+        )
+
+
+def _indexed(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
+    """Open the indexes of the training set; its batches come in epochs."""
+    data = config.data
+    opened = indexes(data)
+    texts = Texts(tokenizer, data.text, data.unknown == "allow")
+    skip = data.on_error == "skip"
+    if not skip:
+        for index in opened:  # the rest when their batches are drawn
+            for number in range(0, len(index), max(1, len(index) // TEXTS_CHECKED)):
+                texts.spelt(index[number])
+    decoded = [Decoded(index) for index in opened] if data.cache == "disk" else None
+    epochs = epochs_of(config, opened)
+    sampler = epochs.sampler
+    epoch = f"{sampler.utterances} utterances an epoch, {sampler.epoch} batches"
+    print(f"train: {epoch}, drawn by {data.workers} processes", file=sys.stderr)
+    return TrainingSet(
+        Batches(IndexedClips(opened, texts, decoded), epochs, rows, skip),
+        sum(index.about.seconds for index in opened) / 3600,
+        data.workers,
+        int(data.skip_share * sampler.utterances) if skip else 0,
+    )
 
 
 def indexes(data: Data) -> list[Index]:
@@ -55,17 +175,19 @@ def indexes(data: Data) -> list[Index]:
     return opened
 
 
-def sampler_of(data: Data, opened: Sequence[Index], seconds: float, seed: int) -> Sampler:
-    """Return the sampler of the training set.
+def epochs_of(config: Config, opened: Sequence[Index]) -> Epochs:
+    """Return how the training set comes in epochs.
 
     Raises:
-        ConfigError: no utterance is as long as it should be.
+        ConfigError: no utterance is as long as it should be, or the configuration does not fit them.
     """
+    data = config.data
     weights = [source.weight for source in data.sources]
+    gap_seconds, bounds = config.augmentation.gap_seconds, (data.min_seconds, data.longest)
     try:
-        return Sampler(opened, weights, seconds, seed, data.min_seconds, data.longest)
+        return Epochs(opened, weights, config.batches, gap_seconds, config.seed, *bounds)
     except ValueError as error:
-        raise ConfigError(f"data: {error}") from error
+        raise ConfigError(str(error)) from error
 
 
 def audio_of(data: Data, hours: float) -> Iterator[NDArray[np.float32]]:
@@ -73,8 +195,13 @@ def audio_of(data: Data, hours: float) -> Iterator[NDArray[np.float32]]:
 
     Raises:
         AudioError, ManifestError: a recording cannot be used.
+        ConfigError: no utterance is as long as it should be.
     """
-    sampler = sampler_of(data, indexes(data), 60.0, 1)
+    opened, weights = indexes(data), [source.weight for source in data.sources]
+    try:
+        sampler = Sampler(opened, weights, 60.0, 1, data.min_seconds, data.longest)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     heard = 0.0
     for number in range(sampler.epoch):
         for source, row in sampler.batch(number):

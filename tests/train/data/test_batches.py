@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from stream.audio import AudioError
 from stream.manifest import Utterance
 from stream.vocabulary import Vocabulary
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.batches import Batches, Corpus, prefetch
-from train.data.rows import Rows
+from train.data.batches import Batches, prefetch
+from train.data.chance import Chance
+from train.data.corpus import Corpus
+from train.data.rows import Batch, Rows
 from train.text.pieces import write_pieces
 from train.text.spellings import Spellings
 
@@ -52,7 +55,12 @@ def batches(seed: int = 1, augmentation: dict[str, Any] | None = None, **config:
     chosen = {**CURRICULUM, "seconds": 20.0, "without_speech": 0.0, **config}
     noise = [np.random.default_rng(9).normal(0, 0.1, 8000).astype(np.float32)]
     changes = AugmentationConfig(**(PLAIN if augmentation is None else augmentation))
-    return Batches(corpus(), Rows(noise, BatchConfig(**chosen), changes, seed))
+    return by_chance(corpus(), Rows(noise, BatchConfig(**chosen), changes, seed))
+
+
+def by_chance(clips: Corpus, rows: Rows) -> Batches:
+    chance = Chance(clips, rows.config, rows.augmentation.gap_seconds, rows.seed)
+    return Batches(clips, chance, rows)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -95,7 +103,7 @@ def test_words_come_first_even_where_they_are_few(weights: dict[str, float]) -> 
 
 def test_by_default_rows_are_single_clips_of_any_length_from_the_start() -> None:
     rows = Rows([], BatchConfig(seconds=20.0), AugmentationConfig(**PLAIN), 1)
-    own = Batches(corpus(), rows)
+    own = by_chance(corpus(), rows)
     lengths = [own.batch(update).token_lengths for update in (*range(10), *range(2000, 2040))]
     assert {int(m) for of in lengths[:10] for m in of} == {0, 1, 3}
     assert {int(m) for of in lengths for m in of} == {0, 1, 3}  # 0: without speech
@@ -217,10 +225,10 @@ def test_rows_without_speech_have_audio_and_no_tokens() -> None:
 
 def test_drawing_leaves_the_recordings_as_they_are() -> None:
     own = batches(augmentation={"noise": 1.0}, without_speech=0.5)
-    before = [x.copy() for x in own.corpus.audio], [x.copy() for x in own.rows.noise]
+    before = [x.copy() for x in own.clips.audio], [x.copy() for x in own.rows.noise]
     for update in (0, 30):
         own.batch(update)
-    assert all(map(np.array_equal, before[0], own.corpus.audio))
+    assert all(map(np.array_equal, before[0], own.clips.audio))
     assert all(map(np.array_equal, before[1], own.rows.noise))
 
 
@@ -290,22 +298,33 @@ def test_batches_drawn_ahead_are_those_drawn_in_turn() -> None:
     assert update == 13
 
 
-def test_an_error_while_drawing_ahead_is_raised_and_the_thread_ends() -> None:
-    own = batches()
-    plain = own.batch
+def test_an_error_while_drawing_ahead_is_raised_and_the_thread_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = Batches.batch
 
-    def failing(update: int) -> Any:
-        if update == 2:
+    def failing(own: Batches, turn: int) -> Batch:
+        if turn == 2:
             raise RuntimeError("no such clip")
-        return plain(update)
+        return plain(own, turn)
 
-    own.batch = failing  # type: ignore[method-assign]
-    drawn = prefetch(own, 0, 5)
+    monkeypatch.setattr(Batches, "batch", failing)
+    drawn = prefetch(batches(), 0, 5)
     next(drawn)
     next(drawn)
     with pytest.raises(RuntimeError, match="no such clip"):
         next(drawn)
     assert not any(thread.name == "batches" for thread in threading.enumerate())
+
+
+def test_two_ranks_draw_what_one_draws_in_two_parts() -> None:
+    one = replace(batches(augmentation={"babble": 0.5}), parts=2)
+    ranks = [replace(one, parts=1, rank=rank, ranks=2) for rank in range(2)]
+    for update in (0, 12, 25):  # short clips, some joined, and most of them
+        for part, rank in enumerate(ranks):
+            batch = rank.batch(update)
+            assert same(batch, one.batch(2 * update + part))
+            assert batch.number == 2 * update + part
 
 
 def test_a_loop_that_stops_early_ends_the_thread() -> None:
@@ -350,7 +369,7 @@ def test_tokens_are_drawn_from_spellings() -> None:
     model = write_pieces([("▁left", -1.0), *((letter, -1.0) for letter in "▁left")])
     spellings = Spellings(model, 4, 0.1)
     rows = Rows([], BatchConfig(seconds=40.0), AugmentationConfig(), 1, spellings)
-    own = Batches(corpus(), rows)
+    own = by_chance(corpus(), rows)
     batch, again = own.batch(2), own.batch(2)
     assert same(batch, again)
     vocabulary = Vocabulary(model)

@@ -1,29 +1,18 @@
-"""Batches of an index: read, decoded and augmented on demand.
-
-Batch n holds the utterances that `Sampler` gives it, whichever process draws it. What cannot be used is
-refused, or left out and named in the batch.
-"""
+"""Clips of an index: read, decoded and spelt when a batch wants them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stream.audio import AudioError
-from stream.manifest import ManifestError
 from stream.vocabulary import Vocabulary
-from train.data.batches import read_int16
+from train.data.corpus import read_int16
 from train.data.formats.record import Record
 from train.data.lazy.decoded import Decoded
-from train.data.lazy.sampler import Sampler, number_of
-from train.data.rows import Batch, Clip, Rows
+from train.data.lazy.index import Index
+from train.data.rows import Clip, Place
 from train.text.levels import TextRules
 from train.text.transcripts import normalised
-
-__all__ = ["LazyBatches", "Texts"]
 
 
 class Texts:
@@ -60,53 +49,28 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class LazyBatches:
-    """The batches of a run.
+class IndexedClips:
+    """The clips of some data sets.
 
     Attributes:
-        sampler: which utterances a batch holds.
-        rows: what becomes of them.
+        indexes: of the data sets.
         texts: how their texts are spelt.
         decoded: of each data set where its decoded recordings are kept; None: nowhere.
-        skip: whether what cannot be used is left out, not refused.
-        rank, ranks: of the processes that train together; each draws its own batches.
     """
 
-    sampler: Sampler
-    rows: Rows
+    indexes: Sequence[Index]
     texts: Texts
     decoded: Sequence[Decoded] | None = None
-    skip: bool = False
-    rank: int = 0
-    ranks: int = 1
 
-    def batch(self, update: int) -> Batch:
-        """Return the batch of an update, counted from 0, and of this rank.
+    def clip(self, place: Place) -> Clip:
+        """Return an utterance.
 
         Raises:
-            AudioError, ManifestError, OSError: an utterance cannot be used, and is not to be left out.
+            AudioError, ManifestError, OSError: it cannot be used.
         """
-        number = number_of(update, self.rank, self.ranks)
-        clips: list[Clip] = []
-        skipped: list[str] = []
-        for source, row in self.sampler.batch(number):
-            try:
-                clips.append(self._clip(source, row))
-            except (AudioError, ManifestError, OSError) as error:
-                if not self.skip:
-                    raise
-                skipped.append(str(error))
-        rng = self.rows.generator(number, stream=0)
-
-        def any_clip(rng: np.random.Generator) -> NDArray[np.float32]:
-            return clips[int(rng.integers(len(clips)))].samples()
-
-        rows = [self.rows.row([clip], rng, update, any_clip) for clip in clips]
-        return self.rows.padded(rows or [self.rows.silence(rng)], tuple(skipped))
-
-    def _clip(self, source: int, row: int) -> Clip:
-        record = self.sampler.indexes[source][row]
+        source, number = place
+        record = self.indexes[source][number]
         text, tokens = self.texts.spelt(record)
         if self.decoded is None:
             return Clip(read_int16(record), text, tokens)
-        return Clip(self.decoded[source].get(row, lambda: read_int16(record)), text, tokens)
+        return Clip(self.decoded[source].get(number, lambda: read_int16(record)), text, tokens)

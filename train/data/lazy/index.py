@@ -2,8 +2,8 @@
 
     CACHE/KEY/records     the records, one after the other (msgpack)
     CACHE/KEY/ends        int64 (N,): where each ends
-    CACHE/KEY/order       int64 (N,): numbers in the order of their durations
-    CACHE/KEY/durations   float32 (N,): seconds, sorted
+    CACHE/KEY/order       int64 (N,): numbers by corpus, those of each in the order of their durations
+    CACHE/KEY/durations   float32 (N,): seconds, in that order
     CACHE/KEY/audio       recordings that have no place of their own: those of compressed archives, tables
     CACHE/KEY/faults      a line for each utterance that cannot be used
     CACHE/KEY/about.json  what it was made from
@@ -21,6 +21,7 @@ import hashlib
 import os
 import shutil
 import weakref
+from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -37,7 +38,7 @@ from train.data.storage.sources import state_of
 
 __all__ = ["Index", "default_cache", "index_of"]
 
-VERSION = 1
+VERSION = 2
 FAULTS_SHOWN = 5
 SAID_EVERY = 1 << 20  # utterances
 
@@ -53,6 +54,7 @@ class _About(msgspec.Struct):
     utterances: int
     seconds: float
     faults: int
+    corpora: list[tuple[str, int]]
 
 
 class Index:
@@ -62,9 +64,9 @@ class Index:
         folder: of the index.
 
     Attributes:
-        order: (N,) int64, numbers of the utterances in the order of their durations.
+        order: (N,) int64, numbers of the utterances by corpus, those of each in the order of their durations.
         durations: (N,) float32, seconds, in that order.
-        about: what it was made from.
+        about: what it was made from; `corpora`, the name and the number of utterances of each.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -172,7 +174,8 @@ def _make(
 ) -> None:
     """Write the files of an index."""
     encoder = msgspec.msgpack.Encoder()
-    durations, ends = [], []
+    durations, ends, corpora = [], [], array("H")
+    names: dict[str, int] = {}
     count, faults, end = 0, 0, 0
     with (
         (folder / "records").open("wb") as output,
@@ -189,6 +192,7 @@ def _make(
             end += output.write(encoder.encode(_placed(record, audio)))
             ends.append(end)
             durations.append(record.duration)
+            corpora.append(names.setdefault(record.corpus or "", len(names)))
             count += 1
             if count % (1 << 16) == 0:
                 np.array(ends, np.int64).tofile(of_ends)
@@ -202,9 +206,20 @@ def _make(
     seconds = np.fromfile(folder / "unsorted", np.float32)
     (folder / "unsorted").unlink()
     order = np.argsort(seconds, kind="stable")
+    of_corpus = np.frombuffer(corpora, np.uint16)
+    if len(names) > 1:
+        order = order[np.argsort(of_corpus[order], kind="stable")]
+    sizes = np.bincount(of_corpus, minlength=len(names)).tolist()
     order.astype(np.int64).tofile(folder / "order")
     seconds[order].tofile(folder / "durations")
-    about = _About(VERSION, source, count, float(seconds.sum(dtype=np.float64)), faults)
+    about = _About(
+        VERSION,
+        source,
+        count,
+        float(seconds.sum(dtype=np.float64)),
+        faults,
+        list(zip(names, sizes, strict=True)),
+    )
     (folder / "about.json").write_bytes(msgspec.json.encode(about))
     progress(count)
 

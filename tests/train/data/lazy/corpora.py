@@ -9,10 +9,11 @@ from typing import Any
 from stream.bundled import model_path
 from tests.train.data.formats.sets import recording
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.lazy.batches import LazyBatches, Texts
+from train.data.batches import Batches
+from train.data.lazy.clips import IndexedClips, Texts
 from train.data.lazy.decoded import Decoded
+from train.data.lazy.epochs import Epochs
 from train.data.lazy.index import index_of
-from train.data.lazy.sampler import Sampler
 from train.data.rows import Rows
 
 __all__ = ["COUNT", "corpus", "lazy_batches"]
@@ -34,12 +35,22 @@ def corpus(folder: Path, bad: int | None = None) -> str:
     return str(path)
 
 
-def lazy_batches(path: str, *, decoded: bool = False, seed: int = 1, **options: Any) -> LazyBatches:
+def lazy_batches(
+    path: str,
+    *,
+    decoded: bool = False,
+    seed: int = 1,
+    config: dict[str, Any] | None = None,
+    augmentation: dict[str, Any] | None = None,
+    **options: Any,
+) -> Batches:
     index = index_of(path, cache=Path(path).parent / "cache")
-    return LazyBatches(
-        Sampler([index], [1.0], 5.0, seed),
-        Rows([], BatchConfig(seconds=5.0), AugmentationConfig(), seed),
-        Texts((model_path() / "tokenizer.model").read_bytes(), "as-is", False),
-        decoded=[Decoded(index)] if decoded else None,
+    chosen = BatchConfig(**{"seconds": 5.0, **(config or {})})
+    changes = AugmentationConfig(**(augmentation or {}))
+    texts = Texts((model_path() / "tokenizer.model").read_bytes(), "as-is", False)
+    return Batches(
+        IndexedClips([index], texts, [Decoded(index)] if decoded else None),
+        Epochs([index], [1.0], chosen, changes.gap_seconds, seed),
+        Rows([], chosen, changes, seed),
         **options,
     )

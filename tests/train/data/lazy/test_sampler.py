@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.train.data.lazy.sets import index
-from train.data.lazy.sampler import Sampler, number_of
+from train.data.batches import number_of
+from train.data.lazy.sampler import Sampler
 
 DURATIONS = np.random.default_rng(0).gamma(2.0, 2.0, 1200).clip(0.2, 25.0).tolist()
 

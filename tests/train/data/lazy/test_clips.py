@@ -1,10 +1,11 @@
-"""Lazy batches: the same whoever draws them and wherever decoded recordings are kept."""
+"""Batches of an index: the same whoever draws them and wherever decoded recordings are kept."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from stream.manifest import ManifestError
 from stream.vocabulary import Vocabulary
 from tests.train.data.lazy.corpora import COUNT, corpus, lazy_batches
 from train.data.formats.record import File, Record
-from train.data.lazy.batches import Texts
+from train.data.lazy.clips import Texts
 from train.data.lazy.workers import drawn_by_processes
 from train.data.rows import Batch
 
@@ -32,12 +33,12 @@ def test_a_batch_depends_on_seed_and_update_only(tmp_path: Path) -> None:
     for update in (7, 0, 3):
         assert same(one.batch(update), again.batch(update))
     assert not all(same(one.batch(update), other.batch(update)) for update in range(3))
-    assert not same(one.batch(0), one.batch(one.sampler.epoch))
+    assert not same(one.batch(0), one.batch(one.choice.sampler.epoch))
 
 
 def test_an_epoch_learns_every_transcript_once(tmp_path: Path) -> None:
     own = lazy_batches(corpus(tmp_path))
-    batches = [own.batch(update) for update in range(own.sampler.epoch)]
+    batches = [own.batch(update) for update in range(own.choice.sampler.epoch)]
     assert sum(len(batch.samples) for batch in batches) == COUNT
     spelt = Vocabulary((model_path() / "tokenizer.model").read_bytes())
     rows = [
@@ -50,35 +51,37 @@ def test_an_epoch_learns_every_transcript_once(tmp_path: Path) -> None:
     assert not counts
 
 
-def test_ranks_draw_the_batches_of_one_process_in_turn(tmp_path: Path) -> None:
+def test_two_ranks_draw_what_one_draws_in_two_parts(tmp_path: Path) -> None:
     path = corpus(tmp_path)
-    alone = lazy_batches(path)
-    ranks = [lazy_batches(path, rank=rank, ranks=2) for rank in range(2)]
-    for update in range(3):
-        for rank in range(2):
-            got, want = ranks[rank].batch(update), alone.batch(2 * update + rank)
-            assert np.array_equal(got.token_lengths, want.token_lengths)
-            assert np.array_equal(got.audio, want.audio)
+    joining = {"join": 0.5, "join_from": 1, "join_until": 2, "join_seconds": 3.0}
+    options: dict[str, Any] = {"config": joining, "augmentation": {"babble": 0.5, "codec": 0.2}}
+    one = lazy_batches(path, parts=2, **options)
+    ranks = [lazy_batches(path, rank=rank, ranks=2, **options) for rank in range(2)]
+    for update in range(4):
+        for part, rank in enumerate(ranks):
+            batch = rank.batch(update)
+            assert same(batch, one.batch(2 * update + part))
+            assert batch.number == 2 * update + part
 
 
 def test_what_is_kept_on_disk_is_what_was_decoded(tmp_path: Path) -> None:
     path = corpus(tmp_path)
     plain, kept = lazy_batches(path), lazy_batches(path, decoded=True)
-    for update in range(plain.sampler.epoch):
+    for update in range(plain.choice.sampler.epoch):
         assert same(plain.batch(update), kept.batch(update))
     for file in tmp_path.glob("*.wav"):
         file.unlink()
     again = lazy_batches(path, decoded=True)
     with pytest.raises(Exception, match="cannot be read: No such file"):
         plain.batch(0)
-    for update in range(plain.sampler.epoch):
+    for update in range(plain.choice.sampler.epoch):
         assert same(again.batch(update), kept.batch(update))
 
 
 def test_what_a_crash_left_half_written_is_decoded_again(tmp_path: Path) -> None:
     path = corpus(tmp_path)
     kept = lazy_batches(path, decoded=True)
-    before = [kept.batch(update) for update in range(kept.sampler.epoch)]
+    before = [kept.batch(update) for update in range(kept.choice.sampler.epoch)]
     samples = next((tmp_path / "cache").rglob("samples"))
     samples.write_bytes(bytes(samples.stat().st_size // 2))  # zeros, and then nothing
     after = lazy_batches(path, decoded=True)
@@ -89,9 +92,9 @@ def test_a_recording_that_is_missing_is_refused_or_left_out_and_named(tmp_path: 
     path = corpus(tmp_path, bad=4)
     refusing, skipping = lazy_batches(path), lazy_batches(path, skip=True)
     with pytest.raises(Exception, match=r"4\.wav: cannot be read"):
-        for update in range(refusing.sampler.epoch):
+        for update in range(refusing.choice.sampler.epoch):
             refusing.batch(update)
-    batches = [skipping.batch(update) for update in range(skipping.sampler.epoch)]
+    batches = [skipping.batch(update) for update in range(skipping.choice.sampler.epoch)]
     assert sum(len(batch.samples) for batch in batches) == COUNT - 1
     (message,) = (message for batch in batches for message in batch.skipped)
     assert "4.wav: cannot be read" in message
@@ -104,7 +107,7 @@ def test_a_text_that_cannot_be_spelt_is_named_with_its_line(tmp_path: Path) -> N
     path.write_text("\n".join(lines))
     own = lazy_batches(str(path))
     with pytest.raises(ManifestError, match="line 6: the tokenizer cannot spell .* of 'ÉTÉ'"):
-        for update in range(own.sampler.epoch):
+        for update in range(own.choice.sampler.epoch):
             own.batch(update)
 
 
