@@ -9,7 +9,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
+from hwckpt.configuration import full_config
+from stream.model.specification import Specification
 from tests.places import REPOSITORY
 
 pytest.importorskip("torch", reason="some commands' parsers need torch")
@@ -59,6 +62,9 @@ def test_a_command_takes_the_options_that_a_page_gives_it(module: str, options: 
 
 @pytest.mark.parametrize("content", CONFIGURATIONS)
 def test_a_configuration_can_be_loaded(content: str, tmp_path: Path) -> None:
+    theirs = tmp_path / "configs" / "base-8703sp_run.yaml"
+    theirs.parent.mkdir()
+    theirs.write_text(yaml.safe_dump(full_config(Specification(vocabulary=8703), "spm.model")))
     path = tmp_path / "run.toml"
     path.write_text(content)
     load_config(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stream.process import reports_errors, run_main
 from train.config.file import load_config
+from train.config.named import NAMED
 from train.run.resume import LAST, check_same_run, find
 
 
@@ -24,7 +25,13 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: python -m train --config configs/en-commands.toml --output runs/soft",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, metavar="TOML", help="configuration of the run")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="configuration of the run: TOML, Myrtle's YAML, or the name of one that ships with Rill "
+        f"({', '.join(NAMED)})",
+    )
     parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
         "--init-from",
@@ -55,6 +62,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _say(note: str) -> None:
+    print(f"note: {note}", file=sys.stderr)
+
+
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
@@ -69,19 +80,20 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from train.loop import Run
-    from train.run.assembly import material_of, start_of
+    from train.run.assembly import material_of
+    from train.run.beginning import start_of
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     folder = Path(arguments.output)
     try:
-        config = load_config(arguments.config, arguments.set)
+        config = load_config(arguments.config, arguments.set, _say)
         resumed = find(folder, arguments.resume_from)
         if resumed is not None:
             changed = check_same_run(resumed, config, arguments.init_from, arguments.change)
             for line in changed:
                 print(f"changed: {line}", file=sys.stderr)
-        start = start_of(config, arguments.init_from, resumed)
+        start = start_of(config, arguments.init_from, resumed, folder)
         Run(folder, config, start, material_of(config, start), resumed).train()
     except KeyboardInterrupt:
         again = "without --resume-from " if arguments.resume_from else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 
 from stream.files.atomic import replacing
-from stream.model.network import Network
+from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification, read_specification
 
 if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
@@ -100,11 +101,18 @@ def read(path: Path) -> Network:
             content["tokenizer"],
             dict(content["notes"]),
             path,
+            ngram_in(content),
         )
     except ModelError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, msgspec.ValidationError) as error:
         raise ModelError(f"a part of the checkpoint is missing or wrong: {error}", path) from error
+
+
+def ngram_in(content: Mapping[str, Any]) -> NgramFile | None:
+    """Return the n-gram model that a loaded checkpoint carries, or None."""
+    ngram = content.get("ngram")
+    return None if ngram is None else NgramFile(ngram["binary"], ngram["weight"])
 
 
 def network_of(
@@ -113,6 +121,7 @@ def network_of(
     tokenizer: bytes,
     notes: dict[str, Any],
     path: Path | None = None,
+    ngram: NgramFile | None = None,
 ) -> Network:
     """Fold a module into a `Network`.
 
@@ -124,4 +133,4 @@ def network_of(
         "normaliser.variance": statistics[1],
         **module.arrays(),
     }
-    return Network(module.specification, arrays, tokenizer, notes, path)
+    return Network(module.specification, arrays, tokenizer, notes, path, ngram)

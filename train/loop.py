@@ -197,8 +197,9 @@ class Run:
         self, activation: Activation | None = None, score: dict[str, float] | None = None
     ) -> dict[str, Any]:
         """Return what every checkpoint holds: the averaged weights, and all that goes with them."""
-        specification = self.learner.model.specification
-        return {
+        specification, ngram = self.learner.model.specification, self.start.ngram
+        carried = {} if ngram is None else {"ngram": vars(ngram)}
+        return carried | {
             "specification": msgspec.to_builtins(
                 msgspec.structs.replace(
                     specification, activation=activation or specification.activation

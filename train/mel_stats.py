@@ -6,13 +6,11 @@ import argparse
 import itertools
 from pathlib import Path
 
-import numpy as np
-
-from stream.files.atomic import replacing
 from stream.process import reports_errors, run_main
 from train.config.file import load_config, resolve
+from train.config.run import ConfigError
 from train.run.training_set import audio_of, utterances_of
-from train.statistics import measure
+from train.statistics import measure, write_statistics
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,7 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     config = load_config(arguments.config)
-    output = Path(arguments.output) if arguments.output else resolve(config.data.statistics)
+    if arguments.output is None and config.data.statistics is None:
+        raise ConfigError(
+            f"{arguments.config}: data.statistics names no file to write: give --output"
+        )
+    output = Path(arguments.output or resolve(config.data.statistics or ""))
     audio = (
         (u.read() for source in config.data.sources for u in utterances_of(source))
         if arguments.hours is None
@@ -52,10 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     utterances = itertools.count()
     heard = (samples for samples, _ in zip(audio, utterances, strict=False))
     statistics = measure(heard, config.specification(1).front_end)
-    mean, variance = statistics.result()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output) as partial, partial.open("wb") as file:
-        np.savez(file, mean=mean, variance=variance, frames=statistics.frames)
+    write_statistics(statistics, output)
     print(f"{output}: {statistics.frames} frames of {next(utterances)} utterances")
     return 0
 

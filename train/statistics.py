@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hwckpt.conversion import read_statistics as read_tensors
 from stream.errors import InputError
+from stream.files.atomic import replacing
 from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
 from train.config.run import ConfigError
 
@@ -60,14 +62,30 @@ def measure(audio: Iterable[NDArray[np.float32]], front_end: FrontEnd) -> Statis
     return statistics
 
 
-def read_statistics(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read mean and variance, each (80,) float32.
+def write_statistics(statistics: Statistics, path: Path) -> None:
+    """Write the mean and the variance of what was measured, with the number of its frames."""
+    mean, variance = statistics.result()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, mean=mean, variance=variance, frames=statistics.frames)
 
+
+def read_statistics(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read mean and variance, each (80,) float32, from a file of ours or from a folder of Myrtle's.
+
+    Args:
+        path: of the file, or of the folder that holds melmeans.pt and melvars.pt.
     Raises:
         ConfigError: there is no such file, or it holds something else.
+        CheckpointError: melmeans.pt or melvars.pt is not a float32 tensor of 80.
     """
+    if path.is_dir():
+        return read_tensors(path)
     if not path.exists():
-        raise ConfigError(f"data.statistics: no {path}. Make it: python -m train.mel_stats")
+        raise ConfigError(
+            f"data.statistics: no {path}. Make it: python -m train.mel_stats, or leave the key out: then "
+            "the run measures them"
+        )
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             mean, variance = file["mean"], file["variance"]

@@ -33,7 +33,7 @@ __all__ = [
 ARROWS: dict[str, frozenset[str]] = {
     "stream": frozenset(),
     "hwckpt": frozenset({"stream"}),
-    "train": frozenset({"stream"}),
+    "train": frozenset({"stream", "hwckpt"}),
     "export": frozenset({"train", "stream", "hwckpt"}),
     "server": frozenset({"stream"}),
     "hwckpt.conformance": frozenset({"stream", "hwckpt", "train", "export"}),

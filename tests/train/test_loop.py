@@ -36,7 +36,7 @@ from train.data.batches import Batches
 from train.encoders.lstm_layer import bf16_pays
 from train.evaluation import training_tokens
 from train.loop import DivergedError, Run
-from train.run import assembly
+from train.run import assembly, beginning
 
 UPDATES = 25
 CONFIG = """
@@ -150,12 +150,12 @@ def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
     assert "--set data.text=lowercase" in said and "--set data.unknown=allow" in said
     assert not (tmp_path / "run").exists()
     config = load_config(folder / "run.toml", [*settings, "data.text=lowercase"])
-    material = assembly.material_of(config, assembly.start_of(config, None))
+    material = assembly.material_of(config, beginning.start_of(config, None))
     plain = prepared(folder, tmp_path / "plain").material.batches.clips
     assert material.batches.clips.tokens == plain.tokens
     config = load_config(folder / "run.toml", [*settings, "data.unknown=allow"])
     capsys.readouterr()
-    material = assembly.material_of(config, assembly.start_of(config, None))
+    material = assembly.material_of(config, beginning.start_of(config, None))
     assert "cannot spell 12 of 12" in capsys.readouterr().err
     assert all(0 in tokens for tokens in material.batches.clips.tokens)
 
@@ -171,7 +171,7 @@ def finished(folder: Path) -> Path:
 def prepared(folder: Path, run: Path, *settings: str) -> Run:
     """Return the run that the command would train."""
     config = load_config(folder / "run.toml", settings)
-    start = assembly.start_of(config, None)
+    start = beginning.start_of(config, None)
     return Run(run, config, start, assembly.material_of(config, start))
 
 

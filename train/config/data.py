@@ -68,8 +68,11 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         train: data sets of the training set: paths, or tables (`Source`).
         dev: data set that chooses the checkpoint.
         noise: folder of recordings without speech, or none.
-        tokenizer: SentencePiece model, from `python -m train.tokenizer`.
-        statistics: mel statistics, from `python -m train.mel_stats`.
+        tokenizer: SentencePiece model. None: that of the model that the run starts from, or one of
+            `pieces` pieces, which is made of the training set's texts.
+        pieces: of a tokenizer that the run makes; a small corpus may give fewer.
+        statistics: mel statistics, from `python -m train.mel_stats`, or Myrtle's folder with melmeans.pt and
+            melvars.pt. None: those of the model that the run starts from, or measured on the training set.
         text: what is done to transcripts before they are spelt: nothing ("as-is"), or one of the rules of
             `train.text.levels`: "lower", "standard", "ascii", a language, ...
         unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
@@ -88,8 +91,9 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     train: tuple[str | Source, ...]
     dev: str
     noise: str | None = None
-    tokenizer: str
-    statistics: str
+    tokenizer: str | None = None
+    pieces: int = 1023
+    statistics: str | None = None
     text: TextRules = "as-is"
     unknown: Literal["refuse", "allow"] = "refuse"
     min_seconds: float = 0.0
@@ -110,6 +114,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             )
         if not 0.0 <= self.skip_share <= 1.0:
             raise ValueError(f"data.skip_share is {self.skip_share}, wants 0 to 1")
+        if self.pieces < 1:
+            raise ValueError(f"data.pieces is {self.pieces}, wants at least 1")
         if self.workers < 1:
             raise ValueError(f"data.workers is {self.workers}, wants at least 1")
         if self.on_error == "skip" and self.cache == "memory":

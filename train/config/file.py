@@ -1,6 +1,7 @@
-"""Configuration files: TOML, every key checked, none ignored.
+"""Configurations of a run: files and overrides, every key checked, none ignored.
 
-A file may extend another: `extends = "soft.toml"` takes all of it, key by key, and changes some.
+A file may extend another: `extends = "soft.toml"` takes all of it, key by key, and changes some
+(`train.config.layers`).
 
 Paths may name environment variables (`$RILL_DATA/train.jsonl`) and are otherwise relative to the
 working directory. The resolved configuration is stored in every checkpoint.
@@ -10,15 +11,11 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from stream.files.text import TextError, read_text
-from train.config.renamed import current, current_item
+from train.config.faults import checked
+from train.config.layers import read_layers
 from train.config.run import Config, ConfigError
 
 __all__ = ["INEFFECTIVE", "load_config", "resolve"]
@@ -106,58 +103,30 @@ def _keeps_ctc(config: Config) -> bool:
     return config.model.get("decoder") in ("ctc", "both")
 
 
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a TOML file and apply overrides such as "optimiser.rate=0.004".
+def load_config(
+    path: str | Path, overrides: Iterable[str] = (), say: Callable[[str], None] | None = None
+) -> Config:
+    """Read a configuration and apply overrides such as "optimiser.rate=0.004".
 
+    Args:
+        path: of a TOML file or a YAML of Myrtle's, or the name of a configuration that ships with Rill.
+        overrides: of single keys.
+        say: takes a line for each thing that a file asks for and is not done.
     Raises:
-        ConfigError: the file is not TOML, a key is unknown, a value is out of range, or an override has
-            no effect.
+        ConfigError: a file cannot be read, keys are unknown, missing or wrong, which the message names all at
+            once, or an override has no effect.
     """
-    path = Path(path)
-    tree = _read(path)
-    overridden = [_override(tree, override) for override in overrides]
-    try:
-        config = msgspec.convert(tree, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    layers = read_layers(Path(path))
+    overridden = [layers.override(override) for override in overrides]
+    config = checked(layers.tree, layers.where)
     for key in overridden:
         idle, reason = INEFFECTIVE.get(key, (None, ""))
         if idle is not None and idle(config):
             raise ConfigError(f"--set {key} has no effect, since {reason}")
+    if say is not None:
+        for note in layers.notes:
+            say(note)
     return config
-
-
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a file over the one that its key `extends` names, which counts from its folder."""
-    if path.resolve() in above:
-        raise ConfigError(f"{path}: extends itself")
-    try:
-        tree = tomllib.loads(read_text(path))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, TextError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    try:
-        tree = current(tree)
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    extended = tree.pop("extends", None)
-    if extended is None:
-        return tree
-    if not isinstance(extended, str):
-        raise ConfigError(f"{path}: extends is {extended!r}, wants the path of a file")
-    return _merged(_read(path.parent / extended, (*above, path.resolve())), tree)
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            value = _merged(merged[key], value)
-        merged[key] = value
-    return merged
 
 
 def resolve(name: str) -> Path:
@@ -170,22 +139,3 @@ def resolve(name: str) -> Path:
     if missing := re.search(r"\$\{?(\w+)", path):
         raise ConfigError(f"{name}: set the environment variable {missing[1]} to that folder")
     return Path(path)
-
-
-def _override(tree: dict[str, Any], override: str) -> str:
-    """Set what an override says in the tree; returns its key."""
-    key, separator, text = override.partition("=")
-    if not separator:
-        raise ConfigError(f"--set {override}: wants KEY=VALUE, as in optimiser.rate=0.004")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
-    key, value = current_item(key.strip(), value)
-    *tables, last = key.split(".")
-    for table in tables:
-        tree = tree.setdefault(table, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {table} is not a table")
-    tree[last] = value
-    return key

@@ -11,6 +11,7 @@ from stream.model.specification import Specification, read_specification
 from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
 from train.config.data import Data
 from train.config.learning import Dropout, Loss, Optimiser
+from train.config.ngram import NgramConfig
 
 __all__ = ["Config", "ConfigError"]
 
@@ -39,12 +40,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         resumable: how many of the last checkpoints stay to go back to, each four times as large as the
             weights.
         keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
+        ngram: the n-gram model that checkpoints carry, for beam search; None: that of the model that the run
+            starts from, where it has one and the tokenizer is the same.
     """
 
     model: dict[str, Any]
     data: Data
-    batches: BatchConfig
-    augmentation: AugmentationConfig
+    batches: BatchConfig = BatchConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     optimiser: Optimiser = Optimiser()
     dropout: Dropout = Dropout()
     loss: Loss = Loss()
@@ -59,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     checkpoint_every: int = 100
     resumable: int = 3
     keep: bool = False
+    ngram: NgramConfig | None = None
 
     def __post_init__(self) -> None:
         for name, source in (

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.manifest import Utterance
-from stream.model.network import Network
+from stream.model.network import Network, NgramFile
 from stream.model.specification import Specification
+from train.checkpoint import ngram_in
 from train.data.batches import prefetch
 from train.data.formats.record import Record
 from train.data.lazy.workers import drawn_by_processes
@@ -36,6 +37,7 @@ class Start:
             None for random ones.
         source: path of the model or checkpoint that all this is from; None: it is from the files that
             the configuration names.
+        ngram: the n-gram model that checkpoints carry, or None.
     """
 
     tokenizer: bytes
@@ -43,6 +45,7 @@ class Start:
     variance: NDArray[np.float32]
     weights: dict[str, Tensor] | None = None
     source: str | None = None
+    ngram: NgramFile | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
         np.array(content["variance"], np.float32),
         content["averaged"] if weights else None,
         source,
+        ngram_in(content),
     )
 
 
@@ -96,6 +100,7 @@ def folded_start(network: Network, source: str | None = None, *, normalised: boo
         network.arrays["normaliser.variance"],
         Transducer.from_network(plain, normalised=normalised).state_dict(),
         source,
+        network.ngram,
     )
 
 

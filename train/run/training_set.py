@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from train.data.lazy.epochs import Epochs
 from train.data.lazy.index import Index, index_of
 from train.data.lazy.sampler import Sampler
 from train.data.rows import Rows
-from train.text.transcripts import SPELLING_OPTIONS, normalised
+from train.text.transcripts import SPELLING_OPTIONS, normalised, ruled
 
 MEMORY_SHARE = 0.9  # of the machine's, that decoded recordings may take
 TEXTS_CHECKED = 2000  # of a data set, before the first update
@@ -188,6 +188,22 @@ def epochs_of(config: Config, opened: Sequence[Index]) -> Epochs:
         return Epochs(opened, weights, config.batches, gap_seconds, config.seed, *bounds)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def texts_of(data: Data, symbols: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the texts of the training set, as they are learned.
+
+    Args:
+        symbols: tokens such as `<EOS>` that the rules of `data.text` leave alone.
+    Raises:
+        ManifestError: a data set cannot be read.
+    """
+    rule = ruled(data.text, tuple(symbols))
+    for source in data.sources:
+        path, root = _place(source)
+        for record in read_records(path, source.format, root):
+            if isinstance(record, Record):
+                yield rule(record.text)
 
 
 def audio_of(data: Data, hours: float) -> Iterator[NDArray[np.float32]]:

@@ -26,6 +26,7 @@ def build_subwords(
     *,
     symbols: Sequence[str] = (),
     byte_fallback: bool = False,
+    at_most: bool = False,
 ) -> bytes:
     """Build the bytes of a SentencePiece model whose pieces are estimated from texts.
 
@@ -38,6 +39,7 @@ def build_subwords(
         kind: how pieces are found.
         symbols: pieces such as `<EOS>` that stand for no text and are never part of another piece.
         byte_fallback: whether characters without a piece are spelt by 256 more pieces, one a byte.
+        at_most: whether texts that are too little for that many pieces give fewer.
     Raises:
         InputError: there is no text, or too little of it for that many pieces.
     """
@@ -52,6 +54,7 @@ def build_subwords(
             normalization_rule_name="identity",
             user_defined_symbols=list(symbols),
             byte_fallback=byte_fallback,
+            hard_vocab_limit=not at_most,
             unk_id=0,
             bos_id=-1,
             eos_id=-1,

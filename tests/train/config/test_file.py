@@ -81,8 +81,8 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimiser.speed=1", r"small.toml: .*unknown field `speed`.*optimiser"),
-        ("optimiser.rate=fast", r"Expected `float`.*optimiser.rate"),
+        ("optimiser.speed=1", r"unknown key optimiser.speed \(did you mean augmentation.speed\?\)"),
+        ("optimiser.rate=fast", r"optimiser.rate is 'fast', wants a number"),
         ("optimiser.min_rate=1.0", r"min_rate 1.0 wants 0 < min_rate <= rate"),
         ("dropout.joint=1.0", r"dropout.joint is 1.0, wants 0 <= p < 1"),
         ("augmentation.noise=2.0", r"augmentation.noise is 2.0, wants 0 to 1"),
@@ -92,20 +92,20 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("model.vocabulary=7", r"model.vocabulary follows from the tokenizer"),
         ("model.activation=warm", r"warm"),
         ("model.hidden=-4", r"hidden"),
-        ("precision=float16", r"float16.*precision"),
+        ("precision=float16", r"precision is 'float16', wants bfloat16, float32"),
         ("updates", r"--set updates: wants KEY=VALUE"),
         ("updates.more=1", r"updates is not a table"),
         ("data.dev.x.y=1", r"--set data.dev.x.y=1: dev is not a table"),
-        ("=1", r"unknown field ``"),
-        ("a..b=1", r"unknown field `a`"),
-        ("extends=small.toml", r"unknown field `extends`"),
-        ("optimiser=1", r"Expected `object`, got `int`.*optimiser"),
-        ("data.train=a.jsonl", r"Expected `array`, got `str`.*data.train"),
-        ("updates=10.5", r"Expected `int`, got `float`.*updates"),
-        ("updates=true", r"Expected `int`, got `bool`.*updates"),
-        ("updates=", r"Expected `int`, got `str`.*updates"),
-        ("model.hiden=4", r"model: .*unknown field `hiden`"),
-        ("model.hidden=wide", r"model: Expected `int`, got `str`.*hidden"),
+        ("=1", r"--set =1: wants KEY=VALUE"),
+        ("a..b=1", r"unknown key a$"),
+        ("extends=small.toml", r"unknown key extends"),
+        ("optimiser=1", r"optimiser is 1, wants a table"),
+        ("data.train=a.jsonl", r"data.train is 'a.jsonl', wants a list"),
+        ("updates=10.5", r"updates is 10.5, wants a whole number"),
+        ("updates=true", r"updates is true, wants a whole number"),
+        ("updates=", r"updates is '', wants a whole number"),
+        ("model.hiden=4", r"unknown key model.hiden \(did you mean model.hidden\?\)"),
+        ("model.hidden=wide", r"model.hidden is 'wide', wants a whole number"),
         ("optimiser.rate=nan", r"min_rate 0.0002 wants 0 < min_rate <= rate"),
         ("optimiser.min_rate=0.0", r"min_rate 0.0 wants 0 < min_rate <= rate"),
         ("optimiser.ema=1.0", r"ema is 1.0, wants 0 <= ema < 1"),
@@ -118,26 +118,14 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("loss.star_penalty=0", r"star_penalty is 0.0, wants more than 0, 1 at most"),
         ("dropout.encoder=nan", r"dropout.encoder is nan, wants 0 <= p < 1"),
         ("checkpoint_every=0", r"checkpoint_every is 0, wants at least 1"),
-        ("keep=1", r"Expected `bool`, got `int`.*keep"),
+        ("keep=1", r"keep is 1, wants true or false"),
         ("seed=-1", r"seed is -1, wants at least 0"),
     ],
 )
 def test_a_wrong_value_is_named(small: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"(?s){message}") as caught:
         load_config(small, [override])
-    assert str(caught.value).startswith((f"{small}: ", f"--set {override}: "))
-
-
-@pytest.mark.parametrize("setting", ["batches.join=0.5", "batches.short_seconds=1.6"])
-def test_what_needs_recordings_in_memory_is_refused_without(small: Path, setting: str) -> None:
-    plain = ("data.cache=none", "batches.weights={}")
-    assert load_config(small, plain).data.cache == "none"
-    with pytest.raises(ConfigError, match=r"batches.\w+ is .*, data.cache = none wants"):
-        load_config(small, (*plain, setting))
-    with pytest.raises(
-        ConfigError, match="batches.weights is {'a': 2.0}, data.cache = none wants {}"
-    ):
-        load_config(small, ("data.cache=none",))
+    assert str(caught.value).startswith(f"--set {override}: ")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +141,7 @@ def test_what_needs_recordings_in_memory_is_refused_without(small: Path, setting
             ],
             "model.decoder is ctc, quantize = int8 wants transducer",
         ),
-        (["model.decoder=rnnt"], "Invalid enum value 'rnnt'"),
+        (["model.decoder=rnnt"], "model.decoder is 'rnnt', wants"),
     ],
 )
 def test_a_decoder_that_cannot_be_trained_so_is_named(
@@ -163,18 +151,18 @@ def test_a_decoder_that_cannot_be_trained_so_is_named(
         load_config(small, overrides)
 
 
-@pytest.mark.parametrize("table", ["model", "data", "batches", "augmentation"])
+@pytest.mark.parametrize("table", ["model", "data"])
 def test_a_missing_table_is_named(small: Path, table: str) -> None:
     sections = SMALL.split("\n[")
     small.write_text("\n[".join(x for x in sections if not x.startswith(table)))
-    with pytest.raises(ConfigError, match=f"small.toml: .*missing required field `{table}`"):
+    with pytest.raises(ConfigError, match=f"small.toml: {table} is missing: "):
         load_config(small)
 
 
-@pytest.mark.parametrize("key", ["dev", "tokenizer", "statistics"])
+@pytest.mark.parametrize("key", ["dev", "train"])
 def test_a_missing_path_is_named(small: Path, key: str) -> None:
     small.write_text("".join(x for x in SMALL.splitlines(True) if not x.startswith(key)))
-    with pytest.raises(ConfigError, match=rf"missing required field `{key}`.*\$\.data"):
+    with pytest.raises(ConfigError, match=rf"small.toml: data.{key} is missing: "):
         load_config(small)
 
 
@@ -298,7 +286,7 @@ def test_a_key_that_stops_being_a_table_is_an_error_of_the_upper_file(
     small: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "up.toml").write_text('extends = "small.toml"\ndata = 3\n')
-    with pytest.raises(ConfigError, match=r"up.toml: Expected `object`, got `int`.*data"):
+    with pytest.raises(ConfigError, match=r"up.toml: data is 3, wants a table"):
         load_config(tmp_path / "up.toml")
 
 
@@ -334,7 +322,7 @@ def test_a_path_without_variables_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
         ("model.activation=soft", "model.activation is soft, quantize = int8 wants hard"),
         ("model.number_format=float32", "model.number_format follows from quantize: leave it out"),
         ("dropout.recurrent=0.1", "dropout.recurrent is 0.1, quantize = int8 wants 0.0"),
-        ("quantize=int4", "Invalid enum value 'int4' - at `$.quantize`"),
+        ("quantize=int4", "quantize is 'int4', wants none, int8, w4a8, bfp16"),
         ("model.quantisation.joint=5", "model.quantisation follows from quantize"),
     ],
 )

@@ -1,0 +1,93 @@
+"""Keys of a configuration: which there are, what a wrong one may have meant."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator
+from typing import Any, TypeAlias, Union, get_args, get_origin
+
+import msgspec
+
+from stream.model.specification import Specification
+from train.config.run import Config
+
+Path: TypeAlias = tuple[str | int, ...]  # keys of tables, and places in lists
+
+
+def dotted(path: Path) -> str:
+    """Return a path as it is written: data.train[0].weight."""
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text
+
+
+def unknown(
+    tree: dict[str, Any], kind: type[msgspec.Struct] = Config, path: Path = ()
+) -> Iterator[tuple[str, str]]:
+    """Take unknown keys out of a table; yields each and what is said of it."""
+    fields = _fields(kind)
+    for key in list(tree):
+        here = (*path, key)
+        if key not in fields:
+            del tree[key]
+            yield dotted(here), f"unknown key {dotted(here) or repr(key)}{_meant(here, fields)}"
+            continue
+        inner = _struct(here, fields[key])
+        if inner is None:
+            continue
+        if isinstance(tree[key], dict):
+            yield from unknown(tree[key], inner, here)
+        elif isinstance(tree[key], list):
+            for number, each in enumerate(tree[key]):
+                if isinstance(each, dict):
+                    yield from unknown(each, inner, (*here, number))
+
+
+def _struct(path: Path, annotation: Any) -> type[msgspec.Struct] | None:
+    """Return the struct that a key's table, or a table in its list, is read into."""
+    if path == ("model",):
+        return Specification
+    kinds = [kind for kind in alternatives(annotation) if isinstance(kind, type)]
+    structs = [
+        kind for kind in kinds if issubclass(kind, msgspec.Struct) and kind.__struct_fields__
+    ]
+    return structs[0] if len(structs) == 1 else None
+
+
+def alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a value, or an element of a tuple, may have."""
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
+        for each in get_args(annotation):
+            yield from alternatives(each)
+    else:
+        yield annotation
+
+
+def _meant(path: Path, fields: dict[str, Any]) -> str:
+    """Return " (did you mean ...?)" where a key of the table, or of another table, is alike."""
+    key = str(path[-1])
+    if close := difflib.get_close_matches(key, fields, 1):
+        return f" (did you mean {dotted((*path[:-1], close[0]))}?)"
+    elsewhere = {name: name for name in _fields(Config)}
+    for table, annotation in _fields(Config).items():
+        if (inner := _struct((table,), annotation)) is not None:
+            elsewhere |= {name: f"{table}.{name}" for name in _fields(inner)}
+    close = difflib.get_close_matches(key, elsewhere, 1, 0.8)
+    return f" (did you mean {elsewhere[close[0]]}?)" if close else ""
+
+
+def annotation_of(path: Path) -> Any:
+    """Return the type that a key has in the structs, or None where they do not know it."""
+    kind: type[msgspec.Struct] | None = Config
+    annotation: Any = None
+    for depth, name in enumerate(path):
+        if isinstance(name, str):
+            annotation = None if kind is None else _fields(kind).get(name)
+            kind = _struct(path[: depth + 1], annotation)
+    return annotation
+
+
+def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}

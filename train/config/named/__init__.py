@@ -1,0 +1,9 @@
+"""Configurations that ship with Rill and are asked for by name: testing, base, large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["NAMED"]
+
+NAMED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}

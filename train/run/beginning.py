@@ -1,0 +1,100 @@
+"""What a run begins with: tokenizer, statistics, and the weights of the model that it starts from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stream.language_model.kenlm import read_kenlm
+from stream.language_model.ngram import Ngram, NgramError
+from stream.model.network import NgramFile, open_model
+from stream.vocabulary import Vocabulary
+from train import checkpoint
+from train.config.file import resolve
+from train.config.run import Config, ConfigError
+from train.run.derived import statistics_of, tokenizer_of
+from train.run.resume import Resumed
+from train.run.start import Start, checkpoint_start, folded_start
+from train.statistics import read_statistics
+
+
+def start_of(
+    config: Config,
+    init_from: str | None,
+    resumed: Resumed | None = None,
+    folder: Path | None = None,
+) -> Start:
+    """Return what a run starts, or started, from.
+
+    Args:
+        config: of the run.
+        init_from: path of a model whose weights, tokenizer and statistics it starts from, or None.
+        resumed: the checkpoint that it resumes from, or None.
+        folder: of the run, for what it makes of its training set; None: nothing is written.
+    Raises:
+        ConfigError: tokenizer or statistics are missing, or do not go with the weights.
+        ModelError: `init_from` is not a model.
+    """
+    if resumed is not None:
+        start = checkpoint_start(resumed.content, resumed.content.get("init_from"), weights=False)
+        _check_agreement(config, start, str(resumed.path))
+    elif init_from is not None:
+        start = _initial(config, Path(init_from))
+        _check_agreement(config, start, init_from)
+    else:
+        start = Start(tokenizer_of(config, folder), *statistics_of(config, folder))
+    return start if config.ngram is None else replace(start, ngram=_ngram(config, start.tokenizer))
+
+
+def _check_agreement(config: Config, start: Start, source: str) -> None:
+    """Refuse another tokenizer than that of the weights; say whose statistics are taken."""
+    if config.data.tokenizer is not None:
+        tokenizer = resolve(config.data.tokenizer)
+        if tokenizer.exists() and tokenizer.read_bytes() != start.tokenizer:
+            raise ConfigError(
+                f"data.tokenizer: {source} was trained with another tokenizer than {tokenizer}, and its "
+                "weights are for that one. Name it, or begin a new run without --init-from"
+            )
+    if config.data.statistics is not None:
+        statistics = resolve(config.data.statistics)
+        if statistics.exists():
+            mean, variance = read_statistics(statistics)
+            if not (np.array_equal(mean, start.mean) and np.array_equal(variance, start.variance)):
+                print(f"data.statistics is not read: those of {source} are taken", file=sys.stderr)
+
+
+def _initial(config: Config, path: Path) -> Start:
+    """Return what --init-from gives: weights before their normalisation is folded in, if they are there."""
+    source = os.path.abspath(path)
+    if config.quantize != "none":
+        return folded_start(open_model(path), source)
+    if checkpoint.recognises(path):
+        content = checkpoint.load(path)
+        if not checkpoint.specification_of(content, path).rounded:
+            return checkpoint_start(content, source, weights=True)
+    network = open_model(path)
+    if config.freeze_norms_from is None or config.freeze_norms_from > 1:
+        raise ConfigError(
+            f"--init-from {path}: the normalisation between layers is folded into its weights and "
+            "cannot be learned any more: set freeze_norms_from = 1 (--set freeze_norms_from=1)"
+        )
+    return folded_start(network, source, normalised=True)
+
+
+def _ngram(config: Config, tokenizer: bytes) -> NgramFile | None:
+    """Read the n-gram model that a configuration names, and check that it is over the pieces."""
+    if config.ngram is None:
+        return None
+    path = resolve(config.ngram.path)
+    try:
+        binary = path.read_bytes()
+        Ngram(read_kenlm(binary), Vocabulary(tokenizer).pieces, config.ngram.weight, frozenset())
+    except FileNotFoundError:
+        raise ConfigError(f"ngram.path: no {path}") from None
+    except (NgramError, OSError, ValueError) as error:
+        raise ConfigError(f"ngram.path: {path} cannot be used: {error}") from error
+    return NgramFile(binary, config.ngram.weight)
