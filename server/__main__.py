@@ -43,7 +43,6 @@ def build_parser(environment: Mapping[str, str] | None = None) -> argparse.Argum
 
 @reports_errors(logger.error)
 def main(argv: list[str] | None = None) -> int:
-    """Run the server; returns the exit status."""
     parser = build_parser(os.environ)
     arguments = parser.parse_args(argv)
     try:

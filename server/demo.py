@@ -30,7 +30,6 @@ STOP_SECONDS = 10.0
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
     return argparse.ArgumentParser(
         prog="python -m server.demo",
         description="Start the server on the bundled model and stream a bundled recording to it.",
@@ -41,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the demo; returns the exit status."""
     build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
     recording = recordings()[0]

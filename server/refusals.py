@@ -1,4 +1,4 @@
-"""Refusals: why a request is not served, as a value that every room may return."""
+"""Refusals: why a request is not served, to be returned or raised."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
-class Refusal:
+@dataclass
+class Refusal(Exception):
     """A request that is not granted.
 
     Attributes:
@@ -27,6 +27,11 @@ class Refusal:
     param: str | None = None
     code: str | None = None
     logged: str | None = None
+
+    __hash__ = Exception.__hash__  # asyncio keeps exceptions in sets
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def quoted(value: str) -> str:

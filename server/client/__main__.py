@@ -22,7 +22,6 @@ STANDARD_INPUT = Path("/dev/stdin")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m server.client",
         description="Stream recordings or the microphone to a server; show the text as it grows.",
@@ -57,7 +56,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the client; returns the exit status."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.mic == bool(arguments.files):

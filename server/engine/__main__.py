@@ -43,7 +43,6 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m server.engine",
         description="Step the engine of one model. Started by python -m server, not by hand.",

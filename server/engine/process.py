@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
@@ -18,32 +17,13 @@ from server.stderr import log_descriptor
 END_SECONDS = 5.0  # for a process to end by itself
 
 
-class Worker(Protocol):
+class Worker:
     """The process that steps an engine at the other end of a link.
 
     Attributes:
         pid: of its process.
     """
 
-    pid: int
-
-    def kill(self) -> None:
-        """Kill it."""
-
-    def end(self) -> str:
-        """Wait until it has ended, after its link was closed; returns its status for the log."""
-        ...
-
-
-Start = Callable[[socket.socket, Ready | None], Worker]
-"""Starts a worker and gives it its end of a link.
-
-The second argument is what the previous worker had loaded: a restarted worker has the same slots, and
-runs no self-test while other engines are working.
-"""
-
-
-class _Process:
     def __init__(self, link: socket.socket, options: EngineOptions) -> None:
         safe_path = ["-P"] if sys.flags.safe_path else []  # run what we are, not the folder's
         arguments = [str(link.fileno()), msgspec.json.encode(options).decode()]
@@ -56,15 +36,25 @@ class _Process:
         self.pid = self._process.pid
 
     def kill(self) -> None:
+        """Kill it."""
         self._process.kill()
 
     def end(self) -> str:
+        """Wait until it has ended, after its link was closed; returns its status for the log."""
         try:
             status = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
         return describe_status(status)
+
+
+Start = Callable[[socket.socket, Ready | None], Worker]
+"""Starts a worker and gives it its end of a link.
+
+The second argument is what the previous worker had loaded: a restarted worker has the same slots, and
+runs no self-test while other engines are working.
+"""
 
 
 def describe_status(status: int) -> str:
@@ -83,9 +73,9 @@ def in_process(options: EngineOptions) -> Start:
 
     def start(link: socket.socket, before: Ready | None) -> Worker:
         if before is None:
-            return _Process(link, options)
+            return Worker(link, options)
         chosen = before.about
-        return _Process(
+        return Worker(
             link,
             msgspec.structs.replace(
                 options, slots=before.slots, backend=chosen["backend"], threads=chosen["threads"]

@@ -26,34 +26,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from server.engine import ipc
-from stream.engine.engine import APART_SECONDS, Result
+from stream.engine.engine import APART_SECONDS, Engine, Result
 from stream.extras import MissingExtraError, explain_missing_extras
-from stream.stage import Samples
 from stream.vocabulary import Alphabet
 
 FAILED_STEPS = 3
 READ_BYTES = 1 << 18
 NO_SLOT = -1
 logger = logging.getLogger(__name__)
-
-
-class Stepper(Protocol):
-    """What is needed of a `stream.engine.engine.Engine`."""
-
-    chunk_samples: int
-
-    def open(self, keywords: Mapping[str, float] | None = None) -> int | None: ...
-    def push(self, slot: int, samples: Samples, /) -> None: ...
-    def push_chunks(self, slots: Sequence[int], samples: Samples, /) -> None: ...
-    def finish(self, slot: int, /) -> None: ...
-    def restart(self, slot: int, *, keep_statistics: bool) -> None: ...
-    def end_after(self, slot: int, silence: float | None, /) -> None: ...
-    def tick(self) -> list[Result]: ...
-    def close(self, slot: int, /) -> None: ...
-    def pending(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +50,7 @@ class Loaded:
         about: what `GET /model` tells of it, fit for JSON; `language` is its primary tag.
     """
 
-    engine: Stepper
+    engine: Engine
     slots: int
     alphabet: Alphabet
     about: Mapping[str, Any]
@@ -106,7 +89,7 @@ def _work(link: socket.socket, load: Callable[[], Loaded]) -> None:
 
 
 class _Worker:
-    def __init__(self, link: socket.socket, engine: Stepper) -> None:
+    def __init__(self, link: socket.socket, engine: Engine) -> None:
         self._link = link
         self._engine = engine
         self._frames = ipc.Frames()

@@ -29,7 +29,7 @@ from server.adapters.openai import EventStream
 from server.adapters.openai_fields import parse_fields
 from server.engine.models import Model, Models
 from server.http.exchange import exchange_of
-from server.http.form import Form, Refused, Slot, receive_form
+from server.http.form import Form, Slot, receive_form
 from server.http.replies import json_answer, plain, refuse
 from server.http.spool import Spool
 from server.http.upload import Upload
@@ -127,8 +127,8 @@ class Answers:
             return await handler(request)
         except HotwordError as error:
             return refuse(request, refuse_hotwords(error, "keywords"))
-        except Refused as refused:
-            return refuse(request, refused.refusal)
+        except Refusal as refusal:
+            return refuse(request, refusal)
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.Response:
         return web.Response(
@@ -211,9 +211,9 @@ class Answers:
             await send(stream.send_result(first))
             async for result in results:
                 await send(stream.send_result(result))
-        except Refused as refused:
-            exchange_of(request).refusal = refused.refusal
-            await send(openai.error_event(refused.refusal))
+        except Refusal as refusal:
+            exchange_of(request).refusal = refusal
+            await send(openai.error_event(refusal))
         except TimeoutError as error:
             raise ConnectionResetError("the client does not read") from error
         finally:
@@ -254,11 +254,11 @@ class Answers:
         return Speller(model.alphabet, self._limits).spell(hotwords)
 
     def _choose(self, name: str | None) -> Model:
-        """Return the model of a name; raises Refused where it does not accept streams."""
+        """Return the model of a name; raises Refusal where it does not accept streams."""
         chosen = self._models.served.choose(name)
         refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
         if refusal is not None:
-            raise Refused.of(refusal)
+            raise refusal
         assert isinstance(chosen, str)
         return self._models[chosen]
 

@@ -34,21 +34,6 @@ MOST_FIELDS = 64
 AS_IT_IS = ("", "identity")
 
 
-class Refused(Exception):
-    """A request is not served; `refusal` has the reason."""
-
-    def __init__(self, status: int, text: str, reason: str = "request") -> None:
-        super().__init__(text)
-        self.refusal = Refusal(status, text, reason)
-
-    @classmethod
-    def of(cls, refusal: Refusal) -> Refused:
-        """Return the exception for a refusal."""
-        refused = cls(refusal.status, refusal.text, refusal.reason)
-        refused.refusal = refusal
-        return refused
-
-
 class Slot:
     """A slot of a model, for one recording.
 
@@ -62,27 +47,27 @@ class Slot:
         room: set with each result.
 
     Raises:
-        Refused: all slots are in use.
+        Refusal: all slots are in use.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.arrived: asyncio.Queue[Result | Refused] = asyncio.Queue()
+        self.arrived: asyncio.Queue[Result | Refusal] = asyncio.Queue()
         self.room = asyncio.Event()
         full = model.channels.full
         channel = model.channels.open(self, live=False)
         if channel is None:
-            raise Refused(503, str(model.channels.refusal()), "full" if full else "not ready")
+            raise Refusal(503, str(model.channels.refusal()), "full" if full else "not ready")
         self.channel = channel
 
-    def receive_result(self, result: Result | Refused) -> None:
+    def receive_result(self, result: Result | Refusal) -> None:
         """Take the next result, or the reason why there is none."""
         self.arrived.put_nowait(result)
         self.room.set()
 
     def receive_fault(self, reason: str) -> None:
         """Take note that the engine failed the channel."""
-        self.receive_result(Refused(500, reason, "engine"))
+        self.receive_result(Refusal(500, reason, "engine"))
 
     def close(self) -> None:
         """Free it; a second call does nothing."""
@@ -119,9 +104,9 @@ async def receive_form(
         request: with an unread body.
         limits: of sizes and times.
         spool: where the recording is kept.
-        reserve: takes a slot, called with the fields before the recording; may raise Refused.
+        reserve: takes a slot, called with the fields before the recording; may raise Refusal.
     Raises:
-        Refused: the body is not such a form, is too large, or stops.
+        Refusal: the body is not such a form, is too large, or stops.
     """
     _check_headers(request, limits)
     try:
@@ -136,12 +121,12 @@ async def receive_form(
             finally:
                 reception.release()
     except SpoolFullError as error:
-        raise Refused(507, str(error), "spool") from error
+        raise Refusal(507, str(error), "spool") from error
 
 
 def _check_headers(request: web.BaseRequest, limits: Limits) -> None:
     if request.content_type != "multipart/form-data":
-        raise Refused(
+        raise Refusal(
             400, f"content type is {request.content_type[:100]!r}; send a form: curl -F file=@…"
         )
     _check_encoding(request.headers.get("Content-Encoding", ""), "the body")
@@ -151,7 +136,7 @@ def _check_headers(request: web.BaseRequest, limits: Limits) -> None:
 
 def _check_encoding(encoding: str, what: str) -> None:
     if encoding.strip().lower() not in AS_IT_IS:
-        raise Refused(415, f"{what} has Content-Encoding {encoding[:100]!r}; send it as it is")
+        raise Refusal(415, f"{what} has Content-Encoding {encoding[:100]!r}; send it as it is")
 
 
 class _Reception:
@@ -186,7 +171,7 @@ class _Reception:
                 text = f"the body was not whole after {limits.upload_seconds:g} s"
             else:
                 text = f"nothing came for {limits.idle_seconds:g} s"
-            raise Refused(408, text, "slow") from error
+            raise Refusal(408, text, "slow") from error
 
     async def _receive(self, request: web.BaseRequest) -> Form:
         with _parsing():
@@ -199,11 +184,11 @@ class _Reception:
                 self._slot = self._reserve(dict(self._fields))
                 await self._spool(part)
             elif len(self._fields) == MOST_FIELDS:
-                raise Refused(413, f"the form has more than {MOST_FIELDS} fields", "size")
+                raise Refusal(413, f"the form has more than {MOST_FIELDS} fields", "size")
             else:
                 self._fields.append((_clean(str(part.name)), await self._read_field(part)))
         if self._slot is None:
-            raise Refused(400, f"the form has no part {FILE_FIELDS[0]!r} with the recording")
+            raise Refusal(400, f"the form has no part {FILE_FIELDS[0]!r} with the recording")
         self._form = Form(tuple(self._fields), filename, self._spooled.path, self._slot)
         return self._form
 
@@ -212,7 +197,7 @@ class _Reception:
             async with asyncio.timeout(self._limits.idle_seconds):
                 part = await reader.next()
         if part is not None and (not isinstance(part, BodyPartReader) or not part.name):
-            raise Refused(400, "the form has a part without a name")
+            raise Refusal(400, "the form has a part without a name")
         return part
 
     async def _next_chunk(self, part: BodyPartReader) -> bytes:
@@ -233,7 +218,7 @@ class _Reception:
             value += chunk
             self._field_bytes += len(chunk)
             if self._field_bytes > FIELD_BYTES:
-                raise Refused(
+                raise Refusal(
                     413,
                     f"with {_clean(str(part.name))[:100]!r} the fields are over {FIELD_BYTES} bytes",
                     "size",
@@ -249,7 +234,7 @@ def _parsing() -> Iterator[None]:
     except (TimeoutError, ConnectionError):
         raise
     except Exception as error:
-        raise Refused(400, f"the form cannot be read: {_clean(str(error))[:200]}") from error
+        raise Refusal(400, f"the form cannot be read: {_clean(str(error))[:200]}") from error
 
 
 def _clean(text: str) -> str:
@@ -257,5 +242,5 @@ def _clean(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _too_large(limits: Limits) -> Refused:
-    return Refused(413, f"the upload is over {limits.upload_bytes} bytes", "size")
+def _too_large(limits: Limits) -> Refusal:
+    return Refusal(413, f"the upload is over {limits.upload_bytes} bytes", "size")

@@ -7,7 +7,7 @@ error: Close 1002.
 
 from __future__ import annotations
 
-from typing import Protocol
+from aiohttp.http import WebSocketReader
 
 MASKED = 0x80
 LENGTH = 0x7F
@@ -17,17 +17,10 @@ MEDIUM, HEAD_BYTES = 0xFE, 8  # second byte of a masked frame with 2 bytes of le
 REFUSED = b"\xf0\x80"  # all reserved bits are set
 
 
-class Reader(Protocol):
-    """aiohttp's reader of frames."""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]: ...
-    def feed_eof(self) -> None: ...
-
-
 class MaskedFrames:
     """Stands before a reader and lets only masked frames through."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: WebSocketReader) -> None:
         self._reader = reader
         self._payload = 0  # bytes of a frame still to come, its mask included
         self._held = b""  # an incomplete header, which the reader has not got

@@ -16,9 +16,9 @@ import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
-from server.http.form import Form, Refused
+from server.http.form import Form
 from server.limits import Limits
-from server.refusals import quoted
+from server.refusals import Refusal, quoted
 from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -53,7 +53,7 @@ class Upload:
         self._limits = limits
         self._request = request
         self._began = 0.0  # of the event loop
-        self._fault: Refused | None = None  # raised after the text of what could be decoded
+        self._fault: Refusal | None = None  # raised after the text of what could be decoded
         if keywords:
             self._slot.channel.set_hotwords(keywords)
 
@@ -61,7 +61,7 @@ class Upload:
         """Decode and recognise the recording; yields each result, the last one with `last`.
 
         Raises:
-            Refused: the recording cannot be decoded, is too long, or the engine failed.
+            Refusal: the recording cannot be decoded, is too long, or the engine failed.
         """
         slot, limits = self._slot, self._limits
         self._began = asyncio.get_running_loop().time()
@@ -71,7 +71,7 @@ class Upload:
                 async with asyncio.timeout_at(self._began + limits.stream_seconds):
                     result = await slot.arrived.get()
                 slot.room.set()
-                if isinstance(result, Refused):
+                if isinstance(result, Refusal):
                     raise result
                 if result.last and self._fault:
                     raise self._fault
@@ -80,7 +80,7 @@ class Upload:
                     return
             raise ConnectionResetError("the client is gone")
         except TimeoutError as error:
-            raise Refused(
+            raise Refusal(
                 503, f"the recording was not recognised within {limits.stream_seconds:g} s", "slow"
             ) from error
         finally:
@@ -98,15 +98,15 @@ class Upload:
                 await self._make_room()
             slot.channel.finish()
         except AudioError as error:
-            refused = Refused(_status(error), f"{form.filename[:100]}: {error.fault}", "recording")
+            refusal = Refusal(_status(error), f"{form.filename[:100]}: {error.fault}", "recording")
             if slot.channel.received:
-                self._fault = refused
+                self._fault = refusal
                 slot.channel.finish()
             else:
-                slot.receive_result(refused)
+                slot.receive_result(refusal)
         except Exception:
             logger.exception("an upload failed")
-            slot.receive_result(Refused(500, "the server failed", "engine"))
+            slot.receive_result(Refusal(500, "the server failed", "engine"))
 
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         """Decode the recording, on another thread.

@@ -36,7 +36,6 @@ PICTURES = (".svg", ".png")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m server.load",
         description="Load a server with live streams; report compute latency (CL) of each 60 ms, "
@@ -121,7 +120,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the load client; returns the exit status."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.plot and arguments.plot.suffix not in PICTURES:

@@ -68,17 +68,6 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = MappingProxyType(
 )
 
 
-def diagram() -> str:
-    """Return the table as a Mermaid state diagram, for `docs/protocol.md`."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.OPEN.value}"]
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for (before, happened), after in TRANSITIONS.items():
-        arrows.setdefault((before, after), []).append(happened.value)
-    for (before, after), labels in arrows.items():
-        lines.append(f"    {before.value} --> {after.value}: {', '.join(labels)}")
-    return "\n".join([*lines, f"    {State.CLOSED.value} --> [*]"])
-
-
 @dataclass(frozen=True)
 class Close:
     """A Close to send.

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from server.engine.models import Model, Models
 from server.engine.process import Start
-from server.engine.worker import Loaded, Stepper, work
+from server.engine.worker import Loaded, work
 from server.http.app import Application, Settings
 from server.limits import Limits
 from stream.encoders.lstm import LSTM
-from stream.engine.engine import Result
+from stream.engine.engine import Engine, Result
 from stream.model.network import Network
 from stream.stage import Samples
 from tests.tiny import tiny_network
@@ -270,7 +270,7 @@ def in_thread(load: Callable[[], Loaded]) -> Start:
     return lambda link, before: Thread(link, load)
 
 
-def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
+def model_of(engine: Engine, slots: int, name: str = "general") -> Model:
     """Return a model that spells what the talking network does."""
     loaded = Loaded(engine, slots, talking_network().vocabulary.alphabet, {"language": "en"})
     return Model(name, in_thread(lambda: loaded))
@@ -278,7 +278,7 @@ def model_of(engine: Stepper, slots: int, name: str = "general") -> Model:
 
 @asynccontextmanager
 async def serving(
-    engine: Stepper,
+    engine: Engine,
     *others: Model,
     slots: int = 4,
     settings: Settings | None = None,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from server.engine.channels import Channel, Channels
 from server.engine.supervision import Supervision
 from server.engine.supervisor import LoadError
-from server.engine.worker import FAILED_STEPS, Loaded, Stepper
+from server.engine.worker import FAILED_STEPS, Loaded
 from stream.encoders.lstm import LSTM
-from stream.engine.engine import Result
+from stream.engine.engine import Engine, Result
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine, checksum, in_thread
@@ -52,7 +52,7 @@ def noise(chunks: float, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=int(chunks * CHUNK)).astype(np.float32)
 
 
-async def started(engine: Stepper, slots: int = 2, restarts: int = 5) -> Channels:
+async def started(engine: Engine, slots: int = 2, restarts: int = 5) -> Channels:
     start = in_thread(lambda: Loaded(engine, slots, Alphabet(), {}))
     channels = Channels(start, supervision=Supervision(restarts=restarts))
     await channels.start()

@@ -21,8 +21,9 @@ from server.engine.ipc import (
     Stepped,
     read_reports,
 )
-from server.engine.worker import Loaded, Stepper, work
+from server.engine.worker import Loaded, work
 from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine
 from stream.vocabulary import Alphabet
 from tests.server.scripted import ScriptedEngine
 
@@ -52,7 +53,7 @@ class Link:
 
 
 @contextmanager
-def working(engine: Stepper) -> Iterator[Link]:
+def working(engine: Engine) -> Iterator[Link]:
     ours, theirs = socket.socketpair()
     load = lambda: Loaded(engine, 4, Alphabet(), {})  # noqa: E731
     thread = threading.Thread(target=work, args=(theirs, load))
