@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
 from hwckpt.checkpoint import HardwareCheckpoint, Ngram
-from hwckpt.reader import metadata_of, state_dict_of
-from hwckpt.torch_file.allowed import Tensor
+from hwckpt.reader import metadata_of, state_dict_of, statistics_of
 from hwckpt.torch_file.container import CheckpointError, TorchFile
 from hwckpt.writer import VERSIONS
 from stream.files.text import TextError, read_text
-from stream.front_end.log_mel import BINS
 
 ALPHA = 0.001  # default of 1.4's export
 
@@ -111,13 +109,7 @@ def read_statistics(
 
 def _statistics(path: Path) -> NDArray[np.float32]:
     with TorchFile(path) as file:
-        tensor = file.content
-        if type(tensor) is not Tensor:
-            raise CheckpointError(f"holds a {type(tensor).__name__}, wants a tensor", path)
-        array = file.array(tensor)
-    if array.shape != (BINS,) or array.dtype != np.float32:
-        raise CheckpointError(f"{array.dtype} {array.shape}, wants float32 ({BINS},)", path)
-    return array
+        return statistics_of(file, file.content, "its content")
 
 
 def _settings(text: str, path: Path) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def read_checkpoint(path: Path) -> HardwareCheckpoint:
             epoch=entry.of("epoch", int),
             step=entry.of("step", int),
             best_wer=entry.of("best_wer", float, int),
-            melmeans=_statistics(file, "melmeans"),
-            melvars=_statistics(file, "melvars"),
+            melmeans=statistics_of(file, content["melmeans"], "melmeans"),
+            melvars=statistics_of(file, content["melvars"], "melvars"),
             melalpha=entry.of("melalpha", float, int),
             sentpiece_model=entry.of("sentpiece_model", bytes),
             version=entry.of("version", str) if "version" in content else None,
@@ -135,14 +135,18 @@ def state_dict_of(file: TorchFile, key: str) -> dict[str, NDArray[Any]]:
     return {name: file.array(tensor) for name, tensor in state_dict.items()}
 
 
-def _statistics(file: TorchFile, key: str) -> NDArray[np.float32]:
-    tensor = file.content[key]
+def statistics_of(file: TorchFile, tensor: Any, name: str) -> NDArray[np.float32]:
+    """Return mean or variance of log-mel, (80,), from what a file holds under a name.
+
+    Raises:
+        CheckpointError: it is no float32 tensor of 80.
+    """
     if type(tensor) is not Tensor:
-        raise CheckpointError(f"{key} is a {type(tensor).__name__}, wants a tensor", file.path)
+        raise CheckpointError(f"{name} is a {type(tensor).__name__}, wants a tensor", file.path)
     array = file.array(tensor)
     if array.shape != (BINS,) or array.dtype != np.float32:
         raise CheckpointError(
-            f"{key} is {array.dtype} {array.shape}, wants float32 ({BINS},)", file.path
+            f"{name} is {array.dtype} {array.shape}, wants float32 ({BINS},)", file.path
         )
     return array
 

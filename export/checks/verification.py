@@ -98,7 +98,7 @@ def verify(network: Network, written: Path) -> float:
 
 
 @dataclass(frozen=True)
-class _Outputs:
+class Outputs:
     """Outputs by name, (B, T, J) or (B, T, C), and the states by layer at the end."""
 
     parts: dict[str, NDArray[Any]]
@@ -108,9 +108,9 @@ class _Outputs:
 def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
     reference, graphs = load_backend("numpy", network), load_backend("onnx", read)
     for backend, name in ((reference, "model"), (graphs, "ONNX graph")):
-        check_causal(_encoder(backend), network.specification.encoder, name)
+        check_causal(encoding_by(backend), network.specification.encoder, name)
     largest = max(
-        _close(name, _outputs(reference, x), _outputs(graphs, x, CHUNKS))
+        _close(name, outputs(reference, x), outputs(graphs, x, CHUNKS))
         for name, x in frames.items()
     )
     for decoder in network.specification.decoders:
@@ -135,9 +135,9 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
         reference, graphs = load_backend("numpy", dequantised), load_backend("int8", read)
     except ModelError as error:
         raise ModelError(f"{error}, or export with --no-int8") from error
-    check_causal(_encoder(graphs), network.specification.encoder, "int8 graph")
+    check_causal(encoding_by(graphs), network.specification.encoder, "int8 graph")
     for name, x in frames.items():
-        want, got = _outputs(reference, x), _outputs(graphs, x, CHUNKS)
+        want, got = outputs(reference, x), outputs(graphs, x, CHUNKS)
         _near(f"int8: {name}", want, got)
         _near_states(f"int8: {name}", want, got)
     _near_joint("int8", reference, graphs, 255 * stored["joint.scale"].item())
@@ -158,15 +158,15 @@ def _verify_integers(network: Network, read: Network, frames: Frames, weights: P
     graphs = _checked("integers", lambda: load_backend("integer-onnx", read))
     if isinstance(graphs, IntegerBackend):
         raise ExportError("integers: this machine's integer products are wrong: export on another")
-    check_causal(_encoder(graphs), network.specification.encoder, "integer graph")
+    check_causal(encoding_by(graphs), network.specification.encoder, "integer graph")
     largest = 2.0 ** (8 - integers.quantisation.joint)  # of the joint's hidden vector
     _near_joint("integers", of_dequantised, graphs, largest)
     for rows in BATCHES:
         _checked("integers", functools.partial(check_equal, integers, graphs, rows, seed=rows))
     for name, x in frames.items():
-        want = _outputs(reference, x)
-        _near(f"integers: {name}", _outputs(of_dequantised, x), want, 2.0 * largest)
-        _equal(f"integers: {name}", want, _outputs(graphs, x, CHUNKS))
+        want = outputs(reference, x)
+        _near(f"integers: {name}", outputs(of_dequantised, x), want, 2.0 * largest)
+        _equal(f"integers: {name}", want, outputs(graphs, x, CHUNKS))
     _compare_tokens(
         Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
     )
@@ -180,7 +180,8 @@ def _checked(name: str, check: Callable[[], Result]) -> Result:
         raise ExportError(f"{name}: {error}") from error
 
 
-def _encoder(backend: Backend) -> Callable[[Floats], Floats]:
+def encoding_by(backend: Backend) -> Callable[[Floats], Floats]:
+    """Return the encoder of a backend as `stream.causality` takes it."""
     return lambda x: backend.encode(x, backend.initial_state(1)[0])[0]
 
 
@@ -199,7 +200,7 @@ def _stacked(network: Network) -> Floats:
     return stacked
 
 
-def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
+def outputs(backend: Backend, x: Floats, chunks: int = 1) -> Outputs:
     """Run a backend on frames, (B, S, inputs), in chunks of random length, and on random tokens."""
     rng = np.random.default_rng(0)
     blank, decoders = backend.specification.blank, backend.specification.decoders
@@ -228,10 +229,10 @@ def _outputs(backend: Backend, x: Floats, chunks: int = 1) -> _Outputs:
         parts["CTC's log-probabilities"] = backend.ctc(f)
     states: list[NDArray[Any]] = []
     map_state(states.append, (encoder, prediction))
-    return _Outputs(parts, states)
+    return Outputs(parts, states)
 
 
-def _close(name: str, want: _Outputs, got: _Outputs) -> float:
+def _close(name: str, want: Outputs, got: Outputs) -> float:
     """Refuse float32 outputs beyond `TOLERANCE`; returns the largest difference."""
     differences = []
     for part, a in want.parts.items():
@@ -246,7 +247,7 @@ def _close(name: str, want: _Outputs, got: _Outputs) -> float:
     return max(differences)
 
 
-def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> None:
+def _near(name: str, want: Outputs, got: Outputs, most: float = np.inf) -> None:
     """Refuse outputs of rounded activations that differ by more than these do.
 
     Args:
@@ -261,7 +262,7 @@ def _near(name: str, want: _Outputs, got: _Outputs, most: float = np.inf) -> Non
         _refuse_far(f"{name}: {part}", a, b, NEAR * _rms(a - a.mean(axis=(0, 1))))
 
 
-def _near_states(name: str, want: _Outputs, got: _Outputs) -> None:
+def _near_states(name: str, want: Outputs, got: Outputs) -> None:
     """Refuse int8 states that differ from float32 ones by more than rounding makes them."""
     for n, (a, b) in enumerate(zip(want.states, got.states, strict=True)):
         dequantised = UNIT * (b.astype(np.float32) - ZERO) if b.dtype == np.uint8 else b
@@ -290,7 +291,7 @@ def _refuse_far(name: str, want: NDArray[Any], got: NDArray[Any], allowed: float
         )
 
 
-def _equal(name: str, want: _Outputs, got: _Outputs) -> None:
+def _equal(name: str, want: Outputs, got: Outputs) -> None:
     """Refuse outputs that are not the same, bit for bit."""
     for part, a in want.parts.items():
         b = got.parts[part]

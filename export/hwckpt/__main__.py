@@ -17,7 +17,6 @@ from stream.process import reports_errors, run_main
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m export.hwckpt`."""
     parser = argparse.ArgumentParser(
         prog="python -m export.hwckpt",
         description="Write a model as a hardware checkpoint, and verify it by running it.",

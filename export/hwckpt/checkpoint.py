@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from export.checks.verification import encoding_by, outputs
 from export.errors import ExportError
 from export.hwckpt.target import Target
 from hwckpt.checkpoint import HardwareCheckpoint
 from hwckpt.reader import network_of, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
-from stream.backends import Backend, load_backend
+from stream.backends import load_backend
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
 from stream.front_end.log_mel import CARD_FLOOR
@@ -23,7 +23,7 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.validation import validate
 
-CHUNKS, ROWS, SYMBOLS = 4, 2, 4  # of the random input that both models are run on
+CHUNKS, ROWS = 16, 2  # of the random input that both models are run on
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def export(
     """
     spec = target.network.specification
     check_features_causal(spec.front_end, target.network.normaliser)
-    check_causal(_encoder(load_backend("numpy", target.network)), spec.encoder, str(network.path))
+    check_causal(
+        encoding_by(load_backend("numpy", target.network)), spec.encoder, str(network.path)
+    )
     checkpoint = from_network(target.network, target.format, **_provenance(network))
     unverified = output.with_name(output.name + ".unverified")
     rates = None
@@ -116,16 +118,13 @@ def _error_rate(network: Network, utterances: Sequence[Utterance]) -> float:
     return validate(network, utterances, backend="numpy", reset_stats=True).wer
 
 
-def verify(
-    written: Path, checkpoint: HardwareCheckpoint, network: Network, seed: int = 0
-) -> Network:
+def verify(written: Path, checkpoint: HardwareCheckpoint, network: Network) -> Network:
     """Read a hardware checkpoint back, compare its entries, and run it against the model.
 
     Args:
         written: the file.
         checkpoint: what it should hold.
         network: the model that was written.
-        seed: of the random features, tokens and chunks.
     Returns:
         the model as read back, with the card's front end.
     Raises:
@@ -141,32 +140,16 @@ def verify(
     ]
     if differences:
         raise ExportError(f"reads back differently: {', '.join(differences)}")
-    ours = _logits(load_backend("numpy", network), seed)
-    theirs = _logits(load_backend("numpy", again), seed)
+    encoder = network.specification.encoder
+    shape = ROWS, CHUNKS * encoder.chunk_inputs, encoder.inputs
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    ours, theirs = (
+        outputs(load_backend("numpy", each), x, CHUNKS).parts["logits"] for each in (network, again)
+    )
     if not np.isfinite(ours).all() or not np.array_equal(ours, theirs):
         largest = float(np.max(np.abs(ours - theirs)))
         raise ExportError(f"computes other logits than the model, by up to {largest:g}")
     return again
-
-
-def _logits(backend: Backend, seed: int) -> NDArray[np.float32]:
-    """Run random features and tokens in chunks: (ROWS, CHUNKS * SYMBOLS, classes)."""
-    rng = np.random.default_rng(seed)
-    family = backend.specification.encoder
-    encoder, prediction = backend.initial_state(ROWS)
-    logits = []
-    for _ in range(CHUNKS):
-        x = rng.normal(size=(ROWS, family.chunk_inputs, family.inputs)).astype(np.float32)
-        f, encoder = backend.encode(x, encoder)
-        for _ in range(SYMBOLS):
-            tokens = rng.integers(0, backend.specification.vocabulary + 1, ROWS)
-            g, prediction = backend.predict(tokens, prediction)
-            logits.append(backend.join(f[:, 0], g))
-    return np.stack(logits, axis=1)
-
-
-def _encoder(backend: Backend) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    return lambda x: backend.encode(x, backend.initial_state(len(x))[0])[0]
 
 
 def _provenance(network: Network) -> dict[str, Any]:

@@ -232,12 +232,12 @@ def test_a_file_that_is_no_model_is_status_3(
 def test_a_model_that_looks_ahead_is_refused(
     written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    encoder = module._encoder
+    encoder = module.encoding_by
 
     def ahead(backend: Any) -> Any:
         return lambda x: encoder(backend)(x)[:, ::-1]
 
-    monkeypatch.setattr(module, "_encoder", ahead)
+    monkeypatch.setattr(module, "encoding_by", ahead)
     assert main(written(tiny_network(floor=CARD_FLOOR))) == 3
     assert "best: encoder frame 0" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["best"]
