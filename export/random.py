@@ -143,7 +143,6 @@ def _plain_units(
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m export.random`."""
     parser = argparse.ArgumentParser(
         prog="python -m export.random",
         description="Write a model directory with random weights, for measuring speed.",
@@ -178,7 +177,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     rate, output = arguments.tokens_per_second, Path(arguments.output)

@@ -54,7 +54,6 @@ def table(reports: Sequence[LayerReport]) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m export.saturation`."""
     parser = argparse.ArgumentParser(
         prog="python -m export.saturation",
         description="Show, layer by layer, what integer arithmetic does to a model on recordings.",
@@ -68,7 +67,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     network = open_model(arguments.model)
     utterances = read_manifest(Path(arguments.manifest))

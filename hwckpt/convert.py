@@ -16,7 +16,6 @@ from stream.process import reports_errors, run_main
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m hwckpt.convert`."""
     parser = argparse.ArgumentParser(
         prog="python -m hwckpt.convert",
         description="Convert one of Myrtle's training checkpoints to a hardware checkpoint.",

@@ -173,7 +173,6 @@ def _print(description: dict[str, Any]) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m hwckpt.show`."""
     parser = argparse.ArgumentParser(
         prog="python -m hwckpt.show",
         description="Print what is in a hardware checkpoint, and what is unusual about it.",

@@ -14,7 +14,6 @@ from stream.process import reports_errors, run_main
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m hwckpt.vectors`."""
     parser = argparse.ArgumentParser(
         prog="python -m hwckpt.vectors",
         description="Write conformance vectors from Rill's references.",
@@ -29,7 +28,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     files = write_set(Path(arguments.output), arguments.seed)
     size = sum(file.stat().st_size for file in files) / 1e6

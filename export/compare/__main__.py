@@ -36,7 +36,6 @@ SHOWN = 5  # disagreements, on the terminal
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m export.compare`."""
     parser = argparse.ArgumentParser(
         prog="python -m export.compare",
         description="Run artefacts over the same recordings; show how they differ, in a table and on "
@@ -71,7 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     for path in filter(None, (arguments.output, arguments.json)):

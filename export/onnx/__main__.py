@@ -18,7 +18,6 @@ from stream.progress import show_count
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m export.onnx`."""
     parser = argparse.ArgumentParser(
         prog="python -m export.onnx",
         description="Write a model directory for ONNX Runtime, and verify it by running it.",
@@ -74,7 +73,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if not 0.0 <= arguments.most_loss <= 100.0:

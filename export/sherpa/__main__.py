@@ -12,7 +12,6 @@ from stream.process import reports_errors, run_main
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m export.sherpa`."""
     parser = argparse.ArgumentParser(
         prog="python -m export.sherpa",
         description="Write a model for sherpa-onnx (1.13.5 or later), and verify it by running it.",
@@ -36,7 +35,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.signed_weights and not arguments.int8:

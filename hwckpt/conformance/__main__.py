@@ -23,7 +23,6 @@ COLUMNS = "{:40} {:28} {:>8} {:>8}  {}"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m hwckpt.conformance`."""
     parser = argparse.ArgumentParser(
         prog="python -m hwckpt.conformance",
         description="Check Rill against the conformance vectors of a folder.",
@@ -39,7 +38,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     folder = Path(arguments.folder)
     if not folder.is_dir():

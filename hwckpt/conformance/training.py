@@ -18,6 +18,7 @@ from torch import nn
 from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compare, computed
 from hwckpt.conformance.stages import normalisation_ratio
 from stream.front_end.log_mel import BINS, SAMPLE_RATE
+from train.data.effects.noise_schedule import scheduled_snr
 from train.data.mixing import blend, lengthened
 from train.optimiser.average import Ema
 from train.optimiser.lamb import Lamb
@@ -27,6 +28,7 @@ from train.statistics import Statistics
 WINDOW = 400  # samples; generation 1.14's window of 25 ms
 SCHEDULE, WEIGHTS, STATISTICS, SAMPLES = 1e-12, 1e-6, 1e-5, 1e-4
 MOMENTS = ("exp_avg", "exp_avg_sq")
+NOISE = 4896, 4896  # updates before the ratios fall, and over which they do
 
 
 def _learning_rates(z: Arrays) -> dict[str, Any]:
@@ -165,23 +167,6 @@ def wer_switch(wers: Iterable[float], before: float, after: float, threshold: fl
     return values
 
 
-def noise_ranges(
-    update: int, *, delay: int = 4896, ramp: int = 4896
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the SNR ranges in dB, (low, high), of background noise and of babble (NUMERICS 1.7).
-
-    From (30, 60) both fall linearly over `ramp` updates after `delay`, to (0, 30) and (15, 30); it
-    is the decrement that is truncated.
-    """
-    share = min(max(update - delay, 0) / ramp, 1.0) if ramp else float(update >= delay)
-
-    def down(start: int, end: int) -> int:
-        return start - int(share * (start - end))
-
-    high = down(60, 30)
-    return (down(30, 0), high), (down(30, 15), high)
-
-
 def _schedules(z: Arrays) -> dict[str, Any]:
     start, _, first, end, last = z["linear_dp_params"].tolist()
     penalty = partial(linear_delay_penalty, start=start, end=end, first=first, last=last)
@@ -195,7 +180,14 @@ def _schedules(z: Arrays) -> dict[str, Any]:
 
 
 def _noise_levels(z: Arrays) -> dict[str, Any]:
-    ranges = [np.ravel(noise_ranges(n)) for n in z["noise_steps"].tolist()]
+    """Return the ranges of the signal-to-noise ratio of background noise and of babble (NUMERICS 1.7)."""
+    ranges = [
+        [
+            *scheduled_snr(n, (30, 60), (0, 30), *NOISE),
+            *scheduled_snr(n, (30, 60), (15, 30), *NOISE),
+        ]
+        for n in z["noise_steps"].tolist()
+    ]
     return {"noise_low_high_bg_babble": np.array(ranges)}
 
 

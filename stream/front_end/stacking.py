@@ -16,11 +16,6 @@ def stack(frames: Array, count: int = STACK) -> Array:
     return xp.reshape(frames, (batch, length // count, count * size))
 
 
-def stacked_count(frames: int, count: int = STACK) -> int:
-    """Return the number of stacked frames, the last one perhaps partial, of so many frames."""
-    return -(-frames // count)
-
-
 def join_pairs(h: Array, present: Array | None = None) -> Array:
     """Join frames in pairs, oldest first: (batch, 2 n, size) -> (batch, n, 2 size).
 

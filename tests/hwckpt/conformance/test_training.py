@@ -1,4 +1,4 @@
-"""The schedules of noise, penalties and normalisation at their edges."""
+"""The schedules of penalties at their edges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from hwckpt.conformance.training import linear_delay_penalty, noise_ranges, wer_switch
+from hwckpt.conformance.training import linear_delay_penalty, wer_switch
 
 
 def test_the_delay_penalty_starts_at_once_and_ends_where_it_should() -> None:
@@ -21,16 +21,6 @@ def test_a_switch_latches_at_the_first_low_word_error_rate() -> None:
     assert wer_switch([0.9, 0.5, 0.4, 0.6], 0.0, 0.01, 0.5) == [0.0, 0.0, 0.01, 0.01]
     assert wer_switch([], 0.0, 1.0, 0.5) == []
     assert wer_switch(iter([0.1]), 0.0, 1.0, 0.5) == [1.0]
-
-
-def test_noise_grows_from_quiet_to_loud_and_never_past_its_ends() -> None:
-    assert noise_ranges(0) == ((30, 60), (30, 60))
-    assert noise_ranges(4896) == ((30, 60), (30, 60))
-    assert noise_ranges(4896 + 4896 // 2) == ((15, 45), (23, 45))
-    assert noise_ranges(10**9) == ((0, 30), (15, 30))
-    assert noise_ranges(0, delay=0, ramp=0) == ((0, 30), (15, 30))
-    lows = [noise_ranges(update)[0][0] for update in range(0, 12_000, 100)]
-    assert lows == sorted(lows, reverse=True)
 
 
 def test_a_delay_penalty_may_start_and_end_at_the_same_update() -> None:
@@ -48,18 +38,3 @@ def test_a_delay_penalty_may_also_fall() -> None:
 
 def test_a_word_error_rate_that_is_not_a_number_switches_nothing() -> None:
     assert wer_switch([float("nan"), 0.2, float("nan")], 1.0, 2.0, 0.3) == [1.0, 2.0, 2.0]
-
-
-@pytest.mark.parametrize(("delay", "ramp"), [(0, 1), (0, 30), (7, 100), (4896, 4896)])
-def test_noise_ranges_are_whole_decibels_with_the_lower_end_first(delay: int, ramp: int) -> None:
-    last = ((30, 60), (30, 60))
-    for update in range(0, delay + ramp + 3, max(1, ramp // 97)):
-        ranges = noise_ranges(update, delay=delay, ramp=ramp)
-        for (low, high), (low_before, high_before) in zip(ranges, last, strict=True):
-            assert isinstance(low, int)
-            assert isinstance(high, int)
-            assert low < high
-            assert low <= low_before
-            assert high <= high_before
-        last = ranges
-    assert noise_ranges(delay + ramp, delay=delay, ramp=ramp) == ((0, 30), (15, 30))

@@ -23,7 +23,7 @@ from stream.decoding.greedy import Greedy, GreedyConfig
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Engine, Result, load_engine
 from stream.front_end.log_mel import streamed_log_mel
-from stream.front_end.stacking import stack, stacked_count
+from stream.front_end.stacking import STACK, stack
 from stream.model.network import Network
 from tests.server.scripted import pcm, samples_of, talking_network
 
@@ -83,7 +83,7 @@ def alone(samples: Samples, generation: str = "1.4") -> list[tuple[int, int]]:
     z, _ = normaliser.step(frames, normaliser.initial_state(1))
     count = z.shape[1]
     x = stack(np.concatenate([z, np.zeros((1, -count % 6, 80), np.float32)], axis=1))
-    present = np.arange(x.shape[1])[None] < stacked_count(count)
+    present = np.arange(x.shape[1])[None] < -(-count // STACK)
     f, _ = backend.encode(x, backend.initial_state(1)[0], present)
     greedy = Greedy(backend)
     (tokens,), _ = greedy.step(f, greedy.initial_state(1))
