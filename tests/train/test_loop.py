@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
 torch = pytest.importorskip("torch")
 
@@ -28,56 +27,16 @@ from stream.model.network import open_model
 from stream.recogniser import Recogniser
 from stream.validation import validate
 from tests.conftest import REPOSITORY
-from tests.tiny import PIECES, TEXTS, tiny_tokenizer
-from train import __main__, checkpoint, mel_stats
+from tests.tiny import PIECES, tiny_tokenizer
+from tests.train.tones import UPDATES, command, corpus_of_tones, metrics, prepared
+from train import __main__, checkpoint
 from train.config.file import load_config
 from train.config.run import ConfigError
 from train.data.batches import Batches
 from train.encoders.lstm_layer import bf16_pays
 from train.evaluation import training_tokens
-from train.loop import DivergedError, Run
+from train.loop import DivergedError
 from train.run import assembly, beginning
-
-UPDATES = 25
-CONFIG = """
-updates = 25
-validate_every = 9
-checkpoint_every = 7
-freeze_norms_from = 20
-precision = "float32"
-
-[model]
-pre_layers = 1
-post_layers = 1
-hidden = 16
-prediction_hidden = 8
-joint = 16
-
-[data]
-train = ["train.jsonl"]
-dev = "dev.jsonl"
-tokenizer = "tokenizer.model"
-statistics = "statistics.npz"
-license = "CC0-1.0"
-language = "en"
-
-[batches]
-seconds = 4.0
-short_seconds = 1.6
-join = 0.6
-join_from = 3
-join_until = 10
-join_seconds = 3.0
-
-[augmentation]
-
-[dropout]
-recurrent = 0.1
-
-[optimiser]
-warmup = 5
-gradient_noise = 0.01
-"""
 
 # Dies as if by a power cut, with the checkpoint of an update written but not yet in its place.
 KILLED = """
@@ -109,32 +68,7 @@ def torch_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus in which every word is a tone, its statistics and a configuration."""
-    folder = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
-    words = sorted({word for text in TEXTS for word in text.split()})
-    lines = []
-    for n in range(12):
-        word = words[n % 6]
-        time = np.arange(4000 + 700 * n) / 16000
-        tone = 0.3 * np.sin(2 * np.pi * 300 * (1 + n % 6) * time)
-        soundfile.write(folder / f"{n}.wav", tone + 0.01 * rng.standard_normal(len(time)), 16000)
-        line = {"audio_filepath": f"{n}.wav", "text": word, "duration": len(time) / 16000}
-        lines.append(json.dumps({**line, "corpus": "tones"}) + "\n")
-    (folder / "train.jsonl").write_text("".join(lines))
-    (folder / "dev.jsonl").write_text("".join(lines[:4]))
-    (folder / "tokenizer.model").write_bytes(tiny_tokenizer())
-    config = CONFIG
-    for name in ("train.jsonl", "dev.jsonl", "tokenizer.model", "statistics.npz"):
-        config = config.replace(f'"{name}"', json.dumps(str(folder / name)))
-    (folder / "run.toml").write_text(config)
-    assert mel_stats.main(["--config", str(folder / "run.toml")]) == 0
-    return folder
-
-
-def command(folder: Path, run: Path, *settings: str) -> list[str]:
-    arguments = ["--config", str(folder / "run.toml"), "--output", str(run), "--threads", "1"]
-    return arguments + [word for setting in settings for word in ("--set", setting)]
+    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
@@ -166,22 +100,6 @@ def finished(folder: Path) -> Path:
     run = folder / "runs" / "whole"
     assert __main__.main(command(folder, run)) == 0
     return run
-
-
-def prepared(folder: Path, run: Path, *settings: str) -> Run:
-    """Return the run that the command would train."""
-    config = load_config(folder / "run.toml", settings)
-    start = beginning.start_of(config, None)
-    return Run(run, config, start, assembly.material_of(config, start))
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl without what depends on the clock."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("speed", None)
-        line.pop("data_wait", None)
-    return lines
 
 
 def assert_equal_content(got: Any, want: Any, where: str = "") -> None:
@@ -399,7 +317,7 @@ def test_a_run_goes_back_to_an_earlier_checkpoint(
 
     capsys.readouterr()
     assert __main__.main([*run, "--resume-from", "2"]) == 2
-    assert f"--resume-from 2: {ring} has 3, 4" in capsys.readouterr().err
+    assert f"--resume-from 2: {tmp_path} has 3, 4" in capsys.readouterr().err
     assert __main__.main([*run, "--resume-from", str(tmp_path / "best.pt")]) == 3
     assert "has no optimiser to go on with" in capsys.readouterr().err
     for wanted in ("3", str(ring / "update-000004.pt")):
