@@ -3,6 +3,7 @@
     RUN/config.json       the resolved configuration
     RUN/last.pt           everything to resume from, every `checkpoint_every` updates
     RUN/resumable/        the last few of these, to go back to; see `train.run.resume`
+    RUN/milestones/       those that stay
     RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
     RUN/update-000250.pt  with `keep`, the averaged weights of each validation, like best.pt
@@ -40,6 +41,8 @@ from train.run.progress import Display, Journal
 from train.run.resume import LAST, Resumed, alone, keep, updates
 from train.run.scoring import dev_error_rates
 from train.run.start import Material, Start
+from train.schedules.calendar import Calendar
+from train.schedules.patience import since_better
 
 __all__ = ["DivergedError", "Run"]
 
@@ -64,6 +67,7 @@ class Run:
     def __post_init__(self) -> None:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         self.learner = Learner(self.config, self.start, self.material, self.resumed)
+        self.calendar = Calendar.of(self.config, self.material.batches.epoch)
         if self.resumed is not None:
             self.best = dict(self.resumed.content["best"])
             if self.resumed.path != self.folder / LAST:
@@ -76,7 +80,7 @@ class Run:
         return self.learner.update
 
     def train(self) -> None:
-        """Train up to the configured number of updates, scoring and saving on the way.
+        """Train to the configured end, scoring and saving on the way.
 
         Raises:
             CausalityError: a later sample changes an earlier output of the model; nothing was
@@ -99,11 +103,12 @@ class Run:
         if self.resumed is not None and self.resumed.path != self.folder / LAST:
             self._save()  # from here the same command goes on
         journal = Journal(self.folder, self.update)
-        display = Display(self.folder.name, self.config.updates, self.update)
+        display = Display(self.folder.name, self.calendar.end, self.update)
         skipped = Skipped(self.folder, self.material.skip_limit)
         speeds: list[float] = []
         waits: list[tuple[float, float]] = []  # seconds for data, and in all, of each update
-        drawn = self.material.drawn(self.update, self.config.updates)
+        end = self.update if self._out_of_patience() else self.calendar.end
+        drawn = self.material.drawn(self.update, end)
         with contextlib.closing(journal), display, contextlib.closing(drawn):
             for waited, batch in timed(drawn):
                 skipped.add(batch.skipped)
@@ -119,6 +124,7 @@ class Run:
                 if self.update % LOG_EVERY == 0:
                     journal.write(
                         self.update,
+                        epoch=self.calendar.epochs(self.update),
                         loss=loss,
                         transducer=float(parts.transducer.detach()),
                         ctc=float(parts.ctc.detach()),
@@ -128,11 +134,22 @@ class Run:
                         speed=float(np.mean(speeds[-LOG_EVERY:])),
                         data_wait=waited_share(waits[-LOG_EVERY:]),
                     )
-                last = self.update == self.config.updates
-                if self.update % self.config.validate_every == 0 or last:
+                if self.calendar.validates(self.update):
                     journal.write(self.update, wer=self._validate(display))
-                if self.update % self.config.checkpoint_every == 0 or last:
+                stops = self._out_of_patience()
+                if self.calendar.saves(self.update) or stops:
+                    journal.sync()
                     self._save()
+                if stops:
+                    display.say(
+                        f"update {self.update}   ends: {self.config.patience} validations "
+                        "without a better WER"
+                    )
+                    break
+
+    def _out_of_patience(self) -> bool:
+        patience, wers = self.config.patience, self.learner.wers
+        return patience is not None and since_better(wers, self.config.min_delta) >= patience
 
     def _save(self) -> None:
         """Write last.pt and its place among the resumable ones; never weights that are lost."""
@@ -141,7 +158,8 @@ class Run:
         content = self._content() | self.learner.state_dict()
         content |= {"init_from": self.start.source, "best": dict(self.best)}
         checkpoint.save(content, self.folder / LAST)
-        keep(self.folder, self.update, self.config.resumable)
+        milestone = self.calendar.is_milestone(self.update)
+        keep(self.folder, self.update, self.config.resumable, milestone=milestone)
 
     def _diverged(self, what: str) -> str:
         rate = self.config.optimiser.rate
@@ -166,6 +184,8 @@ class Run:
                 self.vocabulary,
                 self.material,
             )
+            if activation == own:
+                self.learner.wers.append(score["all"])
             improved = score["all"] < self.best.get(activation, math.inf)
             names = []
             if improved:

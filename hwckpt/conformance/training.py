@@ -22,7 +22,7 @@ from train.data.effects.noise_schedule import scheduled_snr
 from train.data.mixing import blend, lengthened
 from train.optimiser.average import Ema
 from train.optimiser.lamb import Lamb
-from train.optimiser.schedule import learning_rate
+from train.schedules.learning_rate import learning_rate
 from train.statistics import Statistics
 
 WINDOW = 400  # samples; generation 1.14's window of 25 ms

@@ -89,7 +89,7 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         )
     },
     "optimiser.half_life": (
-        lambda c: c.optimiser.warmup + c.optimiser.hold >= c.updates,
+        lambda c: c.updates is not None and c.optimiser.warmup + c.optimiser.hold >= c.updates,
         "the run ends before the learning rate falls, at warmup + hold",
     ),
 }

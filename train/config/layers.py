@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.files.text import TextError, read_text
+from train.config.duration import drop_other_length
 from train.config.myrtle import mapped
 from train.config.named import NAMED
 from train.config.renamed import current, current_item
@@ -43,6 +44,7 @@ class Layers:
 
     def lay(self, tree: Mapping[str, Any], name: str) -> None:
         """Lay the keys of a file over those that are there."""
+        drop_other_length(self.tree, tree)
         self.tree = _merged(self.tree, tree)
         self.origins |= {key: name for key in _names(tree)}
         self.name = name
@@ -61,6 +63,7 @@ class Layers:
         except tomllib.TOMLDecodeError:
             value = text  # a bare word is a string
         key, value = current_item(said.strip(), value)
+        drop_other_length(self.tree, {key: value})
         *tables, last = key.split(".")
         tree, origin = self.tree, f"--set {override}"
         for number, table in enumerate(tables, 1):

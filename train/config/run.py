@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
@@ -10,10 +11,13 @@ from stream.errors import ArgumentError
 from stream.model.specification import Specification, read_specification
 from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
 from train.config.data import Data
+from train.config.duration import Duration, check_duration
 from train.config.learning import Dropout, Loss, Optimiser
 from train.config.ngram import NgramConfig
 
 __all__ = ["Config", "ConfigError"]
+
+UPDATES = 6000  # of a run whose length is not given
 
 
 class ConfigError(ArgumentError):
@@ -27,7 +31,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         model: keys of `stream.model.specification.Specification`; `vocabulary` follows from the tokenizer,
             `number_format` and `quantisation` from `quantize`.
         seed: of weights, dropout and batches.
-        updates: length of the run.
+        updates, epochs: length of the run, by one of them; 6000 updates where neither is given. In an epoch
+            each utterance is drawn once, on average where batches are drawn at random.
         precision: of the products over all frames of a batch; weights and recurrence are float32.
         quantize: the arithmetic to fine-tune for, from a model to start from: integers
             (docs/integer.md), "int8", or "w4a8", whose LSTM layers have weights of 4 bits, both of
@@ -36,9 +41,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             mean is moved: a channel's statistics are never exactly the data set's.
         history: what channels heard before their rows.
         freeze_norms_from: update from which input normalisation keeps its statistics.
-        validate_every, checkpoint_every: updates.
+        validate_every, checkpoint_every: durations, in updates or as "1 epoch".
         resumable: how many of the last checkpoints stay to go back to, each four times as large as the
             weights.
+        milestones, milestone_every: durations after which a checkpoint is written that is never removed.
+        patience: validations without a better dev WER after which the run ends; None: it does not.
+        min_delta: by how much a dev WER has to be lower to be better, a fraction.
         keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
         ngram: the n-gram model that checkpoints carry, for beam search; None: that of the model that the run
             starts from, where it has one and the tokenizer is the same.
@@ -52,15 +60,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     dropout: Dropout = Dropout()
     loss: Loss = Loss()
     seed: int = 1
-    updates: int = 6000
+    updates: int | None = None
+    epochs: float | None = None
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     quantize: Literal["none", "int8", "w4a8", "bfp16"] = "none"
     statistics_jitter: float = 0.2
     history: HistoryConfig = HistoryConfig()
     freeze_norms_from: int | None = None
-    validate_every: int = 250
-    checkpoint_every: int = 100
+    validate_every: Duration = 250
+    checkpoint_every: Duration = 100
     resumable: int = 3
+    milestones: tuple[Duration, ...] = ()
+    milestone_every: Duration | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
     keep: bool = False
     ngram: NgramConfig | None = None
 
@@ -87,12 +100,33 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
         if specification.decoder == "both" and not self.loss.ctc > 0.0:
             raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
-        for name in ("updates", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
+        self._check_length()
+        for name in ("validate_every", "checkpoint_every"):
+            check_duration(name, getattr(self, name), 1)
+        for milestone in self.milestones:
+            check_duration("milestones", milestone, 1)
+        if self.milestone_every is not None:
+            check_duration("milestone_every", self.milestone_every, 1)
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is {self.patience}, wants at least 1")
+        if not 0.0 <= self.min_delta < 1.0:
+            raise ValueError(f"min_delta is {self.min_delta}, wants 0 <= min_delta < 1")
         for name in ("seed", "resumable"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
+
+    def _check_length(self) -> None:
+        if self.updates is not None and self.epochs is not None:
+            raise ValueError(
+                f"updates is {self.updates} and epochs is {self.epochs:g}: a run has one length"
+            )
+        if self.epochs is not None and not 0.0 < self.epochs < math.inf:
+            raise ValueError(f"epochs is {self.epochs}, wants more than 0")
+        if self.epochs is None:
+            updates = UPDATES if self.updates is None else self.updates
+            if updates < 1:
+                raise ValueError(f"updates is {updates}, wants at least 1")
+            msgspec.structs.force_setattr(self, "updates", updates)
 
     def specification(self, vocabulary: int) -> Specification:
         """Return the specification of a model of that many pieces, without a quantisation."""

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
 from collections.abc import Generator, Sequence
@@ -52,6 +53,10 @@ class Clips(Protocol):
 class Choice(Protocol):
     """Which clips a batch holds."""
 
+    @property
+    def epoch(self) -> int:
+        """Batches that hold each clip once, on average where they are drawn by chance."""
+
     def choose(self, number: int, update: int, rng: np.random.Generator) -> Chosen:
         """Return the clips of a batch.
 
@@ -89,6 +94,11 @@ class Batches:
     rank: int = 0
     ranks: int = 1
     parts: int = 1
+
+    @property
+    def epoch(self) -> int:
+        """Updates that draw each clip once; the last of them may begin the next epoch."""
+        return math.ceil(self.choice.epoch / (self.ranks * self.parts))
 
     def batch(self, turn: int) -> Batch:
         """Return a batch of this rank.

@@ -22,6 +22,8 @@ from train.data.curriculum import (
 )
 from train.data.rows import Place
 
+SILENCE_SECONDS = 0.5  # that a row may have besides its clip
+
 
 class Chance:
     """The choice of a batch's clips by chance.
@@ -31,6 +33,8 @@ class Chance:
         config: of the batches.
         gap_seconds: most silence between the clips of a row.
         seed: of the order of clips of equal length.
+    Attributes:
+        epoch: batches that hold each clip once, on average, and one of weight w as often.
     Raises:
         ValueError: the configuration does not fit the corpus.
     """
@@ -55,6 +59,8 @@ class Chance:
         self._by_length = shuffled[np.argsort(tenths[shuffled], kind="stable")]
         self._sorted_cumulative = np.cumsum(weights[self._by_length] / weights.sum())
         seconds = self._samples / SAMPLE_RATE
+        padded = float(weights @ (seconds + SILENCE_SECONDS))
+        self.epoch = max(1, round(padded / config.seconds))
         self._short = 1.0  # the share of what is drawn that is short
         if config.short_seconds is not None and config.join_from > 0:
             short = int((seconds <= config.short_seconds).sum())
@@ -78,13 +84,13 @@ class Chance:
     def _neighbours(self, rng: np.random.Generator, upto: float) -> list[int]:
         """Draw neighbours in length around a random place below `upto`, as many as fill the batch."""
         middle = rng.uniform(0.0, upto)
-        longest = self._samples[self._at(middle)] / SAMPLE_RATE + 0.5
+        longest = self._samples[self._at(middle)] / SAMPLE_RATE + SILENCE_SECONDS
         rows = max(1, int(self.config.seconds / longest))
         # A window of the sorted clips four times as wide as the batch, so that batches differ.
         width = min(upto, 4.0 * rows / len(self._samples))
         low = min(max(middle - width / 2, 0.0), max(upto - width, 0.0))
         clips = [self._at(place) for place in rng.uniform(low, low + width, rows)]
-        longest = self._samples[clips].max() / SAMPLE_RATE + 0.5
+        longest = self._samples[clips].max() / SAMPLE_RATE + SILENCE_SECONDS
         return clips[: max(1, int(self.config.seconds / longest))]
 
     def _at(self, place: float) -> int:

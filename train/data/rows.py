@@ -144,5 +144,9 @@ class Drawn(Protocol):
     def rows(self) -> Rows:
         """What becomes of clips in a row."""
 
+    @property
+    def epoch(self) -> int:
+        """Updates that draw each utterance once; see `Choice`."""
+
     def batch(self, turn: int) -> Batch:
         """Return a batch: the next of the run, from 0."""

@@ -1,1 +1,1 @@
-"""What an update does to weights: LAMB, its learning rate, averaged weights, gradient noise."""
+"""What an update does to weights: LAMB, averaged weights, gradient noise."""

@@ -19,11 +19,11 @@ from train.model import Transducer
 from train.optimiser.average import Ema
 from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
 from train.optimiser.lamb import Lamb
-from train.optimiser.schedule import learning_rate
 from train.run.inputs import InputFrames
 from train.run.resume import Resumed
 from train.run.start import Material, Start
 from train.run.starting_model import specification_of, starting_model
+from train.schedules.learning_rate import learning_rate
 
 __all__ = ["Learned", "Learner"]
 
@@ -46,6 +46,7 @@ class Learner:
         objective: the loss, which holds the model in training, `model`.
         average: the averaged weights, which are validated and exported.
         update: how many were made.
+        wers: on dev, of each validation so far, fractions.
     Raises:
         ConfigError: the configuration cannot be trained from this start.
         ModelError: the weights, or the checkpoint, are of another model.
@@ -55,6 +56,7 @@ class Learner:
         self, config: Config, start: Start, material: Material, resumed: Resumed | None = None
     ) -> None:
         self.config, self.update = config, 0
+        self.wers: list[float] = []
         vocabulary = Vocabulary(start.tokenizer)
         plain = config.specification(len(vocabulary))
         self.normaliser = Normaliser(start.mean, start.variance, plain.alpha, plain.gate)
@@ -136,6 +138,7 @@ class Learner:
             "update": self.update,
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "wers": list(self.wers),
         }
 
     def _resume(self, resumed: Resumed) -> None:
@@ -146,3 +149,4 @@ class Learner:
         self.optimiser.load_state_dict(content["optimiser"])
         self.average.load_state_dict(content["averaged"])
         self.update = content["update"]
+        self.wers = list(content.get("wers", ()))  # an older Rill's does not say

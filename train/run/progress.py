@@ -6,9 +6,11 @@ the checkpoint that is resumed. `Display` draws on a terminal; elsewhere it prin
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from stream.files.atomic import replace_file
 
 __all__ = ["Display", "Journal", "sparkline"]
 
@@ -47,17 +51,9 @@ class Journal:
     """
 
     def __init__(self, folder: Path, update: int) -> None:
-        self._path = folder / "metrics.jsonl"
-        kept = []
-        if self._path.exists():
-            for line in self._path.read_bytes().splitlines():
-                try:
-                    if msgspec.json.decode(line)["update"] <= update:
-                        kept.append(line + b"\n")
-                except (msgspec.DecodeError, KeyError, TypeError):
-                    break  # a line cut short by a kill; all before it are whole
-        self._path.write_bytes(b"".join(kept))
-        self._file = self._path.open("ab", buffering=0)
+        path = folder / "metrics.jsonl"
+        replace_file(path, b"".join(_lines_until(path, update)))  # never a moment without it
+        self._file = path.open("ab", buffering=0)
         self._events = SummaryWriter(str(folder / "events"), purge_step=update + 1)
 
     def write(self, update: int, **values: Any) -> None:
@@ -66,6 +62,11 @@ class Journal:
         self._file.write(msgspec.json.encode(line) + b"\n")
         for name, value in _flat(values):
             self._events.add_scalar(name, value, update)
+
+    def sync(self) -> None:
+        """Have all lines on disk, before a checkpoint that they belong to is."""
+        os.fsync(self._file.fileno())
+        self._events.flush()
 
     def close(self) -> None:
         """Close both files."""
@@ -128,6 +129,16 @@ class Display:
         table.add_row(self._progress)
         table.add_row(f"{self._line}   {sparkline(list(self._losses))}")
         return table
+
+
+def _lines_until(path: Path, update: int) -> Iterator[bytes]:
+    """Yield the lines of a journal up to an update, without those that a kill cut short."""
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            if msgspec.json.decode(line)["update"] <= update:
+                yield line + b"\n"
+        except (msgspec.DecodeError, KeyError, TypeError):
+            continue
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -3,6 +3,7 @@
     RUN/last.pt                    the latest resumable checkpoint
     RUN/resumable/update-000700.pt the last `resumable` of them, last.pt among them (the same file on
                                    disk), to go back to when a run has gone wrong
+    RUN/milestones/...             those of the configuration's milestones, which stay
 
 1. A run resumes from last.pt, or from what `--resume-from` names: a checkpoint, or an update's number.
 2. It continues as the checkpoint says: tokenizer, statistics and weights are the checkpoint's, so
@@ -34,7 +35,7 @@ from train.config.run import Config, ConfigError
 __all__ = ["LAST", "Resumed", "alone", "check_same_run", "differences", "find", "keep", "updates"]
 
 LAST = "last.pt"
-RING = "resumable"
+RING, MILESTONES = "resumable", "milestones"
 NOTHING = "nothing"
 FREE = frozenset({"data.workers", "data.cache_folder"})  # keys that no result depends on
 FIXED = ("model.", "quantize:")  # keys of what the weights are
@@ -62,10 +63,12 @@ def find(folder: Path, wanted: str | None) -> Resumed | None:
     if wanted is not None:
         path = Path(wanted)
         if wanted.isdecimal() and not path.exists():
-            path = _file(folder, int(wanted))
+            path = _file(folder, RING, int(wanted))
+            if not path.exists():
+                path = _file(folder, MILESTONES, int(wanted))
             if not path.exists():
                 there = ", ".join(map(str, updates(folder))) or NOTHING
-                raise ConfigError(f"--resume-from {wanted}: {folder / RING} has {there}")
+                raise ConfigError(f"--resume-from {wanted}: {folder} has {there}")
     elif not path.exists():
         return None
     content = checkpoint.load(path)
@@ -78,18 +81,19 @@ def find(folder: Path, wanted: str | None) -> Resumed | None:
     return Resumed(path, content)
 
 
-def keep(folder: Path, update: int, count: int) -> None:
+def keep(folder: Path, update: int, count: int, *, milestone: bool = False) -> None:
     """Add last.pt, which was just written, to the resumable checkpoints, and remove the oldest.
 
     Args:
         folder: of the run.
         update: of last.pt.
         count: how many stay, those that were written last.
+        milestone: whether it also stays as a milestone.
     """
     ring = folder / RING
-    if count:
-        ring.mkdir(exist_ok=True)
-        with replacing(_file(folder, update)) as partial:
+    for room in [RING] * bool(count) + [MILESTONES] * milestone:
+        (folder / room).mkdir(exist_ok=True)
+        with replacing(_file(folder, room, update)) as partial:
             try:
                 os.link(folder / LAST, partial)
             except OSError:  # a file system without links
@@ -100,8 +104,9 @@ def keep(folder: Path, update: int, count: int) -> None:
 
 
 def updates(folder: Path) -> list[int]:
-    """Return the updates of the resumable checkpoints of a run, in order."""
-    return sorted(int(path.stem.partition("-")[2]) for path in (folder / RING).glob("update-*.pt"))
+    """Return the updates of the resumable checkpoints of a run, milestones too, in order."""
+    found = (path for room in (RING, MILESTONES) for path in (folder / room).glob("update-*.pt"))
+    return sorted({int(path.stem.partition("-")[2]) for path in found})
 
 
 def check_same_run(
@@ -172,8 +177,8 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _file(folder: Path, update: int) -> Path:
-    return folder / RING / f"update-{update:06d}.pt"
+def _file(folder: Path, room: str, update: int) -> Path:
+    return folder / room / f"update-{update:06d}.pt"
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -118,6 +118,16 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("loss.star_penalty=0", r"star_penalty is 0.0, wants more than 0, 1 at most"),
         ("dropout.encoder=nan", r"dropout.encoder is nan, wants 0 <= p < 1"),
         ("checkpoint_every=0", r"checkpoint_every is 0, wants at least 1"),
+        ("epochs=0", r"epochs is 0.0, wants more than 0"),
+        ("epochs=inf", r"epochs is inf, wants more than 0"),
+        (
+            "checkpoint_every=often",
+            r"checkpoint_every is 'often', wants updates, as 500, or epochs",
+        ),
+        ("milestones=[0]", r"milestones is 0, wants at least 1"),
+        ("milestone_every=0", r"milestone_every is 0, wants at least 1"),
+        ("patience=0", r"patience is 0, wants at least 1"),
+        ("min_delta=-0.1", r"min_delta is -0.1, wants 0 <= min_delta < 1"),
         ("keep=1", r"keep is 1, wants true or false"),
         ("seed=-1", r"seed is -1, wants at least 0"),
     ],
@@ -241,6 +251,17 @@ def test_what_may_have_no_effect_is_a_key(small: Path) -> None:
         for name in key.split("."):
             assert name in table, key
             table = table[name]
+
+
+def test_a_run_has_one_length(small: Path, tmp_path: Path) -> None:
+    assert load_config(small, ["epochs=3"]).epochs == 3.0
+    assert load_config(small, ["epochs=3"]).updates is None
+    assert load_config(small, ["epochs=3", "updates=4"]).updates == 4
+    (tmp_path / "up.toml").write_text('extends = "small.toml"\nepochs = 2\n')
+    assert load_config(tmp_path / "up.toml").updates is None
+    (tmp_path / "both.toml").write_text('extends = "small.toml"\nepochs = 2\nupdates = 3\n')
+    with pytest.raises(ConfigError, match="updates is 3 and epochs is 2: a run has one length"):
+        load_config(tmp_path / "both.toml")
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

@@ -78,6 +78,14 @@ def test_a_batch_depends_on_seed_and_update_only() -> None:
     assert not same(one.batch(30), one.batch(31))
 
 
+def test_an_epoch_draws_each_clip_about_once() -> None:
+    own = batches(join=0.0, short_seconds=None)
+    assert own.epoch == round((WORDS * EACH * 1.5 + 20 * 4.5) / 20.0)
+    drawn = sum(len(own.batch(update).samples) for update in range(own.epoch))
+    assert drawn == pytest.approx(WORDS * EACH + 20, rel=0.15)
+    assert batches(weights={"long": 0.0}).epoch == round(WORDS * EACH * 1.5 / 20.0)
+
+
 def test_a_batch_of_a_manifest_sorted_by_word_has_many_words() -> None:
     own = batches()
     for update in range(10):

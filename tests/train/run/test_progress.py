@@ -129,12 +129,41 @@ def test_a_value_that_is_not_finite_is_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"{", b"\0\0\0\0", b'{"schema":"rill"}', b"\xff\xfe", b"12"])
-def test_lines_before_a_torn_one_are_kept(tmp_path: Path, torn: bytes) -> None:
+def test_lines_around_a_torn_one_are_kept(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
     good = b'{"schema":"rill.metrics/1","update":10,"loss":1.0}\n'
     path.write_bytes(good + torn)
     Journal(tmp_path, 100).close()
     assert path.read_bytes() == good
+    path.write_bytes(torn + b"\n" + good)
+    Journal(tmp_path, 100).close()
+    assert path.read_bytes() == good
+
+
+def test_a_journal_that_is_opened_again_is_never_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"schema":"rill.metrics/1","update":10,"loss":1.0}\n')
+    before = path.read_bytes()
+
+    def killed(self: Path, target: Path) -> Path:
+        assert path.read_bytes() == before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Journal(tmp_path, 5)
+    assert path.read_bytes() == before
+
+
+def test_a_synchronised_journal_has_its_events_in_their_file(tmp_path: Path) -> None:
+    with contextlib.closing(Journal(tmp_path, 0)) as journal:
+        journal.write(10, loss=1.0)
+        (events,) = (tmp_path / "events").iterdir()
+        before = events.stat().st_size
+        journal.sync()
+        assert events.stat().st_size > before
 
 
 def test_a_line_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ class Epochs:
         if config.join:
             check_joins(config, self.sampler.up_to(config.join_seconds / 2)[1])
 
+    @property
+    def epoch(self) -> int:
+        """Batches that hold each utterance once."""
+        return self.sampler.epoch
+
     def choose(self, number: int, update: int, rng: np.random.Generator) -> Chosen:
         """Return the clips of a batch."""
         sampler = self._early if update < self.config.join_from else self.sampler

@@ -38,7 +38,8 @@ def test_a_batch_depends_on_seed_and_update_only(tmp_path: Path) -> None:
 
 def test_an_epoch_learns_every_transcript_once(tmp_path: Path) -> None:
     own = lazy_batches(corpus(tmp_path))
-    batches = [own.batch(update) for update in range(own.choice.sampler.epoch)]
+    assert own.epoch == own.choice.sampler.epoch
+    batches = [own.batch(update) for update in range(own.epoch)]
     assert sum(len(batch.samples) for batch in batches) == COUNT
     spelt = Vocabulary((model_path() / "tokenizer.model").read_bytes())
     rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from train.optimiser.schedule import learning_rate
+from train.schedules.learning_rate import learning_rate
 
 SCHEDULE = {"rate": 0.004, "min_rate": 0.0001, "warmup": 10, "hold": 20, "half_life": 5}
 

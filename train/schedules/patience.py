@@ -1,0 +1,27 @@
+"""What the dev WERs of a run so far say: whether it still gets better.
+
+A run keeps the WER of each validation in its checkpoints, so a resumed one decides as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+__all__ = ["since_better"]
+
+
+def since_better(wers: Iterable[float], min_delta: float) -> int:
+    """Return how many validations have passed since one was better than all that counted before.
+
+    Args:
+        wers: of each validation, in order.
+        min_delta: a WER counts as better if it is lower by more than this.
+    """
+    best, count = math.inf, 0
+    for wer in wers:
+        if wer < best - min_delta:
+            best, count = wer, 0
+        else:
+            count += 1
+    return count
