@@ -1,6 +1,6 @@
 r"""OpenAI's POST /v1/audio/transcriptions and GET /v1/models: bodies and events.
 
-The caller uploads, decodes and sends. The text comes as a `server.protocol.transcript.Transcript`.
+The caller uploads, decodes and sends. The text comes as a `stream.transcripts.transcript.Transcript`.
 
 What a form may ask for is in `server.adapters.openai_fields`. With `stream` the body is
 text/event-stream: deltas that append up to the text, exactly one transcript.text.done, then [DONE].
@@ -10,18 +10,17 @@ Deltas carry final text only, since they cannot be revised.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from server.adapters.openai_fields import Transcription, no_model
-from server.protocol.transcript import Piece, Segment, TimedWord, Transcript, pieces_of
 from server.refusals import Refusal
 from stream.engine.engine import Result
+from stream.transcripts.captions import srt, vtt
+from stream.transcripts.transcript import Piece, Segment, Transcript, pieces_of
 
-CUE_CHARACTERS = 84  # two lines of a subtitle
-CUE_SECONDS = 7.0
 FRAMES_PER_SECOND = 100  # the unit of `seek`
 
 
@@ -41,23 +40,29 @@ def answer(
         case "text":
             return Answer("text/plain; charset=utf-8", f"{transcript.text}\n".encode())
         case "srt":
-            return Answer("application/x-subrip; charset=utf-8", _srt(transcript).encode())
+            body = srt(segment.words for segment in transcript.segments)
+            return Answer("application/x-subrip; charset=utf-8", body.encode())
         case "vtt":
-            return Answer("text/vtt; charset=utf-8", _vtt(transcript).encode())
+            body = vtt(segment.words for segment in transcript.segments)
+            return Answer("text/vtt; charset=utf-8", body.encode())
     usage = {"type": "duration", "seconds": round(transcript.duration, 2)}
-    body: dict[str, object] = {"text": transcript.text}
+    fields: dict[str, object] = {"text": transcript.text}
     if request.response_format == "verbose_json":
-        body = {"task": "transcribe", "language": language, "duration": transcript.duration} | body
+        fields = {
+            "task": "transcribe",
+            "language": language,
+            "duration": transcript.duration,
+        } | fields
         if "segment" in request.granularities:
-            body["segments"] = [_segment(segment) for segment in transcript.segments]
+            fields["segments"] = [_segment(segment) for segment in transcript.segments]
         if "word" in request.granularities:
-            body["words"] = [
+            fields["words"] = [
                 {"word": word.text, "start": word.start, "end": word.end}
                 for word in transcript.words
             ]
     if request.log_probabilities:
-        body["logprobs"] = log_probabilities(transcript.pieces)
-    return _json(body | {"usage": usage} | _warnings(notes))
+        fields["logprobs"] = log_probabilities(transcript.pieces)
+    return _json(fields | {"usage": usage} | _warnings(notes))
 
 
 def list_models(models: Sequence[str], owner: str) -> Answer:
@@ -164,40 +169,6 @@ def _bounds(segment: Segment) -> tuple[float, float]:
     """Return when its first word begins and its last one ends."""
     said = [piece for piece in segment.pieces if piece.text]
     return (said[0].start, said[-1].end) if said else (segment.start, segment.end)
-
-
-def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Yield start, end and text of subtitles: segments, cut between words where they are long."""
-    for segment in transcript.segments:
-        line: list[TimedWord] = []
-        for word in segment.words:
-            length = sum(len(before.text) + 1 for before in line) + len(word.text)
-            if line and (length > CUE_CHARACTERS or word.end - line[0].start > CUE_SECONDS):
-                yield line[0].start, line[-1].end, " ".join(word.text for word in line)
-                line = []
-            line.append(word)
-        if line:
-            yield line[0].start, line[-1].end, " ".join(word.text for word in line)
-
-
-def _srt(transcript: Transcript) -> str:
-    return "".join(
-        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n\n"
-        for number, (start, end, text) in enumerate(_cues(transcript), 1)
-    )
-
-
-def _vtt(transcript: Transcript) -> str:
-    return "WEBVTT\n\n" + "".join(
-        f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n\n"
-        for start, end, text in _cues(transcript)
-    )
-
-
-def _clock(seconds: float, point: str) -> str:
-    """Write a time as 00:00:00,000."""
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
 
 
 def log_probabilities(pieces: Sequence[Piece]) -> list[dict[str, object]]:

@@ -43,9 +43,9 @@ from server.adapters.realtime_settings import (
 from server.protocol.hotwords import BOOST, HotwordError, Speller
 from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
-from server.protocol.transcript import Piece, pieces_of
 from stream.audio import g711
 from stream.engine.engine import Result
+from stream.transcripts.transcript import Piece, pieces_of
 
 SAMPLE_BYTES = 2  # of PCM
 

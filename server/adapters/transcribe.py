@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from server.protocol.transcript import Transcript
+from stream.transcripts.transcript import Transcript
 
 FILE_FIELDS = ("file", "audio")
 

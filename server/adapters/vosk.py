@@ -33,10 +33,10 @@ import numpy as np
 from server.protocol.hotwords import Speller
 from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
-from server.protocol.transcript import OpenSegment, Segment, TimedWord, confidence, timed_words
 from server.refusals import quoted
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine.engine import Result
+from stream.transcripts.transcript import OpenSegment, Segment, TimedWord, confidence, timed_words
 
 SAMPLE_BYTES = 2
 Json: TypeAlias = "str | float | Sequence[Json] | Mapping[str, Json]"

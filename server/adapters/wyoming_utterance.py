@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from server.adapters.wyoming_framing import encode
 from server.protocol.states import Close
 from server.protocol.stream import StreamProtocol
-from server.protocol.transcript import Transcript
 from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.transcripts.transcript import Transcript
 
 logger = logging.getLogger(__name__)
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}

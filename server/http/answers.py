@@ -37,9 +37,9 @@ from server.limits import Limits
 from server.live.request import refuse_hotwords
 from server.metrics import Metrics
 from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
-from server.protocol.transcript import Transcript
 from server.refusals import Refusal, quoted
 from stream.engine.engine import Result
+from stream.transcripts.transcript import Transcript
 
 PAGE = Path(__file__).parents[1] / "page"
 OWNER = "rill"

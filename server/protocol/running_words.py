@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from server.protocol.transcript import Piece, TimedWord, pieces_of, rest_of, timed_words
 from stream.engine.engine import Result
+from stream.transcripts.transcript import Piece, TimedWord, pieces_of, rest_of, timed_words
 
 
 class RunningWords:

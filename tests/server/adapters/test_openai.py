@@ -12,9 +12,9 @@ from server.adapters.openai import (
     list_models,
 )
 from server.adapters.openai_fields import Transcription, parse_fields
-from server.protocol.transcript import Transcript
 from server.refusals import Refusal
 from stream.engine.engine import Result
+from stream.transcripts.transcript import Transcript
 from tests.server.adapters.driving import Said, result
 
 MODELS = ("general", "whisper-1")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from server.adapters.transcribe import answer, fault
-from server.protocol.transcript import Transcript
+from stream.transcripts.transcript import Transcript
 from tests.server.adapters.driving import Said, result
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.protocol.running_words import RunningWords
-from server.protocol.transcript import Piece, timed_words
 from stream.engine.alignment import Span
 from stream.engine.engine import Result, Token
+from stream.transcripts.transcript import Piece, timed_words
 
 TEXTS = ["", " one", " tw", "o", " ", " ⁇ ", "x y", "s"]
 

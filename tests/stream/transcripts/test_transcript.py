@@ -5,7 +5,9 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from server.protocol.transcript import (
+from stream.engine.alignment import Span
+from stream.engine.engine import Hypothesis, Result, Token
+from stream.transcripts.transcript import (
     OpenSegment,
     Piece,
     TimedWord,
@@ -13,8 +15,6 @@ from server.protocol.transcript import (
     confidence,
     timed_words,
 )
-from stream.engine.alignment import Span
-from stream.engine.engine import Hypothesis, Result, Token
 
 TEXTS = (" one", " thir", "teen", "")
 

@@ -168,24 +168,30 @@ class Transcript:
         self.segments: list[Segment] = []
         self.duration = 0.0
 
-    def add(self, result: Result) -> None:
-        """Add the next result of the stream; the last one makes the transcript complete."""
-        segment = self._open.add(result)
-        self.duration = self._open.end
-        if segment is not None and segment.text:
-            self.segments.append(replace(segment, number=len(self.segments)))
+    def add(self, *results: Result) -> None:
+        """Add the next results of the stream; the last one makes the transcript complete."""
+        for result in results:
+            segment = self._open.add(result)
+            self.duration = self._open.end
+            if segment is not None and segment.text:
+                self.segments.append(replace(segment, number=len(self.segments)))
 
     @property
     def text(self) -> str:
-        """The text of all segments."""
-        return "".join(segment.text for segment in self.segments).strip()
+        """The text so far that does not change any more."""
+        return "".join([*(s.text for s in self.segments), self._open.text]).strip()
+
+    @property
+    def provisional(self) -> str:
+        """What may follow the text, of the best hypothesis; a new word begins with a space."""
+        return self._open.provisional
 
     @property
     def pieces(self) -> list[Piece]:
-        """The tokens of all segments."""
+        """The tokens of all complete segments."""
         return [piece for segment in self.segments for piece in segment.pieces]
 
     @property
     def words(self) -> tuple[TimedWord, ...]:
-        """The words of all segments, whole also where an endpoint fell within one."""
+        """The words of all complete segments, whole also where an endpoint fell within one."""
         return timed_words(self.pieces)
