@@ -67,7 +67,7 @@ def _delays(
     network: Network, utterances: Sequence[Utterance], progress: Callable[[int], None]
 ) -> tuple[list[float], list[float]]:
     """Return the delays of all words from their starts and from their ends."""
-    recogniser = Recogniser(network)
+    recogniser = Recogniser(network, "numpy")
     starts: list[float] = []
     ends: list[float] = []
     for done, utterance in enumerate(utterances, 1):

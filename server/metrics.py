@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
@@ -23,9 +22,9 @@ from prometheus_client.registry import Collector
 from server.engine.models import Models
 from server.histogram import SECONDS, Histogram
 from server.processes import usage
+from stream import __version__
 from stream.front_end.log_mel import SAMPLE_RATE
 
-VERSION = version("rill-asr")
 PYTHON = platform.python_version()
 ABOUT = ("backend", "decoder", "front_end", "language")  # of a model, once it is loaded
 FAMILIES: Mapping[str, tuple[Callable[..., Any], str]] = {
@@ -114,7 +113,9 @@ class _Channels(Collector):
                     families[key].add_metric([name], value)
             for key in ("step_seconds", "response_seconds"):
                 families[key].add_metric([name], *_buckets(getattr(channels, key)))
-            build.add_metric([name, VERSION, PYTHON, *(str(about.get(k, "")) for k in ABOUT)], 1)
+            build.add_metric(
+                [name, __version__, PYTHON, *(str(about.get(k, "")) for k in ABOUT)], 1
+            )
         yield build
         yield from families.values()
 

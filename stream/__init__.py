@@ -9,4 +9,6 @@ from __future__ import annotations
 
 import os
 
+__version__ = "0.1.0"  # of the package rill-asr; pyproject.toml reads it here
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

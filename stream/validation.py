@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import computed_by, load_backend
+from stream.backends import computed_by, default_backend, load_backend
 from stream.decoding.decoding import Decoding, Search
 from stream.engine.alignment import Span, word_spans
 from stream.engine.engine import Engine, Result
@@ -31,7 +31,6 @@ __all__ = [
     "Outcome",
     "Reference",
     "Report",
-    "default_backend",
     "validate",
 ]
 
@@ -104,13 +103,6 @@ class Report:
 Reference: TypeAlias = Callable[
     [Network, Sequence[NDArray[np.float32]]], list[list[tuple[int, int]]]
 ]
-
-
-def default_backend(network: Network) -> str:
-    """Return what a model is for: "onnx" of a model directory, else "integer" or "numpy"."""
-    if network.path is not None and network.path.is_dir():
-        return "onnx"
-    return "numpy" if network.specification.quantisation is None else "integer"
 
 
 def validate(

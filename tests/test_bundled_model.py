@@ -141,10 +141,10 @@ def test_two_seconds_of_digital_zeros_change_no_word(network: Network, utterance
     audio = read_audio(utterance.audio)
     zeros = np.zeros(32000, np.float32)
     recogniser = Recogniser(network, "onnx")
-    want, _ = recogniser.transcribe(audio)
-    before, _ = recogniser.transcribe(np.concatenate([zeros, audio]))
-    after, _ = recogniser.transcribe(np.concatenate([audio, zeros]))
-    twice, _ = recogniser.transcribe(np.concatenate([audio, zeros, audio]))
+    want = recogniser.transcribe(audio).text
+    before = recogniser.transcribe(np.concatenate([zeros, audio])).text
+    after = recogniser.transcribe(np.concatenate([audio, zeros])).text
+    twice = recogniser.transcribe(np.concatenate([audio, zeros, audio])).text
     assert before.split() == want.split()
     assert after.split() == want.split()
     assert twice.split() == want.split() * 2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import stream
 from tests.generate_docs import PAGES, command_modules
 from tests.places import REPOSITORY
 
@@ -53,7 +55,7 @@ def read_lock(name: str) -> dict[str, str]:
 def test_changelog_begins_with_the_version_of_the_project() -> None:
     changelog = (REPOSITORY / "CHANGELOG.md").read_text()
     entry = re.search(r"^## \[(.+?)\]", changelog, re.MULTILINE)
-    assert entry and entry[1] == PROJECT["version"]
+    assert entry and entry[1] == stream.__version__
 
 
 def test_packages_are_listed_one_by_one_and_there_is_no_sixth() -> None:
@@ -119,6 +121,12 @@ def test_a_generated_page_is_not_stale(name: str) -> None:
     pytest.importorskip("torch", reason="some commands' parsers need torch")
     is_current = (REPOSITORY / name).read_text() == PAGES[name]()
     assert is_current, f"{name} is stale: run make docs"
+
+
+@pytest.mark.parametrize("path", PAGE_PATHS, ids=lambda path: path.name)
+def test_sessions_in_the_documentation_are_what_python_prints(path: Path) -> None:
+    failed, _ = doctest.testfile(str(path), module_relative=False)
+    assert failed == 0
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS)

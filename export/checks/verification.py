@@ -307,7 +307,7 @@ def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> 
     rng = np.random.default_rng(0)
     for utterance in recordings():
         audio = utterance.read()
-        want = [(token.id, token.step) for token in reference.transcribe(audio)[1]]
+        want = [(token.id, token.step) for token in reference.transcribe(audio).tokens]
         cuts = np.cumsum(rng.integers(1, 4000, len(audio) // 2000))
         results = streamed.stream(audio, cuts)
         streamed.reset()

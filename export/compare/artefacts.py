@@ -5,7 +5,7 @@ An artefact is named PATH, PATH:BACKEND or the URL of a live server:
 1. What begins with ws:// or wss:// is a server.
 2. Where what follows the last colon is the name of a backend, it is one, and the path ends before it.
    A path that itself ends so is written with a backend of its own.
-3. Anything else is a path; its backend is `stream.validation.default_backend`.
+3. Anything else is a path; its backend is `stream.backends.default_backend`.
 
 Every recording is a stream of its own, which starts from the data set's statistics. `run_server` is
 given a function that sends a recording to the server.
@@ -22,14 +22,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import BACKENDS
+from stream.backends import BACKENDS, default_backend
 from stream.engine.streams import Progress
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
-from stream.validation import default_backend, validate
+from stream.validation import validate
 
 
 class Emitted(NamedTuple):

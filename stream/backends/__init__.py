@@ -99,6 +99,13 @@ def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
         return module.load(network, threads)
 
 
+def default_backend(network: Network) -> str:
+    """Return what a model is for: "onnx" of a model directory, else "integer" or "numpy"."""
+    if network.path is not None and network.path.is_dir():
+        return "onnx"
+    return "numpy" if network.specification.quantisation is None else "integer"
+
+
 def computed_by(name: str, network: Network) -> Network:
     """Return the network in the arithmetic that the backend of that name computes it in."""
     if name in ("integer", "integer-onnx", "torch-integer"):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stream.backends import load_backend
+from stream.backends import default_backend, load_backend
 from stream.decoding.decoding import Decoding
 from stream.engine.engine import Engine
 from stream.engine.front_end import FrontEndKind
@@ -16,7 +16,6 @@ from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.scenarios.rows import SCENARIOS, Row, scenario_rows
 from stream.scenarios.signals import read_noises, white_noise
-from stream.validation import default_backend
 
 SCHEMA = "rill.scenarios/1"
 SLOTS = 33  # 32 recordings side by side, and the noise before them

@@ -26,14 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import load_backend
+from stream.backends import default_backend, load_backend
 from stream.bundled import model_path, recordings
 from stream.engine.alignment import word_spans
 from stream.engine.engine import Engine, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance, read_manifest
 from stream.model.network import open_model
-from stream.validation import default_backend
 from stream.words import group, percentile
 
 Samples = NDArray[np.float32]

@@ -11,10 +11,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from stream.audio import AudioError, read_audio
+from stream.backends import default_backend
 from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.recogniser import Recogniser
-from stream.validation import default_backend, validate
+from stream.validation import validate
 from tests.server.scripted import pcm, samples_of, talking_network
 
 
@@ -33,7 +34,7 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 
 
 def alone(utterance: Utterance) -> tuple[str, list[int]]:
-    text, tokens = Recogniser(talking_network()).transcribe(read_audio(utterance.audio))
+    text, _, tokens = Recogniser(talking_network()).transcribe(read_audio(utterance.audio))
     return text, [token.id for token in tokens]
 
 
@@ -109,7 +110,7 @@ def in_one_go(
     network: Network, audio: Sequence[NDArray[np.float32]]
 ) -> list[list[tuple[int, int]]]:
     recogniser = Recogniser(network)
-    return [[(t.id, t.step) for t in recogniser.transcribe(samples)[1]] for samples in audio]
+    return [[(t.id, t.step) for t in recogniser.transcribe(samples).tokens] for samples in audio]
 
 
 def test_the_first_token_that_differs_is_named_with_its_step(utterances: list[Utterance]) -> None:

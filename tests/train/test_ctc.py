@@ -52,7 +52,7 @@ def test_what_is_trained_streams_is_exported_and_served_with_the_same_tokens(
 
     network, (first, *_) = open_model(exported), read_manifest(manifest)
     decoding = DecoderOptions(decoder=option).decoding(network.vocabulary.pieces)
-    want, tokens = Recogniser(network, "onnx", decoding).transcribe(first.read())
+    want, _, tokens = Recogniser(network, "onnx", decoding).transcribe(first.read())
     assert tokens
     with running_server("--model", str(exported), "--decoder", option, "--slots", "1") as url:
         served = asyncio.run(stream_audio(f"{url}?{QUERY}", [first.read()], realtime=False))

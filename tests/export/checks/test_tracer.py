@@ -47,7 +47,7 @@ def test_recordings_side_by_side_end_where_they_end() -> None:
 def test_the_path_of_a_stream_gives_the_tokens_of_the_stream() -> None:
     """At each node of what was decoded the best class is the token, or blank before a move in time."""
     made, audio = open_model(model_path()), recordings()[0].read()
-    tokens = Recogniser(made, "numpy").transcribe(audio)[1]
+    tokens = Recogniser(made, "numpy").transcribe(audio).tokens
     assert tokens
     path = [(token.id, token.step) for token in tokens]
     (row,) = trace(made, load_backend("numpy", made), [audio], [path])

@@ -154,7 +154,7 @@ def test_every_way_in_takes_the_choice() -> None:
     network = network_of("1.4")
     fixed = Recogniser(network, front_end="fixed").transcribe(NOISE[2])
     engine = load_engine(network, 1, "numpy", front_end="fixed")
-    assert tokens(engine, 960, [NOISE[2]])[0] == [(token.id, token.step) for token in fixed[1]]
+    assert tokens(engine, 960, [NOISE[2]])[0] == [(token.id, token.step) for token in fixed.tokens]
 
 
 def test_the_kinds_are_the_stages_that_they_are_named_for() -> None:
