@@ -27,6 +27,9 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             for some frames after its token, so a model that never hears a word twice learns that none
             follows itself.
         join_seconds: longest joined row.
+        splice: probability that the rows of a batch of joined clips are spliced: each clip gives a run of its
+            words, of which the data set says when they sound, and none is silent in between.
+        splice_words: range of the number of words in a run.
         without_speech: probability that a row has noise only and no tokens.
     """
 
@@ -39,6 +42,8 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     join_clips: tuple[int, int] = (1, 6)
     repeat: float = 0.0
     join_seconds: float = 10.0
+    splice: float = 0.0
+    splice_words: tuple[int, int] = (1, 4)
     without_speech: float = 0.02
 
     def __post_init__(self) -> None:
@@ -46,15 +51,15 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             value = getattr(self, name)
             if value is not None and not value > 0.0:
                 raise ValueError(f"batches.{name} is {value}, wants more than 0")
-        for name in ("join", "repeat", "without_speech"):
+        for name in ("join", "repeat", "splice", "without_speech"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
         if not all(0.0 <= weight < math.inf for weight in self.weights.values()):
             raise ValueError(f"batches.weights is {self.weights}, wants 0 or more")
-        if not 1 <= self.join_clips[0] <= self.join_clips[1]:
-            raise ValueError(
-                f"batches.join_clips is {self.join_clips}, wants 1 or more, least first"
-            )
+        for name in ("join_clips", "splice_words"):
+            least, most = getattr(self, name)
+            if not 1 <= least <= most:
+                raise ValueError(f"batches.{name} is {(least, most)}, wants 1 or more, least first")
 
 
 CodecName: TypeAlias = Literal["mu-law", "a-law", "gsm", "mp3", "opus", "vorbis"]

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from stream.process import reports_errors, run_main
 from train.data.commands import (
+    align,
     bench,
     check,
     convert,
@@ -39,6 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "split": split,
     "convert": convert,
     "rewrite": rewrite,
+    "align": align,
     "bench": bench,
     "mounted": mounted,
 }

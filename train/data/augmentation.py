@@ -6,7 +6,7 @@ number. Noise is mixed by the rule of `train.data.mixing`; SpecAugment works on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["at_update", "augment", "coloured_noise", "joined", "spec_augment"]
 
+FADE = 160  # samples, 10 ms, of one piece into the next
 Samples = NDArray[np.float32]
 Generator = np.random.Generator
 Draw: TypeAlias = Callable[[Generator], Samples]
@@ -187,6 +188,17 @@ def joined(
     if rng.random() < config.dither:
         x = x + np.float32(1e-5) * rng.standard_normal(len(x), dtype=np.float32)
     return x
+
+
+def crossfaded(pieces: Sequence[Samples]) -> Samples:
+    """Join pieces without a silence, each faded into the next."""
+    row = pieces[0]
+    for piece in pieces[1:]:
+        overlap = min(FADE, len(row), len(piece))
+        rise = np.linspace(0.0, 1.0, overlap, dtype=np.float32)
+        between = row[len(row) - overlap :] * (1.0 - rise) + piece[:overlap] * rise
+        row = np.concatenate([row[: len(row) - overlap], between, piece[overlap:]])
+    return row
 
 
 def spec_augment(z: Tensor, lengths: Tensor, config: AugmentationConfig, rng: Generator) -> Tensor:

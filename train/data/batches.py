@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from stream.audio import AudioError
 from stream.manifest import ManifestError
 from train.data.rows import Batch, Clip, Drawn, Place, Rows
+from train.data.splicing import piece_of
 
 
 def number_of(update: int, rank: int = 0, ranks: int = 1, part: int = 0, parts: int = 1) -> int:
@@ -33,10 +34,17 @@ def number_of(update: int, rank: int = 0, ranks: int = 1, part: int = 0, parts: 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The clips of a batch, row by row, and whether rows are of several clips."""
+    """The clips of a batch.
+
+    Attributes:
+        rows: the clips of each row.
+        joined: whether rows are of several.
+        spliced: whether each gives some of its words only.
+    """
 
     rows: Sequence[Sequence[Place]]
     joined: bool = False
+    spliced: bool = False
 
 
 class Clips(Protocol):
@@ -48,6 +56,9 @@ class Clips(Protocol):
         Raises:
             AudioError, ManifestError, OSError: it cannot be used.
         """
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a part of a clip's text."""
 
 
 class Choice(Protocol):
@@ -126,12 +137,15 @@ class Batches:
             place = self.choice.voice(list(usable), rng)
             return (usable.get(place) or self.clips.clip(place)).samples()
 
-        clips = ([usable[place] for place in row if place in usable] for row in chosen.rows)
-        rows = [
-            self.rows.row(row, rng, update, any_clip, long_silences=chosen.joined)
-            for row in clips
-            if row
-        ]
+        rows = []
+        for places in chosen.rows:
+            clips = [usable[place] for place in places if place in usable]
+            if chosen.spliced:
+                words = self.rows.config.splice_words
+                clips = [piece_of(clip, words, self.clips.encode, rng) for clip in clips]
+            if clips:
+                kinds = {"long_silences": chosen.joined, "spliced": chosen.spliced}
+                rows.append(self.rows.row(clips, rng, update, any_clip, **kinds))
         return self.rows.padded(rows or [self.rows.silence(rng)], number, tuple(skipped))
 
 

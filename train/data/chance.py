@@ -14,11 +14,11 @@ from train.config.batches import BatchConfig
 from train.data.batches import Chosen
 from train.data.corpus import Corpus
 from train.data.curriculum import (
+    Joining,
     check_joins,
     check_short,
+    check_splices,
     join_probability,
-    joined_row,
-    row_seconds,
 )
 from train.data.rows import Place
 
@@ -69,11 +69,12 @@ class Chance:
         if config.join:
             fitting = weights[2 * seconds <= config.join_seconds]
             check_joins(config, float(fitting.sum() / weights.sum()))
+            check_splices(config, sum(map(bool, corpus.words or ())))
 
     def choose(self, number: int, update: int, rng: np.random.Generator) -> Chosen:
         """Draw the clips of a batch."""
         if rng.random() < join_probability(self.config, update):
-            return Chosen(self._joined(rng), joined=True)
+            return self._joined(rng)
         upto = self._short if update < self.config.join_from else 1.0
         return Chosen([[(0, clip)] for clip in self._neighbours(rng, upto)])
 
@@ -97,7 +98,7 @@ class Chance:
         index = int(np.searchsorted(self._sorted_cumulative, place))
         return int(self._by_length[min(index, len(self._by_length) - 1)])
 
-    def _joined(self, rng: np.random.Generator) -> list[list[Place]]:
+    def _joined(self, rng: np.random.Generator) -> Chosen:
         """Draw rows of several clips, all about equally long."""
 
         def draw() -> Place:
@@ -107,8 +108,6 @@ class Chance:
         def seconds(place: Place) -> float:
             return int(self._samples[place[1]]) / SAMPLE_RATE
 
-        target, rows = row_seconds(self.config, rng)
-        return [
-            joined_row(self.config, self._gap_seconds, target, rng, draw, seconds)
-            for _ in range(rows)
-        ]
+        joining = Joining(self.config, self._gap_seconds, rng)
+        rows = [joining.row(draw, seconds) for _ in range(joining.rows)]
+        return Chosen(rows, joined=True, spliced=joining.spliced)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.manifest import Utterance
 from train.data.formats.record import Record, name_of
+from train.data.formats.words import TimedWord
 from train.data.rows import Clip, Place
 
 
@@ -26,6 +26,8 @@ class Corpus:
         audio: (samples,) int16 of each.
         tokens, names, texts: of each its tokens, the name of its corpus and its text.
         weights: how often each is drawn, against 1; None: all alike.
+        words: of each those of its text, with their times; None: of none.
+        encode: spells a text.
     """
 
     audio: list[NDArray[np.int16]]
@@ -33,11 +35,13 @@ class Corpus:
     names: list[str]
     texts: list[str]
     weights: list[float] | None = None
+    words: list[tuple[TimedWord, ...]] | None = None
+    encode: Callable[[str], list[int]] = lambda text: []
 
     @classmethod
     def load(
         cls,
-        utterances: Sequence[Utterance | Record],
+        utterances: Sequence[Record],
         encode: Callable[[str], list[int]],
         progress: Callable[[int, int], None],
         weights: list[float] | None = None,
@@ -52,21 +56,25 @@ class Corpus:
             for samples in pool.map(read_int16, utterances):
                 audio.append(samples)
                 progress(len(audio), len(utterances))
+        words = [u.words for u in utterances]
         return cls(
             audio,
             [encode(u.text) for u in utterances],
             [u.corpus or "" for u in utterances],
             [u.text for u in utterances],
             weights,
+            words if any(words) else None,
+            encode,
         )
 
     def clip(self, place: Place) -> Clip:
         """Return a recording with its text."""
         _, number = place
-        return Clip(self.audio[number], self.texts[number], self.tokens[number])
+        words = self.words[number] if self.words else ()
+        return Clip(self.audio[number], self.texts[number], self.tokens[number], words)
 
 
-def read_int16(utterance: Utterance | Record) -> NDArray[np.int16]:
+def read_int16(utterance: Record) -> NDArray[np.int16]:
     """Decode an utterance, (samples,) int16 at 16 kHz.
 
     Raises:
@@ -75,7 +83,5 @@ def read_int16(utterance: Utterance | Record) -> NDArray[np.int16]:
     """
     samples: NDArray[np.float32] = np.clip(np.rint(utterance.read() * 32768.0), -32768, 32767)
     if not len(samples):  # one sample at a higher rate
-        audio = utterance.audio
-        path = audio if isinstance(audio, Path) else Path(name_of(audio))
-        raise AudioError(path, f"holds no sample at {SAMPLE_RATE} Hz")
+        raise AudioError(Path(name_of(utterance.audio)), f"holds no sample at {SAMPLE_RATE} Hz")
     return samples.astype(np.int16)

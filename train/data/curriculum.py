@@ -17,6 +17,7 @@ from train.data.rows import Place
 LEAST_SHORT = 0.1  # of what is drawn, that is learned alone at first
 LEAST_JOINED = 0.5  # of what is drawn, that fits into a joined row twice
 SHORTEST_ROW = 2.5  # seconds of a joined row, at least
+WORD_SECONDS = 0.5  # that a word lasts, about
 
 
 def check_short(config: BatchConfig, share: float, count: int, total: int) -> None:
@@ -52,44 +53,71 @@ def check_joins(config: BatchConfig, share: float) -> None:
         )
 
 
+def check_splices(config: BatchConfig, timed: int) -> None:
+    """Refuse spliced rows where no recording says when its words sound.
+
+    Args:
+        timed: how many do.
+    Raises:
+        ValueError: none does.
+    """
+    if config.splice and not timed:
+        raise ValueError(
+            f"batches.splice is {config.splice}: no utterance says when its words sound. "
+            "python -m train.data align writes that into a manifest"
+        )
+
+
 def join_probability(config: BatchConfig, update: int) -> float:
     """Return how probable it is that the rows of a batch are joined, at an update from 0."""
     progress = (update - config.join_from) / max(config.join_until - config.join_from, 1)
     return config.join * min(max(progress, 0.0), 1.0)
 
 
-def row_seconds(config: BatchConfig, rng: np.random.Generator) -> tuple[float, int]:
-    """Draw how long the rows of a joined batch are, and return how many fit into it."""
-    target = rng.uniform(SHORTEST_ROW, config.join_seconds)
-    return target, max(1, int(config.seconds / (target + 1.0)))
-
-
-def joined_row(
-    config: BatchConfig,
-    gap_seconds: float,
-    target: float,
-    rng: np.random.Generator,
-    draw: Callable[[], Place],
-    seconds: Callable[[Place], float],
-) -> list[Place]:
-    """Draw the clips of a row, up to a length.
+class Joining:
+    """How the rows of a joined batch are drawn.
 
     Args:
-        gap_seconds: most silence between two.
-        target: seconds of the row; its first clip may be longer.
-        draw: gives a clip; it may be drawn and not taken.
-        seconds: gives the length of a clip.
+        config: of the batches.
+        gap_seconds: most silence between two clips of a row.
+        rng: of the batch.
+
+    Attributes:
+        rows: how many fit into the batch.
+        spliced: whether clips give some of their words, and no silences are between them.
     """
-    most = int(rng.integers(config.join_clips[0], config.join_clips[1] + 1))
-    row: list[Place] = []
-    length = 0.0
-    while len(row) < most:
-        place = draw()
-        if row and rng.random() < config.repeat:
-            place = row[-1]
-        length += seconds(place)
-        length += gap_seconds / 2
-        if row and length > target:
-            break
-        row.append(place)
-    return row
+
+    def __init__(self, config: BatchConfig, gap_seconds: float, rng: np.random.Generator) -> None:
+        self._config, self._rng = config, rng
+        self.spliced = config.splice > 0.0 and rng.random() < config.splice
+        self._gap_seconds = 0.0 if self.spliced else gap_seconds
+        self._target = rng.uniform(SHORTEST_ROW, config.join_seconds)
+        self.rows = max(1, int(config.seconds / (self._target + 1.0)))
+
+    def row(self, draw: Callable[[], Place], seconds: Callable[[Place], float]) -> list[Place]:
+        """Draw the clips of a row, about as long as all rows of the batch; its first may be longer.
+
+        Args:
+            draw: gives a clip; it may be drawn and not taken.
+            seconds: gives the length of a clip.
+        """
+        config, rng = self._config, self._rng
+        most = int(rng.integers(config.join_clips[0], config.join_clips[1] + 1))
+        row: list[Place] = []
+        length = 0.0
+        while len(row) < most:
+            place = draw()
+            if row and rng.random() < config.repeat:
+                place = row[-1]
+            length += self._taken(seconds(place))
+            length += self._gap_seconds / 2
+            if row and length > self._target:
+                break
+            row.append(place)
+        return row
+
+    def _taken(self, seconds: float) -> float:
+        """Return how much of a clip goes into the row, about."""
+        if not self.spliced:
+            return seconds
+        return min(seconds, WORD_SECONDS * sum(self._config.splice_words) / 2)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.augmentation import at_update, augment, coloured_noise, joined
+from train.data.augmentation import at_update, augment, coloured_noise, crossfaded, joined
+from train.data.formats.words import TimedWord
 from train.text.spellings import Spellings
 
 __all__ = ["Batch", "Clip", "Drawn", "Place", "Rows"]
@@ -52,11 +53,13 @@ class Clip:
     Attributes:
         audio: (samples,) int16 at 16 kHz.
         text: as it is learned; tokens: its most probable ones.
+        words: of the text, with the times of those that are known.
     """
 
     audio: NDArray[np.int16]
     text: str
     tokens: list[int]
+    words: tuple[TimedWord, ...] = ()
 
     def samples(self) -> Samples:
         """Return (samples,) float32 in [-1, 1]."""
@@ -92,6 +95,7 @@ class Rows:
         any_clip: Callable[[np.random.Generator], Samples],
         *,
         long_silences: bool = False,
+        spliced: bool = False,
     ) -> tuple[Samples, list[int]]:
         """Return the samples and tokens of a row.
 
@@ -100,12 +104,13 @@ class Rows:
             update: from which augmentation with a schedule follows.
             any_clip: draws a clip of the training set, for babble.
             long_silences: whether there may be long ones between the clips.
+            spliced: whether clips follow each other without a silence.
         """
         if rng.random() < self.config.without_speech:
             return self._without_speech(sum(len(clip.audio) for clip in clips), rng), []
         augmentation = at_update(self.augmentation, update)
         audio = [augment(c.samples(), rng, augmentation, self.noise, any_clip) for c in clips]
-        row = joined(audio, rng, augmentation, long_silences)
+        row = joined([crossfaded(audio)] if spliced else audio, rng, augmentation, long_silences)
         if self.spellings is None:
             return row, [token for clip in clips for token in clip.tokens]
         return row, [t for clip in clips for t in self.spellings.draw(clip.text, rng)]

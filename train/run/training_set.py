@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.manifest import Utterance, read_manifest
+from stream.manifest import ManifestError
 from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
 from train.config.data import Data, Source
@@ -22,8 +22,8 @@ from train.data.batches import Batches
 from train.data.chance import Chance
 from train.data.corpus import Corpus
 from train.data.formats.durations import with_durations
-from train.data.formats.record import Record, strict
-from train.data.formats.table import detect, read_records
+from train.data.formats.record import Record, check_there, strict
+from train.data.formats.table import read_records
 from train.data.lazy.clips import IndexedClips, Texts
 from train.data.lazy.decoded import Decoded
 from train.data.lazy.epochs import Epochs
@@ -63,9 +63,7 @@ def training_set(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
     return (_in_memory if config.data.cache == "memory" else _indexed)(config, rows, tokenizer)
 
 
-def spelt_utterances(
-    source: Source, data: Data, vocabulary: Vocabulary
-) -> list[Utterance | Record]:
+def spelt_utterances(source: Source, data: Data, vocabulary: Vocabulary) -> list[Record]:
     """Read a data set with its texts as they are learned; refuse, or show, what cannot be spelt."""
     utterances = normalised(utterances_of(source), data.text, vocabulary.symbols)
     if data.unknown == "refuse":
@@ -87,22 +85,25 @@ def _counter(what: str) -> Callable[[int, int], None]:
     return show
 
 
-def utterances_of(source: Source) -> list[Utterance | Record]:
+def utterances_of(source: Source) -> list[Record]:
     """Read a whole data set.
 
     Raises:
         ManifestError: it cannot be read, or an utterance of it cannot be used.
     """
     path, root = _place(source)
-    if root is None and (source.format or detect(path)) == "manifest":
-        return list(read_manifest(path))
-    return list(strict(with_durations(read_records(path, source.format, root))))
+    records = list(strict(with_durations(read_records(path, source.format, root))))
+    for record in records:
+        check_there(record)
+    if not records:
+        raise ManifestError(Path(path), 0, "names no recording")
+    return records
 
 
 def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
     """Decode the training set; its batches are drawn by chance."""
     data, vocabulary = config.data, Vocabulary(tokenizer)
-    train: list[Utterance | Record] = []
+    train: list[Record] = []
     weights: list[float] = []
     for source in data.sources:
         found = spelt_utterances(source, data, vocabulary)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from stream.manifest import ManifestError, Utterance
 from train.data.formats.record import Record
+from train.data.formats.words import TimedWord
 from train.text.languages import in_language
 from train.text.levels import LANGUAGES, Level, TextRules
 from train.text.symbols import shielded
@@ -68,5 +69,14 @@ def normalised(
                 f"data.text = {rules!r} leaves nothing of {utterance.text!r}. Correct the text, or "
                 "make it empty if nobody speaks.",
             )
-        made.append(msgspec.structs.replace(utterance, text=text))
+        changes: dict[str, Any] = {"text": text}
+        if isinstance(utterance, Record) and utterance.words:
+            changes["words"] = _ruled(utterance.words, rule)
+        made.append(msgspec.structs.replace(utterance, **changes))
     return made
+
+
+def _ruled(words: Iterable[TimedWord], rule: Callable[[str], str]) -> tuple[TimedWord, ...]:
+    """Return words by a rule, without those of which it leaves nothing."""
+    made = (msgspec.structs.replace(word, text=rule(word.text)) for word in words)
+    return tuple(word for word in made if word.text)

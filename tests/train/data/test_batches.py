@@ -15,12 +15,12 @@ import soundfile
 pytest.importorskip("torch")
 
 from stream.audio import AudioError
-from stream.manifest import Utterance
 from stream.vocabulary import Vocabulary
 from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.batches import Batches, prefetch
 from train.data.chance import Chance
 from train.data.corpus import Corpus
+from train.data.formats.record import File, Record
 from train.data.rows import Batch, Rows
 from train.text.pieces import write_pieces
 from train.text.spellings import Spellings
@@ -240,8 +240,8 @@ def test_drawing_leaves_the_recordings_as_they_are() -> None:
     assert all(map(np.array_equal, before[1], own.rows.noise))
 
 
-def utterance(path: Path, text: str, corpus: str | None = None) -> Utterance:
-    return Utterance(id=path.name, audio=path, text=text, duration=1.0, corpus=corpus)
+def utterance(path: Path, text: str, corpus: str | None = None) -> Record:
+    return Record(id=path.name, audio=File(str(path)), text=text, duration=None, corpus=corpus)
 
 
 def test_a_corpus_keeps_order_and_every_sample(tmp_path: Path) -> None:

@@ -26,12 +26,14 @@ from stream.files.text import TextError, read_lines
 from stream.manifest import ManifestError, located
 from train.data.formats.files import absolute, listed_path, write_whole
 from train.data.formats.record import Audio, File, LhotseCut, Mix, Read, Record, Track
+from train.data.formats.words import TimedWord
 
 __all__ = ["read", "write"]
 
 SAMPLING_RATE = 16_000  # Hz, written where neither the record nor the file was asked
 WHOLE_WITHIN = 1e-3  # seconds by which a cut of a whole recording may differ from it
 RATE_KEY = "sampling_rate"
+ALIGNMENT = "word"  # Lhotse's name of what is aligned
 
 
 class _Source(msgspec.Struct):
@@ -48,8 +50,15 @@ class _Recording(msgspec.Struct):
     transforms: list[Any] | None = None
 
 
+class _Aligned(msgspec.Struct, array_like=True):
+    symbol: str
+    start: float  # seconds of the recording, not of the cut
+    duration: float
+
+
 class _Supervision(msgspec.Struct):
     start: float = 0.0
+    alignment: dict[str, list[_Aligned]] = {}
     text: str | None = None
     language: str | None = None
     speaker: str | None = None
@@ -122,6 +131,7 @@ def _record(cut: _Cut, text: str, folder: str, source: str, line: int) -> Record
         part=part,
         speaker=_common(each.speaker for each in supervisions),
         language=_common(each.language for each in supervisions),
+        words=_words(cut),
         extra=extra,
         source=source,
         line=line,
@@ -195,6 +205,20 @@ def _supervisions(cut: _Cut) -> list[_Supervision]:
     return [each for _, each in sorted(timed, key=lambda pair: pair[0])]
 
 
+def _words(cut: _Cut) -> tuple[TimedWord, ...]:
+    """Return the words of a cut with their times, where every supervision is aligned."""
+    tracks = [(0.0, cut), *((track.offset, track.cut) for track in cut.tracks)]
+    words = []
+    for offset, each in tracks:
+        for supervision in each.supervisions:
+            if supervision.text and ALIGNMENT not in supervision.alignment:
+                return ()
+            for item in supervision.alignment.get(ALIGNMENT, ()):
+                start = round(offset + item.start - each.start, 4)
+                words.append(TimedWord(item.symbol, start, round(start + item.duration, 4)))
+    return tuple(sorted(words, key=lambda word: word.start or 0.0))
+
+
 def _length(cut: _Cut) -> float:
     return cut.duration or max(track.offset + track.cut.duration for track in cut.tracks)
 
@@ -246,6 +270,7 @@ def _cut(record: Record, folder: Path) -> dict[str, Any]:
         extra["corpus"] = record.corpus
     if isinstance(record.audio, Mix):
         return _mixed_cut(record, record.audio, supervision, rate)
+    supervision |= _alignment(record.words, record.part.offset)
     cut = {"id": record.id, "start": record.part.offset, "duration": duration}
     cut |= {"channel": record.part.channel or 0, "supervisions": [supervision]}
     seconds = record.part.offset + duration
@@ -254,6 +279,16 @@ def _cut(record: Record, folder: Path) -> dict[str, Any]:
     if extra:
         cut["custom"] = extra
     return {**cut, "type": "MonoCut"}
+
+
+def _alignment(words: Sequence[TimedWord], shift: float) -> dict[str, Any]:
+    """Return the key of a supervision that says when words sound, `shift` seconds later in the recording."""
+    items = [
+        [word.text, round(shift + word.start, 4), round(word.end - word.start, 4)]
+        for word in words
+        if word.start is not None and word.end is not None
+    ]
+    return {"alignment": {ALIGNMENT: items}} if items else {}
 
 
 def _recording(
@@ -292,5 +327,6 @@ def _mixed_cut(record: Record, mix: Mix, supervision: dict[str, Any], rate: int)
         item = {"cut": cut, "type": kind, "offset": track.begin}
         tracks.append(item if track.snr_db is None else {**item, "snr": track.snr_db})
     first = next(track for track in tracks if track["type"] == "MonoCut")
+    supervision |= _alignment(record.words, first["cut"]["start"] - first["offset"])
     first["cut"]["supervisions"] = [supervision | {"start": -first["offset"]}]
     return {"id": record.id, "tracks": tracks, "type": "MixedCut"}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from stream.manifest import ManifestError, read_entries, shown
 from train.data.formats.files import listed_path, write_whole
 from train.data.formats.record import File, Read, Record
+from train.data.formats.words import listed_words, take_words
 
 __all__ = ["read", "write"]
 
@@ -26,6 +28,7 @@ def read(path: Path, root: Path | None = None) -> Read:
             continue
         extra = entry.extra
         language = extra.pop("lang", None) or extra.pop("language", None)
+        words = take_words(extra)
         yield Record(
             id=entry.name + shown(entry.part),
             audio=File(entry.audio),
@@ -35,6 +38,7 @@ def read(path: Path, root: Path | None = None) -> Read:
             speaker=entry.speaker,
             corpus=entry.corpus,
             language=language if isinstance(language, str) else None,
+            words=words,
             extra=extra,
             source=source,
             line=entry.line,
@@ -51,7 +55,7 @@ def write(records: Iterable[Record], path: Path) -> int:
     folder = path.parent.absolute()
     with write_whole(path) as file:
         for record in records:
-            line = {
+            line: dict[str, Any] = {
                 "audio_filepath": listed_path(record, folder),
                 "text": record.text,
                 "duration": record.duration,
@@ -66,6 +70,8 @@ def write(records: Iterable[Record], path: Path) -> int:
                 line["corpus"] = record.corpus
             if record.language is not None:
                 line["lang"] = record.language
+            if record.words:
+                line["words"] = listed_words(record.words)
             for key, value in record.extra.items():
                 line.setdefault(key, value)
             file.write(encode(line) + b"\n")

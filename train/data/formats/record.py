@@ -6,6 +6,7 @@ check can name all faults at once and a training stops at the first (`strict`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from stream.audio import WHOLE, AudioError, Part, Recording, read_audio
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, check_length
+from train.data.formats.words import TimedWord
 from train.data.storage.sources import SourceError, is_remote, read_source
 
 __all__ = [
@@ -131,6 +133,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         duration: seconds of the part; None: no more is known than what the file says.
         text: transcript; empty where nobody speaks.
         speaker, corpus, language: where the data set names them.
+        words: those of the text, where the data set says when they sound.
         extra: what else it says, by its own names, for conversion.
         source, line: where it stands: a file, and the number of the line or entry from 1.
     """
@@ -143,6 +146,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     speaker: str | None = None
     corpus: str | None = None
     language: str | None = None
+    words: tuple[TimedWord, ...] = ()
     extra: dict[str, Any] = {}
     source: str = ""
     line: int = 0
@@ -179,6 +183,17 @@ def strict(records: Iterable[Record | ManifestError]) -> Iterator[Record]:
         if isinstance(record, ManifestError):
             raise record
         yield record
+
+
+def check_there(record: Record) -> None:
+    """Refuse a record whose recording is a local file that is not there.
+
+    Raises:
+        ManifestError: it is not.
+    """
+    audio = record.audio
+    if isinstance(audio, File) and _is_plain(audio) and not os.path.isfile(audio.path):
+        raise record.error(f"no file {audio.path}. Paths count from the manifest.")
 
 
 def name_of(audio: Audio | None) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from stream.files.text import decode_text
 from train.data.formats.record import Audio, Record
+from train.data.formats.words import TimedWord, listed_words, take_words
 
 __all__ = [
     "SIDE_SUFFIXES",
@@ -48,6 +49,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     speaker: str | None = None
     corpus: str | None = None
     language: str | None = None
+    words: tuple[TimedWord, ...] = ()
     extra: dict[str, Any] = {}
 
 
@@ -72,6 +74,7 @@ def fields_of(row: dict[str, Any]) -> Fields:
         speaker=take(SPEAKER_KEYS),
         corpus=take(("corpus",)),
         language=take(LANGUAGE_KEYS),
+        words=take_words(rest),
         extra=rest,
     )
 
@@ -86,6 +89,7 @@ def record_of(name: str, audio: Audio, fields: Fields, source: str, line: int = 
         speaker=fields.speaker,
         corpus=fields.corpus,
         language=fields.language,
+        words=fields.words,
         extra=fields.extra,
         source=source,
         line=line,
@@ -99,6 +103,7 @@ def said(record: Record) -> dict[str, Any]:
         "speaker": record.speaker,
         "corpus": record.corpus,
         "lang": record.language,
+        "words": listed_words(record.words) or None,
         **record.extra,
     }
     return {key: value for key, value in row.items() if value is not None}

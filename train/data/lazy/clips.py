@@ -32,8 +32,8 @@ class Texts:
     def __reduce__(self) -> tuple[type[Texts], tuple[bytes, TextRules, bool]]:
         return Texts, self._made_of
 
-    def spelt(self, record: Record) -> tuple[str, list[int]]:
-        """Return the text of an utterance as it is learned, and its tokens.
+    def spelt(self, record: Record) -> tuple[Record, list[int]]:
+        """Return an utterance with its text as it is learned, and the tokens of that.
 
         Raises:
             ManifestError: it cannot be spelt, or nothing is left of it.
@@ -45,7 +45,11 @@ class Texts:
                 f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: data.text, or "
                 "data.unknown = allow; python -m train.data check --tokenizer names all"
             )
-        return text, self._vocabulary.encode(text)
+        return record, self._vocabulary.encode(text)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text as it is learned."""
+        return self._vocabulary.encode(text)
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,13 @@ class IndexedClips:
             AudioError, ManifestError, OSError: it cannot be used.
         """
         source, number = place
-        record = self.indexes[source][number]
-        text, tokens = self.texts.spelt(record)
+        record, tokens = self.texts.spelt(self.indexes[source][number])
+        text = record.text
         if self.decoded is None:
-            return Clip(read_int16(record), text, tokens)
-        return Clip(self.decoded[source].get(number, lambda: read_int16(record)), text, tokens)
+            return Clip(read_int16(record), text, tokens, record.words)
+        audio = self.decoded[source].get(number, lambda: read_int16(record))
+        return Clip(audio, text, tokens, record.words)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text that is spelt as clips' texts are."""
+        return self.texts.encode(text)

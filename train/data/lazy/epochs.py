@@ -13,11 +13,11 @@ import numpy as np
 from train.config.batches import BatchConfig
 from train.data.batches import Chosen
 from train.data.curriculum import (
+    Joining,
     check_joins,
     check_short,
+    check_splices,
     join_probability,
-    joined_row,
-    row_seconds,
 )
 from train.data.lazy.index import Index
 from train.data.lazy.sampler import Sampler
@@ -65,6 +65,7 @@ class Epochs:
             self._early = sampler(min(config.short_seconds, max_seconds))
         if config.join:
             check_joins(config, self.sampler.up_to(config.join_seconds / 2)[1])
+            check_splices(config, sum(index.about.timed for index in indexes))
 
     @property
     def epoch(self) -> int:
@@ -76,28 +77,27 @@ class Epochs:
         sampler = self._early if update < self.config.join_from else self.sampler
         due = sampler.batch(number)
         if self.config.join and rng.random() < join_probability(self.config, update):
-            return Chosen(self._joined(due, rng), joined=True)
+            return self._joined(due, rng)
         return Chosen([[place] for place in due])
 
     def voice(self, batch: Sequence[Place], rng: np.random.Generator) -> Place:
         """Draw a clip that talks in the background of another: one of the batch, which is decoded."""
         return batch[int(rng.integers(len(batch)))]
 
-    def _joined(self, due: list[Place], rng: np.random.Generator) -> list[list[Place]]:
+    def _joined(self, due: list[Place], rng: np.random.Generator) -> Chosen:
         """Draw rows of the clips that are due, and of any others where these are too few."""
-        target, count = row_seconds(self.config, rng)
+        joining = Joining(self.config, self._gap_seconds, rng)
         rows: list[list[Place]] = []
-        while due or len(rows) < count:
-            row = self._row(due, target, rng)
+        while due or len(rows) < joining.rows:
+            row = self._row(joining, due, rng)
             due = [place for place in due if place not in row]
             rows.append(row)
-        return rows
+        return Chosen(rows, joined=True, spliced=joining.spliced)
 
-    def _row(self, due: list[Place], target: float, rng: np.random.Generator) -> list[Place]:
+    def _row(self, joining: Joining, due: list[Place], rng: np.random.Generator) -> list[Place]:
         waiting = iter(due)
 
         def draw() -> Place:
             return next(waiting, None) or self.sampler.any(rng)
 
-        seconds = self.sampler.seconds
-        return joined_row(self.config, self._gap_seconds, target, rng, draw, seconds)
+        return joining.row(draw, self.sampler.seconds)

@@ -38,7 +38,7 @@ from train.data.storage.sources import state_of
 
 __all__ = ["Index", "default_cache", "index_of"]
 
-VERSION = 2
+VERSION = 3
 FAULTS_SHOWN = 5
 SAID_EVERY = 1 << 20  # utterances
 
@@ -55,6 +55,7 @@ class _About(msgspec.Struct):
     seconds: float
     faults: int
     corpora: list[tuple[str, int]]
+    timed: int
 
 
 class Index:
@@ -66,7 +67,8 @@ class Index:
     Attributes:
         order: (N,) int64, numbers of the utterances by corpus, those of each in the order of their durations.
         durations: (N,) float32, seconds, in that order.
-        about: what it was made from; `corpora`, the name and the number of utterances of each.
+        about: what it was made from; `corpora`, the name and the number of utterances of each;
+            `timed`, how many utterances say when their words sound.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -176,7 +178,7 @@ def _make(
     encoder = msgspec.msgpack.Encoder()
     durations, ends, corpora = [], [], array("H")
     names: dict[str, int] = {}
-    count, faults, end = 0, 0, 0
+    count, faults, end, timed = 0, 0, 0, 0
     with (
         (folder / "records").open("wb") as output,
         (folder / "ends").open("wb") as of_ends,
@@ -194,6 +196,7 @@ def _make(
             durations.append(record.duration)
             corpora.append(names.setdefault(record.corpus or "", len(names)))
             count += 1
+            timed += bool(record.words)
             if count % (1 << 16) == 0:
                 np.array(ends, np.int64).tofile(of_ends)
                 np.array(durations, np.float32).tofile(of_durations)
@@ -219,6 +222,7 @@ def _make(
         float(seconds.sum(dtype=np.float64)),
         faults,
         list(zip(names, sizes, strict=True)),
+        timed,
     )
     (folder / "about.json").write_bytes(msgspec.json.encode(about))
     progress(count)

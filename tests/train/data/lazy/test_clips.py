@@ -115,11 +115,11 @@ def test_a_text_that_cannot_be_spelt_is_named_with_its_line(tmp_path: Path) -> N
 def test_texts_are_normalised_before_they_are_spelt() -> None:
     tokenizer = (model_path() / "tokenizer.model").read_bytes()
     record = Record(id="a", audio=File("a"), text="Two, ONE!", duration=1.0, source="s", line=3)
-    text, tokens = Texts(tokenizer, "lowercase", False).spelt(record)
-    assert (text, tokens) == ("two one", Vocabulary(tokenizer).encode("two one"))
+    spelt, tokens = Texts(tokenizer, "lowercase", False).spelt(record)
+    assert (spelt.text, tokens) == ("two one", Vocabulary(tokenizer).encode("two one"))
     with pytest.raises(ManifestError, match="s: line 3: the tokenizer cannot spell"):
         Texts(tokenizer, "as-is", False).spelt(record)
-    assert Texts(tokenizer, "as-is", True).spelt(record)[0] == "Two, ONE!"
+    assert Texts(tokenizer, "as-is", True).spelt(record)[0].text == "Two, ONE!"
 
 
 @pytest.mark.slow
