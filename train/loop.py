@@ -110,6 +110,9 @@ class Run:
         end = self.update if self._out_of_patience() else self.calendar.end
         drawn = self.material.drawn(self.update, end)
         with contextlib.closing(journal), display, contextlib.closing(drawn):
+            if self.resumed is None and self.learner.transfer is not None:
+                for line in self.learner.transfer.lines():
+                    display.say(line)
             for waited, batch in timed(drawn):
                 skipped.add(batch.skipped)
                 began = time.perf_counter()
@@ -234,13 +237,21 @@ class Run:
                 "license": self.config.data.license,
                 "language": self.config.data.language,
                 "author": self.config.data.author,
-                "training": {
-                    "run": self.folder.name,
-                    "updates": self.update,
-                    "hours": round(self.material.hours, 2),
-                },
+                "training": self._training(),
                 "wer": {"dev": score} if score else {},
             },
+        }
+
+    def _training(self) -> dict[str, Any]:
+        """Return what is noted of the run: its length, and what it took from which model."""
+        transfer, origin = self.learner.transfer, self.start.origin
+        if transfer is not None:
+            origin = {"model": self.start.source, **transfer.notes()}
+        return {
+            "run": self.folder.name,
+            "updates": self.update,
+            "hours": round(self.material.hours, 2),
+            **({} if origin is None else {"init": origin}),
         }
 
     def _best_of_folder(self) -> None:

@@ -12,6 +12,7 @@ from stream.model.specification import Specification, read_specification
 from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
 from train.config.data import Data
 from train.config.duration import Duration, check_duration
+from train.config.init import InitConfig
 from train.config.learning import Dropout, Loss, Optimiser
 from train.config.ngram import NgramConfig
 
@@ -48,6 +49,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         patience: validations without a better dev WER after which the run ends; None: it does not.
         min_delta: by how much a dev WER has to be lower to be better, a fraction.
         keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
+        init: which parts of another model the run starts from; None: from all of that of `--init-from`.
         ngram: the n-gram model that checkpoints carry, for beam search; None: that of the model that the run
             starts from, where it has one and the tokenizer is the same.
     """
@@ -76,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     min_delta: float = 0.0
     keep: bool = False
     ngram: NgramConfig | None = None
+    init: InitConfig | None = None
 
     def __post_init__(self) -> None:
         for name, source in (

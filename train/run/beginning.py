@@ -15,6 +15,7 @@ from stream.model.network import NgramFile, open_model
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config.file import resolve
+from train.config.init import InitConfig
 from train.config.run import Config, ConfigError
 from train.run.derived import statistics_of, tokenizer_of
 from train.run.resume import Resumed
@@ -32,22 +33,55 @@ def start_of(
 
     Args:
         config: of the run.
-        init_from: path of a model whose weights, tokenizer and statistics it starts from, or None.
+        init_from: path of a model whose weights, tokenizer and statistics it starts from, or None; of which
+            parts, says `init`.
         resumed: the checkpoint that it resumes from, or None.
         folder: of the run, for what it makes of its training set; None: nothing is written.
     Raises:
         ConfigError: tokenizer or statistics are missing, or do not go with the weights.
-        ModelError: `init_from` is not a model.
+        ModelError: what it starts from is not a model.
     """
     if resumed is not None:
         start = checkpoint_start(resumed.content, resumed.content.get("init_from"), weights=False)
         _check_agreement(config, start, str(resumed.path))
-    elif init_from is not None:
-        start = _initial(config, Path(init_from))
-        _check_agreement(config, start, init_from)
+    elif (model := _model(config, init_from)) is not None:
+        start = _initial(config, Path(model))
+        if config.init is None:
+            _check_agreement(config, start, model)
+        else:
+            start = _with_own(config, start, config.init, folder)
     else:
         start = Start(tokenizer_of(config, folder), *statistics_of(config, folder))
     return start if config.ngram is None else replace(start, ngram=_ngram(config, start.tokenizer))
+
+
+def _model(config: Config, init_from: str | None) -> str | None:
+    """Return the path of the model that a run starts from, or None."""
+    if init_from is not None or config.init is None:
+        return init_from
+    if config.init.model is None:
+        raise ConfigError("init.model is missing: the model to start from, here or as --init-from")
+    return str(resolve(config.init.model))
+
+
+def _with_own(config: Config, start: Start, init: InitConfig, folder: Path | None) -> Start:
+    """Return a start of which the configuration takes a part: with its own tokenizer, where it names one,
+    and the statistics of the encoder, which learned from frames that were normalised by them."""
+    if config.data.tokenizer is not None:
+        tokenizer = tokenizer_of(config, folder)
+        if start.ngram is not None and tokenizer != start.tokenizer:
+            print(
+                "ngram: left behind, since it is over the pieces of another tokenizer",
+                file=sys.stderr,
+            )
+            start = replace(start, ngram=None)
+        start = replace(start, tokenizer=tokenizer)
+    if init.encoder:
+        print(f"statistics: those of {start.source}, as its encoder", file=sys.stderr)
+        return start
+    print("statistics: those of the training set, since the encoder is new", file=sys.stderr)
+    mean, variance = statistics_of(config, folder)
+    return replace(start, mean=mean, variance=variance)
 
 
 def _check_agreement(config: Config, start: Start, source: str) -> None:
@@ -77,9 +111,10 @@ def _initial(config: Config, path: Path) -> Start:
         if not checkpoint.specification_of(content, path).rounded:
             return checkpoint_start(content, source, weights=True)
     network = open_model(path)
-    if config.freeze_norms_from is None or config.freeze_norms_from > 1:
+    encoder = config.init is None or config.init.encoder
+    if encoder and (config.freeze_norms_from is None or config.freeze_norms_from > 1):
         raise ConfigError(
-            f"--init-from {path}: the normalisation between layers is folded into its weights and "
+            f"{path}: the normalisation between layers is folded into its weights and "
             "cannot be learned any more: set freeze_norms_from = 1 (--set freeze_norms_from=1)"
         )
     return folded_start(network, source, normalised=True)

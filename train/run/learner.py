@@ -47,6 +47,7 @@ class Learner:
         average: the averaged weights, which are validated and exported.
         update: how many were made.
         wers: on dev, of each validation so far, fractions.
+        transfer: what was taken from another model, where that is not all of it, or None.
     Raises:
         ConfigError: the configuration cannot be trained from this start.
         ModelError: the weights, or the checkpoint, are of another model.
@@ -64,7 +65,7 @@ class Learner:
         specification = specification_of(
             config, start, material, self._frames, len(vocabulary), resumed
         )
-        model = starting_model(config, start, specification, config.dropout)
+        model, self.transfer = starting_model(config, start, specification, config.dropout)
         self.objective = Objective(model, config.loss, vocabulary.pieces)
         self.optimiser = self._optimiser()
         self.average = Ema(model, config.optimiser.ema)

@@ -38,6 +38,8 @@ class Start:
         source: path of the model or checkpoint that all this is from; None: it is from the files that
             the configuration names.
         ngram: the n-gram model that checkpoints carry, or None.
+        spelling: bytes of the SentencePiece model that the weights are for.
+        origin: what a run that is resumed took from which model, for the notes of its checkpoints.
     """
 
     tokenizer: bytes
@@ -46,6 +48,8 @@ class Start:
     weights: dict[str, Tensor] | None = None
     source: str | None = None
     ngram: NgramFile | None = None
+    spelling: bytes = b""
+    origin: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
         content["averaged"] if weights else None,
         source,
         ngram_in(content),
+        content["tokenizer"],
+        origin=None if weights else content["notes"]["training"].get("init"),
     )
 
 
@@ -101,6 +107,7 @@ def folded_start(network: Network, source: str | None = None, *, normalised: boo
         Transducer.from_network(plain, normalised=normalised).state_dict(),
         source,
         network.ngram,
+        network.tokenizer,
     )
 
 

@@ -7,6 +7,7 @@ import torch
 
 from stream.model.quantisation import Quantisation, joint_exponent
 from stream.model.specification import ModelError, Specification
+from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config.learning import Dropout
 from train.config.run import Config, ConfigError
@@ -14,6 +15,7 @@ from train.model import Transducer
 from train.run.inputs import InputFrames
 from train.run.resume import Resumed
 from train.run.start import Material, Start, largest_joint, weight_bits
+from train.run.transfer import Transfer
 
 __all__ = ["specification_of", "starting_model"]
 
@@ -23,17 +25,24 @@ DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")
 
 def starting_model(
     config: Config, start: Start, specification: Specification, dropout: Dropout
-) -> Transducer:
-    """Return a model with the weights that a run starts from; sets torch's seed.
+) -> tuple[Transducer, Transfer | None]:
+    """Return a model with the weights that a run starts from, and what it took in part; sets torch's seed.
 
     Raises:
+        ConfigError: nothing fits of a part that `init` asks for.
         ModelError: the weights are of another model.
     """
     model = Transducer(specification, normalised=config.quantize == "none", dropout=dropout)
     torch.manual_seed(config.seed)
     model.initialise(torch.Generator().manual_seed(config.seed))
+    own = model.state_dict()
+    if start.weights is not None and config.init is not None:
+        vocabularies = [Vocabulary(each) for each in (start.tokenizer, start.spelling)]
+        pieces = [vocabulary.pieces for vocabulary in vocabularies]
+        transfer = Transfer(own, start.weights, config.init, *pieces)
+        model.load_state_dict(transfer.weights)
+        return model, transfer
     if start.weights is not None:
-        own = model.state_dict()
         # Decoders that the start has not stay as drawn, those that the run has not are left out.
         weights = {k: v for k, v in own.items() if k.startswith(DECODERS)}
         weights |= {
@@ -43,7 +52,7 @@ def starting_model(
             model.load_state_dict(weights)
         except RuntimeError as error:
             raise ModelError(f"the weights to start from do not fit: {error}") from error
-    return model
+    return model, None
 
 
 def specification_of(
@@ -76,7 +85,8 @@ def specification_of(
             raise ModelError("was not quantised; choose another --output", resumed.path)
         exponent = before.joint
     else:
-        model = starting_model(config, start, specification, Dropout(0.0, 0.0, 0.0, 0.0)).eval()
+        model, _ = starting_model(config, start, specification, Dropout(0.0, 0.0, 0.0, 0.0))
+        model.eval()
         drawn = (material.batches.batch(number) for number in range(CALIBRATION_BATCHES))
         inputs = (frames.of(batch, 0, specification) for batch in drawn)
         exponent = joint_exponent(largest_joint(model, inputs))

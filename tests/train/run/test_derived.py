@@ -2,67 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 pytest.importorskip("torch")
 
 from hwckpt.conversion import read_statistics as read_tensors
 from stream.model.network import open_model
 from stream.vocabulary import Vocabulary
-from tests.tiny import TEXTS
+from tests.train.run.corpus import minimal_command, minimal_settings
 from train import __main__, checkpoint
 from train.config.file import load_config
 from train.config.run import Config
 from train.run import derived
 
-SIZES = (
-    "model.hidden=16", "model.prediction_hidden=8", "model.joint=16", "model.post_layers=1",
-    "data.workers=1", "batches.seconds=4.0", "updates=2",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration of five lines beside a corpus of noise with words."""
-    folder = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
-    lines = []
-    for n in range(12):
-        samples = 0.1 * rng.standard_normal(6000 + 500 * n)
-        soundfile.write(folder / f"{n}.wav", samples, 16000)
-        line = {
-            "audio_filepath": f"{n}.wav",
-            "text": TEXTS[n % 4],
-            "duration": len(samples) / 16000,
-        }
-        lines.append(json.dumps(line) + "\n")
-    (folder / "train.jsonl").write_text("".join(lines))
-    (folder / "dev.jsonl").write_text("".join(lines[:2]))
-    train, dev = (json.dumps(str(folder / name)) for name in ("train.jsonl", "dev.jsonl"))
-    path = folder / "run.toml"
-    path.write_text(f'extends = "testing"\n\n[data]\ntrain = [{train}]\ndev = {dev}\n')
-    return path
-
 
 def config_of(minimal: Path, *settings: str) -> Config:
-    return load_config(
-        minimal, [*SIZES, f"data.cache_folder={minimal.parent / 'cache'}", *settings]
-    )
+    return load_config(minimal, minimal_settings(minimal, *settings))
 
 
 def test_five_lines_train_a_model(
     minimal: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = (*SIZES, f"data.cache_folder={minimal.parent / 'cache'}")
-    arguments = ["--config", str(minimal), "--output", str(tmp_path / "run"), "--threads", "1"]
-    for setting in settings:
-        arguments += ["--set", setting]
-    assert __main__.main(arguments) == 0
+    lazy = "data.cache=none", "data.workers=1"
+    assert __main__.main(minimal_command(minimal, tmp_path / "run", *lazy)) == 0
     said = capfd.readouterr().err
     made = tmp_path / "run" / "tokenizer.model"
     pieces = Vocabulary(made.read_bytes()).pieces
@@ -138,12 +103,9 @@ def test_the_ngram_of_a_hardware_checkpoint_survives_a_fine_tune(
         )
     }  # fmt: skip
     settings = [f"model.{key}={str(value).lower()}" for key, value in sizes.items()]
-    settings += [*SIZES[4:], "freeze_norms_from=1", f"data.cache_folder={minimal.parent / 'cache'}"]
-    arguments = ["--config", str(minimal), "--output", str(tmp_path), "--init-from", str(source)]
-    for setting in settings:
-        arguments += ["--set", setting]
-    assert __main__.main(arguments) == 0
+    command = minimal_command(minimal, tmp_path, *settings, "freeze_norms_from=1")
+    assert __main__.main([*command, "--init-from", str(source)]) == 0
     for name in ("best.pt", "last.pt"):
         assert checkpoint.read(tmp_path / name).ngram == network.ngram
-    assert __main__.main([*arguments[:4], *arguments[6:], "--set", "updates=3", "--change"]) == 0
+    assert __main__.main([*command, "--set", "updates=3", "--change"]) == 0
     assert checkpoint.read(tmp_path / "last.pt").ngram == network.ngram
