@@ -28,8 +28,8 @@ from stream.errors import InputError
 from stream.files.atomic import replace_file
 from stream.process import reports_errors, run_main
 from stream.vocabulary import WORD_MARK, Vocabulary
-from train.data.formats.record import strict
 from train.data.formats.table import read_records
+from train.data.records.record import strict
 from train.text.levels import TEXT_RULES
 from train.text.pieces import write_pieces
 from train.text.subwords import SubwordKind, build_subwords

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from train.data.__main__ import main
-from train.data.formats.record import strict
 from train.data.formats.table import read_records
+from train.data.records.record import strict
 
 LINES = 50_000
 

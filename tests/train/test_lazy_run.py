@@ -20,8 +20,8 @@ from tests.conftest import REPOSITORY
 from tests.tiny import TEXTS, tiny_tokenizer
 from train import __main__, checkpoint, mel_stats
 from train.data.formats import shards
-from train.data.formats.record import strict
 from train.data.formats.table import read_records
+from train.data.records.record import strict
 from train.data.storage.sources import S3Access, s3_client
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Callable, Sequence
 
 from stream.engine.alignment import Span
-from train.data.formats.words import TimedWord
+from train.data.records.words import TimedWord
 
 
 def timed_words(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
-from train.data.formats.record import Record, name_of
-from train.data.formats.words import TimedWord
+from train.data.records.record import Record, name_of
+from train.data.records.words import TimedWord
 from train.data.rows import Clip, Place
 
 

@@ -29,7 +29,7 @@ import msgspec
 from stream.audio import AudioError, Recording
 from stream.errors import InputError
 from train.data.corpora.layout import Item, LayoutError, PublishedCorpus
-from train.data.formats.files import write_whole
+from train.data.records.files import write_whole
 
 __all__ = ["LEFT_OUT", "FaultyError", "Prepared", "SetSummary", "prepare"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.augmentation import at_update, augment, coloured_noise, crossfaded, joined
-from train.data.formats.words import TimedWord
+from train.data.records.words import TimedWord
 from train.text.spellings import Spellings
 
 __all__ = ["Batch", "Clip", "Drawn", "Place", "Rows"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from stream.front_end.log_mel import SAMPLE_RATE
-from train.data.formats.words import TimedWord
+from train.data.records.words import TimedWord
 from train.data.rows import Clip
 
 MARGIN = 0.06  # seconds of a pause that stay with a word

@@ -18,8 +18,8 @@ from stream.model.network import Network, NgramFile
 from stream.model.specification import Specification
 from train.checkpoint import ngram_in
 from train.data.batches import prefetch
-from train.data.formats.record import Record
 from train.data.lazy.workers import drawn_by_processes
+from train.data.records.record import Record
 from train.data.rows import Batch, Drawn
 from train.model import Transducer, lengths_to_mask
 

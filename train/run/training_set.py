@@ -21,14 +21,14 @@ from train.config.run import Config, ConfigError
 from train.data.batches import Batches
 from train.data.chance import Chance
 from train.data.corpus import Corpus
-from train.data.formats.durations import with_durations
-from train.data.formats.record import Record, check_there, strict
 from train.data.formats.table import read_records
 from train.data.lazy.clips import IndexedClips, Texts
 from train.data.lazy.decoded import Decoded
 from train.data.lazy.epochs import Epochs
 from train.data.lazy.index import Index, index_of
 from train.data.lazy.sampler import Sampler
+from train.data.records.durations import with_durations
+from train.data.records.record import Record, check_there, strict
 from train.data.rows import Rows
 from train.text.transcripts import SPELLING_OPTIONS, normalised, ruled
 

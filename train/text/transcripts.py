@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from stream.manifest import ManifestError, Utterance
-from train.data.formats.record import Record
-from train.data.formats.words import TimedWord
+from train.data.records.record import Record
+from train.data.records.words import TimedWord
 from train.text.languages import in_language
 from train.text.levels import LANGUAGES, Level, TextRules
 from train.text.symbols import shielded

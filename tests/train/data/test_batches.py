@@ -20,7 +20,7 @@ from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.batches import Batches, prefetch
 from train.data.chance import Chance
 from train.data.corpus import Corpus
-from train.data.formats.record import File, Record
+from train.data.records.record import File, Record
 from train.data.rows import Batch, Rows
 from train.text.pieces import write_pieces
 from train.text.spellings import Spellings

@@ -13,7 +13,7 @@ from train.data.augmentation import crossfaded
 from train.data.batches import Batches
 from train.data.chance import Chance
 from train.data.corpus import Corpus
-from train.data.formats.words import TimedWord
+from train.data.records.words import TimedWord
 from train.data.rows import Clip, Rows
 from train.data.splicing import piece_of
 

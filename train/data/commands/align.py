@@ -18,9 +18,9 @@ from stream.model.network import Network, open_model
 from stream.validation import validate
 from train.data.alignment import timed_words
 from train.data.commands.reading import add_reading, read
-from train.data.formats.durations import with_durations
-from train.data.formats.record import Record, strict
 from train.data.formats.table import FORMATS, for_output
+from train.data.records.durations import with_durations
+from train.data.records.record import Record, strict
 from train.text.levels import TEXT_RULES
 from train.text.transcripts import ruled
 

@@ -36,9 +36,9 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, check_length
 from stream.vocabulary import Vocabulary
 from train.data.commands.reading import add_reading, counted
-from train.data.formats.durations import with_durations
-from train.data.formats.record import Record, length_and_rate, name_of
 from train.data.formats.table import FORMATS, for_output, read_records
+from train.data.records.durations import with_durations
+from train.data.records.record import Record, length_and_rate, name_of
 from train.text.levels import TEXT_RULES
 from train.text.transcripts import ruled
 

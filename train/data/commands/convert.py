@@ -14,10 +14,10 @@ from pathlib import Path
 from stream.manifest import ManifestError
 from train.data.commands.reading import add_reading, read
 from train.data.formats import shards
-from train.data.formats.durations import with_durations
-from train.data.formats.extract import extracted
-from train.data.formats.record import Record, strict
 from train.data.formats.table import FORMATS, for_output
+from train.data.records.durations import with_durations
+from train.data.records.extract import extracted
+from train.data.records.record import Record, strict
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from train.data.formats.record import Read
 from train.data.formats.table import FORMATS, read_records
+from train.data.records.record import Read
 
 __all__ = ["add_reading", "counted", "read"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from stream.errors import ArgumentError
 from stream.files.text import open_bytes
 from stream.manifest import ManifestError
-from train.data.formats.files import write_whole
+from train.data.records.files import write_whole
 
 __all__ = ["EXAMPLE", "add_arguments", "rewrite", "run"]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from stream.errors import ArgumentError
 from train.data.commands.reading import add_reading, read
-from train.data.formats.durations import with_durations
-from train.data.formats.record import Record, strict
 from train.data.formats.table import FORMATS, for_output
+from train.data.records.durations import with_durations
+from train.data.records.record import Record, strict
 
 __all__ = ["EXAMPLE", "add_arguments", "part_of", "run"]
 

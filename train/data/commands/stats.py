@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from train.data.commands.reading import add_reading, read
-from train.data.formats.durations import with_durations
-from train.data.formats.record import Record, strict
+from train.data.records.durations import with_durations
+from train.data.records.record import Record, strict
 
 __all__ = ["EXAMPLE", "Counts", "add_arguments", "run"]
 

@@ -1,7 +1,7 @@
 """Compressed archives of recordings with transcripts: .tar.gz, .tgz, .tar.bz2, .tar.xz.
 
 A folder in one file: transcripts are beside recordings or in tables, wherever in the archive (see
-`train.data.formats.transcripts`), so it is read twice, first for the texts. Nothing is unpacked to disk,
+`train.data.records.transcripts`), so it is read twice, first for the texts. Nothing is unpacked to disk,
 and no member is reached without reading those before it: an index copies the recordings out once.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream.manifest import ManifestError
-from train.data.formats.files import write_whole
-from train.data.formats.record import AUDIO_SUFFIXES, Bytes, Read, Record
 from train.data.formats.shards import members, opened, write_tar
-from train.data.formats.transcripts import Transcripts, record_of
+from train.data.records.files import write_whole
+from train.data.records.record import AUDIO_SUFFIXES, Bytes, Read, Record
+from train.data.records.transcripts import Transcripts, record_of
 
 __all__ = ["read", "write"]
 

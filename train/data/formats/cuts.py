@@ -24,9 +24,9 @@ from stream.audio import WHOLE, Part
 from stream.extras import EXTRAS, install_command
 from stream.files.text import TextError, read_lines
 from stream.manifest import ManifestError, located
-from train.data.formats.files import absolute, listed_path, write_whole
-from train.data.formats.record import Audio, File, LhotseCut, Mix, Read, Record, Track
-from train.data.formats.words import TimedWord
+from train.data.records.files import absolute, listed_path, write_whole
+from train.data.records.record import Audio, File, LhotseCut, Mix, Read, Record, Track
+from train.data.records.words import TimedWord
 
 __all__ = ["read", "write"]
 

@@ -3,7 +3,7 @@
     speaker1/a.flac  speaker1/a.txt  speaker1/b.flac  speaker1/b.lab
 
 Folders are read in the order of their names, one after the other. LibriSpeech's tables and JSON beside
-recordings are read too, see `train.data.formats.transcripts`; a folder with metadata.csv is
+recordings are read too, see `train.data.records.transcripts`; a folder with metadata.csv is
 `train.data.formats.hf`.
 """
 
@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream.manifest import ManifestError
-from train.data.formats.extract import store
-from train.data.formats.files import write_whole
-from train.data.formats.record import AUDIO_SUFFIXES, File, Read, Record
-from train.data.formats.transcripts import Transcripts, record_of
+from train.data.records.extract import store
+from train.data.records.files import write_whole
+from train.data.records.record import AUDIO_SUFFIXES, File, Read, Record
+from train.data.records.transcripts import Transcripts, record_of
 
 __all__ = ["read", "write"]
 

@@ -4,7 +4,7 @@
     train/1.wav,one two,s1
 
 Tables are found in the folder and in those right below it (a folder a split). The text's column is the
-first of `train.data.formats.transcripts.TEXT_KEYS`.
+first of `train.data.records.transcripts.TEXT_KEYS`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from stream.manifest import ManifestError
-from train.data.formats.extract import store
-from train.data.formats.files import write_whole
-from train.data.formats.record import File, Read, Record
-from train.data.formats.transcripts import TABLES, fields_of, record_of, said, table_rows
+from train.data.records.extract import store
+from train.data.records.files import write_whole
+from train.data.records.record import File, Read, Record
+from train.data.records.transcripts import TABLES, fields_of, record_of, said, table_rows
 
 __all__ = ["read", "tables", "write"]
 

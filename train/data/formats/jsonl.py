@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from stream.manifest import ManifestError, read_entries, shown
-from train.data.formats.files import listed_path, write_whole
-from train.data.formats.record import File, Read, Record
-from train.data.formats.words import listed_words, take_words
+from train.data.records.files import listed_path, write_whole
+from train.data.records.record import File, Read, Record
+from train.data.records.words import listed_words, take_words
 
 __all__ = ["read", "write"]
 

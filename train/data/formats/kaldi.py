@@ -18,8 +18,8 @@ from typing import TypeAlias
 from stream.audio import WHOLE, Part
 from stream.files.text import TextError, read_lines
 from stream.manifest import ManifestError, located
-from train.data.formats.files import listed_path, write_whole
-from train.data.formats.record import File, Read, Record
+from train.data.records.files import listed_path, write_whole
+from train.data.records.record import File, Read, Record
 
 __all__ = ["read", "write"]
 

@@ -2,7 +2,7 @@
 
     audio: {bytes, path}    text: string    speaker_id: ...
 
-The text's column is the first of `train.data.formats.transcripts.TEXT_KEYS`. The package is pyarrow, of
+The text's column is the first of `train.data.records.transcripts.TEXT_KEYS`. The package is pyarrow, of
 the extra `data`.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stream.manifest import ManifestError
-from train.data.formats.extract import heard
-from train.data.formats.files import write_whole
-from train.data.formats.record import Audio, Bytes, File, Read, Record
-from train.data.formats.transcripts import fields_of, record_of, said
+from train.data.records.extract import heard
+from train.data.records.files import write_whole
+from train.data.records.record import Audio, Bytes, File, Read, Record
+from train.data.records.transcripts import fields_of, record_of, said
 
 __all__ = ["read", "tables", "write"]
 

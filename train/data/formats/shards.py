@@ -26,10 +26,10 @@ from typing import Any, BinaryIO, Literal, Self
 import msgspec
 
 from stream.manifest import ManifestError
-from train.data.formats.extract import extension_of, heard
-from train.data.formats.files import safe_name, write_whole
-from train.data.formats.record import AUDIO_SUFFIXES, File, Read, Record
-from train.data.formats.transcripts import SIDE_SUFFIXES, fields_of, record_of, said, side_row
+from train.data.records.extract import extension_of, heard
+from train.data.records.files import safe_name, write_whole
+from train.data.records.record import AUDIO_SUFFIXES, File, Read, Record
+from train.data.records.transcripts import SIDE_SUFFIXES, fields_of, record_of, said, side_row
 from train.data.storage.sources import SourceError, is_remote, open_source
 
 __all__ = ["expanded", "members", "opened", "read", "write", "write_tar", "written"]

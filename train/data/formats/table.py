@@ -13,7 +13,7 @@ import msgspec
 from stream.files.text import open_bytes
 from stream.manifest import ManifestError
 from train.data.formats import archive, cuts, folder, hf, jsonl, kaldi, myrtle, parquet, shards
-from train.data.formats.record import Read, Record
+from train.data.records.record import Read, Record
 from train.data.storage.sources import is_remote
 
 __all__ = ["FORMATS", "Format", "detect", "files_of", "for_output", "read_records"]

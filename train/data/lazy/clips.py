@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from stream.vocabulary import Vocabulary
 from train.data.corpus import read_int16
-from train.data.formats.record import Record
 from train.data.lazy.decoded import Decoded
 from train.data.lazy.index import Index
+from train.data.records.record import Record
 from train.data.rows import Clip, Place
 from train.text.levels import TextRules
 from train.text.transcripts import normalised

@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.manifest import ManifestError
-from train.data.formats.durations import with_durations
-from train.data.formats.record import Bytes, File, Record
 from train.data.formats.table import FORMATS, detect, files_of
+from train.data.records.durations import with_durations
+from train.data.records.record import Bytes, File, Record
 from train.data.storage.sources import state_of
 
 __all__ = ["Index", "default_cache", "index_of"]

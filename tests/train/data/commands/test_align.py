@@ -9,8 +9,8 @@ import pytest
 from stream.bundled import recordings
 from train.data.__main__ import main
 from train.data.formats import jsonl
-from train.data.formats.record import File, Record, strict
 from train.data.formats.table import read_records
+from train.data.records.record import File, Record, strict
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import pytest
 from tests.train.data.formats.sets import recording, records
 from train.data.__main__ import main
 from train.data.formats import jsonl
-from train.data.formats.record import Record, strict
 from train.data.formats.table import read_records
+from train.data.records.record import Record, strict
 
 
 def convert(*arguments: str | Path) -> int:

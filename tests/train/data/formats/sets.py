@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from stream.audio import Part
-from train.data.formats.record import File, Record
+from train.data.records.record import File, Record
 
 __all__ = ["RATE", "recording", "records"]
 

@@ -14,7 +14,7 @@ from stream.audio import Part
 from stream.manifest import ManifestError
 from tests.train.data.formats.sets import RATE, recording, records
 from train.data.formats import cuts
-from train.data.formats.record import File, LhotseCut, Mix, Record, strict
+from train.data.records.record import File, LhotseCut, Mix, Record, strict
 
 
 def cut(path: Path, **changed: Any) -> dict[str, Any]:

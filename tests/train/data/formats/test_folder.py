@@ -12,7 +12,7 @@ import pytest
 from stream.manifest import ManifestError
 from tests.train.data.formats.sets import recording
 from train.data.formats import archive, folder, hf, parquet
-from train.data.formats.record import Read, Record, strict
+from train.data.records.record import Read, Record, strict
 
 FOLDER = {
     "s1/a.txt": "one\ntwo\n",

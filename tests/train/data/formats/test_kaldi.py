@@ -11,7 +11,7 @@ from stream.audio import Part
 from stream.manifest import ManifestError
 from tests.train.data.formats.sets import recording, records
 from train.data.formats import kaldi
-from train.data.formats.record import File, Record, strict
+from train.data.records.record import File, Record, strict
 
 
 def directory(folder: Path, **files: str) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from stream.manifest import ManifestError
 from train.data.formats import myrtle
-from train.data.formats.record import File, Record, strict
+from train.data.records.record import File, Record, strict
 
 # The minimal list for inference of their documentation.
 MINIMAL = """[

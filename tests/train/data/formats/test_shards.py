@@ -12,7 +12,7 @@ import pytest
 from stream.manifest import ManifestError
 from tests.train.data.formats.sets import recording, records
 from train.data.formats import shards
-from train.data.formats.record import File, Record, samples_of, strict
+from train.data.records.record import File, Record, samples_of, strict
 
 
 def tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:

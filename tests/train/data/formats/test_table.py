@@ -9,9 +9,9 @@ import pytest
 
 from stream.manifest import ManifestError
 from tests.train.data.formats.sets import records
-from train.data.formats.extract import extracted
-from train.data.formats.record import Record, strict
 from train.data.formats.table import FORMATS, detect, for_output, read_records
+from train.data.records.extract import extracted
+from train.data.records.record import Record, strict
 
 NAMES = {
     "manifest": "set.jsonl.gz",

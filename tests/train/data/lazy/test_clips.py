@@ -14,9 +14,9 @@ from stream.bundled import model_path
 from stream.manifest import ManifestError
 from stream.vocabulary import Vocabulary
 from tests.train.data.lazy.corpora import COUNT, corpus, lazy_batches
-from train.data.formats.record import File, Record
 from train.data.lazy.clips import Texts
 from train.data.lazy.workers import drawn_by_processes
+from train.data.records.record import File, Record
 from train.data.rows import Batch
 
 

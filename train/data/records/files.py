@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from stream.files.atomic import replacing
-from train.data.formats.record import AUDIO_SUFFIXES, File, Mix, Record
+from train.data.records.record import AUDIO_SUFFIXES, File, Mix, Record
 
 __all__ = ["absolute", "listed_path", "safe_name", "write_whole"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.train.data.formats.sets import records
 from train.data.formats import cuts, jsonl, shards
-from train.data.formats.record import Mix, Record, Track, strict
-from train.data.formats.words import TimedWord, take_words
+from train.data.records.record import Mix, Record, Track, strict
+from train.data.records.words import TimedWord, take_words
 
 WORDS = (TimedWord("one", 0.05, 0.1), TimedWord("two", 0.15, 0.25))
 

@@ -13,8 +13,8 @@ import soundfile
 
 from stream.audio import WHOLE
 from stream.front_end.log_mel import SAMPLE_RATE
-from train.data.formats.files import safe_name, write_whole
-from train.data.formats.record import (
+from train.data.records.files import safe_name, write_whole
+from train.data.records.record import (
     AUDIO_SUFFIXES,
     Bytes,
     File,

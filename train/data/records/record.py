@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stream.audio import WHOLE, AudioError, Part, Recording, read_audio
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, check_length
-from train.data.formats.words import TimedWord
+from train.data.records.words import TimedWord
 from train.data.storage.sources import SourceError, is_remote, read_source
 
 __all__ = [

@@ -10,7 +10,7 @@ import msgspec
 
 from stream.audio import AudioError
 from stream.manifest import ManifestError
-from train.data.formats.record import Read, Record, length_and_rate
+from train.data.records.record import Read, Record, length_and_rate
 
 __all__ = ["with_durations"]
 

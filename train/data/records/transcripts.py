@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from stream.files.text import decode_text
-from train.data.formats.record import Audio, Record
-from train.data.formats.words import TimedWord, listed_words, take_words
+from train.data.records.record import Audio, Record
+from train.data.records.words import TimedWord, listed_words, take_words
 
 __all__ = [
     "SIDE_SUFFIXES",
