@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.calibration import Calibration
+from hwckpt.layout import SIZES
 from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.errors import InputError
@@ -38,25 +39,8 @@ from train.text.pieces import write_pieces
 
 # NUMERICS 3.5, with the arithmetic of the bundled model where the shape leaves it open.
 SHAPES = {
-    "base": Specification(
-        pre_layers=2,
-        post_layers=6,
-        hidden=1024,
-        prediction_layers=2,
-        prediction_hidden=512,
-        joint=768,
-        vocabulary=8703,
-    ),
-    "testing": Specification(
-        window=320,
-        pre_layers=2,
-        post_layers=3,
-        hidden=1024,
-        prediction_layers=2,
-        prediction_hidden=512,
-        joint=512,
-        vocabulary=1023,
-    ),
+    "base": Specification(**SIZES["base"]),
+    "testing": Specification(window=320, **SIZES["testing"]),
 }
 BUNDLED = "bundled"
 Floats = NDArray[np.float32]

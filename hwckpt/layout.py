@@ -72,12 +72,16 @@ OTHERS = {
     "joint_net.2.bias": "joint.output.bias",
 }
 
-# Sizes that Myrtle ships, V being pieces: (V, H, pre, post, P, layers, J). Its own export of 1.14
-# writes base and large only, and its card loads nothing else.
-SIZES = {
-    "testing": (1023, 1024, 2, 3, 512, 2, 512),
-    "base": (8703, 1024, 2, 6, 512, 2, 768),
-    "large": (17407, 1536, 2, 6, 768, 2, 1024),
+# Sizes that Myrtle ships, as fields of a specification. Its own export of 1.14 writes base and large
+# only, and its card loads nothing else.
+_FIELDS = "vocabulary hidden pre_layers post_layers prediction_hidden prediction_layers joint"
+SIZES: dict[str, dict[str, Any]] = {
+    name: dict(zip(_FIELDS.split(), sizes, strict=True))
+    for name, sizes in {
+        "testing": (1023, 1024, 2, 3, 512, 2, 512),
+        "base": (8703, 1024, 2, 6, 512, 2, 768),
+        "large": (17407, 1536, 2, 6, 768, 2, 1024),
+    }.items()
 }
 
 

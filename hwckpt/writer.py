@@ -134,15 +134,7 @@ def _repeated(state_dict: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
 
 def card_notes(specification: Specification, format: layout.Format) -> list[str]:
     """Return what a user should know before loading a model of this generation into a card."""
-    sizes = (
-        specification.vocabulary,
-        specification.hidden,
-        specification.pre_layers,
-        specification.post_layers,
-        specification.prediction_hidden,
-        specification.prediction_layers,
-        specification.joint,
-    )
+    sizes = {name: getattr(specification, name) for name in layout.SIZES["base"]}
     notes = []
     if format == "1.14" and sizes not in (layout.SIZES["base"], layout.SIZES["large"]):
         notes.append("Myrtle's card loads the sizes base and large only; this model is neither")

@@ -49,17 +49,7 @@ def test_every_array_of_a_network_has_one_key_in_the_file() -> None:
 def test_the_sizes_that_myrtle_ships_have_its_parameter_counts(
     size: str, parameters: int, tensors: int
 ) -> None:
-    vocabulary, hidden, pre, post, prediction, layers, joint = layout.SIZES[size]
-    specification = msgspec.structs.replace(
-        BASE,
-        vocabulary=vocabulary,
-        hidden=hidden,
-        pre_layers=pre,
-        post_layers=post,
-        prediction_hidden=prediction,
-        prediction_layers=layers,
-        joint=joint,
-    )
+    specification = msgspec.structs.replace(BASE, **layout.SIZES[size])
     shapes = specification.shapes()
     names = layout.names(specification)
     assert len(names) == tensors
