@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.checks.tracer import batches
 from export.onnx.ranges import Ranges
@@ -19,13 +18,12 @@ from stream.decoding.greedy import Greedy, Token
 from stream.engine.streams import Progress
 from stream.manifest import Utterance
 from stream.model.network import Network
-
-Floats = NDArray[np.float32]
+from stream.stage import Floats, Integers
 
 
 class _Encoded(NamedTuple):
     f: Floats  # (B, T, J), projected encoder frames
-    lengths: NDArray[np.int64]  # (B,) frames that count
+    lengths: Integers  # (B,) frames that count
 
 
 class Calibration:

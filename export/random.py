@@ -35,6 +35,7 @@ from stream.model import directory
 from stream.model.network import Network, open_model
 from stream.model.specification import Specification
 from stream.process import reports_errors, run_main
+from stream.stage import Floats
 from train.text.pieces import write_pieces
 
 # NUMERICS 3.5, with the arithmetic of the bundled model where the shape leaves it open.
@@ -43,7 +44,6 @@ SHAPES = {
     "testing": Specification(window=320, **SIZES["testing"]),
 }
 BUNDLED = "bundled"
-Floats = NDArray[np.float32]
 GAIN = 2.0  # of the LSTMs' weights: with less, a hard LSTM forgets its input
 OPEN = 8.0  # bias of a gate that is always 1; its negative, of one that is always 0
 LENGTHENING, KICK = 1.1, 0.05  # of the turning units: a step, and at the start

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hwckpt import layout
 from hwckpt.torch_file.container import CheckpointError
+from stream.stage import Floats
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class HardwareCheckpoint:
     epoch: int
     step: int
     best_wer: float
-    melmeans: NDArray[np.float32]
-    melvars: NDArray[np.float32]
+    melmeans: Floats
+    melvars: Floats
     melalpha: float
     sentpiece_model: bytes
     version: str | None = None

@@ -16,9 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from hwckpt import configuration, layout
 from hwckpt.checkpoint import HardwareCheckpoint, Ngram
@@ -26,6 +24,7 @@ from hwckpt.reader import metadata_of, state_dict_of, statistics_of
 from hwckpt.torch_file.container import CheckpointError, TorchFile
 from hwckpt.writer import VERSIONS
 from stream.files.text import TextError, read_text
+from stream.stage import Floats
 
 ALPHA = 0.001  # default of 1.4's export
 
@@ -93,9 +92,7 @@ def convert(
         )
 
 
-def read_statistics(
-    where: Path | tuple[Path, Path],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def read_statistics(where: Path | tuple[Path, Path]) -> tuple[Floats, Floats]:
     """Return mean and variance of log-mel, each (80,), from statistics files.
 
     Args:
@@ -107,7 +104,7 @@ def read_statistics(
     return _statistics(files[0]), _statistics(files[1])
 
 
-def _statistics(path: Path) -> NDArray[np.float32]:
+def _statistics(path: Path) -> Floats:
     with TorchFile(path) as file:
         return statistics_of(file, file.content, "its content")
 

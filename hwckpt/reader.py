@@ -23,6 +23,7 @@ from hwckpt.torch_file.container import CheckpointError, TorchFile, is_torch_fil
 from stream.front_end.log_mel import BINS
 from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification
+from stream.stage import Floats
 
 OURS = b"rill_checkpoint"  # the key of our own training checkpoints, which are torch files too
 
@@ -135,7 +136,7 @@ def state_dict_of(file: TorchFile, key: str) -> dict[str, NDArray[Any]]:
     return {name: file.array(tensor) for name, tensor in state_dict.items()}
 
 
-def statistics_of(file: TorchFile, tensor: Any, name: str) -> NDArray[np.float32]:
+def statistics_of(file: TorchFile, tensor: Any, name: str) -> Floats:
     """Return mean or variance of log-mel, (80,), from what a file holds under a name.
 
     Raises:
@@ -252,7 +253,7 @@ def _sizes(state_dict: Mapping[str, NDArray[Any]], path: Path | None) -> dict[st
     }
 
 
-def _float32(array: NDArray[Any], key: str, path: Path | None) -> NDArray[np.float32]:
+def _float32(array: NDArray[Any], key: str, path: Path | None) -> Floats:
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             single = np.ascontiguousarray(array, np.float32)

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.encoders.family import Encoder
 from stream.errors import DifferenceError
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from stream.front_end.normaliser import Normaliser
-from stream.stage import whole
+from stream.stage import Floats, whole
 
-Floats = NDArray[np.float32]
 CHUNKS = 6  # of the encoder
 FRAMES = 36  # log-mel frames
 FRAME_SECONDS = HOP / SAMPLE_RATE

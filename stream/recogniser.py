@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.audio import read_chunks
 from stream.backends import Backend, default_backend, load_backend
@@ -17,7 +16,7 @@ from stream.decoding.greedy import Token
 from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind
 from stream.model.network import Network, open_model
-from stream.stage import Samples
+from stream.stage import Floats, Integers, Samples
 from stream.transcripts.transcript import TimedWord, Transcript
 
 
@@ -109,9 +108,7 @@ class Recogniser:
         tokens = tuple(token for result in results for token in result.tokens)
         return Transcription(transcript.text, transcript.words, tokens)
 
-    def stream(
-        self, samples: NDArray[np.float32], cuts: Sequence[int] | NDArray[np.int64] = ()
-    ) -> list[Result]:
+    def stream(self, samples: Floats, cuts: Sequence[int] | Integers = ()) -> list[Result]:
         """Recognise a whole stream, handed in by pieces that end at the cuts, samples from its start."""
         results = []
         for piece in np.split(samples, cuts):

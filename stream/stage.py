@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = Any
 State: TypeAlias = Any  # Array | tuple[State, ...]
-Samples: TypeAlias = (
-    NDArray[np.float32] | NDArray[np.int16]
-)  # (n,) at 16 kHz, full scale 1 or 32768
+Floats: TypeAlias = NDArray[np.float32]
+Integers: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+Samples: TypeAlias = Floats | NDArray[np.int16]  # (n,) at 16 kHz, full scale 1 or 32768
 
 
 class Stage(Protocol):

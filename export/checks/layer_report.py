@@ -32,11 +32,9 @@ from stream.integer.network import (
 )
 from stream.manifest import Utterance
 from stream.model.network import Network
-from stream.stage import whole
+from stream.stage import Floats, Mask, whole
 
-Floats = NDArray[np.float32]
 Ints = NDArray[Any]
-Mask = NDArray[np.bool_]
 # Bounds of the gates' inputs i, f, g, o, beyond which the hard functions are flat.
 GATE_BOUNDS = (fixed.HALF_Q15, fixed.HALF_Q15, fixed.ONE_Q12, fixed.HALF_Q15)
 

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.engine.mute import cut
@@ -25,9 +24,8 @@ from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.manifest import Utterance
 from stream.model.network import Network
-from stream.stage import State, whole
+from stream.stage import Floats, Integers, Mask, State, whole
 
-Floats = NDArray[np.float32]
 Path = Sequence[tuple[int, int]]  # (token, encoder frame), in order
 STAGES = ("log-mel", "normalised", "encoder", "prediction", "logits")
 SIDE_BY_SIDE = 64  # recordings of a batch
@@ -47,7 +45,7 @@ class Row(NamedTuple):
     recording: int
     offset: int
     stages: dict[str, Floats]
-    steps: NDArray[np.int64]
+    steps: Integers
 
 
 class Batch(NamedTuple):
@@ -60,7 +58,7 @@ class Batch(NamedTuple):
     """
 
     x: Floats
-    present: NDArray[np.bool_]
+    present: Mask
     seconds: float
 
 
@@ -72,8 +70,8 @@ class Watch(NamedTuple):
         prediction: of each token.
     """
 
-    encoder: Callable[[State, NDArray[np.bool_]], None]
-    prediction: Callable[[State, NDArray[np.bool_]], None]
+    encoder: Callable[[State, Mask], None]
+    prediction: Callable[[State, Mask], None]
 
 
 def batches(network: Network, utterances: Sequence[Utterance]) -> Iterator[Batch]:
@@ -92,7 +90,7 @@ def batches(network: Network, utterances: Sequence[Utterance]) -> Iterator[Batch
         yield Batch(x, present, sum(map(len, audio)) / SAMPLE_RATE)
 
 
-def nodes(emitted: Sequence[int], frames: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nodes(emitted: Sequence[int], frames: int) -> tuple[Integers, Integers]:
     """Return the nodes of a path, before each token and before each move in time.
 
     Args:
@@ -165,7 +163,7 @@ def _segments(network: Network, audio: Sequence[Floats], *, muted: bool) -> list
     return rows
 
 
-def _inputs(network: Network, rows: Sequence[Row]) -> tuple[Floats, NDArray[np.bool_]]:
+def _inputs(network: Network, rows: Sequence[Row]) -> tuple[Floats, Mask]:
     """Return the encoder's input of rows, and which frames lie within each."""
     encoder = network.specification.encoder
     stacked = []

@@ -45,7 +45,7 @@ from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
-from stream.stage import map_state, whole
+from stream.stage import Floats, map_state, whole
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
 NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
@@ -58,7 +58,6 @@ ENCODER, PREDICTION = "encoder output", "prediction output"
 BATCHES = (1, 2, 8, 33)  # kernels of integer products differ by the number of rows
 
 Result = TypeVar("Result")
-Floats = NDArray[np.float32]
 Frames = dict[str, Floats]
 
 

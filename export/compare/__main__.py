@@ -16,9 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.compare.artefacts import Model, is_server, open_artefact, run_model, run_server
 from export.compare.clips import Clip, clip
 from export.compare.findings import Comparison, Result, compare
@@ -30,6 +27,7 @@ from stream.files.atomic import replace_file, replace_json
 from stream.manifest import Utterance, read_manifest, spaced
 from stream.process import reports_errors, run_main
 from stream.progress import show_line
+from stream.stage import Floats
 
 CLIPS = 20  # 12 s each at most: some 10 MB of page
 SHOWN = 5  # disagreements, on the terminal
@@ -115,8 +113,8 @@ def _results(artefacts: Sequence[str], utterances: Sequence[Utterance]) -> list[
     return [results[n] for n in range(len(artefacts))]
 
 
-def _transcriber(url: str) -> Callable[[NDArray[np.float32]], str]:
-    def transcribe(samples: NDArray[np.float32]) -> str:
+def _transcriber(url: str) -> Callable[[Floats], str]:
+    def transcribe(samples: Floats) -> str:
         return asyncio.run(stream_audio(url, [samples], realtime=False)).transcript
 
     return transcribe

@@ -19,9 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stream.backends import BACKENDS, default_backend
 from stream.engine.streams import Progress
 from stream.errors import ArgumentError
@@ -29,6 +26,7 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
+from stream.stage import Floats
 from stream.validation import validate
 
 
@@ -136,7 +134,7 @@ def run_model(
 
 
 def run_server(
-    transcribe: Callable[[NDArray[np.float32]], str],
+    transcribe: Callable[[Floats], str],
     utterances: Sequence[Utterance],
     progress: Progress | None = None,
 ) -> Run:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Floats
 
 CLIP_SECONDS = 12.0
 LEAD_SECONDS = 4.0  # heard before the time that matters
@@ -35,7 +35,7 @@ class Clip:
     begin: float
     seconds: float
     wav: bytes
-    outline: NDArray[np.float32]
+    outline: Floats
 
     @property
     def uri(self) -> str:
@@ -43,7 +43,7 @@ class Clip:
         return "data:audio/wav;base64," + base64.b64encode(self.wav).decode()
 
 
-def clip(samples: NDArray[np.float32], seconds: float = 0.0) -> Clip:
+def clip(samples: Floats, seconds: float = 0.0) -> Clip:
     """Return the part of a recording around a time.
 
     Args:

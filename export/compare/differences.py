@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from export.checks.tracer import STAGES, Row
 from stream.front_end.log_mel import HOP, SAMPLE_RATE
-
-Floats = NDArray[np.float32]
+from stream.stage import Floats
 
 
 class Difference(msgspec.Struct, frozen=True):

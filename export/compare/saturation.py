@@ -20,9 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.stage import State, map_state
+from stream.stage import Floats, Mask, State, map_state
 
-Floats = NDArray[np.float32]
 OUTPUT, TANH, CELL = 127 / 128, 1.0, 8.0 - 2.0**-12
 
 
@@ -71,7 +70,7 @@ class Counter:
         self._counts = np.zeros((len(names), 3), np.int64)
         self._all = np.zeros(len(names), np.int64)
 
-    def add(self, state: State, rows: NDArray[np.bool_]) -> None:
+    def add(self, state: State, rows: Mask) -> None:
         """Count a state.
 
         Args:

@@ -25,12 +25,12 @@ from export.onnx.float32 import Float32Graph
 from export.onnx.graph import BOOL, FLOAT
 from export.onnx.ranges import LEVELS, Ranges
 from stream.model.network import Network
+from stream.stage import Floats
 
 ZERO = 128  # of signed activations
 UNIT = np.float32(1.0 / 127.0)  # scale of h
 
 Arrays = dict[str, NDArray[np.generic]]
-Floats = NDArray[np.float32]
 
 
 def input_scale(ranges: Ranges) -> float:

@@ -30,6 +30,7 @@ from export.onnx.graph import BOOL, DOUBLE, FLOAT, MICROSOFT, UINT8, WeightFile
 from stream.backends.integer import FLOAT32_EXACT
 from stream.integer.fixed import JOINT_SHIFT
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork
+from stream.stage import Integers
 
 ZERO = 128  # of signed activations, as u8
 LINEARS = ("joint.encoder", "joint.prediction", "joint.output")
@@ -66,7 +67,7 @@ def _stored(name: str) -> str:
     return name.replace(".", "_")
 
 
-def fits_float32(bound: NDArray[np.int64], offset: int = 0) -> bool:
+def fits_float32(bound: Integers, offset: int = 0) -> bool:
     """Return whether float32 holds every sum of a layer, with an offset added (rule 9)."""
     return int(bound.max()) + offset < FLOAT32_EXACT
 

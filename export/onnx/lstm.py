@@ -33,9 +33,10 @@ from stream.integer.fixed import GATE_BITS, HALF_Q15, HIDDEN_SHIFT, ONE_Q12, ONE
 from stream.integer.network import IntegerLayer
 from stream.model.network import Network
 from stream.model.specification import Specification
+from stream.stage import Floats
 
 Arrays = dict[str, NDArray[np.generic]]
-Layer = Mapping[str, NDArray[np.float32]]
+Layer = Mapping[str, Floats]
 Function = Callable[[str], str]
 
 

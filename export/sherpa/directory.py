@@ -37,11 +37,10 @@ from stream.front_end.stacking import stack
 from stream.model.directory import GRAPHS, INT8_GRAPHS
 from stream.model.network import Network
 from stream.model.specification import ModelError
-from stream.stage import whole
+from stream.stage import Floats, whole
 
 SYMBOLS_PER_STEP = 10  # of sherpa-onnx
 PARTS = ("encoder", "prediction", "joint")
-Floats = NDArray[np.float32]
 
 
 def export(

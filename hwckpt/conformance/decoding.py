@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwckpt.conformance.comparison import (
     Arrays,
@@ -40,6 +39,7 @@ from stream.decoding.keywords import ROOT, KeywordTrie
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram, read_arpa
+from stream.stage import Floats
 from stream.vocabulary import WORD_MARK, Vocabulary
 
 LOG10 = 1e-4
@@ -153,7 +153,7 @@ def _make_beam(rng: Rng, folder: Path) -> str:
     backend, vocabulary = load_backend("numpy", network), network.vocabulary
     encoded = [z[f"encoder_{i}"] for i in range(z["num"])]
 
-    def run(parameters: Mapping[str, Any], f: NDArray[np.float32]) -> BeamRun:
+    def run(parameters: Mapping[str, Any], f: Floats) -> BeamRun:
         return _decode(*_decoder(parameters, backend, vocabulary, folder), f)
 
     said = [token.id for token in run({"beam_width": 4}, encoded[0]).tokens]
@@ -209,7 +209,7 @@ def _check_beam(z: Vectors) -> Iterator[Row]:
     yield from on_backends("beam search", network, ("numpy", "onnx"), rows)
 
 
-def _decode(decoder: TransducerBeam, trie: KeywordTrie | None, f: NDArray[np.float32]) -> BeamRun:
+def _decode(decoder: TransducerBeam, trie: KeywordTrie | None, f: Floats) -> BeamRun:
     state = decoder.initial_state(trie)
     run = BeamRun([], [])
     for t in range(len(f)):

@@ -41,7 +41,7 @@ from stream.integer.network import CELL_EXPONENT, IntegerLayer, IntegerLinear, I
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import Specification
-from stream.stage import map_state
+from stream.stage import Floats, Mask, map_state
 from stream.vocabulary import Vocabulary
 
 Ints: TypeAlias = NDArray[Any]  # of integers
@@ -230,10 +230,7 @@ def _talkative(network: Network, z: Any, present: Any) -> Network | None:
 
 
 def trace(
-    network: IntegerNetwork,
-    z: NDArray[np.float32],
-    present: NDArray[np.bool_],
-    tokens: NDArray[np.int64],
+    network: IntegerNetwork, z: Floats, present: Mask, tokens: NDArray[np.int64]
 ) -> dict[str, Ints]:
     """Compute all values of a batch, int64.
 

@@ -33,7 +33,7 @@ from stream.front_end.log_mel import BINS, CARD_FLOOR, streamed_log_mel
 from stream.front_end.stacking import STACK, stack
 from stream.model.network import Network
 from stream.model.specification import Specification
-from stream.stage import State
+from stream.stage import Floats, Integers, State
 from stream.vocabulary import Vocabulary
 
 VERSIONS: dict[Format, str] = {"1.4": "v1.4.0", "1.14": "v1.14.0"}
@@ -124,13 +124,13 @@ def _talkative(rng: Rng, specification: Specification, tokenizer: bytes) -> Netw
     return None
 
 
-def _weights(rng: Rng, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _weights(rng: Rng, name: str, shape: tuple[int, ...]) -> Floats:
     if name == "prediction.embedding":
         return rng.normal(0.0, 1.0, shape).astype(np.float32)
     return draw_weight(rng, shape, recurrent="weight_hh" in name)
 
 
-def draw_weight(rng: Rng, shape: tuple[int, ...], *, recurrent: bool) -> NDArray[np.float32]:
+def draw_weight(rng: Rng, shape: tuple[int, ...], *, recurrent: bool) -> Floats:
     """Draw a weight or a bias: inputs tell, and recurrence is no chaos, in which float32 decides on nothing."""
     deviation = 0.2 if len(shape) == 1 else (0.8 if recurrent else 2.0) / shape[1] ** 0.5
     return rng.normal(0.0, deviation, shape).astype(np.float32)
@@ -143,14 +143,14 @@ def utterance(rng: Rng, samples: int) -> NDArray[np.int16]:
     return pcm.astype(np.int16)
 
 
-def features(network: Network, rng: Rng, samples: int) -> NDArray[np.float32]:
+def features(network: Network, rng: Rng, samples: int) -> Floats:
     """Draw an utterance; returns its stacked frames, (1, S, 240), without final padding."""
     return stacked_frames(changed(network, final_padding=0), utterance(rng, samples))[0]
 
 
 def stacked_frames(
     network: Network, pcm: NDArray[np.int16], statistics: State | None = None
-) -> tuple[NDArray[np.float32], State]:
+) -> tuple[Floats, State]:
     """Return the normalised and stacked frames of an utterance, (1, S, 240), and the statistics after it.
 
     Args:
@@ -163,9 +163,9 @@ def stacked_frames(
     return whole_stacks(z), after
 
 
-def whole_stacks(z: NDArray[np.float32]) -> NDArray[np.float32]:
+def whole_stacks(z: Floats) -> Floats:
     """Stack frames, (B, S, 80); the last stack is filled with zeros."""
-    return cast(NDArray[np.float32], stack(np.pad(z, ((0, 0), (0, -z.shape[1] % STACK), (0, 0)))))
+    return cast(Floats, stack(np.pad(z, ((0, 0), (0, -z.shape[1] % STACK), (0, 0)))))
 
 
 def network_beside(z: Vectors) -> Network:
@@ -204,7 +204,7 @@ def on_backends(
     return on_each(stage, names, of)
 
 
-def encode_batch(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def encode_batch(backend: Backend, x: Floats) -> Floats:
     """Encode a padded batch as one, frames past its end being absent."""
     batch, frames, _ = x.shape
     x = np.pad(x, ((0, 0), (0, -frames % PAIR), (0, 0)))
@@ -212,7 +212,7 @@ def encode_batch(backend: Backend, x: NDArray[np.float32]) -> NDArray[np.float32
     return backend.encode(x, backend.initial_state(batch)[0], np.ascontiguousarray(present))[0]
 
 
-def predict_tokens(backend: Backend, y: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
+def predict_tokens(backend: Backend, y: Integers) -> tuple[Floats, State]:
     """Run the prediction network over y, (B, U); returns (B, U + 1, J) and the state after."""
     start = np.full((len(y), 1), backend.specification.blank, np.int64)
     _, state = backend.initial_state(len(y))
@@ -223,9 +223,7 @@ def predict_tokens(backend: Backend, y: NDArray[np.int64]) -> tuple[NDArray[np.f
     return np.stack(outputs, axis=1), state
 
 
-def join_all(
-    backend: Backend, f: NDArray[np.float32], g: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def join_all(backend: Backend, f: Floats, g: Floats) -> Floats:
     """Return the logits of every frame with every token, (B, E, U, C), of f (B, E, J) and g (B, U, J)."""
     pairs = np.broadcast_arrays(f[:, :, None], g[:, None])
     flat = (np.ascontiguousarray(each).reshape(-1, each.shape[-1]) for each in pairs)
@@ -233,7 +231,7 @@ def join_all(
     return logits.astype(np.float32, copy=False)
 
 
-def decode_steps(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> list[Token]:
+def decode_steps(backend: Backend, f: Floats, config: GreedyConfig) -> list[Token]:
     """Decode the encoder frames f, (E, J), of one utterance."""
     greedy = Greedy(backend, config)
     (tokens,), _ = greedy.step(np.ascontiguousarray(f[None]), greedy.initial_state(1))
@@ -250,13 +248,13 @@ class Decoded:
         margin: the smallest gap between the best logit and the next of any decision.
     """
 
-    ids: NDArray[np.int64]
-    steps: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
+    ids: Integers
+    steps: Integers
+    probabilities: Floats
     margin: float = np.inf
 
 
-def decode(backend: Backend, f: NDArray[np.float32], config: GreedyConfig) -> Decoded:
+def decode(backend: Backend, f: Floats, config: GreedyConfig) -> Decoded:
     """Decode the encoder frames f, (E, J), of one utterance, and note the margin."""
     watched = _Watched(backend, config)
     return replace(decoded(decode_steps(watched, f, config)), margin=watched.margin)
@@ -296,7 +294,7 @@ class _Watched:
         self.predict, self.ctc = backend.predict, backend.ctc
         self.margin = np.inf
 
-    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> Logits:
+    def join(self, f: Floats, g: Floats) -> Logits:
         logits, blank, eos = self._backend.join(f, g), self.specification.blank, self._config.eos
         logits[:, blank] += self._bias
         scores = logits.copy()

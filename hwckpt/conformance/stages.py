@@ -44,7 +44,7 @@ from stream.front_end.log_mel import (
     streamed_log_mel,
 )
 from stream.front_end.normaliser import Normaliser, utterance_normalise
-from stream.stage import Stage, map_state
+from stream.stage import Floats, Stage, map_state
 
 LOG_MEL = 5e-3  # of DALI, whose float32 is itself off by 2e-3 on speech
 LOG_MEL_DC = 0.1  # a constant signal leaves nothing but rounding in its valleys
@@ -183,7 +183,7 @@ def _scaled(pcm: Any) -> Any:
     return pcm.astype(np.float32) / 32768
 
 
-def _statistics(rng: Rng) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _statistics(rng: Rng) -> tuple[Floats, Floats]:
     """Draw a mean and a variance, (80,) each."""
     drawn = rng.normal(-9.0, 2.0, BINS), rng.uniform(2.0, 12.0, BINS)
     return drawn[0].astype(np.float32), drawn[1].astype(np.float32)
@@ -292,7 +292,7 @@ def _quantised(z: Arrays, to: To) -> dict[str, Any]:
 def _make_bfp16(rng: Rng, folder: Path) -> dict[str, Any]:
     """Draw blocks along either axis, with ties, saturation and padding."""
 
-    def wide(*shape: int) -> NDArray[np.float32]:
+    def wide(*shape: int) -> Floats:
         """Draw values whose exponents lie far apart."""
         values = rng.normal(0.0, 1.0, shape) * 2.0 ** rng.integers(-20, 20, shape)
         return values.astype(np.float32)

@@ -41,7 +41,7 @@ from stream.front_end.normaliser import utterance_normalise
 from stream.front_end.stacking import STACK
 from stream.model.network import Network
 from stream.recogniser import Recogniser
-from stream.stage import State
+from stream.stage import Floats, State
 
 FEATURES = 5e-3
 CHUNKS = 7  # random chunkings are drawn with this seed
@@ -120,7 +120,7 @@ def _carried(z: Arrays) -> bool:
 
 def _features(
     network: Network, pcm: NDArray[np.int16], z: Arrays, statistics: State
-) -> tuple[NDArray[np.float32], State]:
+) -> tuple[Floats, State]:
     """Return stacked frames, (1, S, 240), and the statistics of the next utterance."""
     if z["normalisation"] == "per_utterance":
         samples = pcm.astype(np.float32) / 32768
@@ -253,7 +253,7 @@ def _telling(rng: Rng, network: Network, pcm: NDArray[np.int16]) -> dict[str, An
 
 
 def _segments(
-    backend: Backend, encoded: NDArray[np.float32], segment: int, overlap: int, tag: str, i: int
+    backend: Backend, encoded: Floats, segment: int, overlap: int, tag: str, i: int
 ) -> dict[str, list[int]]:
     """Return the tokens of every segment of a recording, and merged, under their names in a file."""
     config = GreedyConfig(counter="running")

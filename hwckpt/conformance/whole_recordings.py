@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.decoding.greedy import Token
 from stream.encoders.lstm import PAIR
+from stream.stage import Floats
 from stream.words import FRAME_SECONDS
 
 LOOK_AHEAD = 3  # tokens on either side of a border among which a repetition is looked for
@@ -49,7 +49,7 @@ def layout(frames: int, segment: int, overlap: int) -> Layout:
     return Layout(count, count * hop + overlap - frames)
 
 
-def split(x: NDArray[np.float32], segment: int, overlap: int) -> NDArray[np.float32]:
+def split(x: Floats, segment: int, overlap: int) -> Floats:
     """Split stacked frames, (frames, 240), into segments, (count, segment, 240); frames if it is short."""
     count, padding = layout(len(x), segment, overlap)
     x = np.concatenate([x, np.zeros((padding, x.shape[1]), x.dtype)])

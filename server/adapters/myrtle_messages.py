@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+
+from stream.stage import Floats
 
 PATH = "/asr/v0.1/stream"
 SUBPROTOCOL = "stream.asr.api.myrtle.ai"
@@ -60,6 +61,6 @@ class Response(msgspec.Struct):
 read_response = msgspec.json.Decoder(Response).decode
 
 
-def pcm_bytes(samples: NDArray[np.float32]) -> bytes:
+def pcm_bytes(samples: Floats) -> bytes:
     """Return samples as signed 16-bit little-endian; what came from 16 bits is the same again."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()

@@ -29,7 +29,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from server.adapters.openai import log_probabilities
 from server.adapters.realtime_settings import (
@@ -45,6 +44,7 @@ from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
 from stream.audio import g711
 from stream.engine.engine import Result
+from stream.stage import Floats
 from stream.transcripts.transcript import Piece, pieces_of
 
 SAMPLE_BYTES = 2  # of PCM
@@ -211,7 +211,7 @@ class Realtime:
         stream.set_rate(settings.rate)
         self._settings = settings
 
-    def _decode(self, stream: StreamProtocol, audio: str | None) -> NDArray[np.float32]:
+    def _decode(self, stream: StreamProtocol, audio: str | None) -> Floats:
         """Return appended audio as samples at its rate; half a sample waits for the next."""
         try:
             encoded = base64.b64decode(audio or "", validate=True)
@@ -221,7 +221,7 @@ class Realtime:
             table = g711.MU_LAW if self._settings.format == MU_LAW else g711.A_LAW
             return table.take(np.frombuffer(stream.whole_frames(encoded, 1), np.uint8))
         values = np.frombuffer(stream.whole_frames(encoded, SAMPLE_BYTES), "<i2")
-        samples: NDArray[np.float32] = np.divide(values, 32768, dtype=np.float32)
+        samples: Floats = np.divide(values, 32768, dtype=np.float32)
         return samples
 
     def _restart(self, stream: StreamProtocol) -> None:

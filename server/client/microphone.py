@@ -9,13 +9,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from server.adapters.myrtle_messages import CHUNK
 from stream.errors import InputError
 from stream.extras import MissingExtraError, explain_missing_extras, install_command
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Floats
 
 
 class MicrophoneError(InputError):
@@ -34,9 +32,7 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
-def microphone_chunks(
-    device: int | None, stop: asyncio.Event
-) -> AsyncIterator[NDArray[np.float32]]:
+def microphone_chunks(device: int | None, stop: asyncio.Event) -> AsyncIterator[Floats]:
     """Return an iterator over what the microphone hears, until `stop` is set.
 
     The sound system resamples to 16 kHz.
@@ -53,11 +49,11 @@ def microphone_chunks(
 
 async def _chunks(
     sounddevice: Any, device: int | None, stop: asyncio.Event
-) -> AsyncIterator[NDArray[np.float32]]:
+) -> AsyncIterator[Floats]:
     loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[NDArray[np.float32]] = asyncio.Queue()
+    heard: asyncio.Queue[Floats] = asyncio.Queue()
 
-    def on_audio(samples: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
+    def on_audio(samples: Floats, frames: int, when: Any, status: Any) -> None:
         loop.call_soon_threadsafe(heard.put_nowait, samples[:, 0].copy())
 
     try:

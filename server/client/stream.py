@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -38,12 +37,13 @@ from server.adapters.myrtle_messages import (
     read_response,
 )
 from stream.errors import InputError
+from stream.stage import Floats
 
 DEFAULT_URL = "ws://127.0.0.1:3030"
 OPEN_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 
-Chunks: TypeAlias = Iterable[NDArray[np.float32]] | AsyncIterable[NDArray[np.float32]]
+Chunks: TypeAlias = Iterable[Floats] | AsyncIterable[Floats]
 OnText: TypeAlias = Callable[[str, str], None]
 
 
@@ -202,7 +202,7 @@ async def _messages(chunks: Chunks) -> AsyncIterator[bytes]:
         yield pcm_bytes(rest)
 
 
-async def _as_async(chunks: Chunks) -> AsyncIterator[NDArray[np.float32]]:
+async def _as_async(chunks: Chunks) -> AsyncIterator[Floats]:
     if isinstance(chunks, AsyncIterable):
         async for samples in chunks:
             yield samples

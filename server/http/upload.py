@@ -12,9 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping
 
-import numpy as np
 from aiohttp import web
-from numpy.typing import NDArray
 
 from server.http.form import Form
 from server.limits import Limits
@@ -22,6 +20,7 @@ from server.refusals import Refusal, quoted
 from stream.audio import AudioError, FormatError, Recording, TooLongError
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Floats
 
 logger = logging.getLogger(__name__)
 SAMPLE_BYTES = 2  # in `Limits.unanswered_bytes`
@@ -108,7 +107,7 @@ class Upload:
             logger.exception("an upload failed")
             slot.receive_result(Refusal(500, "the server failed", "engine"))
 
-    def _blocks(self) -> Iterator[NDArray[np.float32]]:
+    def _blocks(self) -> Iterator[Floats]:
         """Decode the recording, on another thread.
 
         It is closed here: cancelling the task does not end the thread that is decoding.
@@ -144,5 +143,5 @@ def _status(error: AudioError) -> int:
     return 413 if isinstance(error, TooLongError) else 400
 
 
-def _next(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+def _next(blocks: Iterator[Floats]) -> Floats | None:
     return next(blocks, None)

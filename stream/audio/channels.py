@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.stage import Floats
+
 LOST = 1 / 32  # of the power of the channels, 15 dB
 JUDGED_FRAMES = 800  # 50 ms at 16 kHz
 SILENCE = 1e-10  # power of a block that says nothing about its channels, -100 dB
@@ -37,7 +39,7 @@ class Mixer:
         self._judged = 0  # frames before those that are summed up in
         self._sums: NDArray[np.float64] | None = None  # of squares: the mean's, each channel's
 
-    def mix(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mix(self, block: Floats) -> Floats:
         """Return a block as mono.
 
         Args:
@@ -49,14 +51,14 @@ class Mixer:
         if block.shape[1] == 1:
             return np.ascontiguousarray(block[:, 0])
         if self.taken is None:
-            mean: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
+            mean: Floats = block.mean(axis=1, dtype=np.float32)
             self._judge(np.column_stack([mean, block]))
             if self.taken is None:
                 return mean
             self.since = first
         return np.ascontiguousarray(block[:, self.taken])
 
-    def _judge(self, signals: NDArray[np.float32]) -> None:
+    def _judge(self, signals: Floats) -> None:
         """Sum up the mean and the channels, (frames, 1 + channels), and decide by rules 2 and 3."""
         with np.errstate(
             over="ignore", invalid="ignore"

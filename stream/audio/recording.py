@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from stream.audio.channels import Mixer
 from stream.audio.containers import UnknownFormatError, read_layout
@@ -22,6 +21,7 @@ from stream.audio.errors import AudioError, CutShortError, FormatError, TooLongE
 from stream.audio.part import WHOLE, Part
 from stream.audio.resampler import HIGHEST_RATE, LOWEST_RATE, Resampler, as_float, first_bad_sample
 from stream.audio.source import Source
+from stream.stage import Floats
 
 logger = logging.getLogger(__name__)
 BLOCK_SECONDS = 1.0
@@ -146,7 +146,7 @@ class Recording:
         self._file.close()
         self._source.close()
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
+    def blocks(self) -> Iterator[Floats]:
         """Yield the samples at 16 kHz, once: (n,) float32 each, about a second long, from a pipe a chunk.
 
         Raises:
@@ -184,7 +184,7 @@ class Recording:
             level = f"{-20 * np.log10(peak):.0f} dB below full scale" if peak else "0"
             self.notes.append(f"its loudest sample is {level}; nothing can be heard in it")
 
-    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+    def _decoded(self) -> Iterator[Floats]:
         """Yield what the decoder gives, (frames, channels)."""
         seconds = LIVE_SECONDS if self._source.live else BLOCK_SECONDS
         size = max(1, min(int(seconds * self.rate), BLOCK_VALUES // self.channels))
@@ -239,7 +239,7 @@ class Recording:
 
 def read_chunks(
     path: str | Path, part: Part = WHOLE, content: bytes | None = None
-) -> Iterator[NDArray[np.float32]]:
+) -> Iterator[Floats]:
     """Decode a file or a part of it, block by block; notes become warnings in the log.
 
     Args:
@@ -253,8 +253,6 @@ def read_chunks(
             logger.warning("%s: %s", path, note)
 
 
-def read_audio(
-    path: str | Path, part: Part = WHOLE, content: bytes | None = None
-) -> NDArray[np.float32]:
+def read_audio(path: str | Path, part: Part = WHOLE, content: bytes | None = None) -> Floats:
     """Decode a whole file or a part of it, (samples,) float32 at 16 kHz; as `read_chunks`."""
     return np.concatenate(list(read_chunks(path, part, content)))

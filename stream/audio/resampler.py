@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.stage import Samples
+from stream.stage import Floats, Samples
 
 QUALITY = "VHQ"
 LOWEST_RATE, HIGHEST_RATE = 4000, 384_000  # Hz, of files and of streams
@@ -16,12 +15,12 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 384_000  # Hz, of files and of streams
 LOUDEST = 1e4
 
 
-def as_float(x: Samples) -> NDArray[np.float32]:
+def as_float(x: Samples) -> Floats:
     """Return samples as float32; int16 is of full scale, 32768."""
     return np.divide(x, 32768, dtype=np.float32) if x.dtype == np.int16 else np.asarray(x)
 
 
-def first_bad_sample(x: NDArray[np.float32]) -> int | None:
+def first_bad_sample(x: Floats) -> int | None:
     """Return the index of the first sample that is no audio, None where all are.
 
     Args:
@@ -59,7 +58,7 @@ class Resampler:
             return x
         return np.asarray(self._stream.resample_chunk(as_float(x)), np.float32)
 
-    def finish(self) -> NDArray[np.float32]:
+    def finish(self) -> Floats:
         """Return the rest, at the end of the input."""
         empty = np.zeros(0, np.float32)
         if self._stream is None:

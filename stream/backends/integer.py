@@ -18,11 +18,9 @@ from stream.front_end.stacking import join_pairs
 from stream.integer.fixed import hidden, lstm_cell, quantise_input, rhe, saturate
 from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
 from stream.model.network import Network
-from stream.stage import State
+from stream.stage import Floats, Integers, Mask, State
 
 FLOAT32_EXACT = 1 << 24  # below it every integer is a float32
-
-Floats = NDArray[np.float32]
 
 
 def load(network: Network, threads: int = 1) -> IntegerBackend:
@@ -60,15 +58,13 @@ class IntegerBackend(Backend):
         )
         return (pre, post), lstm
 
-    def encode(
-        self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
-    ) -> tuple[Floats, State]:
+    def encode(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
         pre, post = state
         h, pre = _run(self._pre, quantise_input(x, self._input_exponent), pre)
         h, post = _run(self._post, join_pairs(h, present), post)
         return self._project("encoder", h), (pre, post)
 
-    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
+    def predict(self, tokens: Integers, state: State) -> tuple[Floats, State]:
         h, state = _run(self._lstm, self._embedding[tokens][:, None, :], state)
         return self._project("prediction", h[:, 0]), state
 
@@ -90,7 +86,7 @@ class IntegerBackend(Backend):
         return np.ldexp(e.astype(np.float32), -linear.exponent)
 
 
-def _product_type(bound: NDArray[np.int64]) -> type[np.float32] | type[np.float64]:
+def _product_type(bound: Integers) -> type[np.float32] | type[np.float64]:
     return np.float32 if bound.max() < FLOAT32_EXACT else np.float64
 
 

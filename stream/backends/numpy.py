@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.model.network import Network
-from stream.stage import State
+from stream.stage import Floats, Integers, Mask, State
 
 
 def load(network: Network, threads: int = 1) -> NumpyBackend:
@@ -35,24 +34,22 @@ class NumpyBackend(Backend):
         """Return the families' initial states."""
         return self._encoder.initial_state(batch), self._prediction.initial_state(batch)
 
-    def encode(
-        self, x: NDArray[np.float32], state: State, present: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.float32], State]:
+    def encode(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
         h, state = self._encoder.step(self._encoder_arrays, x, state, present)
         return self._project("joint.encoder", h), state
 
-    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[NDArray[np.float32], State]:
+    def predict(self, tokens: Integers, state: State) -> tuple[Floats, State]:
         h, state = self._prediction.step(self._prediction_arrays, tokens[:, None], state)
         return self._project("joint.prediction", h[:, 0]), state
 
-    def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> NDArray[np.float32]:
+    def join(self, f: Floats, g: Floats) -> Floats:
         return self._project("joint.output", np.maximum(f + g, 0.0))
 
-    def ctc(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
+    def ctc(self, f: Floats) -> Floats:
         logits = self._project("ctc", np.maximum(f, 0.0))
         logits -= logits.max(axis=2, keepdims=True)
         return np.asarray(logits - np.log(np.exp(logits).sum(axis=2, keepdims=True)))
 
-    def _project(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _project(self, name: str, x: Floats) -> Floats:
         weight, bias = self._linear[name]
         return np.asarray(x @ weight + bias)

@@ -23,9 +23,8 @@ from stream.backends.session import open_session
 from stream.model.directory import graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
-from stream.stage import State
+from stream.stage import Floats, Integers, Mask, State
 
-Floats = NDArray[np.float32]
 AFTER = ".after"
 TYPES: dict[str, tuple[type, int]] = {  # of states, with their zeros
     "tensor(float)": (np.float32, 0),
@@ -132,9 +131,7 @@ class OnnxBackend(Backend):
         decoder = () if prediction is None else prediction.initial_state(batch)
         return self._encoder.initial_state(batch), decoder
 
-    def encode(
-        self, x: Floats, state: State, present: NDArray[np.bool_] | None = None
-    ) -> tuple[Floats, State]:
+    def encode(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
         outputs = []
         batch, frames, _ = x.shape
         there = {name: np.ones((batch, last), np.float32) for name, last in self._present.items()}
@@ -154,7 +151,7 @@ class OnnxBackend(Backend):
             return np.zeros((batch, 0, self.specification.joint), np.float32), state
         return np.concatenate(outputs, axis=1), state
 
-    def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[Floats, State]:
+    def predict(self, tokens: Integers, state: State) -> tuple[Floats, State]:
         return self._steps["prediction"].run({"token": tokens}, state)
 
     def join(self, f: Floats, g: Floats) -> Floats:

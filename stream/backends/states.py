@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.stage import map_state, take_rows, write_rows
-
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
+from stream.stage import Floats, Integers, Mask, map_state, take_rows, write_rows
 
 
 class EncoderStates(Protocol):
     """The states of an encoder's rows, all at the start of a stream when they are made."""
 
-    def encode(self, x: Floats, rows: Rows, present: NDArray[np.bool_] | None = None) -> Floats:
+    def encode(self, x: Floats, rows: Integers, present: Mask | None = None) -> Floats:
         """Encode input frames of some rows and advance these.
 
         Args:
@@ -33,7 +30,7 @@ class EncoderStates(Protocol):
             f, (R, frames, J).
         """
 
-    def reset(self, rows: Rows) -> None:
+    def reset(self, rows: Integers) -> None:
         """Set some rows to the start of a stream."""
 
     def copy(self, row: int, source: int) -> None:
@@ -66,12 +63,12 @@ class RowStates(EncoderStates):
         self._fresh = backend.initial_state(1)[0]
         self._states = backend.initial_state(rows)[0]
 
-    def encode(self, x: Floats, rows: Rows, present: NDArray[np.bool_] | None = None) -> Floats:
+    def encode(self, x: Floats, rows: Integers, present: Mask | None = None) -> Floats:
         f, after = self._backend.encode(x, take_rows(self._states, rows), present)
         write_rows(rows, after, self._states)
         return f
 
-    def reset(self, rows: Rows) -> None:
+    def reset(self, rows: Integers) -> None:
         write_rows(rows, self._fresh, self._states)
 
     def copy(self, row: int, source: int) -> None:

@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Logits
 from stream.decoding.eos import EosRule
@@ -40,6 +39,7 @@ from stream.decoding.keywords import KeywordTrie
 from stream.errors import ArgumentError
 from stream.language_model.ngram import Ngram
 from stream.model.specification import Specification
+from stream.stage import Floats, Integers
 from stream.vocabulary import Vocabulary, texts_of
 
 GRACE = 0.12  # seconds after `final_delay` within which rule 4 may still do it
@@ -143,10 +143,7 @@ class Beam(ABC):
 
     @abstractmethod
     def step(
-        self,
-        f: NDArray[np.float32],
-        states: Sequence[BeamState],
-        lengths: NDArray[np.int64] | None = None,
+        self, f: Floats, states: Sequence[BeamState], lengths: Integers | None = None
     ) -> tuple[list[list[Token]], list[BeamState]]:
         """Decode encoder frames.
 
@@ -168,9 +165,7 @@ class Beam(ABC):
         worst = min(range(len(paths)), key=lambda i: self.rank(paths[i]))
         return paths[:worst] + paths[worst + 1 :]
 
-    def _live(
-        self, states: Sequence[BeamState], lengths: NDArray[np.int64] | None, frame: int
-    ) -> list[int]:
+    def _live(self, states: Sequence[BeamState], lengths: Integers | None, frame: int) -> list[int]:
         """Return the rows of which a frame counts."""
         return [
             row

@@ -13,10 +13,9 @@ an endpoint, at the end of the stream, and when a channel is muted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.decoding.decoding import Decoding, Search
@@ -25,9 +24,9 @@ from stream.decoding.greedy import GreedyConfig, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
 from stream.decoding.overlap import Overlap
+from stream.stage import Floats, Integers, Mask
 from stream.vocabulary import Vocabulary, flush, texts_of
 
-Rows: TypeAlias = NDArray[np.int64]
 NOBODY = np.zeros(0, np.int64)
 NO_ENDPOINTS = EndpointConfig(None, None, None)
 
@@ -67,9 +66,9 @@ class StepRows(NamedTuple):
         fresh: the rows that begin with this step, in the encoder's initial state.
     """
 
-    rows: Rows
-    owners: Rows | None
-    fresh: Rows
+    rows: Integers
+    owners: Integers | None
+    fresh: Integers
 
 
 class ChannelDecoder:
@@ -137,12 +136,12 @@ class ChannelDecoder:
             self._overlaps[slot] = Overlap(self._resets, begun=step)
         self._rows.restart(int(self._row[slot]), step, self._keywords[slot])
 
-    def rows(self, slots: Rows) -> Rows:
+    def rows(self, slots: Integers) -> Integers:
         """Return the first rows of slots, whose tokens are given out."""
-        rows: Rows = self._row[slots]
+        rows: Integers = self._row[slots]
         return rows
 
-    def step_rows(self, slots: Rows) -> StepRows:
+    def step_rows(self, slots: Integers) -> StepRows:
         """Return the rows that a step of some slots needs."""
         rows = self.rows(slots)
         if self._resets is None:
@@ -162,11 +161,7 @@ class ChannelDecoder:
         return StepRows(np.concatenate([rows, second]), owners, np.array(fresh, np.int64))
 
     def step(
-        self,
-        slots: Rows,
-        f: NDArray[np.float32],
-        of: StepRows,
-        silent: NDArray[np.bool_] | None = None,
+        self, slots: Integers, f: Floats, of: StepRows, silent: Mask | None = None
     ) -> list[Speech]:
         """Decode the encoder frames of a chunk of every row of a step.
 
@@ -206,7 +201,7 @@ class ChannelDecoder:
         said = self._speech(np.array([slot]), [tokens])[0]
         return said._replace(rest=said.rest + self._flush(slot)) if self._waiting[slot] else said
 
-    def finish(self, slots: Rows, f: NDArray[np.float32], lengths: Rows) -> list[Speech]:
+    def finish(self, slots: Integers, f: Floats, lengths: Integers) -> list[Speech]:
         """Decode the last encoder frames of some slots and make all of them final.
 
         Args:
@@ -260,7 +255,7 @@ class ChannelDecoder:
             self._row[slot] = second
         return tokens
 
-    def _speech(self, slots: Rows, heard: list[list[Token]]) -> list[Speech]:
+    def _speech(self, slots: Integers, heard: list[list[Token]]) -> list[Speech]:
         """Add the provisional hypotheses and the endpoints."""
         texts = [
             self._say(slot, tokens) if tokens else []

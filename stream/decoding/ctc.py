@@ -27,7 +27,6 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.decoding.beam import Beam, BeamConfig, BeamState
 from stream.decoding.greedy import NO_KEYWORDS, GreedyConfig, Token, choose
@@ -35,9 +34,9 @@ from stream.decoding.hypothesis import Candidates, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
 from stream.language_model.ngram import Ngram
 from stream.model.specification import Specification
+from stream.stage import Floats, Integers
 from stream.vocabulary import Vocabulary
 
-Floats = NDArray[np.float32]
 NEVER = -np.inf  # log-probability of no alignment
 
 
@@ -61,10 +60,10 @@ class CtcState(NamedTuple):
         keyword: (B,) states of the keyword tries, of rows that have one.
     """
 
-    best: NDArray[np.int64]
-    chosen: NDArray[np.int64]
-    step: NDArray[np.int64]
-    keyword: NDArray[np.int64]
+    best: Integers
+    chosen: Integers
+    step: Integers
+    keyword: Integers
 
 
 class CtcGreedy:
@@ -91,9 +90,9 @@ class CtcGreedy:
     def decode(
         self,
         f: Floats,
-        rows: NDArray[np.int64],
+        rows: Integers,
         state: CtcState,
-        lengths: NDArray[np.int64] | None = None,
+        lengths: Integers | None = None,
         keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> list[list[Token]]:
         """Decode encoder frames of some rows of a state; see `stream.decoding.rows.GreedyDecoder`."""
@@ -148,10 +147,7 @@ class CtcBeam(Beam):
         return path.score
 
     def step(
-        self,
-        f: Floats,
-        states: Sequence[BeamState],
-        lengths: NDArray[np.int64] | None = None,
+        self, f: Floats, states: Sequence[BeamState], lengths: Integers | None = None
     ) -> tuple[list[list[Token]], list[BeamState]]:
         after = list(states)
         finals: list[list[Token]] = [[] for _ in after]
@@ -200,7 +196,7 @@ class CtcBeam(Beam):
         return tuple(ranked[: self.config.width])
 
 
-def _scores(head: CtcHead, f: Floats, lengths: NDArray[np.int64] | None) -> Floats:
+def _scores(head: CtcHead, f: Floats, lengths: Integers | None) -> Floats:
     """Return the log-probabilities (B, T, C) of frames; those that count are finite numbers."""
     scores = head.ctc(f)
     broken = ~np.isfinite(scores).all(axis=2)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.encoders.family import Encoder
+from stream.stage import Integers, Mask
 
 LEAST_SECONDS = 0.06  # of a rule: what servers promise, whatever the model's frames are
 NEVER = np.iinfo(np.int64).max // 2
@@ -59,8 +59,8 @@ class EndpointState(NamedTuple):
         since: (B,) int64, encoder frames since the segment's last token; NEVER where none came.
     """
 
-    steps: NDArray[np.int64]
-    since: NDArray[np.int64]
+    steps: Integers
+    since: Integers
 
 
 class Endpointer:
@@ -88,12 +88,8 @@ class Endpointer:
         return self._silence if silence is None else max(1, round(silence / self._seconds))
 
     def step(
-        self,
-        emitted: NDArray[np.bool_],
-        eos: NDArray[np.bool_],
-        state: EndpointState,
-        silence: NDArray[np.int64] | None = None,
-    ) -> tuple[NDArray[np.bool_], EndpointState]:
+        self, emitted: Mask, eos: Mask, state: EndpointState, silence: Integers | None = None
+    ) -> tuple[Mask, EndpointState]:
         """Decide at one step.
 
         Args:

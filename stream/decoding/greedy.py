@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from stream.backends import Backend
 from stream.decoding.eos import EosRule
 from stream.decoding.keywords import KeywordTrie
-from stream.stage import State, map_state, take_rows, write_rows
+from stream.stage import Floats, Integers, State, map_state, take_rows, write_rows
 
 KEYWORD_MARGIN = 2.0  # natural log
 NO_KEYWORDS: Mapping[int, KeywordTrie] = MappingProxyType({})
@@ -108,12 +108,12 @@ class GreedyState(NamedTuple):
         keyword: (B,) states of the keyword tries, of rows that have one.
     """
 
-    g: NDArray[np.float32]
+    g: Floats
     prediction: State
-    symbols: NDArray[np.int64]
-    emitted: NDArray[np.int64]
-    step: NDArray[np.int64]
-    keyword: NDArray[np.int64]
+    symbols: Integers
+    emitted: Integers
+    step: Integers
+    keyword: Integers
 
 
 class Greedy:
@@ -142,9 +142,9 @@ class Greedy:
 
     def step(
         self,
-        f: NDArray[np.float32],
+        f: Floats,
         state: State,
-        lengths: NDArray[np.int64] | None = None,
+        lengths: Integers | None = None,
         keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> tuple[list[list[Token]], GreedyState]:
         """Decode encoder frames.
@@ -164,10 +164,10 @@ class Greedy:
 
     def decode(
         self,
-        f: NDArray[np.float32],
-        rows: NDArray[np.int64],
+        f: Floats,
+        rows: Integers,
         state: GreedyState,
-        lengths: NDArray[np.int64] | None = None,
+        lengths: Integers | None = None,
         keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> list[list[Token]]:
         """Decode encoder frames of some rows of a state; see `stream.decoding.rows.GreedyDecoder`."""
@@ -179,9 +179,9 @@ class Greedy:
 
     def _frame(
         self,
-        f: NDArray[np.float32],
-        live: NDArray[np.int64],
-        rows: NDArray[np.int64],
+        f: Floats,
+        live: Integers,
+        rows: Integers,
         state: GreedyState,
         tokens: list[list[Token]],
         keywords: Mapping[int, KeywordTrie],
@@ -227,8 +227,8 @@ class Greedy:
         state.step[seen] += 1
 
     def _best(
-        self, f: NDArray[np.float32], g: NDArray[np.float32], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], NDArray[np.float64]]:
+        self, f: Floats, g: Floats, rows: Integers
+    ) -> tuple[Integers, Integers, NDArray[Any], NDArray[np.float64]]:
         """Choose the best class of each row, the lowest on ties.
 
         Returns:
@@ -253,7 +253,7 @@ class Greedy:
         emits = np.flatnonzero(ids != self.blank)
         return emits, ids[emits], scores[emits], scores[emits, ids[emits]]
 
-    def _advance(self, rows: NDArray[np.int64], ids: NDArray[np.int64], state: GreedyState) -> None:
+    def _advance(self, rows: Integers, ids: Integers, state: GreedyState) -> None:
         """Advance the prediction network of some rows by a token each."""
         state.g[rows], after = self.backend.predict(ids, take_rows(state.prediction, rows))
         write_rows(rows, after, state.prediction)

@@ -17,13 +17,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stream.decoding.greedy import Token
 from stream.decoding.keywords import KeywordTrie
 from stream.language_model.ngram import Ngram
-from stream.stage import State
+from stream.stage import Floats, State
 from stream.vocabulary import WORD_MARK, Piece, add
 
 Candidates: TypeAlias = list[tuple[int, float]]  # classes and log-probabilities, best first
@@ -64,7 +61,7 @@ class Node:
 
     def __init__(self, token: int, before: State) -> None:
         self.token, self.before = token, before
-        self.g: NDArray[np.float32] | None = None
+        self.g: Floats | None = None
         self.prediction: State = None
         self._children: WeakValueDictionary[int, Node] | None = None  # few histories have any
 

@@ -10,15 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stream.decoding.beam import Beam, BeamState
 from stream.decoding.ctc import CtcState
 from stream.decoding.greedy import GreedyState, Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.decoding.keywords import KeywordTrie
-from stream.stage import map_state
+from stream.stage import Floats, Integers, map_state
 
 State = TypeVar("State", GreedyState, CtcState)
 
@@ -31,12 +28,7 @@ class DecoderRows(ABC):
         """Put a row into its initial state; the next frame is encoder frame `step`."""
 
     @abstractmethod
-    def step(
-        self,
-        f: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        lengths: NDArray[np.int64] | None = None,
-    ) -> list[list[Token]]:
+    def step(self, f: Floats, rows: Integers, lengths: Integers | None = None) -> list[list[Token]]:
         """Decode encoder frames of different rows.
 
         Args:
@@ -69,10 +61,10 @@ class GreedyDecoder(Protocol[State]):
 
     def decode(
         self,
-        f: NDArray[np.float32],
-        rows: NDArray[np.int64],
+        f: Floats,
+        rows: Integers,
         state: State,
-        lengths: NDArray[np.int64] | None,
+        lengths: Integers | None,
         keywords: Mapping[int, KeywordTrie],
     ) -> list[list[Token]]:
         """Decode encoder frames of some rows of a state, which is changed in place.
@@ -105,18 +97,13 @@ class GreedyRows(DecoderRows, Generic[State]):
         if keywords is not None:
             self._keywords[row] = keywords
 
-        def put(fresh: NDArray[np.float32], leaf: NDArray[np.float32]) -> None:
+        def put(fresh: Floats, leaf: Floats) -> None:
             leaf[row] = fresh[0]
 
         map_state(put, tuple(self._fresh), tuple(self._state))
         self._state.step[row] = step
 
-    def step(
-        self,
-        f: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        lengths: NDArray[np.int64] | None = None,
-    ) -> list[list[Token]]:
+    def step(self, f: Floats, rows: Integers, lengths: Integers | None = None) -> list[list[Token]]:
         return self._greedy.decode(f, rows, self._state, lengths, self._keywords)
 
 
@@ -130,12 +117,7 @@ class BeamRows(DecoderRows):
     def restart(self, row: int, step: int = 0, keywords: KeywordTrie | None = None) -> None:
         self._states[row] = self._beam.initial_state(keywords, step)
 
-    def step(
-        self,
-        f: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        lengths: NDArray[np.int64] | None = None,
-    ) -> list[list[Token]]:
+    def step(self, f: Floats, rows: Integers, lengths: Integers | None = None) -> list[list[Token]]:
         tokens, after = self._beam.step(f, [self._states[row] for row in rows], lengths)
         for row, state in zip(rows, after, strict=True):
             self._states[row] = state

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.decoding.beam import Beam, BeamConfig, BeamState
@@ -26,7 +25,7 @@ from stream.decoding.expansion import Expansion, Limits
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Candidates, Node
 from stream.language_model.ngram import Ngram
-from stream.stage import map_state
+from stream.stage import Floats, Integers, map_state
 from stream.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 256  # of the joint
@@ -51,10 +50,7 @@ class TransducerBeam(Beam):
         self._predict([root])
 
     def step(
-        self,
-        f: NDArray[np.float32],
-        states: Sequence[BeamState],
-        lengths: NDArray[np.int64] | None = None,
+        self, f: Floats, states: Sequence[BeamState], lengths: Integers | None = None
     ) -> tuple[list[list[Token]], list[BeamState]]:
         after = list(states)
         finals: list[list[Token]] = [[] for _ in after]
@@ -87,9 +83,7 @@ class TransducerBeam(Beam):
             node.prediction = map_state(lambda leaf, row=row: leaf[row].copy(), after)
             node.before = None
 
-    def _candidates(
-        self, f: NDArray[np.float32], rows: NDArray[np.int64], nodes: Sequence[Node]
-    ) -> list[Candidates]:
+    def _candidates(self, f: Floats, rows: Integers, nodes: Sequence[Node]) -> list[Candidates]:
         """Return the classes by which each history may continue, f (B, J), one row for each node."""
         unseen = list(dict.fromkeys(node for node in nodes if node.g is None))
         if unseen:

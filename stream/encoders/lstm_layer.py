@@ -14,11 +14,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
-from numpy.typing import NDArray
 
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.family import Arrays
-from stream.stage import Array, Chain, State, constant_like
+from stream.stage import Array, Chain, Floats, State, constant_like
 
 Activation: TypeAlias = Literal["hard", "soft"]
 NumberFormat: TypeAlias = Literal["float32", "bfp16"]
@@ -83,7 +82,7 @@ def prepare_layers(
     return prepared
 
 
-def initial_state(batch: int, hidden: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def initial_state(batch: int, hidden: int) -> tuple[Floats, Floats]:
     """Return (h, c) of zeros, (batch, hidden) each."""
     return np.zeros((batch, hidden), np.float32), np.zeros((batch, hidden), np.float32)
 
@@ -159,7 +158,7 @@ class LSTMLayer:
 
     def __init__(
         self,
-        arrays: Mapping[str, NDArray[np.float32]],
+        arrays: Mapping[str, Floats],
         activation: Activation,
         number_format: NumberFormat = "float32",
     ) -> None:
@@ -179,9 +178,7 @@ class LSTMLayer:
 
 
 def lstm_stack(
-    layers: Sequence[Mapping[str, NDArray[np.float32]]],
-    activation: Activation,
-    number_format: NumberFormat,
+    layers: Sequence[Mapping[str, Floats]], activation: Activation, number_format: NumberFormat
 ) -> Chain:
     """Return layers as one stage; its state is a tuple of (h, c), the first layer first."""
     return Chain([LSTMLayer(arrays, activation, number_format) for arrays in layers], block=1)

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from stream.encoders.family import Encoder
 from stream.engine.levels import Levels
 from stream.front_end.log_mel import HOP, FrontEnd
+from stream.stage import Floats
 from stream.words import WordDelay, group
 
 DROP, MARGIN, WIDTH = 6.5, 1.4, 2.0  # nats of power: 28, 6 and 9 dB
@@ -216,14 +217,7 @@ class _Sound:
         frames: log-mel frames of an encoder frame.
     """
 
-    def __init__(
-        self,
-        first: int,
-        level: NDArray[np.float32],
-        last: int,
-        delay: WordDelay,
-        frames: int,
-    ) -> None:
+    def __init__(self, first: int, level: Floats, last: int, delay: WordDelay, frames: int) -> None:
         self._first, self._level, self._last, self._frames = first, level, last, frames
         self._starts, self._ends = 100 * delay.start, 100 * delay.end
 

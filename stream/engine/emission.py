@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.engine.alignment import Alignment, Span, word_spans
 from stream.engine.levels import Levels
 from stream.front_end.log_mel import HOP
 from stream.model.specification import Specification
+from stream.stage import Floats
 from stream.vocabulary import Vocabulary, texts_of
 from stream.words import WordDelay, emission_latencies, group
 
@@ -24,7 +24,7 @@ from stream.words import WordDelay, emission_latencies, group
 def word_latencies(
     specification: Specification,
     vocabulary: Vocabulary,
-    levels: NDArray[np.float32],
+    levels: Floats,
     reference: Sequence[tuple[int, int]],
     hypothesis: Sequence[tuple[int, int]],
 ) -> list[float]:
@@ -54,10 +54,7 @@ def word_latencies(
 
 
 def sounding_spans(
-    specification: Specification,
-    levels: NDArray[np.float32],
-    texts: Sequence[str],
-    steps: Sequence[int],
+    specification: Specification, levels: Floats, texts: Sequence[str], steps: Sequence[int]
 ) -> list[Span]:
     """Return when each token of an utterance sounds, as the engine finds it for a stream.
 

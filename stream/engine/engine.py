@@ -25,7 +25,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Backend, load_backend
 from stream.backends.states import encoder_states
@@ -42,10 +41,8 @@ from stream.engine.front_end import FrontEndKind
 from stream.engine.rings import Rings
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network, open_model
-from stream.stage import Samples
+from stream.stage import Floats, Integers, Mask, Samples
 from stream.words import WordDelay
-
-Rows = NDArray[np.int64]
 
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
@@ -260,7 +257,7 @@ class Engine:
                 raise ValueError("samples are not finite, or absurdly loud")
         self._rings.put_chunks(rows, samples)
 
-    def _check_samples(self, slot: int, samples: NDArray[np.float32]) -> None:
+    def _check_samples(self, slot: int, samples: Floats) -> None:
         if -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:
             return
         index = int(np.flatnonzero(~(np.abs(samples) <= LOUDEST))[0])
@@ -319,12 +316,12 @@ class Engine:
             results += self._step(rows, ended)
         return results
 
-    def _prime(self, rows: Rows) -> list[Result]:
+    def _prime(self, rows: Integers) -> list[Result]:
         """Take the first samples of some streams, which give no frame yet."""
         self._features.prime(self._rings.take_lead(rows), rows)
         return self._results(rows, [SILENCE] * len(rows))
 
-    def _step(self, rows: Rows, ended: Rows) -> list[Result]:
+    def _step(self, rows: Integers, ended: Integers) -> list[Result]:
         """Advance some slots by a chunk, those that are not muted, and end others, as one batch."""
         samples = self._rings.take_chunks(rows)
         results: list[Result] = []
@@ -357,13 +354,8 @@ class Engine:
         return results
 
     def _encode(
-        self,
-        x: NDArray[np.float32],
-        rows: Rows,
-        tails: NDArray[np.float32],
-        lengths: Rows,
-        ending: Rows,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, x: Floats, rows: Integers, tails: Floats, lengths: Integers, ending: Integers
+    ) -> tuple[Floats, Floats]:
         """Encode a chunk of some rows, and what is left of others: the first chunk of it beside.
 
         Args:
@@ -386,7 +378,7 @@ class Engine:
             last = np.concatenate([last, more], axis=1)
         return f, last
 
-    def _hear(self, rows: Rows, sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _hear(self, rows: Integers, sound: Mask) -> Mask:
         """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
         heard = sound | (self._zeros[rows] < (self._mute_chunks or NEVER))
         counted = rows[heard]
@@ -394,7 +386,7 @@ class Engine:
         self._begin_segments(counted[self._decoder.muted[counted]])
         return heard
 
-    def _begin_segments(self, rows: Rows) -> None:
+    def _begin_segments(self, rows: Integers) -> None:
         """Give encoder and decoder their initial state; time and statistics continue."""
         for slot in rows:
             self._decoder.resume(slot)
@@ -402,12 +394,12 @@ class Engine:
             self._sounds[rows] = 0
             self._states.reset(self._decoder.rows(rows))
 
-    def _silent(self, rows: Rows) -> NDArray[np.bool_]:
+    def _silent(self, rows: Integers) -> Mask:
         """Return which slots are not decoded yet: too little was heard of their segments."""
-        silent: NDArray[np.bool_] = self._sounds[rows] < self._sound_chunks
+        silent: Mask = self._sounds[rows] < self._sound_chunks
         return silent
 
-    def _rest(self, slot: int) -> NDArray[np.float32]:
+    def _rest(self, slot: int) -> Floats:
         """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
         rest = self._rings.take_rest(slot)
         if self._decoder.muted[slot]:
@@ -417,13 +409,15 @@ class Engine:
         self._sounds[slot] += rest.any()
         return rest
 
-    def _end(self, slots: Rows, speech: Sequence[Speech]) -> list[Result]:
+    def _end(self, slots: Integers, speech: Sequence[Speech]) -> list[Result]:
         """Make the closing results of some slots, which take no samples any more."""
         self._finishing.difference_update(slots.tolist())
         self._due_at[slots] = NEVER
         return self._results(slots, speech, last=True)
 
-    def _results(self, rows: Rows, speech: Sequence[Speech], *, last: bool = False) -> list[Result]:
+    def _results(
+        self, rows: Integers, speech: Sequence[Speech], *, last: bool = False
+    ) -> list[Result]:
         """Make the results of some slots, and count their chunks."""
         begun = self._chunks[rows]
         ended = begun if last else begun + 1

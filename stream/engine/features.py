@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.engine.front_end import FrontEndKind, front_end_stages
 from stream.engine.levels import Levels
 from stream.front_end.log_mel import BINS, HOP
 from stream.front_end.stacking import stack
 from stream.model.network import Network
-from stream.stage import State, take_rows, write_rows
-
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
+from stream.stage import Floats, Integers, State, take_rows, write_rows
 
 BLOCK = 32  # channels whose spectra are computed together: those of more do not fit a core's cache
 
@@ -68,12 +64,12 @@ class ChannelFeatures:
             write_rows(row, take_rows(state, rows), state)
         self.primed[slot] = self._framed[slot] = True
 
-    def prime(self, samples: Floats, rows: Rows) -> None:
+    def prime(self, samples: Floats, rows: Integers) -> None:
         """Take the first samples of some streams, (R, lead)."""
         write_rows(rows, self._front_end.prime(samples), self._front)
         self.primed[rows] = True
 
-    def chunk(self, samples: Floats, rows: Rows) -> Floats:
+    def chunk(self, samples: Floats, rows: Integers) -> Floats:
         """Return the input frames of a chunk of some slots, (R, chunk): (R, n, inputs)."""
         frames = np.empty(
             (len(rows), self._frames, BINS), np.float32
@@ -91,11 +87,11 @@ class ChannelFeatures:
         x: Floats = stack(self._normalised(frames, rows), self._encoder.stack)
         return x
 
-    def skip(self, rows: Rows) -> None:
+    def skip(self, rows: Integers) -> None:
         """Skip a chunk of some muted slots: time advances, no state changes."""
         self.levels.skip(rows, self._frames)
 
-    def tails(self, rests: Sequence[Floats], rows: Rows) -> tuple[Floats, Rows]:
+    def tails(self, rests: Sequence[Floats], rows: Integers) -> tuple[Floats, Integers]:
         """Process what is left of streams that ended.
 
         Args:
@@ -134,7 +130,7 @@ class ChannelFeatures:
         last: Floats = frames[0]
         return last
 
-    def _normalised(self, frames: Floats, rows: Rows) -> Floats:
+    def _normalised(self, frames: Floats, rows: Integers) -> Floats:
         z, after = self._normaliser.step(frames, take_rows(self._statistics, rows))
         write_rows(rows, after, self._statistics)
         normalised: Floats = z

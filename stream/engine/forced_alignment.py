@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.model.specification import DecoderKind
+from stream.stage import Floats
 
 NODES_VALUES = 1 << 20  # logits computed at once: 4 MB in float32
 
 
 def forced_steps(
-    backend: Backend,
-    f: NDArray[np.float32],
-    tokens: Sequence[int],
-    decoder: DecoderKind | None = None,
+    backend: Backend, f: Floats, tokens: Sequence[int], decoder: DecoderKind | None = None
 ) -> list[int]:
     """Return the encoder frame of each token on the most probable path that emits them all.
 
@@ -104,7 +102,7 @@ def ctc_path(
 
 
 def _lattice(
-    backend: Backend, f: NDArray[np.float32], tokens: Sequence[int]
+    backend: Backend, f: Floats, tokens: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the log-probabilities of blank, (T, U + 1), and of the next token, (T, U)."""
     spec, count = backend.specification, len(tokens)

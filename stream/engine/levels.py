@@ -8,7 +8,8 @@ stream, including muted chunks.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stream.stage import Floats, Integers
 
 KEPT = 800  # frames of 10 ms: the longest that a word waits (`stream.engine.alignment.HOLD`) and its sound
 
@@ -32,17 +33,17 @@ class Levels:
         """Begin a new stream in a slot."""
         self.count[slot] = 0
 
-    def put(self, rows: NDArray[np.int64], levels: NDArray[np.float32]) -> None:
+    def put(self, rows: Integers, levels: Floats) -> None:
         """Add the next frames, (R, n), of some slots, (R,)."""
         places = (self.count[rows, None] + np.arange(levels.shape[1])) % KEPT
         self._ring[rows[:, None], places] = levels
         self.count[rows] += levels.shape[1]
 
-    def skip(self, rows: NDArray[np.int64], frames: int) -> None:
+    def skip(self, rows: Integers, frames: int) -> None:
         """Add frames without sound to some slots."""
         self.put(rows, np.full((len(rows), frames), self._silence, np.float32))
 
-    def recent(self, slot: int) -> tuple[int, NDArray[np.float32]]:
+    def recent(self, slot: int) -> tuple[int, Floats]:
         """Return the number of the first frame that is kept of a slot, and the levels from it on."""
         count = int(self.count[slot])
         if count <= KEPT:

@@ -26,7 +26,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stream.stage import Floats, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,11 @@ class Cut:
         segments: in order; the first begins with the recording.
     """
 
-    samples: NDArray[np.float32]
+    samples: Floats
     segments: tuple[Segment, ...]
 
 
-def cut(
-    samples: NDArray[np.float32],
-    chunk: int,
-    mute_chunks: int,
-    lead: int = 0,
-    sound_chunks: int = 0,
-) -> Cut:
+def cut(samples: Floats, chunk: int, mute_chunks: int, lead: int = 0, sound_chunks: int = 0) -> Cut:
     """Cut the chunks that come while a channel is muted out of a recording.
 
     Args:
@@ -98,9 +93,7 @@ def cut(
     return Cut(np.concatenate(parts), segments)
 
 
-def _segment(
-    begin: int, kept: NDArray[np.bool_], sounds: NDArray[np.bool_], sound_chunks: int
-) -> Segment:
+def _segment(begin: int, kept: Mask, sounds: Mask, sound_chunks: int) -> Segment:
     """Return the segment that begins with a chunk of a recording, `sounds` those of its own chunks."""
     first = int(kept[:begin].sum())
     silent: int | None = 0

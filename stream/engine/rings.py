@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream.stage import Samples
+from stream.stage import Floats, Integers, Samples
 
 CHUNKS = 6  # of a slot: twice what a live stream has waiting at its worst
 FULL_SCALE = np.float32(1.0 / 32768.0)
@@ -55,7 +54,7 @@ class Rings:
         elif (rest := self._store(slot, samples)) < len(samples):
             self._waiting[slot] = deque([samples[rest:]])
 
-    def put_chunks(self, rows: NDArray[np.int64], samples: Samples) -> None:
+    def put_chunks(self, rows: Integers, samples: Samples) -> None:
         """Add a chunk to each of some slots, all different: (n, chunk)."""
         stored = self._stored[rows]
         room = stored - self._taken[rows] <= self._size - self._chunk
@@ -75,27 +74,27 @@ class Rings:
         """Return the samples of a slot that were not taken."""
         return int(self.received[slot] - self._taken[slot])
 
-    def take_chunks(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def take_chunks(self, rows: Integers) -> Floats:
         """Take a chunk of each of some slots, (n, chunk); each has one, and its lead was taken."""
         place = (self._taken[rows] - self._lead) % self._size // self._chunk
-        chunks: NDArray[np.float32] = self._ring[rows, place]
+        chunks: Floats = self._ring[rows, place]
         self._taken[rows] += self._chunk
         self._refill()
         return chunks
 
-    def take_lead(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def take_lead(self, rows: Integers) -> Floats:
         """Take the first samples of some streams, (n, lead); each has as many."""
         lead = self._flat[rows, self._size - self._lead :]
         self._taken[rows] += self._lead
         self._refill()
         return lead
 
-    def take_rest(self, slot: int) -> NDArray[np.float32]:
+    def take_rest(self, slot: int) -> Floats:
         """Take all that waits in a slot, less than the ring holds."""
         taken, stored = int(self._taken[slot]), int(self._stored[slot])
         places = (np.arange(taken, stored) - self._lead) % self._size
         self._taken[slot] = stored
-        rest: NDArray[np.float32] = self._flat[slot, places]
+        rest: Floats = self._flat[slot, places]
         return rest
 
     def _store(self, slot: int, samples: Samples) -> int:

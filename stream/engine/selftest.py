@@ -34,6 +34,7 @@ from stream.engine.rehearsal import busy, rehearse
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
+from stream.stage import Floats, Integers
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ def capacity(
     """
     budget = SHARE * chunk
 
-    def load(count: int | NDArray[np.int64], seconds: float | NDArray[np.float64]) -> Any:
+    def load(count: int | Integers, seconds: float | NDArray[np.float64]) -> Any:
         beside = BESIDE_SECONDS * pace * count / chunk  # cores
         lost = np.clip(beside - (cores - threads), 0.0, 0.99)
         engine = (seconds + LINK_SECONDS * pace * count) / (1.0 - lost)
@@ -211,7 +212,7 @@ class _Trial:
         self,
         network: Network,
         backend: Backend,
-        audio: NDArray[np.float32],
+        audio: Floats,
         decoding: Decoding | Search | None,
         front_end: FrontEndKind,
     ) -> None:
@@ -248,7 +249,7 @@ class _Trial:
             channels = max(1, int(channels * np.clip(budget / late, 0.7, 0.9)))
         return channels, late
 
-    def _chunks(self, begin: int) -> Iterator[NDArray[np.float32]]:
+    def _chunks(self, begin: int) -> Iterator[Floats]:
         size = self._network.specification.encoder.chunk_samples
         for n in itertools.count():
             at = (begin + n * size) % (len(self._audio) - size)

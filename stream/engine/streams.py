@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stream.engine.engine import Engine, Result
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Floats
 
 Progress: TypeAlias = Callable[[int, int], None]
-Samples: TypeAlias = NDArray[np.float32]
+Samples: TypeAlias = Floats
 
 
 class Streams:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 from array_api_compat import array_namespace
-from numpy.typing import NDArray
 
 from stream.errors import ArgumentError
 from stream.front_end.gain_control import LOUDEST
 from stream.front_end.gate import DECIBEL, FRAMES_PER_SECOND, Gate, open_frames
-from stream.stage import Array, State
+from stream.stage import Array, Floats, State
 
 
 class Normaliser:
@@ -34,11 +33,7 @@ class Normaliser:
     block = 1
 
     def __init__(
-        self,
-        mean: NDArray[np.float32],
-        variance: NDArray[np.float32],
-        alpha: float,
-        gate: Gate | None = None,
+        self, mean: Floats, variance: Floats, alpha: float, gate: Gate | None = None
     ) -> None:
         if not 0.0 <= alpha < 1.0:
             raise ArgumentError(f"normaliser: alpha is {alpha}, wants 0 <= alpha < 1")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.integer.network import IntegerLayer, IntegerLinear
+from stream.stage import Mask
 
 Ints: TypeAlias = NDArray[Any]  # of integers
 
@@ -127,7 +128,7 @@ def lstm_step(layer: IntegerLayer, x: Ints, h: Ints, c: Ints) -> tuple[Ints, Int
     return lstm_cell(gate_sums(layer, x, h), _wide(c), layer.shift)
 
 
-def pair(older: Ints, newer: Ints, present: NDArray[np.bool_]) -> Ints:
+def pair(older: Ints, newer: Ints, present: Mask) -> Ints:
     """Join two frames of h, (B, H) each, the older first; an absent newer one is 0 (rule 4).
 
     Args:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError, Specification
+from stream.stage import Floats
 
 HIDDEN_EXPONENT = 7  # of h, int8: 127/128 is the most
 CELL_EXPONENT = 12  # of c, int16, Q3.12
@@ -154,9 +155,7 @@ def quantise_weight(weight: NDArray[np.floating[Any]], bits: int = 8) -> tuple[I
     return np.clip(scaled, -largest, largest).astype(np.int8), f
 
 
-def _weight(
-    network: Network, name: str, weight: NDArray[np.float32], bits: int
-) -> tuple[Int8, int]:
+def _weight(network: Network, name: str, weight: Floats, bits: int) -> tuple[Int8, int]:
     try:
         return quantise_weight(weight, bits)
     except ValueError as error:
@@ -176,11 +175,7 @@ def _layers(
 
 
 def _layer(
-    network: Network,
-    name: str,
-    arrays: Mapping[str, NDArray[np.float32]],
-    bits: int,
-    exponent: int,
+    network: Network, name: str, arrays: Mapping[str, Floats], bits: int, exponent: int
 ) -> IntegerLayer:
     """Quantise one LSTM layer whose input has the given exponent (rule 3)."""
     weight_ih, f_ih = _weight(network, f"{name}.weight_ih", arrays["weight_ih"], bits)

@@ -20,7 +20,7 @@ from stream.front_end.log_mel import BINS
 from stream.front_end.normaliser import Normaliser
 from stream.integer.fixed import Ints, rhe
 from stream.integer.log_mel import FRACTION, LOUDEST, QUIETEST, bit_length, decibels
-from stream.stage import Array, State
+from stream.stage import Array, Floats, State
 
 MEAN = 24  # fraction bits of the mean: 32 bits with sign
 VARIANCE = 20  # fraction bits of the variance: 32 bits without
@@ -119,8 +119,8 @@ class FixedNormaliser(Normaliser):
 
     def __init__(
         self,
-        mean: NDArray[np.float32],
-        variance: NDArray[np.float32],
+        mean: Floats,
+        variance: Floats,
         alpha: float,
         exponent: int = 4,
         gate: Gate | None = None,

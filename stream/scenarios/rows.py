@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.audio import g711
 from stream.engine.engine import Engine
@@ -26,8 +25,9 @@ from stream.error_rate import ErrorRate, word_error_rate
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance
 from stream.scenarios import signals
+from stream.stage import Floats
 
-Samples = NDArray[np.float32]
+Samples = Floats
 SCENARIOS = ("noise", "levels", "telephone", "tones", "stream")
 NOISE_SECONDS = (30.0, 300.0)
 NOISE_DBFS = (-60.0, -50.0, -40.0)

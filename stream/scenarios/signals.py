@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
 from stream.audio import g711, read_audio
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Floats
 
-Samples = NDArray[np.float32]
+Samples = Floats
 AUDIO = {".flac", ".wav", ".ogg", ".opus", ".mp3"}
 DTMF: list[tuple[int, ...]] = [
     (low, high) for low in (697, 770, 852, 941) for high in (1209, 1336, 1477)
@@ -89,7 +89,7 @@ def narrowband(x: Samples) -> Samples:
     return _resampled(_resampled(x, SAMPLE_RATE, g711.RATE), g711.RATE, SAMPLE_RATE)
 
 
-def telephone(x: Samples, law: NDArray[np.float32]) -> Samples:
+def telephone(x: Samples, law: Floats) -> Samples:
     """Take a recording to 8 kHz, through a law of `stream.audio.g711` and back."""
     levels = np.unique(law)
     low = _resampled(x, SAMPLE_RATE, g711.RATE)
