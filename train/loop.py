@@ -41,7 +41,6 @@ from train.run.progress import Display, Journal
 from train.run.resume import LAST, Resumed, alone, keep, updates
 from train.run.scoring import dev_error_rates
 from train.run.start import Material, Start
-from train.schedules.calendar import Calendar
 from train.schedules.patience import since_better
 
 __all__ = ["DivergedError", "Run"]
@@ -67,7 +66,7 @@ class Run:
     def __post_init__(self) -> None:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         self.learner = Learner(self.config, self.start, self.material, self.resumed)
-        self.calendar = Calendar.of(self.config, self.material.batches.epoch)
+        self.calendar = self.learner.calendar
         if self.resumed is not None:
             self.best = dict(self.resumed.content["best"])
             if self.resumed.path != self.folder / LAST:

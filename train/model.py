@@ -193,12 +193,6 @@ class Transducer(nn.Module):
         """Yield the weights of the encoder."""
         yield from self.encoder.parameters()
 
-    def freeze_norms(self) -> None:
-        """Keep the input normalisation's statistics from here on, in training too."""
-        for module in self.modules():
-            if isinstance(module, InputNorm):
-                module.frozen = True
-
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the arrays of a `Network`, statistics aside, with the normalisation folded in."""
         arrays = self.encoder.arrays()

@@ -93,9 +93,28 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         )
     },
     "optimiser.half_life": (
-        lambda c: c.updates is not None and c.optimiser.warmup + c.optimiser.hold >= c.updates,
-        "the run ends before the learning rate falls, at warmup + hold",
+        lambda c: c.optimiser.schedule != "half-life" or _ends_on_the_plateau(c),
+        "optimiser.schedule is another one, or the run ends before the rate falls, at warmup + hold",
     ),
+    "optimiser.hold": (
+        lambda c: c.optimiser.schedule in ("eden", "constant"),
+        "optimiser.schedule has no plateau that ends",
+    ),
+    **{
+        f"optimiser.{key}": (
+            lambda c: c.optimiser.schedule != "eden",
+            "optimiser.schedule is not eden",
+        )
+        for key in ("eden_updates", "eden_epochs")
+    },
+    **{
+        f"optimiser.{key}": (
+            lambda c: not c.optimiser.gradient_noise,
+            "optimiser.gradient_noise is 0",
+        )
+        for key in ("gradient_noise_start", "gradient_noise_decay")
+    },
+    "min_delta": (lambda c: c.patience is None, "patience is not set"),
 }
 
 
@@ -105,6 +124,13 @@ def _transduces(config: Config) -> bool:
 
 def _keeps_ctc(config: Config) -> bool:
     return config.model.get("decoder") in ("ctc", "both")
+
+
+def _ends_on_the_plateau(config: Config) -> bool:
+    warmup, hold, end = config.optimiser.warmup, config.optimiser.hold, config.updates
+    if end is None or isinstance(warmup, str) or isinstance(hold, str):
+        return False  # how many updates an epoch has is not known here
+    return warmup + hold >= end
 
 
 def load_config(

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-__all__ = ["Dropout", "Loss", "Optimiser"]
+from train.config.duration import Duration, check_duration
+
+__all__ = ["OUTPUT", "Dropout", "Loss", "Optimiser"]
+
+OUTPUT = "joint.output"  # the part of a model that `joint_factor` is of
 
 
 class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """LAMB and its schedule (NUMERICS 5.2, 5.3).
+    """What an update does to weights (NUMERICS 5.2 to 5.5).
 
     Attributes:
-        rate, min_rate: learning rate at the plateau and at the end.
-        warmup, hold, half_life: updates.
+        kind: LAMB, or AdamW, which is the same without a trust ratio.
+        schedule: of the learning rate, see `train.schedules.learning_rate`.
+        rate, min_rate: learning rate at the plateau, and the least one.
+        warmup, hold, half_life: durations; the last one of the schedule half-life.
+        eden_updates, eden_epochs: a duration, and epochs, of the schedule eden.
         joint_factor: of the learning rate, for the joint's output layer.
-        weight_decay, beta1, beta2, clip_norm: of LAMB.
+        factors: of the learning rate, by part of the model, see `train.optimiser.weights`.
+        freeze: parts of the model that do not learn.
+        freeze_until: when parts of the model begin to learn.
+        weight_decay, beta1, beta2, eps: of LAMB and AdamW.
+        clip_norm: of all gradients together.
         ema: decay of the averaged weights, which are what is validated and exported.
         gradient_noise: standard deviation at its start, on the encoder; 0 = none.
+        gradient_noise_start, gradient_noise_decay: the update at which it starts, and the power of the
+            updates since then by which it falls.
     """
 
+    kind: Literal["lamb", "adamw"] = "lamb"
+    schedule: Literal["half-life", "linear", "cosine", "noam", "eden", "constant"] = "half-life"
     rate: float = 0.008
     min_rate: float = 0.0002
-    warmup: int = 200
-    hold: int = 2000
-    half_life: int = 600
+    warmup: Duration = 200
+    hold: Duration = 2000
+    half_life: Duration = 600
+    eden_updates: Duration = 7500
+    eden_epochs: float = 3.5
     joint_factor: float = 1.0
+    factors: dict[str, float] = {}
+    freeze: tuple[str, ...] = ()
+    freeze_until: dict[str, Duration] = {}
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
+    eps: float = 1e-9
     clip_norm: float = 1.0
     ema: float = 0.995
     gradient_noise: float = 0.0
+    gradient_noise_start: Duration = 2000
+    gradient_noise_decay: float = 0.55
 
     def __post_init__(self) -> None:
         if not 0.0 < self.min_rate <= self.rate:
@@ -40,10 +65,27 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 raise ValueError(
                     f"optimiser: {name} is {getattr(self, name)}, wants 0 <= {name} < 1"
                 )
-        if not self.clip_norm > 0.0:
-            raise ValueError(f"optimiser: clip_norm is {self.clip_norm}, wants more than 0")
-        if self.half_life < 1:
-            raise ValueError(f"optimiser: half_life is {self.half_life}, wants at least 1")
+        for name in ("clip_norm", "eps", "eden_epochs", "joint_factor"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"optimiser: {name} is {getattr(self, name)}, wants more than 0")
+        for name in ("gradient_noise", "gradient_noise_decay", "weight_decay"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"optimiser: {name} is {getattr(self, name)}, wants at least 0")
+        for name in ("warmup", "hold", "gradient_noise_start"):
+            check_duration(f"optimiser: {name}", getattr(self, name))
+        for name in ("half_life", "eden_updates"):
+            check_duration(f"optimiser: {name}", getattr(self, name), 1)
+        for part, factor in self.factors.items():
+            if not factor > 0.0:
+                raise ValueError(
+                    f"optimiser.factors: {part} is {factor}, wants more than 0. For 0: optimiser.freeze"
+                )
+        if OUTPUT in self.factors and self.joint_factor != 1.0:
+            raise ValueError(f"optimiser: joint_factor and factors both have a factor for {OUTPUT}")
+        for part, duration in self.freeze_until.items():
+            check_duration(f"optimiser.freeze_until: {part}", duration, 1)
+            if part in self.freeze:
+                raise ValueError(f"optimiser: freeze and freeze_until both name {part}")
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -115,6 +115,17 @@ def _speed(found: Mapped, key: str, value: Any) -> None:
     found.write("augmentation.speed", round(change, 6), key)
 
 
+def _factor(part: str) -> Rule:
+    """Return the rule of a factor of the learning rate of a part of the model."""
+
+    def rule(found: Mapped, key: str, value: Any) -> None:
+        if float(value) != 1.0:
+            found.values.setdefault("optimiser.factors", {})[part] = float(value)
+            found.origins["optimiser.factors"] = key
+
+    return rule
+
+
 def _window(value: Any) -> int:
     return round(float(value) * SAMPLE_RATE)
 
@@ -179,12 +190,12 @@ _LISTED: dict[str, dict[str, Rule]] = {
         "joint_dropout": to("dropout.joint"),
         "enc_rw_dropout": to("dropout.recurrent"),
         "pred_rw_dropout": only(0.0),
-        "enc_freeze": only(False),
+        "enc_freeze": to("optimiser.freeze", lambda value: ["encoder"] if value else []),
         "joint_net_lr_factor": to("optimiser.joint_factor"),
-        "enc_lr_factor": only(1.0),
-        "pred_lr_factor": only(1.0),
-        "joint_enc_lr_factor": only(1.0),
-        "joint_pred_lr_factor": only(1.0),
+        "enc_lr_factor": _factor("encoder"),
+        "pred_lr_factor": _factor("prediction"),
+        "joint_enc_lr_factor": _factor("joint.encoder"),
+        "joint_pred_lr_factor": _factor("joint.prediction"),
         "joint_apex_transducer": idle,
         "joint_apex_relu_dropout": idle,
         "gpu_unavailable": idle,
@@ -197,8 +208,8 @@ _LISTED: dict[str, dict[str, Rule]] = {
     },
     "grad_noise_scheduler": {
         "noise_level": to("optimiser.gradient_noise", float),
-        "decay_const": only(0.55),
-        "start_step": only(2000),
+        "decay_const": to("optimiser.gradient_noise_decay", float),
+        "start_step": to("optimiser.gradient_noise_start"),
     },
     "ngram": {
         "ngram_path": to("ngram.path", lambda folder: f"{folder}/ngram.binary"),

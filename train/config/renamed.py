@@ -1,43 +1,87 @@
-"""Keys of configurations that have another name now: the old ones are still read.
+"""Other names of keys that configurations may say.
 
-Files of users, and the configurations that runs and checkpoints keep, say `data.normalise`, which is
-`data.text` now.
+data.normalise   what data.text was called before: files of users, and the configurations that runs and
+                 checkpoints keep, say it
+WARMUP_STEPS     Myrtle's name, as their scripts take it from the environment; here it is a key of a file,
+                 or of --set
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 __all__ = ["current", "current_item"]
 
-# Key before: key now, and the values that have another name now.
-RENAMED: Mapping[str, tuple[str, Mapping[str, str]]] = MappingProxyType(
-    {"data.normalise": ("data.text", {"identity": "as-is"})}
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _text(value: Any) -> Any:
+    return "as-is" if value == "identity" else value
+
+
+def _epochs(value: Any) -> Any:
+    return f"{value} epochs" if isinstance(value, int) else value
+
+
+def _several_epochs(value: Any) -> Any:
+    words = value if isinstance(value, list) else str(value).split()
+    return [f"{word} epochs" for word in words]
+
+
+# Other name: key, and what its value is there.
+NAMES: Mapping[str, tuple[str, Callable[[Any], Any]]] = MappingProxyType(
+    {
+        "data.normalise": ("data.text", _text),
+        "LEARNING_RATE": ("optimiser.rate", _same),
+        "MIN_LEARNING_RATE": ("optimiser.min_rate", _same),
+        "WARMUP_STEPS": ("optimiser.warmup", _same),
+        "HOLD_STEPS": ("optimiser.hold", _same),
+        "HALF_LIFE_STEPS": ("optimiser.half_life", _same),
+        "EPOCHS": ("epochs", _same),
+        "TRAINING_STEPS": ("updates", _same),
+        "SAVE_FREQUENCY": ("checkpoint_every", _epochs),
+        "SAVE_MILESTONES": ("milestones", _several_epochs),
+    }
 )
 
 
-def current(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration with the present names of its keys.
+def current(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration under the names that its keys have.
 
     Raises:
-        ValueError: it has a key under both of its names.
+        ValueError: it has a key under two names.
     """
-    renamed: dict[str, Any] = {}
-    for name, value in tree.items():
-        key, value = current_item(prefix + name, value)
-        if key != prefix + name and key.removeprefix(prefix) in tree:
-            raise ValueError(f"{prefix}{name} is the old name of {key}: write one of them")
-        renamed[key.removeprefix(prefix)] = (
-            current(value, f"{key}.") if isinstance(value, Mapping) else value
-        )
+    renamed = _copy(tree)
+    for name in NAMES:
+        table, last = _table(renamed, name)
+        if last not in table:
+            continue
+        key, value = current_item(name, table.pop(last))
+        table, last = _table(renamed, key, make=True)
+        if last in table:
+            raise ValueError(f"{name} is another name of {key}: write one of them")
+        table[last] = value
     return renamed
 
 
 def current_item(key: str, value: Any) -> tuple[str, Any]:
-    """Return the present name of a key, and of its value."""
-    if key not in RENAMED:
-        return key, value
-    name, values = RENAMED[key]
-    return name, values.get(value, value)
+    """Return the name that a key has, and its value there."""
+    name, convert = NAMES.get(key, (key, _same))
+    return name, convert(value)
+
+
+def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+
+
+def _table(tree: dict[str, Any], key: str, *, make: bool = False) -> tuple[dict[str, Any], str]:
+    """Return the table that a key is in, and its name there; without `make` perhaps an empty one."""
+    *tables, last = key.split(".")
+    for name in tables:
+        inner = tree.setdefault(name, {}) if make else tree.get(name, {})
+        tree = inner if isinstance(inner, dict) else {}
+    return tree, last

@@ -1,4 +1,4 @@
-"""LAMB (NUMERICS 5.3)."""
+"""LAMB, and AdamW, which is LAMB without the trust ratio (NUMERICS 5.3)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Lamb(torch.optim.Optimizer):
         betas, eps: of the moments, which are bias-corrected.
         weight_decay: decoupled; 0 also turns the trust ratio off, as in apex.
         max_norm: of all gradients together.
+        trust_ratio: whether a tensor's update is scaled by its norm; False is AdamW.
     Source: apex FusedLAMB (You et al. 2020), NUMERICS 5.3.
     """
 
@@ -32,10 +33,12 @@ class Lamb(torch.optim.Optimizer):
         eps: float = 1e-9,
         weight_decay: float = 0.01,
         max_norm: float = 1.0,
+        *,
+        trust_ratio: bool = True,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
-        self.max_norm = max_norm
+        self.max_norm, self.trust_ratio = max_norm, trust_ratio
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> float:  # type: ignore[override]
@@ -70,7 +73,8 @@ class Lamb(torch.optim.Optimizer):
         ratio = 1.0
         if group["weight_decay"]:
             u.add_(p, alpha=group["weight_decay"])
-            of_weight, of_update = float(p.norm()), float(u.norm())
-            if of_weight and of_update:
-                ratio = of_weight / of_update
+            if self.trust_ratio:
+                of_weight, of_update = float(p.norm()), float(u.norm())
+                if of_weight and of_update:
+                    ratio = of_weight / of_update
         p.sub_(u, alpha=group["lr"] * ratio)

@@ -12,18 +12,23 @@ from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.config.duration import updates_in
+from train.config.learning import Optimiser
 from train.config.run import Config
 from train.data.rows import Batch
 from train.loss.objective import Objective, Parts
 from train.model import Transducer
 from train.optimiser.average import Ema
+from train.optimiser.freezing import Freezing
 from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
 from train.optimiser.lamb import Lamb
+from train.optimiser.weights import check_keys, groups, named_weights, restore
 from train.run.inputs import InputFrames
 from train.run.resume import Resumed
 from train.run.start import Material, Start
 from train.run.starting_model import specification_of, starting_model
-from train.schedules.learning_rate import learning_rate
+from train.schedules.calendar import Calendar
+from train.schedules.learning_rate import LearningRate
 
 __all__ = ["Learned", "Learner"]
 
@@ -45,6 +50,7 @@ class Learner:
     Attributes:
         objective: the loss, which holds the model in training, `model`.
         average: the averaged weights, which are validated and exported.
+        calendar: when the run validates, saves and ends.
         update: how many were made.
         wers: on dev, of each validation so far, fractions.
         transfer: what was taken from another model, where that is not all of it, or None.
@@ -67,25 +73,35 @@ class Learner:
         )
         model, self.transfer = starting_model(config, start, specification, config.dropout)
         self.objective = Objective(model, config.loss, vocabulary.pieces)
+        self.calendar = Calendar.of(config, material.batches.epoch)
+        self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = self._optimiser()
+        self.freezing = self._freezing()
         self.average = Ema(model, config.optimiser.ema)
         if resumed is not None:
             self._resume(resumed)
 
     def _optimiser(self) -> Lamb:
-        optimiser, model = self.config.optimiser, self.model
-        transduces = "transducer" in model.specification.decoders
-        output = set(model.output.parameters() if transduces else ())
-        rest = [p for p in self.objective.parameters() if p not in output]
+        optimiser, weights = self.config.optimiser, named_weights(self.objective)
+        check_keys("optimiser.factors", optimiser.factors, weights)
         return Lamb(
             [
-                {"params": rest, "factor": 1.0},
-                {"params": list(output), "factor": optimiser.joint_factor},
+                {"params": [weights[name] for name in names], "factor": factor}
+                for factor, names in groups(weights, optimiser)
             ],
             betas=(optimiser.beta1, optimiser.beta2),
+            eps=optimiser.eps,
             weight_decay=optimiser.weight_decay,
             max_norm=optimiser.clip_norm,
+            trust_ratio=optimiser.kind == "lamb",
         )
+
+    def _freezing(self) -> Freezing:
+        optimiser = self.config.optimiser
+        until: dict[str, int | None] = dict.fromkeys(optimiser.freeze)
+        for part, duration in optimiser.freeze_until.items():
+            until[part] = updates_in(duration, self.calendar.epoch)
+        return Freezing(self.objective, until, self.config.freeze_norms_from)
 
     @property
     def model(self) -> Transducer:
@@ -98,29 +114,26 @@ class Learner:
         self.update += 1
         torch.manual_seed(config.seed * 1_000_003 + self.update)  # dropout, and what follows
         self.objective.train()
-        if config.freeze_norms_from is not None and self.update >= config.freeze_norms_from:
-            self.model.freeze_norms()
+        self.freezing.apply(self.update)
         inputs = self._frames.of(batch, self.update, self.model.specification)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
             parts = self.objective(*inputs, self.update)
         self.optimiser.zero_grad(set_to_none=True)
         parts.total.backward()
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(
-                self.update,
-                rate=optimiser.rate * group["factor"],
-                min_rate=optimiser.min_rate,
-                warmup=optimiser.warmup,
-                hold=optimiser.hold,
-                half_life=optimiser.half_life,
-            )
+            group["lr"] = self.rate.at(self.update, group["factor"])
         add_gradient_noise(
             self.model.encoder_parameters(),
-            noise_deviation(self.update, optimiser.gradient_noise),
+            noise_deviation(
+                self.update,
+                optimiser.gradient_noise,
+                optimiser.gradient_noise_decay,
+                updates_in(optimiser.gradient_noise_start, self.calendar.epoch),
+            ),
         )
         norm = self.optimiser.step()
         self.average.update(self.model)
-        return Learned(float(self.optimiser.param_groups[0]["lr"]), parts, norm)
+        return Learned(self.rate.at(self.update), parts, norm)
 
     def averaged(self, activation: Activation) -> Transducer:
         """Return a model of the averaged weights with that activation, in evaluation mode."""
@@ -147,7 +160,15 @@ class Learner:
         if checkpoint.specification_of(content, path) != self.model.specification:
             raise ModelError("is of another [model]; choose another --output", path)
         self.objective.load_state_dict(content["objective"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        weights = named_weights(self.objective)
+        before = content["config"].get("optimiser", {})
+        keys = {"factors", "joint_factor"} & before.keys()  # all that its groups depend on
+        orders = (Optimiser(**{key: before[key] for key in keys}), self.config.optimiser)
+        restore(
+            self.optimiser,
+            content["optimiser"],
+            *([n for _, names in groups(weights, each) for n in names] for each in orders),
+        )
         self.average.load_state_dict(content["averaged"])
         self.update = content["update"]
         self.wers = list(content.get("wers", ()))  # an older Rill's does not say

@@ -113,6 +113,14 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("optimiser.beta2=1", r"beta2 is 1.0, wants 0 <= beta2 < 1"),
         ("optimiser.clip_norm=0", r"clip_norm is 0.0, wants more than 0"),
         ("optimiser.clip_norm=nan", r"clip_norm is nan, wants more than 0"),
+        ("optimiser.eps=0", r"eps is 0.0, wants more than 0"),
+        ("optimiser.eden_epochs=0", r"eden_epochs is 0.0, wants more than 0"),
+        ("optimiser.weight_decay=-1", r"weight_decay is -1.0, wants at least 0"),
+        ("optimiser.schedule=stairs", r"optimiser.schedule is 'stairs'"),
+        ("optimiser.kind=sgd", r"optimiser.kind is 'sgd'"),
+        ("optimiser.factors={ encoder = 0 }", r"encoder is 0.0, wants more than 0. For 0: optimis"),
+        ("optimiser.warmup=soon", r"warmup is 'soon', wants updates, as 500, or epochs"),
+        ("optimiser.freeze_until={ encoder = 0 }", r"freeze_until: encoder is 0, wants at least 1"),
         ("optimiser.half_life=0", r"half_life is 0, wants at least 1"),
         ("loss.help_updates=0", r"help_updates is 0, wants at least 1"),
         ("loss.star_penalty=0", r"star_penalty is 0.0, wants more than 0, 1 at most"),
@@ -224,7 +232,12 @@ def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> N
         (["model.decoder=both", "loss.help_updates=5"], "it is the weight of a CTC head"),
         (["model.decoder=ctc", "loss.ctc=0.5"], "model.decoder is ctc, whose loss has the weight"),
         (["model.decoder=ctc", "dropout.joint=0.5"], "there is no transducer"),
-        (["optimiser.half_life=9"], "before the learning rate falls"),
+        (["optimiser.half_life=9"], "or the run ends before the rate falls"),
+        (["optimiser.schedule=cosine", "optimiser.half_life=9"], "optimiser.schedule is another"),
+        (["optimiser.schedule=eden", "optimiser.hold=9"], "optimiser.schedule has no plateau"),
+        (["optimiser.eden_epochs=9"], "optimiser.schedule is not eden"),
+        (["optimiser.gradient_noise_start=9"], "optimiser.gradient_noise is 0"),
+        (["min_delta=0.01"], "patience is not set"),
         (["quantize=bfp16", "dropout.recurrent=0", "freeze_norms_from=2"], "quantize is set"),
         (
             ["augmentation.noise=0", "batches.without_speech=0", "data.noise=noise"],
@@ -251,6 +264,26 @@ def test_what_may_have_no_effect_is_a_key(small: Path) -> None:
         for name in key.split("."):
             assert name in table, key
             table = table[name]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["optimiser.joint_factor=0.3", 'optimiser.factors={ "joint.output" = 0.3 }'],
+            "joint_factor and factors both have a factor for joint.output",
+        ),
+        (
+            ['optimiser.freeze=["encoder"]', "optimiser.freeze_until={ encoder = 5 }"],
+            "freeze and freeze_until both name encoder",
+        ),
+    ],
+)
+def test_a_part_has_one_factor_and_one_end_of_its_freeze(
+    small: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(small, overrides)
 
 
 def test_a_run_has_one_length(small: Path, tmp_path: Path) -> None:

@@ -39,6 +39,20 @@ def test_without_decay_lamb_is_adam() -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_without_its_trust_ratio_lamb_is_adamw(decay: float) -> None:
+    ours, theirs = weights(), weights()
+    lamb = Lamb(ours, lr=0.01, weight_decay=decay, eps=1e-8, max_norm=1e9, trust_ratio=False)
+    adamw = torch.optim.AdamW(theirs, lr=0.01, weight_decay=decay, eps=1e-8)
+    for seed in range(20):
+        give_gradients(ours, seed)
+        give_gradients(theirs, seed)
+        lamb.step()
+        adamw.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
 def by_the_book(
     w: list[np.ndarray],
     gradients: list[list[np.ndarray]],

@@ -1,0 +1,96 @@
+"""A learner does what the configuration of its optimiser says, and goes on so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.train.tones import command, corpus_of_tones, prepared
+from train import __main__, checkpoint
+from train.config.run import ConfigError
+from train.optimiser.weights import named_weights
+from train.run.learner import Learner
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was() -> Any:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
+
+
+def learner(folder: Path, *settings: str) -> Learner:
+    return prepared(folder, folder / "unwritten", *settings).learner
+
+
+def learned(own: Learner, updates: int, batches: Any) -> list[dict[str, Any]]:
+    """Learn, and return the weights before and after each update."""
+    states = [{n: w.detach().clone() for n, w in named_weights(own.objective).items()}]
+    for _ in range(updates):
+        own.learn(batches(own.update))
+        states.append({n: w.detach().clone() for n, w in named_weights(own.objective).items()})
+    return states
+
+
+def moved(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {n.split(".")[0] for n in before if not torch.equal(before[n], after[n])}
+
+
+def test_frozen_parts_stay_until_they_are_released(folder: Path) -> None:
+    run = prepared(
+        folder,
+        folder / "unwritten",
+        'optimiser.freeze=["prediction"]',
+        "optimiser.freeze_until={ encoder = 3 }",
+    )
+    statistics = {n: v.clone() for n, v in run.learner.model.state_dict().items() if "norm" in n}
+    first, _, second, third = learned(run.learner, 3, run.material.batches.batch)
+    assert moved(first, second) == {"joint", "ctc", "bag"}
+    assert moved(second, third) == {"encoder", "joint", "ctc", "bag"}
+    now = run.learner.model.state_dict()
+    assert any(not torch.equal(now[name], value) for name, value in statistics.items())
+
+
+def test_a_factor_is_of_the_step_that_a_part_makes(folder: Path) -> None:
+    plain = "optimiser.weight_decay=0.0", "optimiser.min_rate=1e-9"
+    steps = []
+    for settings in (plain, (*plain, "optimiser.factors={ prediction = 0.25 }")):
+        run = prepared(folder, folder / "unwritten", *settings)
+        before, after = learned(run.learner, 1, run.material.batches.batch)
+        steps.append({name: after[name] - before[name] for name in before})
+    for name, step in steps[0].items():
+        factor = 0.25 if name.startswith("prediction.") else 1.0
+        torch.testing.assert_close(steps[1][name], factor * step, rtol=1e-3, atol=1e-7)
+
+
+def test_adamw_has_no_trust_ratio(folder: Path) -> None:
+    assert learner(folder).optimiser.trust_ratio
+    assert not learner(folder, "optimiser.kind=adamw").optimiser.trust_ratio
+
+
+def test_a_part_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="optimiser.factors: the model has no decoder"):
+        learner(folder, "optimiser.factors={ decoder = 0.1 }")
+
+
+def test_a_run_goes_on_with_other_factors_and_another_decay(folder: Path, tmp_path: Path) -> None:
+    settings = "updates=7", "optimiser.joint_factor=0.5"
+    assert __main__.main(command(folder, tmp_path, *settings)) == 0
+    before = checkpoint.load(tmp_path / "last.pt")["optimiser"]
+    assert [len(group["params"]) for group in before["param_groups"]][1] == 2
+    other = "optimiser.factors={ encoder = 0.1, joint = 0.2 }", "optimiser.weight_decay=0.125"
+    assert __main__.main([*command(folder, tmp_path, "updates=8", *other), "--change"]) == 0
+    after = checkpoint.load(tmp_path / "last.pt")["optimiser"]
+    assert [group["factor"] for group in after["param_groups"]] == [0.1, 1.0, 0.2, 0.2]
+    assert {group["weight_decay"] for group in after["param_groups"]} == {0.125}
+    assert {moments["step"] for moments in after["state"].values()} == {8}
