@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from train.config.effects import Effect
+
 __all__ = ["AugmentationConfig", "BatchConfig", "HistoryConfig"]
 
 
@@ -105,6 +107,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         vocal_tract: largest relative change of the formants, up and down.
         trim, trim_db, trim_seconds: probability that outer silence is cut, the level under the loudest
             128 ms that is silence, and how much of it stays.
+        chain: effects as SoX has them, in their order, each with a probability and a range (`Effect`).
         spellings, spelling_alpha: number of most probable spellings of a text that its tokens are drawn
             from, 1 for the most probable one, and what their probabilities are raised to.
         dither: probability of a dither of 1e-5; without it silence stays exactly zero.
@@ -136,6 +139,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     trim: float = 0.0
     trim_db: float = -60.0
     trim_seconds: float = 0.1
+    chain: tuple[Effect, ...] = ()
     spellings: int = 1
     spelling_alpha: float = 0.2
     dither: float = 0.5

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig
+from train.data.effects.chain import chained
 from train.data.effects.codecs import transcode
+from train.data.effects.levels import gain
 from train.data.effects.noise_schedule import scheduled_snr
+from train.data.effects.rates import narrowband, speed
+from train.data.effects.rooms import reverberation
 from train.data.effects.trimming import trimmed
 from train.data.effects.vocal_tract import warp_formants
 from train.data.mixing import blend, lengthened
@@ -31,42 +34,6 @@ FADE = 160  # samples, 10 ms, of one piece into the next
 Samples = NDArray[np.float32]
 Generator = np.random.Generator
 Draw: TypeAlias = Callable[[Generator], Samples]
-
-
-def speed(x: Samples, rng: Generator, change: float) -> Samples:
-    """Play slower or faster: the length is multiplied by U(1 - change, 1 + change)."""
-    factor = rng.uniform(1.0 - change, 1.0 + change)
-    return np.asarray(soxr.resample(x, SAMPLE_RATE, SAMPLE_RATE * factor, quality="LQ"), np.float32)
-
-
-def gain(x: Samples, rng: Generator, decibels: tuple[float, float]) -> Samples:
-    """Change the level by U(decibels), as far as no sample leaves [-1, 1]."""
-    factor = 10.0 ** (rng.uniform(*decibels) / 20.0)
-    peak = float(np.abs(x).max(initial=0.0))
-    if peak > 0.0:
-        factor = min(factor, 1.0 / peak)
-    return x * np.float32(factor)
-
-
-def reverberation(x: Samples, rng: Generator) -> Samples:
-    """Put the speaker into a room of exponential decay; the direct path keeps its time and level."""
-    decay = rng.uniform(0.1, 0.5)  # seconds to -60 dB
-    length = int(decay * SAMPLE_RATE)
-    response = rng.standard_normal(length).astype(np.float32)
-    response *= np.exp(-6.9 * np.arange(length, dtype=np.float32) / length)
-    response *= np.float32(rng.uniform(0.1, 0.6) / np.sqrt(np.sum(response**2)))
-    response[: int(0.002 * SAMPLE_RATE)] = 0.0
-    response[0] = 1.0
-    size = 1 << (len(x) + length - 1).bit_length()
-    product = np.fft.rfft(x, size) * np.fft.rfft(response, size)
-    return np.asarray(np.fft.irfft(product, size)[: len(x)], np.float32)
-
-
-def narrowband(x: Samples) -> Samples:
-    """Take away what a telephone does not carry: everything above 4 kHz."""
-    low = soxr.resample(x, SAMPLE_RATE, 8000, quality="LQ")
-    back = np.asarray(soxr.resample(low, 8000, SAMPLE_RATE, quality="LQ"), np.float32)
-    return np.resize(back, len(x)) if len(back) < len(x) else back[: len(x)]
 
 
 def coloured_noise(samples: int, rng: Generator) -> Samples:
@@ -136,6 +103,8 @@ def augment(
     """
     if config.trim and rng.random() < config.trim:
         x = trimmed(x, config.trim_db, int(config.trim_seconds * SAMPLE_RATE))
+    if config.chain:
+        x = chained(x, rng, config.chain)
     if config.speed:
         x = speed(x, rng, config.speed)
     if config.vocal_tract:
