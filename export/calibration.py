@@ -30,7 +30,6 @@ class Calibration:
     """A network on recordings.
 
     Args:
-        network: the model.
         backend: that computes it, in float32.
         utterances: the recordings; their texts are not looked at.
         progress: called with how many are encoded, and how many there are.

@@ -27,8 +27,6 @@ from stream.decoding.options import EOS_MODES, DecoderOptions, options_of
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
 from stream.files.text import TextError, read_text
 
-__all__ = ["OptionError", "Options", "read"]
-
 _T = TypeVar("_T")
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")

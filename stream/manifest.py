@@ -337,7 +337,6 @@ def spaced(utterances: Sequence[Utterance], limit: int | None) -> list[Utterance
     """Return so many utterances, evenly spaced and in their order, since manifests are often sorted.
 
     Args:
-        utterances: of a manifest.
         limit: how many, 1 or more; None, or more than there are: all of them.
     """
     if limit is None or limit >= len(utterances):

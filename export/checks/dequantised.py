@@ -34,7 +34,6 @@ def dequantise_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tup
     """Return the network that int8 weights stand for.
 
     Args:
-        network: the model.
         stored: content of `weights.int8.safetensors`; a layer that is not in it is in float.
     Returns:
         the dequantised network, and by array how far it may be from the model: half a step.
@@ -96,7 +95,6 @@ def dequantise_integers(network: Network, integers: IntegerNetwork) -> tuple[Net
     """Return the network that integers stand for, rules 1, 3, 5, 7 and 8 of docs/integer.md.
 
     Args:
-        network: the model.
         integers: of it.
     Returns:
         the dequantised network, and by array how far it may be from the model: half a step, and a

@@ -55,7 +55,6 @@ class Baseline:
 
     Args:
         network: from a model directory with float32 graphs.
-        utterances: the recordings.
         progress: called as they are streamed.
     Raises:
         AudioError: a recording cannot be decoded.

@@ -54,7 +54,6 @@ def int8_error(
     """Return the error that names the layers that cost most in int8, and those to keep in float.
 
     Args:
-        network: the model.
         ranges: of the int8 graphs.
         baseline: float32 on the recordings.
         most: limit of the loss.

@@ -117,8 +117,6 @@ def trace(
     Where a channel would be muted a new segment begins (`stream.engine.mute`), a row of its own.
 
     Args:
-        network: the model.
-        backend: that computes it.
         audio: (samples,) float32 at 16 kHz each.
         paths: of each recording; None: without prediction network and joint.
         watch: called as it is computed.

@@ -65,7 +65,6 @@ def verify(network: Network, written: Path) -> float:
     """Check a model directory against the network that it was written from.
 
     Args:
-        network: the model.
         written: the directory, with float32 graphs; int8 and integer files as there are.
     Returns:
         the largest difference of float32 encoder outputs and logits.

@@ -142,7 +142,6 @@ def run_server(
 
     Args:
         transcribe: from (samples,) float32 at 16 kHz to a transcript; what it raises is raised.
-        utterances: the recordings.
         progress: called with (recordings done, recordings).
     """
     decoded, seconds, audio_seconds = [], 0.0, 0.0

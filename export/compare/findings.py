@@ -149,7 +149,6 @@ def compare(
 
     Args:
         results: the artefacts; the first is the reference.
-        utterances: the recordings.
         date, machine, manifest: copied into the result.
         progress: called while stages are traced.
     """

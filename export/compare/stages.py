@@ -77,7 +77,6 @@ def trace_models(
     Args:
         models: the first is the reference; None: a server, whose path is not known.
         runs: of the models.
-        utterances: the recordings.
         progress: called with (number of the model, recordings done).
     """
     traced = [_Traced(model, models[0]) if model else None for model in models]

@@ -61,7 +61,6 @@ def export(
     """Write and verify a hardware checkpoint.
 
     Args:
-        network: the model.
         target: the format, and the model in it.
         output: file to write.
         utterances: to measure word error rates on; None: the bundled recordings, where rule 2 asks.
@@ -122,7 +121,6 @@ def verify(written: Path, checkpoint: HardwareCheckpoint, network: Network) -> N
     """Read a hardware checkpoint back, compare its entries, and run it against the model.
 
     Args:
-        written: the file.
         checkpoint: what it should hold.
         network: the model that was written.
     Returns:

@@ -52,7 +52,6 @@ def choose(
     """Choose the format, and change the model to what it becomes in it.
 
     Args:
-        network: the model.
         format: None: the one whose arithmetic is the model's.
         convert: whether the arithmetic may change.
         alpha: weight of a new frame in the running statistics; None: the model's, or 0.001 where a

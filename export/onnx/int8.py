@@ -50,7 +50,6 @@ def linear_arrays(name: str, weight: Floats, bias: Floats, scale: float) -> Arra
     """Return the arrays of a linear layer: weight (inputs, outputs) int8, scale, bias (rule 2).
 
     Args:
-        name: of the layer.
         weight, bias: (outputs, inputs), (outputs,).
         scale: of the input.
     """

@@ -239,7 +239,6 @@ def int8_arrays(
     """Return the arrays of a stack in int8 by name, except those of layers in float (rule 1).
 
     Args:
-        network: the model.
         prefix: of its layers.
         first_scale: of the first layer's input; None: that of h.
     """

@@ -45,7 +45,6 @@ def wrap(network: Network, graphs: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return sherpa-onnx' three models.
 
     Args:
-        network: the model.
         graphs: of one step, with their weights inside: "encoder", "prediction" and "joint".
     Returns:
         serialised models by file name.

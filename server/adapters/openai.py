@@ -89,7 +89,6 @@ class EventStream:
     """The events of one transcription with `stream`.
 
     Args:
-        request: what was asked for.
         notes: on the recording, complete after the last result; "warnings" of the last event.
 
     Attributes:

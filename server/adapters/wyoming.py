@@ -93,7 +93,6 @@ class Wyoming:
         peer: where events go.
         open_channel: takes a slot, with hotwords and their boosts; returns the reason where there is
             none.
-        offer: what the server says about itself.
         speller: of the utterances' hotwords.
     """
 

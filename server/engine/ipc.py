@@ -24,30 +24,6 @@ from stream.engine.front_end import FrontEndKind
 from stream.stage import Samples
 from stream.vocabulary import Alphabet
 
-__all__ = [
-    "Alive",
-    "Broken",
-    "Close",
-    "Command",
-    "EndAfter",
-    "EngineOptions",
-    "Failed",
-    "Finish",
-    "Frames",
-    "Open",
-    "Outbox",
-    "Probe",
-    "Push",
-    "Ready",
-    "Report",
-    "Restart",
-    "Stepped",
-    "Unloadable",
-    "frame",
-    "read_commands",
-    "read_reports",
-]
-
 LENGTH = struct.Struct("<I")
 WIDE_BYTES = 4  # of a float32
 

@@ -67,11 +67,7 @@ class Supervision:
 
 
 class Restarts:
-    """Rules 5 and 6.
-
-    Args:
-        supervision: the limits.
-    """
+    """Rules 5 and 6."""
 
     def __init__(self, supervision: Supervision) -> None:
         self._supervision = supervision

@@ -51,7 +51,6 @@ class Answers:
     """Answers of one server.
 
     Args:
-        models: what is served.
         limits: what a client may ask of this process.
         metrics: counts streams.
 

@@ -80,7 +80,6 @@ class Application:
     """All connections of a server.
 
     Args:
-        models: what is served.
         limits: what a client may ask of this process.
         settings: how it presents itself.
     """

@@ -36,7 +36,6 @@ class Streams:
     """The live streams of a server.
 
     Args:
-        models: what is served.
         limits: what a client may ask of this process.
         answers: knows why a model takes no stream now.
         metrics: counts streams.

@@ -9,15 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from stream.audio.chunked import (
-    read_aiff,
-    read_au,
-    read_caf,
-    read_rf64,
-    read_riff,
-    read_sphere,
-    read_w64,
-)
+from stream.audio import chunked
 from stream.audio.flac import read_flac
 from stream.audio.layout import Layout
 from stream.audio.mpeg import is_frame, read_mpeg
@@ -29,16 +21,16 @@ MOST_TAGS = 16  # of ID3v2, one after the other
 
 READERS: MappingProxyType[bytes, Callable[[Source], Layout]] = MappingProxyType(
     {
-        b"RIFF": read_riff,
-        b"RIFX": read_riff,
-        b"RF64": read_rf64,
-        b"BW64": read_rf64,
-        b"riff": read_w64,
-        b"FORM": read_aiff,
-        b"caff": read_caf,
-        b".snd": read_au,
-        b"dns.": read_au,
-        b"NIST": read_sphere,
+        b"RIFF": chunked.read_riff,
+        b"RIFX": chunked.read_riff,
+        b"RF64": chunked.read_rf64,
+        b"BW64": chunked.read_rf64,
+        b"riff": chunked.read_w64,
+        b"FORM": chunked.read_aiff,
+        b"caff": chunked.read_caf,
+        b".snd": chunked.read_au,
+        b"dns.": chunked.read_au,
+        b"NIST": chunked.read_sphere,
         b"OggS": read_ogg,
     }
 )

@@ -84,7 +84,6 @@ def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
 
     Args:
         name: of `BACKENDS`.
-        network: the model.
         threads: of one operator, where the backend has its own; NumPy's and torch's are set for the
             process.
     Raises:

@@ -96,7 +96,6 @@ class OnnxBackend(Backend):
     """A backend of a session for each role.
 
     Args:
-        network: the model.
         graphs: path or bytes of each graph by the name of its file: encoder, and prediction and joint, or
             ctc, or all of them.
         threads: of one operator.

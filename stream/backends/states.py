@@ -55,7 +55,6 @@ class RowStates(EncoderStates):
 
     Args:
         backend: that computes.
-        rows: how many.
     """
 
     def __init__(self, backend: Backend, rows: int) -> None:

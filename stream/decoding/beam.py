@@ -106,8 +106,6 @@ class Beam(ABC):
     """A beam search; `step` is for each kind of decoder.
 
     Args:
-        specification: of the model.
-        vocabulary: the pieces.
         config: options of the search.
         ngram: language model over the pieces, or None.
         root: the empty token history.

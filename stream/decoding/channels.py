@@ -76,7 +76,6 @@ class ChannelDecoder:
 
     Args:
         backend: computes the model's decoder.
-        vocabulary: the pieces.
         decoding: how channels are decoded; None: greedy.
         slots: of the engine.
     Attributes:

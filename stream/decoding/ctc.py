@@ -70,7 +70,6 @@ class CtcGreedy:
     """A greedy CTC decoder.
 
     Args:
-        head: computes the log-probabilities.
         config: for `<EOS>`; counter and caps are the transducer's, which may emit many tokens in a frame.
     Raises:
         ValueError: the config's `eos` is no piece of the vocabulary.
@@ -126,7 +125,6 @@ class CtcBeam(Beam):
     """A CTC prefix search.
 
     Args:
-        head: computes the log-probabilities.
         vocabulary, config, ngram: see `Beam`; a frame adds one token at most.
     """
 

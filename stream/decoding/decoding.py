@@ -85,9 +85,7 @@ def greedy_rows(
     """Return rows of a greedy decoder.
 
     Args:
-        backend: computes the model.
         count: of the rows.
-        config: options of the decoder.
         decoder: of the model; None: its first.
     Raises:
         ArgumentError: the model has no such decoder.

@@ -98,7 +98,6 @@ class Alignment:
         delay: of the model's tokens.
         front_end: that gives the frames.
         encoder: that numbers the tokens' frames.
-        slots: how many.
     Attributes:
         due: (slots,) int64, encoder frame from which on `settle` is to be called.
     """

@@ -33,7 +33,6 @@ def word_latencies(
     It is negative where a word is emitted before its sound is over.
 
     Args:
-        specification: of the model.
         levels: (frames,) float32, the largest bin of each log-mel frame of the utterance, nats.
         reference: tokens as (id, step), the steps from a forced alignment.
         hypothesis: tokens as (id, step) as they were emitted.
@@ -59,7 +58,6 @@ def sounding_spans(
     """Return when each token of an utterance sounds, as the engine finds it for a stream.
 
     Args:
-        specification: of the model.
         levels: (frames,) float32, as in `word_latencies`.
         texts: of the tokens, a space before a new word; steps: the encoder frame of each.
     """

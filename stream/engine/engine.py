@@ -93,8 +93,6 @@ class Engine:
     """Fixed slots around one backend.
 
     Args:
-        network: the model.
-        backend: that computes it.
         slots: most channels at once.
         decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
         front_end: the model's in float, or the same in fixed point.

@@ -24,7 +24,6 @@ class ChannelFeatures:
     """The front ends and normalisers of an engine's slots.
 
     Args:
-        network: the model.
         front_end: the model's in float, or the same in fixed point.
         slots: of the engine.
     Attributes:

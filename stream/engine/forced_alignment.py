@@ -26,7 +26,6 @@ def forced_steps(
     """Return the encoder frame of each token on the most probable path that emits them all.
 
     Args:
-        backend: computes the model.
         f: (T, J) float32, a whole utterance from `Backend.encode`.
         tokens: of the text.
         decoder: of the model; None: its first.

@@ -25,7 +25,6 @@ class Rings:
     """A ring for each slot.
 
     Args:
-        slots: how many.
         chunk: samples that `take_chunks` takes.
         lead: samples at the start of a stream that `take_lead` takes, at most a chunk.
     Attributes:

@@ -95,7 +95,6 @@ def self_test(
     """Measure this machine with a model.
 
     Args:
-        network: the model.
         backend: the one to use; None: whichever the network has files for and is fastest.
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.

@@ -11,7 +11,6 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Floats
 
 Progress: TypeAlias = Callable[[int, int], None]
-Samples: TypeAlias = Floats
 
 
 class Streams:
@@ -31,7 +30,7 @@ class Streams:
 
     def run(
         self,
-        recordings: Sequence[Callable[[], Samples]],
+        recordings: Sequence[Callable[[], Floats]],
         chunk: int,
         progress: Progress | None = None,
     ) -> list[list[Result]]:
@@ -45,7 +44,7 @@ class Streams:
         engine = self._engine
         found: list[list[Result]] = [[] for _ in recordings]
         waiting = iter(range(len(recordings)))
-        rest: dict[int, Samples] = {}  # slot -> audio not yet handed in
+        rest: dict[int, Floats] = {}  # slot -> audio not yet handed in
         of: dict[int, int] = {}  # slot -> recording
         done = 0
 

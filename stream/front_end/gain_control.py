@@ -112,7 +112,6 @@ class Gain:
     State: (background, peak), each (batch,).
 
     Args:
-        control: how.
         floor: smallest mel power of the frames that come out.
     """
 

@@ -22,7 +22,6 @@ class FixedGain:
     """`Gain` over log2-mel frames, (batch, frames, 80) whole numbers in Q.10.
 
     Args:
-        control: how.
         floor: smallest mel power of the frames that come out.
     Raises:
         ValueError: the floor less the gain is below what the format holds.

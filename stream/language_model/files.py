@@ -27,7 +27,6 @@ def ngram_of(network: Network, skipped: frozenset[int] = frozenset()) -> Ngram |
     """Return the n-gram model that a model carries, with its weight; None where it carries none.
 
     Args:
-        network: the model.
         skipped: tokens that are no text, such as `<EOS>`.
     Raises:
         ModelError: it has no weight, or is not an n-gram model over the model's pieces.

@@ -74,7 +74,6 @@ def graph_names(
     """Return the names of the graphs that a model has.
 
     Args:
-        specification: of the model.
         names: `GRAPHS`, `INT8_GRAPHS` or `INTEGER_GRAPHS`; a CTC head is float32 beside any of them.
     """
     decoders = specification.decoders

@@ -35,8 +35,6 @@ def run(
     """Run scenarios; "all" is all of them.
 
     Args:
-        network: the model.
-        utterances: of a manifest.
         scenarios: names of `SCENARIOS`, or "all".
         noise: folder of recordings without speech; None: 30 s of white noise, of a fixed seed.
         backend: its name; None: `default_backend`.

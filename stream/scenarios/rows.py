@@ -27,7 +27,6 @@ from stream.manifest import Utterance
 from stream.scenarios import signals
 from stream.stage import Floats
 
-Samples = Floats
 SCENARIOS = ("noise", "levels", "telephone", "tones", "stream")
 NOISE_SECONDS = (30.0, 300.0)
 NOISE_DBFS = (-60.0, -50.0, -40.0)
@@ -65,13 +64,12 @@ def scenario_rows(
     engine: Engine,
     utterances: Sequence[Utterance],
     scenarios: Sequence[str],
-    noises: Mapping[str, Samples],
+    noises: Mapping[str, Floats],
 ) -> Iterator[Row]:
     """Yield the rows of some scenarios, the plain one first.
 
     Args:
         engine: of two slots at least, all free.
-        utterances: of a manifest.
         scenarios: of `SCENARIOS`.
         noises: by name, (n,) float32 each.
     Raises:
@@ -97,7 +95,7 @@ def scenario_rows(
             yield from conditions[name]()
 
 
-def _read(utterance: Utterance, change: Callable[[Samples], Samples]) -> Samples:
+def _read(utterance: Utterance, change: Callable[[Floats], Floats]) -> Floats:
     return change(utterance.read())
 
 
@@ -112,7 +110,7 @@ class _Runs:
         self,
         scenario: str,
         name: str,
-        change: Callable[[Samples], Samples],
+        change: Callable[[Floats], Floats],
         source: int | None = None,
         invented: int | None = None,
         minutes: float = 0.0,
@@ -146,7 +144,7 @@ class _Runs:
         edits = rate.substitutions, rate.deletions, rate.insertions
         return Row(scenario, name, rate.wer, *edits, rate.words, self._plain, invented, minutes)
 
-    def hear(self, samples: Samples) -> tuple[int, list[str]]:
+    def hear(self, samples: Floats) -> tuple[int, list[str]]:
         """Open a slot and let it hear some sound, whole chunks of it; return it and the words it said."""
         slot = self._engine.open()
         if slot is None:
@@ -162,11 +160,11 @@ class _Runs:
         self._engine.close(slot)
 
 
-def _unchanged(x: Samples) -> Samples:
+def _unchanged(x: Floats) -> Floats:
     return x
 
 
-def _behind_noise(runs: _Runs, noises: Mapping[str, Samples]) -> Iterator[Row]:
+def _behind_noise(runs: _Runs, noises: Mapping[str, Floats]) -> Iterator[Row]:
     for noise, samples in noises.items():
         for dbfs in NOISE_DBFS:
             for seconds in NOISE_SECONDS:
@@ -184,7 +182,7 @@ def _levels(runs: _Runs) -> Iterator[Row]:
         yield runs.row("levels", f"{decibels:g} dB, in 16 bits", rounded)
 
 
-def _rounded(change: Callable[[Samples], Samples], x: Samples) -> Samples:
+def _rounded(change: Callable[[Floats], Floats], x: Floats) -> Floats:
     return signals.sixteen_bits(change(x))
 
 

@@ -15,7 +15,6 @@ from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Floats
 
-Samples = Floats
 AUDIO = {".flac", ".wav", ".ogg", ".opus", ".mp3"}
 DTMF: list[tuple[int, ...]] = [
     (low, high) for low in (697, 770, 852, 941) for high in (1209, 1336, 1477)
@@ -31,13 +30,13 @@ TONES: dict[str, tuple[list[tuple[int, ...]], float, float]] = {
 AMPLITUDE = 0.2
 
 
-def white_noise(seconds: float, seed: int = 0) -> Samples:
+def white_noise(seconds: float, seed: int = 0) -> Floats:
     """Draw white noise of unit power."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal(round(seconds * SAMPLE_RATE), np.float32)
 
 
-def read_noises(folder: Path) -> dict[str, Samples]:
+def read_noises(folder: Path) -> dict[str, Floats]:
     """Read the recordings in a folder, by the names of their files.
 
     Raises:
@@ -56,14 +55,14 @@ def read_noises(folder: Path) -> dict[str, Samples]:
     return found
 
 
-def at_level(noise: Samples, seconds: float, dbfs: float) -> Samples:
+def at_level(noise: Floats, seconds: float, dbfs: float) -> Floats:
     """Return a stretch of noise, repeated as often as it takes, at a level."""
     power = float(np.mean(np.square(noise, dtype=np.float64)))
     scale = np.float32(10.0 ** (dbfs / 20.0) / np.sqrt(power))
     return np.resize(noise, round(seconds * SAMPLE_RATE)) * scale
 
 
-def tones(name: str, seconds: float) -> Samples:
+def tones(name: str, seconds: float) -> Floats:
     """Return tones of `TONES` with exact zeros between them."""
     hertz, length, period = TONES[name]
     t = np.arange(round(length * SAMPLE_RATE)) / SAMPLE_RATE
@@ -74,22 +73,22 @@ def tones(name: str, seconds: float) -> Samples:
     return x
 
 
-def quieter(x: Samples, decibels: float) -> Samples:
+def quieter(x: Floats, decibels: float) -> Floats:
     """Return a recording at so many dB, below 0, of its level."""
     return np.asarray(x * np.float32(10.0 ** (decibels / 20.0)), np.float32)
 
 
-def sixteen_bits(x: Samples) -> Samples:
+def sixteen_bits(x: Floats) -> Floats:
     """Round to 16 bits, as a quiet microphone's samples arrive."""
     return np.asarray(np.clip(np.rint(x * 32768.0), -32768, 32767) / 32768.0, np.float32)
 
 
-def narrowband(x: Samples) -> Samples:
+def narrowband(x: Floats) -> Floats:
     """Take a recording to 8 kHz and back."""
     return _resampled(_resampled(x, SAMPLE_RATE, g711.RATE), g711.RATE, SAMPLE_RATE)
 
 
-def telephone(x: Samples, law: Floats) -> Samples:
+def telephone(x: Floats, law: Floats) -> Floats:
     """Take a recording to 8 kHz, through a law of `stream.audio.g711` and back."""
     levels = np.unique(law)
     low = _resampled(x, SAMPLE_RATE, g711.RATE)
@@ -97,5 +96,5 @@ def telephone(x: Samples, law: Floats) -> Samples:
     return _resampled(decoded, g711.RATE, SAMPLE_RATE)
 
 
-def _resampled(x: Samples, rate: int, to: int) -> Samples:
+def _resampled(x: Floats, rate: int, to: int) -> Floats:
     return np.asarray(soxr.resample(x, rate, to), np.float32)
