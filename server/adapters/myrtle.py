@@ -40,15 +40,15 @@ from server.adapters.myrtle_messages import (
     Word,
 )
 from server.protocol.running_words import RunningWords
-from server.protocol.states import Close, State
-from server.protocol.stream import StreamProtocol
+from server.protocol.states import State
+from server.protocol.stream import Dialect, StreamProtocol
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Hypothesis
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
 
 
-class Myrtle:
+class Myrtle(Dialect):
     """One client of Myrtle's API.
 
     Args:
@@ -58,8 +58,6 @@ class Myrtle:
 
     rate = SAMPLE_RATE
     end = "an empty one"
-    greeting: tuple[str, ...] = ()
-    closing = Close(1000)
 
     def __init__(self, alternatives: int = 1, strict: bool = False) -> None:
         self._alternatives = alternatives

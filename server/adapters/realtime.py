@@ -40,8 +40,8 @@ from server.adapters.realtime_settings import (
     Settings,
 )
 from server.protocol.hotwords import BOOST, HotwordError, Speller
-from server.protocol.states import Close, State
-from server.protocol.stream import StreamProtocol
+from server.protocol.states import State
+from server.protocol.stream import Dialect, StreamProtocol
 from stream.audio import g711
 from stream.engine.engine import Result
 from stream.stage import Floats
@@ -92,7 +92,7 @@ class _Section:
         return self.committed or self.cleared
 
 
-class Realtime:
+class Realtime(Dialect):
     """One session.
 
     Args:
@@ -104,7 +104,6 @@ class Realtime:
 
     rate = PCM_RATE
     end = "a Close"
-    closing = Close(1000)
 
     def __init__(
         self,
@@ -120,9 +119,7 @@ class Realtime:
         self._previous: str | None = None  # the item that was committed last
         # The engine recognises the first; the client appends to the last.
         self._sections = deque([_Section(self._new_item(0.0))])
-        self.greeting: tuple[str, ...] = (
-            self._event("session.created", session=self._settings.describe()),
-        )
+        self.greeting = (self._event("session.created", session=self._settings.describe()),)
 
     def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take a binary message, which is a mistake."""

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from server.protocol.states import Close, State
-from server.protocol.stream import StreamProtocol
+from server.protocol.stream import Dialect, StreamProtocol
 from stream.audio import first_bad_sample
 from stream.decoding.hypothesis import Hypothesis
 from stream.engine.alignment import Span
@@ -39,7 +39,7 @@ from stream.front_end.log_mel import SAMPLE_RATE
 SAMPLE_BYTES = 4
 
 
-class Sherpa:
+class Sherpa(Dialect):
     """One client of sherpa-onnx's protocol.
 
     Args:
@@ -47,7 +47,6 @@ class Sherpa:
     """
 
     end = "the text message Done"
-    greeting: tuple[str, ...] = ()
     closing = Close(1000, by_peer=True)
 
     def __init__(self, rate: int = SAMPLE_RATE) -> None:

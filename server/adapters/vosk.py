@@ -31,8 +31,8 @@ import msgspec
 import numpy as np
 
 from server.protocol.hotwords import Speller
-from server.protocol.states import Close, State
-from server.protocol.stream import StreamProtocol
+from server.protocol.states import State
+from server.protocol.stream import Dialect, StreamProtocol
 from server.refusals import quoted
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.engine.engine import Result
@@ -56,7 +56,7 @@ class _Message(msgspec.Struct):
     reset: object = None
 
 
-class Vosk:
+class Vosk(Dialect):
     """One client of vosk-server's protocol.
 
     Args:
@@ -67,8 +67,6 @@ class Vosk:
 
     rate = 8000  # the default of vosk-server
     end = 'the text message {"eof" : 1}'
-    greeting: tuple[str, ...] = ()
-    closing = Close(1000)
 
     def __init__(
         self,

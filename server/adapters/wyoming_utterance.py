@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.adapters.wyoming_framing import encode
-from server.protocol.states import Close
-from server.protocol.stream import StreamProtocol
+from server.protocol.stream import Dialect, StreamProtocol
 from stream.audio import HIGHEST_RATE, LOWEST_RATE, Mixer
 from stream.engine.engine import Result
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -53,7 +52,7 @@ class Format(msgspec.Struct):
         return np.asarray(values / scale - (self.width == 1), np.float32)
 
 
-class Utterance:
+class Utterance(Dialect):
     """The dialect of one utterance; its messages are events.
 
     Args:
@@ -65,8 +64,6 @@ class Utterance:
 
     rate = SAMPLE_RATE
     end = "audio-stop"
-    greeting: tuple[str, ...] = ()
-    closing = Close(1000)
 
     def __init__(self, language: str) -> None:
         self.format = Format()

@@ -20,9 +20,10 @@ sherpa-onnx:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -47,7 +48,7 @@ class Said(NamedTuple):
     final: bool
 
 
-class Responses(Protocol):
+class Responses(ABC):
     """One stream's messages from the server.
 
     Attributes:
@@ -56,10 +57,13 @@ class Responses(Protocol):
         ended: whether the server has sent its last message.
     """
 
-    answered: int
-    said: list[Said]
-    ended: bool
+    def __init__(self) -> None:
+        self.answered = 0
+        self.said: list[Said] = []
+        self.ended = False
+        self._text = ""  # provisional
 
+    @abstractmethod
     def receive(self, message: bytes, now: float) -> bool:
         """Take a text message; return whether it answers one more chunk.
 
@@ -69,6 +73,9 @@ class Responses(Protocol):
 
     def close(self, now: float) -> None:
         """Take the end of the connection: provisional text becomes final."""
+        if self._text:
+            self.said.append(Said(now, self._text, final=True))
+            self._text = ""
 
 
 @dataclass(frozen=True)
@@ -105,15 +112,10 @@ class _SherpaResponse(msgspec.Struct):
 _read_sherpa = msgspec.json.Decoder(_SherpaResponse).decode
 
 
-class _MyrtleResponses:
+class _MyrtleResponses(Responses):
     """Rules 1 and 2."""
 
-    def __init__(self) -> None:
-        self.answered = 0
-        self.said: list[Said] = []
-        self.ended = False
-        self._latest_end = 0.0
-        self._provisional = ""
+    _latest_end = 0.0
 
     def receive(self, message: bytes, now: float) -> bool:
         try:
@@ -122,12 +124,12 @@ class _MyrtleResponses:
         except (msgspec.DecodeError, IndexError) as error:
             raise DialectError(f"this is no response of Myrtle's API: {message[:100]!r}") from error
         if response.is_provisional:
-            if text != self._provisional:
+            if text != self._text:
                 self.said.append(Said(now, text, final=False))
-                self._provisional = text
+                self._text = text
         elif text:
             self.said.append(Said(now, text, final=True))
-            self._provisional = ""
+            self._text = ""
         if response.end <= self._latest_end:
             return False
         self._latest_end = response.end
@@ -138,15 +140,10 @@ class _MyrtleResponses:
         """Do nothing: the last response was final."""
 
 
-class _SherpaResponses:
+class _SherpaResponses(Responses):
     """Rules 3 and 4."""
 
-    def __init__(self) -> None:
-        self.answered = 0
-        self.said: list[Said] = []
-        self.ended = False
-        self._segment = 0
-        self._text = ""
+    _segment = 0
 
     def receive(self, message: bytes, now: float) -> bool:
         if message == b"Done!":
@@ -166,11 +163,6 @@ class _SherpaResponses:
             self._text = text
         self.answered += 1
         return True
-
-    def close(self, now: float) -> None:
-        if self._text:
-            self.said.append(Said(now, self._text, final=True))
-            self._text = ""
 
 
 def _cut(audio: bytes, size: int) -> list[bytes]:

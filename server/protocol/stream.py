@@ -22,6 +22,7 @@ except the last of a stream. Rules, in addition to `server.protocol.states.TRANS
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -58,7 +59,7 @@ class Peer(Protocol):
     def close(self, close: Close) -> None: ...
 
 
-class Dialect(Protocol):
+class Dialect(ABC):
     """What messages and results mean in one protocol; one object per stream.
 
     Attributes:
@@ -70,15 +71,18 @@ class Dialect(Protocol):
 
     rate: int
     end: str
-    greeting: tuple[str, ...]
-    closing: Close
+    greeting: tuple[str, ...] = ()
+    closing = Close(1000)
 
+    @abstractmethod
     def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take a binary message, before or after the end of the stream."""
 
+    @abstractmethod
     def receive_text(self, stream: StreamProtocol, text: str) -> None:
         """Take a text message, before or after the end of the stream."""
 
+    @abstractmethod
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Send what a result means to the client; it may be the last of a stream."""
 
