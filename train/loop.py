@@ -35,9 +35,9 @@ from stream.errors import DifferenceError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config.run import Config
+from train.report.display import Display, Journal
 from train.run.data_wait import Skipped, timed, waited_share
 from train.run.learner import Learner
-from train.run.progress import Display, Journal
 from train.run.resume import LAST, Resumed, alone, keep, updates
 from train.run.scoring import dev_error_rates
 from train.run.start import Material, Start

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from train.run import progress
-from train.run.progress import BARS, Display, Journal, sparkline
+from train.report import display as progress
+from train.report.display import BARS, Display, Journal, sparkline
 
 
 def test_a_sparkline_goes_from_lowest_to_highest_and_keeps_its_width() -> None:

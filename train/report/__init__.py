@@ -1,0 +1,1 @@
+"""What a run shows while it trains: its journal, its display, its curves."""
