@@ -19,9 +19,11 @@ EXTRAS = {
     "boto3": "s3",
     "botocore": "s3",
     "brevitas": "train",
+    "clearml": "clearml",
     "inflect": "train",
     "lhotse": "data",
     "matplotlib": "load",
+    "mlflow": "mlflow",
     "numba": "train",
     "onnx": "train",
     "picows": "load",
@@ -32,6 +34,7 @@ EXTRAS = {
     "text_unidecode": "train",
     "torch": "train",
     "urllib3": "data",
+    "wandb": "wandb",
     "whisper_normalizer": "train",
 }
 HOME = Path(__file__).parents[1]

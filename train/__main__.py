@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     import torch
 
+    from train.loggers.table import openers
     from train.loop import Run
     from train.run.assembly import material_of
     from train.run.beginning import start_of
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(arguments.output)
     try:
         config = load_config(arguments.config, arguments.set, _say)
+        openers(config.log.to)  # what is not installed is missed now, not when the data are read
         resumed = find(folder, arguments.resume_from)
         if resumed is not None:
             changed = check_same_run(resumed, config, arguments.init_from, arguments.change)

@@ -8,7 +8,9 @@
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
     RUN/update-000250.pt  with `keep`, the averaged weights of each validation, like best.pt
     RUN/metrics.jsonl     a line of metrics for every tenth update and every validation
-    RUN/events/           the same for TensorBoard
+    RUN/validation/       the texts that each validation heard, samples and the worst
+    RUN/events/           the same for TensorBoard, with histograms
+    RUN/loggers.json      under which ids other loggers know the run
 
 A batch is a function of (seed, update) and so is all randomness of an update, so a resumed run needs
 no more than weights, optimiser and the update's number.
@@ -20,7 +22,7 @@ import contextlib
 import copy
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +37,16 @@ from stream.errors import DifferenceError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.config.run import Config
-from train.report.display import Display, Journal
-from train.run.data_wait import Skipped, timed, waited_share
+from train.report.monitor import Monitor, Totals
+from train.run.data_wait import Skipped, timed
 from train.run.learner import Learner
+from train.run.references import References
 from train.run.resume import LAST, Resumed, alone, keep, updates
-from train.run.scoring import dev_error_rates
+from train.run.scoring import Score, scored
 from train.run.start import Material, Start
 from train.schedules.patience import since_better
 
 __all__ = ["DivergedError", "Run"]
-
-LOG_EVERY = 10  # updates
 
 
 class DivergedError(DifferenceError):
@@ -62,6 +63,7 @@ class Run:
     material: Material
     resumed: Resumed | None = None
     best: dict[str, float] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
 
     def __post_init__(self) -> None:
         self.vocabulary = Vocabulary(self.start.tokenizer)
@@ -69,6 +71,7 @@ class Run:
         self.calendar = self.learner.calendar
         if self.resumed is not None:
             self.best = dict(self.resumed.content["best"])
+            self.totals = Totals(**self.resumed.content.get("totals", {}))
             if self.resumed.path != self.folder / LAST:
                 self._best_of_folder()
             self.resumed.content.clear()  # all the weights and moments once more
@@ -101,49 +104,32 @@ class Run:
         )
         if self.resumed is not None and self.resumed.path != self.folder / LAST:
             self._save()  # from here the same command goes on
-        journal = Journal(self.folder, self.update)
-        display = Display(self.folder.name, self.calendar.end, self.update)
         skipped = Skipped(self.folder, self.material.skip_limit)
-        speeds: list[float] = []
-        waits: list[tuple[float, float]] = []  # seconds for data, and in all, of each update
+        monitor = Monitor(
+            self.folder, self.config, self.material, self.calendar, self.learner, self.totals
+        )
         end = self.update if self._out_of_patience() else self.calendar.end
         drawn = self.material.drawn(self.update, end)
-        with contextlib.closing(journal), display, contextlib.closing(drawn):
+        with monitor, contextlib.closing(drawn):
             if self.resumed is None and self.learner.transfer is not None:
                 for line in self.learner.transfer.lines():
-                    display.say(line)
+                    monitor.say(line)
             for waited, batch in timed(drawn):
                 skipped.add(batch.skipped)
                 began = time.perf_counter()
-                rate, parts, norm = self.learner.learn(batch)
-                learned = time.perf_counter() - began
-                speeds.append(float(batch.samples.sum()) / 16_000 / learned)
-                waits.append((waited, waited + learned))
-                loss = float(parts.total.detach())
-                if not math.isfinite(loss):
+                learned = self.learner.learn(batch)
+                seconds = time.perf_counter() - began
+                if not math.isfinite(loss := float(learned.parts.total.detach())):
                     raise DivergedError(self._diverged(f"the loss is {loss}"))
-                display.update(self.update, loss, rate, float(np.mean(speeds[-50:])))
-                if self.update % LOG_EVERY == 0:
-                    journal.write(
-                        self.update,
-                        epoch=self.calendar.epochs(self.update),
-                        loss=loss,
-                        transducer=float(parts.transducer.detach()),
-                        ctc=float(parts.ctc.detach()),
-                        bag=float(parts.bag.detach()),
-                        gradient_norm=norm,
-                        rate=rate,
-                        speed=float(np.mean(speeds[-LOG_EVERY:])),
-                        data_wait=waited_share(waits[-LOG_EVERY:]),
-                    )
+                monitor.learned(batch, learned, waited, seconds, skipped.count)
                 if self.calendar.validates(self.update):
-                    journal.write(self.update, wer=self._validate(display))
+                    self._validate(monitor)
                 stops = self._out_of_patience()
                 if self.calendar.saves(self.update) or stops:
-                    journal.sync()
+                    monitor.sync()
                     self._save()
                 if stops:
-                    display.say(
+                    monitor.say(
                         f"update {self.update}   ends: {self.config.patience} validations "
                         "without a better WER"
                     )
@@ -159,6 +145,7 @@ class Run:
             raise DivergedError(self._diverged("a weight is not finite"))
         content = self._content() | self.learner.state_dict()
         content |= {"init_from": self.start.source, "best": dict(self.best)}
+        content["totals"] = asdict(self.totals)
         checkpoint.save(content, self.folder / LAST)
         milestone = self.calendar.is_milestone(self.update)
         keep(self.folder, self.update, self.config.resumable, milestone=milestone)
@@ -174,34 +161,34 @@ class Run:
         )
         return f"update {self.update}: {what}. Lower optimiser.rate (now {rate}) and {back}."
 
-    def _validate(self, display: Display) -> dict[str, Any]:
-        """Score the averaged weights on dev and keep the best; returns WER by activation, corpus."""
+    def _validate(self, monitor: Monitor) -> None:
+        """Score the averaged weights on dev and keep the best."""
+        monitor.validating()
         own = self.learner.model.specification.activation
-        scores: dict[str, Any] = {}
+        scores: dict[Activation, Score] = {}
         activations: tuple[Activation, ...] = ("soft", "hard") if own == "soft" else ("hard",)
         for activation in activations:
-            scores[activation] = score = dev_error_rates(
+            scores[activation] = score = scored(
                 self.learner.averaged(activation),
                 self.learner.normaliser,
                 self.vocabulary,
                 self.material,
             )
             if activation == own:
-                self.learner.wers.append(score["all"])
-            improved = score["all"] < self.best.get(activation, math.inf)
+                self.learner.wers.append(score.wer["all"])
             names = []
-            if improved:
-                self.best[activation] = score["all"]
+            if score.wer["all"] < self.best.get(activation, math.inf):
+                self.best[activation] = score.wer["all"]
                 names.append("best.pt" if activation == own else f"best-{activation}.pt")
             if self.config.keep and activation == own:
                 names.append(f"update-{self.update:06d}.pt")
             for name in names:
-                checkpoint.save(self._content(activation, score), self.folder / name)
-            shown = ", ".join(f"{name} {100 * wer:.1f}" for name, wer in score.items())
-            display.say(
-                f"update {self.update}   {activation} WER %: {shown}{'   best' if improved else ''}"
-            )
-        return scores
+                checkpoint.save(self._content(activation, score.wer), self.folder / name)
+        references = References(
+            self.learner.evaluated(), self.learner.normaliser, self.vocabulary, self.material
+        )
+        latency = references.latency(scores[own].tokens)
+        monitor.validated(scores, self.best, references.losses(self.update), latency)
 
     def _encoder_outputs(self) -> Any:
         """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.train.tones import command, corpus_of_tones, metrics, prepared
-from train import __main__, checkpoint
+from train import __main__, checkpoint, loop
 from train.loop import Run
+from train.run.scoring import Score
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +51,12 @@ def test_a_run_of_epochs_ends_with_the_last_one(folder: Path, tmp_path: Path) ->
 def worse_and_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have each validation find a higher WER than the last."""
 
-    def validated(self: Run, display: Any) -> dict[str, Any]:
-        self.learner.wers.append(1.0 + len(self.learner.wers))
-        return {"hard": {"all": self.learner.wers[-1]}}
+    score, wers = loop.scored, itertools.count(1)
 
-    monkeypatch.setattr(Run, "_validate", validated)
+    def scored(*of: Any) -> Score:
+        return replace(score(*of), wer={"all": float(next(wers))})
+
+    monkeypatch.setattr(loop, "scored", scored)
 
 
 def test_a_run_that_no_longer_gets_better_ends_and_stays_ended(
@@ -107,10 +111,8 @@ def test_milestones_stay_and_can_be_gone_back_to(
 def test_metrics_are_on_disk_before_the_checkpoint_that_they_belong_to(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from train import loop
-
     order: list[str] = []
-    monkeypatch.setattr(loop.Journal, "sync", lambda self: order.append("sync"))
+    monkeypatch.setattr(loop.Monitor, "sync", lambda self: order.append("sync"))
     monkeypatch.setattr(Run, "_save", lambda self: order.append("save"))
     prepared(folder, tmp_path / "run", "updates=8").train()
     assert order == ["sync", "save"] * 2

@@ -28,6 +28,7 @@ from stream.recogniser import Recogniser
 from stream.validation import validate
 from tests.conftest import REPOSITORY
 from tests.tiny import PIECES, tiny_tokenizer
+from tests.train.loggers.fakes import Fake
 from tests.train.tones import UPDATES, command, corpus_of_tones, metrics, prepared
 from train import __main__, checkpoint
 from train.config.file import load_config
@@ -36,6 +37,7 @@ from train.data.batches import Batches
 from train.encoders.lstm_layer import bf16_pays
 from train.evaluation import training_tokens
 from train.loop import DivergedError
+from train.optimiser.lamb import Lamb
 from train.run import assembly, beginning
 
 # Dies as if by a power cut, with the checkpoint of an update written but not yet in its place.
@@ -179,6 +181,91 @@ def test_a_finished_run_holds_what_it_says(folder: Path, finished: Path) -> None
     assert network.notes["wer"]["dev"]["all"] == best
     config = json.loads((finished / "config.json").read_text())
     assert config["updates"] == UPDATES and config["optimiser"]["ema"] == 0.995
+
+
+def test_a_run_shows_what_it_heard_and_what_it_learned_from(finished: Path) -> None:
+    learned, validated = (
+        [line for line in metrics(finished) if name in line] for name in ("loss", "wer")
+    )
+    for line in learned:
+        norms = line["gradient_norms"]
+        assert {"encoder", "prediction", "joint.output"} <= norms.keys()
+        assert sum(norm**2 for norm in norms.values()) ** 0.5 == pytest.approx(
+            line["gradient_norm"]
+        )
+        assert line["rates"] == {"x1": line["rate"], "output": line["rate"]}
+        assert (line["skipped_updates"], line["skipped_utterances"]) == (0, 0)
+    assert 0.0 < learned[0]["hours"] < learned[1]["hours"]
+    assert learned[1]["epoch"] == 2 * learned[0]["epoch"]
+    for line in validated:
+        assert 0.0 < line["dev"]["transducer"] < line["dev"]["loss"]
+        assert sum(line["errors"]["hard"].values()) == pytest.approx(line["wer"]["hard"]["all"])
+    best = [line["best"]["hard"] for line in validated]
+    assert best == sorted(best, reverse=True)
+    written = (finished / "validation" / f"update-{UPDATES:06d}.txt").read_text()
+    assert written.startswith(f"update {UPDATES}\nhard WER %: all ")
+    assert "said   " in written and "heard  " in written
+    assert checkpoint.load(finished / "last.pt")["totals"].keys() == {"seconds", "skipped"}
+
+
+def test_an_update_whose_gradient_is_not_finite_is_skipped_counted_and_shown(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    step, steps = Lamb.step, iter(range(1, 99))
+
+    def broken(self: Lamb, closure: Any = None) -> float:
+        if next(steps) == 4:
+            self.param_groups[0]["params"][0].grad[0] = torch.nan
+        return step(self)
+
+    monkeypatch.setattr(Lamb, "step", broken)
+    assert __main__.main(command(folder, tmp_path, "updates=10", "log.to=[]")) == 0
+    assert "update 4   skipped: its gradient is not finite" in capsys.readouterr().err
+    assert [line["skipped_updates"] for line in metrics(tmp_path) if "loss" in line] == [1]
+    assert checkpoint.load(tmp_path / "last.pt")["totals"]["skipped"] == 1
+    assert not (tmp_path / "events").exists()
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb", "clearml"])
+def test_a_logger_that_is_not_installed_is_missed_before_data_are_read(
+    folder: Path,
+    tmp_path: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"train.loggers.{name}", raising=False)
+    settings = f'log.to=["{name}"]', 'data.train=["none.jsonl"]'
+    assert __main__.main(command(folder, tmp_path / "run", *settings)) == 4
+    said = capsys.readouterr().err
+    assert f"{name} is not installed" in said and f"[{name}]" in said
+
+
+def test_another_logger_follows_a_run_and_its_resumption(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake("mlflow", tmp_path, monkeypatch)
+    run = tmp_path / "run"
+    logged = 'log.to=["mlflow"]', "log.histograms_every=7", "log.upload=true"
+    assert __main__.main(command(folder, run, "updates=14", *logged)) == 0
+    calls = fake.calls()
+    kinds = [call[0] for call in calls]
+    assert kinds[:2] == ["create_experiment", "create_run"]
+    assert kinds[-2:] == ["log_artifact", "set_terminated"]
+    assert {call[2] for call in calls if call[0] == "log_artifact"} == {
+        str(run / "config.json"), str(run / "best.pt"),
+    }  # fmt: skip
+    scalars = {
+        name: value for call in calls if call[0] == "log_batch" for name, value in call[2].items()
+    }
+    assert scalars["dev/loss"][0] == 14 and scalars["weights/joint.output.bias/p50"][0] == 14
+    # Where metrics go may change on the way without --change.
+    assert __main__.main(command(folder, run, "updates=14", 'log.to=["mlflow"]')) == 0
+    assert fake.calls()[0] == ["update_run", "abc", "RUNNING"]
 
 
 def test_the_score_of_the_best_model_is_what_its_stream_gets(folder: Path, finished: Path) -> None:

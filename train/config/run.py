@@ -14,6 +14,7 @@ from train.config.data import Data
 from train.config.duration import Duration, check_duration
 from train.config.init import InitConfig
 from train.config.learning import Dropout, Loss, Optimiser
+from train.config.log import Log
 from train.config.ngram import NgramConfig
 
 __all__ = ["Config", "ConfigError"]
@@ -52,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         init: which parts of another model the run starts from; None: from all of that of `--init-from`.
         ngram: the n-gram model that checkpoints carry, for beam search; None: that of the model that the run
             starts from, where it has one and the tokenizer is the same.
+        log: what is shown of the run, and where.
     """
 
     model: dict[str, Any]
@@ -79,6 +81,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     keep: bool = False
     ngram: NgramConfig | None = None
     init: InitConfig | None = None
+    log: Log = Log()
 
     def __post_init__(self) -> None:
         for name, source in (

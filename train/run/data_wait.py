@@ -47,6 +47,11 @@ class Skipped:
         there = self._path.read_text().splitlines() if self._path.exists() else []
         self._known = set(there)
 
+    @property
+    def count(self) -> int:
+        """How many were left out so far."""
+        return len(self._known)
+
     def add(self, messages: Sequence[str]) -> None:
         """Note what was wrong with utterances, each once.
 

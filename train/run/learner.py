@@ -65,6 +65,7 @@ class Learner:
         self.config, self.update = config, 0
         self.wers: list[float] = []
         vocabulary = Vocabulary(start.tokenizer)
+        self._pieces = vocabulary.pieces
         plain = config.specification(len(vocabulary))
         self.normaliser = Normaliser(start.mean, start.variance, plain.alpha, plain.gate)
         self._frames = InputFrames(config, material.batches.rows, self.normaliser)
@@ -72,7 +73,7 @@ class Learner:
             config, start, material, self._frames, len(vocabulary), resumed
         )
         model, self.transfer = starting_model(config, start, specification, config.dropout)
-        self.objective = Objective(model, config.loss, vocabulary.pieces)
+        self.objective = Objective(model, config.loss, self._pieces)
         self.calendar = Calendar.of(config, material.batches.epoch)
         self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = self._optimiser()
@@ -121,7 +122,7 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         parts.total.backward()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate.at(self.update, group["factor"])
+            group["lr"] = self._rate(group)
         add_gradient_noise(
             self.model.encoder_parameters(),
             noise_deviation(
@@ -141,6 +142,24 @@ class Learner:
         module = Transducer(specification, normalised=not specification.rounded)
         module.load_state_dict(self.average.state_dict())
         return module.eval()
+
+    def evaluated(self) -> Objective:
+        """Return the loss of the averaged weights, in evaluation mode; its auxiliary heads are not averaged."""
+        averaged = self.averaged(self.model.specification.activation)
+        objective = Objective(averaged, self.config.loss, self._pieces)
+        for name, head in self.objective.named_children():
+            if name != "model":
+                objective.get_submodule(name).load_state_dict(head.state_dict())
+        return objective.eval()
+
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate of each group of weights: by its factor, the output layer's as `output`."""
+        *rest, output = self.optimiser.param_groups
+        by_factor = {f"x{group['factor']:g}": self._rate(group) for group in rest}
+        return by_factor | ({"output": self._rate(output)} if output["params"] else {})
+
+    def _rate(self, group: dict[str, Any]) -> float:
+        return self.rate.at(self.update, group["factor"])
 
     def finite(self) -> bool:
         """Return whether every weight is a finite number."""

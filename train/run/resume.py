@@ -37,7 +37,7 @@ __all__ = ["LAST", "Resumed", "alone", "check_same_run", "differences", "find", 
 LAST = "last.pt"
 RING, MILESTONES = "resumable", "milestones"
 NOTHING = "nothing"
-FREE = frozenset({"data.workers", "data.cache_folder"})  # keys that no result depends on
+FREE = ("data.workers", "data.cache_folder", "log.")  # keys that no result depends on
 FIXED = ("model.", "quantize:")  # keys of what the weights are
 
 
@@ -155,8 +155,8 @@ def differences(before: Mapping[str, Any], config: Config) -> list[str]:
     new = dict(_flat(msgspec.to_builtins(config)))
     return [
         f"{key}: {old.get(key, NOTHING)} -> {new.get(key, NOTHING)}"
-        for key in sorted((old.keys() | new.keys()) - FREE)
-        if old.get(key) != new.get(key)
+        for key in sorted(old.keys() | new.keys())
+        if not key.startswith(FREE) and old.get(key) != new.get(key)
     ]
 
 

@@ -1,23 +1,38 @@
-"""The word error rate of a model in training on the dev set, by corpus."""
+"""What a model in training makes of the dev set: its texts and their error rates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from stream.error_rate import word_error_rate
+from stream.error_rate import ErrorRate, word_error_rate
 from stream.front_end.normaliser import Normaliser
 from stream.vocabulary import Vocabulary
 from train.evaluation import tokens_of_all
 from train.model import Transducer
 from train.run.start import Material
 
-__all__ = ["dev_error_rates"]
+
+@dataclass(frozen=True)
+class Score:
+    """The dev set as a model hears it.
+
+    Attributes:
+        wer: word error rates of `all` and of each corpus, fractions.
+        errors: of all.
+        tokens: of each utterance as (id, step); texts: what they spell.
+    """
+
+    wer: dict[str, float]
+    errors: ErrorRate
+    tokens: list[list[tuple[int, int]]]
+    texts: list[str]
 
 
-def dev_error_rates(
+def scored(
     module: Transducer, normaliser: Normaliser, vocabulary: Vocabulary, material: Material
-) -> dict[str, float]:
-    """Decode the dev set; return the word error rate of `all` and of each corpus, fractions.
+) -> Score:
+    """Decode the dev set and compare it with its references.
 
     Args:
         module: in evaluation mode.
@@ -25,11 +40,13 @@ def dev_error_rates(
     """
     found = tokens_of_all(module, normaliser, material.dev_audio)
     texts = [vocabulary.decode([token for token, _ in tokens]) for tokens in found]
-    corpora = {"all": list(range(len(texts)))}
+    corpora: dict[str, list[int]] = {}
     for i, utterance in enumerate(material.dev):
         corpora.setdefault(utterance.corpus or "unnamed", []).append(i)
 
-    def rate(rows: Sequence[int]) -> float:
-        return word_error_rate([material.dev[i].text for i in rows], [texts[i] for i in rows]).wer
+    def errors(rows: Sequence[int]) -> ErrorRate:
+        return word_error_rate([material.dev[i].text for i in rows], [texts[i] for i in rows])
 
-    return {name: rate(rows) for name, rows in corpora.items()}
+    of_all = errors(range(len(texts)))
+    wer = {"all": of_all.wer} | {name: errors(rows).wer for name, rows in corpora.items()}
+    return Score(wer, of_all, found, texts)

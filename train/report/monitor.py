@@ -1,0 +1,270 @@
+"""A run as it is seen: what the loop does is passed on to journal, loggers and display."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from stream.encoders.lstm_layer import Activation
+from stream.files.atomic import replacing
+from train.config.run import Config
+from train.data.rows import Batch
+from train.loggers.logger import Experiment
+from train.loggers.table import openers
+from train.report.display import Display, Progressed, percent
+from train.report.journal import Journal
+from train.report.memory import memory
+from train.report.texts import Heard, report, shortened, spread
+from train.report.weights import gradient_norms, samples
+from train.run.data_wait import waited_share
+from train.run.learner import Learned, Learner
+from train.run.references import Latency
+from train.run.scoring import Score
+from train.run.start import Material
+from train.schedules.calendar import Calendar
+
+SMOOTHED = 50  # updates over which the display's figures are means
+
+
+@dataclass
+class Totals:
+    """What a run has done since it began, across all resumptions; part of every checkpoint.
+
+    Attributes:
+        seconds: of audio learned from.
+        skipped: updates whose gradient was not finite, so that no weight was changed.
+    """
+
+    seconds: float = 0.0
+    skipped: int = 0
+
+
+class Monitor:
+    """What is seen of one run.
+
+    Args:
+        folder, config, material, calendar: of the run.
+        learner: whose gradients are shown.
+        totals: of the run so far; counted on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        material: Material,
+        calendar: Calendar,
+        learner: Learner,
+        totals: Totals,
+    ) -> None:
+        self._folder, self._config, self._material = folder, config, material
+        self._calendar, self._learner, self.totals = calendar, learner, totals
+        self._display = Display(folder.name, calendar.end, learner.update)
+        loggers = [each(self._experiment()) for each in openers(config.log.to)]
+        self._journal = Journal(folder, learner.update, loggers, self._display.say)
+        self._times: deque[tuple[float, float, float]] = deque(maxlen=SMOOTHED)
+        self._journal.file(folder / "config.json")
+
+    def _experiment(self) -> Experiment:
+        own = self._learner.model.specification.activation
+        activations = {own, "hard"}
+        return Experiment(
+            self._folder,
+            self._config.log.project,
+            dict(_flat(msgspec.to_builtins(self._config))),
+            self._learner.update,
+            ("dev/loss", *(f"best/{each}" for each in sorted(activations))),
+        )
+
+    def __enter__(self) -> Monitor:
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if kind is None and self._config.log.upload:
+            for path in sorted(self._folder.glob("best*.pt")):
+                self._journal.file(path)
+        self._journal.close(finished=kind is None)
+        self._display.__exit__()
+
+    def learned(
+        self, batch: Batch, learned: Learned, waited: float, seconds: float, skipped: int
+    ) -> None:
+        """Show an update.
+
+        Args:
+            batch: that was learned from.
+            learned: what came of it.
+            waited: seconds for the batch; seconds: of learning.
+            skipped: utterances left out so far.
+        """
+        update, config = self._learner.update, self._config.log
+        audio = float(batch.samples.sum()) / 16_000
+        self.totals.seconds += audio
+        if not math.isfinite(learned.norm):
+            self.totals.skipped += 1
+            self.say(f"update {update}   skipped: its gradient is not finite")
+        self._times.append((audio, seconds, waited))
+        loss = float(learned.parts.total.detach())
+        used = memory()
+        self._display.update(
+            Progressed(
+                update,
+                loss,
+                learned.rate,
+                learned.norm,
+                *self._pace(SMOOTHED),
+                hours=self.totals.seconds / 3600,
+                epoch=self._calendar.epochs(update),
+                skipped_updates=self.totals.skipped,
+                skipped_utterances=skipped,
+                memory=used["process_gb"],
+            )
+        )
+        if update % config.every == 0:
+            speed, waiting = self._pace(config.every)
+            self._journal.write(
+                update,
+                loss=loss,
+                transducer=float(learned.parts.transducer.detach()),
+                ctc=float(learned.parts.ctc.detach()),
+                bag=float(learned.parts.bag.detach()),
+                per_token=loss * len(batch.samples) / max(int(batch.token_lengths.sum()), 1),
+                gradient_norm=learned.norm,
+                gradient_norms=gradient_norms(self._learner.objective),
+                rate=learned.rate,
+                rates=self._learner.rates(),
+                speed=speed,
+                data_wait=waiting,
+                hours=self.totals.seconds / 3600,
+                epoch=self._calendar.epochs(update),
+                skipped_updates=self.totals.skipped,
+                skipped_utterances=skipped,
+                memory=used,
+            )
+        if config.histograms_every and update % config.histograms_every == 0:
+            for name, values in samples(self._learner.objective):
+                self._journal.histogram(update, name, values)
+
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        self._display.say(line)
+
+    def sync(self) -> None:
+        """Have all metrics on disk, before a checkpoint that they belong to is."""
+        self._journal.sync()
+
+    def validating(self) -> None:
+        """Say that a validation runs."""
+        self._display.doing(f"validating on {len(self._material.dev)} recordings")
+        self._validating = time.perf_counter()
+
+    def validated(
+        self,
+        scores: Mapping[Activation, Score],
+        best: Mapping[str, float],
+        losses: Mapping[str, float],
+        latency: Latency | None,
+    ) -> None:
+        """Show a validation.
+
+        Args:
+            scores: by activation, the run's own first.
+            best: the lowest WER so far, by activation.
+            losses: of the references, see `train.run.references`.
+            latency: of the words that were heard.
+        """
+        update = self._learner.update
+        own = next(iter(scores.values()))
+        heard = [
+            Heard(each.id, each.text, text)
+            for each, text in zip(self._material.dev, own.texts, strict=True)
+        ]
+        lines = [_line(name, score, best) for name, score in scores.items()]
+        lines[0] += f"   loss {losses['loss']:.3f}"
+        if latency is not None:
+            lines[0] += (
+                f"   words {1000 * latency.median:.0f} ms late, p90 {1000 * latency.p90:.0f}"
+            )
+        text = report("\n".join((f"update {update}", *lines)), heard, self._config.log.samples)
+        path = self._folder / "validation" / f"update-{update:06d}.txt"
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_text(text)
+        self._journal.text(update, "validation", text)
+        self._journal.write(
+            update,
+            wer={name: score.wer for name, score in scores.items()},
+            errors={name: _shares(score) for name, score in scores.items()},
+            best=dict(best),
+            dev=dict(losses),
+            emission_latency=None
+            if latency is None
+            else {
+                "median_ms": 1000 * latency.median,
+                "p90_ms": 1000 * latency.p90,
+                "words": latency.words,
+            },
+            validation_seconds=time.perf_counter() - self._validating,
+        )
+        for line in lines[1:]:
+            self.say(f"update {update}   {line}")
+        # Each time another one of the samples, so that more than one is seen.
+        some = spread(heard, self._config.log.samples)
+        turn = update // self._calendar.validate_every
+        sample = some[turn % len(some)] if some else None
+        self._display.validated(
+            f"update {update}   {lines[0]}",
+            own.wer["all"],
+            *((shortened(sample.said), shortened(sample.heard)) if sample else ()),
+        )
+
+    def _pace(self, updates: int) -> tuple[float, float]:
+        """Return the seconds of audio learned in a second, and the share of the time spent waiting."""
+        last = list(self._times)[-updates:]
+        learning = sum(seconds for _, seconds, _ in last)
+        return (
+            sum(audio for audio, *_ in last) / max(learning, 1e-9),
+            waited_share([(waited, waited + seconds) for _, seconds, waited in last]),
+        )
+
+
+def _line(name: str, score: Score, best: Mapping[str, float]) -> str:
+    shares = _shares(score)
+    edits = ", ".join(f"{share[0].upper()} {percent(shares[share])}" for share in shares)
+    wer = ", ".join(f"{corpus} {percent(wer)}" for corpus, wer in score.wer.items())
+    mark = "   best" if score.wer["all"] <= best[name] else ""
+    return f"{name} WER %: {wer} ({edits}){mark}"
+
+
+def _shares(score: Score) -> dict[str, float]:
+    """Return substitutions, deletions and insertions over the words of all references."""
+    errors = score.errors
+    return {
+        name: getattr(errors, name) / max(errors.words, 1)
+        for name in ("substitutions", "deletions", "insertions")
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:
+    flat: list[tuple[str, str | int | float | bool]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            plain = isinstance(value, (str, int, float, bool))
+            flat.append((prefix + key, value if plain else str(value)))
+    return flat

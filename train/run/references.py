@@ -1,0 +1,115 @@
+"""What a model in training makes of the references of dev: their loss, and how late their words come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stream.engine.emission import word_latencies
+from stream.engine.forced_alignment import forced_steps
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.front_end.normaliser import Normaliser
+from stream.vocabulary import Vocabulary
+from stream.words import percentile
+from train.backend import TorchBackend
+from train.data.features import log_mel, normalised, stacked
+from train.evaluation import by_length, pad
+from train.loss.objective import Objective, Parts
+from train.run.inputs import Inputs
+from train.run.start import Material
+
+BATCH_SECONDS = 120.0  # of padded audio
+ALIGNED = 200  # utterances, evenly from all, whose words are timed
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Emission latency of the words of dev that were heard, seconds: median and 90th percentile."""
+
+    words: int
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class References:
+    """The references of one model and dev set.
+
+    Args:
+        objective: the loss of a model, both in evaluation mode.
+        normaliser: with the statistics that every utterance starts from.
+    """
+
+    objective: Objective
+    normaliser: Normaliser
+    vocabulary: Vocabulary
+    material: Material
+
+    @torch.inference_mode()
+    def losses(self, update: int) -> dict[str, float]:
+        """Return the parts of the loss, means over utterances, and `per_token`: of all, nats a token."""
+        sums = dict.fromkeys(Parts._fields, 0.0)
+        utterances = tokens = 0
+        seconds = [len(samples) / SAMPLE_RATE for samples in self.material.dev_audio]
+        for rows in by_length(seconds, BATCH_SECONDS):
+            inputs, _ = self._inputs(rows)
+            if not len(inputs.x):
+                continue
+            parts = self.objective(*inputs, update)
+            for name, part in parts._asdict().items():
+                sums[name] += float(part) * len(inputs.x)
+            utterances += len(inputs.x)
+            tokens += int(inputs.token_lengths.sum())
+        found = {name: total / max(utterances, 1) for name, total in sums.items()}
+        return {"loss": found.pop("total"), **found, "per_token": sums["total"] / max(tokens, 1)}
+
+    @torch.inference_mode()
+    def latency(self, heard: Sequence[Sequence[tuple[int, int]]]) -> Latency | None:
+        """Return how late words come that were heard as they were said; None: there is none.
+
+        Args:
+            heard: tokens of each utterance as (id, step).
+        """
+        model = self.objective.model
+        backend, found = TorchBackend(model), list[float]()
+        for row in range(0, len(heard), max(1, -(-len(heard) // ALIGNED))):
+            inputs, levels = self._inputs([row])
+            if not len(inputs.x) or not heard[row]:
+                continue
+            f, steps = model.encode_rows(inputs.x, inputs.lengths)
+            tokens = inputs.tokens[0, : int(inputs.token_lengths[0])].tolist()
+            try:
+                aligned = forced_steps(backend, f[0, : int(steps[0])].numpy(), tokens)
+            except ValueError:  # more tokens than CTC has frames for
+                continue
+            said = list(zip(tokens, aligned, strict=True))
+            found += word_latencies(
+                model.specification, self.vocabulary, levels[0].numpy(), said, heard[row]
+            )
+        if not found:
+            return None
+        return Latency(len(found), percentile(found, 50), percentile(found, 90))
+
+    def _inputs(self, rows: Sequence[int]) -> tuple[Inputs, list[Tensor]]:
+        """Return those utterances of dev that have an encoder frame, and the levels of their frames."""
+        specification = self.objective.model.specification
+        frames, counts = log_mel(
+            *pad([self.material.dev_audio[i] for i in rows]), specification.front_end
+        )
+        x, lengths = stacked(
+            normalised(frames, counts, self.normaliser), counts, specification.encoder
+        )
+        texts = [self.vocabulary.encode(self.material.dev[i].text) for i in rows]
+        token_lengths = torch.tensor([len(tokens) for tokens in texts])
+        tokens = torch.zeros((len(rows), max(int(token_lengths.max()), 1)), dtype=torch.int64)
+        for row, ids in zip(tokens, texts, strict=True):
+            row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
+        long = specification.encoder.frames(lengths) > 0
+        levels = [
+            own[: int(count)].amax(-1)
+            for own, count in zip(frames[long], counts[long], strict=True)
+        ]
+        return Inputs(x[long], lengths[long], tokens[long], token_lengths[long]), levels
