@@ -25,7 +25,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -200,7 +200,9 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     return utterances
 
 
-def read_entries(path: Path, root: Path | None = None) -> Iterator[Entry | ManifestError]:
+def read_entries(
+    path: Path, root: Path | None = None, lines: Iterable[tuple[int, str]] | None = None
+) -> Iterator[Entry | ManifestError]:
     """Yield what the lines of a manifest say, one by one; of a line that cannot be used, its error.
 
     A line is one that is not JSON, lacks a key, has a value of another type, or a key that would change
@@ -209,13 +211,14 @@ def read_entries(path: Path, root: Path | None = None) -> Iterator[Entry | Manif
     Args:
         path: of the manifest, plain or gzip.
         root: folder from which relative paths count; None: the manifest's.
+        lines: of the manifest, with their numbers; None: they are read from its file.
     Raises:
         ManifestError: the file cannot be read, is not UTF-8 text, or is a JSON list.
     """
     folder = str(path.parent if root is None else root)
     first = True
     try:
-        for number, line in read_lines(path):
+        for number, line in read_lines(path) if lines is None else lines:
             # A manifest put together from several files has a byte order mark before each of them.
             line = line.removeprefix("\ufeff")
             if not line or line.isspace():

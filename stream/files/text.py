@@ -9,10 +9,11 @@ from __future__ import annotations
 import codecs
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+GZIP = b"\x1f\x8b"
 MARKS = {  # UTF-32's begins as UTF-16's does, so it is looked for first
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -59,7 +60,7 @@ def decode_text(content: bytes) -> str:
 def open_bytes(path: Path) -> BinaryIO:
     """Open a file for reading; its content decompressed where it is gzip, whatever its name."""
     file = path.open("rb")
-    if file.read(2) == b"\x1f\x8b":
+    if file.read(2) == GZIP:
         file.close()
         return cast(BinaryIO, gzip.open(path))
     file.seek(0)
@@ -75,20 +76,25 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         OSError: it cannot be read.
         TextError: it is not UTF-8 text, or its compressed data are damaged.
     """
-    number = 0
     with open_bytes(path) as file:
-        try:
-            for raw in file:
-                for part in raw.rstrip(b"\r\n").split(b"\r"):
-                    number += 1
-                    try:
-                        yield number, decode_text(part) if number == 1 else _decoded(part)
-                    except TextError as error:
-                        raise TextError(error.line and number, error.reason) from error
-        except (EOFError, zlib.error) as error:
-            raise TextError(
-                number, f"the compressed data end or are damaged behind it ({error})"
-            ) from error
+        yield from lines_of(file)
+
+
+def lines_of(file: Iterable[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield the lines of an open text file with their numbers; see `read_lines`."""
+    number = 0
+    try:
+        for raw in file:
+            for part in raw.rstrip(b"\r\n").split(b"\r"):
+                number += 1
+                try:
+                    yield number, decode_text(part) if number == 1 else _decoded(part)
+                except TextError as error:
+                    raise TextError(error.line and number, error.reason) from error
+    except (EOFError, zlib.error) as error:
+        raise TextError(
+            number, f"the compressed data end or are damaged behind it ({error})"
+        ) from error
 
 
 def _decoded(line: bytes) -> str:

@@ -17,7 +17,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Attributes:
         path: file or folder, whose content tells its format.
-        manifest, cuts, myrtle, shards, kaldi, folder, hf, parquet, archive: the same, of that format.
+        manifest, cuts, myrtle, shards, kaldi, folder, hf, parquet, archive, shar, tarred: the same, of that format.
         root: folder from which relative paths in it count; None: as the format has it.
         weight: how often an utterance comes, against 1: twice an epoch, or every second one.
     """
@@ -31,6 +31,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     folder: str | None = None
     hf: str | None = None
     parquet: str | None = None
+    shar: str | None = None
+    tarred: str | None = None
     archive: str | None = None
     root: str | None = None
     weight: float = 1.0

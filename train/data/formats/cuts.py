@@ -22,11 +22,12 @@ import msgspec
 
 from stream.audio import WHOLE, Part
 from stream.extras import EXTRAS, install_command
-from stream.files.text import TextError, read_lines
+from stream.files.text import TextError
 from stream.manifest import ManifestError, located
 from train.data.records.files import absolute, listed_path, write_whole
 from train.data.records.record import Audio, File, LhotseCut, Mix, Read, Record, Track
 from train.data.records.words import TimedWord
+from train.data.storage.sources import source_lines
 
 __all__ = ["read", "write"]
 
@@ -94,7 +95,7 @@ def read(path: Path, root: Path | None = None) -> Read:
     folder = "" if root is None else str(root)
     decoder = msgspec.json.Decoder(_Cut)
     try:
-        for line, text in read_lines(path):
+        for line, text in source_lines(str(path)):
             if not text or text.isspace():
                 continue
             try:
@@ -105,6 +106,11 @@ def read(path: Path, root: Path | None = None) -> Read:
         raise ManifestError(path, 0, f"cannot be read: {error.strerror or error}") from error
     except TextError as error:
         raise ManifestError(path, error.line, error.reason) from error
+
+
+def record_of(content: bytes, source: str, line: int) -> Record:
+    """Return the record of one cut's JSON; ValueError says why it has none."""
+    return _record(msgspec.json.decode(content, type=_Cut), content.decode(), "", source, line)
 
 
 def _record(cut: _Cut, text: str, folder: str, source: str, line: int) -> Record:
@@ -251,34 +257,49 @@ def _cut(record: Record, folder: Path) -> dict[str, Any]:
     if isinstance(record.audio, LhotseCut):
         cut: dict[str, Any] = msgspec.json.decode(record.audio.cut)
         return cut
-    extra = dict(record.extra)
-    rate = extra.pop(RATE_KEY, None)
+    rate = record.extra.get(RATE_KEY)
     rate = rate if isinstance(rate, int) and rate > 0 else SAMPLING_RATE
-    duration = record.duration or 0.0
+    if isinstance(record.audio, Mix):
+        return _mixed_cut(record, record.audio, rate)
+    seconds = record.part.offset + (record.duration or 0.0)
+    name = located(str(folder), listed_path(record, folder))
+    recording = _recording(record.id, name, rate, seconds, record.part.channel)
+    return cut_of(record, recording, record.part.offset)
+
+
+def cut_of(record: Record, recording: dict[str, Any], start: float = 0.0) -> dict[str, Any]:
+    """Return the cut of a record.
+
+    Args:
+        recording: its manifest.
+        start: where in it the record begins, seconds.
+    """
+    duration, channel = record.duration or 0.0, record.part.channel or 0
+    cut = {"id": record.id, "start": start, "duration": duration, "channel": channel}
+    cut |= {"supervisions": [_supervision(record, start)], "recording": recording}
+    custom = {key: value for key, value in record.extra.items() if key != RATE_KEY}
+    if record.corpus is not None:
+        custom["corpus"] = record.corpus
+    if custom:
+        cut["custom"] = custom
+    return {**cut, "type": "MonoCut"}
+
+
+def _supervision(record: Record, shift: float) -> dict[str, Any]:
+    """Return the supervision of a record that begins so many seconds into its recording."""
     supervision: dict[str, Any] = {
         "id": record.id,
         "recording_id": record.id,
         "start": 0.0,
-        "duration": duration,
+        "duration": record.duration or 0.0,
+        "channel": record.part.channel or 0,
+        "text": record.text,
     }
-    supervision |= {"channel": record.part.channel or 0, "text": record.text}
     if record.language is not None:
         supervision["language"] = record.language
     if record.speaker is not None:
         supervision["speaker"] = record.speaker
-    if record.corpus is not None:
-        extra["corpus"] = record.corpus
-    if isinstance(record.audio, Mix):
-        return _mixed_cut(record, record.audio, supervision, rate)
-    supervision |= _alignment(record.words, record.part.offset)
-    cut = {"id": record.id, "start": record.part.offset, "duration": duration}
-    cut |= {"channel": record.part.channel or 0, "supervisions": [supervision]}
-    seconds = record.part.offset + duration
-    name = located(str(folder), listed_path(record, folder))
-    cut |= {"recording": _recording(record.id, name, rate, seconds, record.part.channel)}
-    if extra:
-        cut["custom"] = extra
-    return {**cut, "type": "MonoCut"}
+    return supervision | _alignment(record.words, shift)
 
 
 def _alignment(words: Sequence[TimedWord], shift: float) -> dict[str, Any]:
@@ -307,7 +328,7 @@ def _recording(
     }
 
 
-def _mixed_cut(record: Record, mix: Mix, supervision: dict[str, Any], rate: int) -> dict[str, Any]:
+def _mixed_cut(record: Record, mix: Mix, rate: int) -> dict[str, Any]:
     tracks: list[dict[str, Any]] = []
     for number, track in enumerate(mix.tracks):
         cut: dict[str, Any]
@@ -327,6 +348,6 @@ def _mixed_cut(record: Record, mix: Mix, supervision: dict[str, Any], rate: int)
         item = {"cut": cut, "type": kind, "offset": track.begin}
         tracks.append(item if track.snr_db is None else {**item, "snr": track.snr_db})
     first = next(track for track in tracks if track["type"] == "MonoCut")
-    supervision |= _alignment(record.words, first["cut"]["start"] - first["offset"])
+    supervision = _supervision(record, first["cut"]["start"] - first["offset"])
     first["cut"]["supervisions"] = [supervision | {"start": -first["offset"]}]
     return {"id": record.id, "tracks": tracks, "type": "MixedCut"}

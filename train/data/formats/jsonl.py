@@ -15,6 +15,7 @@ from stream.manifest import ManifestError, read_entries, shown
 from train.data.records.files import listed_path, write_whole
 from train.data.records.record import File, Read, Record
 from train.data.records.words import listed_words, take_words
+from train.data.storage.sources import source_lines
 
 __all__ = ["read", "write"]
 
@@ -22,7 +23,7 @@ __all__ = ["read", "write"]
 def read(path: Path, root: Path | None = None) -> Read:
     """Yield the records of a manifest; relative paths count from `root`, or from the manifest."""
     source = str(path)
-    for entry in read_entries(path, root):
+    for entry in read_entries(path, root, source_lines(source)):
         if isinstance(entry, ManifestError):
             yield entry
             continue

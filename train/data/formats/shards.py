@@ -4,7 +4,7 @@
 
 1. Members with the same key are one sample; a key ends at the first dot of the last name.
 2. The text is in KEY.txt, KEY.lab or KEY.json (text or transcript; duration, speaker, ...).
-3. Shards are local files or objects of S3; `train-{000000..000099}.tar` and `{a,b}` mean several. What they
+3. Shards are local files or objects of S3; `train-{000000..000099}.tar`, `{a,b}` and NeMo's `_OP_0..99_CL_` mean several. What they
    contain is read at its place, so a shard is never unpacked. One of S3 is read from its start to its end
    once, for its list, and then by ranges.
 4. A compressed archive is `train.data.formats.archive`; `pipe:` is never run.
@@ -48,6 +48,7 @@ def expanded(name: str) -> list[Path]:
         is_remote(name)
     except SourceError as error:
         raise ManifestError(Path(name), 0, error.fault) from error
+    name = name.replace("_OP_", "{").replace("_CL_", "}")  # as NeMo's configurations write braces
     found = _RANGE.search(name)
     if found is None:
         return [Path(name)]
@@ -194,7 +195,12 @@ def write_tar(records: Iterable[Record], file: BinaryIO) -> int:
                 (".txt", record.text.encode()),
                 (".json", msgspec.json.encode(said(record))),
             ):
-                member = tarfile.TarInfo(key + suffix)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+                add_member(tar, key + suffix, content)
     return len(keys)
+
+
+def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file to a tar file."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))

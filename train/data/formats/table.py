@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,23 @@ from types import MappingProxyType
 
 import msgspec
 
-from stream.files.text import open_bytes
+from stream.files.text import GZIP, open_bytes
 from stream.manifest import ManifestError
-from train.data.formats import archive, cuts, folder, hf, jsonl, kaldi, myrtle, parquet, shards
+from train.data.formats import (
+    archive,
+    cuts,
+    folder,
+    hf,
+    jsonl,
+    kaldi,
+    myrtle,
+    parquet,
+    shar,
+    shards,
+    tarred,
+)
 from train.data.records.record import Read, Record
-from train.data.storage.sources import is_remote
+from train.data.storage.sources import SourceError, is_remote, open_source
 
 __all__ = ["FORMATS", "Format", "detect", "files_of", "for_output", "read_records"]
 
@@ -36,6 +49,9 @@ class Format:
     title: str
 
 
+HEAD = 1 << 16  # bytes by which a format is told
+IN_SHAR = b'"type":"shar"'  # of a source
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         # Before shards, whose ending it has too.
@@ -49,6 +65,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "cuts": Format(cuts.read, cuts.write, (), "Lhotse's cuts"),
         "myrtle": Format(myrtle.read, myrtle.write, (".json",), "Myrtle's JSON list"),
         "shards": Format(shards.read, shards.write, (".tar",), "WebDataset's tar files"),
+        "shar": Format(shar.read, shar.write, (), "Lhotse Shar: cuts with tar files of recordings"),
+        "tarred": Format(tarred.read, tarred.write, (), "NeMo's tarred sets"),
         "kaldi": Format(kaldi.read, kaldi.write, (), "a Kaldi data directory"),
         "folder": Format(folder.read, folder.write, (), "recordings with .txt or .lab beside them"),
         "hf": Format(hf.read, hf.write, (), "a Hugging Face audio folder"),
@@ -64,52 +82,64 @@ def detect(path: str) -> str:
         ManifestError: there is nothing, or nothing that is known.
     """
     first = shards.expanded(path)[0]
-    if is_remote(str(first)):
-        if first.suffix == ".tar":
-            return "shards"
-        raise ManifestError(
-            first,
-            0,
-            "only shards (.tar) are read from S3; copy the list, which may name recordings in S3",
-        )
-    if first.is_dir():
+    if not is_remote(str(first)) and first.is_dir():
         return _of_folder(first)
     if path.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "archive"
-    try:
-        with open_bytes(first) as file:
-            head = file.read(1 << 16)
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ManifestError(first, 0, f"cannot be read: {reason}") from error
+    head = _head(first)
     if head.startswith(b"PAR1"):
         return "parquet"
     if head[257:262] == b"ustar":
-        return "shards"
+        return "tarred" if tarred.manifests(path) else "shards"
     line = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if line.startswith(b"["):
         return "myrtle"
     if line.startswith(b"{"):
-        return "cuts" if _is_cut(line.partition(b"\n")[0]) else "manifest"
+        return _of_line(line.partition(b"\n")[0])
     raise ManifestError(
         first, 0, f"is of no known format; --format names one: {', '.join(FORMATS)}"
     )
 
 
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file or an object, decompressed."""
+    try:
+        if is_remote(str(path)):
+            with open_source(str(path)) as body:
+                head = body.read(HEAD)
+            if head.startswith(GZIP):
+                return zlib.decompressobj(wbits=31).decompress(head)
+            return head
+        with open_bytes(path) as file:
+            return file.read(HEAD)
+    except SourceError as error:
+        raise ManifestError(path, 0, error.fault) from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestError(path, 0, f"cannot be read: {reason}") from error
+
+
 def _of_folder(path: Path) -> str:
     if (path / "wav.scp").is_file():
         return "kaldi"
+    if shar.is_shar(path):
+        return "shar"
+    if (path / tarred.MANIFEST).is_file() or (path / tarred.SHARDED.format(0)).is_file():
+        return "tarred"
     if hf.tables(path):
         return "hf"
     return "parquet" if parquet.tables(path) else "folder"
 
 
-def _is_cut(line: bytes) -> bool:
+def _of_line(line: bytes) -> str:
+    """Return which format a line of JSON is of, by its beginning where it is long."""
     try:
         content = msgspec.json.decode(line, type=dict[str, object])
     except msgspec.DecodeError:
-        return b'"recording"' in line or b'"tracks"' in line  # its beginning
-    return "recording" in content or "tracks" in content or str(content.get("type")).endswith("Cut")
+        content = {key: None for key in ("recording", "tracks") if f'"{key}"'.encode() in line}
+    if not ("recording" in content or "tracks" in content or "Cut" in str(content.get("type"))):
+        return "manifest"
+    return "shar" if IN_SHAR in line.replace(b" ", b"") else "cuts"
 
 
 def files_of(path: str, name: str) -> list[Path]:
@@ -120,6 +150,10 @@ def files_of(path: str, name: str) -> list[Path]:
             return shards.expanded(path)
         case "kaldi":
             return [first / file for file in kaldi.FILES if (first / file).exists()]
+        case "shar":
+            return [file for each in shar.lists(path) for file in (each, shar.tar_of(each))]
+        case "tarred":
+            return [*tarred.manifests(path), *tarred.tars(path).values()]
         case "hf":
             return hf.tables(first)
         case "parquet":

@@ -13,6 +13,8 @@ of whoever wrote the manifest.
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from stream.errors import ArgumentError, InputError
-from stream.files.text import TextError, read_text
+from stream.files.text import GZIP, TextError, lines_of, read_lines, read_text
 
 __all__ = [
     "FROM_ENVIRONMENT",
@@ -202,6 +204,37 @@ def open_source(address: str, access: S3Access = FROM_ENVIRONMENT) -> BinaryIO:
     with without_credentials(address):
         body: BinaryIO = s3_client(access).get_object(Bucket=bucket, Key=key)["Body"]
     return body
+
+
+def source_lines(address: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a list, a local file or an object of S3, with their numbers; see `read_lines`.
+
+    Raises:
+        SourceError, OSError: see `open_source`.
+        TextError: it is not UTF-8 text.
+    """
+    if not is_remote(address):
+        yield from read_lines(Path(address))
+        return
+    with open_source(address) as body:
+        file = io.BufferedReader(_Body(body))
+        compressed = file.peek(2).startswith(GZIP)
+        yield from lines_of(gzip.GzipFile(fileobj=file) if compressed else file)
+
+
+class _Body(io.RawIOBase):
+    """What boto3 gives of an object, as a file."""
+
+    def __init__(self, body: BinaryIO) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._body.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def read_source(

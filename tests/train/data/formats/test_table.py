@@ -23,6 +23,8 @@ NAMES = {
     "hf": "hf",
     "parquet": "set.parquet",
     "archive": "set.tar.gz",
+    "shar": "shar",
+    "tarred": "tarred",
 }
 # Formats of paths alone, that cannot mean a channel or a part of a file.
 WHOLE_FILES = ("myrtle", "kaldi")
@@ -53,7 +55,9 @@ def test_what_is_written_is_told_apart_and_read_back(name: str, tmp_path: Path) 
         assert same.duration in (None, record.duration)
 
 
-@pytest.mark.parametrize("name", ["manifest", "cuts", "myrtle", "shards", "hf", "archive"])
+@pytest.mark.parametrize(
+    "name", ["manifest", "cuts", "myrtle", "shards", "hf", "archive", "shar", "tarred"]
+)
 def test_speaker_language_and_unknown_keys_are_kept(name: str, tmp_path: Path) -> None:
     given = list(extracted(records(tmp_path / "audio"), tmp_path / "copied"))
     _, (first, second, third) = written(name, tmp_path, given)

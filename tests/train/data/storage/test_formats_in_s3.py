@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -14,7 +15,7 @@ from stream.audio import AudioError
 from stream.manifest import ManifestError
 from train.data.formats.table import FORMATS, detect, read_records
 from train.data.lazy.index import index_of
-from train.data.records.record import Record, strict
+from train.data.records.record import File, Record, strict
 from train.data.storage.sources import S3Access, s3_client
 
 
@@ -116,5 +117,36 @@ def test_what_is_not_there_is_an_error_of_the_recording_or_the_shard(
         record.read()
     with pytest.raises(ManifestError, match="the server answers NoSuchKey"):
         list(read_records(f"{in_s3}/shards/9.tar"))
-    with pytest.raises(ManifestError, match="only shards"):
+    with pytest.raises(ManifestError, match="train.jsonl: the server answers NoSuchKey"):
         detect(f"{in_s3}/train.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "address"),
+    [
+        ("manifest", "train.jsonl", "train.jsonl"),
+        ("cuts", "cuts.jsonl.gz", "cuts.jsonl.gz"),
+        ("shar", "shar", "shar/cuts.{000000..000000}.jsonl.gz"),
+        ("tarred", "tarred", "tarred/audio__OP_0..0_CL_.tar"),
+    ],
+)
+def test_lists_in_s3_are_read_as_those_on_a_disk(
+    name: str, written: str, address: str, recordings: Path, in_s3: str, s3: S3Access
+) -> None:
+    on_disk = list(strict(read_records(str(recordings / "train.jsonl"))))
+    named = [
+        msgspec.structs.replace(r, audio=File(f"s3://corpus/audio/{r.id}"), id=r.id)
+        for r in on_disk
+    ]
+    output = recordings / "out" / written
+    FORMATS[name].write(named if name in ("manifest", "cuts") else on_disk, output)
+    for file in [output] if output.is_file() else output.iterdir():
+        key = str(file.relative_to(recordings / "out"))
+        s3_client(s3).put_object(Bucket="corpus", Key=key, Body=file.read_bytes())
+    path = f"{in_s3}/{address}"
+    assert detect(path) == name
+    found = list(strict(read_records(path)))
+    assert [r.text for r in found] == [r.text for r in on_disk]
+    for got, want in zip(samples(found), samples(on_disk), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert len(index_of(path, cache=recordings / "cache")) == 3
