@@ -114,6 +114,8 @@ class Run:
             if self.resumed is None and self.learner.transfer is not None:
                 for line in self.learner.transfer.lines():
                     monitor.say(line)
+            for line in self.learner.remarks():
+                monitor.say(line)
             for waited, batch in timed(drawn):
                 skipped.add(batch.skipped)
                 began = time.perf_counter()

@@ -45,6 +45,7 @@ from stream.front_end.log_mel import (
 )
 from stream.front_end.normaliser import Normaliser, utterance_normalise
 from stream.stage import Floats, Stage, map_state
+from train.schedules.penalties import stream_share
 
 LOG_MEL = 5e-3  # of DALI, whose float32 is itself off by 2e-3 on speech
 LOG_MEL_DC = 0.1  # a constant signal leaves nothing but rounding in its valleys
@@ -228,15 +229,6 @@ def _check_ewma(z: Vectors) -> Iterator[Row]:
     return _on_both("EWMA", rows)
 
 
-def normalisation_ratio(update: int, *, start: int, end: int, first: float = 0.0) -> float:
-    """Return the share of global statistics in their blend with per-utterance ones (NUMERICS 2.4)."""
-    if update <= start:
-        return first
-    if update >= end:
-        return 1.0
-    return first + (update - start) / (end - start) * (1.0 - first)
-
-
 def _norm(z: Arrays, frames: Any, to: To, updates: Iterable[int]) -> dict[str, Any]:
     """Normalise frames, (1, S, 80), by global statistics, by their own, and by blends of both."""
     normaliser = Normaliser(z["means"], z["vars"], 0.0)
@@ -246,7 +238,7 @@ def _norm(z: Arrays, frames: Any, to: To, updates: Iterable[int]) -> dict[str, A
     values = {"dataset": fixed, "utterance": own}
     start, end = (int(update) for update in z["ramp"])
     for update in updates:
-        ratio = normalisation_ratio(update, start=start, end=end, first=z["starting_ratio"])
+        ratio = stream_share(update, start=start, end=end, first=z["starting_ratio"])
         values[f"blend_step{update}"] = ratio * fixed + (1.0 - ratio) * own
     return {name: np.asarray(value)[0].T for name, value in values.items()}
 

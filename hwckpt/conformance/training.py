@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compare, computed
-from hwckpt.conformance.stages import normalisation_ratio
 from stream.front_end.log_mel import BINS, SAMPLE_RATE
+from train.config.duration import Linear, WerSwitch
 from train.data.effects.noise_schedule import scheduled_snr
 from train.data.mixing import blend, lengthened
 from train.optimiser.average import Ema
 from train.optimiser.lamb import Lamb
 from train.schedules.learning_rate import learning_rate
+from train.schedules.penalties import penalty_at, stream_share
 from train.statistics import Statistics
 
 WINDOW = 400  # samples; generation 1.14's window of 25 ms
@@ -139,42 +140,20 @@ def _check_ema(z: Vectors) -> Iterator[Row]:
         yield compare(f"ema {step}", "torch", average, z["ema"][step], WEIGHTS)
 
 
-def linear_delay_penalty(
-    update: int,
-    *,
-    start: int = 5000,
-    end: int = 20_000,
-    first: float = 0.007,
-    last: float = 0.01,
-) -> float:
-    """Return generation 1.12's delay penalty: 0, then from `first` linearly to `last` (NUMERICS 5.1)."""
-    if update < start:
-        return 0.0
-    if update >= end:
-        return last
-    return first + (update - start) * (last - first) / (end - start)
-
-
-def wer_switch(wers: Iterable[float], before: float, after: float, threshold: float) -> list[float]:
-    """Return a penalty after each validation: `after` from the first WER below the threshold on.
-
-    It latches: a WER that rises again does not switch back. WER is a fraction.
-    """
-    values, reached = [], False
-    for wer in wers:
-        reached = reached or wer < threshold
-        values.append(after if reached else before)
-    return values
+def _switched(wers: list[float], before: float, after: float, below: float) -> list[float]:
+    """Return a penalty after each validation."""
+    switch = WerSwitch(before=before, after=after, below=below)
+    return [penalty_at(switch, 1, wers[: n + 1], 1) for n in range(len(wers))]
 
 
 def _schedules(z: Arrays) -> dict[str, Any]:
-    start, _, first, end, last = z["linear_dp_params"].tolist()
-    penalty = partial(linear_delay_penalty, start=start, end=end, first=first, last=last)
-    ratios = [
-        partial(normalisation_ratio, start=a, end=b, first=r) for a, b, r in z["norm_ratio_params"]
-    ]
+    start, before, first, end, last = z["linear_dp_params"].tolist()
+    penalty = Linear(first=first, last=last, start=int(start), ramp=int(end - start), before=before)
+    ratios = [partial(stream_share, start=a, end=b, first=r) for a, b, r in z["norm_ratio_params"]]
     return {
-        "linear_dp_values": np.array([penalty(n) for n in z["linear_dp_steps"].tolist()]),
+        "linear_dp_values": np.array(
+            [penalty_at(penalty, n, (), 1) for n in z["linear_dp_steps"].tolist()]
+        ),
         "norm_ratio": np.array([[ratio(n) for n in z["norm_ratio_steps"]] for ratio in ratios]),
     }
 
@@ -212,7 +191,7 @@ def _make_schedules(rng: Rng, folder: Path) -> dict[str, Any]:
         "linear_dp_steps": np.array(delay_steps),
         "noise_steps": np.array(noise_steps),
         "step_schedule_wers": np.array(wers),
-        "step_schedule_values": np.array([wer_switch(wers, *switch) for switch in switches]),
+        "step_schedule_values": np.array([_switched(wers, *switch) for switch in switches]),
         "norm_ratio_params": np.array(ramps),
         "norm_ratio_steps": np.array(ratio_steps),
     }
@@ -227,7 +206,7 @@ def _check_schedules(z: Vectors) -> Iterator[Row]:
         # The threshold is not in the file: it lies between the last WER before and the first after.
         before, after = row[0], row[-1]
         threshold = np.nextafter(wers[int(np.argmax(row != before))], 1.0)
-        got = wer_switch(wers, before, after, threshold)
+        got = _switched(wers, before, after, threshold)
         yield compare(f"switch to {after:g}", "torch", got, row, SCHEDULE)
 
 

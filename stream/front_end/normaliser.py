@@ -107,7 +107,7 @@ class Normaliser:
 def utterance_normalise(x: Array) -> Array:
     """Normalise x, (batch, frames, bins), by its own mean and population deviation (NUMERICS 2.1).
 
-    Not causal: for the first phase of generation-1.14 training and its vectors only.
+    Not causal: for the first phase of a training run only, as in generation 1.14.
     """
     xp = array_namespace(x)
     return (x - xp.mean(x, axis=1, keepdims=True)) / xp.std(x, axis=1, keepdims=True)

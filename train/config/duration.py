@@ -1,12 +1,27 @@
-"""Durations in a configuration: a number of updates, or of epochs, as in "2 epochs"."""
+"""Durations in a configuration, and values that change over them.
+
+A duration is a number of updates, or of epochs, as in "2 epochs".
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["Duration", "check_duration", "drop_other_length", "updates_in"]
+import msgspec
+
+__all__ = [
+    "Duration",
+    "Linear",
+    "Normalisation",
+    "Penalty",
+    "WerSwitch",
+    "check_duration",
+    "drop_other_length",
+    "updates_in",
+    "values_of",
+]
 
 Duration: TypeAlias = int | str
 
@@ -48,3 +63,86 @@ def drop_other_length(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     for key, other in (("updates", "epochs"), ("epochs", "updates")):
         if key in above and other not in above:
             below.pop(other, None)
+
+
+class Linear(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
+    tag_field="schedule", tag="linear",
+):  # fmt: skip
+    """A value that moves along a line.
+
+    Attributes:
+        first, last: at its start and at its end, which it keeps.
+        start, ramp: durations, until it starts and from there to its end.
+        before: until it starts; None: `first`.
+    """
+
+    first: float
+    last: float
+    start: Duration = 0
+    ramp: Duration
+    before: float | None = None
+
+
+class WerSwitch(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
+    tag_field="schedule", tag="wer",
+):  # fmt: skip
+    """A value that changes once a run is good enough, and then stays.
+
+    Attributes:
+        before, after: the two values.
+        below: dev WER of a validation, a fraction, under which it changes.
+        at: duration after which it changes in any case; None: the WER alone says.
+    """
+
+    before: float
+    after: float
+    below: float
+    at: Duration | None = None
+
+
+Penalty: TypeAlias = float | Linear | WerSwitch
+
+
+def values_of(key: str, penalty: Penalty) -> Iterator[float]:
+    """Check the durations of a penalty, and yield the values between which it lies.
+
+    Raises:
+        ValueError: a duration is none.
+    """
+    match penalty:
+        case Linear():
+            check_duration(f"{key}.start", penalty.start)
+            check_duration(f"{key}.ramp", penalty.ramp)
+            yield from (penalty.first, penalty.last)
+            yield penalty.first if penalty.before is None else penalty.before
+        case WerSwitch():
+            if not penalty.below > 0.0:
+                raise ValueError(f"{key}.below is {penalty.below}, wants more than 0, as 0.3")
+            if penalty.at is not None:
+                check_duration(f"{key}.at", penalty.at)
+            yield from (penalty.before, penalty.after)
+        case _:
+            yield penalty
+
+
+class Normalisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """By what rows are normalised: a stream's running statistics, blended with their own at first.
+
+    Attributes:
+        stream_share: share of the stream's at the start; 1: no other, from the start.
+        delay: duration of that; None: warmup, hold and half_life of the optimiser.
+        ramp: duration from there until the stream's are all.
+    """
+
+    stream_share: float = 1.0
+    delay: Duration | None = None
+    ramp: Duration = 5000
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.stream_share <= 1.0:
+            raise ValueError(f"normalisation.stream_share is {self.stream_share}, wants 0 to 1")
+        if self.delay is not None:
+            check_duration("normalisation.delay", self.delay)
+        check_duration("normalisation.ramp", self.ramp)

@@ -114,6 +114,13 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         )
         for key in ("gradient_noise_start", "gradient_noise_decay")
     },
+    **{
+        f"normalisation.{key}": (
+            lambda c: c.normalisation.stream_share == 1.0,
+            "normalisation.stream_share is 1",
+        )
+        for key in ("delay", "ramp")
+    },
     "min_delta": (lambda c: c.patience is None, "patience is not set"),
 }
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from train.config.duration import Duration, check_duration
+from train.config.duration import Duration, Penalty, check_duration, values_of
 
 __all__ = ["OUTPUT", "Dropout", "Loss", "Optimiser"]
 
@@ -96,7 +96,8 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             A bag is for vocabularies of whole words. Where model.decoder is "both", `ctc` is the weight of the CTC
             head's loss beside the transducer's, to the end; where it is "ctc", that weight is 1.
         help_updates: updates over which these weights fall to a tenth.
-        delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier.
+        delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier. This one and the others are
+            numbers, or change during the run, see `train.config.duration`.
         eos_penalty: the same for the piece `<EOS>`, on top of it, where the tokenizer has that piece.
         star: piece of the tokenizer that stands for any words, in transcripts of which parts are
             missing; None: there is none.
@@ -107,18 +108,18 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ctc: float = 0.3
     bag: float = 0.0
     help_updates: int = 1300
-    delay_penalty: float = 0.0
-    eos_penalty: float = 0.0
+    delay_penalty: Penalty = 0.0
+    eos_penalty: Penalty = 0.0
     star: str | None = None
-    star_penalty: float = 1.0
+    star_penalty: Penalty = 1.0
 
     def __post_init__(self) -> None:
         if self.help_updates < 1:
             raise ValueError(f"loss: help_updates is {self.help_updates}, wants at least 1")
-        if not 0.0 < self.star_penalty <= 1.0:
-            raise ValueError(
-                f"loss: star_penalty is {self.star_penalty}, wants more than 0, 1 at most"
-            )
+        for key in ("delay_penalty", "eos_penalty", "star_penalty"):
+            for value in values_of(f"loss.{key}", getattr(self, key)):
+                if key == "star_penalty" and not 0.0 < value <= 1.0:
+                    raise ValueError(f"loss: {key} is {value}, wants more than 0, 1 at most")
 
 
 class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,6 +38,8 @@ ARGUMENTS: dict[str, Any] = {  # of generation 1.4, where they are not those of 
     "optimiser.half_life": 2805,
     "optimiser.weight_decay": 0.001,
     "augmentation.noise": 0.0,
+    "loss.delay_penalty": 0.0,
+    "normalisation.stream_share": 1.0,
 }
 DITHER = 1e-5
 

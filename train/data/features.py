@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from stream.encoders.family import Encoder
 from stream.front_end.log_mel import HOP, FrontEnd, frame_count, streamed_log_mel
-from stream.front_end.normaliser import Normaliser
+from stream.front_end.normaliser import Normaliser, utterance_normalise
 from stream.front_end.stacking import stack
 from stream.stage import State, constant_like, map_state
 from train.model import lengths_to_mask
 
-__all__ = ["log_mel", "normalised", "stacked"]
+__all__ = ["log_mel", "normalised", "normalised_by_themselves", "stacked"]
 
 ROWS = 8  # transformed at once: their spectra stay in the cache, which is worth a factor of 3
 
@@ -63,6 +63,18 @@ def normalised(
     z, _ = normaliser.step(frames, state)
     mask = lengths_to_mask(counts, z.shape[1])[:, :, None]
     return torch.where(mask, z, torch.zeros_like(z))
+
+
+def normalised_by_themselves(frames: Tensor, counts: Tensor) -> Tensor:
+    """Normalise each row of a batch, (B, F, 80), by its own statistics (NUMERICS 2.1).
+
+    Past a row's end, and in a bin that never changes, the result is zero.
+    """
+    z = torch.zeros_like(frames)
+    for row, count in enumerate(counts.tolist()):
+        if count:
+            z[row, :count] = utterance_normalise(frames[row : row + 1, :count])[0]
+    return torch.nan_to_num(z, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def stacked(z: Tensor, counts: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:

@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from stream.decoding.eos import EOS
+from train.config.duration import Penalty
 from train.config.learning import Loss
 from train.config.run import ConfigError
 from train.loss.lattice import Penalties
 from train.loss.transducer import joint_transducer_loss
 from train.model import Transducer, lengths_to_mask
+from train.schedules.penalties import penalty_at
 
 __all__ = ["Objective", "Parts"]
 
@@ -45,7 +47,7 @@ class Objective(nn.Module):
 
     Args:
         model: the model in training.
-        weights: of the losses, and what changes the transducer's.
+        weights: of the losses, and what changes the transducer's, at first as in the first update.
         pieces: of the tokenizer, by id, which `weights` may name.
     Raises:
         ConfigError: a piece that `weights` names is none of the tokenizer's.
@@ -55,12 +57,27 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.weights = weights
-        self.penalties = _penalties(weights, pieces)
+        self._pieces = _pieces(weights, pieces)
+        self.set_penalties(1, (), 1)
         classes = model.specification.vocabulary + 1
         self._decoders = model.specification.decoders
         if "ctc" not in self._decoders:
             self.ctc = nn.Linear(model.specification.joint, classes)
         self.bag = nn.Linear(model.specification.joint, classes)
+
+    def set_penalties(self, update: int, wers: Sequence[float], epoch: int) -> None:
+        """Have the penalties of an update; see `penalty_at`."""
+        weights = self.weights
+
+        def now(penalty: Penalty) -> float:
+            return penalty_at(penalty, update, wers, epoch)
+
+        self.penalties = Penalties(
+            delay=now(weights.delay_penalty),
+            eos_penalty=now(weights.eos_penalty),
+            star_penalty=now(weights.star_penalty),
+            **self._pieces,
+        )
 
     def forward(
         self, x: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, update: int = 0
@@ -130,16 +147,15 @@ class Objective(nn.Module):
         return -likelihood.mean()
 
 
-def _penalties(weights: Loss, pieces: Sequence[str]) -> Penalties:
+def _pieces(weights: Loss, pieces: Sequence[str]) -> dict[str, int | None]:
+    """Return the ids of the pieces that have penalties of their own."""
+
     def id_of(key: str, piece: str) -> int:
         if piece not in pieces:
             raise ConfigError(f"loss.{key}: the tokenizer has no piece {piece!r}")
         return pieces.index(piece)
 
-    return Penalties(
-        weights.delay_penalty,
-        id_of("eos_penalty", EOS) if weights.eos_penalty else None,
-        weights.eos_penalty,
-        None if weights.star is None else id_of("star", weights.star),
-        weights.star_penalty,
-    )
+    return {
+        "eos": id_of("eos_penalty", EOS) if weights.eos_penalty != 0.0 else None,
+        "star": None if weights.star is None else id_of("star", weights.star),
+    }

@@ -12,7 +12,7 @@ from stream.front_end.normaliser import Normaliser
 from stream.model.specification import Specification
 from train.config.run import Config
 from train.data.augmentation import spec_augment
-from train.data.features import log_mel, normalised, stacked
+from train.data.features import log_mel, normalised, normalised_by_themselves, stacked
 from train.data.history import histories
 from train.data.rows import Batch, Rows
 
@@ -48,8 +48,14 @@ class InputFrames:
     normaliser: Normaliser
 
     @torch.no_grad()
-    def of(self, batch: Batch, update: int, specification: Specification) -> Inputs:
-        """Return the inputs of the batch of an update; the statistics' jitter is from torch's seed."""
+    def of(
+        self, batch: Batch, update: int, specification: Specification, stream_share: float = 1.0
+    ) -> Inputs:
+        """Return the inputs of the batch of an update; the statistics' jitter is from torch's seed.
+
+        Args:
+            stream_share: of normalisation by a stream's statistics; the rest is by a row's own.
+        """
         frames, counts = log_mel(
             torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), specification.front_end
         )
@@ -69,6 +75,9 @@ class InputFrames:
             self.rows.generator(update, stream=2),
         )
         z = normalised(frames, counts, self.normaliser, statistics)
+        if stream_share < 1.0:
+            own = normalised_by_themselves(frames, counts)
+            z = stream_share * z + (1.0 - stream_share) * own
         z = spec_augment(z, counts, self.config.augmentation, self.rows.generator(update))
         x, lengths = stacked(z, counts, specification.encoder)
         return Inputs(

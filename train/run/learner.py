@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +30,7 @@ from train.run.start import Material, Start
 from train.run.starting_model import specification_of, starting_model
 from train.schedules.calendar import Calendar
 from train.schedules.learning_rate import LearningRate
+from train.schedules.penalties import blend_span, stream_share
 
 __all__ = ["Learned", "Learner"]
 
@@ -116,7 +118,8 @@ class Learner:
         torch.manual_seed(config.seed * 1_000_003 + self.update)  # dropout, and what follows
         self.objective.train()
         self.freezing.apply(self.update)
-        inputs = self._frames.of(batch, self.update, self.model.specification)
+        self.objective.set_penalties(self.update, self.wers, self.calendar.epoch)
+        inputs = self._frames.of(batch, self.update, self.model.specification, self._stream_share())
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
             parts = self.objective(*inputs, self.update)
         self.optimiser.zero_grad(set_to_none=True)
@@ -135,6 +138,24 @@ class Learner:
         norm = self.optimiser.step()
         self.average.update(self.model)
         return Learned(self.rate.at(self.update), parts, norm)
+
+    def _stream_share(self) -> float:
+        blend = self.config.normalisation
+        start, end = blend_span(blend, self.config.optimiser, self.calendar.epoch)
+        return stream_share(self.update, start=start, end=end, first=blend.stream_share)
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what is odd about the run's schedules."""
+        blend, end = self.config.normalisation, self.calendar.end
+        late = blend_span(blend, self.config.optimiser, self.calendar.epoch)[1]
+        if blend.stream_share < 1.0 and late > end:
+            yield (
+                f"the run ends at update {end}, before its rows are normalised as streams are, at "
+                f"{late}: lower normalisation.delay or normalisation.ramp"
+            )
+        for milestone in sorted(self.calendar.milestones):
+            if milestone > end:
+                yield f"milestones: the run ends at update {end}, before {milestone}"
 
     def averaged(self, activation: Activation) -> Transducer:
         """Return a model of the averaged weights with that activation, in evaluation mode."""

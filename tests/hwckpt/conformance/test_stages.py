@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from hwckpt.conformance.stages import normalisation_ratio
 from stream.encoders.lstm_layer import lstm_stack
 from tests.hwckpt.conformance.vector_files import arrays
 from tests.places import VECTORS
@@ -51,11 +49,3 @@ def test_short_signals_are_refused_or_give_one_frame() -> None:
     assert accepted == {1: 0, 160: 0, 161: 1}
     assert "short_frame_w20" in arrays(VECTORS / "logmel_v1.4_len319.npz")
     assert "short_frame_w20" not in arrays(VECTORS / "logmel_v1.4_len320.npz")
-
-
-def test_the_blend_goes_from_its_first_share_to_one() -> None:
-    assert normalisation_ratio(10, start=10, end=20, first=0.2) == 0.2
-    assert normalisation_ratio(15, start=10, end=20, first=0.2) == pytest.approx(0.6)
-    assert normalisation_ratio(20, start=10, end=20) == 1.0
-    assert normalisation_ratio(3, start=5, end=5) == 0.0
-    assert normalisation_ratio(6, start=5, end=5) == 1.0

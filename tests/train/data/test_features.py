@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 
 from stream.encoders.lstm import LSTM
 from stream.front_end.log_mel import FrontEnd, frame_count, streamed_log_mel
-from stream.front_end.normaliser import Normaliser
+from stream.front_end.normaliser import Normaliser, utterance_normalise
 from stream.front_end.stacking import stack
 from tests.tiny import tiny_network
-from train.data.features import log_mel, normalised, stacked
+from train.data.features import log_mel, normalised, normalised_by_themselves, stacked
 from train.evaluation import pad
 
 SAMPLES = [16000, 9119, 400, 399, 160, 1, 7000, 0, 12345, 801]
@@ -107,3 +107,15 @@ def test_stacks_are_padded_to_whole_pairs(count: int) -> None:
     filled = torch.zeros(1, 3 * x.shape[1], 80)
     filled[:, :count] = z
     assert torch.equal(x, stack(filled))
+
+
+def test_rows_by_themselves_have_their_own_statistics_whatever_their_padding() -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randn(3, 9, 80, generator=generator) * 2 - 8
+    frames[0, :, 5] = -46.0  # never changes
+    counts = torch.tensor([9, 4, 1])
+    z = normalised_by_themselves(frames, counts)
+    assert torch.equal(z[1, :4], utterance_normalise(frames[1:2, :4])[0])
+    assert not z[1, 4:].any() and not z[2].any() and not z[0, :, 5].any()
+    torch.testing.assert_close(z[0, :, :5].std(0, correction=0), torch.ones(5))
+    torch.testing.assert_close(z[0, :, :5].mean(0), torch.zeros(5), rtol=0, atol=1e-5)

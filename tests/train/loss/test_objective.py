@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.tiny import tiny_network
+from train.config.duration import Linear, WerSwitch
 from train.config.learning import Dropout, Loss
 from train.config.run import ConfigError
 from train.loss.lattice import Penalties
@@ -61,6 +62,25 @@ def test_penalties_name_pieces_of_the_tokenizer() -> None:
     plain = transducer_loss(logits, tokens, steps, token_lengths, blank).mean()
     assert abs(float((want - plain).detach())) > 0.1  # the rows have both pieces
     torch.testing.assert_close(own(*batch()).transducer, want, rtol=1e-5, atol=1e-5)
+
+
+def test_penalties_follow_their_schedules() -> None:
+    pieces = ["<unk>", "<EOS>", "<star>"]
+    ramp = Linear(first=0.0, last=0.4, ramp=4)
+    switch = WerSwitch(before=0.75, after=1.0, below=0.2)
+    own = Objective(
+        Transducer(tiny_network().specification, normalised=False),
+        Loss(delay_penalty=ramp, eos_penalty=ramp, star="<star>", star_penalty=switch),
+        pieces,
+    )
+    assert own.penalties == Penalties(delay=0.1, eos=1, eos_penalty=0.1, star=2, star_penalty=0.75)
+    own.set_penalties(3, [0.9, 0.1], 1)
+    delay = pytest.approx(0.3)
+    assert (own.penalties.delay, own.penalties.eos_penalty, own.penalties.star_penalty) == (
+        delay,
+        delay,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(

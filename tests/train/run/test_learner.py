@@ -94,3 +94,42 @@ def test_a_run_goes_on_with_other_factors_and_another_decay(folder: Path, tmp_pa
     assert [group["factor"] for group in after["param_groups"]] == [0.1, 1.0, 0.2, 0.2]
     assert {group["weight_decay"] for group in after["param_groups"]} == {0.125}
     assert {moments["step"] for moments in after["state"].values()} == {8}
+
+
+def test_penalties_and_normalisation_follow_the_run(folder: Path) -> None:
+    settings = (
+        "loss.delay_penalty={ schedule = 'linear', first = 0.0, last = 0.4, ramp = 4 }",
+        "normalisation.stream_share=0.0",
+        "normalisation.delay=1",
+        "normalisation.ramp=2",
+        "statistics_jitter=0.0",
+    )
+    run = prepared(folder, folder / "unwritten", *settings)
+    own, seen = run.learner, []
+
+    def loss(x: Any, *rest: Any) -> Any:
+        seen.append((x, own.objective.penalties.delay))
+        return forward(x, *rest)
+
+    forward, own.objective.forward = own.objective.forward, loss
+    for _ in range(3):
+        own.learn(run.material.batches.batch(own.update))
+    assert [delay for _, delay in seen] == [pytest.approx(0.1 * n) for n in (1, 2, 3)]
+    plain = prepared(folder, folder / "unwritten", "statistics_jitter=0.0")
+    batches, specification = plain.material.batches, own.model.specification
+    for number, share in ((0, 0.0), (1, 0.5), (2, 1.0)):
+        torch.manual_seed(0)
+        want = plain.learner._frames.of(
+            batches.batch(number), number + 1, specification, stream_share=share
+        )
+        assert torch.equal(seen[number][0], want.x)
+        by_stream = plain.learner._frames.of(batches.batch(number), number + 1, specification)
+        assert torch.equal(by_stream.x, want.x) == (share == 1.0)
+
+
+def test_a_schedule_that_the_run_does_not_reach_is_said(folder: Path) -> None:
+    assert list(learner(folder).remarks()) == []
+    late = learner(folder, "normalisation.stream_share=0.5", "milestones=[7, 30]")
+    first, second = late.remarks()
+    assert "ends at update 25, before its rows are normalised as streams are, at 7605" in first
+    assert second == "milestones: the run ends at update 25, before 30"
