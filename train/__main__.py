@@ -14,7 +14,8 @@ from pathlib import Path
 from stream.process import reports_errors, run_main
 from train.config.file import load_config
 from train.config.named import NAMED
-from train.run.resume import LAST, check_same_run, find
+from train.config.run import Config
+from train.run.resume import LAST, Resumed, check_same_run, find
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,8 +59,25 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="override a key of the configuration, as in optimiser.rate=0.004; may be repeated",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing: open all data, learn a few updates and the largest batch, and print what the run "
+        "would take in time, memory and disk; 1: there is too little of them",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: all)")
     return parser
+
+
+def _dry_run(folder: Path, config: Config, init_from: str | None, resumed: Resumed | None) -> int:
+    """Print what a run would take; returns 1 where there is too little of it."""
+    from train.dry_run.estimate import estimated
+
+    estimate = estimated(folder, config, init_from, resumed)
+    print("\n".join(estimate.lines()))
+    for shortage in estimate.shortages:
+        print(f"too little {shortage}", file=sys.stderr)
+    return 1 if estimate.shortages else 0
 
 
 def _say(note: str) -> None:
@@ -95,6 +113,8 @@ def main(argv: list[str] | None = None) -> int:
             changed = check_same_run(resumed, config, arguments.init_from, arguments.change)
             for line in changed:
                 print(f"changed: {line}", file=sys.stderr)
+        if arguments.dry_run:
+            return _dry_run(folder, config, arguments.init_from, resumed)
         start = start_of(config, arguments.init_from, resumed, folder)
         Run(folder, config, start, material_of(config, start), resumed).train()
     except KeyboardInterrupt:

@@ -77,6 +77,9 @@ class Choice(Protocol):
             rng: of the batch.
         """
 
+    def seconds(self, place: Place) -> float:
+        """Return the duration of a clip."""
+
     def voice(self, batch: Sequence[Place], rng: np.random.Generator) -> Place:
         """Return a clip that talks in the background of another.
 
@@ -119,10 +122,7 @@ class Batches:
         Raises:
             AudioError, ManifestError, OSError: a clip cannot be used, and is not to be left out.
         """
-        update, part = divmod(turn, self.parts)
-        number = number_of(update, self.rank, self.ranks, part, self.parts)
-        rng = self.rows.generator(number, stream=0)
-        chosen = self.choice.choose(number, update, rng)
+        number, update, rng, chosen = self._chosen(turn)
         usable: dict[Place, Clip] = {}
         skipped: list[str] = []
         for place in dict.fromkeys(itertools.chain.from_iterable(chosen.rows)):
@@ -147,6 +147,18 @@ class Batches:
                 kinds = {"long_silences": chosen.joined, "spliced": chosen.spliced}
                 rows.append(self.rows.row(clips, rng, update, any_clip, **kinds))
         return self.rows.padded(rows or [self.rows.silence(rng)], number, tuple(skipped))
+
+    def padded_seconds(self, turn: int) -> float:
+        """Return the audio of a batch, padded, without drawing it; silences around clips are left out."""
+        rows = self._chosen(turn)[-1].rows
+        return len(rows) * max((sum(map(self.choice.seconds, row)) for row in rows), default=0.0)
+
+    def _chosen(self, turn: int) -> tuple[int, int, np.random.Generator, Chosen]:
+        """Return a batch's number, its update, its generator, and its clips."""
+        update, part = divmod(turn, self.parts)
+        number = number_of(update, self.rank, self.ranks, part, self.parts)
+        rng = self.rows.generator(number, stream=0)
+        return number, update, rng, self.choice.choose(number, update, rng)
 
 
 def prefetch(batches: Drawn, start: int, end: int, depth: int = 6) -> Generator[Batch]:

@@ -78,6 +78,10 @@ class Chance:
         upto = self._short if update < self.config.join_from else 1.0
         return Chosen([[(0, clip)] for clip in self._neighbours(rng, upto)])
 
+    def seconds(self, place: Place) -> float:
+        """Return the duration of a clip."""
+        return int(self._samples[place[1]]) / SAMPLE_RATE
+
     def voice(self, batch: Sequence[Place], rng: np.random.Generator) -> Place:
         """Draw a clip that talks in the background of another."""
         return 0, int(rng.integers(len(self._samples)))
@@ -105,9 +109,6 @@ class Chance:
             clip = int(np.searchsorted(self._cumulative, rng.random()))
             return 0, min(clip, len(self._samples) - 1)
 
-        def seconds(place: Place) -> float:
-            return int(self._samples[place[1]]) / SAMPLE_RATE
-
         joining = Joining(self.config, self._gap_seconds, rng)
-        rows = [joining.row(draw, seconds) for _ in range(joining.rows)]
+        rows = [joining.row(draw, self.seconds) for _ in range(joining.rows)]
         return Chosen(rows, joined=True, spliced=joining.spliced)

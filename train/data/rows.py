@@ -155,3 +155,6 @@ class Drawn(Protocol):
 
     def batch(self, turn: int) -> Batch:
         """Return a batch: the next of the run, from 0."""
+
+    def padded_seconds(self, turn: int) -> float:
+        """Return the audio of a batch, padded, without drawing it: what it takes in memory follows from that."""

@@ -80,6 +80,10 @@ class Epochs:
             return self._joined(due, rng)
         return Chosen([[place] for place in due])
 
+    def seconds(self, place: Place) -> float:
+        """Return the duration of a clip, as its data set says."""
+        return self.sampler.seconds(place)
+
     def voice(self, batch: Sequence[Place], rng: np.random.Generator) -> Place:
         """Draw a clip that talks in the background of another: one of the batch, which is decoded."""
         return batch[int(rng.integers(len(batch)))]
@@ -100,4 +104,4 @@ class Epochs:
         def draw() -> Place:
             return next(waiting, None) or self.sampler.any(rng)
 
-        return joining.row(draw, self.sampler.seconds)
+        return joining.row(draw, self.seconds)

@@ -1,0 +1,121 @@
+"""A trial: updates of a run, its largest batch and a part of its validation, timed and measured.
+
+The model that learns is thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import statistics
+import time
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.vocabulary import Vocabulary
+from train.dry_run.memory import bytes_of, held, machine_memory, peak_during
+from train.run.data_wait import timed
+from train.run.learner import Learner
+from train.run.scoring import scored
+from train.run.start import Material
+
+TURNS = 1000  # batches that the largest is looked for among
+UPDATES = 8
+SECONDS = 60.0  # after which no other update is begun
+VALIDATED = 24  # utterances
+
+
+class Shape(NamedTuple):
+    """The rows of a batch, and the seconds that each is padded to."""
+
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was measured.
+
+    Attributes:
+        update_seconds: of an update, its wait for data included; the median.
+        wait_seconds: of these, for data; the median.
+        audio_seconds: of audio in an update; the mean.
+        validation_seconds: of a validation, scaled from `VALIDATED` utterances by length.
+        largest: the shape of the largest batch that was found.
+        state_bytes: of weights, their averages, gradients and the optimiser's moments.
+        held_bytes: of the process between updates, all of this and the recordings included.
+        needed_bytes: of the process while it learns from the largest batch.
+        measured: whether that is measured, or expected, since it is more than there is.
+    """
+
+    update_seconds: float
+    wait_seconds: float
+    audio_seconds: float
+    validation_seconds: float
+    largest: Shape
+    state_bytes: int
+    held_bytes: int
+    needed_bytes: int
+    measured: bool
+
+
+def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int) -> Trial:
+    """Learn from some batches, the largest last.
+
+    Args:
+        learner: of the run, at the update that it would go on from.
+        material, vocabulary: of the run.
+        end: its last update.
+    """
+    turns = range(learner.update, max(end, learner.update + 1))
+    times, audio, peaks = [], [], []
+    drawn = material.drawn(turns[0], turns[0] + UPDATES)
+    began = time.perf_counter()
+    with contextlib.closing(drawn):
+        for number, (waited, batch) in enumerate(timed(drawn)):
+            before, start = held(), time.perf_counter()
+            peak = peak_during(functools.partial(learner.learn, batch))
+            if number:  # the first one compiles kernels and allocates the optimiser's moments
+                times.append((waited, waited + time.perf_counter() - start))
+                peaks.append((peak - before) / batch.audio.size)
+            audio.append(float(batch.samples.sum()) / SAMPLE_RATE)
+            if times and time.perf_counter() - began > SECONDS:
+                break
+    some = turns[:: max(1, len(turns) // TURNS)]
+    largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
+    between = held()
+    needed = between + round(max(peaks) * largest.audio.size)
+    fits = needed < machine_memory()
+    if fits:
+        needed = peak_during(functools.partial(learner.learn, largest))
+    return Trial(
+        statistics.median(whole for _, whole in times),
+        statistics.median(waited for waited, _ in times),
+        float(np.mean(audio)),
+        validation_seconds(learner, material, vocabulary),
+        Shape(len(largest.audio), largest.audio.shape[1] / SAMPLE_RATE),
+        bytes_of(learner.objective.state_dict()) * 2
+        + bytes_of(learner.average.state_dict())
+        + bytes_of(learner.optimiser.state_dict()),
+        between,
+        needed,
+        fits,
+    )
+
+
+def validation_seconds(learner: Learner, material: Material, vocabulary: Vocabulary) -> float:
+    """Return how long a validation takes, from that of some utterances, drawn evenly."""
+    step = max(1, len(material.dev) // VALIDATED)
+    some = replace(material, dev=material.dev[::step], dev_audio=material.dev_audio[::step])
+    own = learner.model.specification.activation
+    activations = ("soft", "hard") if own == "soft" else ("hard",)
+    began = time.perf_counter()
+    with torch.inference_mode():
+        scored(learner.averaged(own), learner.normaliser, vocabulary, some)
+    took = time.perf_counter() - began
+    whole, part = (sum(map(len, each.dev_audio)) for each in (material, some))
+    return took * len(activations) * whole / max(part, 1)
