@@ -17,9 +17,9 @@ from stream.process import reports_errors, run_main
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m hwckpt.convert",
+        prog="rill convert",
         description="Convert one of Myrtle's training checkpoints to a hardware checkpoint.",
-        epilog="example: python -m hwckpt.convert --ckpt RNN-T_best_checkpoint.pt "
+        epilog="example: rill convert --ckpt RNN-T_best_checkpoint.pt "
         "--config base.yaml --format 1.14",
         allow_abbrev=False,
     )

@@ -174,9 +174,9 @@ def _print(description: dict[str, Any]) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m hwckpt.show",
+        prog="rill show",
         description="Print what is in a hardware checkpoint, and what is unusual about it.",
-        epilog="example: python -m hwckpt.show base.hw.pt --json",
+        epilog="example: rill show base.hw.pt --json",
         allow_abbrev=False,
     )
     parser.add_argument("file", type=Path, metavar="F", help="hardware checkpoint, any version")

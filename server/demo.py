@@ -31,9 +31,9 @@ STOP_SECONDS = 10.0
 
 def build_parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        prog="python -m server.demo",
+        prog="rill demo",
         description="Start the server on the bundled model and stream a bundled recording to it.",
-        epilog="Example: python -m server.demo",
+        epilog="Example: rill demo",
         allow_abbrev=False,
     )
 
@@ -113,8 +113,7 @@ Size of the install: {install_size() / 1e6:.0f} MB
 
 Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
   {Path(sys.executable)} -m pip install sounddevice
-  {Path(sys.executable)} -m server &
-  {Path(sys.executable)} -m server.client --mic
+  {Path(sys.executable)} -m server.client.mic
 
 The recording says:
 {outcome.transcript}"""

@@ -40,10 +40,10 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         environment: where a variable RILL_<FLAG> is the default of its flag.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m server",
+        prog="rill serve",
         description="Serve models over websockets (Myrtle's API, sherpa-onnx, vosk, OpenAI "
         "realtime), HTTP uploads and Wyoming, with health and metrics.",
-        epilog="Example: python -m server --model models/en-commands --slots 64. Each flag may "
+        epilog="Example: rill serve --model models/en-commands --slots 64. Each flag may "
         "also be set by an environment variable: --port by RILL_PORT, --idle-seconds by "
         "RILL_IDLE_SECONDS, and so on. RILL_TOKEN is a token that clients have to send.",
         allow_abbrev=False,

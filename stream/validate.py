@@ -43,9 +43,9 @@ WORST = 5
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m stream.validate`."""
     parser = argparse.ArgumentParser(
-        prog="python -m stream.validate",
+        prog="rill validate",
         description="Stream a manifest through a model and count errors.",
-        epilog="example: python -m stream.validate --model best.pt --manifest dev.jsonl --reset-stats",
+        epilog="example: rill validate --model best.pt --manifest dev.jsonl --reset-stats",
         allow_abbrev=False,
     )
     parser.add_argument(

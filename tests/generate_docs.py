@@ -1,6 +1,6 @@
 """python -m tests.generate_docs: write the generated pages of docs/, or check that none is stale.
 
-`docs/cli.md` comes from `build_parser()` of every main in the five packages, the rooms in
+`docs/cli.md` comes from the table of `rill` and `build_parser()` of every main in the five packages, the rooms in
 `docs/design.md` from the docstrings of the folders, and the drawing of the house from the imports.
 All are found by reading the sources, so a new one needs no entry here. What a person writes is not touched.
 """
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
-import inspect
 import os
 import sys
-from typing import Any, cast
 
+from server.rill.__main__ import help_of
+from server.rill.commands import Command, commands, parser_of
 from tests.house.drawing import draw, rooms_table
 from tests.places import REPOSITORY
 
@@ -22,6 +21,7 @@ __all__ = ["build_parser", "cli_page", "command_modules", "main"]
 
 PACKAGES = ("server", "stream", "hwckpt", "export", "train")  # in the order of a first visit
 WIDTH = 100
+INTERNAL = {"server.engine.__main__"}  # started by a server
 CLI_INTRODUCTION = """\
 # Command line
 
@@ -31,6 +31,8 @@ Results go to stdout, progress and warnings to stderr. Exit status, everywhere: 
 and found a difference; 2 wrong command line or configuration; 3 an input file is not what it should
 be; 4 an optional dependency is missing (the message is the pip command); 130 interrupted; 141 nobody
 reads its output any more (as in `... | head`).
+
+`rill` is installed with the package; its commands are listed first, tools that are called by `python -m` after them.
 """
 
 
@@ -49,18 +51,16 @@ def cli_page() -> str:
     """Return docs/cli.md: one section per command, its --help text as argparse formats it."""
     os.environ["COLUMNS"] = str(WIDTH)  # argparse asks the terminal otherwise
     os.environ["NO_COLOR"] = "1"
-    sections = [CLI_INTRODUCTION]
-    for module in command_modules():
-        imported = cast(Any, importlib.import_module(module))
-        # The server's parser takes its defaults from an environment; the page shows an empty one.
-        takes_environment = inspect.signature(imported.build_parser).parameters
-        parser: argparse.ArgumentParser = imported.build_parser(
-            *([{}] if takes_environment else [])
-        )
-        sections += [
-            _section("##", parser),
-            *(_section("###", sub) for sub in _subcommands(parser)),
-        ]
+    sections = [CLI_INTRODUCTION, f"```text\n{help_of(commands())}\n```\n"]
+    listed = [*commands().values()]
+    behind = {command.module for command in listed} | INTERNAL
+    tools = [Command(module, "") for module in command_modules() if module not in behind]
+    for command in [*listed, *tools]:
+        parser = parser_of(command)
+        sections.append(_section("##", parser))
+        if command.summary:
+            sections.append(f"The same as `{command.runs_as}`.\n")
+        sections += [_section("###", sub) for sub in _subcommands(parser)]
     return "\n".join(sections)
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from server.rill.commands import commands
 from stream.bundled import model_path, recordings
 from tests.conftest import IN_CI
 from tests.generate_docs import command_modules
@@ -38,9 +39,12 @@ NEEDS: dict[str, tuple[str, str] | None] = {
     "hwckpt.show": None,
     "hwckpt.vectors": None,
     "server": ("train", "--port 0 --model {checkpoint}"),
-    "server.client": ("mic", "--mic"),
+    "server.client.mic": ("mic", ""),
+    "server.client.transcribe": None,
     "server.demo": None,
     "server.engine": None,
+    "server.rill.completion": None,
+    "server.rill.doctor": None,
     "server.load": ("load", "{audio}"),
     "stream.validate": ("train", "--reset-stats --compare-full"),
     "train": ("train", "--config {config} --output {folder}/run"),
@@ -52,7 +56,7 @@ NEEDS: dict[str, tuple[str, str] | None] = {
         "--manifest {manifest} --normalise lowercase --output {folder}/t.model",
     ),
 }
-MODULES = {name.removesuffix(".__main__") for name in command_modules()} - {"server.options"}
+MODULES = {name.removesuffix(".__main__") for name in command_modules()}
 Ended = subprocess.CompletedProcess[str]
 
 
@@ -99,7 +103,10 @@ def test_every_command_is_in_the_table() -> None:
 def test_help_works_without_any_extra(module: str, ended: dict[str, Future[Ended]]) -> None:
     done = ended[f"{module} --help"].result()
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: python -m {module}")
+    named = {command.runs_as: f"rill {words}" for words, command in commands().items()}
+    assert done.stdout.startswith(
+        f"usage: {named.get(f'python -m {module}', f'python -m {module}')}"
+    )
 
 
 @pytest.mark.parametrize("module", [name for name, need in NEEDS.items() if need])

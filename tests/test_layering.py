@@ -4,9 +4,9 @@ The rules (docs/design.md, decision 2):
 
 1. A part imports only the parts that stand beside it in `ARROWS`, anywhere in a file, so also inside
    functions. The name of a module as a string counts as an import of it, but in the tables of
-   `LAZY`: the readers and backends that are loaded when a file or a flag asks for them.
+   `LAZY`: the readers, backends and commands that are loaded when a file, a flag or a user asks for them.
 2. Mains may import anything. A main is a `__main__.py` or a module with a function `main`.
-3. Nothing imports a main, and nothing but its mains imports `hwckpt.conformance`.
+3. Nothing imports a main (the commands of `rill` are a table of `LAZY`), and nothing but its mains imports `hwckpt.conformance`.
 4. Modules do not import each other in a circle, nor do the rooms (folders) of a package.
 5. Imports are absolute.
 6. `stream`, `hwckpt` and `server` never load torch, whichever of their modules is imported.

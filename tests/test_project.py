@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import doctest
 import re
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import stream
+from server.rill.commands import commands, parser_of
 from tests.generate_docs import PAGES, command_modules
 from tests.places import REPOSITORY
 
@@ -26,6 +28,14 @@ LOCKS = {
     ],
 }
 PAGE_PATHS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+RILL_COMMANDS = [
+    pytest.param(words, options, id=f"{path.name}: {words}{options[:40]}")
+    for path in PAGE_PATHS
+    if path.name != "cli.md"
+    for words, options in re.findall(
+        r"(?m)(?:^|`|\| )rill ((?:export )?[a-z]+)([^`\n|#]*)", path.read_text()
+    )
+]
 PYTHON_BLOCKS = [
     pytest.param(block, id=f"{path.name}-{number}")
     for path in PAGE_PATHS
@@ -107,6 +117,16 @@ def test_commands_of_the_readme_exist() -> None:
     assert {a or b for a, b in used} <= targets
     modules = {name.removesuffix(".__main__") for name in command_modules()}
     assert set(re.findall(r"python -m ([a-z_.]+[a-z])", readme)) <= modules
+
+
+@pytest.mark.parametrize(("words", "options"), RILL_COMMANDS)
+def test_a_command_of_rill_on_a_page_exists_and_takes_its_options(words: str, options: str) -> None:
+    parser = parser_of(commands()[words])
+    subcommands = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for word in options.split():
+        parser = subcommands[0].get(word, parser) if subcommands else parser
+    taken = {option for action in parser._actions for option in action.option_strings}
+    assert set(re.findall(r"--[a-z-]+", options)) <= taken
 
 
 @pytest.mark.parametrize("path", PAGE_PATHS, ids=lambda path: path.name)

@@ -21,9 +21,9 @@ from train.run.resume import LAST, Resumed, check_same_run, find
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train`."""
     parser = argparse.ArgumentParser(
-        prog="python -m train",
+        prog="rill train",
         description="Train an LSTM transducer. A run resumes from RUN/last.pt if there is one.",
-        epilog="example: python -m train --config configs/en-commands.toml --output runs/soft",
+        epilog="example: rill train --config configs/en-commands.toml --output runs/soft",
         allow_abbrev=False,
     )
     parser.add_argument(

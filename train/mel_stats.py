@@ -16,9 +16,9 @@ from train.statistics import measure, write_statistics
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.mel_stats`."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.mel_stats",
+        prog="rill statistics",
         description="Measure the log-mel statistics of a configuration's training set.",
-        epilog="example: python -m train.mel_stats --config configs/en-commands.toml",
+        epilog="example: rill statistics --config configs/en-commands.toml",
         allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, metavar="TOML", help="configuration of the run")

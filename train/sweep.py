@@ -49,10 +49,10 @@ class _Texts(msgspec.Struct):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.sweep`."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.sweep",
+        prog="rill sweep",
         description="Validate all checkpoints of a run in its own arithmetic, hard and in integers; "
         "mark the best to fine-tune from. What was found before is not computed again.",
-        epilog="example: python -m train.sweep runs/soft --hard --int8 --manifest dev.jsonl",
+        epilog="example: rill sweep runs/soft --hard --int8 --manifest dev.jsonl",
         allow_abbrev=False,
     )
     parser.add_argument("run", metavar="RUN", help="folder of the run")

@@ -71,10 +71,10 @@ def build_tokenizer(texts: Iterable[str], whole_words_from: int = WHOLE_WORDS_FR
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.tokenizer`."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.tokenizer",
+        prog="rill tokenizer",
         description="Build a SentencePiece tokenizer from data sets: of --pieces subwords, or of the frequent "
         "words as they are, and letters for the rest.",
-        epilog="example: python -m train.tokenizer --manifest train.jsonl --pieces 1023 --output "
+        epilog="example: rill tokenizer --manifest train.jsonl --pieces 1023 --output "
         "tokenizer.model",
         allow_abbrev=False,
     )

@@ -35,10 +35,10 @@ SHOWN = 5  # disagreements, on the terminal
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.compare",
+        prog="rill compare",
         description="Run artefacts over the same recordings; show how they differ, in a table and on "
         "a page that plays the recordings they disagree about. The first is the reference.",
-        epilog="example: python -m export.compare runs/hard/best.pt models/mine:onnx "
+        epilog="example: rill compare runs/hard/best.pt models/mine:onnx "
         "models/mine:int8 ws://127.0.0.1:3030 --manifest dev.jsonl --output report.html",
         allow_abbrev=False,
     )

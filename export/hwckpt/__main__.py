@@ -18,9 +18,9 @@ from stream.process import reports_errors, run_main
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.hwckpt",
+        prog="rill export hwckpt",
         description="Write a model as a hardware checkpoint, and verify it by running it.",
-        epilog="example: python -m export.hwckpt --ckpt best.pt --output best.hw.pt",
+        epilog="example: rill export hwckpt --ckpt best.pt --output best.hw.pt",
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -19,9 +19,9 @@ from stream.progress import show_count
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.onnx",
+        prog="rill export onnx",
         description="Write a model directory for ONNX Runtime, and verify it by running it.",
-        epilog="example: python -m export.onnx --ckpt runs/hard/best.pt --output models/mine "
+        epilog="example: rill export onnx --ckpt runs/hard/best.pt --output models/mine "
         "--manifest dev.jsonl",
         allow_abbrev=False,
     )

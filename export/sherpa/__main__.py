@@ -13,9 +13,9 @@ from stream.process import reports_errors, run_main
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.sherpa",
+        prog="rill export sherpa",
         description="Write a model for sherpa-onnx (1.13.5 or later), and verify it by running it.",
-        epilog="example: python -m export.sherpa --ckpt models/en-commands --output sherpa/en-commands",
+        epilog="example: rill export sherpa --ckpt models/en-commands --output sherpa/en-commands",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -1,1 +1,1 @@
-"""The client: recordings or the microphone in, growing text out."""
+"""The commands `transcribe` and `mic`: audio in, growing text out, here or by a server."""

@@ -32,6 +32,20 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
+def default_microphone() -> str:
+    """Return the name of the microphone that is used unless another is named.
+
+    Raises:
+        MicrophoneError: there is none.
+        MissingExtraError: sounddevice or PortAudio is not installed.
+    """
+    sounddevice = _sounddevice()
+    try:
+        return str(sounddevice.query_devices(kind="input")["name"])
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise MicrophoneError(f"no microphone is connected ({error})") from error
+
+
 def microphone_chunks(device: int | None, stop: asyncio.Event) -> AsyncIterator[Floats]:
     """Return an iterator over what the microphone hears, until `stop` is set.
 

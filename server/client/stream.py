@@ -33,11 +33,14 @@ from server.adapters.myrtle_messages import (
     PATH,
     QUERY,
     SAMPLE_BYTES,
+    Response,
     pcm_bytes,
     read_response,
 )
 from stream.errors import InputError
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Floats
+from stream.transcripts.transcript import TimedWord
 
 DEFAULT_URL = "ws://127.0.0.1:3030"
 OPEN_SECONDS = 10.0
@@ -62,10 +65,14 @@ class StreamOutcome:
     Attributes:
         transcript: the text, without the space that it begins with on the wire.
         latencies: of each whole chunk, in order, seconds.
+        segments: words between two endpoints, as far as the server sends words.
+        seconds: of audio.
     """
 
     transcript: str
-    latencies: tuple[float, ...]
+    latencies: tuple[float, ...] = ()
+    segments: tuple[tuple[TimedWord, ...], ...] = ()
+    seconds: float = 0.0
 
     def latency(self, percent: float) -> float:
         """Return a percentile of the latencies, seconds; nan where there are none."""
@@ -106,7 +113,7 @@ async def stream_audio(
         ) from error
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
         raise StreamError(
-            f"{url}: no server answers ({error or 'timed out'}). Start one with: python -m server"
+            f"{url}: no server answers ({error or 'timed out'}). Start one with: rill serve"
         ) from error
     stream = _Stream(connection, url, on_text or (lambda final, provisional: None))
     async with connection:
@@ -116,7 +123,7 @@ async def stream_audio(
                 group.create_task(stream.receive())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
-    return StreamOutcome(stream.final.strip(), tuple(stream.latencies))
+    return stream.outcome()
 
 
 def stream_url(url: str) -> str:
@@ -135,8 +142,11 @@ class _Stream:
         self._url = url
         self._on_text = on_text
         self._sent: list[float] = []  # when each whole chunk left
-        self.latencies: list[float] = []
-        self.final = ""
+        self._samples = 0
+        self._latencies: list[float] = []
+        self._final = ""
+        self._segments: list[tuple[TimedWord, ...]] = []
+        self._words: list[TimedWord] = []  # of the segment that is being spoken
 
     async def send(self, chunks: Chunks, realtime: bool) -> None:
         """Send all audio and the empty message that ends a stream."""
@@ -148,6 +158,7 @@ class _Stream:
                     await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 if len(message) == SAMPLE_BYTES * CHUNK:
                     self._sent.append(time.perf_counter())
+                self._samples += len(message) // SAMPLE_BYTES
                 await self._connection.send(message)
             await self._connection.send(b"")
         except ConnectionClosed:
@@ -164,7 +175,7 @@ class _Stream:
                 return
             except ConnectionClosed as error:
                 raise StreamError(
-                    f"{self._url}: the server ended the stream: {error}", self.final.strip()
+                    f"{self._url}: the server ended the stream: {error}", self._final.strip()
                 ) from error
             now = time.perf_counter()
             try:
@@ -173,26 +184,42 @@ class _Stream:
             except (msgspec.DecodeError, IndexError) as error:
                 raise StreamError(
                     f"{self._url}: this is no response of Myrtle's API: {message[:100]!r}",
-                    self.final.strip(),
+                    self._final.strip(),
                 ) from error
             # With beam search a chunk may have a final and a partial response: the first counts.
-            if response.end > latest_end and len(self.latencies) < len(self._sent):
-                self.latencies.append(now - self._sent[len(self.latencies)])
+            if response.end > latest_end and len(self._latencies) < len(self._sent):
+                self._latencies.append(now - self._sent[len(self._latencies)])
             latest_end = max(latest_end, response.end)
-            before = (self.final, provisional)
+            self._add_words(response)
+            before = (self._final, provisional)
             if response.is_provisional:
                 provisional = text
             else:
-                self.final += text
+                self._final += text
                 provisional = ""
-            if before != (self.final, provisional):
-                self._on_text(self.final, provisional)
+            if before != (self._final, provisional):
+                self._on_text(self._final, provisional)
+
+    def _add_words(self, response: Response) -> None:
+        self._words += [
+            TimedWord(word.word, word.start, word.end, word.confidence)
+            for word in response.words or ()
+        ]
+        if response.end_of_utterance and self._words:
+            self._segments.append(tuple(self._words))
+            self._words = []
+
+    def outcome(self) -> StreamOutcome:
+        """Return what came, once the server has closed."""
+        segments = [*self._segments, tuple(self._words)] if self._words else self._segments
+        seconds = self._samples / SAMPLE_RATE
+        return StreamOutcome(self._final.strip(), tuple(self._latencies), tuple(segments), seconds)
 
 
 async def _messages(chunks: Chunks) -> AsyncIterator[bytes]:
     """Yield the audio as PCM messages of 60 ms; the last may be shorter."""
     rest = np.zeros(0, np.float32)
-    async for samples in _as_async(chunks):
+    async for samples in as_async(chunks):
         rest = np.concatenate([rest, samples])
         whole = len(rest) // CHUNK * CHUNK
         for start in range(0, whole, CHUNK):
@@ -202,7 +229,8 @@ async def _messages(chunks: Chunks) -> AsyncIterator[bytes]:
         yield pcm_bytes(rest)
 
 
-async def _as_async(chunks: Chunks) -> AsyncIterator[Floats]:
+async def as_async(chunks: Chunks) -> AsyncIterator[Floats]:
+    """Yield chunks, whichever kind of iterable they come from."""
     if isinstance(chunks, AsyncIterable):
         async for samples in chunks:
             yield samples

@@ -1,7 +1,4 @@
-"""Live text on a terminal: final words stay, provisional ones are dim and replaced.
-
-Only for streams that are terminals; elsewhere the caller prints whole lines.
-"""
+"""Live text: on a terminal final words stay, provisional ones are dim and replaced; elsewhere final ones."""
 
 from __future__ import annotations
 
@@ -12,8 +9,33 @@ DIM, PLAIN = "\x1b[2m", "\x1b[22m"
 CLEAR_TO_END = "\x1b[K"
 
 
+def growing_line(stream: TextIO) -> LiveText | PlainText:
+    """Return what shows a growing text on a stream."""
+    return LiveText(stream) if stream.isatty() else PlainText(stream)
+
+
+class PlainText:
+    """One growing line of final text, for pipes and files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = 0  # characters written
+
+    def show(self, final: str, provisional: str) -> None:
+        """Write what is new of the final text; provisional text is left out."""
+        final = final.strip()
+        self._stream.write(final[self._shown :])
+        self._shown = len(final)
+        self._stream.flush()
+
+    def end(self) -> None:
+        """End the line."""
+        self._stream.write("\n")
+        self._stream.flush()
+
+
 class LiveText:
-    """One growing line, which wraps as it grows.
+    """One growing line on a terminal, which wraps as it grows.
 
     Args:
         stream: a terminal.

@@ -37,12 +37,12 @@ PICTURES = (".svg", ".png")
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m server.load",
+        prog="rill load",
         description="Load a server with live streams; report compute latency (CL) of each 60 ms, "
         "user-perceived latency (UPL) of words, lost and changed words, CPU and memory. Needs the "
         "extra `load`.",
-        epilog="Examples: python -m server.load --concurrent 50 --duration 20 --perpetual *.flac; "
-        "python -m server.load --find-rts --cl99-ms 60 --json rts.json --plot rts.svg dev.jsonl",
+        epilog="Examples: rill load --concurrent 50 --duration 20 --perpetual *.flac; "
+        "rill load --find-rts --cl99-ms 60 --json rts.json --plot rts.svg dev.jsonl",
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -39,8 +39,12 @@ ARROWS: dict[str, frozenset[str]] = {
     "hwckpt.conformance": frozenset({"stream", "hwckpt", "train", "export"}),
 }
 PACKAGES = [part for part in ARROWS if "." not in part]
-# Tables of modules that are imported when a file or a flag asks for them, by the module they stand in.
-LAZY = {"stream.model.network": "READERS", "stream.backends": "BACKENDS"}
+# Tables of modules that are imported when a file, a flag or a user asks for them, by the module they stand in.
+LAZY = {
+    "stream.model.network": "READERS",
+    "stream.backends": "BACKENDS",
+    "server.rill.commands": "COMMANDS",
+}
 
 
 @dataclass(frozen=True)

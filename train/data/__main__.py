@@ -49,9 +49,9 @@ COMMANDS: Mapping[str, Command] = {
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.data` with those of its subcommands."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.data",
+        prog="rill data",
         description="Check, convert and prepare training data. "
-        "python -m train.data COMMAND --help explains a command.",
+        "rill data COMMAND --help explains a command.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
             name,
             help=description,
             description=description,
-            epilog=f"example: python -m train.data {name} {command.EXAMPLE}",
+            epilog=f"example: rill data {name} {command.EXAMPLE}",
             allow_abbrev=False,
         )
         command.add_arguments(added)

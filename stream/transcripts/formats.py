@@ -1,0 +1,102 @@
+"""Files of transcripts: text, JSON, SRT, WebVTT and CTM, from the timed words of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from stream.transcripts.captions import srt, vtt
+from stream.transcripts.transcript import TimedWord
+from stream.words import ctm_line
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What was said in a recording.
+
+    Attributes:
+        file: path or name of the recording.
+        seconds: its length.
+        text: all of it.
+        segments: the words between two endpoints; a segment in which nothing was said is left out.
+    """
+
+    file: str
+    seconds: float
+    text: str
+    segments: tuple[tuple[TimedWord, ...], ...]
+
+
+def write_text(spoken: Spoken) -> str:
+    """Return the text as a line."""
+    return f"{spoken.text}\n"
+
+
+def write_json(spoken: Spoken) -> str:
+    """Return one indented object."""
+    return f"{msgspec.json.format(_encoded(spoken), indent=2).decode()}\n"
+
+
+def write_jsonl(spoken: Spoken) -> str:
+    """Return the object of JSON as a line."""
+    return f"{_encoded(spoken).decode()}\n"
+
+
+def write_ctm(spoken: Spoken) -> str:
+    """Return a line for each word; the name of the file is that of the recording without its suffix."""
+    name = PurePath(spoken.file).stem
+    return "".join(
+        f"{ctm_line(name, word.text, word.start, word.end)}\n"
+        for words in spoken.segments
+        for word in words
+    )
+
+
+# By name, which is also the suffix of a file, except of text.
+FORMATS: Mapping[str, Callable[[Spoken], str]] = {
+    "text": write_text,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "srt": lambda spoken: srt(spoken.segments),
+    "vtt": lambda spoken: vtt(spoken.segments),
+    "ctm": write_ctm,
+}
+TIMED = ("srt", "vtt", "ctm")  # those that hold nothing but timed words
+JOINED = ("text", "jsonl", "ctm")  # those of which several recordings are one stream of lines
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a format's files."""
+    return ".txt" if name == "text" else f".{name}"
+
+
+def _encoded(spoken: Spoken) -> bytes:
+    content: dict[str, Any] = {
+        "schema": "rill.transcript/1",
+        "file": spoken.file,
+        "seconds": round(spoken.seconds, 3),
+        "text": spoken.text,
+        "segments": [
+            {
+                "start": words[0].start,
+                "end": words[-1].end,
+                "text": " ".join(word.text for word in words),
+            }
+            for words in spoken.segments
+        ],
+        "words": [
+            {
+                "word": word.text,
+                "start": word.start,
+                "end": word.end,
+                "confidence": round(word.confidence, 4),
+            }
+            for words in spoken.segments
+            for word in words
+        ],
+    }
+    return msgspec.json.encode(content)

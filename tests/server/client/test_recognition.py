@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+import pytest
+
+from server.client.recognition import add_recognition_flags, recognition
+from server.client.stream import StreamOutcome
+from stream.bundled import recordings
+from stream.errors import ArgumentError
+
+
+def parsed(*argv: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_recognition_flags(parser)
+    return parser.parse_args(argv)
+
+
+def said(*argv: str, audio: int = 3) -> StreamOutcome:
+    samples = recordings()[audio].read()
+    seen: list[str] = []
+    recognise = recognition(parsed(*argv))
+    pieces = [samples[i : i + 4000] for i in range(0, len(samples), 4000)]
+    outcome = asyncio.run(recognise(pieces, lambda final, more: seen.append(final + more)))  # type: ignore[arg-type]
+    assert seen[-1] == outcome.transcript
+    assert any(seen[:-1])
+    return outcome
+
+
+def test_text_and_words_come_from_this_process() -> None:
+    outcome = said()
+    assert outcome.transcript == "enter one thirty one"
+    assert [word.text for words in outcome.segments for word in words] == outcome.transcript.split()
+    assert outcome.latencies == ()
+
+
+def test_decoder_and_backend_are_what_the_flags_say() -> None:
+    assert said("--decoder", "beam", "--backend", "int8").transcript == "enter one thirty one"
+
+
+def test_silence_cuts_segments_as_a_server_does() -> None:
+    assert len(said("--endpoint-silence", "0.3", audio=0).segments) > 1
+    assert len(said("--endpoint-silence", "off", audio=0).segments) == 1
+
+
+def test_hotwords_are_spelt_and_obeyed() -> None:
+    with pytest.raises(ArgumentError, match="--hotwords: .*'日本'"):
+        recognition(parsed("--hotwords", "日本"))
+    with pytest.raises(ArgumentError, match="--hotwords: .*boost 'loud'"):
+        recognition(parsed("--hotwords", "left:loud"))
+    assert said("--hotwords=Thirty:-9", "--decoder", "beam").transcript == "enter one seventy one"
+
+
+def test_a_server_has_its_own_model_and_decoder() -> None:
+    for flag, value in (("--model", "m"), ("--decoder", "beam"), ("--endpoint-silence", "off")):
+        with pytest.raises(ArgumentError, match=f"{flag} goes without --url"):
+            recognition(parsed("--url", "ws://x", flag, value))
+    recognition(parsed("--url", "ws://x", "--hotwords", "left"))
