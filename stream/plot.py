@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stream.files.atomic import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FAINT = "#22303c", "#d8dee4"
@@ -51,3 +52,11 @@ def plotting(path: Path, title: str, height: float) -> Iterator[Figure]:
         metadata = {"Date": None} if kind == "svg" else {}
         with replacing(path) as partial:
             figure.savefig(partial, format=kind, dpi=160, metadata=metadata)
+
+
+def bare(axes: Axes) -> None:
+    """Leave of a curve's frame the axis below it, and faint lines across."""
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)

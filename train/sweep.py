@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"{path} cannot be written: there is no folder {path.parent}")
     import torch
 
-    from train.run.curve import draw
+    from train.report.sweep import draw
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)

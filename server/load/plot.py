@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from server.load.point import Point
-from stream.plot import FAINT, plotting
+from stream.plot import bare, plotting
 
 LIMIT = "#c0392b"
 LINES = (
@@ -100,7 +100,4 @@ def _cores(axes: Axes, points: Sequence[Point]) -> None:
 
 def _plain(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0)
+    bare(axes)

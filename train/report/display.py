@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -20,7 +20,7 @@ from rich.text import Text
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_SECONDS = 10.0  # between lines where there is no terminal
-SCORES = 6  # validations that stay on a terminal
+SCORES, SAID = 6, 4  # lines of validations, and of other things, that stay on a terminal
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,53 @@ class Progressed:
     def faults(self) -> str:
         """Return what was skipped, or ""."""
         counts = (("updates", self.skipped_updates), ("utterances", self.skipped_utterances))
-        return ", ".join(f"{count} {name} skipped" for name, count in counts if count)
+        found = " and ".join(f"{count} {name}" for name, count in counts if count)
+        return f"{found} skipped" if found else ""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What is shown of a validation, in one activation.
+
+    Attributes:
+        update: after which it was; activation: of the model.
+        wer: of `all` and by corpus, fractions.
+        errors: substitutions, deletions, insertions, fractions of the words.
+        best: whether no WER was lower before.
+        loss: on dev; late: emission latency, median and 90th percentile, ms; None: not measured.
+    """
+
+    update: int
+    activation: str
+    wer: Mapping[str, float]
+    errors: Mapping[str, float]
+    best: bool
+    loss: float | None = None
+    late: tuple[float, float] | None = None
+
+    def line(self) -> str:
+        """Return it as a line of text."""
+        wer = ", ".join(f"{corpus} {percent(wer)}" for corpus, wer in self.wer.items())
+        errors = ", ".join(f"{name[0].upper()} {percent(e)}" for name, e in self.errors.items())
+        parts = [f"update {self.update}", f"{self.activation} WER %: {wer} ({errors})"]
+        if self.best:
+            parts.append("best")
+        if self.loss is not None:
+            parts.append(f"loss {self.loss:.3f}")
+        if self.late is not None:
+            parts.append("words {:.0f} ms late, p90 {:.0f}".format(*self.late))
+        return "   ".join(parts)
+
+    def cells(self) -> dict[str, str]:
+        """Return it as a row of a table, by the names of the columns."""
+        named = {"update": str(self.update), "": self.activation, "WER %": percent(self.wer["all"])}
+        named |= {corpus: percent(wer) for corpus, wer in self.wer.items() if corpus != "all"}
+        named |= {name[:3]: percent(share) for name, share in self.errors.items()}
+        named["loss"] = "" if self.loss is None else f"{self.loss:.3f}"
+        named["late ms"], named["p90"] = (
+            ("", "") if self.late is None else (f"{each:.0f}" for each in self.late)
+        )
+        return named | {" ": "best" if self.best else ""}
 
 
 def percent(share: float) -> str:
@@ -102,7 +148,8 @@ class Display:
         self._updates = updates
         self._losses: deque[float] = deque(maxlen=960)
         self._rates: list[float] = []  # WER of each validation
-        self._scores: deque[str] = deque(maxlen=SCORES)
+        self._scores: deque[Validated] = deque(maxlen=SCORES)
+        self._said: deque[str] = deque(maxlen=SAID)
         self._heard: tuple[str, str] | None = None
         self._last: Progressed | None = None
         self._doing = ""
@@ -112,8 +159,8 @@ class Display:
             BarColumn(None),
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
             console=self._console,
             speed_estimate_period=300.0,  # with a validation now and then
         )
@@ -155,19 +202,26 @@ class Display:
         if self._live:
             self._live.update(self._draw())
 
-    def validated(
-        self, line: str, wer: float, said: str | None = None, heard: str | None = None
-    ) -> None:
-        """Show a validation: a line that stays, its WER as part of a curve, and a sample of it."""
-        self._rates.append(min(wer, 1.0))
-        if said is not None and heard is not None:
-            self._heard = said, heard
-        self.say(line)
+    def validated(self, scores: Sequence[Validated], sample: tuple[str, str] | None = None) -> None:
+        """Show a validation.
+
+        Args:
+            scores: by activation, the run's own first, whose WER is part of the curve.
+            sample: what was said and what was heard.
+        """
+        self._rates.append(min(scores[0].wer["all"], 1.0))
+        self._heard = sample or self._heard
+        self._scores.extend(scores)
+        if self._live:
+            self._live.update(self._draw())
+        else:
+            for score in scores:
+                self._print(score.line())
 
     def say(self, line: str) -> None:
-        """Show a line that stays: a validation, a warning."""
+        """Show a line that stays, such as a warning."""
         if self._live:
-            self._scores.append(line)
+            self._said.append(line)
             self._live.update(self._draw())
         else:
             self._print(line)
@@ -177,8 +231,10 @@ class Display:
 
     def _draw(self) -> Table:
         table = Table.grid(expand=True)
-        for line in self._scores:
-            table.add_row(Text(line, overflow="ellipsis"))
+        for line in self._said:
+            table.add_row(Text(line, "yellow"))
+        if self._scores:
+            table.add_row(self._table())
         if self._heard is not None:
             for name, text in zip(("said ", "heard"), self._heard, strict=True):
                 table.add_row(
@@ -196,6 +252,15 @@ class Display:
             table.add_row(Text.assemble(last.speed_line(), memory, (faults, "yellow")))
         if self._doing:
             table.add_row(Text(self._doing, "dim"))
+        return table
+
+    def _table(self) -> Table:
+        rows = [score.cells() for score in self._scores]
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in rows[-1]:
+            table.add_column(name, justify="left" if not name.strip() else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row.values(), style="green" if row[" "] else "")
         return table
 
 

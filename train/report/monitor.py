@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from stream.encoders.lstm_layer import Activation
-from stream.files.atomic import replacing
+from stream.files.atomic import replace_file
 from train.config.run import Config
 from train.data.rows import Batch
 from train.loggers.logger import Experiment
 from train.loggers.table import openers
-from train.report.display import Display, Progressed, percent
+from train.report.display import Display, Progressed, Validated
 from train.report.journal import Journal
 from train.report.memory import memory
 from train.report.texts import Heard, report, shortened, spread
@@ -193,44 +193,37 @@ class Monitor:
             Heard(each.id, each.text, text)
             for each, text in zip(self._material.dev, own.texts, strict=True)
         ]
-        lines = [_line(name, score, best) for name, score in scores.items()]
-        lines[0] += f"   loss {losses['loss']:.3f}"
-        if latency is not None:
-            lines[0] += (
-                f"   words {1000 * latency.median:.0f} ms late, p90 {1000 * latency.p90:.0f}"
-            )
-        text = report("\n".join((f"update {update}", *lines)), heard, self._config.log.samples)
-        path = self._folder / "validation" / f"update-{update:06d}.txt"
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as partial:
-            partial.write_text(text)
-        self._journal.text(update, "validation", text)
+        validated = [
+            Validated(update, name, score.wer, shares(score), score.wer["all"] <= best[name])
+            for name, score in scores.items()
+        ]
+        late = None if latency is None else (1000 * latency.median, 1000 * latency.p90)
+        validated[0] = replace(validated[0], loss=losses["loss"], late=late)
+        self._keep_texts("\n".join(each.line() for each in validated), heard)
         self._journal.write(
             update,
             wer={name: score.wer for name, score in scores.items()},
-            errors={name: _shares(score) for name, score in scores.items()},
+            errors={name: shares(score) for name, score in scores.items()},
             best=dict(best),
             dev=dict(losses),
             emission_latency=None
-            if latency is None
-            else {
-                "median_ms": 1000 * latency.median,
-                "p90_ms": 1000 * latency.p90,
-                "words": latency.words,
-            },
+            if latency is None or late is None
+            else {"median_ms": late[0], "p90_ms": late[1], "words": latency.words},
             validation_seconds=time.perf_counter() - self._validating,
         )
-        for line in lines[1:]:
-            self.say(f"update {update}   {line}")
         # Each time another one of the samples, so that more than one is seen.
         some = spread(heard, self._config.log.samples)
         turn = update // self._calendar.validate_every
-        sample = some[turn % len(some)] if some else None
-        self._display.validated(
-            f"update {update}   {lines[0]}",
-            own.wer["all"],
-            *((shortened(sample.said), shortened(sample.heard)) if sample else ()),
-        )
+        sample = [(shortened(each.said), shortened(each.heard)) for each in some]
+        self._display.validated(validated, sample[turn % len(sample)] if sample else None)
+
+    def _keep_texts(self, headline: str, heard: Sequence[Heard]) -> None:
+        update = self._learner.update
+        text = report(headline, heard, self._config.log.samples)
+        folder = self._folder / "validation"
+        folder.mkdir(exist_ok=True)
+        replace_file(folder / f"update-{update:06d}.txt", text.encode())
+        self._journal.text(update, "validation", text)
 
     def _pace(self, updates: int) -> tuple[float, float]:
         """Return the seconds of audio learned in a second, and the share of the time spent waiting."""
@@ -242,15 +235,7 @@ class Monitor:
         )
 
 
-def _line(name: str, score: Score, best: Mapping[str, float]) -> str:
-    shares = _shares(score)
-    edits = ", ".join(f"{share[0].upper()} {percent(shares[share])}" for share in shares)
-    wer = ", ".join(f"{corpus} {percent(wer)}" for corpus, wer in score.wer.items())
-    mark = "   best" if score.wer["all"] <= best[name] else ""
-    return f"{name} WER %: {wer} ({edits}){mark}"
-
-
-def _shares(score: Score) -> dict[str, float]:
+def shares(score: Score) -> dict[str, float]:
     """Return substitutions, deletions and insertions over the words of all references."""
     errors = score.errors
     return {

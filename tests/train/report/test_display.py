@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from train.report import display as progress
-from train.report.display import BARS, Display, Progressed, percent, sparkline
+from train.report.display import BARS, Display, Progressed, Validated, percent, sparkline
 
 
 def test_a_sparkline_goes_from_lowest_to_highest_and_keeps_its_width() -> None:
@@ -23,6 +24,13 @@ def shown(update: int, **figures: float) -> Progressed:
     """An update with the given figures."""
     known = {"loss": 5.0, "rate": 1e-3, "norm": 0.8, "speed": 100.0, "waited": 0.02, "hours": 1.5}
     return Progressed(update, **{**known, **figures})
+
+
+def scored(update: int, wer: float, **more: Any) -> Validated:
+    """A validation of hard activations."""
+    errors = {"substitutions": wer - 0.1, "deletions": 0.1, "insertions": 0.0}
+    known = {"best": False, "loss": 2.5, "late": (-20.0, 80.0)}
+    return Validated(update, "hard", {"all": wer, "an4": 2.0}, errors, **{**known, **more})
 
 
 def test_values_that_are_not_finite_are_left_out_of_a_sparkline() -> None:
@@ -41,8 +49,12 @@ def test_without_a_terminal_validations_are_plain_lines(
     with Display("run", 100, 0) as display:
         display.update(shown(1))
         display.doing("validating")
-        display.validated("update 1   hard WER %: all 50.0", 0.5, "yes", "no")
-    assert capsys.readouterr().err == "update 1   hard WER %: all 50.0\n"
+        display.validated([scored(1, 0.5)], ("yes", "no"))
+        display.say("update 1   ends")
+    assert capsys.readouterr().err == (
+        "update 1   hard WER %: all 50.0, an4 >100 (S 40.0, D 10.0, I 0.0)   loss 2.500   "
+        "words -20 ms late, p90 80\nupdate 1   ends\n"
+    )
 
 
 def test_without_a_terminal_updates_are_lines_from_time_to_time(
@@ -75,15 +87,22 @@ def test_a_terminal_shows_progress_loss_rate_and_scores(
     with Display("bundled", 100, 40) as display:
         for n in range(20):
             display.update(shown(41 + n, loss=9.0 - 0.1 * n, speed=123.0, memory=2.5))
-        display.validated("update 50   hard WER %: all 60.0", 0.6)
-        display.validated("update 60   hard WER %: all 50.0   best", 0.5, "stop", "[bold]top")
+        display.validated([scored(50, 0.6, late=None)])
+        display.validated([scored(60, 0.5, best=True), scored(60, 0.7)], ("stop", "[bold]top"))
+        display.say("update 60   ends")
         display.doing("validating on 3 recordings")
     seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     for text in (
         "bundled", "60/100", "loss   7.100", "1.00e-03", "123 s of audio a second", "2.5 GB",
-        "WER 50.0 %, best 50.0 %", "said   stop", "heard  [bold]top", "validating on 3 recordings",
+        "WER 50.0 %, best 50.0 %", "update 60   ends", "said   stop", "heard  [bold]top", "validating on 3 recordings",
     ):  # fmt: skip
         assert text in seen
+    rows = [line.split() for line in seen.splitlines() if "hard" in line][-3:]
+    assert rows == [
+        ["50", "hard", "60.0", ">100", "50.0", "10.0", "0.0", "2.500"],
+        ["60", "hard", "50.0", ">100", "40.0", "10.0", "0.0", "2.500", "-20", "80", "best"],
+        ["60", "hard", "70.0", ">100", "60.0", "10.0", "0.0", "2.500", "-20", "80"],
+    ]
     assert BARS[-1] in seen and BARS[0] in seen
 
 

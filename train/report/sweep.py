@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
-from stream.plot import FAINT, INK, plotting
+from stream.plot import INK, bare, plotting
 from train.run.selection import Sweep
 
 __all__ = ["draw"]
@@ -48,8 +48,5 @@ def draw(sweep: Sweep, path: Path) -> None:
         axes.set_xlabel("update")
         axes.set_ylabel("WER, %")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(axis="y", color=FAINT, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(length=0)
+        bare(axes)
         axes.legend(loc="upper right", frameon=False, ncols=3)
