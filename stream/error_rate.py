@@ -5,11 +5,15 @@ Texts are compared as they are; the caller normalises them and says how.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self, TypeAlias
 
 import jiwer
+
+Pair: TypeAlias = tuple[str | None, str | None]  # a word said and a word heard
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,28 @@ class ErrorRate:
     deletions: int
     insertions: int
 
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> Self:
+        """Return the edits of aligned words."""
+        words = substitutions = deletions = insertions = 0
+        for said, heard in pairs:
+            words += said is not None
+            deletions += heard is None
+            insertions += said is None
+            substitutions += None not in (said, heard) and said != heard
+        return cls(words, substitutions, deletions, insertions)
+
+    @property
+    def edits(self) -> int:
+        """Substitutions, deletions and insertions."""
+        return self.substitutions + self.deletions + self.insertions
+
     @property
     def wer(self) -> float:
         """Edits over reference units, a fraction; infinite where there are edits but no units."""
-        edits = self.substitutions + self.deletions + self.insertions
         if self.words == 0:
-            return math.inf if edits else 0.0
-        return edits / self.words
+            return math.inf if self.edits else 0.0
+        return self.edits / self.words
 
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
@@ -52,6 +71,41 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
 def mixed_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
     """Count edits of CJK characters one by one, and of other text by words."""
     return _count(references, hypotheses, _mixed)
+
+
+def aligned_words(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[Pair]]:
+    """Align words, separated by white space, as `word_error_rate` counts them.
+
+    Returns:
+        of each text the pairs in order: a word said and a word heard, equal or not; None stands for the missing
+        one of a deletion or an insertion.
+    Raises:
+        ValueError: the two differ in their number of texts.
+    """
+    said, heard = [text.split() for text in references], [text.split() for text in hypotheses]
+    if len(said) != len(heard):
+        raise ValueError(f"{len(said)} references, but {len(heard)} hypotheses")
+    spoken = [i for i, words in enumerate(said) if words]  # jiwer refuses an empty reference
+    aligned: list[list[Pair]] = [[(None, word) for word in words] for words in heard]
+    if not spoken:
+        return aligned
+    wanted, found = ([" ".join(of[i]) for i in spoken] for of in (said, heard))
+    chunks = jiwer.process_words(wanted, found)
+    for i, row in zip(spoken, chunks.alignments, strict=True):
+        aligned[i] = [
+            pair
+            for chunk in row
+            for pair in itertools.zip_longest(
+                said[i][chunk.ref_start_idx : chunk.ref_end_idx],
+                heard[i][chunk.hyp_start_idx : chunk.hyp_end_idx],
+            )
+        ]
+    return aligned
+
+
+def has_ideographs(text: str) -> bool:
+    """Return whether `mixed_error_rate` counts characters of a text one by one."""
+    return any(map(_is_cjk, text))
 
 
 def _mixed(text: str) -> list[str]:

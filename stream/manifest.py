@@ -27,7 +27,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -47,6 +47,9 @@ _BEGINS_OR_ENDS = re.compile(
 _CHANNEL = re.compile(r"(audio_?)?channel_?(s|ids?|idx|index|name)?")
 READ_KEYS = {"offset", "channel", "channel_selector"}
 OTHER_SPELLINGS = {"audio_filename": "audio_filepath", "normalized_text": "text"}  # NeMo's
+
+
+T = TypeVar("T")
 
 
 class ManifestError(InputError):
@@ -165,16 +168,19 @@ class _Line(msgspec.Struct):
 _KEYS = frozenset(_Line.__struct_fields__)
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
+def read_manifest(path: str | Path, *, texts: bool = True) -> list[Utterance]:
     """Read a manifest and check that every recording is there.
 
+    Args:
+        path: of the manifest.
+        texts: whether every line has to have one.
     Raises:
         ManifestError: see `read_entries`; or a line names a file that does not exist, or the manifest
             names no recording at all.
     """
     path = Path(path)
     utterances = []
-    for entry in read_entries(path):
+    for entry in read_entries(path, texts=texts):
         if isinstance(entry, ManifestError):
             raise entry
         audio = Path(entry.audio)
@@ -201,7 +207,11 @@ def read_manifest(path: str | Path) -> list[Utterance]:
 
 
 def read_entries(
-    path: Path, root: Path | None = None, lines: Iterable[tuple[int, str]] | None = None
+    path: Path,
+    root: Path | None = None,
+    lines: Iterable[tuple[int, str]] | None = None,
+    *,
+    texts: bool = True,
 ) -> Iterator[Entry | ManifestError]:
     """Yield what the lines of a manifest say, one by one; of a line that cannot be used, its error.
 
@@ -212,6 +222,7 @@ def read_entries(
         path: of the manifest, plain or gzip.
         root: folder from which relative paths count; None: the manifest's.
         lines: of the manifest, with their numbers; None: they are read from its file.
+        texts: whether every line has to have one.
     Raises:
         ManifestError: the file cannot be read, is not UTF-8 text, or is a JSON list.
     """
@@ -231,7 +242,7 @@ def read_entries(
                 )
             first = False
             try:
-                yield _entry(folder, number, line)
+                yield _entry(folder, number, line, texts)
             except ValueError as error:
                 yield ManifestError(path, number, str(error))
     except OSError as error:
@@ -240,12 +251,14 @@ def read_entries(
         raise ManifestError(path, error.line, error.reason) from error
 
 
-def _entry(folder: str, number: int, line: str) -> Entry:
+def _entry(folder: str, number: int, line: str, texts: bool) -> Entry:
     """Return what a line says; ValueError says why it cannot be used."""
     try:
         content = msgspec.json.decode(line)
         if isinstance(content, dict) and not content.keys() <= _KEYS:
             _spell_as_we_do(content, folder)
+        if isinstance(content, dict) and not texts:
+            content.setdefault("text", "")
         entry = msgspec.convert(content, _Line)
     except msgspec.DecodeError as error:
         raise ValueError(
@@ -336,7 +349,7 @@ def shown(part: Part) -> str:
     return f"#{shown}" if shown else ""
 
 
-def spaced(utterances: Sequence[Utterance], limit: int | None) -> list[Utterance]:
+def spaced(utterances: Sequence[T], limit: int | None) -> list[T]:
     """Return so many utterances, evenly spaced and in their order, since manifests are often sorted.
 
     Args:

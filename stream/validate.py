@@ -1,142 +1,68 @@
-"""`python -m stream.validate`: stream a manifest through a model and count errors.
+"""`python -m stream.validate`: stream recordings through a model and count errors.
 
 `--reset-stats` starts every utterance from the data set's statistics; without it they carry on in the
-manifest's order. `--compare-full` compares the streamed tokens with those of the training forward
+order of the recordings. `--compare-full` compares the streamed tokens with those of the training forward
 over whole utterances, token by token and step by step. `--scenario` measures conditions instead
-(`stream.scenarios.rows`).
+(`stream.scenarios.rows`). Several models, or a folder of checkpoints, make a table.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
-import math
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from stream.backends import BACKENDS
 from stream.bundled import model_path, recordings
-from stream.decoding.beam import BeamConfig
-from stream.decoding.decoding import BEAMS, DECODERS, Decoding
-from stream.decoding.options import WHOLE, decoding_of
-from stream.engine.front_end import FRONT_ENDS
-from stream.error_rate import word_error_rate
+from stream.ctm import read_ctm
+from stream.decoding.decoding import Decoding
+from stream.decoding.greedy import GreedyConfig
+from stream.decoding.options import DecoderOptions, decoding_of, options_of
 from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
-from stream.manifest import Utterance, read_manifest
-from stream.model.network import Network, open_model
+from stream.manifest import Utterance, read_manifest, spaced
+from stream.model.network import Network, models_in, open_model
 from stream.process import reports_errors, run_main
 from stream.progress import show_count
-from stream.scenarios import report as report_of
+from stream.scenarios import report as scenario_report
 from stream.scenarios.rows import SCENARIOS
 from stream.spelling import check_spelling, unspelt
-from stream.validation import Reference, Report, validate
-from stream.words import ctm_line
+from stream.validation import Reference, Report, flags, tables, validate
+from stream.validation.concatenation import concatenated
+from stream.validation.files import write_ctm, write_predictions
+from stream.validation.report import content
 
-WORST = 5
+DUMMY = "dummy"  # the transcript of Myrtle's lists for inference
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m stream.validate`."""
     parser = argparse.ArgumentParser(
         prog="rill validate",
-        description="Stream a manifest through a model and count errors.",
+        description="Stream recordings through a model and count errors.",
         epilog="example: rill validate --model best.pt --manifest dev.jsonl --reset-stats",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--model", metavar="PATH", help="model directory or checkpoint (default: the bundled model)"
-    )
-    parser.add_argument(
-        "--manifest", metavar="JSONL", help="recordings (default: the bundled ones)"
-    )
-    parser.add_argument(
-        "--reset-stats",
-        action="store_true",
-        help="start every utterance from the data set's statistics (default: carry them on)",
-    )
-    parser.add_argument(
-        "--normalise",
-        metavar="RULES",
-        help="normalise transcripts first, as data.text in training: standard, lower, ascii, "
-        "lowercase, v1.4, a language such as fr (default: take them as they are)",
-    )
-    parser.add_argument(
-        "--allow-unk",
-        action="store_true",
-        help="take transcripts with characters that the model's tokenizer cannot spell "
-        "(default: refuse them)",
-    )
-    parser.add_argument("--alpha", type=float, metavar="A", help="override the statistics' alpha")
-    parser.add_argument(
-        "--chunk-ms", type=float, metavar="N", help="audio handed in at once, ms (default: a chunk)"
-    )
-    parser.add_argument(
-        "--backend",
-        choices=sorted(BACKENDS),
-        help="what computes (default: onnx for a model directory, else numpy)",
-    )
-    parser.add_argument(
-        "--front-end",
-        choices=FRONT_ENDS,
-        default="float",
-        help="the model's front end, or the same in fixed point (default: float)",
-    )
-    parser.add_argument(
-        "--decoder",
-        choices=DECODERS,
-        default="greedy",
-        help="how text is searched for; ctc is for models with a CTC head beside a transducer "
-        "(default: greedy)",
-    )
-    parser.add_argument(
-        "--beam-width",
-        type=int,
-        metavar="N",
-        help=f"hypotheses that a beam search keeps (default: {BeamConfig.width})",
-    )
-    parser.add_argument(
-        "--ngram",
-        metavar="F",
-        help="language model of a beam search over the model's pieces, ARPA or KenLM's probing binary "
-        "(default: the one that the model carries, if any)",
-    )
-    parser.add_argument(
-        "--ngram-weight",
-        type=float,
-        metavar="W",
-        help="factor of the log-probabilities of --ngram",
-    )
-    parser.add_argument(
-        "--standardise",
-        action="store_true",
-        help="bring transcripts and results to standard English spelling before words are counted: "
-        "contractions and titles in full, no fillers (default: score them as they are)",
-    )
-    parser.add_argument(
-        "--compare-full",
-        action="store_true",
-        help="compare every token with the training forward (needs torch)",
-    )
-    parser.add_argument(
+    flags.add_recordings(parser.add_argument_group("recordings"))
+    flags.add_model(parser.add_argument_group("model"))
+    flags.add_decoding(parser.add_argument_group("decoding"))
+    flags.add_reports(parser.add_argument_group("reports"))
+    add = parser.add_argument_group("conditions").add_argument
+    add(
         "--scenario",
         action="append",
         choices=[*SCENARIOS, "all"],
         help="measure what rooms, levels, telephones, tones and one long stream cost, row by row; "
         "may be repeated",
     )
-    parser.add_argument(
+    add(
         "--noise",
         metavar="FOLDER",
         help="recordings without speech for --scenario noise (default: synthetic white noise)",
-    )
-    parser.add_argument("--json", metavar="F", help="write the report as JSON")
-    parser.add_argument(
-        "--ctm", metavar="F", help="write when each word that was heard sounds, as a CTM file"
     )
     return parser
 
@@ -146,52 +72,91 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    for flag in ("json", "ctm"):
-        path = getattr(arguments, flag)
-        if path and not Path(path).parent.is_dir():
-            parser.error(f"--{flag} {path}: there is no such folder")
-    if arguments.beam_width is not None and arguments.decoder not in BEAMS:
-        parser.error(f"--beam-width goes with --decoder {' or '.join(BEAMS)}")
-    if arguments.ngram is not None and arguments.decoder not in BEAMS:
-        parser.error(f"--ngram goes with --decoder {' or '.join(BEAMS)}")
-    if (arguments.ngram is None) != (arguments.ngram_weight is None):
-        parser.error("--ngram and --ngram-weight go together")
-    if arguments.compare_full and arguments.front_end != "float":
-        parser.error("--compare-full compares the float front end: leave --front-end out")
-    if arguments.compare_full and arguments.decoder in BEAMS:
-        parser.error(f"--compare-full compares greedy decoding: leave {arguments.decoder} out")
-    scenarios = arguments.scenario
-    alone = arguments.compare_full, arguments.alpha, arguments.ctm, arguments.standardise
-    if scenarios and any(value not in (None, False) for value in alone):
-        parser.error("--scenario goes without --compare-full, --alpha, --ctm and --standardise")
-    if arguments.noise and not scenarios:
+    flags.check(parser, arguments)
+    if arguments.scenario:
+        for flag in ("compare-full", "alpha", "ctm", "standardise", "predictions", "breakdown"):
+            if getattr(arguments, flag.replace("-", "_")) not in (None, False):
+                parser.error(f"--scenario goes without --{flag}")
+    if arguments.noise and not arguments.scenario:
         parser.error("--noise goes with --scenario")
-    network, utterances = _material(arguments.model, arguments.manifest)
-    decoding = _decoding(network, arguments)
-    if arguments.normalise:
-        utterances = _normalised(utterances, arguments.normalise, network)
-    if not arguments.allow_unk:
-        check_spelling(network.vocabulary, utterances, "--normalise lowercase", "--allow-unk")
-    elif missing := unspelt(network.vocabulary, utterances):
-        print(missing, file=sys.stderr)
-    if scenarios:
-        rows = report_of.run(
-            network,
-            utterances,
-            scenarios,
-            noise=Path(arguments.noise) if arguments.noise else None,
-            backend=arguments.backend,
-            decoding=decoding,
-            front_end=arguments.front_end,
-            progress=report_of.show,
+    options = [
+        options_of(arguments, state_resets=resets)
+        for resets in flags.RESETS[arguments.state_resets]
+    ]
+    models = [path for model in arguments.model or [model_path()] for path in models_in(model)]
+    runs = list(itertools.product(models, options))
+    if len(runs) > 1 and (arguments.predictions or arguments.ctm or arguments.scenario):
+        parser.error("--predictions, --ctm and --scenario are for one model, decoded one way")
+    spoken, scored = _recordings(arguments)
+    if not scored and (flags.wants_transcripts(arguments) or len(runs) > 1):
+        parser.error(
+            "there are no transcripts, which --breakdown, --latency, --reference-ctm, --scenario and a "
+            "table of several models want"
         )
-        if arguments.json:
-            replace_file(Path(arguments.json), json.dumps(report_of.content(rows)).encode() + b"\n")
-        print(report_of.table(rows))
-        return 0
-    report = validate(
+    if arguments.scenario:
+        return _scenarios(arguments, models[0], options[0], spoken)
+    rows = []
+    for model, chosen in runs:
+        name = f"{model}, states reset" if chosen.state_resets else str(model)
+        if len(runs) > 1:
+            print(name, file=sys.stderr, flush=True)
+        network = open_model(model)
+        rows.append(tables.Row(name, _report(arguments, network, chosen, spoken, scored)))
+    if arguments.json:
+        replace_file(Path(arguments.json), json.dumps(_content(rows)).encode() + b"\n")
+    report = rows[0].report
+    if arguments.predictions:
+        write_predictions(report, Path(arguments.predictions))
+    if arguments.ctm:
+        write_ctm(report, Path(arguments.ctm))
+    if len(rows) > 1:
+        _print(tables.comparison(rows))
+    else:
+        _show(report, network, arguments)
+    return 1 if any(row.report.different for row in rows) else 0
+
+
+def _recordings(arguments: argparse.Namespace) -> tuple[list[Any], bool]:
+    """Return the recordings, and whether their transcripts say what is said in them."""
+    if arguments.audio:
+        files = [Path(name) for name in arguments.audio]
+        return [Utterance(id=str(f), audio=f, text="", duration=0.0) for f in files], False
+    if arguments.manifest is None:
+        found: list[Any] = recordings()
+    else:
+        found = _read(arguments.manifest, arguments.root, texts=not arguments.no_reference)
+    found = spaced(found, arguments.limit)
+    dummies = bool(found) and all(spoken.text == DUMMY for spoken in found)
+    if dummies:
+        print(f"every transcript is {DUMMY!r}: no errors are counted", file=sys.stderr)
+    return found, not (arguments.no_reference or dummies)
+
+
+def _read(path: str, root: str | None, *, texts: bool) -> list[Any]:
+    from train.data.formats.table import detect, read_records
+    from train.data.records.record import strict
+
+    folder = None if root is None else Path(root)
+    if detect(path) == "manifest" and folder is None:
+        return list(read_manifest(path, texts=texts))
+    return list(strict(read_records(path, root=folder)))
+
+
+def _report(
+    arguments: argparse.Namespace,
+    network: Network,
+    options: DecoderOptions,
+    spoken: Sequence[Any],
+    scored: bool,
+) -> Report:
+    if scored:
+        spoken = _with_texts(arguments, network, spoken)
+    if arguments.concatenate is not None:
+        spoken = concatenated(spoken, arguments.concatenate)
+    decoding = decoding_of(network, options)
+    return validate(
         network,
-        utterances,
+        spoken,
         backend=arguments.backend,
         reset_stats=arguments.reset_stats,
         alpha=arguments.alpha,
@@ -199,34 +164,49 @@ def main(argv: list[str] | None = None) -> int:
         decoding=decoding,
         front_end=arguments.front_end,
         reference=_training_forward(decoding) if arguments.compare_full else None,
+        scored=scored,
         form=_standard_form() if arguments.standardise else str,
+        latency=arguments.latency or arguments.reference_ctm is not None,
+        word_ends=read_ctm(Path(arguments.reference_ctm)) if arguments.reference_ctm else None,
         progress=show_count,
     )
-    if arguments.json:
-        replace_file(Path(arguments.json), json.dumps(_content(report)).encode() + b"\n")
-    if arguments.ctm:
-        replace_file(Path(arguments.ctm), "".join(_ctm_lines(report)).encode())
-    _show(report, network, arguments.compare_full)
-    return 1 if report.different else 0
 
 
-def _decoding(network: Network, arguments: argparse.Namespace) -> Decoding:
-    options = replace(
-        WHOLE,
-        decoder=arguments.decoder,
-        beam_width=WHOLE.beam_width if arguments.beam_width is None else arguments.beam_width,
-        ngram=arguments.ngram,
-        ngram_weight=arguments.ngram_weight,
+def _with_texts(
+    arguments: argparse.Namespace, network: Network, spoken: Sequence[Any]
+) -> Sequence[Any]:
+    """Return recordings with their texts as they are scored; refuse what the model cannot spell."""
+    if arguments.normalise:
+        spoken = _normalised(spoken, arguments.normalise, network)
+    if not arguments.allow_unk:
+        check_spelling(network.vocabulary, spoken, "--normalise lowercase", "--allow-unk")
+    elif missing := unspelt(network.vocabulary, spoken):
+        print(missing, file=sys.stderr)
+    return spoken
+
+
+def _scenarios(
+    arguments: argparse.Namespace, model: Path, options: DecoderOptions, spoken: Sequence[Any]
+) -> int:
+    network = open_model(model)
+    rows = scenario_report.run(
+        network,
+        _with_texts(arguments, network, spoken),
+        arguments.scenario,
+        noise=Path(arguments.noise) if arguments.noise else None,
+        backend=arguments.backend,
+        decoding=decoding_of(network, options),
+        front_end=arguments.front_end,
+        progress=scenario_report.show,
     )
-    return decoding_of(network, options)
+    if arguments.json:
+        found = json.dumps(scenario_report.content(rows))
+        replace_file(Path(arguments.json), found.encode() + b"\n")
+    print(scenario_report.table(rows))
+    return 0
 
 
-def _material(model: str | None, manifest: str | None) -> tuple[Network, list[Utterance]]:
-    network = open_model(model if model else model_path())
-    return network, read_manifest(manifest) if manifest else recordings()
-
-
-def _normalised(utterances: list[Utterance], rules: str, network: Network) -> list[Utterance]:
+def _normalised(utterances: Sequence[Any], rules: str, network: Network) -> list[Any]:
     from train.text.levels import TEXT_RULES
     from train.text.transcripts import normalised
 
@@ -238,7 +218,8 @@ def _normalised(utterances: list[Utterance], rules: str, network: Network) -> li
 def _training_forward(decoding: Decoding) -> Reference:
     from train.evaluation import training_tokens  # torch, which the core has not
 
-    return functools.partial(training_tokens, decoder=decoding.decoder)
+    search = decoding.search if isinstance(decoding.search, GreedyConfig) else None
+    return functools.partial(training_tokens, decoder=decoding.decoder, search=search)
 
 
 def _standard_form() -> Callable[[str], str]:
@@ -247,52 +228,33 @@ def _standard_form() -> Callable[[str], str]:
     return standardise_wer
 
 
-def _ctm_lines(report: Report) -> Iterator[str]:
-    for outcome in report.utterances:
-        words = filter(None, outcome.hypothesis.split(" "))
-        for word, (start, end) in zip(words, outcome.times, strict=True):
-            yield ctm_line(outcome.id, word, start, end) + "\n"
-
-
-def _show(report: Report, network: Network, compared: bool) -> None:
-    worst = sorted(
-        report.utterances, key=lambda o: -word_error_rate([o.reference], [o.hypothesis]).wer
-    )
-    for outcome in worst[:WORST]:
-        if outcome.reference != outcome.hypothesis:
-            print(f"{outcome.id}\n    said  {outcome.reference}\n    heard {outcome.hypothesis}")
-    print(
-        f"WER {100 * report.wer:.2f} %   {report.words} words, {report.substitutions} substituted, "
-        f"{report.deletions} deleted, {report.insertions} inserted   "
-        f"CER {100 * report.cer:.2f} %   RTF {report.rtf:.4f}   {len(report.utterances)} utterances"
-    )
-    seconds = network.specification.encoder.frame_seconds
-    for difference in report.differences[:WORST]:
-        pieces = network.vocabulary.pieces
-        streamed, trained = (
-            f"{pieces[token[0]]!r} at step {token[1]}" if token else "nothing"
-            for token in (difference.streamed, difference.trained)
-        )
-        print(
-            f"{difference.id}: token {difference.index} differs at encoder frame {difference.step} "
-            f"({seconds * difference.step:.2f} s): streamed {streamed}, trained {trained}"
-        )
-    if compared:
-        print(f"{report.different} different of {len(report.utterances)}")
-
-
-def _content(report: Report) -> dict[str, Any]:
+def _content(rows: Sequence[tables.Row]) -> dict[str, Any]:
+    if len(rows) == 1:
+        return content(rows[0].report)
     return {
-        "schema": "rill.validation/1",
-        **asdict(report),
-        "wer": _finite(report.wer),
-        "cer": _finite(report.cer),
-        "different": report.different,
+        "schema": "rill.validations/1",
+        "runs": [{"name": row.name, **content(row.report)} for row in rows],
     }
 
 
-def _finite(rate: float) -> float | None:
-    return rate if math.isfinite(rate) else None  # JSON has no infinity
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _show(report: Report, network: Network, arguments: argparse.Namespace) -> None:
+    if not report.scored:
+        _print(f"{outcome.id}\t{outcome.hypothesis}" for outcome in report.utterances)
+        return
+    _print(tables.worst(report))
+    if arguments.breakdown:
+        _print(tables.breakdown(report))
+    print(tables.rates(report))
+    if arguments.latency or arguments.reference_ctm:
+        print(tables.latency(report))
+    _print(tables.differences(report, network))
+    if arguments.compare_full:
+        print(f"{report.different} different of {len(report.utterances)}")
 
 
 if __name__ == "__main__":

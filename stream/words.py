@@ -1,4 +1,4 @@
-"""Words and when they are emitted, from tokens: grouping, CTM lines, latencies (NUMERICS 4.6).
+"""Words and when they are emitted, from tokens: grouping, latencies (NUMERICS 4.6).
 
 A token of encoder frame t covers [0.06 t, 0.06 (t + 1)] seconds; a word covers its tokens. When a word
 *sounds* is found by `stream.engine.alignment`.
@@ -83,14 +83,6 @@ def group(texts: Sequence[str], steps: Sequence[int]) -> list[Word]:
                 words.append(Word(part, step, step))
                 open_word = True
     return words
-
-
-def ctm_line(file: str, word: str, start: float, end: float) -> str:
-    """Return a word as a line of a CTM file: file, channel 1, start and duration in seconds, word.
-
-    White space in the name of the file becomes an underscore, since columns are separated by it.
-    """
-    return f"{'_'.join(file.split())} 1 {start:.3f} {end - start:.3f} {word}"
 
 
 def emission_latencies(

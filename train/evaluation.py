@@ -1,13 +1,14 @@
 """The training forward over whole utterances, decoded: what streaming is compared with.
 
 A batch is built as the training loop builds it: padded rows, torch's front end, one call of the
-module. The loop scores the model in training with `tokens_of_all`; `stream.validate --compare-full`
-takes `training_tokens` of any `Network`.
+module. The loop scores the model in training with `tokens_of_all`, `stream.validate --compare-full` takes
+`training_tokens` of any `Network`. A model in training that says far too much is stopped (`MOST_PER_STEP`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.decoding import greedy_rows
+from stream.decoding.greedy import GreedyConfig
 from stream.engine.mute import Cut, cut
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.front_end.normaliser import Normaliser
@@ -27,6 +29,7 @@ from train.model import Transducer, lengths_to_mask
 
 __all__ = ["by_length", "pad", "tokens_of", "tokens_of_all", "training_tokens"]
 
+MOST_PER_STEP, MOST = 2, 10  # tokens of an utterance: for each encoder frame, and besides
 BATCH_SECONDS = 240.0  # of padded audio; the encoder's activations are some 100 MB
 
 
@@ -44,12 +47,17 @@ def tokens_of(
     normaliser: Normaliser,
     audio: Sequence[NDArray[np.float32]],
     decoder: DecoderKind | None = None,
+    search: GreedyConfig | None = None,
+    *,
+    capped: bool = False,
 ) -> list[list[tuple[int, int]]]:
     """Decode recordings greedily, as one padded batch, with a module in evaluation mode.
 
     Args:
         audio: recordings, each (samples,) float32 at 16 kHz.
         decoder: of the model; None: its first.
+        search: options of the decoder.
+        capped: whether an utterance with far more tokens than anybody can say is cut short.
     Returns:
         for each recording its tokens as (id, step).
     """
@@ -87,7 +95,10 @@ def tokens_of(
     ]
     heard = [f[n, begin:end] for n, (begin, end) in enumerate(zip(begins, steps, strict=True))]
     counted = np.array([len(each) for each in heard], np.int64)
-    rows = greedy_rows(TorchBackend(module), len(pieces), decoder=decoder)
+    if capped:
+        most = MOST + MOST_PER_STEP * int(counted.max(initial=0))
+        search = replace(search or GreedyConfig(), sample_cap=most)
+    rows = greedy_rows(TorchBackend(module), len(pieces), search, decoder)
     tokens = rows.step(pad_sequence(heard, True).numpy(), np.arange(len(pieces)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for (row, segment, _, _), begin, emitted in zip(pieces, begins, tokens, strict=True):
@@ -105,16 +116,19 @@ def training_tokens(
     network: Network,
     audio: Sequence[NDArray[np.float32]],
     decoder: DecoderKind | None = None,
+    search: GreedyConfig | None = None,
 ) -> list[list[tuple[int, int]]]:
     """Decode recordings with the training forward of a network, in batches of similar length.
 
     Args:
         audio: recordings, each (samples,) float32 at 16 kHz.
         decoder: of the model; None: its first.
+        search: options of the decoder.
     Returns:
         for each recording, in the order given, its tokens as (id, step).
     """
-    return tokens_of_all(Transducer.from_network(network), network.normaliser, audio, decoder)
+    module = Transducer.from_network(network)
+    return tokens_of_all(module, network.normaliser, audio, decoder, search, capped=False)
 
 
 def tokens_of_all(
@@ -122,11 +136,15 @@ def tokens_of_all(
     normaliser: Normaliser,
     audio: Sequence[NDArray[np.float32]],
     decoder: DecoderKind | None = None,
+    search: GreedyConfig | None = None,
+    *,
+    capped: bool = True,
 ) -> list[list[tuple[int, int]]]:
     """Decode recordings as `tokens_of` does, in batches of similar length."""
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for rows in by_length([len(samples) / SAMPLE_RATE for samples in audio], BATCH_SECONDS):
-        some = tokens_of(module, normaliser, [audio[i] for i in rows], decoder)
+        batch = [audio[i] for i in rows]
+        some = tokens_of(module, normaliser, batch, decoder, search, capped=capped)
         for i, tokens in zip(rows, some, strict=True):
             found[i] = tokens
     return found

@@ -18,12 +18,12 @@ import numpy as np
 
 from hwckpt.conformance.comparison import Kind, Rng, Row, Vectors, exact
 from stream.error_rate import ErrorRate, character_error_rate, mixed_error_rate, word_error_rate
+from stream.validation.punctuation import punctuation_marks
 from stream.words import FRAME_SECONDS, emission_latencies, group, percentile
 from train.text.normaliser import (
     CHARSET,
     normalise,
     normalise_v1_4,
-    punctuation_marks,
     standardise_wer,
 )
 

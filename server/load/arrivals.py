@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.load.dialects import Said
-from server.load.recordings import TimedWord
+from stream.ctm import TimedWord
 
 
 def final_text(said: Sequence[Said]) -> str:

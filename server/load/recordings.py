@@ -4,44 +4,30 @@ Recordings are audio files, or JSONL manifests of them. Times of words come from
 a recording of a single word, from the end of its energy; other recordings are streamed too, but their
 words have no latency.
 
-1. A CTM line is `file channel start duration word confidence`, separated by white space; the channel
-   is an integer, `;;` begins a comment. A word ends at start + duration, in seconds.
-2. `file` names a recording by its stem, its name or its path as the manifest writes it; a part of a
-   recording by `stream.manifest.Utterance.id` alone.
-3. The energy of a single word ends with the last 10 ms whose power is above both 30 dB below the
+1. `file` of a CTM line (`stream.ctm`) names a recording by its stem, its name or its path as the manifest
+   writes it; a part of a recording by `stream.manifest.Utterance.id` alone.
+2. The energy of a single word ends with the last 10 ms whose power is above both 30 dB below the
    loudest 10 ms and the middle, in dB, between the loudest and the tenth percentile, the background.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import WHOLE, read_audio
-from stream.errors import InputError
-from stream.files.text import TextError, read_text
+from stream.ctm import CtmError, TimedWord, read_ctm
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import read_manifest
 
-TimedWord: TypeAlias = tuple[str, float]  # a word, and the second at which it ends
 WINDOW = SAMPLE_RATE // 100
 BELOW_LOUDEST_DB = 30.0
 DIGITAL_SILENCE = 1e-12  # power; keeps the logarithm finite
-
-
-class CtmError(InputError):
-    """A CTM file that cannot be used; `path` and `line` (from 1, 0: all of it) say where."""
-
-    def __init__(self, path: Path, line: int, message: str) -> None:
-        super().__init__(f"{path}: line {line}: {message}" if line else f"{path}: {message}")
-        self.path, self.line = path, line
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,38 +109,8 @@ def _join(recordings: Iterable[TimedRecording], seconds: float) -> TimedRecordin
     return TimedRecording(parts[0].name, samples, None if words is None else tuple(words))
 
 
-def read_ctm(path: Path) -> Mapping[str, tuple[TimedWord, ...]]:
-    """Read a CTM file (rule 1): the words of each of its files, by their end.
-
-    Raises:
-        CtmError: it cannot be read, or a line is not of this form.
-    """
-    try:
-        lines = read_text(path).rstrip("\n").split("\n")
-    except OSError as error:
-        raise CtmError(path, 0, f"cannot be read: {error}") from error
-    except TextError as error:
-        raise CtmError(path, error.line, error.reason) from error
-    words: dict[str, list[TimedWord]] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith(";;"):
-            continue
-        try:
-            file, channel, start, duration, word, *_confidence = line.split(None, 5)
-            int(channel)
-            end = float(start) + float(duration)
-        except ValueError as error:
-            raise CtmError(
-                path, number, f"{line!r} is not `file channel start duration word [confidence]`"
-            ) from error
-        if not (math.isfinite(end) and end >= 0.0):
-            raise CtmError(path, number, f"the word ends at {end} s")
-        words.setdefault(file, []).append((word, end))
-    return {file: tuple(sorted(ends, key=lambda timed: timed[1])) for file, ends in words.items()}
-
-
 def energy_end(samples: NDArray[np.float32]) -> float:
-    """Return the second at which the energy of a single word ends (rule 3).
+    """Return the second at which the energy of a single word ends (rule 2).
 
     Args:
         samples: (n,) float32 at 16 kHz.

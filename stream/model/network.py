@@ -154,6 +154,29 @@ READERS = {
 }
 
 
+def models_in(path: str | Path) -> list[Path]:
+    """Return the models that a path names: the one that it is, or those of a folder of checkpoints.
+
+    Raises:
+        ModelError: it is a folder in which no file is a checkpoint.
+    """
+    folder = Path(path)
+    if not folder.is_dir() or _reader_of(folder) is not None:
+        return [folder]
+    found = [file for file in sorted(folder.glob("*.pt")) if _reader_of(file) is not None]
+    if not found:
+        raise ModelError("is no model directory, and holds no checkpoint (*.pt)", folder)
+    return found
+
+
+def _reader_of(path: Path) -> _Reader | None:
+    for module in READERS.values():
+        reader = cast(_Reader, importlib.import_module(module))
+        if reader.recognises(path):
+            return reader
+    return None
+
+
 def open_model(path: str | Path) -> Network:
     """Read a model directory, a hardware checkpoint or a training checkpoint, told apart by content.
 
@@ -165,9 +188,8 @@ def open_model(path: str | Path) -> Network:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model. Name a model directory or a checkpoint.")
-    for module in READERS.values():
-        reader = cast(_Reader, importlib.import_module(module))
-        if reader.recognises(path):
-            with explain_missing_extras():
-                return reader.read(path)
+    reader = _reader_of(path)
+    if reader is not None:
+        with explain_missing_extras():
+            return reader.read(path)
     raise ModelError(f"is none of: {', '.join(READERS)}", path)

@@ -1,12 +1,6 @@
 """Validation: stream recordings through a model, count errors, and report them."""
 
-from stream.validation.run import (
-    Difference,
-    Outcome,
-    Reference,
-    Report,
-    default_backend,
-    validate,
-)
+from stream.validation.report import Difference, Outcome, Report
+from stream.validation.run import Reference, validate
 
-__all__ = ["Difference", "Outcome", "Reference", "Report", "default_backend", "validate"]
+__all__ = ["Difference", "Outcome", "Reference", "Report", "validate"]

@@ -6,97 +6,38 @@ or with the statistics that the utterance before it left, as on a channel that s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.backends import computed_by, default_backend, load_backend
+from stream.backends import Backend, computed_by, default_backend, load_backend
+from stream.ctm import TimedWord
 from stream.decoding.decoding import Decoding, Search
-from stream.engine.alignment import Span, word_spans
+from stream.engine.alignment import word_spans
 from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind
 from stream.engine.streams import Progress, Streams
-from stream.error_rate import character_error_rate, word_error_rate
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.manifest import Utterance
 from stream.model.network import Network
-
-__all__ = [
-    "Difference",
-    "Outcome",
-    "Reference",
-    "Report",
-    "validate",
-]
+from stream.model.specification import DecoderKind
+from stream.validation.latency import (
+    LONGEST,
+    Latency,
+    aligned_latencies,
+    latency_of,
+    timed_latencies,
+    words_of,
+)
+from stream.validation.report import Difference, Outcome, Report, Spoken, report_of
 
 COMPARED_AT_ONCE = 256  # utterances whose audio is in memory
 SLOTS = 16  # utterances streamed side by side where they are independent
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One utterance.
-
-    Attributes:
-        id: of the utterance.
-        reference, hypothesis: what was said, and what was heard.
-        tokens, steps: ids of the tokens heard, and the encoder frame of each.
-        times: when each word of the hypothesis sounds, seconds.
-    """
-
-    id: str
-    reference: str
-    hypothesis: str
-    tokens: list[int]
-    steps: list[int]
-    times: list[Span]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Where streaming and the training forward part.
-
-    Attributes:
-        id: of the utterance.
-        index: of the first token that differs.
-        step: encoder frame of the earlier of the two tokens there.
-        streamed, trained: (token, step) of each, or None past its last token.
-    """
-
-    id: str
-    index: int
-    step: int
-    streamed: tuple[int, int] | None
-    trained: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a validation found; `wer`, `cer` and `rtf` are fractions, see `stream.error_rate`.
-
-    The edits and `words` are those of the word error rate. RTF counts front end, network and decoder, not the
-    decoding of audio files.
-    """
-
-    wer: float
-    substitutions: int
-    deletions: int
-    insertions: int
-    words: int
-    cer: float
-    rtf: float
-    utterances: list[Outcome]
-    differences: list[Difference] = field(default_factory=list)
-
-    @property
-    def different(self) -> int:
-        """Utterances whose tokens differ from the training forward's."""
-        return len(self.differences)
 
 
 # (network, recordings) -> of each its tokens as (id, step): `train.evaluation.training_tokens`.
@@ -107,7 +48,7 @@ Reference: TypeAlias = Callable[
 
 def validate(
     network: Network,
-    utterances: Sequence[Utterance],
+    utterances: Sequence[Spoken],
     *,
     backend: str | None = None,
     reset_stats: bool = False,
@@ -116,7 +57,10 @@ def validate(
     decoding: Decoding | Search | None = None,
     front_end: FrontEndKind = "float",
     reference: Reference | None = None,
+    scored: bool = True,
     form: Callable[[str], str] = str,
+    latency: bool = False,
+    word_ends: Mapping[str, tuple[TimedWord, ...]] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Stream utterances and score them.
@@ -128,11 +72,14 @@ def validate(
         reset_stats: whether every utterance starts from the data set's statistics.
         alpha: overrides the model's weight of a new frame in the statistics.
         chunk_ms: audio handed in at once, on which no result depends; None: a chunk of the model.
-        decoding: greedy or beam search, and what goes with it; None: greedy.
+        decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
         front_end: the model's in float, or the same in fixed point.
-        reference: the training forward, in floats or integers as the backend, to hold every token
-            against; requires `reset_stats` and greedy decoding.
+        reference: the training forward, in floats or integers as the backend, to compare every token
+            with; requires `reset_stats` and greedy decoding.
+        scored: whether the texts are what was said; else no errors are counted.
         form: brings a text to the form in which it is scored.
+        latency: whether emission latencies are measured, which takes as long again.
+        word_ends: words and their ends by recording, as a CTM file gives them; None: by forced alignment.
         progress: called with (utterances done, utterances).
     Raises:
         ArgumentError: the arguments contradict each other.
@@ -156,44 +103,78 @@ def validate(
     engine = Engine(network, computed, slots, decoding, front_end)
     stream = Streams(engine, lambda slot: engine.restart(slot, keep_statistics=not reset_stats))
     chunk = int(chunk_ms * SAMPLE_RATE / 1000)
-    results = stream.run([u.read for u in utterances], chunk, progress)
+    seconds = [0.0] * len(utterances)
+    results = stream.run(
+        [functools.partial(_read, u, seconds, i) for i, u in enumerate(utterances)], chunk, progress
+    )
     outcomes = [
-        _outcome(network, utterance, of) for utterance, of in zip(utterances, results, strict=True)
+        _outcome(network, utterance, of, length)
+        for utterance, of, length in zip(utterances, results, seconds, strict=True)
     ]
-    said, heard = [form(o.reference) for o in outcomes], [form(o.hypothesis) for o in outcomes]
-    rate = word_error_rate(said, heard)
     trained = computed_by(backend, network)
-    differences = _compare(reference, trained, utterances, results) if reference else []
-    return Report(
-        rate.wer,
-        rate.substitutions,
-        rate.deletions,
-        rate.insertions,
-        rate.words,
-        character_error_rate(said, heard).wer,
-        stream.seconds / max(stream.audio_seconds, 1e-9),
+    measured = None
+    if latency:
+        decoder = decoding.decoder if isinstance(decoding, Decoding) else None
+        measured = _latency(network, computed, utterances, outcomes, decoder, word_ends)
+    return report_of(
         outcomes,
-        differences,
+        stream.seconds / max(stream.audio_seconds, 1e-9),
+        scored=scored,
+        form=form,
+        latency=measured,
+        differences=_compare(reference, trained, utterances, results) if reference else (),
     )
 
 
-def _outcome(network: Network, utterance: Utterance, results: Sequence[Result]) -> Outcome:
+def _read(utterance: Spoken, seconds: list[float], place: int) -> NDArray[np.float32]:
+    samples = utterance.read()
+    seconds[place] = len(samples) / SAMPLE_RATE
+    return samples
+
+
+def _latency(
+    network: Network,
+    backend: Backend,
+    utterances: Sequence[Spoken],
+    outcomes: Sequence[Outcome],
+    decoder: DecoderKind | None,
+    word_ends: Mapping[str, tuple[TimedWord, ...]] | None,
+) -> Latency | None:
+    """Return the emission latency of all words; None: none of them was heard."""
+    found: list[float] = []
+    for utterance, outcome in zip(utterances, outcomes, strict=True):
+        emitted = list(zip(outcome.tokens, outcome.steps, strict=True))
+        if word_ends is not None:
+            if words := words_of(word_ends, outcome.id):
+                found += timed_latencies(network, words, emitted)
+        elif outcome.seconds <= LONGEST:
+            samples = utterance.read()
+            found += aligned_latencies(network, backend, samples, utterance.text, emitted, decoder)
+    return latency_of(found, "alignment" if word_ends is None else "ctm")
+
+
+def _outcome(
+    network: Network, utterance: Spoken, results: Sequence[Result], seconds: float
+) -> Outcome:
     tokens = [token for result in results for token in result.tokens]
     spans = [span for result in results for span in result.spans]
+    texts = [text for result in results for text in result.texts]
     return Outcome(
         utterance.id,
         utterance.text,
         "".join(result.text for result in results).strip(),
         [token.id for token in tokens],
         [token.step for token in tokens],
-        word_spans([network.vocabulary.text(token.id) for token in tokens], spans),
+        word_spans(texts, spans),
+        utterance.corpus,
+        seconds,
     )
 
 
 def _compare(
     reference: Reference,
     network: Network,
-    utterances: Sequence[Utterance],
+    utterances: Sequence[Spoken],
     results: Sequence[Sequence[Result]],
 ) -> list[Difference]:
     """Compare streamed tokens with the training forward's, utterance by utterance."""

@@ -6,7 +6,14 @@ import math
 
 import pytest
 
-from stream.error_rate import character_error_rate, mixed_error_rate, word_error_rate
+from stream.error_rate import (
+    ErrorRate,
+    aligned_words,
+    character_error_rate,
+    has_ideographs,
+    mixed_error_rate,
+    word_error_rate,
+)
 
 
 def test_edits_are_counted_over_the_corpus() -> None:
@@ -38,3 +45,22 @@ def test_mixed_text_counts_ideographs_one_by_one_and_the_rest_by_words() -> None
 def test_unequal_numbers_of_texts_are_refused() -> None:
     with pytest.raises(ValueError, match="2 references, but 1 hypotheses"):
         word_error_rate(["a", "b"], ["a"])
+
+
+def test_words_are_aligned_pair_by_pair() -> None:
+    said, heard = ["a b c", "", "d", "e"], ["a x c y", "z", "", "e"]
+    aligned = aligned_words(said, heard)
+    assert aligned == [
+        [("a", "a"), ("b", "x"), ("c", "c"), (None, "y")],
+        [(None, "z")],
+        [("d", None)],
+        [("e", "e")],
+    ]
+    assert ErrorRate.of(pair for row in aligned for pair in row) == word_error_rate(said, heard)
+    assert aligned_words([], []) == [] and aligned_words([""], [""]) == [[]]
+    with pytest.raises(ValueError, match="2 references, but 1 hypotheses"):
+        aligned_words(["a", "b"], ["a"])
+
+
+def test_ideographs_are_found_in_a_text() -> None:
+    assert has_ideographs("go 世") and not has_ideographs("go")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from hwckpt.writer import from_network, write_checkpoint
 from stream import validate
 from stream.decoding import options
 from stream.error_rate import character_error_rate
@@ -17,6 +18,7 @@ from stream.extras import install_command
 from stream.language_model.ngram import Ngram, Table
 from stream.model.directory import write
 from tests.server.scripted import pcm, samples_of, talking_network
+from tests.tiny import tiny_network
 
 
 @pytest.fixture
@@ -133,8 +135,6 @@ def test_a_beam_search_takes_a_language_model_from_a_file(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--ngram", "a.arpa", "--ngram-weight", "1"], "--ngram goes with --decoder beam"),
-        (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
         (["--scenario", "levels", "--ctm", "a.ctm"], "--scenario goes without"),
     ],
 )
@@ -257,6 +257,9 @@ def test_a_broken_recording_is_named_and_returns_3(
     ("wrong", "message"),
     [
         (["--alpha", "1.5"], "alpha is 1.5"),
+        (["--decoder", "best"], "decoder is 'best'; there are greedy, beam, ctc"),
+        (["--ngram", "a.arpa", "--ngram-weight", "1"], "ngram is for a beam search"),
+        (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
         (["--chunk-ms", "0"], "wants at least a sample"),
     ],
 )
@@ -294,7 +297,7 @@ def test_a_beam_search_is_validated_with_its_width(
 @pytest.mark.parametrize(
     "argv, text",
     [
-        (["--beam-width", "4"], "--beam-width goes with --decoder beam"),
+        (["--beam-width", "8"], "--beam-width goes with --decoder beam"),
         (["--decoder", "beam", "--compare-full"], "--compare-full compares greedy decoding"),
     ],
 )
@@ -322,3 +325,126 @@ def test_the_front_end_in_fixed_point_is_a_flag(
     with pytest.raises(SystemExit, match="2"):
         validate.main([*flags, "--front-end", "fixed", "--reset-stats", "--compare-full"])
     assert "--compare-full compares the float front end" in capsys.readouterr().err
+
+
+def test_audio_files_are_recognised_without_a_manifest(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(tmp_path / f"{i}.flac") for i in (2, 0)]
+    predictions = tmp_path / "preds.jsonl"
+    model = flags[:2]
+    argv = [
+        *model,
+        "--backend",
+        "numpy",
+        "--reset-stats",
+        "--predictions",
+        str(predictions),
+        *files,
+    ]
+    assert validate.main(argv) == 0
+    said = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in said] == files
+    assert all(text for _, text in said)
+    written = [json.loads(line) for line in predictions.read_text().splitlines()]
+    assert [(w["id"], w["pred_text"]) for w in written] == [tuple(line) for line in said]
+    with pytest.raises(SystemExit, match="2"):
+        validate.main([*flags, *files])
+    assert "audio files or a --manifest" in capsys.readouterr().err
+
+
+def myrtle(path: Path, *transcripts: str) -> Path:
+    """Write a list of Myrtle's, of the recordings of `flags`; durations say nothing."""
+    entries = [
+        {"transcript": text, "files": [{"fname": f"{i}.flac"}], "original_duration": 0.0}
+        for i, text in enumerate(transcripts)
+    ]
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_a_list_of_dummy_transcripts_gives_predictions_and_no_error_rate(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = myrtle(tmp_path / "list.json", "dummy", "dummy")
+    argv = [*flags[:2], "--backend", "numpy", "--manifest", str(path)]
+    assert validate.main(argv) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "every transcript is 'dummy': no errors are counted\n"
+    assert [line.split("\t")[0] for line in captured.out.splitlines()] == ["0.flac", "1.flac"]
+    with pytest.raises(SystemExit, match="2"):
+        validate.main([*argv, "--latency"])
+    assert "there are no transcripts" in capsys.readouterr().err
+
+
+def test_lists_of_other_formats_are_scored(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lists").mkdir()
+    path = myrtle(tmp_path / "lists" / "list.json", "a cat", "", "ten hats")
+    scores = []
+    for manifest in ([], ["--manifest", str(path), "--root", str(tmp_path)]):
+        assert validate.main([*flags, "--reset-stats", *manifest]) == 0
+        scores.append(capsys.readouterr().out.partition("RTF")[0])
+    assert scores[0] == scores[1]
+
+
+def test_lines_without_text_are_recognised_where_no_reference_is_wanted(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.jsonl").write_text('{"audio_filepath": "0.flac", "duration": 0.8}\n')
+    assert validate.main([*flags, "--no-reference"]) == 0
+    assert capsys.readouterr().out.startswith("0.flac\t")
+
+
+def test_a_folder_of_checkpoints_makes_a_table(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    for name, seed in (("a", 1), ("b", 2)):
+        network = tiny_network(seed, floor=1e-20)
+        write_checkpoint(from_network(network, "1.4"), tmp_path / "run" / f"{name}.pt")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / "optimiser.pt").write_text("no checkpoint")
+    report = tmp_path / "report.json"
+    argv = [*flags[2:], "--model", str(tmp_path / "run"), "--state-resets", "both"]
+    assert validate.main([*argv, "--json", str(report)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    paths = [str(tmp_path / "run" / f"{name}.pt") for name in "ab"]
+    names = [name for path in paths for name in (path, f"{path}, states reset")]
+    assert [line.partition("  /")[2].partition("   <-")[0] for line in lines[1:]] == [
+        name[1:] for name in names
+    ]
+    assert sum(line.endswith("<- best") for line in lines) == 1
+    runs = json.loads(report.read_text())["runs"]
+    assert [run["name"] for run in runs] == names
+    with pytest.raises(SystemExit, match="2"):
+        validate.main([*argv, "--predictions", str(tmp_path / "p.txt")])
+    assert "for one model, decoded one way" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_model_is_named_and_returns_3(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    assert validate.main([*flags[2:], "--model", str(tmp_path / "run")]) == 3
+    assert "holds no checkpoint (*.pt)" in capsys.readouterr().err
+
+
+def test_recordings_are_limited_joined_and_broken_down(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate.main([*flags, "--reset-stats", "--limit", "2", "--breakdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 utterances" in printed and "under 2 s" in printed
+    assert validate.main([*flags, "--reset-stats", "--concatenate", "9", "--latency"]) == 0
+    printed = capsys.readouterr().out
+    assert "said  a cat ten hats" in printed and "1 utterances" in printed
+    assert "emission latency" in printed
+    for wrong, message in (
+        (["--limit", "0"], "--limit is 0; want 1 or more"),
+        (["--concatenate", "0"], "--concatenate is 0; want more than 0"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            validate.main([*flags, *wrong])
+        assert message in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.words import Word, ctm_line, emission_latencies, group, percentile
+from stream.words import Word, emission_latencies, group, percentile
 
 
 def test_a_token_with_a_leading_space_begins_a_word() -> None:
@@ -32,10 +32,6 @@ def test_spaces_wherever_they_stand(texts: list[str], want: list[str]) -> None:
     words = group(texts, list(range(len(texts))))
     assert [word.text for word in words] == want
     assert " ".join(want) == " ".join("".join(texts).split())
-
-
-def test_a_ctm_line_has_file_channel_start_duration_word() -> None:
-    assert ctm_line("a 1.wav", "yes", 0.6, 0.72) == "a_1.wav 1 0.600 0.120 yes"
 
 
 def test_latencies_count_the_words_that_agree() -> None:

@@ -20,7 +20,8 @@ from stream.model.network import open_model
 from stream.model.specification import Specification
 from stream.recogniser import Recogniser
 from tests.tiny import talking_ctc, tiny_network
-from train.evaluation import by_length, pad, training_tokens
+from train.evaluation import by_length, pad, tokens_of_all, training_tokens
+from train.model import Transducer
 
 SAMPLES = [16000, 9119, 1, 0, 400, 24003, 3000]
 
@@ -117,6 +118,31 @@ def test_muted_channels_are_cut_alike(padding: bool, more: dict) -> None:
         results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
         results += recogniser.finish()
         assert row == [(token.id, token.step) for result in results for token in result.tokens]
+
+
+@pytest.mark.parametrize("samples", [1, 6_400])
+def test_a_model_in_training_that_never_stops_talking_is_cut_short(samples: int) -> None:
+    network = tiny_network(4)
+    network.arrays["joint.output.bias"][-1] -= 50.0
+    module = Transducer.from_network(network)
+    sound = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    free, cut = (
+        tokens_of_all(module, network.normaliser, [sound], capped=capped)[0]
+        for capped in (False, True)
+    )
+    frames = len(free) // 30  # which are full, each
+    assert len(free) == 30 * frames and cut == free[: len(cut)]
+    assert len(cut) <= 2 * frames + 10 + 30
+
+
+def test_a_cap_changes_nothing_for_a_model_that_speaks_like_people() -> None:
+    network = open_model(model_path())
+    module = Transducer.from_network(network)
+    said = [utterance.read() for utterance in recordings()[:4]]
+    free, cut = (
+        tokens_of_all(module, network.normaliser, said, capped=capped) for capped in (False, True)
+    )
+    assert free == cut and all(free)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

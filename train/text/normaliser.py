@@ -21,7 +21,6 @@ __all__ = [
     "lowercased",
     "normalise",
     "normalise_v1_4",
-    "punctuation_marks",
     "standardise_wer",
 ]
 
@@ -131,11 +130,6 @@ def spaced(text: str, charset: str) -> str:
 def standardise_wer(text: str) -> str:
     """Bring a reference or a hypothesis to the form in which words are counted (NUMERICS 7.3)."""
     return standardise(" ".join(spaced(lowercased(text), CHARSET + "<>").split()))
-
-
-def punctuation_marks(text: str) -> str:
-    """Reduce punctuation to what the punctuation error rate counts: comma, stop, question mark."""
-    return text.translate(str.maketrans(";:!-", ",.. ", '"'))
 
 
 def _abbreviations(text: str, mrs: str) -> str:

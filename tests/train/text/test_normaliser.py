@@ -15,7 +15,6 @@ from train.text.normaliser import (
     lowercased,
     normalise,
     normalise_v1_4,
-    punctuation_marks,
     standardise_wer,
 )
 from train.text.numbers import numbers_to_words
@@ -121,7 +120,6 @@ def test_any_text_becomes_the_charset_and_stays_as_it_is_then(text: str) -> None
 @given(HOSTILE)
 def test_scoring_takes_any_text(text: str) -> None:
     standardise_wer(text)
-    punctuation_marks(text)
     lowercased(text)
 
 

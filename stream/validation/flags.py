@@ -1,0 +1,188 @@
+"""Flags of `python -m stream.validate`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from stream.backends import BACKENDS
+from stream.decoding.decoding import BEAMS
+from stream.decoding.options import WHOLE, add_flags
+from stream.engine.front_end import FRONT_ENDS
+
+Group: TypeAlias = argparse._ArgumentGroup
+
+# By the value of --state-resets: whether states are reset, run by run.
+RESETS = {"off": (False,), "on": (True,), "both": (False, True)}
+
+
+def add_recordings(group: Group) -> None:
+    """Add what says which recordings are streamed."""
+    add = group.add_argument
+    add("audio", nargs="*", metavar="AUDIO", help="audio files to recognise, without transcripts")
+    add(
+        "--manifest",
+        metavar="PATH",
+        help="recordings and transcripts, in any format that training reads (default: the bundled ones)",
+    )
+    add(
+        "--root",
+        metavar="DIR",
+        help="folder that relative names count from (default: the format's)",
+    )
+    add("--limit", type=int, metavar="N", help="take N recordings, evenly spaced (default: all)")
+    add(
+        "--concatenate",
+        type=float,
+        metavar="S",
+        help="join recordings of a corpus, in their order, to long ones of at least S seconds",
+    )
+    add(
+        "--no-reference",
+        action="store_true",
+        help="the transcripts are placeholders, or there are none: count no errors",
+    )
+    add(
+        "--normalise",
+        metavar="RULES",
+        help="normalise transcripts first, as data.text in training: standard, lower, ascii, "
+        "digit_to_word, lowercase, scrub, v1.4 or a language such as en (default: take them as they are)",
+    )
+    add(
+        "--allow-unk",
+        action="store_true",
+        help="take transcripts with characters that the model's tokenizer cannot spell "
+        "(default: refuse them)",
+    )
+
+
+def add_model(group: Group) -> None:
+    """Add what says which model is run, and how."""
+    add = group.add_argument
+    add(
+        "--model",
+        action="append",
+        metavar="PATH",
+        help="model directory, checkpoint, or folder of checkpoints; may be repeated; several are compared "
+        "(default: the bundled model)",
+    )
+    add(
+        "--backend",
+        choices=sorted(BACKENDS),
+        help="what computes (default: onnx for a model directory, else numpy)",
+    )
+    add(
+        "--front-end",
+        choices=FRONT_ENDS,
+        default="float",
+        help="the model's front end, or the same in fixed point (default: float)",
+    )
+    add(
+        "--reset-stats",
+        action="store_true",
+        help="start every utterance from the data set's statistics (default: carry them on)",
+    )
+    add("--alpha", type=float, metavar="A", help="override the statistics' alpha")
+    add(
+        "--chunk-ms", type=float, metavar="N", help="audio handed in at once, ms (default: a chunk)"
+    )
+
+
+def add_decoding(group: Group) -> None:
+    """Add the options of decoding."""
+
+    def add(
+        flag: str,
+        default: str | None,
+        text: str,
+        kind: Callable[[str], object] = str,
+        shown: str | None = None,
+    ) -> None:
+        group.add_argument(
+            f"--{flag}",
+            default=default,
+            type=kind,
+            metavar=flag.upper().split("-")[-1],
+            help=f"{text} (default: {shown or default})",
+        )
+
+    add_flags(add, WHOLE)
+    group.add_argument(
+        "--state-resets",
+        nargs="?",
+        choices=RESETS,
+        default="off",
+        const="on",
+        help="reset the states of long recordings; both: without and with, in a table (default: off)",
+    )
+
+
+def add_reports(group: Group) -> None:
+    """Add what is measured and written."""
+    add = group.add_argument
+    add(
+        "--standardise",
+        action="store_true",
+        help="bring transcripts and results to standard English spelling before words are counted: "
+        "contractions and titles in full, no fillers (default: score them as they are)",
+    )
+    add(
+        "--breakdown",
+        action="store_true",
+        help="print tables by corpus and by length, and the words that are most often wrong",
+    )
+    add(
+        "--latency",
+        action="store_true",
+        help="measure how long after a word ends it is emitted, by forced alignment",
+    )
+    add(
+        "--reference-ctm",
+        metavar="F",
+        help="the same against the words' times in a CTM file",
+    )
+    add(
+        "--compare-full",
+        action="store_true",
+        help="compare every token with the training forward (needs torch)",
+    )
+    add("--json", metavar="F", help="write the report as JSON")
+    add(
+        "--predictions",
+        metavar="F",
+        help="write what was heard: JSON lines if F ends in .jsonl, else a line of text for each recording",
+    )
+    add("--ctm", metavar="F", help="write when each word that was heard sounds, as a CTM file")
+
+
+def wants_transcripts(arguments: argparse.Namespace) -> bool:
+    """Return whether a report is asked for that compares with what was said."""
+    asked = arguments.breakdown, arguments.latency, arguments.reference_ctm, arguments.scenario
+    return any(asked)
+
+
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other."""
+    for flag in ("json", "ctm", "predictions"):
+        path = getattr(arguments, flag)
+        if path and not Path(path).parent.is_dir():
+            parser.error(f"--{flag} {path}: there is no such folder")
+    if arguments.audio and arguments.manifest:
+        parser.error("name audio files or a --manifest")
+    if arguments.limit is not None and arguments.limit < 1:
+        parser.error(f"--limit is {arguments.limit}; want 1 or more")
+    if arguments.concatenate is not None and not arguments.concatenate > 0:
+        parser.error(f"--concatenate is {arguments.concatenate:g}; want more than 0")
+    if arguments.decoder not in BEAMS:
+        for flag in ("beam-width", "final-seconds"):
+            field = flag.replace("-", "_")
+            if getattr(arguments, field) != getattr(WHOLE, field):
+                parser.error(f"--{flag} goes with --decoder {' or '.join(BEAMS)}")
+    if arguments.compare_full and arguments.front_end != "float":
+        parser.error("--compare-full compares the float front end: leave --front-end out")
+    if arguments.compare_full and arguments.decoder in BEAMS:
+        parser.error(f"--compare-full compares greedy decoding: leave {arguments.decoder} out")
+    if arguments.compare_full and arguments.state_resets != "off":
+        parser.error("--compare-full compares states that go on: leave --state-resets out")
