@@ -24,7 +24,7 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import DecoderOptions, decoding_of, options_of
 from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
-from stream.manifest import Utterance, read_manifest, spaced
+from stream.manifest import read_manifest, spaced
 from stream.model.network import Network, models_in, open_model
 from stream.process import reports_errors, run_main
 from stream.progress import show_count
@@ -118,9 +118,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def _recordings(arguments: argparse.Namespace) -> tuple[list[Any], bool]:
     """Return the recordings, and whether their transcripts say what is said in them."""
-    if arguments.audio:
-        files = [Path(name) for name in arguments.audio]
-        return [Utterance(id=str(f), audio=f, text="", duration=0.0) for f in files], False
     if arguments.manifest is None:
         found: list[Any] = recordings()
     else:

@@ -168,7 +168,7 @@ def add_flags(add: Callable[..., None], usual: DecoderOptions) -> None:
         "binary",
         shown="the one that a model carries, if any",
     )
-    add("ngram-weight", None, "factor of the log-probabilities of --ngram", float)
+    add("ngram-weight", None, "factor of the log-probabilities of --ngram", float, "none")
     add(
         "final-seconds",
         _shown(usual.final_seconds),

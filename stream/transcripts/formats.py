@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from stream.ctm import ctm_line
 from stream.transcripts.captions import srt, vtt
 from stream.transcripts.transcript import TimedWord
-from stream.words import ctm_line
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ RESETS = {"off": (False,), "on": (True,), "both": (False, True)}
 def add_recordings(group: Group) -> None:
     """Add what says which recordings are streamed."""
     add = group.add_argument
-    add("audio", nargs="*", metavar="AUDIO", help="audio files to recognise, without transcripts")
     add(
         "--manifest",
         metavar="PATH",
@@ -169,8 +168,6 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         path = getattr(arguments, flag)
         if path and not Path(path).parent.is_dir():
             parser.error(f"--{flag} {path}: there is no such folder")
-    if arguments.audio and arguments.manifest:
-        parser.error("name audio files or a --manifest")
     if arguments.limit is not None and arguments.limit < 1:
         parser.error(f"--limit is {arguments.limit}; want 1 or more")
     if arguments.concatenate is not None and not arguments.concatenate > 0:

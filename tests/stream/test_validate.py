@@ -327,32 +327,6 @@ def test_the_front_end_in_fixed_point_is_a_flag(
     assert "--compare-full compares the float front end" in capsys.readouterr().err
 
 
-def test_audio_files_are_recognised_without_a_manifest(
-    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = [str(tmp_path / f"{i}.flac") for i in (2, 0)]
-    predictions = tmp_path / "preds.jsonl"
-    model = flags[:2]
-    argv = [
-        *model,
-        "--backend",
-        "numpy",
-        "--reset-stats",
-        "--predictions",
-        str(predictions),
-        *files,
-    ]
-    assert validate.main(argv) == 0
-    said = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [name for name, _ in said] == files
-    assert all(text for _, text in said)
-    written = [json.loads(line) for line in predictions.read_text().splitlines()]
-    assert [(w["id"], w["pred_text"]) for w in written] == [tuple(line) for line in said]
-    with pytest.raises(SystemExit, match="2"):
-        validate.main([*flags, *files])
-    assert "audio files or a --manifest" in capsys.readouterr().err
-
-
 def myrtle(path: Path, *transcripts: str) -> Path:
     """Write a list of Myrtle's, of the recordings of `flags`; durations say nothing."""
     entries = [
