@@ -111,6 +111,7 @@ def _dithered(found: Mapped, key: str, value: Any) -> None:
 
 
 def _speed(found: Mapped, key: str, value: Any) -> None:
+    value = value or {"p": 1.0}  # none
     change, probability = value.get("max_rate", 1.0) - 1.0, value.get("p", 1.0)
     if change < 0.0 or abs(1.0 - value.get("min_rate", 1.0) - change) > 1e-6 or probability != 1.0:
         raise ValueError(f"{key} is {value}, wants rates as far below 1 as above, and p = 1")
@@ -291,9 +292,8 @@ def _combine(found: Mapped, folder: Path) -> None:
     activation = "hard" if custom and hard else "soft"
     found.write("model.activation", activation, "rnnt.hard_activation_functions")
     level, standard = values.pop("level", False), values.pop("standard", False)
-    if (
-        "data.statistics" in values
-    ):  # from generation 1.9 on: statistics of the data set, to the end
+    global_statistics = "data.statistics" in values  # from generation 1.9 on
+    if global_statistics:
         found.write("model.alpha", 0.0, statistics)
         found.write("model.initial_padding", True, statistics)
         flags = {True: "lowercase", False: "as-is"}
@@ -308,7 +308,7 @@ def _combine(found: Mapped, folder: Path) -> None:
     found.write("data.text", rules, "input_train.audio_dataset.normalize_transcripts")
     for key in ("data.tokenizer", "data.statistics", "ngram.path"):
         if key in values:
-            values[key] = str(folder / values[key])
+            values[key] = str(folder / values[key])  # which may be absolute
 
 
 def _shown(value: Any) -> str:

@@ -104,13 +104,14 @@ def test_the_base_template_filled_in_is_the_shipped_base(tmp_path: Path) -> None
     config, notes = loaded(FILLED, tmp_path)
     shipped = load_config("base", DATA)
     assert config.specification(8703).shapes() == shipped.specification(8703).shapes()
-    for table in ("optimiser", "dropout", "augmentation", "batches", "updates", "loss"):
+    for table in ("optimiser", "loss", "dropout", "augmentation", "batches", "updates", "loss"):
         assert getattr(config, table) == getattr(shipped, table)
     assert config.data.tokenizer == "/datasets/sentencepieces/sp8703.model"
     assert config.data.statistics == "/datasets/stats/mine"
     assert (config.data.min_seconds, config.data.max_seconds) == (0.05, 16.7)
     assert config.data.text == "standard"
     assert config.specification(8703).generation == "1.14"
+    assert config.normalisation.stream_share == 0.0  # rows by themselves at first, as there
     assert config.ngram is not None
     assert (config.ngram.path, config.ngram.weight) == ("/datasets/ngrams/four/ngram.binary", 0.05)
     assert [note.partition(": ")[2].partition(" is not done")[0] for note in notes] == [
@@ -146,6 +147,18 @@ def test_generation_1_4_is_hard_and_has_its_own_schedule(tmp_path: Path) -> None
     assert config.augmentation.noise == 0.0
     assert config.loss.delay_penalty == 0.0
     assert config.normalisation.stream_share == 1.0
+
+
+def test_factors_freezing_and_noise_are_those_of_the_yaml(tmp_path: Path) -> None:
+    content = yaml.safe_load(FILLED)
+    content["rnnt"] |= {"enc_lr_factor": 0.5, "joint_pred_lr_factor": 2.0, "pred_lr_factor": 1.0}
+    content["rnnt"]["enc_freeze"] = True
+    content["grad_noise_scheduler"] = {"noise_level": 0.1, "decay_const": 0.6, "start_step": 5}
+    optimiser = loaded(content, tmp_path)[0].optimiser
+    assert optimiser.factors == {"encoder": 0.5, "joint.prediction": 2.0}
+    assert optimiser.freeze == ("encoder",)
+    assert optimiser.gradient_noise == 0.1
+    assert (optimiser.gradient_noise_decay, optimiser.gradient_noise_start) == (0.6, 5)
 
 
 @pytest.mark.parametrize("version", ["1.4.0", "1.14.0"])
