@@ -26,6 +26,7 @@ from train.run.start import Material
 TURNS = 1000  # batches that the largest is looked for among
 UPDATES = 8
 SECONDS = 60.0  # after which no other update is begun
+DRAWN = 4  # batches, by one process
 VALIDATED = 24  # utterances
 
 
@@ -41,8 +42,8 @@ class Trial:
     """What was measured.
 
     Attributes:
-        update_seconds: of an update, its wait for data included; the median.
-        wait_seconds: of these, for data; the median.
+        update_seconds: of an update, its wait for data included.
+        wait_seconds: of these, for data, which is drawn meanwhile.
         audio_seconds: of audio in an update; the mean.
         validation_seconds: of a validation, scaled from `VALIDATED` utterances by length.
         largest: the shape of the largest batch that was found.
@@ -72,7 +73,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
         end: its last update.
     """
     turns = range(learner.update, max(end, learner.update + 1))
-    times, audio, peaks = [], [], []
+    times, waits, audio, peaks = [], [], [], []
     drawn = material.drawn(turns[0], turns[0] + UPDATES)
     began = time.perf_counter()
     with contextlib.closing(drawn):
@@ -80,11 +81,16 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
             before, start = held(), time.perf_counter()
             peak = peak_during(functools.partial(learner.learn, batch))
             if number:  # the first one compiles kernels and allocates the optimiser's moments
-                times.append((waited, waited + time.perf_counter() - start))
+                waits.append(waited)
+                times.append(time.perf_counter() - start)
                 peaks.append((peak - before) / batch.audio.size)
             audio.append(float(batch.samples.sum()) / SAMPLE_RATE)
             if times and time.perf_counter() - began > SECONDS:
                 break
+    learning = statistics.median(times)
+    # The first batches were drawn while kernels were compiled; later ones come as fast as they are drawn.
+    drawing = drawing_seconds(material, turns) / max(material.workers, 1)
+    waiting = max(statistics.median(waits), drawing - learning, 0.0)
     some = turns[:: max(1, len(turns) // TURNS)]
     largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
     between = held()
@@ -93,8 +99,8 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     if fits:
         needed = peak_during(functools.partial(learner.learn, largest))
     return Trial(
-        statistics.median(whole for _, whole in times),
-        statistics.median(waited for waited, _ in times),
+        learning + waiting,
+        waiting,
         float(np.mean(audio)),
         validation_seconds(learner, material, vocabulary),
         Shape(len(largest.audio), largest.audio.shape[1] / SAMPLE_RATE),
@@ -105,6 +111,14 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
         needed,
         fits,
     )
+
+
+def drawing_seconds(material: Material, turns: range) -> float:
+    """Return how long one process takes to draw a batch, the mean of a few."""
+    began = time.perf_counter()
+    for part in range(DRAWN):
+        material.batches.batch(turns[len(turns) * part // DRAWN])
+    return (time.perf_counter() - began) / DRAWN
 
 
 def validation_seconds(learner: Learner, material: Material, vocabulary: Vocabulary) -> float:
