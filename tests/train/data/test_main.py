@@ -13,7 +13,7 @@ from train.data.__main__ import COMMANDS, build_parser, main
 def test_a_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         build_parser().parse_args([name, "--help"])
-    assert f"example: python -m train.data {name} " in capsys.readouterr().out
+    assert f"example: rill data {name} " in capsys.readouterr().out
 
 
 def test_a_fault_of_a_file_is_a_message_and_status_3(
