@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from stream.process import reports_errors, run_main
+from train.checkpoints.resume import LAST, Resumed, check_same_run, find
 from train.config.file import load_config
 from train.config.named import NAMED
 from train.config.run import Config
-from train.run.resume import LAST, Resumed, check_same_run, find
 
 
 def build_parser() -> argparse.ArgumentParser:

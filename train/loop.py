@@ -2,7 +2,7 @@
 
     RUN/config.json       the resolved configuration
     RUN/last.pt           everything to resume from, every `checkpoint_every` updates
-    RUN/resumable/        the last few of these, to go back to; see `train.run.resume`
+    RUN/resumable/        the last few of these, to go back to; see `train.checkpoints.resume`
     RUN/milestones/       those that stay
     RUN/best.pt           the averaged weights of best corpus WER on dev, in the run's own activation
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
@@ -36,12 +36,12 @@ from stream.encoders.lstm_layer import Activation
 from stream.errors import DifferenceError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.checkpoints.resume import LAST, Resumed, alone, keep, updates
 from train.config.run import Config
 from train.report.monitor import Monitor, Totals
 from train.run.data_wait import Skipped, timed
 from train.run.learner import Learner
 from train.run.references import References
-from train.run.resume import LAST, Resumed, alone, keep, updates
 from train.run.scoring import Score, scored
 from train.run.start import Material, Start
 from train.schedules.patience import since_better

@@ -1,7 +1,7 @@
 """`python -m train.sweep`: which of a run's checkpoints to fine-tune from.
 
 Validates every checkpoint in the run's folder in the run's own arithmetic, with hard activations and
-in integers, and marks the best of the last of these. Choosing is in `train.run.selection`.
+in integers, and marks the best of the last of these. Choosing is in `train.checkpoints.selection`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from stream.spelling import check_spelling
 from stream.validation import validate
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.checkpoints.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
 from train.config.renamed import current
-from train.run.selection import Scorer, Sweep, checkpoints, read_sweep, sweep
 from train.text.levels import TextRules
 from train.text.transcripts import SPELLING_OPTIONS, normalised
 

@@ -17,8 +17,8 @@ pytest.importorskip("matplotlib")
 from tests.tiny import tiny_network
 from train import checkpoint
 from train import sweep as command
+from train.checkpoints.selection import Sweep, read_sweep, sweep
 from train.model import Transducer
-from train.run.selection import Sweep, read_sweep, sweep
 
 
 @pytest.fixture(autouse=True)

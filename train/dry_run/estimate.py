@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.vocabulary import Vocabulary
+from train.checkpoints.resume import Resumed
 from train.config.run import Config
 from train.dry_run.disk import Disk, disk_of
 from train.dry_run.inputs import check_opens, check_spelt
@@ -15,7 +16,6 @@ from train.dry_run.trial import Trial, tried
 from train.run.assembly import material_of
 from train.run.beginning import start_of
 from train.run.learner import Learner
-from train.run.resume import Resumed
 from train.schedules.calendar import Calendar
 
 

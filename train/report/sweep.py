@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.ticker import MaxNLocator
 
 from stream.plot import INK, bare, plotting
-from train.run.selection import Sweep
+from train.checkpoints.selection import Sweep
 
 __all__ = ["draw"]
 

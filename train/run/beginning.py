@@ -14,11 +14,11 @@ from stream.language_model.ngram import Ngram, NgramError
 from stream.model.network import NgramFile, open_model
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.checkpoints.resume import Resumed
 from train.config.file import resolve
 from train.config.init import InitConfig
 from train.config.run import Config, ConfigError
 from train.run.derived import statistics_of, tokenizer_of
-from train.run.resume import Resumed
 from train.run.start import Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
 

@@ -13,6 +13,7 @@ from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.checkpoints.resume import Resumed
 from train.config.duration import updates_in
 from train.config.learning import Optimiser
 from train.config.run import Config
@@ -25,7 +26,6 @@ from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
 from train.optimiser.lamb import Lamb
 from train.optimiser.weights import check_keys, groups, named_weights, restore
 from train.run.inputs import InputFrames
-from train.run.resume import Resumed
 from train.run.start import Material, Start
 from train.run.starting_model import specification_of, starting_model
 from train.schedules.calendar import Calendar

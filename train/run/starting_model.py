@@ -9,11 +9,11 @@ from stream.model.quantisation import Quantisation, joint_exponent
 from stream.model.specification import ModelError, Specification
 from stream.vocabulary import Vocabulary
 from train import checkpoint
+from train.checkpoints.resume import Resumed
 from train.config.learning import Dropout
 from train.config.run import Config, ConfigError
 from train.model import Transducer
 from train.run.inputs import InputFrames
-from train.run.resume import Resumed
 from train.run.start import Material, Start, largest_joint, weight_bits
 from train.run.transfer import Transfer
 

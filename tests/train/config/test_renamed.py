@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from train.checkpoints.resume import differences
 from train.config.file import load_config
 from train.config.renamed import current
 from train.config.run import ConfigError
-from train.run.resume import differences
 
 CONFIG = """
 [model]

@@ -1,0 +1,1 @@
+"""The checkpoints of a run: to resume from, to choose from, to average."""
