@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "tokenizer": Command("train.tokenizer", "a vocabulary from transcripts"),
         "statistics": Command("train.mel_stats", "log-mel statistics of a training set"),
         "sweep": Command("train.sweep", "which checkpoint of a run is best"),
+        "average": Command("train.average", "several checkpoints of a run as one"),
     },
     "Check": {
         "validate": Command("stream.validate", "word errors of a model on recordings"),
