@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from hwckpt.configuration import FIXED, REDUCED
+from hwckpt.layout import FINAL_PADDING
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.run import ConfigError
 
@@ -296,6 +297,7 @@ def _combine(found: Mapped, folder: Path) -> None:
     if global_statistics:
         found.write("model.alpha", 0.0, statistics)
         found.write("model.initial_padding", True, statistics)
+        found.write("model.final_padding", FINAL_PADDING, statistics)
         flags = {True: "lowercase", False: "as-is"}
     else:
         for key, value in ARGUMENTS.items():

@@ -111,6 +111,7 @@ def test_the_base_template_filled_in_is_the_shipped_base(tmp_path: Path) -> None
     assert (config.data.min_seconds, config.data.max_seconds) == (0.05, 16.7)
     assert config.data.text == "standard"
     assert config.specification(8703).generation == "1.14"
+    assert config.specification(8703).final_padding == 3840  # 0.24 s, as the card has it
     assert config.normalisation.stream_share == 0.0  # rows by themselves at first, as there
     assert config.ngram is not None
     assert (config.ngram.path, config.ngram.weight) == ("/datasets/ngrams/four/ngram.binary", 0.05)

@@ -168,3 +168,20 @@ def test_what_a_folded_model_cannot_learn_is_asked_for_where_its_encoder_is_take
     assert "set freeze_norms_from = 1" in capsys.readouterr().err
     assert __main__.main([*command, "--set", "freeze_norms_from=1"]) == 0
     assert "encoder: 100 % of " in "".join(capsys.readouterr())
+
+
+def test_an_ngram_model_stays_behind_where_the_tokenizer_is_another_one(
+    minimal: Path, tmp_path: Path, golden: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = golden / "hwckpt_v1.14.0.pt"
+    sizes = (f"model.{key}={value}" for key, value in (("hidden", 56), ("post_layers", 3)))
+    command = minimal_command(
+        minimal, tmp_path / "run", *sizes, "data.pieces=22", "freeze_norms_from=1", "model.window=400",
+        "init.prediction=false", "init.joint=false", "init.output=new",
+    )  # fmt: skip
+    (tmp_path / "other.model").write_bytes(tiny_tokenizer())
+    command += ["--set", f"data.tokenizer={tmp_path / 'other.model'}", "--init-from", str(source)]
+    assert __main__.main(command) == 0
+    said = capsys.readouterr().err
+    assert "ngram: left behind, since it is over the pieces of another tokenizer" in said
+    assert checkpoint.read(tmp_path / "run" / "best.pt").ngram is None
