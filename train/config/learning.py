@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -103,6 +104,8 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             missing; None: there is none.
         star_penalty: probability, above 0, with which a blank leaves the star; below 1, a star that
             takes in more encoder frames costs more.
+        joint_megabytes: of the joint's logits and hidden units that exist at once; None: 4 on a CPU, whose
+            cache holds them, 256 on other devices.
     """
 
     ctc: float = 0.3
@@ -112,10 +115,13 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     eos_penalty: Penalty = 0.0
     star: str | None = None
     star_penalty: Penalty = 1.0
+    joint_megabytes: float | None = None
 
     def __post_init__(self) -> None:
         if self.help_updates < 1:
             raise ValueError(f"loss: help_updates is {self.help_updates}, wants at least 1")
+        if self.joint_megabytes is not None and not 0.0 < self.joint_megabytes < math.inf:
+            raise ValueError(f"loss: joint_megabytes is {self.joint_megabytes}, wants more than 0")
         for key in ("delay_penalty", "eos_penalty", "star_penalty"):
             for value in values_of(f"loss.{key}", getattr(self, key)):
                 if key == "star_penalty" and not 0.0 < value <= 1.0:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import FUNCTIONS, Activation
-from train.encoders.lstm_layer import LSTM, Recurrence, Times, bf16_pays
+from train.encoders.lstm_layer import LSTM, Recurrence, Times, as_written, product_dtype
 from train.encoders.weight_cache import WeightCache
 
 __all__ = ["BlockFloatingLSTM"]
@@ -82,18 +82,18 @@ class _BlockFloatingRecurrence(Recurrence):
         hard: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         sigmoid, tanh = FUNCTIONS["hard" if hard else "soft"]
-        with torch.autocast("cpu", enabled=False):
+        with as_written(x.device):
             steps, batch, _ = x.shape
             hidden = weight_hh.shape[1]
             frames = x.reshape(steps * batch, -1)
             # The gates' values take the place of the input's share of them.
-            a = Times(weight_ih, len(frames), False)(frames).view(steps, batch, 4 * hidden)
+            a = Times(weight_ih, len(frames), x.dtype)(frames).view(steps, batch, 4 * hidden)
             a += bias
             outputs = x.new_empty(steps, batch, hidden)
             operands = x.new_empty(steps + 1, batch, hidden)  # h in blocks
             cs = x.new_empty(steps + 1, batch, hidden)
             operands[0], cs[0] = bfp(h), c
-            recurrent = Times(weight_hh, batch, False)
+            recurrent = Times(weight_hh, batch, x.dtype)
             for t in range(steps):
                 z = bf16(recurrent.plus(a[t], operands[t]))
                 i, f, g, o = a[t].chunk(4, 1)
@@ -103,8 +103,7 @@ class _BlockFloatingRecurrence(Recurrence):
                 cs[t + 1] = bf16(f * cs[t] + i * g)
                 outputs[t] = bf16(o * tanh(cs[t + 1]))
                 operands[t + 1] = bfp(outputs[t])
-        if bf16_pays(x):
-            frames = frames.bfloat16()
+        frames = frames.to(product_dtype(x))
         ctx.save_for_backward(frames, a, operands, cs, weight_ih, weight_hh)
         ctx.hard = hard
         return outputs, outputs[-1].clone(), cs[-1].clone()

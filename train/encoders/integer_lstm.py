@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stream.integer.network import CELL_EXPONENT, HIDDEN_EXPONENT, SIGNED
 from train.encoders.integer_lstm_cell import cell, cell_backward
-from train.encoders.lstm_layer import LSTM, Times, bf16_pays
+from train.encoders.lstm_layer import LSTM, Times, product_dtype
 from train.encoders.quantisers import (
     FLOAT32_EXACT,
     check_bound,
@@ -152,7 +152,7 @@ class _QuantisedLayer(torch.autograd.Function):
             last_c = cs[-1].to(x.dtype).div_(CELL_SCALE)
         ctx.save_for_backward(frames, z, hs, cs, weight_ih, weight_hh)
         ctx.exponent = shifts.input
-        ctx.bf16 = bf16_pays(x)
+        ctx.product = product_dtype(x)
         return outputs, outputs[-1].clone(), last_c
 
     @staticmethod
@@ -160,15 +160,15 @@ class _QuantisedLayer(torch.autograd.Function):
         frames, z, hs, cs, weight_ih, weight_hh = ctx.saved_tensors
         d_outputs, d_h, d_c = grads
         dtype = weight_hh.dtype
-        product_dtype = torch.bfloat16 if ctx.bf16 else dtype
+        product = ctx.product
         with torch.autocast("cpu", enabled=False):
             steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
-            d_gates = torch.empty(steps, batch, 4 * hidden, dtype=product_dtype)
+            d_gates = torch.empty(steps, batch, 4 * hidden, dtype=product)
             own = torch.empty(batch, 4 * hidden, dtype=dtype)  # of one step: stays in the cache
             d_bias = torch.zeros(4 * hidden, dtype=dtype)
             d_outputs = d_outputs.contiguous()
             dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
-            back = Times(weight_hh.t(), batch, ctx.bf16)
+            back = Times(weight_hh.t(), batch, product)
             zn, cn, on, don = z.numpy(), cs.numpy(), own.numpy(), d_outputs.numpy()
             dcn = dc.numpy()
             for t in range(steps - 1, -1, -1):
@@ -179,11 +179,11 @@ class _QuantisedLayer(torch.autograd.Function):
             flat = d_gates.view(steps * batch, 4 * hidden)
             d_x = None
             if ctx.needs_input_grad[0]:
-                d_x = Times(weight_ih.t(), len(flat), ctx.bf16)(flat).to(dtype)
+                d_x = Times(weight_ih.t(), len(flat), product)(flat).to(dtype)
                 d_x = d_x.view(steps, batch, -1)
             # int8 integers are bfloat16 numbers: only the gradients are rounded.
-            before = hs[:-1].reshape(-1, hidden).to(product_dtype)
-            d_weight_ih = (flat.t() @ frames.to(product_dtype)).to(dtype).div_(2.0**ctx.exponent)
+            before = hs[:-1].reshape(-1, hidden).to(product)
+            d_weight_ih = (flat.t() @ frames.to(product)).to(dtype).div_(2.0**ctx.exponent)
             d_weight_hh = (flat.t() @ before).to(dtype).div_(HIDDEN_SCALE)
         return d_x, d_weight_ih, d_weight_hh, d_bias.double(), dh, dc, None
 
@@ -208,7 +208,7 @@ class IntegerProduct:
             self._floats = None
         else:
             exact = torch.float32 if bound < FLOAT32_EXACT else torch.float64
-            self._floats = Times(weight.to(exact), rows, False)
+            self._floats = Times(weight.to(exact), rows, exact)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x (rows, n) int8 -> (rows, m) int32."""

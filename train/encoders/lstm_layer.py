@@ -5,12 +5,16 @@ product over all frames for the input, the recurrence in preallocated buffers wi
 and a hand-written backward pass whose weight gradients are again products over all frames. Under autocast
 the products run in bfloat16 if this CPU multiplies faster in it; weights, states, cells and sums stay
 float32. Outside autocast everything is float32: evaluation computes what streaming does.
-Devices other than the CPU take a plain loop.
+
+On other devices the soft layer is torch's own LSTM (cuDNN's on CUDA), and the hard one this recurrence with the
+cell in torch's operations.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import warnings
 from typing import Any
 
 import numba
@@ -19,8 +23,9 @@ from torch import Tensor, nn
 
 from stream.encoders.lstm_layer import Activation
 from stream.integer.network import HIDDEN_EXPONENT
+from train.encoders import tensor_cells
 
-__all__ = ["LSTM", "Recurrence", "Times", "bf16_pays", "quarters"]
+__all__ = ["LSTM", "Recurrence", "Times", "as_written", "product_dtype", "quarters"]
 
 # Full fastmath would drop NaN, which the causality check needs to see.
 _jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -86,11 +91,9 @@ class LSTM(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run over x, (T, B, inputs), T > 0: h of every step (T, B, hidden), last h, last c."""
         recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
-        layer = Recurrence.apply if x.device.type == "cpu" else plain_layer
-        bias = self.bias_ih + self.bias_hh
-        made: tuple[Tensor, Tensor, Tensor] = layer(
-            x, self.weight_ih, recurrent, bias, h, c, self.activation == "hard"
-        )
+        hard, bias = self.activation == "hard", self.bias_ih + self.bias_hh
+        layer = Recurrence.apply if hard or x.device.type == "cpu" else library_layer
+        made: tuple[Tensor, Tensor, Tensor] = layer(x, self.weight_ih, recurrent, bias, h, c, hard)
         return made
 
 
@@ -108,28 +111,26 @@ class Recurrence(torch.autograd.Function):
         c: Tensor,
         hard: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        bf16 = bf16_pays(x)
-        with torch.autocast("cpu", enabled=False):
+        product = product_dtype(x)
+        with as_written(x.device):
             steps, batch, _ = x.shape
             hidden = weight_hh.shape[1]
-            frames = x.reshape(steps * batch, -1)
-            if bf16:
-                frames = frames.bfloat16()
+            frames = x.reshape(steps * batch, -1).to(product)
             # The input's share of the gates, for all frames at once; in the weights' own dtype the
             # gates' values take its place.
-            share = Times(weight_ih, len(frames), bf16)(frames).view(steps, batch, 4 * hidden)
+            share = Times(weight_ih, len(frames), product)(frames).view(steps, batch, 4 * hidden)
             a = share if share.dtype == x.dtype else x.new_empty(share.shape)
             hs = x.new_empty(steps + 1, batch, hidden)
             cs = x.new_empty(steps + 1, batch, hidden)
             hs[0], cs[0] = h, c
-            recurrent = Times(weight_hh, batch, bf16)
+            recurrent = Times(weight_hh, batch, product)
             squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
-            an, hn, cn, tn = a.numpy(), hs.numpy(), cs.numpy(), squashed.numpy()
-            bn = bias.numpy()
+            an, hn, cn, tn, bn = map(_loopable, (a, hs, cs, squashed, bias))
+            hard_cell = _hard_cell if x.device.type == "cpu" else tensor_cells.hard_cell
             for t in range(steps):
                 z = recurrent.plus(share[t], hs[t])
                 if hard:
-                    _hard_cell(z.numpy(), bn, cn[t], an[t], cn[t + 1], hn[t + 1])
+                    hard_cell(_loopable(z), bn, cn[t], an[t], cn[t + 1], hn[t + 1])
                 else:
                     torch.add(z, bias, out=a[t])
                     a[t, :, : 2 * hidden].sigmoid_()
@@ -146,41 +147,53 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         frames, a, hs, cs, weight_ih, weight_hh = ctx.saved_tensors
         d_outputs, d_h, d_c = grads
-        bf16 = frames.dtype != a.dtype
-        with torch.autocast("cpu", enabled=False):
+        product, on_cpu = frames.dtype, frames.device.type == "cpu"
+        hard_cell = _hard_cell_backward if on_cpu else tensor_cells.hard_cell_backward
+        soft_cell = _soft_cell_backward if on_cpu else tensor_cells.soft_cell_backward
+        with as_written(frames.device):
             steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
             d_gates = torch.empty_like(a)
             d_outputs = d_outputs.contiguous()
             dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
-            back = Times(weight_hh.t(), batch, bf16)
-            squashed = None if ctx.hard else torch.tanh(cs[1:])
-            an, cn, dan, don = a.numpy(), cs.numpy(), d_gates.numpy(), d_outputs.numpy()
-            dcn = dc.numpy()
-            tn = None if squashed is None else squashed.numpy()
+            back = Times(weight_hh.t(), batch, product)
+            an, cn, dan, don, dcn = map(_loopable, (a, cs, d_gates, d_outputs, dc))
+            tn = None if ctx.hard else _loopable(torch.tanh(cs[1:]))
             for t in range(steps - 1, -1, -1):
                 if tn is None:
-                    _hard_cell_backward(an[t], cn[t], cn[t + 1], don[t], dh.numpy(), dcn, dan[t])
+                    hard_cell(an[t], cn[t], cn[t + 1], don[t], _loopable(dh), dcn, dan[t])
                 else:
-                    _soft_cell_backward(an[t], cn[t], tn[t], don[t], dh.numpy(), dcn, dan[t])
+                    soft_cell(an[t], cn[t], tn[t], don[t], _loopable(dh), dcn, dan[t])
                 dh = back(d_gates[t]).to(a.dtype)
             flat = d_gates.view(steps * batch, 4 * hidden)
             d_bias = flat.sum(0)
             before = hs[:-1].reshape(-1, hidden)
-            if bf16:
-                flat, before = flat.bfloat16(), before.bfloat16()
+            flat, before = flat.to(product), before.to(product)
             d_x = None
             if ctx.needs_input_grad[0]:
-                d_x = Times(weight_ih.t(), len(flat), bf16)(flat).to(a.dtype)
+                d_x = Times(weight_ih.t(), len(flat), product)(flat).to(a.dtype)
                 d_x = d_x.view(steps, batch, -1)
             d_weight_ih = (flat.t() @ frames).to(a.dtype)
             d_weight_hh = (flat.t() @ before).to(a.dtype)
         return d_x, d_weight_ih, d_weight_hh, d_bias, dh, dc, None
 
 
+def library_layer(
+    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, h: Tensor, c: Tensor, hard: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute a soft `Recurrence` by torch's own LSTM, whose kernels each device has."""
+    weights = [weight_ih, weight_hh, bias, torch.zeros_like(bias)]
+    with warnings.catch_warnings():  # weights in one piece would be faster; dropout makes them anew
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+        outputs, last_h, last_c = torch.lstm(
+            x, [h[None], c[None]], weights, True, 1, 0.0, True, False, False
+        )
+    return outputs.to(x.dtype), last_h[0].to(x.dtype), last_c[0].to(x.dtype)
+
+
 def plain_layer(
     x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, h: Tensor, c: Tensor, hard: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute `Recurrence` by torch's own operations and autograd, on any device."""
+    """Compute `Recurrence` by torch's own operations and autograd: what it is checked against."""
     hardtanh = nn.functional.hardtanh  # unlike clamp's, its derivative is 0 at the bounds
     outputs = []
     for gates in nn.functional.linear(x, weight_ih, bias):
@@ -208,13 +221,15 @@ class Times:
     Args:
         weight: (m, n), of any strides.
         rows: of the x to come, about.
+        dtype: of the product.
     """
 
-    def __init__(self, weight: Tensor, rows: int, bf16: bool) -> None:
-        weight = weight.bfloat16() if bf16 else weight
-        self._dtype = weight.dtype
+    def __init__(self, weight: Tensor, rows: int, dtype: torch.dtype) -> None:
+        weight = weight.to(dtype)
+        self._dtype = dtype
         self._linear: Any = None
-        if _ONEDNN and weight.dtype in (torch.float32, torch.bfloat16):
+        on_cpu = weight.device.type == "cpu"
+        if _ONEDNN and on_cpu and dtype in (torch.float32, torch.bfloat16):
             self._linear = torch.ops.mkldnn._linear_pointwise
             self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
         else:
@@ -344,9 +359,32 @@ def _soft_cell_backward(
             dc_b[n] = d_cell * f
 
 
-def bf16_pays(x: Tensor) -> bool:
-    """Return whether products of x should run in bfloat16: autocast asks for it, it is faster here."""
-    return x.dtype == torch.float32 and torch.is_autocast_enabled("cpu") and _cpu_has_bf16()
+def product_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype that products of x run in: autocast's, where it is on, and faster here."""
+    device = x.device.type
+    if x.dtype != torch.float32 or not _autocasts(device) or not torch.is_autocast_enabled(device):
+        return x.dtype
+    asked = torch.get_autocast_dtype(device)
+    if device == "cpu" and not (asked == torch.bfloat16 and _cpu_has_bf16()):
+        return x.dtype
+    return asked
+
+
+def as_written(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which autocast changes no dtype on a device."""
+    if not _autocasts(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+@functools.cache
+def _autocasts(device: str) -> bool:
+    return torch.amp.autocast_mode.is_autocast_available(device)
+
+
+def _loopable(tensor: Tensor) -> Any:
+    """Return what the cells take: on the CPU a NumPy view, whose rows are cheaper to index."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 
 @functools.cache

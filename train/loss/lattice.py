@@ -4,8 +4,8 @@ A node (t, u) has two arcs:
 
     N(t, u): blank, time moves on          E(t, u): the next label is emitted
 
-Forward and backward variables run over the valid nodes only, so padding costs nothing. What weights the
-arcs have is `train.loss.transducer`'s to say; `Penalties` change them.
+Forward and backward variables run over the valid nodes only, so padding costs nothing: on the CPU in compiled
+loops, elsewhere a diagonal of the lattice at a time (`train.loss.diagonals`). What weights the arcs have is `train.loss.transducer`'s to say; `Penalties` change them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from train.loss import diagonals
 
 __all__ = ["Lattice", "Penalties"]
 
@@ -41,37 +44,59 @@ class Penalties:
     star_penalty: float = 1.0
 
 
+@dataclass(frozen=True)
 class Lattice:
     """The valid nodes of a batch, packed: row by row, step by step, label by label.
 
     Attributes:
-        node_row, node_step, node_label: (nodes,) int64.
+        blank: the class that moves time on.
+        sizes: steps and labels of each row.
+        row, step, position: (nodes,) int64 of each node; the position is its u.
         label: (nodes,) int64, the class of E(t, u); blank where there is none.
         blank_constant, label_constant: (nodes,) float64, NaN where the arc is the logit's own; else
             its whole log-weight. label_bonus: (nodes,) float64, added to E.
-        first: (B + 1,) int64, the node at which a row begins.
     """
 
-    def __init__(
-        self,
+    blank: int
+    sizes: tuple[tuple[int, int], ...]
+    row: Tensor
+    step: Tensor
+    position: Tensor
+    label: Tensor
+    blank_constant: Tensor
+    label_constant: Tensor
+    label_bonus: Tensor
+
+    @classmethod
+    def of(
+        cls,
         targets: Tensor,
         steps: Tensor,
         labels: Tensor,
         shape: tuple[int, int, int, int],
         blank: int,
         penalties: Penalties,
-    ) -> None:
+        device: torch.device,
+    ) -> Lattice:
+        """Lay out the lattice of a batch.
+
+        Args:
+            targets, steps, labels, blank, penalties: as `transducer_loss` takes them.
+            shape: of the scores, (rows, steps, labels, classes) at most.
+            device: on which it is solved.
+        Raises:
+            ValueError: a length or a target of a row does not fit.
+        """
         batch, most_steps, most_labels, classes = shape
-        self.blank = blank
-        self.steps = steps.numpy().astype(np.int64)
-        self.labels = labels.numpy().astype(np.int64)
-        ids = targets.numpy().astype(np.int64)
-        if len(self.steps) != batch or len(self.labels) != batch or ids.shape[0] != batch:
+        t_of, u_of, ids = (
+            given.cpu().numpy().astype(np.int64) for given in (steps, labels, targets)
+        )
+        if len(t_of) != batch or len(u_of) != batch or ids.shape[0] != batch:
             raise ValueError(
                 f"transducer loss: {batch} rows of scores, {len(ids)} of targets, "
-                f"{len(self.steps)} and {len(self.labels)} lengths"
+                f"{len(t_of)} and {len(u_of)} lengths"
             )
-        for row, (t, u) in enumerate(zip(self.steps, self.labels, strict=True)):
+        for row, (t, u) in enumerate(zip(t_of, u_of, strict=True)):
             if not (1 <= t <= most_steps and 0 <= u <= min(most_labels, ids.shape[1])):
                 raise ValueError(
                     f"transducer loss: row {row} has {t} steps (1 to {most_steps}) and {u} labels "
@@ -83,47 +108,66 @@ class Lattice:
                     f"transducer loss: row {row} has targets {own.tolist()}, wants ids below "
                     f"{classes} other than blank, {blank}"
                 )
-        sizes = self.steps * (self.labels + 1)
-        self.first = np.concatenate([[0], np.cumsum(sizes)])
-        self.node_row = np.repeat(np.arange(batch), sizes)
-        inside = np.arange(self.first[-1]) - self.first[self.node_row]
-        width = self.labels[self.node_row] + 1
-        self.node_step, self.node_label = inside // width, inside % width
+        sizes = t_of * (u_of + 1)
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        of_row = np.repeat(np.arange(batch), sizes)
+        inside = np.arange(first[-1]) - first[of_row]
+        width = u_of[of_row] + 1
+        step, position = inside // width, inside % width
         padded = np.concatenate([ids, np.full((batch, 1), blank)], axis=1)
-        own_label = np.where(
-            self.node_label < self.labels[self.node_row],
-            padded[self.node_row, np.minimum(self.node_label, ids.shape[1])],
-            blank,
+        label = np.where(
+            position < u_of[of_row], padded[of_row, np.minimum(position, ids.shape[1])], blank
         )
-        self.label = own_label
-        early = (self.steps[self.node_row] - 1) / 2 - self.node_step
-        is_eos = own_label == penalties.eos if penalties.eos is not None else False
-        self.label_bonus = early * (penalties.delay + np.where(is_eos, penalties.eos_penalty, 0.0))
-        nodes = len(own_label)
-        self.blank_constant, self.label_constant = np.full((2, nodes), np.nan)
+        early = (t_of[of_row] - 1) / 2 - step
+        is_eos = label == penalties.eos if penalties.eos is not None else False
+        label_bonus = early * (penalties.delay + np.where(is_eos, penalties.eos_penalty, 0.0))
+        blank_constant, label_constant = np.full((2, len(of_row)), np.nan)
         if penalties.star is not None:
-            star = own_label == penalties.star
-            self.label_constant[star] = (penalties.delay * early)[star]
-            before = padded[self.node_row, np.maximum(self.node_label - 1, 0)]
-            after_star = (self.node_label > 0) & (before == penalties.star)
-            self.blank_constant[after_star] = np.log(penalties.star_penalty)
+            star = label == penalties.star
+            label_constant[star] = (penalties.delay * early)[star]
+            before = padded[of_row, np.maximum(position - 1, 0)]
+            after_star = (position > 0) & (before == penalties.star)
+            blank_constant[after_star] = np.log(penalties.star_penalty)
 
-    def solve(
-        self, blank: NDArray[Any], label: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        def there(values: NDArray[Any]) -> Tensor:
+            tensor = torch.from_numpy(values)
+            return (tensor.to(_real(device)) if tensor.is_floating_point() else tensor).to(device)
+
+        nodes = (of_row, step, position, label, blank_constant, label_constant, label_bonus)
+        of_rows = tuple(zip(t_of.tolist(), u_of.tolist(), strict=True))
+        return cls(blank, of_rows, *map(there, nodes))
+
+    @property
+    def nodes(self) -> int:
+        """How many there are."""
+        return len(self.row)
+
+    def empty(self) -> Tensor:
+        """Return (nodes,) to be filled with log-probabilities, float64 where the device has it."""
+        return torch.empty_like(self.label_bonus)
+
+    def solve(self, blank: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses (B,), and for each node the posteriors that reach its two logits.
 
         Args:
             blank, label: (nodes,) log-probabilities of the two classes.
         """
-        n = np.where(np.isnan(self.blank_constant), blank, self.blank_constant)
-        e = np.where(np.isnan(self.label_constant), label + self.label_bonus, self.label_constant)
-        losses, of_blank, of_label = _forward_backward(
-            n.astype(np.float64), e.astype(np.float64), self.first, self.steps, self.labels
-        )
-        of_blank[~np.isnan(self.blank_constant)] = 0.0
-        of_label[~np.isnan(self.label_constant)] = 0.0
-        return losses, of_blank, of_label
+        set_n, set_e = self.blank_constant.isnan().logical_not(), self.label_constant.isnan()
+        n = torch.where(set_n, self.blank_constant, blank)
+        e = torch.where(set_e, label + self.label_bonus, self.label_constant)
+        if n.device.type == "cpu":
+            sizes = np.array(self.sizes, np.int64).reshape(-1, 2)
+            found = _forward_backward(n.numpy(), e.numpy(), sizes[:, 0], sizes[:, 1])
+            losses, of_blank, of_label = map(torch.from_numpy, found)
+        else:
+            losses, of_blank, of_label = diagonals.forward_backward(
+                n, e, self.sizes, self.row, self.step, self.position
+            )
+        return losses, of_blank.masked_fill_(set_n, 0.0), of_label.masked_fill_(~set_e, 0.0)
+
+
+def _real(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # which has no other
 
 
 @_jit
@@ -136,13 +180,14 @@ def _log_add(a: Any, b: Any) -> Any:
 
 
 @_jit
-def _forward_backward(n: Any, e: Any, first: Any, steps: Any, labels: Any) -> Any:
+def _forward_backward(n: Any, e: Any, steps: Any, labels: Any) -> Any:
     rows = len(steps)
+    begin = 0
     losses = np.empty(rows)
     of_blank, of_label = np.zeros(len(n)), np.zeros(len(n))
     alpha = np.empty(len(n))
     for row in range(rows):
-        begin, width, last = first[row], labels[row] + 1, steps[row] - 1
+        width, last = labels[row] + 1, steps[row] - 1
         for t in range(steps[row]):
             for u in range(width):
                 k = begin + t * width + u
@@ -166,4 +211,5 @@ def _forward_backward(n: Any, e: Any, first: Any, steps: Any, labels: Any) -> An
                 of_label[k] = np.exp(alpha[k] + emit - total)
                 right = _log_add(on, emit)
                 below[u] = right
+        begin += steps[row] * width
     return losses, of_blank, of_label

@@ -120,6 +120,7 @@ class Objective(nn.Module):
             penalties=self.penalties,
             dropout=self.model.joint_dropout if self.training else 0.0,
             exponent=exponent,
+            megabytes=self.weights.joint_megabytes,
         ).mean()
 
     def _ctc(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:

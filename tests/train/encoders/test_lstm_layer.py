@@ -12,7 +12,9 @@ torch = pytest.importorskip("torch")
 
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
+from tests.train.elsewhere import DEVICE, Elsewhere
 from train.encoders import lstm_layer as layers
+from train.encoders import tensor_cells
 from train.encoders.lstm_layer import LSTM
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -195,23 +197,53 @@ def test_no_frames_change_no_state() -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_plain_loop_of_other_devices_computes_the_same(activation: Activation) -> None:
-    own = layer(activation).double()
+@pytest.mark.parametrize("how", ["plain", "another device"])
+def test_torchs_own_operations_compute_the_same(activation: Activation, how: str) -> None:
+    own = layer(activation, gain=3.0).double()  # so that some gates are at their bounds
     x = torch.randn(3, 9, 7, dtype=torch.float64)
     before = state(3, dtype=torch.float64)
     y, last = own.step(x, before)
     (y.sum() + last[1].sum()).backward()
     want = {n: getattr(own, n).grad.clone() for n in NAMES}
     own.zero_grad()
-    z, last_h, last_c = layers.plain_layer(
-        x.transpose(0, 1), own.weight_ih, own.weight_hh, own.bias_ih + own.bias_hh, *before,
-        activation == "hard",
-    )  # fmt: skip
-    torch.testing.assert_close(z.transpose(0, 1), y, rtol=0, atol=1e-13)
-    torch.testing.assert_close((last_h, last_c), last, rtol=0, atol=1e-13)
-    (z.sum() + last_c.sum()).backward()
+    if how == "plain":
+        z, *after = layers.plain_layer(
+            x.transpose(0, 1), own.weight_ih, own.weight_hh, own.bias_ih + own.bias_hh, *before,
+            activation == "hard",
+        )  # fmt: skip
+        z = z.transpose(0, 1)
+        (z.sum() + after[1].sum()).backward()
+        got = {n: getattr(own, n).grad for n in NAMES}
+    else:
+        with Elsewhere():
+            own.to(DEVICE)
+            z, after = own.step(x.to(DEVICE), tuple(leaf.to(DEVICE) for leaf in before))
+            (z.sum() + after[1].sum()).backward()
+            got = {n: getattr(own, n).grad.cpu() for n in NAMES}
+            z, after = z.cpu(), [leaf.cpu() for leaf in after]
+    torch.testing.assert_close(z, y, rtol=0, atol=1e-13)
+    torch.testing.assert_close(tuple(after), last, rtol=0, atol=1e-13)
     for name in NAMES:
-        torch.testing.assert_close(getattr(own, name).grad, want[name], rtol=0, atol=1e-11)
+        torch.testing.assert_close(got[name], want[name], rtol=0, atol=1e-11)
+
+
+def test_the_soft_cells_gradient_in_torchs_operations_is_that_of_the_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Any:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    a, c, squashed = draw(3, 20).sigmoid(), draw(3, 5), draw(3, 5).tanh()
+    d_out, dh, dc = draw(3, 5), draw(3, 5), draw(3, 5)
+    results = []
+    for cell, take in (
+        (layers._soft_cell_backward, lambda tensor: tensor.numpy()),
+        (tensor_cells.soft_cell_backward, lambda tensor: tensor),
+    ):
+        own, da = dc.clone(), torch.empty(3, 20, dtype=torch.float64)
+        cell(*map(take, (a, c, squashed, d_out, dh, own, da)))
+        results.append((own, da))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-14)
 
 
 def test_initialisation_draws_every_tensor_and_sets_the_forget_bias_after_scaling() -> None:

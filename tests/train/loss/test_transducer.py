@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.places import REPOSITORY
+from tests.train.elsewhere import DEVICE, Elsewhere
+from tests.train.live_bytes import LiveBytes
 from train.loss.transducer import Penalties, joint_transducer_loss, transducer_loss
 
 LENGTHS, LABELS = torch.tensor([4, 2, 3]), torch.tensor([2, 0, 3])
@@ -114,6 +116,58 @@ def test_the_fused_loss_is_that_of_the_joint_and_its_gradient_too() -> None:
     want = transducer_loss(scores, TARGETS, LENGTHS, LABELS, CLASSES - 1)
     torch.testing.assert_close(fused(f, g, weight, bias), want, rtol=0, atol=1e-12)
     assert torch.autograd.gradcheck(fused, (f, g, weight, bias))
+
+
+@pytest.mark.parametrize("penalties", [Penalties(), Penalties(0.1, 3, 0.2, 2, 0.6)])
+def test_another_device_gives_the_same_losses_and_gradients(penalties: Penalties) -> None:
+    tensors = joint()
+    arguments = TARGETS, LENGTHS, LABELS
+    losses = joint_transducer_loss(*tensors, *arguments, penalties=penalties)
+    weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    want = torch.autograd.grad((losses * weights).sum(), tensors)
+    scores = logits().requires_grad_()
+    of_scores = transducer_loss(scores, *arguments, CLASSES - 1, penalties)
+    (want_scores,) = torch.autograd.grad((of_scores * weights).sum(), scores)
+    with Elsewhere():
+        there = [tensor.detach().to(DEVICE).requires_grad_() for tensor in tensors]
+        moved = [tensor.to(DEVICE) for tensor in arguments]
+        got_losses = joint_transducer_loss(*there, *moved, penalties=penalties)
+        got = torch.autograd.grad((got_losses * weights.to(DEVICE)).sum(), there)
+        theirs = logits().to(DEVICE).requires_grad_()
+        got_of_scores = transducer_loss(theirs, *moved, CLASSES - 1, penalties)
+        (got_scores,) = torch.autograd.grad((got_of_scores * weights.to(DEVICE)).sum(), theirs)
+        results = [x.cpu() for x in (got_losses, got_of_scores, got_scores, *got)]
+    for one, other in zip(results, (losses, of_scores, want_scores, *want), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_the_joint_in_small_chunks_takes_less_memory_and_gives_the_same_gradient(
+    dropout: float,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    f, g = torch.randn(4, 40, 64, generator=generator), torch.randn(4, 21, 64, generator=generator)
+    weight, bias = torch.randn(500, 64, generator=generator), torch.zeros(500)
+    targets = torch.randint(499, (4, 20), generator=generator)
+    lengths, labels = torch.tensor([40, 30, 40, 20]), torch.tensor([20, 20, 3, 9])
+
+    def run(megabytes: float) -> tuple[list[Tensor], int]:
+        leaves = [x.clone().requires_grad_() for x in (f, g, weight, bias)]
+        torch.manual_seed(0)
+        with LiveBytes() as memory:
+            losses = joint_transducer_loss(
+                *leaves, targets, lengths, labels, dropout=dropout, megabytes=megabytes
+            )
+            losses.sum().backward()
+        gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        return [losses.detach(), *gradients], memory.peak
+
+    whole, most = run(1024.0)
+    parts, least = run(0.25)
+    assert most > 4 * 500 * int((lengths * (labels + 1)).sum())  # the logits, as a whole
+    assert 5 * least < most
+    for one, other in zip(parts, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_has_one_mask_for_forward_and_backward() -> None:
