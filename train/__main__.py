@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     import torch
 
+    from train.compute.ranks import joined
     from train.loggers.table import openers
     from train.loop import Run
     from train.run.assembly import material_of
@@ -105,23 +106,30 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     folder = Path(arguments.output)
-    try:
-        config = load_config(arguments.config, arguments.set, _say)
-        openers(config.log.to)  # what is not installed is missed now, not when the data are read
-        resumed = find(folder, arguments.resume_from)
-        if resumed is not None:
-            changed = check_same_run(resumed, config, arguments.init_from, arguments.change)
-            for line in changed:
-                print(f"changed: {line}", file=sys.stderr)
-        if arguments.dry_run:
-            return _dry_run(folder, config, arguments.init_from, resumed)
-        start = start_of(config, arguments.init_from, resumed, folder)
-        Run(folder, config, start, material_of(config, start), resumed).train()
-    except KeyboardInterrupt:
-        again = "without --resume-from " if arguments.resume_from else ""
-        print(f"stopped; the same command {again}resumes from {folder / LAST}", file=sys.stderr)
-        raise
-    print(f"{arguments.output}/best.pt")
+    with joined() as ranks:
+        try:
+            config = load_config(arguments.config, arguments.set, _say)
+            openers(config.log.to)  # what is not installed is missed before the data are read
+            resumed = find(folder, arguments.resume_from)
+            if resumed is not None:
+                changed = check_same_run(
+                    resumed, config, arguments.init_from, arguments.change, ranks.count
+                )
+                for line in changed:
+                    print(f"changed: {line}", file=sys.stderr)
+            if arguments.dry_run:
+                return _dry_run(folder, config, arguments.init_from, resumed)
+            # Rank 0 makes indexes and the like, which the others find.
+            with ranks.leader_first():
+                start = start_of(config, arguments.init_from, resumed, folder)
+                material = material_of(config, start)
+            Run(folder, config, start, material, resumed, ranks).train()
+        except KeyboardInterrupt:
+            again = "without --resume-from " if arguments.resume_from else ""
+            print(f"stopped; the same command {again}resumes from {folder / LAST}", file=sys.stderr)
+            raise
+        if ranks.leads:
+            print(f"{arguments.output}/best.pt")
     return 0
 
 

@@ -37,6 +37,7 @@ from stream.errors import DifferenceError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.checkpoints.resume import LAST, Resumed, alone, keep, updates
+from train.compute.ranks import Ranks, Silence
 from train.config.run import Config
 from train.report.monitor import Monitor, Totals
 from train.run.data_wait import Skipped, timed
@@ -55,20 +56,22 @@ class DivergedError(DifferenceError):
 
 @dataclass
 class Run:
-    """One run; `train` resumes from `resumed`, or starts."""
+    """One run; `train` resumes from `resumed`, or starts. Of its ranks the first one writes its files."""
 
     folder: Path
     config: Config
     start: Start
     material: Material
     resumed: Resumed | None = None
+    ranks: Ranks = field(default_factory=Ranks)
     best: dict[str, float] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
 
     def __post_init__(self) -> None:
         self.vocabulary = Vocabulary(self.start.tokenizer)
-        self.learner = Learner(self.config, self.start, self.material, self.resumed)
-        self.calendar = self.learner.calendar
+        self.learner = Learner(self.config, self.start, self.material, self.resumed, self.ranks)
+        self.config, self.calendar = self.learner.config, self.learner.calendar
+        self.material = self.material.shared(self.ranks, self.config.batches.accumulate)
         if self.resumed is not None:
             self.best = dict(self.resumed.content["best"])
             self.totals = Totals(**self.resumed.content.get("totals", {}))
@@ -95,19 +98,24 @@ class Run:
         check_features_causal(specification.front_end, self.learner.normaliser)
         check_causal(self._encoder_outputs(), specification.encoder, "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with alone(self.folder):
+        with alone(self.folder) if self.ranks.leads else contextlib.nullcontext():
             self._go_on()
 
     def _go_on(self) -> None:
-        (self.folder / "config.json").write_bytes(
-            msgspec.json.format(msgspec.json.encode(self.config))
-        )
+        self.ranks.wait()  # until each has read what it resumes from
+        if self.ranks.leads:
+            (self.folder / "config.json").write_bytes(
+                msgspec.json.format(msgspec.json.encode(self.config))
+            )
         if self.resumed is not None and self.resumed.path != self.folder / LAST:
             self._save()  # from here the same command goes on
-        skipped = Skipped(self.folder, self.material.skip_limit)
-        monitor = Monitor(
-            self.folder, self.config, self.material, self.calendar, self.learner, self.totals
-        )
+        skipped: Any = Silence()
+        monitor: Any = Silence()
+        if self.ranks.leads:
+            skipped = Skipped(self.folder, self.material.skip_limit)
+            monitor = Monitor(
+                self.folder, self.config, self.material, self.calendar, self.learner, self.totals
+            )
         end = self.update if self._out_of_patience() else self.calendar.end
         drawn = self.material.drawn(self.update, end)
         with monitor, contextlib.closing(drawn):
@@ -116,14 +124,16 @@ class Run:
                     monitor.say(line)
             for line in self.learner.remarks():
                 monitor.say(line)
-            for waited, batch in timed(drawn):
-                skipped.add(batch.skipped)
+            if self.learner.seconds:
+                monitor.measured(self.learner.seconds)
+            for waited, batches in timed(drawn):
                 began = time.perf_counter()
-                learned = self.learner.learn(batch)
+                learned = self.learner.learn(batches)
                 seconds = time.perf_counter() - began
-                if not math.isfinite(loss := float(learned.parts.total.detach())):
+                skipped.add(learned.skipped)
+                if not math.isfinite(loss := learned.losses.total):
                     raise DivergedError(self._diverged(f"the loss is {loss}"))
-                monitor.learned(batch, learned, waited, seconds, skipped.count)
+                monitor.learned(learned, waited, seconds, skipped.count)
                 if self.calendar.validates(self.update):
                     self._validate(monitor)
                 stops = self._out_of_patience()
@@ -145,9 +155,12 @@ class Run:
         """Write last.pt and its place among the resumable ones; never weights that are lost."""
         if not self.learner.finite():
             raise DivergedError(self._diverged("a weight is not finite"))
+        if not self.ranks.leads:
+            return
         content = self._content() | self.learner.state_dict()
         content |= {"init_from": self.start.source, "best": dict(self.best)}
         content["totals"] = asdict(self.totals)
+        content["batches_an_update"] = self.config.batches.accumulate * self.ranks.count
         checkpoint.save(content, self.folder / LAST)
         milestone = self.calendar.is_milestone(self.update)
         keep(self.folder, self.update, self.config.resumable, milestone=milestone)
@@ -175,6 +188,7 @@ class Run:
                 self.learner.normaliser,
                 self.vocabulary,
                 self.material,
+                self.ranks,
             )
             if activation == own:
                 self.learner.wers.append(score.wer["all"])
@@ -184,17 +198,18 @@ class Run:
                 names.append("best.pt" if activation == own else f"best-{activation}.pt")
             if self.config.keep and activation == own:
                 names.append(f"update-{self.update:06d}.pt")
-            for name in names:
+            for name in names if self.ranks.leads else ():
                 checkpoint.save(self._content(activation, score.wer), self.folder / name)
-        references = References(
-            self.learner.evaluated(), self.learner.normaliser, self.vocabulary, self.material
-        )
-        latency = references.latency(scores[own].tokens)
-        monitor.validated(scores, self.best, references.losses(self.update), latency)
+        if self.ranks.leads:
+            references = References(
+                self.learner.evaluated(), self.learner.normaliser, self.vocabulary, self.material
+            )
+            latency = references.latency(scores[own].tokens)
+            monitor.validated(scores, self.best, references.losses(self.update), latency)
 
     def _encoder_outputs(self) -> Any:
         """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""
-        module = copy.deepcopy(self.learner.model).eval()
+        module = copy.deepcopy(self.learner.model).cpu().eval()
 
         @torch.inference_mode()
         def outputs(x: NDArray[np.float32]) -> NDArray[np.float32]:

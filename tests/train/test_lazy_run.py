@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ torch = pytest.importorskip("torch")
 
 from tests.conftest import REPOSITORY
 from tests.tiny import TEXTS, tiny_tokenizer
+from tests.train.torchrun import torchrun
 from train import __main__, checkpoint, mel_stats
 from train.data.formats import shards
 from train.data.formats.table import read_records
@@ -60,7 +62,7 @@ seconds = 4.0
 [augmentation]
 """
 
-# Dies at update 7, between two checkpoints, its workers with a batch in hand.
+# The last rank dies at update 7, between two checkpoints, its workers with a batch in hand.
 KILLED = """
 import os, signal, sys
 from train import __main__
@@ -68,10 +70,10 @@ from train.run.learner import Learner
 
 learn = Learner.learn
 
-def dying(self, batch):
-    if self.update == 6:
+def dying(self, batches):
+    if self.update == 6 and os.environ.get("RANK", "1") == "1":
         os.kill(os.getpid(), signal.SIGKILL)
-    return learn(self, batch)
+    return learn(self, batches)
 
 if __name__ == "__main__":
     Learner.learn = dying
@@ -121,22 +123,71 @@ def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.fixture(scope="module")
+def accumulated(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process that draws two batches for each update."""
+    run = tmp_path_factory.mktemp("runs") / "accumulated"
+    assert __main__.main(arguments(folder, run, "batches.accumulate=2")) == 0
+    return run
+
+
 def test_a_run_killed_in_an_epoch_with_workers_resumes_with_others_to_the_same_weights(
-    folder: Path, finished: Path, tmp_path: Path
+    folder: Path, accumulated: Path, tmp_path: Path
 ) -> None:
     script, run = tmp_path / "killed.py", tmp_path / "run"
     script.write_text(KILLED)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    two = "batches.accumulate=2"
     killed = subprocess.run(
-        [sys.executable, str(script), *arguments(folder, run)],
+        [sys.executable, str(script), *arguments(folder, run, two)],
         env=environment,
         capture_output=True,
         text=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert checkpoint.load(run / "last.pt")["update"] == 4
-    assert __main__.main(arguments(folder, run, "data.workers=1")) == 0
-    assert equal(weights(run), weights(finished))
+    assert __main__.main(arguments(folder, run, two, "data.workers=1")) == 0
+    assert equal(weights(run), weights(accumulated))
+
+
+def test_two_processes_learn_as_one_that_accumulates_and_resume_when_one_is_killed(
+    folder: Path, accumulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the bit: each sum of a gradient has two terms, whose order changes nothing."""
+    script, run = tmp_path / "killed.py", tmp_path / "run"
+    script.write_text(KILLED)
+    killed = torchrun(script, arguments(folder, run, "data.workers=1"))
+    assert killed.returncode != 0
+    assert "Signal 9 (SIGKILL)" in killed.stderr
+    assert checkpoint.load(run / "last.pt")["update"] == 4
+    shutil.copytree(run, tmp_path / "alone")
+    resumed = torchrun("-m train", arguments(folder, run, "data.workers=1"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == f"{run}/best.pt\n"
+    assert equal(weights(run), weights(accumulated))
+    assert losses(run) == losses(accumulated)
+    # What two processes began, one goes on with; but not on half of the batches.
+    assert __main__.main(arguments(folder, tmp_path / "alone")) == 2
+    assert "batches an update (batches.accumulate x processes): 2 -> 1" in capsys.readouterr().err
+    assert __main__.main(arguments(folder, tmp_path / "alone", "batches.accumulate=2")) == 0
+    assert equal(weights(tmp_path / "alone"), weights(accumulated))
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """Return what the metrics say of the losses, the error rates and the audio heard."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    kept = (
+        "update",
+        "loss",
+        "transducer",
+        "ctc",
+        "per_token",
+        "gradient_norm",
+        "hours",
+        "wer",
+        "dev",
+    )
+    return [{key: line[key] for key in kept if key in line} for line in lines]
 
 
 def test_what_is_kept_on_disk_changes_no_weight(

@@ -34,7 +34,7 @@ from train import __main__, checkpoint
 from train.config.file import load_config
 from train.config.run import ConfigError
 from train.data.batches import Batches
-from train.encoders.lstm_layer import bf16_pays
+from train.encoders.lstm_layer import product_dtype
 from train.evaluation import training_tokens
 from train.loop import DivergedError
 from train.optimiser.lamb import Lamb
@@ -142,7 +142,7 @@ def test_a_run_killed_while_it_saves_and_resumed_equals_an_uninterrupted_one(
     setting, whole = f"precision={precision}", finished
     if precision == "bfloat16":
         with torch.autocast("cpu", torch.bfloat16):
-            if not bf16_pays(torch.zeros(1)):
+            if product_dtype(torch.zeros(1)) != torch.bfloat16:
                 pytest.skip("this CPU has no bfloat16 products")
         whole = tmp_path / "whole"
         assert __main__.main(command(folder, whole, setting)) == 0

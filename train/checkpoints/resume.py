@@ -37,7 +37,16 @@ __all__ = ["LAST", "Resumed", "alone", "check_same_run", "differences", "find", 
 LAST = "last.pt"
 RING, MILESTONES = "resumable", "milestones"
 NOTHING = "nothing"
-FREE = ("data.workers", "data.cache_folder", "log.")  # keys that no result depends on
+# Keys that no result depends on except by rounding, or that `BATCHES` stands for.
+FREE = (
+    "data.workers",
+    "data.cache_folder",
+    "log.",
+    "device",
+    "batches.accumulate",
+    "loss.joint_megabytes",
+)
+BATCHES = "batches an update (batches.accumulate x processes)"
 FIXED = ("model.", "quantize:")  # keys of what the weights are
 
 
@@ -110,13 +119,14 @@ def updates(folder: Path) -> list[int]:
 
 
 def check_same_run(
-    resumed: Resumed, config: Config, init_from: str | None, change: bool
+    resumed: Resumed, config: Config, init_from: str | None, change: bool, processes: int = 1
 ) -> list[str]:
     """Compare what is asked for with what the checkpoint says (rules 2 and 3).
 
     Args:
         init_from: what the run is to start from, which it did long ago.
         change: whether the configuration may differ.
+        processes: that train together.
     Returns:
         the differences, a line each.
     Raises:
@@ -130,6 +140,9 @@ def check_same_run(
                 f"{began or 'random weights'}. Leave it out, or choose another --output"
             )
     lines = differences(resumed.content["config"], config)
+    before = resumed.content.get("batches_an_update", 1)
+    if (now := config.batches.accumulate * processes) != before:
+        lines.append(f"{BATCHES}: {before} -> {now}")
     fixed = [line for line in lines if line.startswith(FIXED)]
     if fixed or (lines and not change):
         shown = "\n".join(f"    {line}" for line in fixed or lines)
@@ -153,6 +166,8 @@ def differences(before: Mapping[str, Any], config: Config) -> list[str]:
     except msgspec.ValidationError:  # it has a key that is no more
         old = dict(_flat(before))
     new = dict(_flat(msgspec.to_builtins(config)))
+    if config.precision == "auto":
+        new["precision"] = old.get("precision")  # the choice is kept
     return [
         f"{key}: {old.get(key, NOTHING)} -> {new.get(key, NOTHING)}"
         for key in sorted(old.keys() | new.keys())

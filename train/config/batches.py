@@ -20,6 +20,8 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     Attributes:
         seconds: padded audio in a batch, about.
+        accumulate: batches of each process whose gradients are summed for an update. So an update learns from
+            seconds x accumulate x processes, and those of fewer processes that accumulate more are the same.
         weights: how often an utterance of a corpus is drawn, against 1 for others.
         short_seconds: longest clip before update `join_from`: words are learned first. None: any.
         join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
@@ -36,6 +38,7 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """
 
     seconds: float = 120.0
+    accumulate: int = 1
     weights: dict[str, float] = {}
     short_seconds: float | None = None
     join_from: int = 500
@@ -53,6 +56,8 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             value = getattr(self, name)
             if value is not None and not value > 0.0:
                 raise ValueError(f"batches.{name} is {value}, wants more than 0")
+        if self.accumulate < 1:
+            raise ValueError(f"batches.accumulate is {self.accumulate}, wants at least 1")
         for name in ("join", "repeat", "splice", "without_speech"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")

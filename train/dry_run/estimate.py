@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream.vocabulary import Vocabulary
 from train.checkpoints.resume import Resumed
+from train.compute.ranks import ALONE
 from train.config.run import Config
 from train.dry_run.disk import Disk, disk_of
 from train.dry_run.inputs import check_opens, check_spelt
@@ -127,7 +128,7 @@ def estimated(
     check_opens(config)
     start = start_of(config, init_from, resumed)
     check_spelt(config, start.tokenizer)
-    material = material_of(config, start)
+    material = material_of(config, start).shared(ALONE, config.batches.accumulate)
     learner = Learner(config, start, material, resumed)
     first, calendar = learner.update, Calendar.of(config, material.batches.epoch)
     vocabulary = Vocabulary(start.tokenizer)

@@ -72,24 +72,25 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
         material, vocabulary: of the run.
         end: its last update.
     """
-    turns = range(learner.update, max(end, learner.update + 1))
+    first, parts = learner.update, material.batches.parts
+    turns = range(first * parts, max(end, first + 1) * parts)
     times, waits, audio, peaks = [], [], [], []
-    drawn = material.drawn(turns[0], turns[0] + UPDATES)
+    drawn = material.drawn(first, first + UPDATES)
     began = time.perf_counter()
     with contextlib.closing(drawn):
-        for number, (waited, batch) in enumerate(timed(drawn)):
+        for number, (waited, batches) in enumerate(timed(drawn)):
             before, start = held(), time.perf_counter()
-            peak = peak_during(functools.partial(learner.learn, batch))
+            peak = peak_during(functools.partial(learner.learn, batches))
             if number:  # the first one compiles kernels and allocates the optimiser's moments
                 waits.append(waited)
                 times.append(time.perf_counter() - start)
-                peaks.append((peak - before) / batch.audio.size)
-            audio.append(float(batch.samples.sum()) / SAMPLE_RATE)
+                peaks.append((peak - before) / max(batch.audio.size for batch in batches))
+            audio.append(sum(float(batch.samples.sum()) for batch in batches) / SAMPLE_RATE)
             if times and time.perf_counter() - began > SECONDS:
                 break
     learning = statistics.median(times)
     # The first batches were drawn while kernels were compiled; later ones come as fast as they are drawn.
-    drawing = drawing_seconds(material, turns) / max(material.workers, 1)
+    drawing = parts * drawing_seconds(material, turns) / max(material.workers, 1)
     waiting = max(statistics.median(waits), drawing - learning, 0.0)
     some = turns[:: max(1, len(turns) // TURNS)]
     largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
@@ -97,7 +98,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     needed = between + round(max(peaks) * largest.audio.size)
     fits = needed < machine_memory()
     if fits:
-        needed = peak_during(functools.partial(learner.learn, largest))
+        needed = peak_during(functools.partial(learner.learn, [largest]))
     return Trial(
         learning + waiting,
         waiting,

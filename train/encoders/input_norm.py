@@ -11,13 +11,17 @@ __all__ = ["InputNorm"]
 class InputNorm(nn.Module):
     """Batch normalisation of (B, T, F) without learned factors: an affine map once trained.
 
-    Statistics count the frames of a mask. In training they are the batch's (and update the running
-    ones) unless `frozen`; else the running ones. `affine` gives the map that folds into the next
-    layer's input weights. Float32, whatever autocast says.
+    Statistics count the frames of a mask. In training they are the batch's, unless `frozen`; else the
+    running ones, which `advance` moves by the batches that were seen since: those of an update, all
+    parts of it and all ranks. `affine` gives the map that folds into the next layer's input weights.
+    Float32, whatever autocast says.
 
     Args:
         features: F.
-        momentum: weight of a batch in the running statistics.
+        momentum: weight of an update's batches in the running statistics.
+    Attributes:
+        seen: (frames, mean, variance) of each batch since the running statistics were moved, one
+            vector (1 + 2 F,).
     """
 
     mean: Tensor
@@ -27,6 +31,7 @@ class InputNorm(nn.Module):
     def __init__(self, features: int, momentum: float = 0.05, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.epsilon, self.frozen = momentum, epsilon, False
+        self.seen: list[Tensor] = []
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("variance", torch.ones(features))
         self.register_buffer("batches", torch.zeros((), dtype=torch.float32))
@@ -38,19 +43,34 @@ class InputNorm(nn.Module):
             scale, shift = self.affine()
             return x * scale + shift
         if mask is None:
+            frames = x.new_tensor([x.shape[0] * x.shape[1]])
             mean, variance = x.mean((0, 1)), x.var((0, 1), correction=0)
             centred = x - mean
         else:
+            frames = mask.sum().to(x.dtype)[None]
             weight = (mask / mask.sum().clamp(min=1)).to(x.dtype)[:, :, None]
             mean = (x * weight).sum((0, 1))
             centred = x - mean
             variance = (centred * centred * weight).sum((0, 1))
-        with torch.no_grad():
-            rate = max(self.momentum, 1.0 / (float(self.batches) + 1.0))  # a mean, at the start
-            self.batches += 1
-            self.mean.lerp_(mean.to(self.mean.dtype), rate)
-            self.variance.lerp_(variance.to(self.variance.dtype), rate)
+        self.seen.append(torch.cat([frames, mean.detach(), variance.detach()]))
         return centred * torch.rsqrt(variance + self.epsilon)
+
+    @torch.no_grad()
+    def advance(self, seen: Tensor) -> None:
+        """Move the running statistics by those of all the frames of an update's batches.
+
+        Args:
+            seen: (batches, 1 + 2 F), rows as in the attribute.
+        """
+        self.seen = []
+        weight = seen[:, :1] / seen[:, :1].sum().clamp(min=1)
+        means, variances = seen[:, 1:].chunk(2, dim=1)
+        mean = (weight * means).sum(0)
+        variance = (weight * (variances + (means - mean).square())).sum(0)
+        rate = max(self.momentum, 1.0 / (float(self.batches) + 1.0))  # a mean, at the start
+        self.batches += 1
+        self.mean.lerp_(mean.to(self.mean.dtype), rate)
+        self.variance.lerp_(variance.to(self.variance.dtype), rate)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Return (scale, shift), each (F,): y = scale x + shift by the running statistics."""

@@ -15,8 +15,8 @@ import msgspec
 
 from stream.encoders.lstm_layer import Activation
 from stream.files.atomic import replace_file
+from train.compute.precision import shown
 from train.config.run import Config
-from train.data.rows import Batch
 from train.loggers.logger import Experiment
 from train.loggers.table import openers
 from train.report.display import Display, Progressed, Validated
@@ -100,25 +100,28 @@ class Monitor:
         self._journal.close(finished=kind is None)
         self._display.__exit__()
 
-    def learned(
-        self, batch: Batch, learned: Learned, waited: float, seconds: float, skipped: int
-    ) -> None:
+    def measured(self, seconds: Mapping[str, float]) -> None:
+        """Show which precision was chosen, from the seconds that a batch takes in each."""
+        chosen = self._config.precision
+        self.say(shown(chosen, seconds))
+        self._journal.write(0, precision=chosen, batch_seconds=dict(seconds))
+
+    def learned(self, learned: Learned, waited: float, seconds: float, skipped: int) -> None:
         """Show an update.
 
         Args:
-            batch: that was learned from.
             learned: what came of it.
-            waited: seconds for the batch; seconds: of learning.
+            waited: seconds for its batches; seconds: of learning.
             skipped: utterances left out so far.
         """
         update, config = self._learner.update, self._config.log
-        audio = float(batch.samples.sum()) / 16_000
-        self.totals.seconds += audio
+        self.totals.seconds += learned.seconds
         if not math.isfinite(learned.norm):
             self.totals.skipped += 1
             self.say(f"update {update}   skipped: its gradient is not finite")
-        self._times.append((audio, seconds, waited))
-        loss = float(learned.parts.total.detach())
+        self._times.append((learned.seconds, seconds, waited))
+        losses = learned.losses._asdict()
+        loss = losses.pop("total")
         used = memory()
         self._display.update(
             Progressed(
@@ -139,10 +142,8 @@ class Monitor:
             self._journal.write(
                 update,
                 loss=loss,
-                transducer=float(learned.parts.transducer.detach()),
-                ctc=float(learned.parts.ctc.detach()),
-                bag=float(learned.parts.bag.detach()),
-                per_token=loss * len(batch.samples) / max(int(batch.token_lengths.sum()), 1),
+                **losses,
+                per_token=loss * learned.utterances / max(learned.tokens, 1),
                 gradient_norm=learned.norm,
                 gradient_norms=gradient_norms(self._learner.objective),
                 rate=learned.rate,

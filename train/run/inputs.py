@@ -41,29 +41,34 @@ class InputFrames:
         config: of the run.
         rows: which knows the generators of a batch and the recordings of noise.
         normaliser: with the statistics of the data set, which rows start from.
+        device: where they are computed, and learned from.
     """
 
     config: Config
     rows: Rows
     normaliser: Normaliser
+    device: torch.device = torch.device("cpu")
 
     @torch.no_grad()
     def of(
-        self, batch: Batch, update: int, specification: Specification, stream_share: float = 1.0
+        self, batch: Batch, key: int, specification: Specification, stream_share: float = 1.0
     ) -> Inputs:
-        """Return the inputs of the batch of an update; the statistics' jitter is from torch's seed.
+        """Return the inputs of a batch.
 
         Args:
+            key: of what is drawn, except for the statistics' jitter, which is drawn with torch's seed.
             stream_share: of normalisation by a stream's statistics; the rest is by a row's own.
         """
         frames, counts = log_mel(
-            torch.from_numpy(batch.audio), torch.from_numpy(batch.samples), specification.front_end
+            torch.from_numpy(batch.audio).to(self.device),
+            torch.from_numpy(batch.samples),
+            specification.front_end,
         )
         mean, variance = (
-            torch.from_numpy(statistic).expand(len(frames), -1)
+            torch.from_numpy(statistic).to(self.device).expand(len(frames), -1)
             for statistic in (self.normaliser.mean, self.normaliser.variance)
         )
-        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1)
+        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1).to(self.device)
         statistics = histories(
             (mean + jitter * variance.sqrt(), variance),
             frames,
@@ -72,14 +77,17 @@ class InputFrames:
             self.config.history,
             specification.front_end,
             self.normaliser.alpha,
-            self.rows.generator(update, stream=2),
+            self.rows.generator(key, stream=2),
         )
         z = normalised(frames, counts, self.normaliser, statistics)
         if stream_share < 1.0:
             own = normalised_by_themselves(frames, counts)
             z = stream_share * z + (1.0 - stream_share) * own
-        z = spec_augment(z, counts, self.config.augmentation, self.rows.generator(update))
+        z = spec_augment(z, counts, self.config.augmentation, self.rows.generator(key))
         x, lengths = stacked(z, counts, specification.encoder)
         return Inputs(
-            x, lengths, torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
+            x,
+            lengths,
+            torch.from_numpy(batch.tokens).to(self.device),
+            torch.from_numpy(batch.token_lengths).to(self.device),
         )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import torch
 
 from stream.encoders.lstm_layer import Activation
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.checkpoints.resume import Resumed
+from train.compute.device import device_of
+from train.compute.precision import autocast, fastest, measured
+from train.compute.ranks import ALONE, Ranks
 from train.config.duration import updates_in
 from train.config.learning import Optimiser
 from train.config.run import Config
+from train.data.lazy.permutation import key_of
 from train.data.rows import Batch
+from train.encoders.input_norm import InputNorm
 from train.loss.objective import Objective, Parts
 from train.model import Transducer
 from train.optimiser.average import Ema
@@ -32,24 +38,54 @@ from train.schedules.calendar import Calendar
 from train.schedules.learning_rate import LearningRate
 from train.schedules.penalties import blend_span, stream_share
 
-__all__ = ["Learned", "Learner"]
+__all__ = ["Learned", "Learner", "Losses"]
+
+
+MEASURED_BATCHES = 2
+
+
+class Losses(NamedTuple):
+    """The mean losses of an update's utterances, nats, as `Parts` has those of a batch."""
+
+    total: float
+    transducer: float
+    ctc: float
+    bag: float
 
 
 class Learned(NamedTuple):
-    """What an update did: its learning rate, losses, and the gradient's norm before clipping."""
+    """What an update did, over all its parts and ranks.
+
+    Attributes:
+        rate: the learning rate.
+        losses: the means over the utterances.
+        norm: of the gradient, before clipping.
+        seconds: of audio; utterances, tokens: how many.
+        skipped: what was wrong with utterances that were left out.
+    """
 
     rate: float
-    parts: Parts
+    losses: Losses
     norm: float
+    seconds: float
+    utterances: int
+    tokens: int
+    skipped: tuple[str, ...]
 
 
 class Learner:
     """Weights, optimiser and averaged weights of a run.
 
+    An update learns from the batches of all its parts and ranks as if they were one: what is drawn for a batch
+    follows from its number, and a batch counts by its utterances.
+
     Args:
         config, start, material: of the run.
         resumed: the checkpoint that it resumes from, or None.
+        ranks: this process among those that train together.
     Attributes:
+        config: of the run, its precision chosen.
+        seconds: by precision, what was measured for the choice; empty where nothing was.
         objective: the loss, which holds the model in training, `model`.
         average: the averaged weights, which are validated and exported.
         calendar: when the run validates, saves and ends.
@@ -57,32 +93,45 @@ class Learner:
         wers: on dev, of each validation so far, fractions.
         transfer: what was taken from another model, where that is not all of it, or None.
     Raises:
-        ConfigError: the configuration cannot be trained from this start.
+        ConfigError: the configuration cannot be trained from this start, or on this machine.
         ModelError: the weights, or the checkpoint, are of another model.
     """
 
     def __init__(
-        self, config: Config, start: Start, material: Material, resumed: Resumed | None = None
+        self,
+        config: Config,
+        start: Start,
+        material: Material,
+        resumed: Resumed | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.update = config, 0
+        self.config, self.update, self._ranks = config, 0, ranks
         self.wers: list[float] = []
+        self.device = device_of(config, ranks.local, ranks.count)
         vocabulary = Vocabulary(start.tokenizer)
         self._pieces = vocabulary.pieces
         plain = config.specification(len(vocabulary))
         self.normaliser = Normaliser(start.mean, start.variance, plain.alpha, plain.gate)
-        self._frames = InputFrames(config, material.batches.rows, self.normaliser)
+        self._frames = InputFrames(config, material.batches.rows, self.normaliser, self.device)
         specification = specification_of(
             config, start, material, self._frames, len(vocabulary), resumed
         )
         model, self.transfer = starting_model(config, start, specification, config.dropout)
-        self.objective = Objective(model, config.loss, self._pieces)
-        self.calendar = Calendar.of(config, material.batches.epoch)
+        self.objective = Objective(model, config.loss, self._pieces).to(self.device)
+        shared = material.shared(ranks, config.batches.accumulate)
+        self.calendar = Calendar.of(config, shared.batches.epoch)
         self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = self._optimiser()
         self.freezing = self._freezing()
         self.average = Ema(model, config.optimiser.ema)
         if resumed is not None:
             self._resume(resumed)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
+        self.seconds = self._choose_precision(material, resumed)
+        if self.config.precision == "float16":
+            self._scaler = torch.amp.GradScaler(self.device.type)
+            if resumed is not None and "scaler" in resumed.content:
+                self._scaler.load_state_dict(resumed.content["scaler"])
 
     def _optimiser(self) -> Lamb:
         optimiser, weights = self.config.optimiser, named_weights(self.objective)
@@ -111,21 +160,35 @@ class Learner:
         """The model in training, not the averaged one."""
         return self.objective.model
 
-    def learn(self, batch: Batch) -> Learned:
-        """Make one update."""
-        config, optimiser = self.config, self.config.optimiser
+    def learn(self, batches: Sequence[Batch]) -> Learned:
+        """Make one update.
+
+        Args:
+            batches: the parts of the update that are this rank's.
+        """
+        config, optimiser, ranks = self.config, self.config.optimiser, self._ranks
         self.update += 1
-        torch.manual_seed(config.seed * 1_000_003 + self.update)  # dropout, and what follows
         self.objective.train()
         self.freezing.apply(self.update)
         self.objective.set_penalties(self.update, self.wers, self.calendar.epoch)
-        inputs = self._frames.of(batch, self.update, self.model.specification, self._stream_share())
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-            parts = self.objective(*inputs, self.update)
+        rows, tokens, seconds, skipped = ranks.sums(
+            sum(len(batch.samples) for batch in batches),
+            sum(int(batch.token_lengths.sum()) for batch in batches),
+            sum(float(batch.samples.sum()) / SAMPLE_RATE for batch in batches),
+            sum(len(batch.skipped) for batch in batches),
+        )
         self.optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()
+        losses = torch.zeros(len(Losses._fields), dtype=torch.float64)
+        for batch in batches:
+            share = len(batch.samples) / rows
+            parts = self._backward(batch, config.precision, share)
+            losses += share * torch.stack([loss.detach() for loss in parts]).cpu().double()
+        ranks.sum_gradients(self.objective.parameters())
+        self._scaler.unscale_(self.optimiser)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(group)
+        if len(batches) * ranks.count > 1:  # of a single batch, noise follows its dropout
+            torch.manual_seed(key_of(config.seed, self.update))
         add_gradient_noise(
             self.model.encoder_parameters(),
             noise_deviation(
@@ -136,8 +199,66 @@ class Learner:
             ),
         )
         norm = self.optimiser.step()
+        self._scaler.update()
+        self._advance_norms()
         self.average.update(self.model)
-        return Learned(self.rate.at(self.update), parts, norm)
+        return Learned(
+            self.rate.at(self.update),
+            Losses(*ranks.sums(*losses.tolist())),
+            norm,
+            seconds,
+            int(rows),
+            int(tokens),
+            self._all_skipped(batches) if skipped else (),
+        )
+
+    def _backward(self, batch: Batch, precision: str, share: float = 1.0) -> Parts:
+        """Add the gradient of a batch's mean losses, times its share of the update."""
+        key = batch.number + 1
+        torch.manual_seed(self.config.seed * 1_000_003 + key)  # dropout, and what follows
+        inputs = self._frames.of(batch, key, self.model.specification, self._stream_share())
+        with autocast(precision, self.device):
+            parts: Parts = self.objective(*inputs, self.update)
+        self._scaler.scale(parts.total * share).backward()
+        return parts
+
+    def _advance_norms(self) -> None:
+        """Move the statistics between layers by the frames of all parts and ranks."""
+        norms = [norm for norm in self._norms() if norm.seen]
+        if not norms:
+            return
+        of_parts = zip(*(norm.seen for norm in norms), strict=True)
+        own = torch.stack([torch.cat(of_part) for of_part in of_parts])
+        # In the order of the batches' numbers: part by part, and in it rank by rank.
+        every = torch.stack(self._ranks.gathered_tensors(own), dim=1).flatten(0, 1)
+        sizes = [len(norm.seen[0]) for norm in norms]
+        for norm, seen in zip(norms, every.split(sizes, dim=1), strict=True):
+            norm.advance(seen)
+
+    def _all_skipped(self, batches: Sequence[Batch]) -> tuple[str, ...]:
+        own = [message for batch in batches for message in batch.skipped]
+        return tuple(message for each in self._ranks.gathered(own) for message in each)
+
+    def _choose_precision(self, material: Material, resumed: Resumed | None) -> dict[str, float]:
+        """Settle a precision that is left to us; return what was measured for it."""
+        if self.config.precision != "auto":
+            return {}
+        seconds: dict[str, float] = {}
+        if resumed is not None:
+            chosen = resumed.content["config"]["precision"]
+        else:
+            batches = [material.batches.batch(number) for number in range(MEASURED_BATCHES)]
+            self.objective.train()
+            seconds = measured(self._backward, batches, self.device, self._ranks)
+            chosen = fastest(seconds)
+            self.optimiser.zero_grad(set_to_none=True)
+            for norm in self._norms():
+                norm.seen = []
+        self.config = msgspec.structs.replace(self.config, precision=chosen)
+        return seconds
+
+    def _norms(self) -> list[InputNorm]:
+        return [module for module in self.model.modules() if isinstance(module, InputNorm)]
 
     def _stream_share(self) -> float:
         blend = self.config.normalisation
@@ -162,7 +283,7 @@ class Learner:
         specification = msgspec.structs.replace(self.model.specification, activation=activation)
         module = Transducer(specification, normalised=not specification.rounded)
         module.load_state_dict(self.average.state_dict())
-        return module.eval()
+        return module.to(self.device).eval()
 
     def evaluated(self) -> Objective:
         """Return the loss of the averaged weights, in evaluation mode; its auxiliary heads are not averaged."""
@@ -171,7 +292,7 @@ class Learner:
         for name, head in self.objective.named_children():
             if name != "model":
                 objective.get_submodule(name).load_state_dict(head.state_dict())
-        return objective.eval()
+        return objective.to(self.device).eval()
 
     def rates(self) -> dict[str, float]:
         """Return the learning rate of each group of weights: by its factor, the output layer's as `output`."""
@@ -193,6 +314,7 @@ class Learner:
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "wers": list(self.wers),
+            **({"scaler": self._scaler.state_dict()} if self._scaler.is_enabled() else {}),
         }
 
     def _resume(self, resumed: Resumed) -> None:

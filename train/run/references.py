@@ -82,7 +82,7 @@ class References:
             f, steps = model.encode_rows(inputs.x, inputs.lengths)
             tokens = inputs.tokens[0, : int(inputs.token_lengths[0])].tolist()
             try:
-                aligned = forced_steps(backend, f[0, : int(steps[0])].numpy(), tokens)
+                aligned = forced_steps(backend, f[0, : int(steps[0])].cpu().numpy(), tokens)
             except ValueError:  # more tokens than CTC has frames for
                 continue
             said = list(zip(tokens, aligned, strict=True))
@@ -112,4 +112,6 @@ class References:
             own[: int(count)].amax(-1)
             for own, count in zip(frames[long], counts[long], strict=True)
         ]
-        return Inputs(x[long], lengths[long], tokens[long], token_lengths[long]), levels
+        inputs = x[long], lengths[long], tokens[long], token_lengths[long]
+        device = self.objective.bag.weight.device
+        return Inputs(*(tensor.to(device) for tensor in inputs)), levels

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stream.error_rate import ErrorRate, word_error_rate
 from stream.front_end.normaliser import Normaliser
 from stream.vocabulary import Vocabulary
+from train.compute.ranks import ALONE, Ranks
 from train.evaluation import tokens_of_all
 from train.model import Transducer
 from train.run.start import Material
@@ -30,15 +31,23 @@ class Score:
 
 
 def scored(
-    module: Transducer, normaliser: Normaliser, vocabulary: Vocabulary, material: Material
+    module: Transducer,
+    normaliser: Normaliser,
+    vocabulary: Vocabulary,
+    material: Material,
+    ranks: Ranks = ALONE,
 ) -> Score:
     """Decode the dev set and compare it with its references.
 
     Args:
         module: in evaluation mode.
         normaliser: with the statistics that every utterance starts from.
+        ranks: among which the utterances are divided; each returns the same.
     """
-    found = tokens_of_all(module, normaliser, material.dev_audio)
+    found: list[list[tuple[int, int]]] = [[] for _ in material.dev]
+    own = tokens_of_all(module, normaliser, material.dev_audio[ranks.rank :: ranks.count])
+    for rank, tokens in enumerate(ranks.gathered(own)):
+        found[rank :: ranks.count] = tokens
     texts = [vocabulary.decode([token for token, _ in tokens]) for tokens in found]
     corpora: dict[str, list[int]] = {}
     for i, utterance in enumerate(material.dev):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +19,11 @@ from stream.manifest import Utterance
 from stream.model.network import Network, NgramFile
 from stream.model.specification import Specification
 from train.checkpoint import ngram_in
-from train.data.batches import prefetch
+from train.compute.ranks import Ranks
+from train.data.batches import Batches, prefetch
 from train.data.lazy.workers import drawn_by_processes
 from train.data.records.record import Record
-from train.data.rows import Batch, Drawn
+from train.data.rows import Batch
 from train.model import Transducer, lengths_to_mask
 
 __all__ = ["Material", "Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
@@ -64,18 +67,30 @@ class Material:
         skip_limit: how many utterances may be left out.
     """
 
-    batches: Drawn
+    batches: Batches
     dev: Sequence[Utterance | Record]
     dev_audio: Sequence[NDArray[np.float32]]
     hours: float
     workers: int = 0
     skip_limit: int = 0
 
-    def drawn(self, start: int, end: int) -> Generator[Batch]:
-        """Yield the batches of updates start to end, drawn ahead."""
-        if self.workers:
-            return drawn_by_processes(self.batches, start, end, self.workers)
-        return prefetch(self.batches, start, end)
+    def shared(self, ranks: Ranks, parts: int) -> Material:
+        """Return the material of a rank, which draws so many batches for each update."""
+        batches = replace(self.batches, rank=ranks.rank, ranks=ranks.count, parts=parts)
+        return replace(self, batches=batches)
+
+    def drawn(self, start: int, end: int) -> Generator[list[Batch]]:
+        """Yield the batches of updates start to end, all parts of each, drawn ahead."""
+        parts = self.batches.parts
+        turns = start * parts, end * parts
+        drawn = (
+            drawn_by_processes(self.batches, *turns, self.workers)
+            if self.workers
+            else prefetch(self.batches, *turns)
+        )
+        with contextlib.closing(drawn):
+            for first in drawn:
+                yield [first, *itertools.islice(drawn, parts - 1)]
 
 
 def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:

@@ -21,6 +21,12 @@ def lengths_mask(lengths: list[int], count: int) -> Any:
     return torch.arange(count)[None, :] < torch.tensor(lengths)[:, None]
 
 
+def learn(norm: InputNorm, x: Any) -> None:
+    """Let the running statistics see a batch."""
+    norm(x)
+    norm.advance(torch.stack(norm.seen))
+
+
 def test_training_normalises_the_masked_frames_and_only_they_count() -> None:
     norm, mask = InputNorm(6), lengths_mask([5, 9, 2], 9)
     x = torch.randn(3, 9, 6) * 3 + 2
@@ -41,17 +47,32 @@ def test_without_a_mask_all_frames_count() -> None:
 def test_the_first_batch_sets_the_running_statistics_and_later_ones_move_them() -> None:
     norm = InputNorm(2, momentum=0.5)
     first, second = torch.randn(4, 5, 2) + 1, torch.randn(4, 5, 2) * 2
-    norm(first)
+    learn(norm, first)
     torch.testing.assert_close(norm.mean, first.mean((0, 1)))
     torch.testing.assert_close(norm.variance, first.var((0, 1), correction=0))
-    norm(second)
+    learn(norm, second)
     torch.testing.assert_close(norm.mean, (first.mean((0, 1)) + second.mean((0, 1))) / 2)
+
+
+def test_the_parts_of_an_update_move_the_statistics_as_their_frames_together_do() -> None:
+    x, mask = torch.randn(4, 5, 2) * 3 + 1, lengths_mask([5, 2, 3, 4], 5)
+    parts, whole = InputNorm(2), InputNorm(2)
+    learn(parts, torch.randn(2, 5, 2))
+    whole.load_state_dict(parts.state_dict())
+    whole(x, mask)
+    whole.advance(torch.stack(whole.seen))
+    for rows in (slice(0, 1), slice(1, 4)):
+        parts(x[rows], mask[rows])
+    parts.advance(torch.stack(parts.seen))
+    torch.testing.assert_close(parts.mean, whole.mean)
+    torch.testing.assert_close(parts.variance, whole.variance)
+    assert parts.batches == whole.batches == 2
 
 
 @pytest.mark.parametrize("how", ["eval", "frozen"])
 def test_running_statistics_are_used_and_kept_outside_training(how: str) -> None:
     norm = InputNorm(6)
-    norm(torch.randn(3, 9, 6) * 3 + 2)
+    learn(norm, torch.randn(3, 9, 6) * 3 + 2)
     if how == "eval":
         norm.eval()
     else:
@@ -71,7 +92,7 @@ def test_running_statistics_are_used_and_kept_outside_training(how: str) -> None
 def test_the_affine_map_folds_into_the_next_layer() -> None:
     norm, own = InputNorm(7), LSTM(7, 5, "hard")
     own.initialise(torch.Generator().manual_seed(0), scale=1.5)
-    norm(torch.randn(8, 30, 7) * 3 + 2)
+    learn(norm, torch.randn(8, 30, 7) * 3 + 2)
     norm.eval()
     x = torch.randn(3, 12, 7)
     want, _ = own.step(norm(x), own.initial_state(3))

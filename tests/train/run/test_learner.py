@@ -37,7 +37,7 @@ def learned(own: Learner, updates: int, batches: Any) -> list[dict[str, Any]]:
     """Learn, and return the weights before and after each update."""
     states = [{n: w.detach().clone() for n, w in named_weights(own.objective).items()}]
     for _ in range(updates):
-        own.learn(batches(own.update))
+        own.learn([batches(own.update)])
         states.append({n: w.detach().clone() for n, w in named_weights(own.objective).items()})
     return states
 
@@ -113,7 +113,7 @@ def test_penalties_and_normalisation_follow_the_run(folder: Path) -> None:
 
     forward, own.objective.forward = own.objective.forward, loss
     for _ in range(3):
-        own.learn(run.material.batches.batch(own.update))
+        own.learn([run.material.batches.batch(own.update)])
     assert [delay for _, delay in seen] == [pytest.approx(0.1 * n) for n in (1, 2, 3)]
     plain = prepared(folder, folder / "unwritten", "statistics_jitter=0.0")
     batches, specification = plain.material.batches, own.model.specification
