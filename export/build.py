@@ -25,7 +25,7 @@ from export.onnx.int8 import Int8Graph
 from export.onnx.integer import IntegerGraph
 from export.onnx.prediction import prediction_of
 from export.onnx.ranges import Ranges
-from stream.integer.network import IntegerLayer, IntegerNetwork, quantise
+from stream.integer.network import IntegerLayer, IntegerNetwork, to_integers
 from stream.model.directory import CTC_GRAPH, INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
 from stream.model.network import Network
 from stream.model.specification import ModelError, Specification
@@ -80,7 +80,7 @@ def build(
         files |= _graphs(".int8", spec, lambda: Int8Graph([rounded, model], standard=standard))
         files |= _content(rounded)
     if integers:
-        files |= build_integers(quantise(network), standard=standard, inside=inside)
+        files |= build_integers(to_integers(network), standard=standard, inside=inside)
     return files
 
 

@@ -15,7 +15,7 @@ import msgspec
 from export.calibration import Calibration
 from stream.backends import load_backend
 from stream.engine.streams import Progress
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation, joint_exponent
@@ -41,7 +41,7 @@ def calibrated(
         weight_bits: by layer, 8 or 4; a layer that is not named has 8.
         progress: called with how many recordings are encoded, and how many there are.
     Returns:
-        the network; `stream.integer.network.quantise` accepts it.
+        the network; `stream.integer.network.to_integers` accepts it.
     Raises:
         ModelError: the network cannot be computed in integers; the message says why.
         AudioError: a recording cannot be decoded.
@@ -57,5 +57,5 @@ def calibrated(
     except ValueError as error:
         raise ModelError(str(error), network.path) from error
     made = replace(network, specification=specification)
-    quantise(made)
+    to_integers(made)
     return made

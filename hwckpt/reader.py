@@ -65,7 +65,7 @@ def read_checkpoint(path: Path) -> HardwareCheckpoint:
                 path,
             )
         if missing:
-            raise CheckpointError(f"is no hardware checkpoint: it has no {missing[0]}", path)
+            raise CheckpointError(f"is not a hardware checkpoint: it has no {missing[0]}", path)
         entry = _Entries(content, path)
         config = entry.plain("rnnt_config")
         if config is not None and not isinstance(config, dict):
@@ -115,7 +115,9 @@ def _plain(value: Any, where: str, path: Path) -> Any:
         return [_plain(item, f"{where}[{i}]", path) for i, item in enumerate(value)]
     if isinstance(value, dict) and all(type(key) is str for key in value):
         return {key: _plain(item, f"{where}.{key}", path) for key, item in value.items()}
-    raise CheckpointError(f"{where} is a {type(value).__name__}, of no configuration", path)
+    raise CheckpointError(
+        f"{where} is a {type(value).__name__}, which no configuration holds", path
+    )
 
 
 def state_dict_of(file: TorchFile, key: str) -> dict[str, NDArray[Any]]:

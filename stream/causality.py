@@ -37,10 +37,10 @@ def check_causal(encode: Callable[[Floats], Floats], encoder: Encoder, name: str
         CausalityError: an output changed with frames that come after it.
     """
     x = _noise(1, CHUNKS * encoder.chunk_inputs, encoder.inputs)
-    cuts = [
+    prefixes = [
         (chunk * encoder.chunk_inputs, chunk * encoder.chunk_frames) for chunk in range(1, CHUNKS)
     ]
-    _check(encode, x, cuts, f"{name}: encoder frame", encoder.frame_seconds)
+    _check(encode, x, prefixes, f"{name}: encoder frame", encoder.frame_seconds)
 
 
 def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:
@@ -50,19 +50,19 @@ def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:
         CausalityError: a frame changed with samples or frames that come after it.
     """
     samples = 0.1 * _noise(1, front_end.lead + FRAMES * HOP)
-    cuts = [(front_end.lead + frame * HOP, frame) for frame in range(1, FRAMES)]
+    prefixes = [(front_end.lead + frame * HOP, frame) for frame in range(1, FRAMES)]
     _check(
         lambda x: streamed_log_mel(x, front_end),
         samples,
-        cuts,
+        prefixes,
         "front end: log-mel frame",
         FRAME_SECONDS,
     )
-    cuts = [(frame, frame) for frame in range(1, FRAMES)]
+    prefixes = [(frame, frame) for frame in range(1, FRAMES)]
     _check(
         lambda x: whole(normaliser, x),
         _noise(1, FRAMES, BINS),
-        cuts,
+        prefixes,
         "normaliser: frame",
         FRAME_SECONDS,
     )
@@ -71,7 +71,7 @@ def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:
 def _check(
     function: Callable[[Floats], Floats],
     x: Floats,
-    cuts: Iterable[tuple[int, int]],
+    prefixes: Iterable[tuple[int, int]],
     name: str,
     seconds: float,
 ) -> None:
@@ -80,12 +80,12 @@ def _check(
     Args:
         function: of x, from the initial state.
         x: (1, n, …) input.
-        cuts: pairs of how much of the input is left as it is, and how many outputs follow from that.
+        prefixes: pairs of how much of the input is left as it is, and how many outputs follow from that.
         name: of an output frame.
         seconds: of an output frame.
     """
     want = function(x)
-    for kept, due in cuts:
+    for kept, due in prefixes:
         for value in (np.nan, 100.0):
             disturbed = x.copy()
             disturbed[:, kept:] = value

@@ -108,10 +108,10 @@ class Recogniser:
         tokens = tuple(token for result in results for token in result.tokens)
         return Transcription(transcript.text, transcript.words, tokens)
 
-    def stream(self, samples: Floats, cuts: Sequence[int] | Integers = ()) -> list[Result]:
-        """Recognise a whole stream, handed in by pieces that end at the cuts, samples from its start."""
+    def stream(self, samples: Floats, ends: Sequence[int] | Integers = ()) -> list[Result]:
+        """Recognise a whole stream, handed in by pieces; `ends` are those of all but the last, in samples."""
         results = []
-        for piece in np.split(samples, cuts):
+        for piece in np.split(samples, ends):
             results += self.push(piece)
         return results + self.finish()
 

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.decoding import greedy_rows
 from stream.decoding.greedy import GreedyConfig
-from stream.engine.mute import Cut, cut
+from stream.engine.mute import Unmuted, unmuted
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
@@ -64,7 +64,7 @@ def tokens_of(
     specification, front_end = module.specification, module.specification.front_end
     encoder = specification.encoder
     cuts = [
-        cut(
+        unmuted(
             samples,
             encoder.chunk_samples,
             specification.mute_chunks,
@@ -107,7 +107,7 @@ def tokens_of(
     return found
 
 
-def _ends(of: Cut) -> list[int]:
+def _ends(of: Unmuted) -> list[int]:
     """Return, for each segment, the number of the chunk after its last one."""
     return [*(segment.first for segment in of.segments[1:]), 1 << 40]
 

@@ -5,7 +5,7 @@ Its forward pass is `stream.integer.network`'s, value by value.
 
 from __future__ import annotations
 
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.model.network import Network
 from train.backend import TorchBackend
 from train.model import Transducer
@@ -19,5 +19,5 @@ def load(network: Network, threads: int = 1) -> TorchBackend:
     Raises:
         ModelError: the network has none, or its integers may overflow.
     """
-    quantise(network)
+    to_integers(network)
     return TorchBackend(Transducer.from_network(network))

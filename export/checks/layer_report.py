@@ -28,7 +28,7 @@ from stream.integer.network import (
     HIDDEN_EXPONENT,
     IntegerLayer,
     IntegerLinear,
-    quantise,
+    to_integers,
 )
 from stream.manifest import Utterance
 from stream.model.network import Network
@@ -236,7 +236,7 @@ class _Model:
     """A network all of whose layers are run in integers and in floats."""
 
     def __init__(self, network: Network) -> None:
-        self._network, self._integers = network, quantise(network)
+        self._network, self._integers = network, to_integers(network)
         self._backend = IntegerBackend(self._integers)
         bits = self._integers.quantisation.bits
         self._pre, self._post, self._prediction = (
@@ -287,7 +287,7 @@ class _Model:
 
         for row, emitted in enumerate(found):
             t, u = nodes([token.step for token in emitted], int(lengths[row]))
-            a = fixed.hidden(f.integers[row, t], g.integers[row, u])
+            a = fixed.joint_hidden(f.integers[row, t], g.integers[row, u])
             joint = np.maximum(f.floats[row, t] + g.floats[row, u], 0.0)
             self._output.run(_Signal(a, chosen.joint, joint), np.ones(len(a), bool))
 

@@ -20,7 +20,7 @@ from export.checks.dequantised import dequantise_integers
 from export.checks.precision import Baseline, Precision
 from export.errors import ExportError
 from export.onnx.ranges import Ranges
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.model import directory
 from stream.model.network import Network, open_model
 
@@ -98,7 +98,7 @@ def integer_error(
     """
     from export.build import build
 
-    dequantised, _ = dequantise_integers(network, quantise(network))
+    dequantised, _ = dequantise_integers(network, to_integers(network))
 
     def tried(prefix: str, name: str) -> Precision:
         arrays = {

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.backends import Backend
-from stream.engine.mute import cut
+from stream.engine.mute import unmuted
 from stream.front_end.log_mel import HOP, SAMPLE_RATE, streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.manifest import Utterance
@@ -148,7 +148,7 @@ def _segments(network: Network, audio: Sequence[Floats], *, muted: bool) -> list
     chunk = spec.encoder.chunk_samples
     rows = []
     for number, samples in enumerate(audio):
-        kept = cut(samples, chunk, spec.mute_chunks if muted else 0, spec.front_end.lead)
+        kept = unmuted(samples, chunk, spec.mute_chunks if muted else 0, spec.front_end.lead)
         log_mel = streamed_log_mel(kept.samples[None], spec.front_end)
         z = whole(network.normaliser, log_mel)
         frames = chunk // HOP  # log-mel frames of a chunk

@@ -40,7 +40,7 @@ from stream.causality import check_causal, check_features_causal
 from stream.decoding.options import WHOLE, decoding_of
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
@@ -145,7 +145,7 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
 def _verify_integers(network: Network, read: Network, frames: Frames, weights: Path) -> None:
     from export.build import integer_arrays
 
-    integers = quantise(network)
+    integers = to_integers(network)
     dequantised, allowed = dequantise_integers(network, integers)
     _checked("integers", lambda: check_weights(network, dequantised, allowed))
     stored = safetensors.numpy.load_file(weights)

@@ -95,12 +95,12 @@ def _warnings(network: Network, target: Target) -> Iterator[str]:
     spec = network.specification
     if spec.quantisation is not None:
         yield (
-            "the model is for integers (its quantisation), which the file cannot say; the card "
+            "the model is for integers (its quantisation), for which the file has no entry; the card "
             "computes it in its own number format"
         )
     if spec.gate or spec.gain_control:
         yield (
-            "the model gates its statistics or controls its gain, which no card does: behind minutes "
+            "the model gates its statistics or controls its gain, which no card does: after minutes "
             "of a room, and for quiet speech, it will err much more there (docs/normaliser.md has "
             "figures)"
         )

@@ -325,7 +325,7 @@ def _check_projection(z: Vectors) -> Iterator[Row]:
 
 
 def _joined(linear: IntegerLinear, z: Arrays) -> dict[str, Ints]:
-    a = fixed.hidden(z["e"], z["g"])
+    a = fixed.joint_hidden(z["e"], z["g"])
     values = fixed.logits(linear, a)
     return {"a": a, "logits": values, "best": fixed.best_class(values)}
 

@@ -62,7 +62,7 @@ def _make(rng: Rng, folder: Path) -> dict[str, Any]:
     network = None
     while network is None:
         network = _talkative(_network(rng, tokenizer), z, present)
-    made = integer.quantise(network)
+    made = integer.to_integers(network)
     tokens = rng.integers(0, network.specification.vocabulary, (ROWS, LABELS))
     values = trace(made, z, present, tokens)
     return {
@@ -85,7 +85,7 @@ def _check(z: Vectors) -> Iterator[Row]:
         raise VectorError(f"{z.path}: its specification is not understood: {error}") from error
     arrays = {name[2:]: value for name, value in z.items() if name.startswith("w:")}
     network = Network(specification, arrays, z["tokenizer"].tobytes(), path=z.path)
-    made = integer.quantise(network)
+    made = integer.to_integers(network)
     yield from z.close(FIXED, _integers(made))
     yield from z.close(FIXED, trace(made, z["z"], z["present"], z["tokens"]))
     yield from z.exact(FIXED, _decoded(made, z["e"].astype(np.int64)))
@@ -194,7 +194,7 @@ def _network(rng: Rng, tokenizer: bytes) -> Network:
 def _direct_biases(network: Network) -> None:
     """Lay the first biases of every layer on rounding ties, the network's arrays in place."""
     names = {"pre": "encoder.pre", "post": "encoder.post", "prediction": "prediction.lstm"}
-    for short, part in _parts(integer.quantise(network)).items():
+    for short, part in _parts(integer.to_integers(network)).items():
         if isinstance(part, IntegerLinear):
             step = 2.0 ** -(part.exponent + part.shift_out)
             bias = network.arrays[f"{short.replace('_', '.')}.bias"]
@@ -214,12 +214,12 @@ def _talkative(network: Network, z: Any, present: Any) -> Network | None:
     Returns None where there is none.
     """
     bias = network.arrays["joint.output.bias"]
-    e = trace(integer.quantise(network), z, present, np.zeros((len(z), 0), np.int64))["e"]
+    e = trace(integer.to_integers(network), z, present, np.zeros((len(z), 0), np.int64))["e"]
     for more in np.arange(6.0, -6.0, -0.25).tolist():
         changed = bias.copy()
         changed[-1] += more
         tried = replace(network, arrays={**network.arrays, "joint.output.bias": changed})
-        made = integer.quantise(tried)
+        made = integer.to_integers(tried)
         said = [_greedy(made, row)[0] for row in e]
         count = sum(map(len, said))
         if count > 2 * e.shape[0] * e.shape[1]:
@@ -256,7 +256,7 @@ def trace(
     values["embedded"] = network.embedding[np.concatenate([start, tokens], axis=1)]
     h = _run("prediction", network.prediction, values["embedded"], values)
     values["g"] = fixed.project(network.joint_prediction, h)
-    values["a"] = fixed.hidden(values["e"][:, :, None], values["g"][:, None])
+    values["a"] = fixed.joint_hidden(values["e"][:, :, None], values["g"][:, None])
     values["logits"] = fixed.logits(network.joint_output, values["a"])
     values["best"] = fixed.best_class(values["logits"])
     return values
@@ -270,7 +270,7 @@ def _greedy(network: IntegerNetwork, e: Ints) -> tuple[list[int], list[int]]:
     g, state = _predict(network, blank, [_zeros(layer, 1) for layer in network.prediction])
     for step, frame in enumerate(e):
         for _ in range(SYMBOLS_PER_STEP):
-            logits = fixed.logits(network.joint_output, fixed.hidden(frame[None], g))
+            logits = fixed.logits(network.joint_output, fixed.joint_hidden(frame[None], g))
             best = int(fixed.best_class(logits)[0])
             if best == blank:
                 break

@@ -152,7 +152,9 @@ class _Machine:
             case _ if opcode in _LITERALS:
                 self.push(argument)
             case _:
-                raise ValueError(f"refused: opcode {opcode} at byte {position}, of no checkpoint")
+                raise ValueError(
+                    f"refused: opcode {opcode} at byte {position}, which no checkpoint has"
+                )
 
     def push(self, value: Any) -> None:
         self.stack.append(value)

@@ -96,7 +96,7 @@ def _decode(encoded: bytes, kind: type[_T], name: str) -> _T:
     try:
         return msgspec.json.decode(encoded, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise FramingError(f"the {name} is no event: {error}") from error
+        raise FramingError(f"the {name} is not an event: {error}") from error
 
 
 def encode(kind: str, data: Mapping[str, object] | None = None) -> str:

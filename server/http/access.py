@@ -47,7 +47,9 @@ class Access:
             return None
         host = parse_host(given[0])
         if host is None:
-            return Refusal(400, f"the Host header is {quoted(given[0])}, which is no host", "host")
+            return Refusal(
+                400, f"the Host header is {quoted(given[0])}, which is not a host", "host"
+            )
         if not self.hosts.allow(host[0]):
             return Refusal(
                 421,

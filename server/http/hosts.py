@@ -107,7 +107,7 @@ def parse_hosts(text: str, address: str) -> Hosts:
     for each in filter(None, map(str.strip, text.split(","))):
         host = parse_host(each.removeprefix("*."))
         if host is None or host[1] is not None or "*" in host[0].removeprefix(ANY):
-            raise ValueError(f"{each!r} is no name; want asr.example.org, *.example.org or *")
+            raise ValueError(f"{each!r} is not a name; want asr.example.org, *.example.org or *")
         names.add(f"*.{host[0]}" if each.startswith("*.") else host[0])
     return Hosts(frozenset(names), network=not is_loopback(address.lower()))
 
@@ -122,7 +122,9 @@ def parse_origins(text: str) -> frozenset[str]:
     for each in filter(None, (each.strip().rstrip("/") for each in text.split(","))):
         origin = parse_origin(each)
         if origin is None and each not in (ANY, NULL):
-            raise ValueError(f"{each!r} is no origin; want https://example.org, or * for every one")
+            raise ValueError(
+                f"{each!r} is not an origin; want https://example.org, or * for every one"
+            )
         origins.add(each if origin is None else str(origin))
     return frozenset(origins)
 

@@ -29,7 +29,7 @@ from stream.process import reports_errors, run_main
 from stream.progress import show_line
 
 if TYPE_CHECKING:
-    from server.load.run import Plan
+    from server.load.run import LoadPlan
 
 SCHEMA = "rill.load/1"
 PICTURES = (".svg", ".png")
@@ -146,12 +146,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecording]) -> int:
-    from server.load.run import Plan, prepare, run
+    from server.load.run import LoadPlan, prepare, run
 
     dialect = DIALECTS[arguments.protocol]
     url = arguments.url or dialect.default_url
     tracks, ahead = await prepare(url, dialect, recordings, show_line)
-    plan = Plan(
+    plan = LoadPlan(
         url=url,
         dialect=dialect,
         tracks=tracks,
@@ -220,7 +220,11 @@ def _numbers(*values: float | None) -> str:
 
 
 def _report(
-    arguments: argparse.Namespace, plan: Plan, rts: int | None, stated: Point, curve: list[Point]
+    arguments: argparse.Namespace,
+    plan: LoadPlan,
+    rts: int | None,
+    stated: Point,
+    curve: list[Point],
 ) -> dict[str, Any]:
     """Return all that was measured; the figures on top are those at RTS, or of the last run."""
     return {

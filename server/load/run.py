@@ -57,7 +57,7 @@ class Track:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """What all runs against a server have in common.
 
     Attributes:
@@ -100,7 +100,7 @@ async def prepare(
     return tracks, await messages_ahead(url, dialect, longest.messages[:-1] or longest.messages)
 
 
-async def run(plan: Plan, streams: int, on_progress: OnProgress = lambda line: None) -> Point:
+async def run(plan: LoadPlan, streams: int, on_progress: OnProgress = lambda line: None) -> Point:
     """Run `streams` streams at a time and measure them.
 
     Raises:
@@ -129,7 +129,7 @@ async def run(plan: Plan, streams: int, on_progress: OnProgress = lambda line: N
 class _Load:
     """One run."""
 
-    def __init__(self, plan: Plan, streams: int, on_progress: OnProgress) -> None:
+    def __init__(self, plan: LoadPlan, streams: int, on_progress: OnProgress) -> None:
         self.plan = plan
         self.streams = streams
         self.timings = Timings()

@@ -44,7 +44,7 @@ def parse_hotwords(value: str) -> dict[str, float]:
                 boost = float(number)
             except ValueError as error:
                 raise HotwordError(
-                    f"hotwords has the boost {number[:100]!r}; want a number behind the colon"
+                    f"hotwords has the boost {number[:100]!r}; want a number after the colon"
                 ) from error
         if not -MOST_BOOST <= boost <= MOST_BOOST or math.isnan(boost):
             raise HotwordError(

@@ -93,7 +93,7 @@ def _behind_tags(source: Source) -> int:
 
 def _describe(head: bytes) -> str:
     name = next((name for at, mark, name in FOREIGN if head[at:].startswith(mark)), None)
-    what = f"is {name}, which is not read" if name else "is no recording of a format that is read"
+    what = f"is {name}, which Rill does not read" if name else "is not in a format that Rill reads"
     return (
-        f"{what}; those are {TAKEN}. Convert it first: ffmpeg -i RECORDING -ar 16000 -ac 1 out.wav"
+        f"{what}; it reads {TAKEN}. Convert it first: ffmpeg -i RECORDING -ar 16000 -ac 1 out.wav"
     )

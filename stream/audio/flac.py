@@ -74,7 +74,7 @@ def read_flac(source: Source, start: int) -> Layout:
     whole = _crc_16(tail[at:]) == 0
     there = frame.end if whole else frame.first
     if total and (there < total or not whole):
-        return Layout("FLAC", f"its header promises {total} samples, and {there} are there")
+        return Layout("FLAC", f"its header says {total} samples, but there are only {there}")
     if total and there > total:
         return Layout("FLAC", fault=SEVERAL)
     if not whole:

@@ -21,8 +21,8 @@ from stream.audio.source import Source
 PLACEHOLDERS = ((0x7FFFF000, 0x80000000), (0xFFFFF000, 0xFFFFFFFF))
 LONGEST_SIZE = 1 << 62  # of 64 bits; more is a placeholder
 SEVERAL = (
-    "holds several recordings, one behind the other, of which only the first would be heard. "
-    "Split it, or write it anew: ffmpeg -i RECORDING out.wav"
+    "holds several recordings in a row, of which only the first would be heard. "
+    "Split it, or rewrite it: ffmpeg -i RECORDING out.wav"
 )
 PIPE_BYTES = 0xFFFFF000  # of a pipe without a size: 37 hours of 16 bits at 16 kHz
 
@@ -46,7 +46,7 @@ class Promise:
         there = max(0, end - self.start)
         if self.size // self.frame <= there // self.frame:
             return ""
-        return f"its header promises {self.size} bytes of audio, and {there} are there"
+        return f"its header says {self.size} bytes of audio, but there are only {there}"
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def read_mpeg(source: Source, start: int) -> Layout:
     # The tag counts from the first frame; some encoders leave out that frame itself.
     if size - start < promised - first.length:
         return Layout(
-            "MP3", f"its first frame promises {promised} bytes, and {size - start} are there"
+            "MP3", f"its first frame says {promised} bytes, but there are only {size - start}"
         )
     trusted = promised and size - start - promised < TAGS_BYTES
     begin = max(start, size - SEARCHED_BYTES) if trusted else start

@@ -25,7 +25,7 @@ def read_ogg(source: Source) -> Layout:
     tail = source.peek(begin, size - begin)
     at = tail.rfind(CAPTURE)
     if at < 0:
-        return Layout("Ogg", "it ends in something that is no page of Ogg")
+        return Layout("Ogg", "it does not end in a page of Ogg")
     page = tail[at:]
     if len(page) < HEADER_BYTES or len(page) < _length(page):
         return Layout("Ogg", f"its last page, at byte {begin + at}, is not whole")

@@ -119,7 +119,7 @@ class Recording:
         channel = self.part.channel
         if channel is not None and channel >= self.channels:
             raise AudioError(
-                self.path, f"has {self.channels} channels; {channel} is none of them, from 0"
+                self.path, f"has {self.channels} channels, from 0; there is no channel {channel}"
             )
         first: int = round(self.part.offset * self.rate)
         if first == 0:
@@ -198,7 +198,7 @@ class Recording:
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 self.path,
-                f"cannot be decoded behind {(self._first + read) / self.rate:.3f} s: "
+                f"cannot be decoded after {(self._first + read) / self.rate:.3f} s: "
                 f"{error.error_string}",
             ) from error
         if self._source.fault is not None:
@@ -223,14 +223,14 @@ class Recording:
                 lack = self._layout.promise.lack(self._source.received)
         elif self.container != "MP3" and read < min(frames - self._first, most) < UNKNOWN_FRAMES:
             # An MP3's decoder counts what its filter adds; its end has been looked at.
-            lack = f"its header promises {frames} samples, and {self._first + read} are there"
+            lack = f"its header says {frames} samples, but there are only {self._first + read}"
         if lack:
             raise self._cut_short(lack)
 
     def _cut_short(self, lack: str) -> CutShortError:
         return CutShortError(
             self.path,
-            f"is cut short: {lack}. To use what is there, write it anew: ffmpeg -i RECORDING out.wav",
+            f"is cut short: {lack}. To use what is there, rewrite it: ffmpeg -i RECORDING out.wav",
         )
 
     def _unreadable(self, error: OSError) -> AudioError:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend, Logits
 from stream.front_end.stacking import join_pairs
-from stream.integer.fixed import hidden, lstm_cell, quantise_input, rhe, saturate
-from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
+from stream.integer.fixed import joint_hidden, lstm_cell, quantise_input, rhe, saturate
+from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, to_integers
 from stream.model.network import Network
 from stream.stage import Floats, Integers, Mask, State
 
@@ -29,7 +29,7 @@ def load(network: Network, threads: int = 1) -> IntegerBackend:
     Raises:
         ModelError: the network has no quantisation, or its accumulators may overflow.
     """
-    return IntegerBackend(quantise(network))
+    return IntegerBackend(to_integers(network))
 
 
 class IntegerBackend(Backend):
@@ -72,7 +72,7 @@ class IntegerBackend(Backend):
         """Return the logits, float32 where that holds every one of them, else float64."""
         e, of_g = (np.ldexp(each, self._joint_exponent).astype(np.int32) for each in (f, g))
         output = self._linear["output"]
-        values = output.accumulate(hidden(e, of_g))
+        values = output.accumulate(joint_hidden(e, of_g))
         logits: Logits = np.ldexp(values.astype(output.dtype), -output.exponent)
         return logits
 

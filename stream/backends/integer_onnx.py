@@ -22,7 +22,7 @@ from stream.backends import Backend
 from stream.backends.integer import IntegerBackend
 from stream.backends.integer_products import products_are_exact
 from stream.backends.onnx import OnnxBackend, located
-from stream.integer.network import IntegerNetwork, quantise
+from stream.integer.network import IntegerNetwork, to_integers
 from stream.model.directory import INTEGER_GRAPHS
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -43,7 +43,7 @@ def load(network: Network, threads: int = 1) -> Backend:
         ModelError: the network has no quantisation, or comes from no directory with such graphs; or
             one computes something else than the integers say.
     """
-    integers = quantise(network)
+    integers = to_integers(network)
     graphs = located(
         network,
         INTEGER_GRAPHS,

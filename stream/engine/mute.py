@@ -18,7 +18,7 @@ where training never was, and its running statistics with it. So:
 
 That is the same as cutting these chunks out (around a cut there are zeros on both sides, so the
 front end computes the same frames) and starting again there. `stream.engine.engine` does it chunk by chunk,
-`cut` for a whole recording.
+`unmuted` for a whole recording.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Unmuted:
     """A recording without what a muted channel sent.
 
     Attributes:
@@ -58,7 +58,9 @@ class Cut:
     segments: tuple[Segment, ...]
 
 
-def cut(samples: Floats, chunk: int, mute_chunks: int, lead: int = 0, sound_chunks: int = 0) -> Cut:
+def unmuted(
+    samples: Floats, chunk: int, mute_chunks: int, lead: int = 0, sound_chunks: int = 0
+) -> Unmuted:
     """Cut the chunks that come while a channel is muted out of a recording.
 
     Args:
@@ -88,9 +90,9 @@ def cut(samples: Floats, chunk: int, mute_chunks: int, lead: int = 0, sound_chun
         for begin, end in zip(begins, ends, strict=True)
     )
     if kept.all():
-        return Cut(samples, segments)
+        return Unmuted(samples, segments)
     parts = [samples[:lead], chunks[kept[:-1]].reshape(-1), rest[: len(rest) * int(kept[-1])]]
-    return Cut(np.concatenate(parts), segments)
+    return Unmuted(np.concatenate(parts), segments)
 
 
 def _segment(begin: int, kept: Mask, sounds: Mask, sound_chunks: int) -> Segment:

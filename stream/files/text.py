@@ -39,7 +39,7 @@ def decode_text(content: bytes) -> str:
     """Return the text of a file's content, without a byte order mark, every line ended by "\\n".
 
     Raises:
-        TextError: it is UTF-16, UTF-32 or binary, or a byte is no part of a UTF-8 character.
+        TextError: it is UTF-16, UTF-32 or binary, or a byte is not part of a UTF-8 character.
     """
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
@@ -52,7 +52,7 @@ def decode_text(content: bytes) -> str:
         before = content[: error.start]
         raise TextError(
             before.count(b"\n") + 1,
-            f"byte 0x{content[error.start]:02X} is no part of a UTF-8 character; save it as UTF-8",
+            f"byte 0x{content[error.start]:02X} is not part of a UTF-8 character; save it as UTF-8",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -93,7 +93,7 @@ def lines_of(file: Iterable[bytes]) -> Iterator[tuple[int, str]]:
                     raise TextError(error.line and number, error.reason) from error
     except (EOFError, zlib.error) as error:
         raise TextError(
-            number, f"the compressed data end or are damaged behind it ({error})"
+            number, f"the compressed data end too early or are damaged after it ({error})"
         ) from error
 
 

@@ -148,7 +148,7 @@ def project(linear: IntegerLinear, h: Ints) -> Ints:
     return saturate(rhe(accumulate(linear, h), linear.shift_out), 16)
 
 
-def hidden(e: Ints, g: Ints) -> Ints:
+def joint_hidden(e: Ints, g: Ints) -> Ints:
     """Return the joint's hidden vector, (B, J) u8 values (rule 6)."""
     return _clamp(rhe(np.maximum(_wide(e) + g, 0), JOINT_SHIFT), 0, UNSIGNED_MOST)
 

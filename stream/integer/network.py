@@ -1,6 +1,6 @@
 """IntegerNetwork: the integers that a network with a quantisation stands for, and that they cannot overflow.
 
-`quantise` is a pure function of the network. Weights by rule 1, biases, shifts and exponents by rules
+`to_integers` is a pure function of the network. Weights by rule 1, biases, shifts and exponents by rules
 3, 5 and 7, the embedding by rule 8; the bound of every accumulator by rule 9, without which a network is
 refused. Rules by number: docs/integer.md. `stream.integer.fixed` computes with them.
 
@@ -100,7 +100,7 @@ class IntegerNetwork:
     joint_output: IntegerLinear
 
 
-def quantise(network: Network) -> IntegerNetwork:
+def to_integers(network: Network) -> IntegerNetwork:
     """Return the integers of a network.
 
     Raises:

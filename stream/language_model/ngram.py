@@ -167,7 +167,7 @@ def read_arpa(path: Path) -> ArpaTable:
                 ngrams[tuple(ids[word] for word in words)] = probability, backoff
             except (ValueError, KeyError) as error:
                 raise NgramError(
-                    f"{path}: line {number}: {line[:60]!r} is no {order}-gram: {error}"
+                    f"{path}: line {number}: {line[:60]!r} is not a {order}-gram: {error}"
                 ) from error
     if not (order and ended):
         raise NgramError(f"{path}: not a whole ARPA file: it ends at line {len(lines)}")

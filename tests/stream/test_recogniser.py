@@ -138,7 +138,7 @@ def test_two_channels_are_no_samples() -> None:
 def test_a_file_that_is_no_recording_leaves_a_recogniser_that_works(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("no audio")
     recogniser = Recogniser(talking_network())
-    with pytest.raises(AudioError, match="is no recording of a format that is read"):
+    with pytest.raises(AudioError, match="is not in a format that Rill reads"):
         recogniser.transcribe(tmp_path / "a.wav")
     assert recogniser.transcribe(NOISE).text
 

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 from stream.audio import read_audio
 from stream.causality import CausalityError
 from stream.error_rate import word_error_rate
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.manifest import read_manifest
 from stream.model import directory
 from stream.model.network import open_model
@@ -636,7 +636,7 @@ def test_a_quantised_run_makes_a_model_of_integers_near_the_one_it_started_from(
     chosen = network.specification.quantisation
     assert chosen is not None
     assert (chosen.input, chosen.weight_bits) == (4, {})
-    quantise(network)
+    to_integers(network)
     for name, array in network.arrays.items():
         assert np.abs(array - before.arrays[name]).max() < 0.02, name
 

@@ -16,7 +16,7 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
 from export.build import int8_arrays
 from export.checks.dequantised import check_weights, dequantise_int8, dequantise_integers
 from export.onnx.ranges import Ranges
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.model.network import Network
 from tests.tiny import quantised, tiny_network
 
@@ -49,7 +49,7 @@ def test_rounded_weights_are_the_models_to_half_a_step(
     if activation == "hard":
         layers = dict.fromkeys(network.specification.layer_names, bits)
         network = quantised(network, weight_bits=layers)
-        dequantised, allowed = dequantise_integers(network, quantise(network))
+        dequantised, allowed = dequantise_integers(network, to_integers(network))
         check_weights(network, dequantised, allowed)
         assert set(allowed) == {
             name
@@ -79,14 +79,14 @@ def test_a_tensor_of_zeros_is_dequantised() -> None:
         name: np.zeros_like(a) if "weight" in name else a for name, a in network.arrays.items()
     }
     network = replace(network, arrays=arrays)
-    check_weights(network, *dequantise_integers(network, quantise(network)))
+    check_weights(network, *dequantise_integers(network, to_integers(network)))
     check_weights(network, *dequantise_int8(network, stored(network)))
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0, -1.0, np.nan])
 def test_a_weight_that_is_another_is_named_with_its_place(factor: float) -> None:
     network = quantised(tiny_network())
-    dequantised, allowed = dequantise_integers(network, quantise(network))
+    dequantised, allowed = dequantise_integers(network, to_integers(network))
     arrays = {name: array.copy() for name, array in dequantised.arrays.items()}
     at = np.unravel_index(np.abs(arrays["joint.encoder.weight"]).argmax(), (16, 16))
     arrays["joint.encoder.weight"][at] *= factor

@@ -32,7 +32,7 @@ from stream.model.network import Network, NgramFile
 from tests.tiny import quantised, tiny_network
 
 build, build_integers, int8_arrays = builder.build, builder.build_integers, builder.int8_arrays
-quantise = integer.quantise
+to_integers = integer.to_integers
 ANY_LOSS = 1e9
 Files = dict[str, bytes]
 
@@ -289,7 +289,7 @@ def test_integers_that_are_not_the_models_are_refused_though_all_agree(
         "export.checks.verification",
         "stream.backends.integer_onnx",
     ):
-        monkeypatch.setattr(f"{name}.quantise", lambda network: fault(quantise(network)))
+        monkeypatch.setattr(f"{name}.to_integers", lambda network: fault(to_integers(network)))
     refused(tmp_path, "integers: ")
 
 

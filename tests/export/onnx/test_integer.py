@@ -33,7 +33,7 @@ from stream.backends.onnx import OnnxBackend
 from stream.backends.session import open_session
 from stream.bundled import model_path, recordings
 from stream.integer import fixed
-from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, quantise
+from stream.integer.network import IntegerLayer, IntegerLinear, IntegerNetwork, to_integers
 from stream.manifest import read_manifest
 from stream.model import directory
 from stream.model.network import Network, open_model
@@ -68,7 +68,7 @@ def graphs(integers: IntegerNetwork) -> OnnxBackend:
 
 
 def both(network: Network) -> tuple[IntegerBackend, OnnxBackend]:
-    integers = quantise(network)
+    integers = to_integers(network)
     return IntegerBackend(integers), graphs(integers)
 
 
@@ -127,7 +127,7 @@ def test_large_weights_reach_both_ends_of_the_cell_and_of_h() -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 16, 33])
 def test_a_row_is_bit_for_bit_the_same_in_any_batch_and_slot(batch: int) -> None:
-    backend = graphs(quantise(quantised(tiny_network(3, **SIZES[2]))))
+    backend = graphs(to_integers(quantised(tiny_network(3, **SIZES[2]))))
     (row,) = frames(1, 12)
     want, _ = backend.encode(row[None], backend.initial_state(1)[0])
     for slot in range(0, batch, 5):
@@ -138,7 +138,7 @@ def test_a_row_is_bit_for_bit_the_same_in_any_batch_and_slot(batch: int) -> None
 
 
 def test_permuted_rows_give_permuted_results() -> None:
-    backend = graphs(quantise(quantised(tiny_network(3))))
+    backend = graphs(to_integers(quantised(tiny_network(3))))
     x, order = frames(17, 8), np.random.default_rng(0).permutation(17)
     want, state = backend.encode(x, backend.initial_state(17)[0])
     got, permuted = backend.encode(x[order], backend.initial_state(17)[0])
@@ -218,7 +218,7 @@ def test_any_shifts_and_weights_are_computed_from_any_state(
         }
 
     network = quantised(tiny_network(hidden=hidden, prediction_hidden=hidden))
-    integers = with_layers(quantise(network), change)
+    integers = with_layers(to_integers(network), change)
     check_equal(integers, graphs(integers), rows, seed)
 
 
@@ -229,7 +229,7 @@ def operators(content: bytes) -> Counter[str]:
 @pytest.mark.parametrize("short", [1, 0])
 def test_the_bound_decides_between_float32_and_wider_sums(short: int) -> None:
     """A bound one short of 2^24 is the last that float32 holds."""
-    integers = quantise(quantised(tiny_network(3)))
+    integers = to_integers(quantised(tiny_network(3)))
     layer = integers.prediction[0]
     row = 0
     bias = layer.bias.copy()
@@ -249,7 +249,7 @@ def test_the_bound_decides_between_float32_and_wider_sums(short: int) -> None:
 
 @pytest.mark.parametrize("bias", [0, 60_000_000])
 def test_projections_and_logits_that_float32_cannot_hold_are_exact(bias: int) -> None:
-    integers = quantise(quantised(tiny_network(3)))
+    integers = to_integers(quantised(tiny_network(3)))
     rng = np.random.default_rng(0)
     changed: dict[str, Any] = {}
     for name in ("joint_encoder", "joint_prediction", "joint_output"):
@@ -276,7 +276,7 @@ def test_every_tie_of_the_cell_goes_to_the_even_one() -> None:
         zeros = {name: np.zeros_like(getattr(layer, name)) for name in ("weight_ih", "weight_hh")}
         return {**zeros, "bias": np.zeros_like(layer.bias)}
 
-    integers = with_layers(quantise(quantised(tiny_network(prediction_hidden=256))), change)
+    integers = with_layers(to_integers(quantised(tiny_network(prediction_hidden=256))), change)
     c = np.arange(-32768, 32768).astype(np.int16).reshape(256, 256)
     h = np.full((256, 256), 128, np.uint8)
     _, (got_h, got_c) = graphs(integers).predict(np.zeros(256, np.int64), (h, c))
@@ -300,7 +300,7 @@ def test_ties_and_limits_of_the_gates_are_those_of_the_definition(shift: int) ->
         return {**zeros, "bias": bias, "shift": shift}
 
     # 83 units and 70 sums have no common factor: all meet all gates.
-    integers = with_layers(quantise(quantised(tiny_network(prediction_hidden=83))), change)
+    integers = with_layers(to_integers(quantised(tiny_network(prediction_hidden=83))), change)
     backend, rng = graphs(integers), np.random.default_rng(0)
     c = rng.integers(-32768, 32767, (16, 83), np.int16, endpoint=True)
     h = np.full((16, 83), 128, np.uint8)
@@ -312,7 +312,7 @@ def test_ties_and_limits_of_the_gates_are_those_of_the_definition(shift: int) ->
 
 
 def test_inputs_round_half_to_even_and_saturate() -> None:
-    integers = quantise(quantised(tiny_network(3), input=4))
+    integers = to_integers(quantised(tiny_network(3), input=4))
     reference, backend = IntegerBackend(integers), graphs(integers)
     halves = (np.arange(-300, 300) / 32.0).astype(np.float32)  # every tie, and beyond both ends
     x = np.resize(halves, (5, 4, 240))
@@ -325,7 +325,7 @@ def test_inputs_round_half_to_even_and_saturate() -> None:
 
 def test_files_are_a_function_of_the_integers_alone() -> None:
     network = quantised(tiny_network())
-    first, second = (build_integers(quantise(network)) for _ in range(2))
+    first, second = (build_integers(to_integers(network)) for _ in range(2))
     assert first == second
     assert set(first) == directory.INTEGER
     assert all(len(first[name]) < 30_000 for name in directory.INTEGER_GRAPHS)  # no weights in them

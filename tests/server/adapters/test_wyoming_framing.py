@@ -28,15 +28,15 @@ def test_data_may_stand_inline_or_behind_the_line_which_then_wins() -> None:
 @pytest.mark.parametrize(
     "received, said",
     [
-        (b"GET / HTTP/1.1\r\n", "the line is no event"),
-        (b"\n", "the line is no event"),
+        (b"GET / HTTP/1.1\r\n", "the line is not an event"),
+        (b"\n", "the line is not an event"),
         (b"{}\n", "`type`"),
-        (b'{"type":"a","data_length":1}\nx', "the data is no event"),
-        (b'{"type":"a","data_length":2}\n[]', "the data is no event"),
+        (b'{"type":"a","data_length":1}\nx', "the data is not an event"),
+        (b'{"type":"a","data_length":2}\n[]', "the data is not an event"),
         (b'{"type":"a","payload_length":9999999}\n', "payload of 9999999 bytes"),
         (b'{"type":"a","data_length":9999999}\n', "data of 9999999 bytes"),
         (b"x" * 70_000, "no end of line"),
-        (b'{"type":' + b"[" * 60_000 + b"\n", "the line is no event"),
+        (b'{"type":' + b"[" * 60_000 + b"\n", "the line is not an event"),
     ],
 )
 def test_bytes_that_are_no_event_are_refused_and_say_why(received: bytes, said: str) -> None:

@@ -139,7 +139,7 @@ async def test_a_response_of_another_protocol_is_named(message: str) -> None:
         await connection.wait_closed()
 
     async with foreign_server(handler) as url:
-        with pytest.raises(StreamError, match="no response of Myrtle's API"):
+        with pytest.raises(StreamError, match="not a response of Myrtle's API"):
             await stream_audio(url, [np.zeros(960, np.float32)])
 
 

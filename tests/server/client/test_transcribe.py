@@ -163,7 +163,7 @@ def test_a_file_that_is_no_audio_exits_with_3_and_is_named(tmp_path: Path, capsy
     path = tmp_path / "notes.txt"
     path.write_text("no audio")
     assert main([str(path)]) == 3
-    assert f"error: {path}: is no recording of a format that is read" in capsys.readouterr().err
+    assert f"error: {path}: is not in a format that Rill reads" in capsys.readouterr().err
 
 
 def test_what_was_recognised_before_a_fault_of_the_recording_is_printed(

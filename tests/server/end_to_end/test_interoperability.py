@@ -199,7 +199,7 @@ def test_openais_sdk_gets_typed_exceptions(served: Served, recording: Path) -> N
     with openai(served) as client, recording.open("rb") as file:
         with pytest.raises(package.NotFoundError, match="does not exist"):
             client.audio.transcriptions.create(model="gpt-99", file=file)
-        with pytest.raises(package.APIStatusError, match="is no recording"):
+        with pytest.raises(package.APIStatusError, match="is not in a format"):
             client.audio.transcriptions.create(model="general", file=b"no audio")
 
 

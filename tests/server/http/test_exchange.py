@@ -125,4 +125,4 @@ async def test_a_wyoming_connection_leaves_its_line(caplog: pytest.LogCaptureFix
         writer.close()
     (line,) = lines(caplog)
     assert (line["protocol"], line["close"], line["peer"]) == ("wyoming", 1008, "127.0.0.1")
-    assert "the line is no event" in line["reason"]
+    assert "the line is not an event" in line["reason"]

@@ -92,7 +92,7 @@ def test_the_name_that_is_listened_on_is_one() -> None:
 
 @pytest.mark.parametrize("text", ["https://asr.example.org", "asr.example.org:80", "a b", "a*.org"])
 def test_what_is_no_name_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match="is no name; want"):
+    with pytest.raises(ValueError, match="is not a name; want"):
         parse_hosts(text, "127.0.0.1")
 
 
@@ -104,7 +104,7 @@ def test_origins_are_one_spelling() -> None:
 
 @pytest.mark.parametrize("text", ["example.org", "https://", "https://a.org/page"])
 def test_what_is_no_origin_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match="is no origin; want"):
+    with pytest.raises(ValueError, match="is not an origin; want"):
         parse_origins(text)
 
 

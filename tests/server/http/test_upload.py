@@ -99,7 +99,7 @@ async def test_any_format_and_rate_is_decoded(tmp_path: Path) -> None:
         (TRANSCRIBE, b"", "multipart/form-data", 400, "the form cannot be read"),
         (TRANSCRIBE, b"no boundary in it", "multipart/form-data; boundary=X", 400, "form"),
         (TRANSCRIBE, *form(None, model="general"), 400, "the form has no part 'file'"),
-        (TRANSCRIBE, *form(b"not audio"), 415, "a b.wav: is no recording of a format that is read"),
+        (TRANSCRIBE, *form(b"not audio"), 415, "a b.wav: is not in a format that Rill reads"),
         (TRANSCRIBE, *form(b""), 400, "a b.wav: is empty"),
         (TRANSCRIBE, *form(wav(b"")), 400, "a b.wav: holds no sample"),
         (TRANSCRIBE, *form(flac(pcm(1.0))[:9000]), 400, "a b.wav: is cut short: its header"),

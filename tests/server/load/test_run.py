@@ -14,7 +14,7 @@ from server.load.dialects import MYRTLE
 from server.load.player import LoadError
 from server.load.point import Point, holds, percentiles
 from server.load.recordings import TimedRecording
-from server.load.run import Plan, prepare, run
+from server.load.run import LoadPlan, prepare, run
 from server.load.search import find_rts
 from tests.server.load.scripted import ScriptedServer, serving
 from tests.server.scripted import pcm, samples_of
@@ -44,7 +44,7 @@ async def load(
 ) -> Point:
     """Prepare and run, as the command line does."""
     tracks, ahead = await prepare(server.url, MYRTLE, recordings or [recording()])
-    plan = Plan(
+    plan = LoadPlan(
         url=server.url,
         dialect=MYRTLE,
         tracks=tracks,
@@ -73,7 +73,7 @@ async def test_no_percentile_is_below_what_the_server_held_its_answers_back_for(
     async with serving(slow) as server:
         tracks, ahead = await prepare(server.url, MYRTLE, [recording()])
         server.held.clear()
-        plan = Plan(
+        plan = LoadPlan(
             url=server.url, dialect=MYRTLE, tracks=tracks, seconds=10, perpetual=False, ahead=ahead
         )
         point = await run(plan, 4)
@@ -141,7 +141,7 @@ async def test_a_refused_stream_ends_a_run_and_is_no_failure() -> None:
 async def test_a_search_that_ends_in_refusals_finds_the_room_there_is() -> None:
     async with serving(ScriptedServer(room=1)) as server:
         tracks, _ = await prepare(server.url, MYRTLE, [recording(0.3)])
-        plan = Plan(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
+        plan = LoadPlan(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
         best, curve = await find_rts(lambda streams: run(plan, streams), 1e6, 1)
     assert best is not None and best.streams == 1
     assert [(point.streams, point.refused is None) for point in curve] == [
@@ -187,7 +187,7 @@ async def test_progress_says_how_many_streams_are_open_and_how_far_it_is(
     lines: list[str] = []
     async with serving(ScriptedServer()) as server:
         tracks, _ = await prepare(server.url, MYRTLE, [recording(0.3)], lines.append)
-        plan = Plan(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
+        plan = LoadPlan(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
         await run(plan, 2, lines.append)
     assert lines[0] == "1 of 1 recordings, one stream alone"
     assert any(line.startswith("2 streams, 2 open, ") and "CL50" in line for line in lines)

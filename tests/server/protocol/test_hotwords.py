@@ -28,7 +28,7 @@ def test_hotwords_have_boosts_of_their_own_or_the_usual_one() -> None:
 @pytest.mark.parametrize(
     "value, text",
     [
-        ("stop:loud", "the boost 'loud'; want a number behind the colon"),
+        ("stop:loud", "the boost 'loud'; want a number after the colon"),
         ("stop:", "the boost ''; want a number"),
         ("stop:nan", "the boost 'nan'; want -10 to 10"),
         ("stop:11", "the boost '11'; want -10 to 10"),

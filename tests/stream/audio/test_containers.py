@@ -17,8 +17,8 @@ from tests.stream.audio.files import NOISE, encoded
         (b"\x1aE\xdf\xa3", "WebM"),
         (b"#!AMR\n", "AMR"),
         (b"\xff\xf1\x50\x80", "AAC"),
-        (b"RIFF\0\0\0\0AVI ", "no recording of a format that is read"),
-        (b"hello", "no recording of a format that is read"),
+        (b"RIFF\0\0\0\0AVI ", "not in a format that Rill reads"),
+        (b"hello", "not in a format that Rill reads"),
     ],
 )
 def test_other_formats_are_named_with_those_that_are_taken(

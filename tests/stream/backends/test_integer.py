@@ -15,7 +15,7 @@ from stream.backends.integer import FLOAT32_EXACT, IntegerBackend
 from stream.decoding.beam import BeamConfig
 from stream.decoding.greedy import GreedyConfig
 from stream.engine.engine import Engine
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError
@@ -88,7 +88,7 @@ def test_the_backend_computes_the_operators_bit_for_bit(
     fields: dict[str, Any], wide: bool, bits: int
 ) -> None:
     network = made(bits=bits, wide=wide, **fields)
-    integers = quantise(network)
+    integers = to_integers(network)
     x = frames(3, 24)
     got = run(load_backend("integer", network), x, TOKENS)
     want = trace(integers, x, present(x), TOKENS)
@@ -106,7 +106,7 @@ def test_products_that_float32_cannot_hold_are_computed_in_float64() -> None:
     x = frames(2, 6)
     for wide, dtype in ((False, np.float32), (True, np.float64)):
         network = made(wide=wide)
-        integers = quantise(network)
+        integers = to_integers(network)
         for bounded in (integers.joint_output, integers.pre[0]):
             assert (bounded.bound.max() > FLOAT32_EXACT) == wide
         got = run(IntegerBackend(integers), x, TOKENS[:2])

@@ -21,7 +21,7 @@ from stream.backends.integer_onnx import check_equal, graph_state
 from stream.backends.onnx import OnnxBackend
 from stream.backends.unsigned_weights import unsigned_weights
 from stream.engine.engine import Engine, Result
-from stream.integer.network import IntegerNetwork, quantise
+from stream.integer.network import IntegerNetwork, to_integers
 from stream.model import directory
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
@@ -34,7 +34,7 @@ PRODUCTS = "stream.backends.integer_onnx.products_are_exact"
 def written(path: Path, integers: IntegerNetwork | None = None, **files: bytes) -> Network:
     """Write a tiny model with the graphs of its integers, or of others, and read it."""
     network = quantised(tiny_network(3))
-    graphs = {**build(network), **build_integers(integers or quantise(network))}
+    graphs = {**build(network), **build_integers(integers or to_integers(network))}
     directory.write(network, path, {**graphs, **files})
     return open_model(path)
 
@@ -46,7 +46,7 @@ def test_the_backend_is_the_graphs_and_equals_the_numpy_integers(
     backend = load_backend("integer-onnx", network)
     assert isinstance(backend, OnnxBackend) and not caplog.records
     for rows in (1, 2, 3, 8, 33):
-        check_equal(quantise(network), backend, rows, seed=rows)
+        check_equal(to_integers(network), backend, rows, seed=rows)
 
 
 def test_states_are_u8_and_int16_and_stand_for_zeros(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_states_are_u8_and_int16_and_stand_for_zeros(tmp_path: Path) -> None:
 
 
 def test_a_state_of_the_graphs_shares_no_memory_with_the_integers_state() -> None:
-    state = IntegerBackend(quantise(quantised(tiny_network()))).initial_state(2)[1]
+    state = IntegerBackend(to_integers(quantised(tiny_network()))).initial_state(2)[1]
     leaves: list[Any] = []
     map_state(leaves.append, state)
     for leaf, copied in zip(leaves, graph_state(state), strict=True):
@@ -87,7 +87,7 @@ def test_where_u8_and_s8_saturate_the_weights_become_u8(
     assert isinstance(backend, OnnxBackend) and not caplog.records
     assert len(changed) == 3 and all(b"highest_bit" in graph for graph in changed)
     for rows in (1, 2, 3, 8, 33):
-        check_equal(quantise(network), backend, rows, seed=rows)
+        check_equal(to_integers(network), backend, rows, seed=rows)
 
 
 def test_where_all_products_are_wrong_numpy_computes_and_it_is_said(
@@ -143,7 +143,7 @@ def one_other(array: Any) -> Any:
 )
 def test_a_graph_of_other_integers_is_refused_by_name(tmp_path: Path, name: str, part: str) -> None:
     """Even where it is one weight that differs."""
-    integers = quantise(quantised(tiny_network(3)))
+    integers = to_integers(quantised(tiny_network(3)))
     given = getattr(integers, part)
     if isinstance(given, tuple):
         given = (replace(given[0], weight_ih=one_other(given[0].weight_ih)), *given[1:])
@@ -174,7 +174,7 @@ def test_products_that_saturate_unnoticed_are_refused(
 
 def test_a_graph_with_other_inputs_is_refused_by_name(tmp_path: Path) -> None:
     model = onnx.load_from_string(
-        build_integers(quantise(quantised(tiny_network(3))))["joint.integer.onnx"]
+        build_integers(to_integers(quantised(tiny_network(3))))["joint.integer.onnx"]
     )
     model.graph.input[0].name = "unknown"
     for node in model.graph.node:

@@ -15,7 +15,7 @@ from stream.backends import load_backend
 from stream.decoding.beam import BeamConfig
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Engine, Result
-from stream.engine.mute import Segment, cut
+from stream.engine.mute import Segment, unmuted
 from stream.model.network import Network
 from tests.server.scripted import talking_network
 
@@ -68,7 +68,7 @@ def shifted(of: Tokens, steps: int) -> Tokens:
 
 def test_chunks_of_zeros_are_cut_out_after_some() -> None:
     x = np.concatenate([noise(2), zeros(5), noise(1.5, 1)])
-    found = cut(x, CHUNK, MUTE)
+    found = unmuted(x, CHUNK, MUTE)
     np.testing.assert_array_equal(
         found.samples, np.concatenate([noise(2), zeros(3), noise(1.5, 1)])
     )
@@ -78,23 +78,23 @@ def test_chunks_of_zeros_are_cut_out_after_some() -> None:
 @pytest.mark.parametrize("mute_chunks", [0, 6])
 def test_nothing_is_cut_from_shorter_silences_or_where_there_is_no_rule(mute_chunks: int) -> None:
     x = np.concatenate([noise(2), zeros(6), noise(1)])
-    found = cut(x, CHUNK, mute_chunks)
+    found = unmuted(x, CHUNK, mute_chunks)
     assert found.samples is x
     assert found.segments == (Segment(0, 0),)
 
 
 def test_an_incomplete_last_chunk_is_cut_too_or_begins_a_segment() -> None:
-    silent = cut(np.concatenate([noise(1), zeros(4.5)]), CHUNK, MUTE)
+    silent = unmuted(np.concatenate([noise(1), zeros(4.5)]), CHUNK, MUTE)
     assert len(silent.samples) == 4 * CHUNK
     assert silent.segments == (Segment(0, 0),)
-    loud = cut(np.concatenate([noise(1), zeros(4), noise(0.5)]), CHUNK, MUTE)
+    loud = unmuted(np.concatenate([noise(1), zeros(4), noise(0.5)]), CHUNK, MUTE)
     assert len(loud.samples) == 4.5 * CHUNK
     assert loud.segments == (Segment(0, 0), Segment(4, 1))
 
 
 def test_chunks_are_counted_after_the_lead() -> None:
     x = np.concatenate([zeros(0.25), noise(1), zeros(5), noise(1)])
-    found = cut(x, CHUNK, MUTE, lead=CHUNK // 4)
+    found = unmuted(x, CHUNK, MUTE, lead=CHUNK // 4)
     assert found.segments == (Segment(0, 0), Segment(4, 2))
     assert len(found.samples) == 5.25 * CHUNK
 
@@ -147,13 +147,13 @@ def test_the_engine_does_what_cutting_does(runs: list[tuple[bool, int]], pieces:
             ),
         ]
     )
-    found = cut(x, CHUNK, MUTE)
+    found = unmuted(x, CHUNK, MUTE)
     ends = [*(s.first for s in found.segments[1:]), len(found.samples)]
     want: Tokens = []
-    unmuted = network(0, alpha=0.0, initial_padding=True)
+    always = network(0, alpha=0.0, initial_padding=True)
     for segment, end in zip(found.segments, ends, strict=True):
         part = found.samples[segment.first * CHUNK : end * CHUNK]
-        want += shifted(tokens(unmuted, part), segment.first + segment.skipped)
+        want += shifted(tokens(always, part), segment.first + segment.skipped)
     assert tokens(of, x, pieces) == want
 
 
@@ -171,11 +171,11 @@ def test_short_sounds_out_of_nothing_say_nothing() -> None:
 
 def test_a_segment_is_decoded_from_its_sounding_chunk_of_that_number_on() -> None:
     samples = np.concatenate([noise(2), zeros(2), noise(6)])
-    segments = cut(samples, CHUNK, MUTE, sound_chunks=4).segments
+    segments = unmuted(samples, CHUNK, MUTE, sound_chunks=4).segments
     assert segments == (Segment(0, 0, 5),)
     assert min(step for _, step in tokens(network(sound_chunks=4), samples)) >= 5
-    assert cut(noise(3), CHUNK, MUTE, sound_chunks=4).segments == (Segment(0, 0, None),)
-    assert cut(noise(3), CHUNK, 0, sound_chunks=2).segments == (Segment(0, 0, 1),)
+    assert unmuted(noise(3), CHUNK, MUTE, sound_chunks=4).segments == (Segment(0, 0, None),)
+    assert unmuted(noise(3), CHUNK, 0, sound_chunks=2).segments == (Segment(0, 0, 1),)
 
 
 def test_chunks_that_say_nothing_are_no_tokens_of_the_past_either() -> None:

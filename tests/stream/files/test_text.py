@@ -32,7 +32,7 @@ def test_other_encodings_are_refused_by_name(encoding: str) -> None:
 
 
 def test_a_byte_that_is_no_character_is_named_with_its_line() -> None:
-    with pytest.raises(TextError, match="line 2: byte 0xE9 is no part") as caught:
+    with pytest.raises(TextError, match="line 2: byte 0xE9 is not part") as caught:
         decode_text(b"one\r\ncaf\xe9\r\n")
     assert caught.value.line == 2
 
@@ -64,7 +64,7 @@ def test_lines_one_by_one_are_those_of_the_whole_text(
 def test_a_fault_in_a_line_read_alone_has_its_number(tmp_path: Path) -> None:
     path = tmp_path / "text"
     for content, message in (
-        (b"one\r\ncaf\xe9\r\n", "line 2: byte 0xE9 is no part"),
+        (b"one\r\ncaf\xe9\r\n", "line 2: byte 0xE9 is not part"),
         (b"one\ntwo\0\n", "holds zero bytes"),
         ("one\ntwo".encode("utf-16"), "is UTF-16"),
         (gzip.compress(b"one\n" * 1000)[:-20], "compressed data end"),

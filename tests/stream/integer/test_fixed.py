@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.integer import fixed
-from stream.integer.network import quantise
+from stream.integer.network import to_integers
 from stream.model.quantisation import Quantisation
 from tests.tiny import tiny_network
 
@@ -86,7 +86,7 @@ def test_int32_arrays_give_what_int64_gives(seed: int, shift: int) -> None:
 def test_the_hidden_vector_rounds_after_the_relu_and_saturates() -> None:
     e = np.array([[-30000, 31, 32, 33, 96, 16320, 16351, 16352, 32767]], np.int16)
     g = np.array([[-30000, 0, 0, 0, 0, 0, 0, 0, 32767]], np.int16)
-    np.testing.assert_array_equal(fixed.hidden(e, g), [[0, 0, 0, 1, 2, 255, 255, 255, 255]])
+    np.testing.assert_array_equal(fixed.joint_hidden(e, g), [[0, 0, 0, 1, 2, 255, 255, 255, 255]])
 
 
 def test_a_missing_half_of_a_pair_is_zero() -> None:
@@ -103,7 +103,7 @@ def test_a_layer_is_near_the_float_layer() -> None:
     from stream.encoders.lstm_layer import lstm_stack
 
     network = tiny_network(3, quantisation=Quantisation(joint=6))
-    layer = quantise(network).post[0]
+    layer = to_integers(network).post[0]
     arrays = next(network.layers("encoder.post"))
     stage = lstm_stack([arrays], "hard", "float32")
     rng = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def test_a_layer_is_near_the_float_layer() -> None:
 @pytest.mark.parametrize("name", ["encoder", "prediction"])
 def test_projections_share_one_exponent_six_above_the_hidden_vectors(name: str) -> None:
     network = tiny_network(3, quantisation=Quantisation(joint=5))
-    linear = getattr(quantise(network), f"joint_{name}")
+    linear = getattr(to_integers(network), f"joint_{name}")
     assert linear.exponent == 11
     rng = np.random.default_rng(1)
     h = rng.integers(-128, 128, (6, linear.weight.shape[1]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.integer.network import ACCUMULATOR, IntegerLayer, quantise, quantise_weight
+from stream.integer.network import ACCUMULATOR, IntegerLayer, quantise_weight, to_integers
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError
@@ -54,7 +54,7 @@ def test_a_tensor_of_zeros_has_the_exponent_of_one() -> None:
 
 def test_the_integers_are_the_weights_to_half_a_step() -> None:
     given = network()
-    layer = quantise(given).post[0]
+    layer = to_integers(given).post[0]
     for name in ("weight_ih", "weight_hh"):
         weight = given.arrays[f"encoder.post.0.{name}"]
         q, f = quantise_weight(weight)
@@ -82,7 +82,7 @@ def exponents(layer: IntegerLayer, given: Network, name: str, fx: int) -> tuple[
 )
 def test_both_products_meet_in_the_accumulators_exponent(scale: dict[str, float]) -> None:
     given = network(scale)
-    layer = quantise(given).pre[0]
+    layer = to_integers(given).pre[0]
     f, other = exponents(layer, given, "encoder.pre.0", 4)
     assert f == other == 12 + layer.shift
     assert min(layer.shift_x, layer.shift_h) == 0 or layer.shift == 0
@@ -94,7 +94,7 @@ def test_both_products_meet_in_the_accumulators_exponent(scale: dict[str, float]
 
 def test_the_prediction_networks_input_has_the_embeddings_exponent() -> None:
     given = network({"prediction.embedding": 9.0})
-    made = quantise(given)
+    made = to_integers(given)
     f, other = exponents(made.prediction[0], given, "prediction.lstm.0", made.embedding_exponent)
     assert f == other
     assert made.embedding.shape == (21, 8)
@@ -103,7 +103,7 @@ def test_the_prediction_networks_input_has_the_embeddings_exponent() -> None:
 
 
 def test_a_bound_is_reached_by_the_worst_input() -> None:
-    layer = quantise(network({"encoder.pre.0.weight_hh": 9.0})).pre[0]
+    layer = to_integers(network({"encoder.pre.0.weight_hh": 9.0})).pre[0]
     for row in range(3):
         x, h = (np.where(w[row] < 0, -128, 128) for w in (layer.weight_ih, layer.weight_hh))
         reach = (int(layer.weight_ih[row] @ x) << layer.shift_x) + (
@@ -113,7 +113,7 @@ def test_a_bound_is_reached_by_the_worst_input() -> None:
 
 
 def test_four_bits_reach_the_layer_that_is_named_alone() -> None:
-    made = quantise(network(weight_bits={"encoder.post.0": 4, "joint.output": 4}))
+    made = to_integers(network(weight_bits={"encoder.post.0": 4, "joint.output": 4}))
     assert np.abs(made.post[0].weight_ih).max() <= 7
     assert np.abs(made.post[0].weight_hh).max() <= 7
     assert np.abs(made.joint_output.weight).max() <= 7
@@ -132,7 +132,7 @@ def test_an_accumulator_that_may_overflow_is_named_with_its_row() -> None:
         path=Path("somewhere"),
     )
     with pytest.raises(ModelError, match=r"somewhere: encoder.post.0: row 37 of the accumulator"):
-        quantise(broken)
+        to_integers(broken)
 
 
 def test_the_limit_of_an_accumulator_is_exact() -> None:
@@ -147,10 +147,10 @@ def test_the_limit_of_an_accumulator_is_exact() -> None:
             given.specification, {**given.arrays, "joint.output.bias": bias}, given.tokenizer
         )
         if accepted:
-            assert quantise(changed).joint_output.bias[4] <= room
+            assert to_integers(changed).joint_output.bias[4] <= room
         else:
             with pytest.raises(ModelError, match="joint.output: row 4"):
-                quantise(changed)
+                to_integers(changed)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_the_limit_of_an_accumulator_is_exact() -> None:
 )
 def test_weights_that_no_exponent_fits_are_named(scale: dict[str, float], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        quantise(network(scale))
+        to_integers(network(scale))
 
 
 def test_a_network_without_a_quantisation_is_told_how_to_get_one() -> None:
     with pytest.raises(ModelError, match="has no quantisation.*quantize=int8.*--integers"):
-        quantise(tiny_network())
+        to_integers(tiny_network())
 
 
 def test_a_weight_that_is_not_a_number_never_gets_here() -> None:

@@ -108,7 +108,7 @@ def test_an_unigram_model_has_no_context(tmp_path: Path) -> None:
     [
         ("\\end\\", "", "not a whole ARPA file"),
         ("\\1-grams:", "\\2-grams:", r"line 6: '\\\\2-grams:' after order 0"),
-        ("-0.2\t▁a b", "-0.2\t▁a", "line 15: .* is no 2-gram: 2 fields"),
+        ("-0.2\t▁a b", "-0.2\t▁a", "line 15: .* is not a 2-gram: 2 fields"),
         ("-0.2\t▁a b", "x\t▁a b", "line 15: .* could not convert"),
         ("-0.2\t▁a b", "nan\t▁a b", "line 15: .* not finite"),
         ("-0.2\t▁a b", "-0.2\t▁a c", "line 15: .* 'c'"),

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from hwckpt.conformance.comparison import read_vectors
 from stream.integer.fixed import lstm_step
-from stream.integer.network import IntegerLayer, quantise
+from stream.integer.network import IntegerLayer, to_integers
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import ModelError
@@ -58,7 +58,7 @@ def pair(case: str) -> tuple[QuantisedLSTM, IntegerLayer]:
     made = network(case)
     lstm = Transducer.from_network(made).encoder.pre[0].lstm
     assert isinstance(lstm, QuantisedLSTM)
-    return lstm, quantise(made).pre[0]
+    return lstm, to_integers(made).pre[0]
 
 
 def integers(*shape: int) -> Any:

@@ -153,7 +153,7 @@ def test_the_joint_is_the_specifications(
 ) -> None:
     made = network(**values)
     monkeypatch.setattr(quantisers, "FLOAT32_EXACT", exact)
-    module, whole = Transducer.from_network(made), integer.quantise(made)
+    module, whole = Transducer.from_network(made), integer.to_integers(made)
     rng = np.random.default_rng(6)
     projected = []
     for layer, linear, size in (
@@ -167,7 +167,7 @@ def test_the_joint_is_the_specifications(
         np.testing.assert_array_equal(got.detach().numpy() * 2.0**linear.exponent, want)
         projected.append((got, want))
     (f, e), (g, of_g) = projected
-    a = fixed.hidden(e, of_g)
+    a = fixed.joint_hidden(e, of_g)
     chosen = made.specification.quantisation
     assert chosen is not None
     got = hidden(f, g, chosen.joint)
