@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 
 from tests.conftest import REPOSITORY
 from tests.tiny import TEXTS, tiny_tokenizer
-from tests.train.torchrun import torchrun
+from tests.train.compute.torchrun import torchrun
 from train import __main__, checkpoint, mel_stats
 from train.data.formats import shards
 from train.data.formats.table import read_records

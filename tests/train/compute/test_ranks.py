@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.train.torchrun import torchrun
+from tests.train.compute.torchrun import torchrun
 from train.compute.ranks import ALONE, RankError, Ranks, Silence
 
 EXCHANGE = """

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
-from tests.train.elsewhere import DEVICE, Elsewhere
+from tests.train.compute.elsewhere import DEVICE, Elsewhere
 from train.encoders import lstm_layer as layers
 from train.encoders import tensor_cells
 from train.encoders.lstm_layer import LSTM

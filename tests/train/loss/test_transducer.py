@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.places import REPOSITORY
-from tests.train.elsewhere import DEVICE, Elsewhere
-from tests.train.live_bytes import LiveBytes
+from tests.train.compute.elsewhere import DEVICE, Elsewhere
+from tests.train.compute.live_bytes import LiveBytes
 from train.loss.transducer import Penalties, joint_transducer_loss, transducer_loss
 
 LENGTHS, LABELS = torch.tensor([4, 2, 3]), torch.tensor([2, 0, 3])
