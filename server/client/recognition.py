@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
@@ -113,7 +112,6 @@ async def recognise_here(recogniser: Recogniser, chunks: Chunks, on_text: OnText
         count += len(samples)
         transcript.add(*recogniser.push(samples))
         on_text(transcript.text, transcript.provisional)
-        await asyncio.sleep(0)  # lets Ctrl-C come through
     transcript.add(*recogniser.finish())
     on_text(transcript.text, "")
     segments = tuple(segment.words for segment in transcript.segments if segment.words)

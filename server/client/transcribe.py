@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from server.client.batch import Batch
 from server.client.inputs import Input, check_targets, find
@@ -87,7 +89,13 @@ def main(argv: list[str] | None = None) -> int:
         arguments.output,
         latencies=arguments.realtime,
     )
+    signal.signal(signal.SIGINT, _interrupt)
     return asyncio.run(batch.run(inputs))
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """End at once: asyncio's own handler would wait for a read from a pipe."""
+    raise KeyboardInterrupt
 
 
 def _chunks(recording: Input, rate: int | None) -> Iterator[Floats]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -120,6 +121,20 @@ def test_standard_input_is_transcribed_as_it_comes() -> None:
         heard += process.stdout.read()
         assert process.wait(30) == 0
     assert heard.decode() == "four one two six eight seven nine five two six\n"
+
+
+def test_ctrl_c_ends_it_while_a_pipe_says_nothing() -> None:
+    pcm = np.rint(recordings()[0].read() * 32768).astype("<i2").tobytes()
+    command = [sys.executable, "-m", "server.client.transcribe", "-", "--raw", "16000"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(pcm[: 2 * 40000])
+        process.stdin.flush()
+        assert process.stdout.read(4) == b"four"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        process.stdin.close()
+        assert process.stdout.read().endswith(b"\n")
 
 
 def test_a_dash_is_standard_input(url: str, recording: Path) -> None:
