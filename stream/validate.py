@@ -13,12 +13,12 @@ import functools
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from stream.bundled import model_path, recordings
-from stream.ctm import read_ctm
+from stream.ctm import TimedWord, read_ctm
 from stream.decoding.decoding import Decoding
 from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import DecoderOptions, decoding_of, options_of
@@ -121,7 +121,12 @@ def _recordings(arguments: argparse.Namespace) -> tuple[list[Any], bool]:
     if arguments.manifest is None:
         found: list[Any] = recordings()
     else:
-        found = _read(arguments.manifest, arguments.root, texts=not arguments.no_reference)
+        found = _read(
+            arguments.manifest,
+            arguments.root,
+            texts=not arguments.no_reference,
+            words=arguments.latency,
+        )
     found = spaced(found, arguments.limit)
     dummies = bool(found) and all(spoken.text == DUMMY for spoken in found)
     if dummies:
@@ -129,12 +134,12 @@ def _recordings(arguments: argparse.Namespace) -> tuple[list[Any], bool]:
     return found, not (arguments.no_reference or dummies)
 
 
-def _read(path: str, root: str | None, *, texts: bool) -> list[Any]:
+def _read(path: str, root: str | None, *, texts: bool, words: bool) -> list[Any]:
     from train.data.formats.table import detect, read_records
     from train.data.records.record import strict
 
     folder = None if root is None else Path(root)
-    if detect(path) == "manifest" and folder is None:
+    if detect(path) == "manifest" and folder is None and not words:
         return list(read_manifest(path, texts=texts))
     return list(strict(read_records(path, root=folder)))
 
@@ -163,10 +168,26 @@ def _report(
         reference=_training_forward(decoding) if arguments.compare_full else None,
         scored=scored,
         form=_standard_form() if arguments.standardise else str,
-        latency=arguments.latency or arguments.reference_ctm is not None,
-        word_ends=read_ctm(Path(arguments.reference_ctm)) if arguments.reference_ctm else None,
+        word_ends=_word_ends(arguments, spoken),
+        align=arguments.latency,
         progress=show_count,
     )
+
+
+def _word_ends(
+    arguments: argparse.Namespace, spoken: Sequence[Any]
+) -> Mapping[str, tuple[TimedWord, ...]] | None:
+    """Return the ends of words that a CTM file gives, or the data set itself; None: there are none."""
+    if arguments.reference_ctm:
+        return read_ctm(Path(arguments.reference_ctm))
+    if not arguments.latency:
+        return None
+    timed = {one.id: one.words for one in spoken if getattr(one, "words", ())}
+    return {
+        name: tuple((word.text, word.end) for word in words)
+        for name, words in timed.items()
+        if all(word.end is not None for word in words)
+    }
 
 
 def _with_texts(

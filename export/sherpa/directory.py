@@ -119,7 +119,7 @@ def verify(network: Network, backend: OnnxBackend, written: Path) -> int:
         ExportError: tokens differ.
     """
     contract = _Contract(written)
-    greedy = Greedy(backend, GreedyConfig(SYMBOLS_PER_STEP))
+    greedy = Greedy(backend, GreedyConfig(SYMBOLS_PER_STEP, "frame"))
     compared = 0
     for utterance in recordings():
         frames = streamed_log_mel(utterance.read()[None], network.specification.front_end)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.validation.report import Spoken
+from stream.stage import Floats
+from stream.validation.spoken import Spoken
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Concatenation:
         """Seconds of all parts."""
         return sum(map(_seconds, self.parts))
 
-    def read(self) -> NDArray[np.float32]:
+    def read(self) -> Floats:
         """Return the samples of all parts, (n,) float32 at 16 kHz."""
         return np.concatenate([part.read() for part in self.parts])
 

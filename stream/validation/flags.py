@@ -135,12 +135,13 @@ def add_reports(group: Group) -> None:
     add(
         "--latency",
         action="store_true",
-        help="measure how long after a word ends it is emitted, by forced alignment",
+        help="measure how long after a word ends it is emitted: where the recordings say when words sound, by "
+        "that, else by forced alignment",
     )
     add(
         "--reference-ctm",
         metavar="F",
-        help="the same against the words' times in a CTM file",
+        help="the same, by the words' times in a CTM file; alone, of its recordings only",
     )
     add(
         "--compare-full",

@@ -1,7 +1,7 @@
 """Emission latency: how long after a word ends its last token comes (NUMERICS 4.6).
 
-The end of each word is given, by a CTM file, or found by forced alignment (`stream.engine.emission`). Only
-words that were said and heard count. Forced alignment starts from the data set's statistics, and leaves out
+The end of each word is given, by the data set or a CTM file, or found by forced alignment
+(`stream.engine.emission`). Only words that were said and heard count. Forced alignment starts from the data set's statistics, and leaves out
 recordings longer than `LONGEST`, whose lattice would be too large, and texts that the tokenizer cannot spell.
 """
 
@@ -11,10 +11,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.ctm import TimedWord
@@ -25,6 +23,7 @@ from stream.front_end.stacking import stack
 from stream.model.network import Network
 from stream.model.specification import DecoderKind
 from stream.stage import whole
+from stream.validation.spoken import Spoken
 from stream.vocabulary import texts_of
 from stream.words import emission_latencies, group, percentile
 
@@ -37,77 +36,100 @@ class Latency:
 
     Attributes:
         words: that were measured.
-        ends: where the ends of words are from.
+        given: those of them whose ends were given.
         mean_ms, p50_ms, p90_ms, p99_ms: of the words.
     """
 
     words: int
-    ends: Literal["alignment", "ctm"]
+    given: int
     mean_ms: float
     p50_ms: float
     p90_ms: float
     p99_ms: float
 
 
-def latency_of(seconds: Iterable[float], ends: Literal["alignment", "ctm"]) -> Latency | None:
-    """Return what latencies amount to, None where there are none."""
-    found = [1000.0 * latency for latency in seconds]
+def latency_of(given: Iterable[float], aligned: Iterable[float] = ()) -> Latency | None:
+    """Return what latencies in seconds amount to, None where there are none.
+
+    Args:
+        given: of words whose ends were given; aligned: of those whose ends were found.
+    """
+    of_given = [1000.0 * latency for latency in given]
+    found = of_given + [1000.0 * latency for latency in aligned]
     if not found:
         return None
     rates = (percentile(found, percent) for percent in (50, 90, 99))
-    return Latency(len(found), ends, statistics.fmean(found), *rates)
+    return Latency(len(found), len(of_given), statistics.fmean(found), *rates)
 
 
-def aligned_latencies(
-    network: Network,
-    backend: Backend,
-    samples: NDArray[np.float32],
-    text: str,
-    emitted: Sequence[tuple[int, int]],
-    decoder: DecoderKind | None = None,
-) -> list[float]:
-    """Return the latencies of an utterance's words by forced alignment, seconds.
+class Latencies:
+    """Collects the emission latencies of words, recording by recording.
 
     Args:
         network: the model.
         backend: computes it.
-        samples: (n,) float32 at 16 kHz.
-        text: that is said.
-        emitted: tokens that were heard, as (id, step).
         decoder: of the model; None: its first.
+        word_ends: words and their ends, by the name of a recording.
+        align: whether other recordings are aligned.
     """
-    spec = network.specification
-    tokens = network.vocabulary.encode(text)
-    if not tokens or network.vocabulary.unknown(text):
-        return []
-    log_mel = streamed_log_mel(samples[None], spec.front_end)
-    z = whole(network.normaliser, log_mel)
-    if not z.shape[1]:
-        return []
-    encoder = spec.encoder
-    padded = np.pad(z, ((0, 0), (0, -z.shape[1] % (encoder.stack * encoder.chunk_inputs)), (0, 0)))
-    state, _ = backend.initial_state(1)
-    f, _ = backend.encode(stack(padded, encoder.stack), state)
-    try:
-        steps = forced_steps(backend, f[0], tokens, decoder)
-    except ValueError:  # more tokens than CTC has frames
-        return []
-    reference = list(zip(tokens, steps, strict=True))
-    return word_latencies(spec, network.vocabulary, log_mel[0].max(-1), reference, emitted)
 
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        decoder: DecoderKind | None,
+        word_ends: Mapping[str, tuple[TimedWord, ...]],
+        align: bool,
+    ) -> None:
+        self._network, self._backend, self._decoder = network, backend, decoder
+        self._word_ends, self._align = word_ends, align
+        self._given: list[float] = []
+        self._aligned: list[float] = []
 
-def timed_latencies(
-    network: Network, said: Sequence[TimedWord], emitted: Sequence[tuple[int, int]]
-) -> list[float]:
-    """Return the latencies of an utterance's words whose ends are given, seconds."""
-    heard, _ = texts_of((token for token, _ in emitted), network.vocabulary.texts)
-    seconds = network.specification.encoder.frame_seconds
-    words = group(heard, [step for _, step in emitted])
-    ends = [(word.text, seconds * (word.last + 1)) for word in words]
-    return emission_latencies(said, ends, seconds)
+    def add(self, spoken: Spoken, emitted: Sequence[tuple[int, int]], seconds: float) -> None:
+        """Measure the words of a recording.
+
+        Args:
+            emitted: tokens that were heard, as (id, step).
+            seconds: of audio.
+        """
+        if (words := words_of(self._word_ends, spoken.id)) is not None:
+            self._given += self._behind(words, emitted)
+        elif self._align and seconds <= LONGEST:
+            self._aligned += self._behind_alignment(spoken, emitted)
+
+    def of_all(self) -> Latency | None:
+        """Return what was measured so far, None: nothing."""
+        return latency_of(self._given, self._aligned)
+
+    def _behind(self, said: Sequence[TimedWord], emitted: Sequence[tuple[int, int]]) -> list[float]:
+        heard, _ = texts_of((token for token, _ in emitted), self._network.vocabulary.texts)
+        seconds = self._network.specification.encoder.frame_seconds
+        words = group(heard, [step for _, step in emitted])
+        ends = [(word.text, seconds * (word.last + 1)) for word in words]
+        return emission_latencies(said, ends, seconds)
+
+    def _behind_alignment(self, spoken: Spoken, emitted: Sequence[tuple[int, int]]) -> list[float]:
+        spec, vocabulary = self._network.specification, self._network.vocabulary
+        tokens = vocabulary.encode(spoken.text)
+        if not tokens or vocabulary.unknown(spoken.text):
+            return []
+        log_mel = streamed_log_mel(spoken.read()[None], spec.front_end)
+        if not log_mel.shape[1]:
+            return []
+        inputs = spec.encoder.stack * spec.encoder.chunk_inputs
+        z = whole(self._network.normaliser, log_mel)
+        x = stack(np.pad(z, ((0, 0), (0, -z.shape[1] % inputs), (0, 0))), spec.encoder.stack)
+        f, _ = self._backend.encode(x, self._backend.initial_state(1)[0])
+        try:
+            steps = forced_steps(self._backend, f[0], tokens, self._decoder)
+        except ValueError:  # more tokens than CTC has frames
+            return []
+        reference = list(zip(tokens, steps, strict=True))
+        return word_latencies(spec, vocabulary, log_mel[0].max(-1), reference, emitted)
 
 
 def words_of(times: Mapping[str, tuple[TimedWord, ...]], name: str) -> tuple[TimedWord, ...] | None:
-    """Return the words that a CTM file gives for a recording, by its name, file name or stem."""
+    """Return the words that a CTM file gives for a recording, by its id, file name or stem."""
     path = PurePath(name)
     return next((times[key] for key in (name, path.name, path.stem) if key in times), None)

@@ -9,10 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from stream.engine.alignment import Span
 from stream.error_rate import (
@@ -29,22 +26,6 @@ from stream.validation.punctuation import MARKS, punctuation_errors
 SCHEMA = "rill.validation/1"
 LENGTHS = (2.0, 5.0, 10.0, 20.0, 60.0)  # seconds, between the groups of recordings
 CONFUSIONS = 100  # the most frequent ones
-
-
-class Spoken(Protocol):
-    """A recording and what is said in it: `stream.manifest.Utterance`, or a record of a data set."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def corpus(self) -> str | None: ...
-    @property
-    def duration(self) -> float | None: ...
-    def read(self) -> NDArray[np.float32]:
-        """Return its samples, (n,) float32 at 16 kHz."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from stream.backends import Backend, computed_by, default_backend, load_backend
+from stream.backends import computed_by, default_backend, load_backend
 from stream.ctm import TimedWord
 from stream.decoding.decoding import Decoding, Search
 from stream.engine.alignment import word_spans
@@ -25,25 +23,17 @@ from stream.engine.streams import Progress, Streams
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network
-from stream.model.specification import DecoderKind
-from stream.validation.latency import (
-    LONGEST,
-    Latency,
-    aligned_latencies,
-    latency_of,
-    timed_latencies,
-    words_of,
-)
-from stream.validation.report import Difference, Outcome, Report, Spoken, report_of
+from stream.stage import Floats
+from stream.validation.latency import Latencies
+from stream.validation.report import Difference, Outcome, Report, report_of
+from stream.validation.spoken import Spoken
 
 COMPARED_AT_ONCE = 256  # utterances whose audio is in memory
 SLOTS = 16  # utterances streamed side by side where they are independent
 
 
 # (network, recordings) -> of each its tokens as (id, step): `train.evaluation.training_tokens`.
-Reference: TypeAlias = Callable[
-    [Network, Sequence[NDArray[np.float32]]], list[list[tuple[int, int]]]
-]
+Reference: TypeAlias = Callable[[Network, Sequence[Floats]], list[list[tuple[int, int]]]]
 
 
 def validate(
@@ -59,8 +49,8 @@ def validate(
     reference: Reference | None = None,
     scored: bool = True,
     form: Callable[[str], str] = str,
-    latency: bool = False,
     word_ends: Mapping[str, tuple[TimedWord, ...]] | None = None,
+    align: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Stream utterances and score them.
@@ -78,8 +68,8 @@ def validate(
             with; requires `reset_stats` and greedy decoding.
         scored: whether the texts are what was said; else no errors are counted.
         form: brings a text to the form in which it is scored.
-        latency: whether emission latencies are measured, which takes as long again.
-        word_ends: words and their ends by recording, as a CTM file gives them; None: by forced alignment.
+        word_ends: words and their ends, by the name of a recording, for emission latencies.
+        align: whether latencies of other recordings are measured by forced alignment.
         progress: called with (utterances done, utterances).
     Raises:
         ArgumentError: the arguments contradict each other.
@@ -112,45 +102,28 @@ def validate(
         for utterance, of, length in zip(utterances, results, seconds, strict=True)
     ]
     trained = computed_by(backend, network)
-    measured = None
-    if latency:
+    latency = None
+    if align or word_ends is not None:
         decoder = decoding.decoder if isinstance(decoding, Decoding) else None
-        measured = _latency(network, computed, utterances, outcomes, decoder, word_ends)
+        latencies = Latencies(network, computed, decoder, word_ends or {}, align)
+        for utterance, outcome in zip(utterances, outcomes, strict=True):
+            emitted = list(zip(outcome.tokens, outcome.steps, strict=True))
+            latencies.add(utterance, emitted, outcome.seconds)
+        latency = latencies.of_all()
     return report_of(
         outcomes,
         stream.seconds / max(stream.audio_seconds, 1e-9),
         scored=scored,
         form=form,
-        latency=measured,
+        latency=latency,
         differences=_compare(reference, trained, utterances, results) if reference else (),
     )
 
 
-def _read(utterance: Spoken, seconds: list[float], place: int) -> NDArray[np.float32]:
+def _read(utterance: Spoken, seconds: list[float], place: int) -> Floats:
     samples = utterance.read()
     seconds[place] = len(samples) / SAMPLE_RATE
     return samples
-
-
-def _latency(
-    network: Network,
-    backend: Backend,
-    utterances: Sequence[Spoken],
-    outcomes: Sequence[Outcome],
-    decoder: DecoderKind | None,
-    word_ends: Mapping[str, tuple[TimedWord, ...]] | None,
-) -> Latency | None:
-    """Return the emission latency of all words; None: none of them was heard."""
-    found: list[float] = []
-    for utterance, outcome in zip(utterances, outcomes, strict=True):
-        emitted = list(zip(outcome.tokens, outcome.steps, strict=True))
-        if word_ends is not None:
-            if words := words_of(word_ends, outcome.id):
-                found += timed_latencies(network, words, emitted)
-        elif outcome.seconds <= LONGEST:
-            samples = utterance.read()
-            found += aligned_latencies(network, backend, samples, utterance.text, emitted, decoder)
-    return latency_of(found, "alignment" if word_ends is None else "ctm")
 
 
 def _outcome(

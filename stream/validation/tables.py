@@ -72,7 +72,7 @@ def latency(report: Report) -> str:
     return (
         f"emission latency, ms: {found.p50_ms:.0f} in the median, {found.p90_ms:.0f} at 90 %, "
         f"{found.p99_ms:.0f} at 99 %, {found.mean_ms:.0f} on average, of {found.words} words, "
-        f"their ends by {'forced alignment' if found.ends == 'alignment' else 'the CTM file'}"
+        f"the ends of {found.given} given, of the others by forced alignment"
     )
 
 

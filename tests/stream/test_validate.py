@@ -405,6 +405,33 @@ def test_a_folder_without_a_model_is_named_and_returns_3(
     assert "holds no checkpoint (*.pt)" in capsys.readouterr().err
 
 
+def test_times_that_a_manifest_gives_are_what_latency_is_measured_by(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    assert validate.main([*flags, "--reset-stats", "--json", str(report)]) == 0
+    heard = json.loads(report.read_text())["utterances"][0]["hypothesis"]
+    words = [[word, 0.1 * n, 0.1 * n + 0.1] for n, word in enumerate(heard.split())]
+    line = {"audio_filepath": "0.flac", "text": heard, "duration": 0.8, "words": words}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line))
+    assert validate.main([*flags, "--reset-stats", "--allow-unk", "--latency"]) == 0
+    count = len(words)
+    assert f"of {count} words, the ends of {count} given" in capsys.readouterr().out
+    ctm = tmp_path / "words.ctm"
+    ctm.write_text("".join(f"0 1 {start} {end - start} {word}\n" for word, start, end in words))
+    argv = [
+        *flags,
+        "--reset-stats",
+        "--allow-unk",
+        "--reference-ctm",
+        str(ctm),
+        "--json",
+        str(report),
+    ]
+    assert validate.main(argv) == 0
+    assert json.loads(report.read_text())["latency"]["given"] == count
+
+
 def test_recordings_are_limited_joined_and_broken_down(
     flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.ctm import read_ctm
 from stream.model.network import open_model
 from stream.validation import validate
-from stream.validation.latency import aligned_latencies, latency_of, words_of
+from stream.validation.latency import Latencies, latency_of, words_of
 from tests.places import REPOSITORY
 
 CTM = REPOSITORY / "tests/benchmarks/bundled_words.ctm"
@@ -20,28 +22,44 @@ def test_forced_alignment_finds_the_latency_that_given_times_have() -> None:
     network = open_model(model_path())
     chosen = recordings()[:3]
     ends = read_ctm(CTM)
-    aligned, timed = (
-        validate(network, chosen, reset_stats=True, latency=True, word_ends=given).latency
-        for given in (None, ends)
-    )
+    aligned = validate(network, chosen, reset_stats=True, align=True).latency
+    timed = validate(network, chosen, reset_stats=True, word_ends=ends).latency
     assert aligned is not None and timed is not None
-    assert (aligned.ends, timed.ends) == ("alignment", "ctm")
-    assert aligned.words == timed.words == sum(len(u.text.split()) for u in chosen)
+    words = sum(len(utterance.text.split()) for utterance in chosen)
+    assert (aligned.words, aligned.given) == (words, 0)
+    assert (timed.words, timed.given) == (words, words)
     assert aligned.p50_ms == pytest.approx(timed.p50_ms, abs=60)
 
 
-def test_words_that_cannot_be_aligned_have_no_latency() -> None:
+def test_recordings_without_given_times_are_aligned_where_that_is_asked_for() -> None:
     network = open_model(model_path())
-    samples = recordings()[0].read()[:1600]
-    for text in ("", "漢"):
-        assert aligned_latencies(network, None, samples, text, []) == []  # type: ignore[arg-type]
-    assert latency_of([], "ctm") is None
+    first, second = recordings()[:2]
+    ends = {first.id: read_ctm(CTM)[Path(first.id).stem]}
+    alone, both = (
+        validate(network, [first, second], reset_stats=True, word_ends=ends, align=align).latency
+        for align in (False, True)
+    )
+    assert alone is not None and both is not None
+    said = [len(utterance.text.split()) for utterance in (first, second)]
+    assert (alone.words, alone.given) == (said[0], said[0])
+    assert (both.words, both.given) == (sum(said), said[0])
+
+
+@pytest.mark.parametrize("text", ["", "漢"])
+def test_a_text_that_cannot_be_aligned_has_no_latency(text: str) -> None:
+    network = open_model(model_path())
+    spoken = msgspec.structs.replace(recordings()[0], text=text)
+    latencies = Latencies(network, load_backend("numpy", network), None, {}, align=True)
+    latencies.add(spoken, [], 1.0)
+    latencies.add(recordings()[0], [], 100.0)  # too long
+    assert latencies.of_all() is None
 
 
 def test_percentiles_are_of_milliseconds() -> None:
-    found = latency_of([n / 1000 for n in range(100)], "ctm")
+    found = latency_of([n / 1000 for n in range(50)], [n / 1000 for n in range(50, 100)])
     assert found is not None
-    assert (found.words, found.p50_ms, found.p90_ms, found.p99_ms) == (100, 49.5, 90.0, 99.0)
+    assert (found.words, found.given) == (100, 50)
+    assert (found.p50_ms, found.p90_ms, found.p99_ms) == (49.5, 90.0, 99.0)
 
 
 def test_a_ctm_names_a_recording_by_id_name_or_stem() -> None:
@@ -49,4 +67,3 @@ def test_a_ctm_names_a_recording_by_id_name_or_stem() -> None:
     for key in ("a/1.wav", "1.wav", "1"):
         assert words_of({key: words}, "a/1.wav") == words
     assert words_of({"2": words}, "a/1.wav") is None
-    assert Path(CTM).is_file()

@@ -47,9 +47,9 @@ def test_the_first_of_the_lowest_error_rates_is_marked() -> None:
 
 
 def test_latencies_are_shown_in_milliseconds() -> None:
-    found = replace(report(("a", "a")), latency=latency_of([0.0, 0.1, 0.2], "ctm"))
+    found = replace(report(("a", "a")), latency=latency_of([0.0, 0.1], [0.2]))
     assert tables.latency(found) == (
         "emission latency, ms: 100 in the median, 200 at 90 %, 200 at 99 %, 100 on average, of 3 words, "
-        "their ends by the CTM file"
+        "the ends of 2 given, of the others by forced alignment"
     )
     assert "no word" in tables.latency(report(("a", "a")))
