@@ -13,7 +13,7 @@ __all__ = ["Data", "Source"]
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A data set: a table `[[data.train]]`, with one of the keys that name it.
+    """A data set: a table `[[data.train]]` or `[data.dev]`, with one of the keys that name it.
 
     Attributes:
         path: file or folder, whose content tells its format.
@@ -40,9 +40,9 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if len(self._named()) != 1:
             keys = ", ".join(KEYS)
-            raise ValueError(f"data.train: a table wants one of {keys}; has {len(self._named())}")
+            raise ValueError(f"a data set wants one of {keys}; has {len(self._named())}")
         if not 0.0 < self.weight < math.inf:
-            raise ValueError(f"data.train: weight is {self.weight}, wants more than 0")
+            raise ValueError(f"a data set has weight {self.weight}, wants more than 0")
 
     def _named(self) -> list[tuple[str, str]]:
         named = ((key, getattr(self, key)) for key in KEYS)
@@ -68,7 +68,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         train: data sets of the training set: paths, or tables (`Source`).
-        dev: data set that chooses the checkpoint.
+        dev: data set that chooses the checkpoint: a path, or a table without a weight.
         noise: folder of recordings without speech, or none.
         tokenizer: SentencePiece model. None: that of the model that the run starts from, or one of
             `pieces` pieces, which is made of the training set's texts.
@@ -91,7 +91,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """
 
     train: tuple[str | Source, ...]
-    dev: str
+    dev: str | Source
     noise: str | None = None
     tokenizer: str | None = None
     pieces: int = 1023
@@ -131,4 +131,13 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     @property
     def sources(self) -> list[Source]:
         """`train` with every path as a table."""
-        return [Source(path=each) if isinstance(each, str) else each for each in self.train]
+        return [_source(each) for each in self.train]
+
+    @property
+    def dev_source(self) -> Source:
+        """`dev` as a table."""
+        return _source(self.dev)
+
+
+def _source(data_set: str | Source) -> Source:
+    return Source(path=data_set) if isinstance(data_set, str) else data_set

@@ -9,7 +9,6 @@ import msgspec
 
 from stream.errors import ArgumentError, InputError
 from stream.vocabulary import Vocabulary
-from train.config.data import Source
 from train.config.file import resolve
 from train.config.run import Config, ConfigError
 from train.run.training_set import indexes, spelt_utterances, utterances_of
@@ -31,7 +30,7 @@ def check_spelt(config: Config, tokenizer: bytes) -> None:
         InputError: a data set has texts that cannot be spelt; the message has a part for each.
     """
     data, vocabulary = config.data, Vocabulary(tokenizer)
-    sets = [("data.dev", Source(path=data.dev))]
+    sets = [("data.dev", data.dev_source)]
     if data.cache == "memory":
         sets += [("data.train", source) for source in data.sources]
     _run_all((name, partial(spelt_utterances, each, data, vocabulary)) for name, each in sets)
@@ -52,7 +51,7 @@ def _openings(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
             yield "data.train", partial(utterances_of, source)
         else:
             yield "data.train", partial(indexes, msgspec.structs.replace(data, train=(source,)))
-    yield "data.dev", partial(utterances_of, Source(path=data.dev))
+    yield "data.dev", partial(utterances_of, data.dev_source)
 
 
 def _check_exists(name: str) -> None:

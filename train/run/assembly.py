@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from stream.audio import read_audio
 from stream.vocabulary import Vocabulary
-from train.config.data import Source
 from train.config.file import resolve
 from train.config.run import Config
 from train.data.rows import Rows
@@ -21,7 +20,7 @@ def material_of(config: Config, start: Start) -> Material:
         ManifestError, AudioError: a manifest or a recording cannot be used.
     """
     data, vocabulary = config.data, Vocabulary(start.tokenizer)
-    dev = spelt_utterances(Source(path=data.dev), data, vocabulary)
+    dev = spelt_utterances(data.dev_source, data, vocabulary)
     noise = sorted(resolve(data.noise).iterdir()) if data.noise else []
     rows = Rows(
         [read_audio(path) for path in noise],

@@ -33,9 +33,9 @@ def test_there_is_a_key_for_every_format() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({}, "a table wants one of path, manifest, .*; has 0"),
+        ({}, "a data set wants one of path, manifest, .*; has 0"),
         ({"cuts": "a", "folder": "b"}, "has 2"),
-        ({"path": "a", "weight": 0.0}, "weight is 0.0, wants more than 0"),
+        ({"path": "a", "weight": 0.0}, "weight 0.0, wants more than 0"),
         ({"path": "a", "wieght": 1.0}, "unknown field `wieght`"),
     ],
 )

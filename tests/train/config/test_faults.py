@@ -53,7 +53,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
             f"{path}: unknown key data.trian (did you mean data.train?)",
             f"{path}: unknown key data.train[0].wieght (did you mean data.train[0].weight?)",
             f"{path}: unknown key batches.warmup (did you mean optimiser.warmup?)",
-            f"{path}: data.train: weight is -1.0, wants more than 0",
+            f"{path}: a data set has weight -1.0, wants more than 0",
             f"{path}: batches.seconds is -2.0, wants more than 0",
             f"{path}: augmentation.codecs is ['mp4'], wants mu-law, a-law, gsm, mp3, opus, vorbis",
             f"{path}: optimiser.rate is 'fast', wants a number",
@@ -93,7 +93,7 @@ def test_missing_keys_are_named_beside_wrong_ones() -> None:
 
 def test_one_fault_is_one_line() -> None:
     tree = {"model": {}, "data": {"train": ["a"], "dev": 3}}
-    assert message_of(tree) == "run.toml: data.dev is 3, wants a string"
+    assert message_of(tree) == "run.toml: data.dev is 3, wants a string or a table"
     assert tree["data"]["dev"] == 3  # type: ignore[index]
 
 
@@ -111,3 +111,11 @@ def test_a_list_of_tables_keeps_the_good_ones() -> None:
     tree = {"model": {}, "data": {"dev": "d", "train": [{"manifest": "a"}, {"manifst": "b"}]}}
     message = message_of(tree)
     assert "unknown key data.train[1].manifst (did you mean data.train[1].manifest?)" in message
+
+
+def test_a_dev_set_may_be_a_table() -> None:
+    tree = {"model": {}, "data": {"train": ["a"], "dev": {"myrtle": "d.json", "root": "/data"}}}
+    source = checked(tree, lambda key: "run.toml").data.dev_source
+    assert (source.format, source.location, source.root) == ("myrtle", "d.json", "/data")
+    tree["data"]["dev"]["rot"] = "/"  # type: ignore[index]
+    assert "unknown key data.dev.rot (did you mean data.dev.root?)" in message_of(tree)
