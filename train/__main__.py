@@ -117,6 +117,8 @@ def main(argv: list[str] | None = None) -> int:
                 )
                 for line in changed:
                     print(f"changed: {line}", file=sys.stderr)
+            if arguments.dry_run and ranks.count > 1:
+                parser.error("--dry-run measures one process: start it without torchrun")
             if arguments.dry_run:
                 return _dry_run(folder, config, arguments.init_from, resumed)
             # Rank 0 makes indexes and the like, which the others find.

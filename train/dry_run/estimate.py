@@ -12,7 +12,7 @@ from train.compute.ranks import ALONE
 from train.config.run import Config
 from train.dry_run.disk import Disk, disk_of
 from train.dry_run.inputs import check_opens, check_spelt
-from train.dry_run.memory import machine_memory
+from train.dry_run.memory import memory_of
 from train.dry_run.trial import Trial, tried
 from train.run.assembly import material_of
 from train.run.beginning import start_of
@@ -31,7 +31,7 @@ class Estimate:
         hours, dev_hours: of recordings.
         dev_utterances: that are validated on.
         trial, disk: what was measured.
-        memory_bytes: what the process may have.
+        memory_bytes: of the machine, or of the GPU.
     """
 
     folder: Path
@@ -146,7 +146,7 @@ def estimated(
         len(material.dev),
         trial,
         disk_of(folder, config, start, learner, range(first + 1, calendar.end + 1), calendar),
-        machine_memory(),
+        memory_of(learner.device).there(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Memory: what a process holds and what a piece of work adds, measured; what weights take, counted."""
+"""Memory: what is held and what a piece of work adds, measured; what weights take, counted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,77 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 STATUS = Path("/proc/self/status")
 LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+class Memory(Protocol):
+    """The memory of what a run learns on, in bytes."""
+
+    def there(self) -> int:
+        """Return how much of it there is."""
+
+    def held(self) -> int:
+        """Return how much is held now."""
+
+    def peak_during(self, work: Callable[[], object]) -> int:
+        """Do some work; return the most that was held meanwhile."""
+
+
+class ProcessMemory:
+    """The memory of this process; where the system keeps one peak for its life, that is the peak."""
+
+    def there(self) -> int:
+        """Return the machine's, or that of its container."""
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        try:
+            return min(whole, int(LIMIT.read_text()))
+        except (OSError, ValueError):  # no container, or one without a limit
+            return whole
+
+    def held(self) -> int:
+        """Return what the process holds now."""
+        return _status("VmRSS") if STATUS.exists() else _peak()
+
+    def peak_during(self, work: Callable[[], object]) -> int:
+        """Do some work; return the most that the process held meanwhile."""
+        if STATUS.exists():
+            Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
+        work()
+        return _status("VmHWM") if STATUS.exists() else _peak()
+
+
+@dataclass(frozen=True)
+class CudaMemory:
+    """The memory of a GPU, as torch allocates it."""
+
+    device: torch.device
+
+    def there(self) -> int:
+        """Return the GPU's."""
+        return int(torch.cuda.get_device_properties(self.device).total_memory)
+
+    def held(self) -> int:
+        """Return what tensors hold now."""
+        return int(torch.cuda.memory_allocated(self.device))
+
+    def peak_during(self, work: Callable[[], object]) -> int:
+        """Do some work; return the most that tensors held meanwhile."""
+        torch.cuda.reset_peak_memory_stats(self.device)
+        work()
+        torch.cuda.synchronize(self.device)
+        return int(torch.cuda.max_memory_allocated(self.device))
+
+
+def memory_of(device: torch.device) -> Memory:
+    """Return the memory that a run on a device is limited by."""
+    return CudaMemory(device) if device.type == "cuda" else ProcessMemory()
 
 
 def bytes_of(state: Any) -> int:
@@ -26,31 +90,6 @@ def bytes_of(state: Any) -> int:
     if isinstance(state, list | tuple):
         return sum(bytes_of(each) for each in state)
     return 0
-
-
-def machine_memory() -> int:
-    """Return the bytes that this process may have: the machine's, or its container's."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(whole, int(LIMIT.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit
-        return whole
-
-
-def held() -> int:
-    """Return the bytes that this process holds now."""
-    return _status("VmRSS") if STATUS.exists() else _peak()
-
-
-def peak_during(work: Callable[[], object]) -> int:
-    """Do some work; return the most bytes that this process held meanwhile.
-
-    Where the system keeps one peak for the life of a process, that is returned.
-    """
-    if STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
-    work()
-    return _status("VmHWM") if STATUS.exists() else _peak()
 
 
 def _status(name: str) -> int:

@@ -17,7 +17,7 @@ import torch
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.vocabulary import Vocabulary
-from train.dry_run.memory import bytes_of, held, machine_memory, peak_during
+from train.dry_run.memory import bytes_of, memory_of
 from train.run.data_wait import timed
 from train.run.learner import Learner
 from train.run.scoring import scored
@@ -74,13 +74,14 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     """
     first, parts = learner.update, material.batches.parts
     turns = range(first * parts, max(end, first + 1) * parts)
+    memory = memory_of(learner.device)
     times, waits, audio, peaks = [], [], [], []
     drawn = material.drawn(first, first + UPDATES)
     began = time.perf_counter()
     with contextlib.closing(drawn):
         for number, (waited, batches) in enumerate(timed(drawn)):
-            before, start = held(), time.perf_counter()
-            peak = peak_during(functools.partial(learner.learn, batches))
+            before, start = memory.held(), time.perf_counter()
+            peak = memory.peak_during(functools.partial(learner.learn, batches))
             if number:  # the first one compiles kernels and allocates the optimiser's moments
                 waits.append(waited)
                 times.append(time.perf_counter() - start)
@@ -94,11 +95,11 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     waiting = max(statistics.median(waits), drawing - learning, 0.0)
     some = turns[:: max(1, len(turns) // TURNS)]
     largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
-    between = held()
+    between = memory.held()
     needed = between + round(max(peaks) * largest.audio.size)
-    fits = needed < machine_memory()
+    fits = needed < memory.there()
     if fits:
-        needed = peak_during(functools.partial(learner.learn, [largest]))
+        needed = memory.peak_during(functools.partial(learner.learn, [largest]))
     return Trial(
         learning + waiting,
         waiting,

@@ -13,8 +13,8 @@ pytest.importorskip("torch")
 from tests.train.run.corpus import minimal_command, minimal_settings, write_minimal
 from train import __main__
 from train.config.file import load_config
-from train.dry_run import estimate as module
 from train.dry_run.estimate import Estimate, estimated, size, span
+from train.dry_run.memory import ProcessMemory
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -133,8 +133,7 @@ def test_too_little_of_anything_is_said_and_ends_with_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(module, "machine_memory", lambda: 10_000_000)
-    monkeypatch.setattr("train.dry_run.trial.machine_memory", lambda: 10_000_000)
+    monkeypatch.setattr(ProcessMemory, "there", lambda self: 10_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1, 1, 1000))
     command = minimal_command(minimal, tmp_path / "run")
     assert __main__.main([*command, "--dry-run"]) == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.dry_run.memory import STATUS, bytes_of, held, machine_memory, peak_during
+from train.dry_run.memory import STATUS, CudaMemory, ProcessMemory, bytes_of, memory_of
 
 
 def test_the_bytes_of_a_state_are_those_of_its_tensors() -> None:
@@ -28,11 +30,28 @@ def test_a_peak_is_that_of_the_work_and_not_of_what_was_before() -> None:
     def work(megabytes: int) -> None:
         np.ones(megabytes << 20, np.uint8)
 
-    before = held()
-    large, small = (peak_during(lambda m=m: work(m)) for m in (256, 32))
+    memory = ProcessMemory()
+    before = memory.held()
+    large, small = (memory.peak_during(partial(work, size)) for size in (256, 32))
     assert 250e6 < large - before < 350e6
     assert small - before < 150e6
 
 
 def test_the_machine_has_memory() -> None:
-    assert machine_memory() > 1e8
+    assert memory_of(torch.device("cpu")).there() > 1e8
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_the_memory_of_a_gpu_is_that_of_its_tensors() -> None:
+    device = torch.device("cuda:0")
+    memory = memory_of(device)
+    before = memory.held()
+    peak = memory.peak_during(lambda: torch.ones(64 << 20, dtype=torch.uint8, device=device))
+    assert 64 << 20 <= peak - before < 80 << 20
+    assert memory.held() == before
+    assert memory.there() > 1e9
+
+
+def test_a_gpu_is_asked_and_not_the_process() -> None:
+    assert isinstance(memory_of(torch.device("cuda:0")), CudaMemory)
+    assert isinstance(memory_of(torch.device("cpu")), ProcessMemory)

@@ -12,7 +12,7 @@ from tests.tiny import TEXTS
 
 SIZES = (
     "model.hidden=16", "model.prediction_hidden=8", "model.joint=16", "model.post_layers=1",
-    "data.cache=memory", "batches.seconds=4.0", "updates=2", "precision=float32",
+    "data.cache=memory", "batches.seconds=4.0", "batches.accumulate=1", "updates=2", "precision=float32",
 )  # fmt: skip
 
 
