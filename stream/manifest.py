@@ -27,6 +27,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -50,6 +51,7 @@ OTHER_SPELLINGS = {"audio_filename": "audio_filepath", "normalized_text": "text"
 
 
 T = TypeVar("T")
+JSON_LIST = "is a JSON list, wants one object a line: jq -c '.[]'; see docs/data.md"
 
 
 class ManifestError(InputError):
@@ -154,7 +156,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any]
 
 
-class _Line(msgspec.Struct):
+class Line(msgspec.Struct):
+    """The keys of a line that are read here."""
+
     audio_filepath: str
     text: str
     duration: float
@@ -165,7 +169,7 @@ class _Line(msgspec.Struct):
     corpus: str | None = None
 
 
-_KEYS = frozenset(_Line.__struct_fields__)
+KEYS = frozenset(Line.__struct_fields__)
 
 
 def read_manifest(path: str | Path, *, texts: bool = True) -> list[Utterance]:
@@ -235,14 +239,10 @@ def read_entries(
             if not line or line.isspace():
                 continue
             if first and line.lstrip().startswith("["):
-                raise ManifestError(
-                    path,
-                    0,
-                    "is a JSON list, wants one object a line: jq -c '.[]'; see docs/data.md",
-                )
+                raise ManifestError(path, 0, JSON_LIST)
             first = False
             try:
-                yield _entry(folder, number, line, texts)
+                yield entry_of(folder, number, line, texts=texts)
             except ValueError as error:
                 yield ManifestError(path, number, str(error))
     except OSError as error:
@@ -251,21 +251,29 @@ def read_entries(
         raise ManifestError(path, error.line, error.reason) from error
 
 
-def _entry(folder: str, number: int, line: str, texts: bool) -> Entry:
-    """Return what a line says; ValueError says why it cannot be used."""
+def entry_of(folder: str, number: int, line: str, *, texts: bool = True) -> Entry:
+    """Return what a line says.
+
+    Args:
+        folder: from which relative paths count.
+        number: of the line, from 1.
+        texts: whether it has to have one.
+    Raises:
+        ValueError: why it cannot be used.
+    """
     try:
         content = msgspec.json.decode(line)
-        if isinstance(content, dict) and not content.keys() <= _KEYS:
+        if isinstance(content, dict) and not content.keys() <= KEYS:
             _spell_as_we_do(content, folder)
         if isinstance(content, dict) and not texts:
             content.setdefault("text", "")
-        entry = msgspec.convert(content, _Line)
+        entry = msgspec.convert(content, Line)
     except msgspec.DecodeError as error:
         raise ValueError(
             f"{error}. A line wants audio_filepath, text and duration; "
             'a recording without speech has "text": "".'
         ) from error
-    part = _part(content, entry)
+    part = part_of(entry, content)
     return Entry(
         name=entry.audio_filepath,
         audio=located(folder, entry.audio_filepath),
@@ -275,7 +283,7 @@ def _entry(folder: str, number: int, line: str, texts: bool) -> Entry:
         speaker=entry.speaker,
         corpus=entry.corpus,
         line=number,
-        extra={key: value for key, value in content.items() if key not in _KEYS},
+        extra={key: value for key, value in content.items() if key not in KEYS},
     )
 
 
@@ -292,8 +300,14 @@ def _spell_as_we_do(content: dict[str, Any], folder: str) -> None:
             raise ValueError(f"text_filepath: {named}: {error}") from error
 
 
-def _part(content: Mapping[str, Any], entry: _Line) -> Part:
-    """Return what of the file a line means (rules 1 to 3)."""
+def part_of(entry: Line, content: Mapping[str, Any] = MappingProxyType({})) -> Part:
+    """Return what of the file a line means (rules 1 to 3).
+
+    Args:
+        content: all keys of the line with their values.
+    Raises:
+        ValueError: why it cannot be used.
+    """
     for key, value in content.items():
         meaning = _meaning(key)
         if not meaning or value is None or value == "":
@@ -323,6 +337,11 @@ def _part(content: Mapping[str, Any], entry: _Line) -> Part:
     if entry.offset is None:
         return Part(channel=channel)
     return Part(entry.offset, entry.duration, channel)
+
+
+def is_ignored(key: str) -> bool:
+    """Tell whether a key, other than those of `Line`, says nothing of what is meant (rules 3 and 5)."""
+    return not _meaning(key) and key not in OTHER_SPELLINGS and key != "text_filepath"
 
 
 @functools.lru_cache(4096)

@@ -88,7 +88,7 @@ def lines_of(file: Iterable[bytes]) -> Iterator[tuple[int, str]]:
             for part in raw.rstrip(b"\r\n").split(b"\r"):
                 number += 1
                 try:
-                    yield number, decode_text(part) if number == 1 else _decoded(part)
+                    yield number, decode_line(part, first=number == 1)
                 except TextError as error:
                     raise TextError(error.line and number, error.reason) from error
     except (EOFError, zlib.error) as error:
@@ -97,8 +97,14 @@ def lines_of(file: Iterable[bytes]) -> Iterator[tuple[int, str]]:
         ) from error
 
 
-def _decoded(line: bytes) -> str:
-    """Return the text of a line after the first, which cannot begin with the file's byte order mark."""
+def decode_line(line: bytes, *, first: bool) -> str:
+    """Return the text of a line; the first of a file may begin with its byte order mark.
+
+    Raises:
+        TextError: see `decode_text`.
+    """
+    if first:
+        return decode_text(line)
     try:
         text = line.decode()
     except UnicodeDecodeError:

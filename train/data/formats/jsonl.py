@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stream.manifest import ManifestError, read_entries, shown
+from stream.manifest import Entry, ManifestError, read_entries, shown
 from train.data.records.files import listed_path, write_whole
 from train.data.records.record import File, Read, Record
 from train.data.records.words import listed_words, take_words
@@ -24,26 +24,28 @@ def read(path: Path, root: Path | None = None) -> Read:
     """Yield the records of a manifest; relative paths count from `root`, or from the manifest."""
     source = str(path)
     for entry in read_entries(path, root, source_lines(source)):
-        if isinstance(entry, ManifestError):
-            yield entry
-            continue
-        extra = entry.extra
-        language = extra.pop("lang", None) or extra.pop("language", None)
-        words = take_words(extra)
-        yield Record(
-            id=entry.name + shown(entry.part),
-            audio=File(entry.audio),
-            text=entry.text,
-            duration=entry.duration,
-            part=entry.part,
-            speaker=entry.speaker,
-            corpus=entry.corpus,
-            language=language if isinstance(language, str) else None,
-            words=words,
-            extra=extra,
-            source=source,
-            line=entry.line,
-        )
+        yield entry if isinstance(entry, ManifestError) else record_of(entry, source)
+
+
+def record_of(entry: Entry, source: str) -> Record:
+    """Return the record of a line of a manifest."""
+    extra = entry.extra
+    language = extra.pop("lang", None) or extra.pop("language", None)
+    words = take_words(extra)
+    return Record(
+        id=entry.name + shown(entry.part),
+        audio=File(entry.audio),
+        text=entry.text,
+        duration=entry.duration,
+        part=entry.part,
+        speaker=entry.speaker,
+        corpus=entry.corpus,
+        language=language if isinstance(language, str) else None,
+        words=words,
+        extra=extra,
+        source=source,
+        line=entry.line,
+    )
 
 
 def write(records: Iterable[Record], path: Path) -> int:

@@ -2,6 +2,8 @@
 
     CACHE/KEY/records     the records, one after the other (msgpack)
     CACHE/KEY/ends        int64 (N,): where each ends
+    CACHE/KEY/begins      in place of these two, int64 (N,): where each begins in a plain manifest of JSON lines
+    CACHE/KEY/numbers     int32 (N,): of its line
     CACHE/KEY/order       int64 (N,): numbers by corpus, those of each in the order of their durations
     CACHE/KEY/durations   float32 (N,): seconds, in that order
     CACHE/KEY/audio       recordings that have no place of their own: those of compressed archives, tables
@@ -24,28 +26,40 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.manifest import ManifestError
+from stream.files.text import GZIP
+from stream.manifest import ManifestError, entry_of
+from train.data.formats.jsonl import record_of
 from train.data.formats.table import FORMATS, detect, files_of
+from train.data.lazy.lines import line_at, scanned
 from train.data.records.durations import with_durations
 from train.data.records.record import Bytes, File, Record
-from train.data.storage.sources import state_of
+from train.data.storage.sources import is_remote, state_of
 
 __all__ = ["Index", "default_cache", "index_of"]
 
-VERSION = 3
+VERSION = 4
 FAULTS_SHOWN = 5
 SAID_EVERY = 1 << 20  # utterances
+TOGETHER = 1 << 16  # utterances
 
 
 def default_cache() -> Path:
     """Return the folder for indexes: rill in $XDG_CACHE_HOME, or in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rill"
+
+
+class _Source(msgspec.Struct):
+    """A manifest whose lines are read at their places; its state when they were looked for."""
+
+    path: str
+    root: str | None
+    state: tuple[int, int | str]
 
 
 class _About(msgspec.Struct):
@@ -56,6 +70,7 @@ class _About(msgspec.Struct):
     faults: int
     corpora: list[tuple[str, int]]
     timed: int
+    lines: _Source | None = None
 
 
 class Index:
@@ -76,11 +91,7 @@ class Index:
         self.about = msgspec.json.decode((folder / "about.json").read_bytes(), type=_About)
         self.order = _mapped(folder / "order", np.int64, self.about.utterances)
         self.durations = _mapped(folder / "durations", np.float32, self.about.utterances)
-        self._ends = _mapped(folder / "ends", np.int64, self.about.utterances)
-        # Read, not mapped: pages of a map count as the process's memory, and the records are gigabytes.
-        self._records = os.open(folder / "records", os.O_RDONLY)
-        weakref.finalize(self, os.close, self._records)
-        self._decoder = msgspec.msgpack.Decoder(Record)
+        self._records = (_Copied if self.about.lines is None else _InPlace)(folder, self.about)
 
     def __reduce__(self) -> tuple[type[Index], tuple[Path]]:
         return Index, (self.folder,)
@@ -92,14 +103,7 @@ class Index:
         """Return an utterance by its number, which is its place in the data set."""
         if not 0 <= number < len(self):
             raise IndexError(number)
-        begin = int(self._ends[number - 1]) if number else 0
-        size = int(self._ends[number]) - begin
-        record = self._decoder.decode(os.pread(self._records, size, begin))
-        audio = record.audio
-        if isinstance(audio, File) and not audio.path:  # in the index's own file
-            own = File(str(self.folder / "audio"), audio.begin, audio.size)
-            return msgspec.structs.replace(record, audio=own)
-        return record
+        return self._records.read(number)
 
     def faults(self) -> list[str]:
         """Return what was wrong with the utterances that are not in the index."""
@@ -126,6 +130,54 @@ class Index:
             raise ManifestError(
                 source, 0, f"{faults} of {total} utterances cannot be used ({what}):\n{first}"
             )
+
+
+class _Copied:
+    """Records that were written into the index."""
+
+    def __init__(self, folder: Path, about: _About) -> None:
+        self._folder = folder
+        self._ends = _mapped(folder / "ends", np.int64, about.utterances)
+        # Read, not mapped: pages of a map count as the process's memory, and the records are gigabytes.
+        self._file = _opened(self, folder / "records")
+        self._decoder = msgspec.msgpack.Decoder(Record)
+
+    def read(self, number: int) -> Record:
+        begin = int(self._ends[number - 1]) if number else 0
+        size = int(self._ends[number]) - begin
+        record = self._decoder.decode(os.pread(self._file, size, begin))
+        audio = record.audio
+        if isinstance(audio, File) and not audio.path:  # in the index's own file
+            own = File(str(self._folder / "audio"), audio.begin, audio.size)
+            return msgspec.structs.replace(record, audio=own)
+        return record
+
+
+class _InPlace:
+    """Records that are lines of a manifest."""
+
+    def __init__(self, folder: Path, about: _About) -> None:
+        assert about.lines is not None
+        self._path, root = about.lines.path, about.lines.root
+        self._root = os.path.dirname(self._path) if root is None else root
+        self._begins = _mapped(folder / "begins", np.int64, about.utterances)
+        self._numbers = _mapped(folder / "numbers", np.int32, about.utterances)
+        self._file = _opened(self, Path(self._path))
+        status = os.fstat(self._file)
+        if (status.st_size, status.st_mtime_ns) != about.lines.state:
+            raise ManifestError(Path(self._path), 0, "changed since it was indexed; start again")
+
+    def read(self, number: int) -> Record:
+        text = line_at(self._file, int(self._begins[number])).decode("utf-8-sig")
+        entry = entry_of(self._root, int(self._numbers[number]), text)
+        return record_of(entry, self._path)
+
+
+def _opened(owner: object, path: Path) -> int:
+    """Open a file that is closed when its owner is no more."""
+    file = os.open(path, os.O_RDONLY)
+    weakref.finalize(owner, os.close, file)
+    return file
 
 
 def _mapped(path: Path, kind: type, count: int) -> NDArray[np.generic]:
@@ -162,70 +214,127 @@ def index_of(
                 partial = folder.with_suffix(".partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
-                records = FORMATS[name].read(Path(path), root)
-                _make(partial, path, with_durations(records), progress)
+                maker = _Maker(partial, progress)
+                if name == "manifest" and _is_plain(path):
+                    maker.add_lines(Path(path), root)
+                else:
+                    maker.add_records(with_durations(FORMATS[name].read(Path(path), root)))
+                maker.finish(path)
                 partial.rename(folder)
     return Index(folder)
 
 
-def _make(
-    folder: Path,
-    source: str,
-    records: Iterable[Record | ManifestError],
-    progress: Callable[[int], None],
-) -> None:
-    """Write the files of an index."""
-    encoder = msgspec.msgpack.Encoder()
-    durations, ends, corpora = [], [], array("H")
-    names: dict[str, int] = {}
-    count, faults, end, timed = 0, 0, 0, 0
-    with (
-        (folder / "records").open("wb") as output,
-        (folder / "ends").open("wb") as of_ends,
-        (folder / "unsorted").open("wb") as of_durations,
-        (folder / "audio").open("wb") as audio,
-        (folder / "faults").open("w") as of_faults,
-    ):
-        for record in records:
-            if isinstance(record, ManifestError):
-                of_faults.write(str(record).replace("\n", " ") + "\n")
-                faults += 1
-                continue
-            end += output.write(encoder.encode(_placed(record, audio)))
-            ends.append(end)
-            durations.append(record.duration)
-            corpora.append(names.setdefault(record.corpus or "", len(names)))
-            count += 1
-            timed += bool(record.words)
-            if count % (1 << 16) == 0:
-                np.array(ends, np.int64).tofile(of_ends)
-                np.array(durations, np.float32).tofile(of_durations)
-                ends.clear()
-                durations.clear()
-            if count % SAID_EVERY == 0:
-                progress(count)
-        np.array(ends, np.int64).tofile(of_ends)
-        np.array(durations, np.float32).tofile(of_durations)
-    seconds = np.fromfile(folder / "unsorted", np.float32)
-    (folder / "unsorted").unlink()
-    order = np.argsort(seconds, kind="stable")
-    of_corpus = np.frombuffer(corpora, np.uint16)
-    if len(names) > 1:
-        order = order[np.argsort(of_corpus[order], kind="stable")]
-    sizes = np.bincount(of_corpus, minlength=len(names)).tolist()
-    order.astype(np.int64).tofile(folder / "order")
-    seconds[order].tofile(folder / "durations")
-    about = _About(
-        VERSION,
-        source,
-        count,
-        float(seconds.sum(dtype=np.float64)),
-        faults,
-        list(zip(names, sizes, strict=True)),
-        timed,
-    )
-    (folder / "about.json").write_bytes(msgspec.json.encode(about))
-    progress(count)
+def _is_plain(path: str) -> bool:
+    """Tell whether a manifest is a local file that is not compressed."""
+    if is_remote(path):
+        return False
+    with open(path, "rb") as file:
+        return not file.read(2).startswith(GZIP)
+
+
+class _Maker:
+    """Writes the files of an index.
+
+    Args:
+        folder: of the index.
+        progress: called now and then with the number of utterances.
+    """
+
+    def __init__(self, folder: Path, progress: Callable[[int], None]) -> None:
+        self._folder, self._progress = folder, progress
+        self._count = self._faults = self._timed = 0
+        self._names: dict[str, int] = {}
+        self._durations: list[NDArray[np.float32]] = []
+        self._corpora: list[NDArray[np.uint16]] = []
+        self._lines: _Source | None = None
+
+    def add_lines(self, path: Path, root: Path | None) -> None:
+        """Take the utterances of a plain manifest, which stay where they are."""
+        self._lines = _Source(
+            str(path.absolute()), None if root is None else str(root), state_of(str(path))
+        )
+        before = 0
+        with (
+            (self._folder / "begins").open("wb") as begins,
+            (self._folder / "numbers").open("wb") as numbers,
+            (self._folder / "faults").open("w") as faults,
+        ):
+            for block in scanned(path, root):
+                for line, reason in block.faults:
+                    self._fault(ManifestError(path, before + line, reason), faults)
+                if block.broken is not None:
+                    line, reason = block.broken
+                    raise ManifestError(path, line and before + line, reason)
+                block.begins.tofile(begins)
+                (block.numbers + np.int32(before)).tofile(numbers)
+                of_block = [self._names.setdefault(n, len(self._names)) for n in block.names]
+                corpora = (
+                    np.array(of_block, np.uint16)[block.corpora] if of_block else block.corpora
+                )
+                self._add(block.durations, corpora, block.timed)
+                before += block.count
+
+    def add_records(self, records: Iterable[Record | ManifestError]) -> None:
+        """Take utterances of any format, which are copied into the index."""
+        encoder = msgspec.msgpack.Encoder()
+        durations, ends, corpora = [], array("q"), array("H")
+        end = timed = 0
+        with (
+            (self._folder / "records").open("wb") as output,
+            (self._folder / "ends").open("wb") as of_ends,
+            (self._folder / "audio").open("wb") as audio,
+            (self._folder / "faults").open("w") as faults,
+        ):
+            for record in records:
+                if isinstance(record, ManifestError):
+                    self._fault(record, faults)
+                    continue
+                end += output.write(encoder.encode(_placed(record, audio)))
+                ends.append(end)
+                durations.append(record.duration)
+                corpora.append(self._names.setdefault(record.corpus or "", len(self._names)))
+                timed += bool(record.words)
+                if len(ends) == TOGETHER:
+                    self._add(np.array(durations, np.float32), np.array(corpora, np.uint16), timed)
+                    ends.tofile(of_ends)
+                    durations, ends, corpora, timed = [], array("q"), array("H"), 0
+            self._add(np.array(durations, np.float32), np.array(corpora, np.uint16), timed)
+            ends.tofile(of_ends)
+
+    def _fault(self, error: ManifestError, faults: TextIO) -> None:
+        faults.write(str(error).replace("\n", " ") + "\n")
+        self._faults += 1
+
+    def _add(self, durations: NDArray[np.float32], corpora: NDArray[np.uint16], timed: int) -> None:
+        said, self._count = self._count // SAID_EVERY, self._count + len(durations)
+        self._timed += timed
+        self._durations.append(durations)
+        self._corpora.append(corpora)
+        if self._count // SAID_EVERY > said:
+            self._progress(self._count)
+
+    def finish(self, source: str) -> None:
+        """Write what depends on all utterances."""
+        durations = np.concatenate([np.empty(0, np.float32), *self._durations])
+        order = np.argsort(durations, kind="stable")
+        corpora = np.concatenate([np.empty(0, np.uint16), *self._corpora])
+        if len(self._names) > 1:
+            order = order[np.argsort(corpora[order], kind="stable")]
+        order.astype(np.int64).tofile(self._folder / "order")
+        durations[order].tofile(self._folder / "durations")
+        sizes = np.bincount(corpora, minlength=len(self._names)).tolist()
+        about = _About(
+            VERSION,
+            source,
+            self._count,
+            float(durations.sum(dtype=np.float64)),
+            self._faults,
+            list(zip(self._names, sizes, strict=True)),
+            self._timed,
+            self._lines,
+        )
+        (self._folder / "about.json").write_bytes(msgspec.json.encode(about))
+        self._progress(self._count)
 
 
 def _placed(record: Record, audio: BinaryIO) -> Record:
