@@ -176,17 +176,32 @@ class Transducer(nn.Module):
         f, steps = self.encode_rows(x, lengths)
         return f, self.predict_prefixes(tokens), steps
 
-    def encode_rows(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode whole utterances; returns f and the encoder frames of each row, as `forward`."""
-        state, _ = self.initial_state(len(x))
+    def encode_rows(
+        self, x: Tensor, lengths: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode whole utterances; returns f and the encoder frames of each row, as `forward`.
+
+        Args:
+            state: of the encoder, from which the rows go on; None: they begin.
+        """
+        if state is None:
+            state, _ = self.initial_state(len(x))
         f, _ = self.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
         return f, self.specification.encoder.frames(lengths)
 
-    def predict_prefixes(self, tokens: Tensor) -> Tensor:
-        """Predict after every prefix of tokens; returns g, as `forward`."""
-        _, state = self.initial_state(len(tokens))
-        start = tokens.new_full((len(tokens), 1), self.specification.blank)
-        g, _ = self.predict(torch.cat([start, tokens], dim=1), state)
+    def predict_prefixes(
+        self, tokens: Tensor, start: Tensor | None = None, state: State | None = None
+    ) -> Tensor:
+        """Predict after every prefix of tokens; returns g, as `forward`.
+
+        Args:
+            start: (B,) the tokens before, and state: before these, from which the rows go on; None: they
+                begin.
+        """
+        if start is None or state is None:
+            _, state = self.initial_state(len(tokens))
+            start = tokens.new_full((len(tokens),), self.specification.blank)
+        g, _ = self.predict(torch.cat([start[:, None], tokens], dim=1), state)
         return g
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:

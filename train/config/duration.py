@@ -5,6 +5,7 @@ A duration is a number of updates, or of epochs, as in "2 epochs".
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ __all__ = [
     "Linear",
     "Normalisation",
     "Penalty",
+    "StatePassing",
     "WerSwitch",
     "check_duration",
     "drop_other_length",
@@ -146,3 +148,24 @@ class Normalisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         if self.delay is not None:
             check_duration("normalisation.delay", self.delay)
         check_duration("normalisation.ramp", self.ramp)
+
+
+class StatePassing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rows that go on in the states in which those of the update before ended.
+
+    Attributes:
+        chains: how often so many updates go on from each other, 1, 2, 3 and so on, relative to each other.
+        delay: duration until then; None: warmup, hold and three half-lives of the optimiser.
+    """
+
+    chains: tuple[float, ...] = (1.0,)
+    delay: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.chains and all(0.0 <= w < math.inf for w in self.chains) and sum(self.chains)):
+            raise ValueError(
+                f"state_passing.chains is {list(self.chains)}, wants weights of chains of 1, 2, ... "
+                "updates, as [99, 0, 1]"
+            )
+        if self.delay is not None:
+            check_duration("state_passing.delay", self.delay)

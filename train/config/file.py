@@ -121,6 +121,10 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         )
         for key in ("delay", "ramp")
     },
+    "state_passing.delay": (
+        lambda c: len(c.state_passing.chains) == 1,
+        "state_passing.chains has chains of one update only",
+    ),
     "min_delta": (lambda c: c.patience is None, "patience is not set"),
 }
 

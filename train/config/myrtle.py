@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, Any] = {  # of generation 1.4, where they are not those of 
     "augmentation.noise": 0.0,
     "loss.delay_penalty": 0.0,
     "normalisation.stream_share": 1.0,
+    "state_passing.chains": [1.0],
 }
 DITHER = 1e-5
 

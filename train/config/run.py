@@ -12,7 +12,7 @@ from stream.errors import ArgumentError
 from stream.model.specification import Specification, read_specification
 from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
 from train.config.data import Data
-from train.config.duration import Duration, Normalisation, check_duration
+from train.config.duration import Duration, Normalisation, StatePassing, check_duration
 from train.config.init import InitConfig
 from train.config.learning import Dropout, Loss, Optimiser
 from train.config.log import Log
@@ -46,6 +46,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             mean is moved: a channel's statistics are never exactly the data set's.
         history: what channels heard before their rows.
         normalisation: by what rows are normalised at first.
+        state_passing: whether rows go on from those of the update before.
         freeze_norms_from: update from which input normalisation keeps its statistics.
         validate_every, checkpoint_every: durations, in updates or as "1 epoch".
         resumable: how many of the last checkpoints stay to go back to, each four times as large as the
@@ -76,6 +77,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     statistics_jitter: float = 0.2
     history: HistoryConfig = HistoryConfig()
     normalisation: Normalisation = Normalisation()
+    state_passing: StatePassing = StatePassing()
     freeze_norms_from: int | None = None
     validate_every: Duration = 250
     checkpoint_every: Duration = 100

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from stream.decoding.eos import EOS
+from stream.stage import State
 from train.config.duration import Penalty
 from train.config.learning import Loss
 from train.config.run import ConfigError
@@ -80,7 +81,13 @@ class Objective(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, update: int = 0
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        update: int = 0,
+        before: tuple[State, State, Tensor] | None = None,
     ) -> Parts:
         """Compute the mean losses of a batch.
 
@@ -89,11 +96,15 @@ class Objective(nn.Module):
             lengths: (B,) input frames of each row.
             tokens: (B, U) padded; token_lengths: (B,).
             update: of the run; the auxiliary weights fall with it.
+            before: what rows go on from: states of encoder and prediction network, and (B,) tokens
+                that the latter reads first; None: they begin.
         """
-        f, steps = self.model.encode_rows(x, lengths)
+        encoder, prediction, start = (None, None, None) if before is None else before
+        f, steps = self.model.encode_rows(x, lengths, encoder)
         transducer = f.new_zeros(())
         if "transducer" in self._decoders:
-            transducer = self._transducer(f, steps, tokens, token_lengths)
+            g = self.model.predict_prefixes(tokens, start, prediction)
+            transducer = self._transducer(f, g, steps, tokens, token_lengths)
         ctc = self._ctc(f, steps, tokens, token_lengths)
         bag = self._bag(f, steps, tokens, token_lengths)
         share = max(1.0 - update / self.weights.help_updates, LEAST_SHARE)
@@ -105,9 +116,8 @@ class Objective(nn.Module):
         return Parts(total, transducer, ctc, bag)
 
     def _transducer(
-        self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor
+        self, f: Tensor, g: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor
     ) -> Tensor:
-        g = self.model.predict_prefixes(tokens)
         weight, bias, exponent = self.model.output_layer()
         return joint_transducer_loss(
             f.float(),

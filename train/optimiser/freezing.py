@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from train.config.run import ConfigError
+from train.config.duration import updates_in
+from train.config.run import Config, ConfigError
 from train.encoders.input_norm import InputNorm
 from train.optimiser.weights import check_keys, covering, name_of, named_weights
 
@@ -40,6 +41,14 @@ class Freezing:
         ]
         if all(end is None for _, end in self._weights):
             raise ConfigError("optimiser.freeze: no weight of the model is left to learn")
+
+    @classmethod
+    def of(cls, objective: nn.Module, config: Config, epoch: int) -> Freezing:
+        """Return what a configuration freezes in a run whose epoch has so many updates."""
+        until: dict[str, int | None] = dict.fromkeys(config.optimiser.freeze)
+        for part, duration in config.optimiser.freeze_until.items():
+            until[part] = updates_in(duration, epoch)
+        return cls(objective, until, config.freeze_norms_from)
 
     def apply(self, update: int) -> None:
         """Freeze and release for an update."""

@@ -18,8 +18,17 @@ from torch.optim import Optimizer
 
 from train.config.learning import OUTPUT, Optimiser
 from train.config.run import ConfigError
+from train.optimiser.lamb import Lamb
 
-__all__ = ["check_keys", "covering", "groups", "name_of", "named_weights", "restore"]
+__all__ = [
+    "check_keys",
+    "covering",
+    "groups",
+    "name_of",
+    "named_weights",
+    "optimiser_of",
+    "restore",
+]
 
 T = TypeVar("T")
 
@@ -82,6 +91,27 @@ def groups(names: Iterable[str], config: Optimiser) -> list[tuple[float, list[st
         else:
             found.setdefault(covering(factors, name, 1.0), []).append(name)
     return [*found.items(), (covering(factors, OUTPUT, 1.0), output)]
+
+
+def optimiser_of(objective: nn.Module, config: Optimiser) -> Lamb:
+    """Return the optimiser of the weights of an `Objective`.
+
+    Raises:
+        ConfigError: it has a factor for a part that the model has not.
+    """
+    weights = named_weights(objective)
+    check_keys("optimiser.factors", config.factors, weights)
+    return Lamb(
+        [
+            {"params": [weights[name] for name in names], "factor": factor}
+            for factor, names in groups(weights, config)
+        ],
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        max_norm=config.clip_norm,
+        trust_ratio=config.kind == "lamb",
+    )
 
 
 def restore(

@@ -29,11 +29,11 @@ from train.model import Transducer
 from train.optimiser.average import Ema
 from train.optimiser.freezing import Freezing
 from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
-from train.optimiser.lamb import Lamb
-from train.optimiser.weights import check_keys, groups, named_weights, restore
+from train.optimiser.weights import groups, named_weights, optimiser_of, restore
 from train.run.inputs import InputFrames
 from train.run.start import Material, Start
 from train.run.starting_model import specification_of, starting_model
+from train.run.state_passing import StatePassing, states_after
 from train.schedules.calendar import Calendar
 from train.schedules.learning_rate import LearningRate
 from train.schedules.penalties import blend_span, stream_share
@@ -121,8 +121,9 @@ class Learner:
         shared = material.shared(ranks, config.batches.accumulate)
         self.calendar = Calendar.of(config, shared.batches.epoch)
         self.rate = LearningRate.of(config.optimiser, self.calendar)
-        self.optimiser = self._optimiser()
-        self.freezing = self._freezing()
+        self.optimiser = optimiser_of(self.objective, config.optimiser)
+        self.freezing = Freezing.of(self.objective, config, self.calendar.epoch)
+        self._passing = StatePassing(config, self.calendar)
         self.average = Ema(model, config.optimiser.ema)
         if resumed is not None:
             self._resume(resumed)
@@ -132,28 +133,6 @@ class Learner:
             self._scaler = torch.amp.GradScaler(self.device.type)
             if resumed is not None and "scaler" in resumed.content:
                 self._scaler.load_state_dict(resumed.content["scaler"])
-
-    def _optimiser(self) -> Lamb:
-        optimiser, weights = self.config.optimiser, named_weights(self.objective)
-        check_keys("optimiser.factors", optimiser.factors, weights)
-        return Lamb(
-            [
-                {"params": [weights[name] for name in names], "factor": factor}
-                for factor, names in groups(weights, optimiser)
-            ],
-            betas=(optimiser.beta1, optimiser.beta2),
-            eps=optimiser.eps,
-            weight_decay=optimiser.weight_decay,
-            max_norm=optimiser.clip_norm,
-            trust_ratio=optimiser.kind == "lamb",
-        )
-
-    def _freezing(self) -> Freezing:
-        optimiser = self.config.optimiser
-        until: dict[str, int | None] = dict.fromkeys(optimiser.freeze)
-        for part, duration in optimiser.freeze_until.items():
-            until[part] = updates_in(duration, self.calendar.epoch)
-        return Freezing(self.objective, until, self.config.freeze_norms_from)
 
     @property
     def model(self) -> Transducer:
@@ -179,9 +158,9 @@ class Learner:
         )
         self.optimiser.zero_grad(set_to_none=True)
         losses = torch.zeros(len(Losses._fields), dtype=torch.float64)
-        for batch in batches:
+        for part, batch in enumerate(batches):
             share = len(batch.samples) / rows
-            parts = self._backward(batch, config.precision, share)
+            parts = self._backward(batch, config.precision, share, part)
             losses += share * torch.stack([loss.detach() for loss in parts]).cpu().double()
         ranks.sum_gradients(self.objective.parameters())
         self._scaler.unscale_(self.optimiser)
@@ -212,14 +191,23 @@ class Learner:
             self._all_skipped(batches) if skipped else (),
         )
 
-    def _backward(self, batch: Batch, precision: str, share: float = 1.0) -> Parts:
-        """Add the gradient of a batch's mean losses, times its share of the update."""
+    def _backward(
+        self, batch: Batch, precision: str, share: float = 1.0, part: int | None = None
+    ) -> Parts:
+        """Add the gradient of a batch's mean losses, times its share of the update.
+
+        Args:
+            part: of the update, whose rows may go on from those of the last; None: it is a trial.
+        """
         key = batch.number + 1
         torch.manual_seed(self.config.seed * 1_000_003 + key)  # dropout, and what follows
         inputs = self._frames.of(batch, key, self.model.specification, self._stream_share())
+        before = None if part is None else self._passing.before(self.update, part)
         with autocast(precision, self.device):
-            parts: Parts = self.objective(*inputs, self.update)
+            parts: Parts = self.objective(*inputs, self.update, before)
         self._scaler.scale(parts.total * share).backward()
+        if part is not None:
+            self._passing.keep(self.update, part, lambda: states_after(self.model, inputs, before))
         return parts
 
     def _advance_norms(self) -> None:

@@ -115,6 +115,8 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("optimiser.beta2=1", r"beta2 is 1.0, wants 0 <= beta2 < 1"),
         ("optimiser.clip_norm=0", r"clip_norm is 0.0, wants more than 0"),
         ("optimiser.clip_norm=nan", r"clip_norm is nan, wants more than 0"),
+        ("state_passing.chains=[0.0, 0.0]", r"chains is \[0.0, 0.0\], wants weights of chains of 1"),
+        ("state_passing.delay=-1", r"state_passing.delay is -1, wants at least 0"),
         ("optimiser.eps=0", r"eps is 0.0, wants more than 0"),
         ("optimiser.eden_epochs=0", r"eden_epochs is 0.0, wants more than 0"),
         ("optimiser.weight_decay=-1", r"weight_decay is -1.0, wants at least 0"),
@@ -240,6 +242,7 @@ def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> N
         (["optimiser.eden_epochs=9"], "optimiser.schedule is not eden"),
         (["optimiser.gradient_noise_start=9"], "optimiser.gradient_noise is 0"),
         (["min_delta=0.01"], "patience is not set"),
+        (["state_passing.delay=5"], "chains of one update only"),
         (["quantize=bfp16", "dropout.recurrent=0", "freeze_norms_from=2"], "quantize is set"),
         (
             ["augmentation.noise=0", "batches.without_speech=0", "data.noise=noise"],
