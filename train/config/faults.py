@@ -16,11 +16,11 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from train.config.keys import Path, alternatives, annotation_of, dotted, unknown
+from train.config.keys import KeyPath, alternatives, annotation_of, dotted, unknown
 from train.config.run import Config, ConfigError
 
 # Keys without a default: what stands for them while the others are checked, and what is wanted.
-REQUIRED: dict[Path, tuple[Any, str]] = {
+REQUIRED: dict[KeyPath, tuple[Any, str]] = {
     ("model",): ({}, 'a table [model] with the sizes, or extends = "base" (testing, base, large)'),
     ("data",): ({"train": ["-"], "dev": "-"}, "a table [data] with train and dev"),
     ("data", "train"): (["-"], 'data sets to learn from, as in train = ["train.jsonl"]'),
@@ -76,10 +76,10 @@ def _missing(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield dotted(path), f"{dotted(path)} is missing: {wanted}"
 
 
-def _culprit(tree: dict[str, Any], message: str) -> Path | None:
+def _culprit(tree: dict[str, Any], message: str) -> KeyPath | None:
     """Return the key without which the message is another one; those that it names first come first."""
 
-    def place(path: Path) -> float:
+    def place(path: KeyPath) -> float:
         named = re.search(rf"\b{re.escape(str(path[-1]))}\b", message)
         return math.inf if named is None else named.start()
 
@@ -96,7 +96,7 @@ def _culprit(tree: dict[str, Any], message: str) -> Path | None:
     return None
 
 
-def _leaves(value: Any, path: Path) -> Iterator[Path]:
+def _leaves(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     """Yield the path of every key whose value is no table, and of every such element of a list."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
@@ -108,7 +108,7 @@ def _leaves(value: Any, path: Path) -> Iterator[Path]:
         yield path
 
 
-def _set_aside(tree: dict[str, Any], path: Path) -> bool:
+def _set_aside(tree: dict[str, Any], path: KeyPath) -> bool:
     """Give a key its default, or what stands for it; returns whether that is another value."""
     table = _at(tree, path[:-1])
     if path in REQUIRED:
@@ -118,13 +118,13 @@ def _set_aside(tree: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def _at(tree: Any, path: Path) -> Any:
+def _at(tree: Any, path: KeyPath) -> Any:
     for key in path:
         tree = tree[key]
     return tree
 
 
-def _described(path: Path, value: Any, message: str) -> str:
+def _described(path: KeyPath, value: Any, message: str) -> str:
     """Return msgspec's message as a sentence: key, value, what is wanted."""
     key = dotted(path)
     message = re.sub(r" - at `\$[^`]*`$", "", message)
@@ -141,7 +141,7 @@ def _described(path: Path, value: Any, message: str) -> str:
     return message
 
 
-def _options(path: Path) -> list[Any]:
+def _options(path: KeyPath) -> list[Any]:
     """Return the values of a key that has a list of them, or nothing."""
     return [
         option

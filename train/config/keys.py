@@ -12,10 +12,10 @@ import msgspec
 from stream.model.specification import Specification
 from train.config.run import Config
 
-Path: TypeAlias = tuple[str | int, ...]  # keys of tables, and places in lists
+KeyPath: TypeAlias = tuple[str | int, ...]  # keys of tables, and places in lists
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Return a path as it is written: data.train[0].weight."""
     text = ""
     for key in path:
@@ -24,7 +24,7 @@ def dotted(path: Path) -> str:
 
 
 def unknown(
-    tree: dict[str, Any], kind: type[msgspec.Struct] = Config, path: Path = ()
+    tree: dict[str, Any], kind: type[msgspec.Struct] = Config, path: KeyPath = ()
 ) -> Iterator[tuple[str, str]]:
     """Take unknown keys out of a table; yields each and what is said of it."""
     fields = _fields(kind)
@@ -45,7 +45,7 @@ def unknown(
                     yield from unknown(each, inner, (*here, number))
 
 
-def _struct(path: Path, annotation: Any) -> type[msgspec.Struct] | None:
+def _struct(path: KeyPath, annotation: Any) -> type[msgspec.Struct] | None:
     """Return the struct that a key's table, or a table in its list, is read into."""
     if path == ("model",):
         return Specification
@@ -65,7 +65,7 @@ def alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-def _meant(path: Path, fields: dict[str, Any]) -> str:
+def _meant(path: KeyPath, fields: dict[str, Any]) -> str:
     """Return " (did you mean ...?)" where a key of the table, or of another table, is alike."""
     key = str(path[-1])
     if close := difflib.get_close_matches(key, fields, 1):
@@ -78,7 +78,7 @@ def _meant(path: Path, fields: dict[str, Any]) -> str:
     return f" (did you mean {elsewhere[close[0]]}?)" if close else ""
 
 
-def annotation_of(path: Path) -> Any:
+def annotation_of(path: KeyPath) -> Any:
     """Return the type that a key has in the structs, or None where they do not know it."""
     kind: type[msgspec.Struct] | None = Config
     annotation: Any = None

@@ -15,6 +15,7 @@ What the keys mean is in docs/numerics.md.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -254,7 +255,7 @@ def mapped(text: str, path: Path) -> Mapped:
         try:
             _check_placeholder(key, value)
             if key not in RULES:
-                raise ValueError(f"{key} = {_shown(value)} is a key that Rill does not know")
+                raise ValueError(f"unknown key {key} = {_shown(value)}{_meant(key)}")
             RULES[key](found, key, value)
         except (ValueError, TypeError) as error:
             faults.append(str(error))
@@ -276,6 +277,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
+
+
+def _meant(key: str) -> str:
+    close = difflib.get_close_matches(key, RULES, 1, 0.8)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _check_placeholder(key: str, value: Any) -> None:

@@ -77,7 +77,8 @@ def _with_own(config: Config, start: Start, init: InitConfig, folder: Path | Non
             start = replace(start, ngram=None)
         start = replace(start, tokenizer=tokenizer)
     if init.encoder:
-        print(f"statistics: those of {start.source}, as its encoder", file=sys.stderr)
+        unread = "" if config.data.statistics is None else "; data.statistics is not read"
+        print(f"statistics: those of {start.source}, as its encoder{unread}", file=sys.stderr)
         return start
     print("statistics: those of the training set, since the encoder is new", file=sys.stderr)
     mean, variance = statistics_of(config, folder)

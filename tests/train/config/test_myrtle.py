@@ -172,7 +172,7 @@ def test_the_configurations_of_both_generations_are_read(version: str, golden: P
 
 def test_faults_of_a_yaml_are_named_together_by_its_keys(tmp_path: Path) -> None:
     content = yaml.safe_load(FILLED)
-    content["rnnt"] |= {"enc_batch_norm": True, "pred_rw_dropout": 0.1, "extra": 1}
+    content["rnnt"] |= {"enc_batch_norm": True, "pred_rw_dropout": 0.1, "enc_nhid": 1}
     del content["rnnt"]["joint_n_hid"]
     content["input_val"]["filterbank_features"] = {"window_size": 0.02, "n_fft": 1024}
     content["input_train"]["audio_dataset"]["speed_perturbation"]["p"] = 0.5
@@ -185,7 +185,7 @@ def test_faults_of_a_yaml_are_named_together_by_its_keys(tmp_path: Path) -> None
         "rnnt.joint_n_hid is missing",
         "rnnt.enc_batch_norm is true, and Rill knows false only",
         "rnnt.pred_rw_dropout is 0.1, and Rill knows 0.0 only",
-        "rnnt.extra = 1 is a key that Rill does not know",
+        "unknown key rnnt.enc_nhid = 1 (did you mean rnnt.enc_n_hid?)",
         "input_val.filterbank_features.n_fft is 1024, and Rill knows 512 only",
         "input_train.audio_dataset.replacements is [{",
         "input_train.audio_dataset.speed_perturbation is {",

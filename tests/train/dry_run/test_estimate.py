@@ -30,11 +30,15 @@ def estimate(minimal: Path) -> Estimate:
     return estimated(minimal.parent / "run", config, None, None)
 
 
+@pytest.mark.parametrize(
+    "settings", [("data.cache=memory",), ("data.cache=none", "data.workers=1")], ids=str
+)
 def test_a_dry_run_prints_what_a_run_would_take_and_writes_nothing(
-    minimal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    minimal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: tuple[str, ...]
 ) -> None:
     run = tmp_path / "runs" / "mine"
-    assert __main__.main([*minimal_command(minimal, run, "updates=40"), "--dry-run"]) == 0
+    command = minimal_command(minimal, run, "updates=40", "batches.accumulate=2", *settings)
+    assert __main__.main([*command, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{run}: a dry run, nothing was written there"
     assert [line.split()[0] for line in lines[1:]] == [
