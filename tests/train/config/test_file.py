@@ -115,7 +115,10 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("optimiser.beta2=1", r"beta2 is 1.0, wants 0 <= beta2 < 1"),
         ("optimiser.clip_norm=0", r"clip_norm is 0.0, wants more than 0"),
         ("optimiser.clip_norm=nan", r"clip_norm is nan, wants more than 0"),
-        ("state_passing.chains=[0.0, 0.0]", r"chains is \[0.0, 0.0\], wants weights of chains of 1"),
+        (
+            "state_passing.chains=[0.0, 0.0]",
+            r"chains is \[0.0, 0.0\], wants weights of chains of 1",
+        ),
         ("state_passing.delay=-1", r"state_passing.delay is -1, wants at least 0"),
         ("optimiser.eps=0", r"eps is 0.0, wants more than 0"),
         ("optimiser.eden_epochs=0", r"eden_epochs is 0.0, wants more than 0"),
