@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from stream.errors import InputError
 from stream.plot import bare, plotting
@@ -131,10 +131,19 @@ def draw(runs: Sequence[Metrics], path: Path) -> None:
             bare(axes)
             axes.set_title(title, loc="left", fontsize=10.0)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            if not axes.lines:
+                axes.set_yticks([])
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(frameon=False, fontsize=9.0)
         for axes in (wer, rate):
             axes.set_ylim(bottom=0.0)
+        if all(
+            (np.asarray(line.get_ydata()) > 0.0).all() for line in loss.lines
+        ):  # a penalty may lower it
+            loss.set_yscale("log")  # the first updates are far above the rest
+            loss.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            loss.yaxis.set_major_formatter(ScalarFormatter())
+            loss.yaxis.set_minor_locator(NullLocator())
         for axes in (rate, latency):
             axes.set_xlabel("update")
 
@@ -142,6 +151,8 @@ def draw(runs: Sequence[Metrics], path: Path) -> None:
 def _line(
     axes: Axes, curve: Curve, colour: str, label: str | None, *, dashed: bool = False
 ) -> None:
+    if not len(curve.values):
+        return
     axes.plot(
         curve.updates, curve.values, color=colour, linewidth=1.8, marker="o", markersize=3.5,
         linestyle="--" if dashed else "-", label=label,

@@ -29,7 +29,9 @@ class Progressed:
 
     Attributes:
         update: its number.
-        loss: nats per utterance; rate: of learning; norm: of the gradient.
+        loss: nats per row of the batch; per_token: nats per token, which is drawn as a curve, since
+            rows get longer in a run that joins clips.
+        rate: of learning; norm: of the gradient.
         speed: seconds of audio learned in a second.
         waited: share of the time in which the update waited for data.
         hours: of audio learned from so far; epoch: passes through the corpus, None: not known.
@@ -39,6 +41,7 @@ class Progressed:
 
     update: int
     loss: float
+    per_token: float
     rate: float
     norm: float
     speed: float
@@ -51,7 +54,7 @@ class Progressed:
 
     def loss_line(self) -> str:
         """Return how it learns."""
-        return f"loss {self.loss:7.3f}   rate {self.rate:.2e}   gradient {self.norm:.2g}"
+        return f"loss {self.loss:.3f}, {self.per_token:.3f} a token   rate {self.rate:.2e}   gradient {self.norm:.2g}"
 
     def speed_line(self) -> str:
         """Return how fast it learns, and of what it has learned."""
@@ -180,7 +183,7 @@ class Display:
     def update(self, progressed: Progressed) -> None:
         """Show an update."""
         self._last, self._doing = progressed, ""
-        self._losses.append(progressed.loss)
+        self._losses.append(progressed.per_token)
         self._progress.update(self._task, completed=progressed.update)
         if self._live:
             self._live.update(self._draw())
@@ -209,6 +212,7 @@ class Display:
             scores: by activation, the run's own first, whose WER is part of the curve.
             sample: what was said and what was heard.
         """
+        self._doing = ""
         self._rates.append(min(scores[0].wer["all"], 1.0))
         self._heard = sample or self._heard
         self._scores.extend(scores)

@@ -122,11 +122,13 @@ class Monitor:
         self._times.append((learned.seconds, seconds, waited))
         losses = learned.losses._asdict()
         loss = losses.pop("total")
+        per_token = loss * learned.utterances / max(learned.tokens, 1)
         used = memory()
         self._display.update(
             Progressed(
                 update,
                 loss,
+                per_token,
                 learned.rate,
                 learned.norm,
                 *self._pace(SMOOTHED),
@@ -143,7 +145,7 @@ class Monitor:
                 update,
                 loss=loss,
                 **losses,
-                per_token=loss * learned.utterances / max(learned.tokens, 1),
+                per_token=per_token,
                 gradient_norm=learned.norm,
                 gradient_norms=gradient_norms(self._learner.objective),
                 rate=learned.rate,

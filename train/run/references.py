@@ -53,15 +53,14 @@ class References:
         """Return the parts of the loss, means over utterances, and `per_token`: of all, nats a token."""
         sums = dict.fromkeys(Parts._fields, 0.0)
         utterances = tokens = 0
-        seconds = [len(samples) / SAMPLE_RATE for samples in self.material.dev_audio]
-        for rows in by_length(seconds, BATCH_SECONDS):
-            inputs, _ = self._inputs(rows)
-            if not len(inputs.x):
+        for rows in by_length(self._seconds, BATCH_SECONDS):
+            inputs, _, kept = self._inputs(rows)
+            if not kept:
                 continue
             parts = self.objective(*inputs, update)
             for name, part in parts._asdict().items():
-                sums[name] += float(part) * len(inputs.x)
-            utterances += len(inputs.x)
+                sums[name] += float(part) * len(kept)
+            utterances += len(kept)
             tokens += int(inputs.token_lengths.sum())
         found = {name: total / max(utterances, 1) for name, total in sums.items()}
         return {"loss": found.pop("total"), **found, "per_token": sums["total"] / max(tokens, 1)}
@@ -73,45 +72,50 @@ class References:
         Args:
             heard: tokens of each utterance as (id, step).
         """
-        model = self.objective.model
-        backend, found = TorchBackend(model), list[float]()
-        for row in range(0, len(heard), max(1, -(-len(heard) // ALIGNED))):
-            inputs, levels = self._inputs([row])
-            if not len(inputs.x) or not heard[row]:
+        model, found = self.objective.model, list[float]()
+        backend = TorchBackend(model)
+        spread = range(0, len(heard), max(1, -(-len(heard) // ALIGNED)))
+        for some in by_length([self._seconds[i] for i in spread], BATCH_SECONDS):
+            inputs, levels, rows = self._inputs([spread[i] for i in some])
+            if not rows:
                 continue
             f, steps = model.encode_rows(inputs.x, inputs.lengths)
-            tokens = inputs.tokens[0, : int(inputs.token_lengths[0])].tolist()
-            try:
-                aligned = forced_steps(backend, f[0, : int(steps[0])].cpu().numpy(), tokens)
-            except ValueError:  # more tokens than CTC has frames for
-                continue
-            said = list(zip(tokens, aligned, strict=True))
-            found += word_latencies(
-                model.specification, self.vocabulary, levels[0].numpy(), said, heard[row]
-            )
+            for n, row in enumerate(rows):
+                tokens = inputs.tokens[n, : int(inputs.token_lengths[n])].tolist()
+                try:
+                    aligned = forced_steps(backend, f[n, : int(steps[n])].cpu().numpy(), tokens)
+                except ValueError:  # more tokens than CTC has frames for
+                    continue
+                said = list(zip(tokens, aligned, strict=True))
+                found += word_latencies(
+                    model.specification, self.vocabulary, levels[n].numpy(), said, heard[row]
+                )
         if not found:
             return None
         return Latency(len(found), percentile(found, 50), percentile(found, 90))
 
-    def _inputs(self, rows: Sequence[int]) -> tuple[Inputs, list[Tensor]]:
-        """Return those utterances of dev that have an encoder frame, and the levels of their frames."""
+    @property
+    def _seconds(self) -> list[float]:
+        return [len(samples) / SAMPLE_RATE for samples in self.material.dev_audio]
+
+    def _inputs(self, rows: Sequence[int]) -> tuple[Inputs, list[Tensor], list[int]]:
+        """Return the utterances that have an encoder frame, the levels of their frames, and their rows."""
         specification = self.objective.model.specification
+        encoder = specification.encoder
         frames, counts = log_mel(
             *pad([self.material.dev_audio[i] for i in rows]), specification.front_end
         )
-        x, lengths = stacked(
-            normalised(frames, counts, self.normaliser), counts, specification.encoder
-        )
+        x, lengths = stacked(normalised(frames, counts, self.normaliser), counts, encoder)
         texts = [self.vocabulary.encode(self.material.dev[i].text) for i in rows]
         token_lengths = torch.tensor([len(tokens) for tokens in texts])
         tokens = torch.zeros((len(rows), max(int(token_lengths.max()), 1)), dtype=torch.int64)
         for row, ids in zip(tokens, texts, strict=True):
             row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
-        long = specification.encoder.frames(lengths) > 0
+        long = encoder.frames(lengths) > 0
         levels = [
             own[: int(count)].amax(-1)
             for own, count in zip(frames[long], counts[long], strict=True)
         ]
-        inputs = x[long], lengths[long], tokens[long], token_lengths[long]
         device = self.objective.bag.weight.device
-        return Inputs(*(tensor.to(device) for tensor in inputs)), levels
+        inputs = (each[long].to(device) for each in (x, lengths, tokens, token_lengths))
+        return Inputs(*inputs), levels, [rows[i] for i in long.nonzero()[:, 0].tolist()]

@@ -22,7 +22,15 @@ def test_a_sparkline_goes_from_lowest_to_highest_and_keeps_its_width() -> None:
 
 def shown(update: int, **figures: float) -> Progressed:
     """An update with the given figures."""
-    known = {"loss": 5.0, "rate": 1e-3, "norm": 0.8, "speed": 100.0, "waited": 0.02, "hours": 1.5}
+    known = {
+        "loss": 5.0,
+        "per_token": 1.25,
+        "rate": 1e-3,
+        "norm": 0.8,
+        "speed": 100.0,
+        "waited": 0.02,
+        "hours": 1.5,
+    }
     return Progressed(update, **{**known, **figures})
 
 
@@ -68,7 +76,7 @@ def test_without_a_terminal_updates_are_lines_from_time_to_time(
             display.update(shown(n, epoch=0.25, skipped_updates=n // 20))
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[1] for line in lines] == ["10/100", "21/100"]
-    assert "loss   5.000   rate 1.00e-03   gradient 0.8" in lines[0]
+    assert "loss 5.000, 1.250 a token   rate 1.00e-03   gradient 0.8" in lines[0]
     assert "100 s of audio a second   waiting for data 2 %   1.5 h heard   epoch 0.25" in lines[0]
     assert "skipped" not in lines[0] and "1 updates skipped" in lines[1]
 
@@ -86,14 +94,14 @@ def test_a_terminal_shows_progress_loss_rate_and_scores(
 ) -> None:
     with Display("bundled", 100, 40) as display:
         for n in range(20):
-            display.update(shown(41 + n, loss=9.0 - 0.1 * n, speed=123.0, memory=2.5))
+            display.update(shown(41 + n, per_token=9.0 - 0.1 * n, speed=123.0, memory=2.5))
         display.validated([scored(50, 0.6, late=None)])
         display.validated([scored(60, 0.5, best=True), scored(60, 0.7)], ("stop", "[bold]top"))
         display.say("update 60   ends")
         display.doing("validating on 3 recordings")
     seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     for text in (
-        "bundled", "60/100", "loss   7.100", "1.00e-03", "123 s of audio a second", "2.5 GB",
+        "bundled", "60/100", "loss 5.000, 7.100 a token", "1.00e-03", "123 s of audio a second", "2.5 GB",
         "WER 50.0 %, best 50.0 %", "update 60   ends", "said   stop", "heard  [bold]top", "validating on 3 recordings",
     ):  # fmt: skip
         assert text in seen

@@ -76,12 +76,12 @@ def test_tokens_of_no_path_have_no_latency(decoder: str) -> None:
 
 def test_the_bundled_models_words_come_about_when_they_end() -> None:
     network = open_model(model_path())
-    said = [recordings()[i] for i in (0, 3, 5, 8)]
+    said = [recordings()[i] for i in (3, 5, 8)]
     audio = [utterance.read() for utterance in said]
     measured = references_of(network, [utterance.text for utterance in said], audio)
     heard = training_tokens(network, audio)
     latency = measured.latency(heard)
-    assert latency is not None and latency.words >= 4
+    assert latency is not None and latency.words >= 3
     assert -0.3 < latency.median < 0.3 and latency.median <= latency.p90 < 0.6
     late = measured.latency([[(token, step + 5) for token, step in row] for row in heard])
     assert late is not None
