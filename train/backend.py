@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ class TorchBackend:
     def __init__(self, module: Transducer) -> None:
         self.module = module
         self.specification = module.specification
+        self._device = next(module.parameters()).device
 
     def initial_state(self, batch: int) -> tuple[State, State]:
         """Return zeros."""
@@ -40,30 +43,33 @@ class TorchBackend:
         self, x: NDArray[np.float32], state: State, present: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float32], State]:
         """Encode input frames; see `Backend`."""
-        mask = None if present is None else torch.from_numpy(present)
-        f, state = self.module.encode(torch.from_numpy(x), map_state(torch.from_numpy, state), mask)
+        mask = None if present is None else self._tensor(present)
+        f, state = self.module.encode(self._tensor(x), map_state(self._tensor, state), mask)
         return _array(f), map_state(_array, state)
 
     @torch.inference_mode()
     def predict(self, tokens: NDArray[np.int64], state: State) -> tuple[NDArray[np.float32], State]:
         """Advance the prediction network by one token a row; see `Backend`."""
         g, state = self.module.predict(
-            torch.from_numpy(tokens)[:, None], map_state(torch.from_numpy, state)
+            self._tensor(tokens)[:, None], map_state(self._tensor, state)
         )
         return _array(g[:, 0]), map_state(_array, state)
 
     @torch.inference_mode()
     def join(self, f: NDArray[np.float32], g: NDArray[np.float32]) -> Logits:
         """Return the logits; see `Backend`."""
-        logits: Logits = self.module.join(torch.from_numpy(f), torch.from_numpy(g)).numpy()
+        logits: Logits = self.module.join(self._tensor(f), self._tensor(g)).cpu().numpy()
         return logits
 
     @torch.inference_mode()
     def ctc(self, f: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return CTC's log-probabilities; see `Backend`."""
-        return _array(self.module.ctc_log_probabilities(torch.from_numpy(f)))
+        return _array(self.module.ctc_log_probabilities(self._tensor(f)))
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
 
 
 def _array(value: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = value.detach().numpy()
+    array: NDArray[np.float32] = value.detach().cpu().numpy()
     return array

@@ -86,7 +86,9 @@ def tokens_of(
     x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % inputs))
     lengths = torch.tensor([max(end - begin, 0) for _, _, begin, end in pieces])
     state, _ = module.initial_state(len(x))
-    f, _ = module.encode(x, state, lengths_to_mask(lengths, x.shape[1]))
+    device = module.joint_encoder.weight.device
+    mask = lengths_to_mask(lengths, x.shape[1])
+    f, _ = module.encode(x.to(device), state, mask.to(device))
     steps = encoder.frames(lengths).tolist()
     # Decoding begins where a segment is heard; None: nowhere.
     begins = [
@@ -99,7 +101,7 @@ def tokens_of(
         most = MOST + MOST_PER_STEP * int(counted.max(initial=0))
         search = replace(search or GreedyConfig(), sample_cap=most)
     rows = greedy_rows(TorchBackend(module), len(pieces), search, decoder)
-    tokens = rows.step(pad_sequence(heard, True).numpy(), np.arange(len(pieces)), counted)
+    tokens = rows.step(pad_sequence(heard, True).cpu().numpy(), np.arange(len(pieces)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for (row, segment, _, _), begin, emitted in zip(pieces, begins, tokens, strict=True):
         offset = per_chunk * (segment.first + segment.skipped) + begin

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace, device, is_torch_array
 
 from stream.stage import Array
 
@@ -42,7 +42,8 @@ def bfp(x: Array) -> Array:
     length = x.shape[-1]
     fill = -length % BLOCK
     if fill:  # zeros cannot raise a block's exponent
-        x = xp.concat([x, xp.zeros((*x.shape[:-1], fill), dtype=x.dtype)], axis=-1)
+        zeros = xp.zeros((*x.shape[:-1], fill), dtype=x.dtype, device=device(x))
+        x = xp.concat([x, zeros], axis=-1)
     blocks = xp.reshape(x, (*x.shape[:-1], -1, BLOCK))
     largest = xp.max(xp.abs(blocks), axis=-1, keepdims=True)
     # A power of two below float32's smallest normal number cannot divide: 2^-120 is zero to any sum.

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from stream.front_end.gain_control import Gain, GainControl
@@ -112,28 +112,30 @@ class LogMel:
         frames = samples // HOP
         y = xp.concat([state, x], axis=1)
         after = y[:, samples:]
+        where = device(x)
         if frames == 0 or batch == 0:
-            return xp.zeros((batch, frames, BINS), dtype=x.dtype), after
+            return xp.zeros((batch, frames, BINS), dtype=x.dtype, device=where), after
         # The spectrum is float64's: in float32 the valleys of a loud frame are rounding, which differs
         # between NumPy and torch by up to 0.1 in the log, and NumPy's float32 transform is no faster.
-        window, mel = self._in(x)
+        window, mel = self._in(x, where)
         hops = -(-self.window // HOP)  # that a window reaches into: windows are joined from slices
-        fill = xp.zeros((batch, HOP * hops - self.window), dtype=x.dtype)
+        fill = xp.zeros((batch, HOP * hops - self.window), dtype=x.dtype, device=where)
         pieces = xp.reshape(xp.concat([y, fill], axis=1), (batch, frames + hops - 1, HOP))
         widths = [HOP] * (hops - 1) + [self.window - HOP * (hops - 1)]
         slices = [pieces[:, n : n + frames, :width] for n, width in enumerate(widths)]
-        beyond = xp.zeros((batch, frames, FFT - self.window), dtype=x.dtype)
+        beyond = xp.zeros((batch, frames, FFT - self.window), dtype=x.dtype, device=where)
         windows = xp.concat([*slices, beyond], axis=2)
         spectrum = xp.fft.rfft(xp.astype(windows, xp.float64) * window)
         power = xp.astype(xp.square(xp.real(spectrum)) + xp.square(xp.imag(spectrum)), x.dtype)
         energy = xp.matmul(power, mel)
         return xp.log(xp.clip(energy, self.floor, None)), after
 
-    def _in(self, x: Array) -> tuple[Array, Array]:
+    def _in(self, x: Array, where: Any) -> tuple[Array, Array]:
         xp = array_namespace(x)
-        key = (xp.__name__, str(x.dtype))
+        key = (xp.__name__, str(x.dtype), str(where))
         if key not in self._constants:
-            self._constants[key] = (xp.asarray(self._hann), constant_like(self._mel, x))
+            hann = xp.asarray(self._hann, device=where)
+            self._constants[key] = (hann, constant_like(self._mel, x))
         return self._constants[key]
 
 
@@ -218,7 +220,7 @@ class FrontEnd:
         """
         xp = array_namespace(x)
         y, _ = self._stages[0].step(x, state[0])
-        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=y.dtype)
+        fill = xp.zeros((len(x), HOP - x.shape[1]), dtype=y.dtype, device=device(y))
         y = xp.concat([y, fill], axis=1)
         for stage, before in zip(self._stages[1:], state[1:], strict=True):
             y, _ = stage.step(y, before)
@@ -245,9 +247,10 @@ def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
     xp = array_namespace(x)
     frames = frame_count(x.shape[1], front_end)
     if frames == 0:
-        return xp.zeros((len(x), 0, BINS), dtype=x.dtype)
+        return xp.zeros((len(x), 0, BINS), dtype=x.dtype, device=device(x))
     if front_end.final_padding:
-        x = xp.concat([x, xp.zeros((len(x), front_end.final_padding), dtype=x.dtype)], axis=1)
+        fill = xp.zeros((len(x), front_end.final_padding), dtype=x.dtype, device=device(x))
+        x = xp.concat([x, fill], axis=1)
     state = front_end.prime(x[:, : front_end.lead])
     rest = x[:, front_end.lead :]
     if rest.shape[1] < HOP:

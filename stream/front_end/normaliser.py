@@ -10,7 +10,7 @@ With a `Gate` only frames near speech update them (`stream.front_end.gate`), and
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from stream.errors import ArgumentError
 from stream.front_end.gain_control import LOUDEST
@@ -99,7 +99,7 @@ class Normaliser:
             lambda difference: 0.25 * difference,
         )
         counts = xp.permute_dims(counts, (1, 0))[:, :, None]
-        ones = xp.ones(counts.shape, dtype=x.dtype)
+        ones = xp.ones(counts.shape, dtype=x.dtype, device=device(x))
         weights = xp.where(counts, self.alpha * ones, 0.0 * ones)
         return weights, xp.where(counts, (1.0 - self.alpha) * ones, ones), [after]
 

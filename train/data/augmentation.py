@@ -189,4 +189,4 @@ def spec_augment(z: Tensor, lengths: Tensor, config: AugmentationConfig, rng: Ge
             keep[row, start : start + width] = False
     import torch  # here alone: the processes that draw batches need no torch
 
-    return z * torch.from_numpy(keep)
+    return z * torch.from_numpy(keep).to(z.device)

@@ -41,7 +41,7 @@ def log_mel(audio: Tensor, samples: Tensor, front_end: FrontEnd) -> tuple[Tensor
             alone = streamed_log_mel(audio[row : row + 1, : int(n)], front_end)
             frames = frames.clone()
             frames[row, :count] = alone[0]
-    return frames, torch.tensor(counts, dtype=torch.int64)
+    return frames, torch.tensor(counts, dtype=torch.int64).to(audio.device)
 
 
 def normalised(

@@ -56,7 +56,7 @@ def histories(
             other = int(rng.integers(len(frames)))
             heard = frames[other, : int(counts[other])]
         elif drawn < config.rows + config.noise:
-            heard = _room(noise, config, front_end, rng).to(frames.dtype)
+            heard = _room(noise, config, front_end, rng).to(frames)
         else:
             continue
         if len(heard) == 0:

@@ -31,4 +31,5 @@ class Ema:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from an averaged state."""
-        self._average = {name: value.clone() for name, value in state.items()}
+        for name, value in state.items():
+            self._average[name] = value.to(self._average[name].device, copy=True)

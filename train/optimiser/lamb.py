@@ -48,7 +48,7 @@ class Lamb(torch.optim.Optimizer):
             the norm of all gradients; where it is not finite, nothing was changed.
         """
         used = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        norm = float(torch.stack([p.grad.double().norm() for p in used]).norm()) if used else 0.0
+        norm = float(torch.stack([_norm(p.grad) for p in used]).norm()) if used else 0.0
         if not math.isfinite(norm):
             return norm
         clip = max(1.0, norm / self.max_norm)
@@ -78,3 +78,9 @@ class Lamb(torch.optim.Optimizer):
                 if of_weight and of_update:
                     ratio = of_weight / of_update
         p.sub_(u, alpha=group["lr"] * ratio)
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    """Return the norm, in float64 where the device has it."""
+    norm: Tensor = (gradient if gradient.device.type == "mps" else gradient.double()).norm()
+    return norm

@@ -17,6 +17,7 @@ from hwckpt.conformance.stages import layer_arrays
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
+from tests.train.compute.elsewhere import DEVICE, Elsewhere
 from train.encoders import bfp16_lstm as block_floating
 from train.encoders import lstm_layer as layers
 from train.encoders.bfp16_lstm import BlockFloatingLSTM
@@ -173,6 +174,22 @@ def test_chunks_give_what_one_big_step_gives(activation: Activation) -> None:
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=FEW, atol=FEW)
     for a, b in zip(now, last, strict=True):
         torch.testing.assert_close(a, b, rtol=FEW, atol=FEW)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_another_device_computes_the_same_values_and_gradients(activation: Activation) -> None:
+    own = layer(activation)
+    x = torch.randn(2, 9, 21)
+    y, _ = own.step(x, own.initial_state(2))
+    want = torch.autograd.grad(y.square().sum(), list(own.parameters()))
+    with Elsewhere():
+        own.to(DEVICE)
+        z, _ = own.step(x.to(DEVICE), own.initial_state(2))
+        got = torch.autograd.grad(z.square().sum(), list(own.parameters()))
+        z, got = z.cpu(), [gradient.cpu() for gradient in got]
+    torch.testing.assert_close(z, y, rtol=FEW, atol=FEW)
+    for g, w in zip(got, want, strict=True):
+        assert (g - w).norm() <= 0.02 * w.norm()
 
 
 def test_no_frames_change_no_state() -> None:
