@@ -24,7 +24,7 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import DecoderOptions, decoding_of, options_of
 from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
-from stream.manifest import read_manifest, spaced
+from stream.manifest import ManifestError, read_manifest, spaced
 from stream.model.network import Network, models_in, open_model
 from stream.process import reports_errors, run_main
 from stream.progress import show_count
@@ -141,7 +141,10 @@ def _read(path: str, root: str | None, *, texts: bool, words: bool) -> list[Any]
     folder = None if root is None else Path(root)
     if detect(path) == "manifest" and folder is None and not words:
         return list(read_manifest(path, texts=texts))
-    return list(strict(read_records(path, root=folder)))
+    found = list(strict(read_records(path, root=folder)))
+    if not found:
+        raise ManifestError(Path(path), 0, "names no recording")
+    return found
 
 
 def _report(

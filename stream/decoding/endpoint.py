@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.encoders.family import Encoder
+from stream.errors import ArgumentError
 from stream.stage import Integers, Mask
 
 LEAST_SECONDS = 0.06  # of a rule: what servers promise, whatever the model's frames are
@@ -34,7 +35,7 @@ class EndpointConfig:
         length: rule 3.
         eos: id of the `<EOS>` token, rule 4.
     Raises:
-        ValueError: a time is shorter than 0.06 s.
+        ArgumentError: a time is shorter than 0.06 s.
     """
 
     silence: float | None = 1.2
@@ -46,7 +47,7 @@ class EndpointConfig:
         for name in ("silence", "quiet", "length"):
             value = getattr(self, name)
             if value is not None and not LEAST_SECONDS <= value < np.inf:
-                raise ValueError(
+                raise ArgumentError(
                     f"endpoint: {name} is {value} s, wants {LEAST_SECONDS} or more, or None for off"
                 )
 

@@ -8,6 +8,7 @@ the duration of its encoder frames, and how its generation counts tokens (`Speci
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from stream.decoding.decoding import BEAMS, DECODERS, Decoding, Search
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EOS, EosRule
 from stream.decoding.greedy import GreedyConfig
-from stream.decoding.overlap import ResetConfig
+from stream.decoding.overlap import QUIET, ResetConfig
 from stream.encoders.lstm import LSTM
 from stream.errors import ArgumentError
 from stream.language_model.files import ngram_of, open_ngram
@@ -103,10 +104,18 @@ class DecoderOptions:
             endpoint = EndpointConfig(self.endpoint_silence, None, self.endpoint_length, ends)
         resets = None
         if self.state_resets:
-            resets = ResetConfig(
-                round(self.reset_segment / frame_seconds), round(self.reset_overlap / frame_seconds)
-            )
+            resets = self._resets(frame_seconds)
         return Decoding(self._search(eos), ngram, resets, endpoint, DECODERS[self.decoder])
+
+    def _resets(self, frame_seconds: float) -> ResetConfig:
+        """Return when states are reset, in encoder frames."""
+        segment, overlap = self.reset_segment, self.reset_overlap
+        least = 2 * QUIET * frame_seconds
+        if not least <= overlap <= segment / 2 < math.inf:
+            raise ArgumentError(
+                f"reset-overlap is {overlap:g} s of a segment of {segment:g} s; want {least:g} s to half of it"
+            )
+        return ResetConfig(round(segment / frame_seconds), round(overlap / frame_seconds))
 
     def _search(self, eos: int | None) -> Search:
         ignored = self.eos_mode == "ignore"

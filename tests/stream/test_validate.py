@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from stream.error_rate import character_error_rate
 from stream.extras import install_command
 from stream.language_model.ngram import Ngram, Table
 from stream.model.directory import write
+from tests.places import REPOSITORY
 from tests.server.scripted import pcm, samples_of, talking_network
 from tests.tiny import tiny_network
 
@@ -257,6 +259,8 @@ def test_a_broken_recording_is_named_and_returns_3(
     ("wrong", "message"),
     [
         (["--alpha", "1.5"], "alpha is 1.5"),
+        (["--endpoint-silence", "0.01"], "silence is 0.01 s, wants 0.06 or more"),
+        (["--state-resets", "--reset-overlap", "1"], "reset-overlap is 1 s of a segment of 15 s"),
         (["--decoder", "best"], "decoder is 'best'; there are greedy, beam, ctc"),
         (["--ngram", "a.arpa", "--ngram-weight", "1"], "ngram is for a beam search"),
         (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
@@ -361,6 +365,26 @@ def test_lists_of_other_formats_are_scored(
         assert validate.main([*flags, "--reset-stats", *manifest]) == 0
         scores.append(capsys.readouterr().out.partition("RTF")[0])
     assert scores[0] == scores[1]
+
+
+def test_lists_of_other_formats_are_read_without_torch(flags: list[str], tmp_path: Path) -> None:
+    path = myrtle(tmp_path / "list.json", "a cat")
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from stream import validate
+raise SystemExit(validate.main({[*flags[:2], "--backend", "numpy", "--manifest", str(path)]}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_list_of_nothing_is_named(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = myrtle(tmp_path / "list.json")
+    assert validate.main([*flags, "--manifest", str(path)]) == 3
+    assert "list.json: names no recording" in capsys.readouterr().err
 
 
 def test_lines_without_text_are_recognised_where_no_reference_is_wanted(

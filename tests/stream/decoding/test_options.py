@@ -14,6 +14,7 @@ from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import WHOLE, DecoderOptions, decoding_of, seconds_or_off
 from stream.decoding.overlap import ResetConfig
+from stream.errors import ArgumentError
 from stream.model.network import open_model
 
 PIECES = ("<unk>", "▁a", "<EOS>")
@@ -114,3 +115,20 @@ def test_a_model_brings_its_end_of_speech_token_and_its_ngram_model(golden: Path
 def test_an_unknown_decoder_is_named_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="decoder is 'best'; there are greedy, beam, ctc"):
         DecoderOptions(decoder="best")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"reset_overlap": 1.0},
+            "reset-overlap is 1 s of a segment of 15 s; want 1.2 s to half of it",
+        ),
+        ({"reset_overlap": 8.0}, "reset-overlap is 8 s of a segment of 15 s"),
+        ({"reset_segment": float("nan")}, "of a segment of nan s"),
+        ({"reset_segment": float("inf")}, "of a segment of inf s"),
+    ],
+)
+def test_resets_that_cannot_be_are_refused_in_seconds(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        DecoderOptions(state_resets=True, **given)
