@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.errors import ArgumentError
+
 EOS = "<EOS>"  # the piece
 
 
@@ -43,9 +45,9 @@ class EosRule:
         if self.mode not in ("predict", "blank", "ignore"):
             raise ValueError(f"eos: mode is {self.mode!r}, wants predict, blank or ignore")
         if not 0.0 < self.alpha < np.inf:
-            raise ValueError(f"eos: alpha is {self.alpha}, wants a positive number")
+            raise ArgumentError(f"eos: alpha is {self.alpha}, wants a positive number")
         if not 0.0 <= self.beta < 1.0:
-            raise ValueError(f"eos: beta is {self.beta}, wants a probability below 1")
+            raise ArgumentError(f"eos: beta is {self.beta}, wants a probability below 1")
 
     def apply(self, log_probabilities: NDArray[Any], blank: int) -> None:
         """Change the columns of `<EOS>` and blank in place.

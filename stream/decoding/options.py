@@ -24,7 +24,7 @@ from stream.language_model.files import ngram_of, open_ngram
 from stream.language_model.ngram import Ngram
 from stream.model.network import Network
 
-EOS_MODES = ("endpoint", "ignore", "text")
+EOS_MODES = ("endpoint", "blank", "ignore", "text")
 OFF = "off"
 
 
@@ -44,7 +44,9 @@ class DecoderOptions:
         state_resets: whether states are reset on long streams.
         reset_segment, reset_overlap: seconds of a segment between resets, and of its overlap with the next.
         eos_mode: what the piece `<EOS>` means where the model has it. "endpoint": it ends an
-            utterance and is no text; "ignore": it is never chosen; "text": it is text as any piece.
+            utterance and is no text; "blank": its probability goes to blank; "ignore": it is never chosen;
+            "text": it is text as any piece.
+        eos_alpha, eos_beta: of "endpoint", see `stream.decoding.eos.EosRule`.
     Raises:
         ValueError: a number is out of its range.
     """
@@ -60,6 +62,8 @@ class DecoderOptions:
     reset_segment: float = 15.0
     reset_overlap: float = 3.0
     eos_mode: str = "endpoint"
+    eos_alpha: float = 1.0
+    eos_beta: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -73,6 +77,7 @@ class DecoderOptions:
         if self.ngram is not None and not self.beam:
             raise ArgumentError(f"ngram is for a beam search, decoder is {self.decoder}")
         self.decoding(())
+        self._eos_rule(0)
 
     @property
     def beam(self) -> bool:
@@ -118,13 +123,22 @@ class DecoderOptions:
         return ResetConfig(round(segment / frame_seconds), round(overlap / frame_seconds))
 
     def _search(self, eos: int | None) -> Search:
-        ignored = self.eos_mode == "ignore"
-        if not self.beam:
-            return GreedyConfig(
-                eos=eos, eos_mode="ignore" if ignored and eos is not None else "none"
-            )
-        rule = None if eos is None else EosRule(eos, "ignore" if ignored else "predict")
-        return BeamConfig(self.beam_width, final_delay=self.final_seconds, eos=rule)
+        rule = None if eos is None else self._eos_rule(eos)
+        if self.beam:
+            return BeamConfig(self.beam_width, final_delay=self.final_seconds, eos=rule)
+        if rule is None:
+            return GreedyConfig()
+        if rule == EosRule(rule.id):  # what the rule changes nothing of
+            return GreedyConfig(eos=eos)
+        return GreedyConfig(eos=eos, eos_mode=rule.mode, eos_alpha=rule.alpha, eos_beta=rule.beta)
+
+    def _eos_rule(self, eos: int) -> EosRule:
+        match self.eos_mode:
+            case "blank":
+                return EosRule(eos, "blank")
+            case "ignore":
+                return EosRule(eos, "ignore")
+        return EosRule(eos, "predict", self.eos_alpha, self.eos_beta)
 
     def _eos(self, pieces: Sequence[str]) -> int | None:
         """Return the id of `<EOS>`, where there is one that is no text."""
@@ -212,8 +226,15 @@ def add_flags(add: Callable[..., None], usual: DecoderOptions) -> None:
         "eos-mode",
         usual.eos_mode,
         "what the piece <EOS> means where a model has it: endpoint: it ends an utterance and is no "
-        "text; ignore: it is never chosen; text: it is text",
+        "text; blank: its probability goes to blank; ignore: it is never chosen; text: it is text",
     )
+    add(
+        "eos-alpha",
+        f"{usual.eos_alpha:g}",
+        "factor of its log-probability as an endpoint; below 1 it comes more often",
+        float,
+    )
+    add("eos-beta", f"{usual.eos_beta:g}", "probability that it has to exceed then", float)
 
 
 def seconds_or_off(text: str) -> float | None:
@@ -242,6 +263,8 @@ def options_of(arguments: argparse.Namespace, *, state_resets: bool) -> DecoderO
         reset_segment=arguments.reset_segment,
         reset_overlap=arguments.reset_overlap,
         eos_mode=arguments.eos_mode,
+        eos_alpha=arguments.eos_alpha,
+        eos_beta=arguments.eos_beta,
     )
 
 

@@ -1,8 +1,9 @@
 """Emission latency: how long after a word ends its last token comes (NUMERICS 4.6).
 
 The end of each word is given, by the data set or a CTM file, or found by forced alignment
-(`stream.engine.emission`). Only words that were said and heard count. Forced alignment starts from the data set's statistics, and leaves out
-recordings longer than `LONGEST`, whose lattice would be too large, and texts that the tokenizer cannot spell.
+(`stream.engine.emission`). Only words that were said and heard count. Forced alignment starts from the data set's
+statistics, and leaves out recordings longer than `LONGEST`, whose lattice would be too large, and texts that the
+tokenizer cannot spell.
 """
 
 from __future__ import annotations

@@ -131,7 +131,10 @@ def test_aliases_are_further_names_of_models() -> None:
         (["--root-protocol", "morse"], "--root-protocol is 'morse'; there are page, myrtle"),
         (["--log-format", "xml"], "--log-format is 'xml'; there are text, json"),
         (["--decoder", "beams"], "--decoder is 'beams'; there are greedy, beam"),
-        (["--eos-mode", "stream"], "--eos-mode is 'stream'; there are endpoint, ignore, text"),
+        (
+            ["--eos-mode", "stream"],
+            "--eos-mode is 'stream'; there are endpoint, blank, ignore, text",
+        ),
         (["--beam-width", "0"], "--beam-width is 0; want 1 or more"),
         (["--endpoint-silence", "0"], "--endpoint-silence is 0; want more than 0"),
         (["--endpoint-silence", "0.01"], "silence is 0.01 s, wants 0.06 or more"),

@@ -132,3 +132,22 @@ def test_an_unknown_decoder_is_named_with_those_there_are() -> None:
 def test_resets_that_cannot_be_are_refused_in_seconds(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         DecoderOptions(state_resets=True, **given)
+
+
+def test_the_end_of_speech_token_may_go_to_blank_or_be_weighed() -> None:
+    def searches(**given: Any) -> list[object]:
+        return [
+            DecoderOptions(decoder=decoder, **given).decoding(PIECES).search
+            for decoder in ("greedy", "beam")
+        ]
+
+    assert searches(eos_mode="blank") == [
+        GreedyConfig(eos=2, eos_mode="blank"),
+        BeamConfig(eos=EosRule(2, "blank")),
+    ]
+    assert searches(eos_alpha=0.5, eos_beta=0.1) == [
+        GreedyConfig(eos=2, eos_mode="predict", eos_alpha=0.5, eos_beta=0.1),
+        BeamConfig(eos=EosRule(2, "predict", 0.5, 0.1)),
+    ]
+    with pytest.raises(ArgumentError, match="alpha is 0"):
+        DecoderOptions(eos_alpha=0.0)
