@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET
 
+from stream.encoders.lstm_layer import KEYS
 from stream.front_end.log_mel import CARD_FLOOR, SAMPLE_RATE
 from stream.model.specification import Specification
 
@@ -61,7 +62,6 @@ STACKS = {
     "encoder.post_rnn.lstm": "encoder.post",
     "prediction.dec_rnn.lstm": "prediction.lstm",
 }
-LSTM_KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 OTHERS = {
     "prediction.embed.weight": "prediction.embedding",
     "joint_pred.weight": "joint.prediction.weight",
@@ -111,7 +111,7 @@ def names(specification: Specification) -> dict[str, str]:
         if stack == "prediction.dec_rnn.lstm":
             table["prediction.embed.weight"] = OTHERS["prediction.embed.weight"]
         for n in range(layers[stack]):
-            table |= {f"{stack}.{key}_l{n}": f"{ours}.{n}.{key}" for key in LSTM_KEYS}
+            table |= {f"{stack}.{key}_l{n}": f"{ours}.{n}.{key}" for key in KEYS}
     return table | OTHERS
 
 

@@ -31,6 +31,8 @@ _T = TypeVar("_T")
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
 DELAYS = ("final-seconds", "endpoint-silence", "endpoint-length")
+# Options that are as their flags were parsed.
+AS_GIVEN = "host port wyoming_port front_end slots log_format log_level token_file tls_cert tls_key"
 
 
 class OptionError(ValueError):
@@ -165,12 +167,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
     return Options(
         models=models,
         aliases=aliases,
-        host=arguments.host,
-        port=arguments.port,
-        wyoming_port=arguments.wyoming_port,
         backend=None if arguments.backend == AUTO else arguments.backend,
-        front_end=arguments.front_end,
-        slots=arguments.slots,
         decoder=_decoder(arguments),
         limits=Limits(**fields),
         supervision=Supervision(
@@ -178,8 +175,6 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
             load_seconds=arguments.load_seconds,
             restarts=arguments.engine_restarts,
         ),
-        log_format=arguments.log_format,
-        log_level=arguments.log_level,
         root=arguments.root_protocol,
         strict=_switch(arguments, "strict-myrtle"),
         origins=_checked("allowed-origins", parse_origins, arguments.allowed_origins or ""),
@@ -190,9 +185,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         ),
         proxies=_checked("trusted-proxies", parse_networks, arguments.trusted_proxies or ""),
         token=environment.get("RILL_TOKEN", "").strip(),
-        token_file=arguments.token_file,
-        tls_cert=arguments.tls_cert,
-        tls_key=arguments.tls_key,
+        **{name: getattr(arguments, name) for name in AS_GIVEN.split()},
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.checks.tracer import Batch, batches, nodes
-from stream.backends.integer import BlasLinear, IntegerBackend
+from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
 from stream.decoding.greedy import Greedy
 from stream.encoders.lstm import PAIR
 from stream.encoders.lstm_layer import LSTMLayer
@@ -164,22 +164,17 @@ class _LSTM(_Layer):
         self._layer, self._float = layer, LSTMLayer(dict(arrays), "hard")
         self.input, self.output = _Range(-128, 127), _Range(-128, 127)
         self.cells = _Range(-32768, 32767)
-        # Integers below 2^31 in float64: exact, whatever the order of the sums.
-        self._weight_ih, self._weight_hh = (
-            np.ldexp(w.T.astype(np.float64), left)
-            for w, left in ((layer.weight_ih, layer.shift_x), (layer.weight_hh, layer.shift_h))
-        )
+        self._blas = BlasLayer(layer)
 
     def run(self, x: _Signal, present: Mask) -> _Signal:
         """Return h of every frame; `present`, (B, T), names the frames that count."""
         layer, (batch, steps, _) = self._layer, x.integers.shape
-        hidden = len(self._weight_hh)
-        of_x = x.integers.astype(np.float64) @ self._weight_ih + layer.bias
+        hidden = layer.weight_hh.shape[1]
         z = np.empty((batch, steps, 4 * hidden), np.int64)
         hs, cs = np.empty((2, batch, steps, hidden), np.int64)
         h = c = np.zeros((batch, hidden), np.int64)
         for t in range(steps):
-            acc = (of_x[:, t] + h.astype(np.float64) @ self._weight_hh).astype(np.int64)
+            acc = self._blas.accumulate(x.integers[:, t], h)
             z[:, t] = fixed.gate_inputs(acc, layer.shift)
             values = fixed.cell_values(z[:, t], c)
             hs[:, t], cs[:, t] = h, c = values.h, values.c

@@ -31,6 +31,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from export.checks.dequantised import check_weights, dequantise_int8, dequantise_integers
+from export.checks.tracer import batches
 from export.errors import ExportError
 from stream.backends import Backend, load_backend
 from stream.backends.integer import IntegerBackend
@@ -38,14 +39,12 @@ from stream.backends.integer_onnx import check_equal
 from stream.bundled import recordings
 from stream.causality import check_causal, check_features_causal
 from stream.decoding.options import WHOLE, decoding_of
-from stream.front_end.log_mel import streamed_log_mel
-from stream.front_end.stacking import stack
 from stream.integer.network import to_integers
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
-from stream.stage import Floats, map_state, whole
+from stream.stage import Floats, map_state
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
 NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
@@ -84,7 +83,7 @@ def verify(network: Network, written: Path) -> float:
     shape = ROWS, STEPS * encoder.chunk_inputs, encoder.inputs
     frames = {
         "random frames": np.random.default_rng(0).standard_normal(shape, np.float32),
-        "bundled recordings": _stacked(network),
+        "bundled recordings": next(batches(network, recordings())).x,
     }
     check_features_causal(network.specification.front_end, network.normaliser)
     largest = _verify_float32(network, read, frames)
@@ -181,21 +180,6 @@ def _checked(name: str, check: Callable[[], Result]) -> Result:
 def encoding_by(backend: Backend) -> Callable[[Floats], Floats]:
     """Return the encoder of a backend as `stream.causality` takes it."""
     return lambda x: backend.encode(x, backend.initial_state(1)[0])[0]
-
-
-def _stacked(network: Network) -> Floats:
-    """Return the bundled recordings, padded with zeros, as the encoder's input, (B, S, inputs)."""
-    spec = network.specification
-    audio = [utterance.read() for utterance in recordings()]
-    x = np.zeros((len(audio), max(map(len, audio))), np.float32)
-    for row, samples in zip(x, audio, strict=True):
-        row[: len(samples)] = samples
-    z = whole(network.normaliser, streamed_log_mel(x, spec.front_end))
-    chunk = spec.encoder.stack * spec.encoder.chunk_inputs
-    stacked: Floats = stack(
-        np.pad(z, ((0, 0), (0, -z.shape[1] % chunk), (0, 0))), spec.encoder.stack
-    )
-    return stacked
 
 
 def outputs(backend: Backend, x: Floats, chunks: int = 1) -> Outputs:

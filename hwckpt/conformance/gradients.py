@@ -21,8 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwckpt import layout
 from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compare
+from stream.encoders.lstm_layer import KEYS
 from stream.front_end.stacking import join_pairs
+from stream.model.specification import Specification
 from train.encoders.lstm_layer import LSTM, plain_layer
 from train.loss.transducer import Penalties, transducer_loss
 from train.optimiser.lamb import Lamb
@@ -32,7 +35,6 @@ Weights = Mapping[str, Tensor]
 Layer = Callable[[Tensor, Weights, bool], Tensor]
 
 EOS, STAR = 1, 2
-LSTM_KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 RATE, OUTPUT_FACTOR, WEIGHT_DECAY = 0.004, 0.343, 0.01  # of the one update
 LOSS, WEIGHTS = 1e-9, 1e-6
 
@@ -128,7 +130,7 @@ def _results(weights: Weights, logits: Tensor, losses: Tensor) -> dict[str, Any]
 def _make_step(rng: Rng, folder: Path, hard: bool, delay: float) -> dict[str, Any]:
     """Draw a batch of three rows; weights are large, so that gates saturate and cells pass 1."""
     rows, classes = 3, 10
-    shapes = _shapes(inputs=12, hidden=6, prediction=5, joint=7, classes=classes)
+    shapes = _shapes(12, classes, hidden=6, prediction_hidden=5, joint=7)
     weights = {
         name: torch.from_numpy(rng.normal(0.0, 0.7, shape)).requires_grad_()
         for name, shape in shapes.items()
@@ -189,7 +191,7 @@ def _logits(weights: Weights, x: Tensor, y: Tensor, hard: bool, layer: Layer) ->
     def layers(name: str, values: Tensor) -> Tensor:
         n = 0
         while f"{name}.weight_ih_l{n}" in weights:
-            of_layer = {key: weights[f"{name}.{key}_l{n}"] for key in LSTM_KEYS}
+            of_layer = {key: weights[f"{name}.{key}_l{n}"] for key in KEYS}
             values, n = layer(values, of_layer, hard), n + 1
         return values
 
@@ -209,7 +211,7 @@ def _logits(weights: Weights, x: Tensor, y: Tensor, hard: bool, layer: Layer) ->
 def _trained(x: Tensor, weights: Weights, hard: bool) -> Tensor:
     """The layer that trains."""
     module = LSTM(x.shape[2], weights["weight_hh"].shape[1], "hard" if hard else "soft").double()
-    for key in LSTM_KEYS:
+    for key in KEYS:
         delattr(module, key)
         setattr(module, key, weights[key])
     return module.step(x, module.initial_state(len(x)))[0]
@@ -244,27 +246,14 @@ def _update(weights: Weights) -> dict[str, Any]:
     return {"global_grad_norm": norms.norm().item(), **updated}
 
 
-def _shapes(
-    inputs: int, hidden: int, prediction: int, joint: int, classes: int
-) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, size, widths in (
-        ("encoder.pre_rnn.lstm", hidden, (inputs, hidden)),
-        ("encoder.post_rnn.lstm", hidden, (2 * hidden, hidden)),
-        ("prediction.dec_rnn.lstm", prediction, (prediction, prediction)),
-    ):
-        if name.startswith("prediction"):
-            shapes["prediction.embed.weight"] = (classes - 1, prediction)
-        for n, width in enumerate(widths):
-            of_layer = ((4 * size, width), (4 * size, size), (4 * size,), (4 * size,))
-            shapes |= {f"{name}.{k}_l{n}": s for k, s in zip(LSTM_KEYS, of_layer, strict=True)}
-    for name, rows, columns in (
-        ("joint_pred", joint, prediction),
-        ("joint_enc", joint, hidden),
-        ("joint_net.2", classes, joint),
-    ):
-        shapes |= {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
-    return shapes
+def _shapes(inputs: int, classes: int, **sizes: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network with other inputs than frames of log-mel, by the hardware's names."""
+    layers: dict[str, Any] = dict.fromkeys(("pre_layers", "post_layers", "prediction_layers"), 2)
+    specification = Specification(vocabulary=classes - 1, **layers, **sizes)
+    of = specification.shapes()
+    shapes = {name: of[ours] for name, ours in layout.names(specification).items()}
+    first = next(iter(shapes))
+    return shapes | {first: (shapes[first][0], inputs)}
 
 
 @dataclass(frozen=True)

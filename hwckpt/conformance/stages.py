@@ -29,7 +29,7 @@ from hwckpt.conformance.comparison import (
 )
 from stream.backends.session import open_session
 from stream.encoders.bfp16 import bf16, bfp
-from stream.encoders.lstm_layer import Activation, NumberFormat, lstm_stack
+from stream.encoders.lstm_layer import KEYS, Activation, NumberFormat, lstm_stack
 from stream.front_end.log_mel import (
     BINS,
     CARD_FLOOR,
@@ -56,13 +56,9 @@ BF16 = 2.0**-8  # one step of a value that is rounded to bf16
 WINDOWS = {"w20": 320, "w25": 400}
 # Around the first window and the second frame of both generations and window lengths.
 LENGTHS = (1, 2, 159, 160, 161, 240, 241, 319, 320, 321, 399, 400, 401, 559, 560, 561)
-RAMP, FIRST_RATIO, BLENDED = (
-    (100, 200),
-    0.25,
-    (0, 150, 200),
-)  # the blend of normalisations, in updates
+RAMP, FIRST_RATIO = (100, 200), 0.25  # the blend of normalisations, in updates
+BLENDED = (0, 150, 200)
 ALPHAS = (0.0, 0.001, 0.05, 0.5)
-LAYER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 To = Callable[[Any], Any]  # array -> array of a backend
 
@@ -312,7 +308,7 @@ def _check_bfp16(z: Vectors) -> Iterator[Row]:
 
 def layer_arrays(z: Arrays) -> list[Arrays]:
     """Return the arrays of each layer of an lstm vector file."""
-    return [{key: z[f"{key}_l{n}"] for key in LAYER} for n in range(z["num_layers"])]
+    return [{key: z[f"{key}_l{n}"] for key in KEYS} for n in range(z["num_layers"])]
 
 
 def _formats(z: Arrays) -> tuple[Activation, NumberFormat]:
@@ -351,7 +347,7 @@ def _make_lstm(
     for n in range(count):
         width = inputs if n == 0 else hidden
         shapes = ((4 * hidden, width), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
-        for key, shape in zip(LAYER, shapes, strict=True):
+        for key, shape in zip(KEYS, shapes, strict=True):
             # Large recurrent weights are chaos, in which float32 decides on nothing.
             deviation = 0.2 if key == "weight_hh" else gain / 3
             weights[f"{key}_l{n}"] = rng.normal(0, deviation, shape).astype(np.float32)

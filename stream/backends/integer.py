@@ -107,15 +107,21 @@ class BlasLayer:
         shape = batch, self._hidden
         return np.zeros(shape, np.int8), np.zeros(shape, np.int16)
 
+    def accumulate(
+        self, x: NDArray[np.integer[Any]], h: NDArray[np.integer[Any]]
+    ) -> NDArray[np.int32]:
+        """Return the accumulators (B, 4H) of one frame, x (B, I) and h (B, H)."""
+        sums = x.astype(self._dtype) @ self._weight_ih
+        sums += h.astype(self._dtype) @ self._weight_hh
+        acc: NDArray[np.int32] = (sums + self._bias).astype(np.int32)
+        return acc
+
     def step(self, x: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.int8], State]:
         """Run the layer over the frames of x, (B, S, I)."""
         h, c = state
         outputs = np.empty((*x.shape[:2], self._hidden), np.int8)
         for frame in range(x.shape[1]):
-            acc = x[:, frame].astype(self._dtype) @ self._weight_ih
-            acc += h.astype(self._dtype) @ self._weight_hh
-            acc += self._bias
-            h, c = lstm_cell(acc.astype(np.int32), c, self._shift)
+            h, c = lstm_cell(self.accumulate(x[:, frame], h), c, self._shift)
             h, c = h.astype(np.int8), c.astype(np.int16)
             outputs[:, frame] = h
         return outputs, (h, c)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from stream.decoding.beam import BeamConfig
 from stream.decoding.decoding import BEAMS, DECODERS, Decoding, Search
@@ -251,21 +251,9 @@ def options_of(arguments: argparse.Namespace, *, state_resets: bool) -> DecoderO
     Raises:
         ValueError: a number is out of its range, or flags do not go together.
     """
-    return DecoderOptions(
-        decoder=arguments.decoder,
-        beam_width=arguments.beam_width,
-        ngram=arguments.ngram,
-        ngram_weight=arguments.ngram_weight,
-        final_seconds=arguments.final_seconds,
-        endpoint_silence=arguments.endpoint_silence,
-        endpoint_length=arguments.endpoint_length,
-        state_resets=state_resets,
-        reset_segment=arguments.reset_segment,
-        reset_overlap=arguments.reset_overlap,
-        eos_mode=arguments.eos_mode,
-        eos_alpha=arguments.eos_alpha,
-        eos_beta=arguments.eos_beta,
-    )
+    names = {field.name for field in fields(DecoderOptions)} - {"state_resets"}
+    given = {name: getattr(arguments, name) for name in names}
+    return DecoderOptions(**given, state_resets=state_resets)
 
 
 def _shown(seconds: float | None) -> str:
