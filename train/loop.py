@@ -181,6 +181,7 @@ class Run:
         monitor.validating()
         own = self.learner.model.specification.activation
         scores: dict[Activation, Score] = {}
+        improved: set[Activation] = set()
         activations: tuple[Activation, ...] = ("soft", "hard") if own == "soft" else ("hard",)
         for activation in activations:
             scores[activation] = score = scored(
@@ -194,6 +195,7 @@ class Run:
                 self.learner.wers.append(score.wer["all"])
             names = []
             if score.wer["all"] < self.best.get(activation, math.inf):
+                improved.add(activation)
                 self.best[activation] = score.wer["all"]
                 names.append("best.pt" if activation == own else f"best-{activation}.pt")
             if self.config.keep and activation == own:
@@ -205,7 +207,8 @@ class Run:
                 self.learner.evaluated(), self.learner.normaliser, self.vocabulary, self.material
             )
             latency = references.latency(scores[own].tokens)
-            monitor.validated(scores, self.best, references.losses(self.update), latency)
+            losses = references.losses(self.update)
+            monitor.validated(scores, self.best, improved, losses, latency)
 
     def _encoder_outputs(self) -> Any:
         """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""

@@ -203,7 +203,7 @@ def test_a_run_shows_what_it_heard_and_what_it_learned_from(finished: Path) -> N
     best = [line["best"]["hard"] for line in validated]
     assert best == sorted(best, reverse=True)
     written = (finished / "validation" / f"update-{UPDATES:06d}.txt").read_text()
-    assert written.startswith(f"update {UPDATES}\nhard WER %: all ")
+    assert written.startswith(f"update {UPDATES}   hard WER %: all ")
     assert "said   " in written and "heard  " in written
     assert checkpoint.load(finished / "last.pt")["totals"].keys() == {"seconds", "skipped"}
 
@@ -223,7 +223,7 @@ def test_an_update_whose_gradient_is_not_finite_is_skipped_counted_and_shown(
 
     monkeypatch.setattr(Lamb, "step", broken)
     assert __main__.main(command(folder, tmp_path, "updates=10", "log.to=[]")) == 0
-    assert "update 4   skipped: its gradient is not finite" in capsys.readouterr().err
+    assert "update 4   skipped, 1 so far: its gradient is not finite" in capsys.readouterr().err
     assert [line["skipped_updates"] for line in metrics(tmp_path) if "loss" in line] == [1]
     assert checkpoint.load(tmp_path / "last.pt")["totals"]["skipped"] == 1
     assert not (tmp_path / "events").exists()

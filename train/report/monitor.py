@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from train.run.start import Material
 from train.schedules.calendar import Calendar
 
 SMOOTHED = 50  # updates over which the display's figures are means
+FIRST_SKIPPED = 10  # updates without a finite gradient that are said each; then every tenth
 
 
 @dataclass
@@ -70,7 +71,9 @@ class Monitor:
         self._display = Display(folder.name, calendar.end, learner.update)
         loggers = [each(self._experiment()) for each in openers(config.log.to)]
         self._journal = Journal(folder, learner.update, loggers, self._display.say)
-        self._times: deque[tuple[float, float, float]] = deque(maxlen=SMOOTHED)
+        self._times: deque[tuple[float, float, float]] = deque(
+            maxlen=max(SMOOTHED, config.log.every)
+        )
         self._journal.file(folder / "config.json")
 
     def _experiment(self) -> Experiment:
@@ -118,7 +121,9 @@ class Monitor:
         self.totals.seconds += learned.seconds
         if not math.isfinite(learned.norm):
             self.totals.skipped += 1
-            self.say(f"update {update}   skipped: its gradient is not finite")
+            if self.totals.skipped <= FIRST_SKIPPED or not self.totals.skipped % FIRST_SKIPPED:
+                so_far = f"{self.totals.skipped} so far"
+                self.say(f"update {update}   skipped, {so_far}: its gradient is not finite")
         self._times.append((learned.seconds, seconds, waited))
         losses = learned.losses._asdict()
         loss = losses.pop("total")
@@ -179,6 +184,7 @@ class Monitor:
         self,
         scores: Mapping[Activation, Score],
         best: Mapping[str, float],
+        improved: Collection[str],
         losses: Mapping[str, float],
         latency: Latency | None,
     ) -> None:
@@ -186,7 +192,7 @@ class Monitor:
 
         Args:
             scores: by activation, the run's own first.
-            best: the lowest WER so far, by activation.
+            best: the lowest WER so far, by activation; improved: where this one is lower than before.
             losses: of the references, see `train.run.references`.
             latency: of the words that were heard.
         """
@@ -197,7 +203,7 @@ class Monitor:
             for each, text in zip(self._material.dev, own.texts, strict=True)
         ]
         validated = [
-            Validated(update, name, score.wer, shares(score), score.wer["all"] <= best[name])
+            Validated(update, name, score.wer, shares(score), name in improved)
             for name, score in scores.items()
         ]
         late = None if latency is None else (1000 * latency.median, 1000 * latency.p90)
