@@ -97,14 +97,15 @@ def tokens_of(
     ]
     heard = [f[n, begin:end] for n, (begin, end) in enumerate(zip(begins, steps, strict=True))]
     counted = np.array([len(each) for each in heard], np.int64)
+    most = MOST + MOST_PER_STEP * counted
     if capped:
-        most = MOST + MOST_PER_STEP * int(counted.max(initial=0))
-        search = replace(search or GreedyConfig(), sample_cap=most)
+        search = replace(search or GreedyConfig(), sample_cap=int(most.max(initial=MOST)))
     rows = greedy_rows(TorchBackend(module), len(pieces), search, decoder)
     tokens = rows.step(pad_sequence(heard, True).cpu().numpy(), np.arange(len(pieces)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
-    for (row, segment, _, _), begin, emitted in zip(pieces, begins, tokens, strict=True):
-        offset = per_chunk * (segment.first + segment.skipped) + begin
+    for n, (row, segment, _, _) in enumerate(pieces):
+        offset = per_chunk * (segment.first + segment.skipped) + begins[n]
+        emitted = tokens[n][: most[n]] if capped else tokens[n]  # whatever else is in the batch
         found[row] += [(token.id, token.step + offset) for token in emitted]
     return found
 
