@@ -16,6 +16,7 @@ from pathlib import Path
 # The extra of pyproject.toml that brings a package, by the name that is imported. matplotlib is in
 # two of them: `load` is the smaller one.
 EXTRAS = {
+    "av": "media",
     "boto3": "s3",
     "botocore": "s3",
     "brevitas": "train",

@@ -39,6 +39,16 @@ from stream.stage import Samples
 SAMPLE_BYTES = 2  # in `unanswered`, whatever the wire has
 
 
+# What clients send in place of samples, such as the pieces of a browser's MediaRecorder: where its mark
+# stands, the mark, and its name. Four bytes are no accident.
+CONTAINERS = (
+    (0, b"\x1aE\xdf\xa3", "WebM"),
+    (4, b"ftyp", "MPEG-4"),
+    (0, b"OggS", "Ogg"),
+    (0, b"fLaC", "FLAC"),
+)
+
+
 class Channel(Protocol):
     """A slot of the engine, as `server.engine.channels.Channel`."""
 
@@ -98,8 +108,6 @@ class StreamProtocol:
     Attributes:
         state: of the stream.
         offset: seconds of audio before the current stream of the engine; grows with each restart.
-        whole_frames: (message, frame_bytes), returns the whole frames of a message; the rest is
-            completed by the next one.
     """
 
     def __init__(self, dialect: Dialect, channel: Channel, peer: Peer) -> None:
@@ -113,7 +121,7 @@ class StreamProtocol:
         self._rate = dialect.rate
         self._resampler = Resampler(self._rate)
         self._frames = SampleBuffer()
-        self.whole_frames = self._frames.take
+        self._began = False  # audio has come
         self._rest: list[Samples] = []  # less than a chunk
         self._held: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # rule 3
         self._restarting = False
@@ -254,6 +262,19 @@ class StreamProtocol:
         """Send a message."""
         if not self._closed:
             self._peer.send(message)
+
+    def whole_frames(self, message: bytes, frame_bytes: int) -> bytes:
+        """Return the whole frames of a message; the rest is completed by the next one.
+
+        A stream that begins as a recording in a container is closed: as samples it would be noise.
+        """
+        if message and not self._began:
+            self._began = True
+            for at, mark, name in CONTAINERS:
+                if message[at:].startswith(mark):
+                    self.close(1003, f"the audio is {name}; want raw PCM, or upload the recording")
+                    return b""
+        return self._frames.take(message, frame_bytes)
 
     def note_mistake(self, reason: str) -> None:
         """Say in the Close, after all text, what the peer did wrong; the first mistake counts."""

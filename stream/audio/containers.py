@@ -7,6 +7,7 @@ about where those end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import MappingProxyType
 
 from stream.audio import chunked
@@ -34,20 +35,24 @@ READERS: MappingProxyType[bytes, Callable[[Source], Layout]] = MappingProxyType(
         b"OggS": read_ogg,
     }
 )
-# What people send instead, to be told by name: bytes, where they stand, what it is.
+# What else people send: bytes, where they stand, what it is, and PyAV's demuxer of it; "": it is refused.
 FOREIGN = (
-    (4, b"ftyp", "MPEG-4 (m4a, mp4, 3gp)"),
-    (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
-    (0, b"#!AMR", "AMR"),
-    (0, b"\x30\x26\xb2\x75", "Windows Media (wma)"),
-    (0, b"ADIF", "AAC"),
-    (0, b"\xff\xf1", "AAC"),
-    (0, b"\xff\xf9", "AAC"),
-    (0, b"wvpk", "WavPack"),
-    (0, b"MAC ", "Monkey's Audio"),
-    (0, b"#!SILK", "SILK"),
-    (0, b"FLV", "Flash video"),
+    (4, b"ftyp", "MPEG-4 (m4a, mp4, 3gp)", "mov"),
+    (4, b"moov", "QuickTime", "mov"),
+    (4, b"mdat", "QuickTime", "mov"),
+    (4, b"wide", "QuickTime", "mov"),
+    (0, b"\x1aE\xdf\xa3", "WebM or Matroska", "matroska"),
+    (0, b"#!AMR", "AMR", "amr"),
+    (0, b"\xff\xf1", "AAC", "aac"),
+    (0, b"\xff\xf9", "AAC", "aac"),
+    (0, b"\x30\x26\xb2\x75", "Windows Media (wma)", ""),
+    (0, b"ADIF", "AAC", ""),
+    (0, b"wvpk", "WavPack", ""),
+    (0, b"MAC ", "Monkey's Audio", ""),
+    (0, b"#!SILK", "SILK", ""),
+    (0, b"FLV", "Flash video", ""),
 )
+FROM_THE_END = ("mov",)  # demuxers that may need the end of a file before its beginning
 
 
 class UnknownFormatError(ValueError):
@@ -61,12 +66,18 @@ def read_layout(source: Source) -> Layout:
         UnknownFormatError: it is in none that is read.
     """
     head = source.peek(0, 16)
-    if head[:4] in READERS and (head[:4] != b"RIFF" or head[8:12] == b"WAVE"):
-        layout = READERS[head[:4]](source)
+    reader = READERS.get(head[:4]) if head[:4] != b"RIFF" or head[8:12] == b"WAVE" else None
+    name, demuxer = _foreign(head)
+    if demuxer and find_spec("av") is not None:
+        if demuxer in FROM_THE_END:
+            source.spool()
+        return Layout(name, demuxer=demuxer)
+    if reader is not None:
+        layout = reader(source)
         if not source.live or layout.size is not None:
             return layout
         source.spool()
-        return READERS[head[:4]](source)
+        return reader(source)
     source.spool()
     start = _behind_tags(source)
     head = source.peek(start, 4)
@@ -74,7 +85,7 @@ def read_layout(source: Source) -> Layout:
         return read_flac(source, start)
     if is_frame(head):
         return read_mpeg(source, start)
-    raise UnknownFormatError(_describe(source.peek(0, 16)))
+    raise UnknownFormatError(_refusal(name, demuxer))
 
 
 def _behind_tags(source: Source) -> int:
@@ -91,9 +102,20 @@ def _behind_tags(source: Source) -> int:
     return at
 
 
-def _describe(head: bytes) -> str:
-    name = next((name for at, mark, name in FOREIGN if head[at:].startswith(mark)), None)
-    what = f"is {name}, which Rill does not read" if name else "is not in a format that Rill reads"
+def _foreign(head: bytes) -> tuple[str, str]:
+    """Return what a recording is, and PyAV's demuxer of it, by `FOREIGN`."""
+    return next(
+        ((name, demuxer) for at, mark, name, demuxer in FOREIGN if head[at:].startswith(mark)),
+        ("", ""),
+    )
+
+
+def _refusal(name: str, demuxer: str) -> str:
+    what = "is not in a format that Rill reads"
+    if name:
+        what = f"is {name}, which Rill does not read"
+    if demuxer:
+        what += " without PyAV, its extra `media`"
     return (
         f"{what}; it reads {TAKEN}. Convert it first: ffmpeg -i RECORDING -ar 16000 -ac 1 out.wav"
     )

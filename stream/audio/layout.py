@@ -62,6 +62,7 @@ class Layout:
             those before it.
         promise: of a pipe, that its end has to keep; None where there is none.
         size: of a pipe, bytes at most; None: it cannot be decoded as it comes.
+        demuxer: of PyAV, where libsndfile does not know the container; "" where it does.
     """
 
     container: str
@@ -72,6 +73,7 @@ class Layout:
     prefix_at: int = 0
     promise: Promise | None = None
     size: int | None = None
+    demuxer: str = ""
 
 
 def sized(

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,6 +19,7 @@ import soundfile
 from stream.audio.channels import Mixer
 from stream.audio.containers import UnknownFormatError, read_layout
 from stream.audio.errors import AudioError, CutShortError, FormatError, TooLongError
+from stream.audio.media import Media, MediaError
 from stream.audio.part import WHOLE, Part
 from stream.audio.resampler import HIGHEST_RATE, LOWEST_RATE, Resampler, as_float, first_bad_sample
 from stream.audio.source import Source
@@ -94,12 +96,18 @@ class Recording:
         source.patch(self._layout.fields)
         if self._layout.prefix:
             source.begin_with(self._layout.prefix, self._layout.prefix_at)
-        if source.live:
+        if source.live and not self._layout.demuxer:
             source.declare(self._layout.size or 0)
         try:
-            self._file = soundfile.SoundFile(self.path if source.plain else source)
-        except soundfile.LibsndfileError as error:
+            self._file: Any = (
+                Media(source, self._layout.demuxer)
+                if self._layout.demuxer
+                else soundfile.SoundFile(self.path if source.plain else source)
+            )
+        except (soundfile.LibsndfileError, MediaError) as error:
             raise AudioError(self.path, f"cannot be decoded: {error.error_string}") from error
+        if isinstance(self._file, Media) and self._file.tracks > 1:
+            self.notes.append(f"it has {self._file.tracks} sound tracks; the first is heard alone")
         self.rate, self.channels = self._file.samplerate, self._file.channels
         known = not source.live and self._file.frames < UNKNOWN_FRAMES
         self.seconds = self._file.frames / max(1, self.rate) if known else None
@@ -195,7 +203,7 @@ class Recording:
             ):
                 read += len(block)
                 yield block
-        except soundfile.LibsndfileError as error:
+        except (soundfile.LibsndfileError, MediaError) as error:
             raise AudioError(
                 self.path,
                 f"cannot be decoded after {(self._first + read) / self.rate:.3f} s: "
@@ -217,12 +225,14 @@ class Recording:
     def _check_end(self, read: int) -> None:
         """Raise where fewer frames came than were promised."""
         most, frames = self._most_frames(), self._file.frames
+        slack = self._file.slack if isinstance(self._file, Media) else 0
         lack = ""
         if self._source.live:
             if self._layout.promise and read < most:
                 lack = self._layout.promise.lack(self._source.received)
-        elif self.container != "MP3" and read < min(frames - self._first, most) < UNKNOWN_FRAMES:
-            # An MP3's decoder counts what its filter adds; its end has been looked at.
+        elif self.container == "MP3" or frames >= UNKNOWN_FRAMES:
+            pass  # an MP3's decoder counts what its filter adds; its end has been looked at
+        elif read < min(frames - slack - self._first, most):
             lack = f"its header says {frames} samples, but there are only {self._first + read}"
         if lack:
             raise self._cut_short(lack)

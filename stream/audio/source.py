@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 KEPT_BYTES = 1 << 20  # most that is remembered of a pipe
 
@@ -62,6 +62,15 @@ class Source(io.RawIOBase):
             self._kept += self._file.read(missing)
             self.received = len(self._kept)
         return bytes(self._kept[offset : offset + count])
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes of a pipe, as many as have come, at least one before the end."""
+        data = bytes(self._kept[self._position : self._position + count])
+        if not data:
+            data = cast(io.BufferedReader, self._file).read1(count)
+            self.received += len(data)
+        self._position += len(data)
+        return data
 
     def spool(self) -> None:
         """Copy a pipe into a temporary file, which then stands for it."""

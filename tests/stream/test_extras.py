@@ -30,7 +30,7 @@ def imported_name(requirement: str) -> str:
 def test_every_optional_package_names_an_extra_that_brings_it() -> None:
     brought = {
         imported_name(requirement): name
-        for name in ("train", "data", "mic", "load", "s3", "clearml", "mlflow", "wandb")
+        for name in ("train", "data", "mic", "media", "load", "s3", "clearml", "mlflow", "wandb")
         for requirement in OPTIONAL[name]
     }
     assert brought == EXTRAS

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.adapters.myrtle import Myrtle
 from server.protocol.states import Close, State
 from server.protocol.stream import StreamProtocol
 from stream.encoders.lstm import LSTM
@@ -241,3 +242,25 @@ def test_audio_of_two_rates_in_one_chunk_is_one_stream_of_floats() -> None:
     assert audio.samples.dtype == np.float32
     np.testing.assert_array_equal(audio.samples[:480], 0.5)
     assert abs(audio.samples).max() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81", "WebM"),
+        (b"\0\0\0\x18ftypisom", "MPEG-4"),
+        (b"OggS\0\2\0\0", "Ogg"),
+        (b"fLaC\0\0\0\x22", "FLAC"),
+    ],
+)
+def test_a_stream_that_begins_as_a_recording_is_refused_by_its_name(head: bytes, name: str) -> None:
+    stream = Driven(Myrtle())
+    stream.receive(head + bytes(1000))
+    stream.receive(bytes(1920))
+    reason = f"the audio is {name}; want raw PCM, or upload the recording"
+    assert stream.messages() == [Close(1003, reason)]
+    assert stream.events() == [Release()]
+    stream = Driven(Myrtle())
+    stream.receive(bytes(1920))
+    stream.receive(head + bytes(1912))  # within a stream it is a sound
+    assert stream.state is State.OPEN

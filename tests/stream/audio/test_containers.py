@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.audio import AudioError, FormatError, read_audio
+from stream.audio import AudioError, FormatError, containers, read_audio
 from tests.stream.audio.files import NOISE, encoded
 
 
@@ -22,13 +22,17 @@ from tests.stream.audio.files import NOISE, encoded
     ],
 )
 def test_other_formats_are_named_with_those_that_are_taken(
-    tmp_path: Path, head: bytes, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, name: str
 ) -> None:
+    monkeypatch.setattr(containers, "find_spec", lambda name: None)  # PyAV is not installed
     (tmp_path / "a.wav").write_bytes(head + bytes(99))
     with pytest.raises(FormatError, match=name) as caught:
         read_audio(tmp_path / "a.wav")
     assert "WAV, FLAC" in str(caught.value)
     assert "ffmpeg -i" in str(caught.value)
+    assert ("extra `media`" in str(caught.value)) == (
+        "which Rill does not read" in str(caught.value)
+    )
 
 
 def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
