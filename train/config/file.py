@@ -126,6 +126,14 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         "state_passing.chains has chains of one update only",
     ),
     "min_delta": (lambda c: c.patience is None, "patience is not set"),
+    "log.histograms_every": (lambda c: not c.log.to, "log.to is empty"),
+    **{
+        f"log.{key}": (
+            lambda c: set(c.log.to) <= {"tensorboard"},
+            "log.to has no mlflow, wandb or clearml",
+        )
+        for key in ("project", "upload")
+    },
 }
 
 
