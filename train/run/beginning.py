@@ -12,6 +12,7 @@ import numpy as np
 from stream.language_model.kenlm import read_kenlm
 from stream.language_model.ngram import Ngram, NgramError
 from stream.model.network import NgramFile, open_model
+from stream.model.specification import Specification
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.checkpoints.resume import Resumed
@@ -21,6 +22,9 @@ from train.config.run import Config, ConfigError
 from train.run.derived import statistics_of, tokenizer_of
 from train.run.start import Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
+
+# Of a specification, what the frames of an encoder follow from.
+FRAMES = ("window", "floor", "initial_padding", "final_padding", "alpha", "gate", "gain_control")
 
 
 def start_of(
@@ -105,13 +109,16 @@ def _check_agreement(config: Config, start: Start, source: str) -> None:
 def _initial(config: Config, path: Path) -> Start:
     """Return what --init-from gives: weights before their normalisation is folded in, if they are there."""
     source = os.path.abspath(path)
-    if config.quantize != "none":
-        return folded_start(open_model(path), source)
-    if checkpoint.recognises(path):
+    if config.quantize == "none" and checkpoint.recognises(path):
         content = checkpoint.load(path)
-        if not checkpoint.specification_of(content, path).rounded:
+        specification = checkpoint.specification_of(content, path)
+        if not specification.rounded:
+            _show_other_frames(config, specification, path)
             return checkpoint_start(content, source, weights=True)
     network = open_model(path)
+    _show_other_frames(config, network.specification, path)
+    if config.quantize != "none":
+        return folded_start(network, source)
     encoder = config.init is None or config.init.encoder
     if encoder and (config.freeze_norms_from is None or config.freeze_norms_from > 1):
         raise ConfigError(
@@ -119,6 +126,18 @@ def _initial(config: Config, path: Path) -> Start:
             "cannot be learned any more: set freeze_norms_from = 1 (--set freeze_norms_from=1)"
         )
     return folded_start(network, source, normalised=True)
+
+
+def _show_other_frames(config: Config, theirs: Specification, path: Path) -> None:
+    """Say where the frames of a run are others than those that the model learned from."""
+    own = config.specification(theirs.vocabulary)
+    if config.init is None or config.init.encoder:
+        for key in FRAMES:
+            if getattr(own, key) != getattr(theirs, key):
+                print(
+                    f"model.{key} is {getattr(own, key)}, and {path} learned with {getattr(theirs, key)}",
+                    file=sys.stderr,
+                )
 
 
 def _ngram(config: Config, tokenizer: bytes) -> NgramFile | None:

@@ -184,4 +184,6 @@ def test_an_ngram_model_stays_behind_where_the_tokenizer_is_another_one(
     assert __main__.main(command) == 0
     said = capsys.readouterr().err
     assert "ngram: left behind, since it is over the pieces of another tokenizer" in said
+    assert f"model.alpha is 0.001, and {source} learned with 0.0\n" in said
+    assert "model.window" not in said
     assert checkpoint.read(tmp_path / "run" / "best.pt").ngram is None
