@@ -73,7 +73,7 @@ def _meant(path: KeyPath, fields: dict[str, Any]) -> str:
     elsewhere = {name: name for name in _fields(Config)}
     for table, annotation in _fields(Config).items():
         if (inner := _struct((table,), annotation)) is not None:
-            elsewhere |= {name: f"{table}.{name}" for name in _fields(inner)}
+            elsewhere = {name: f"{table}.{name}" for name in _fields(inner)} | elsewhere
     close = difflib.get_close_matches(key, elsewhere, 1, 0.8)
     return f" (did you mean {elsewhere[close[0]]}?)" if close else ""
 

@@ -1,0 +1,51 @@
+"""Keys: how they are written, what a wrong one may have meant, and what type they have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from train.config.keys import alternatives, annotation_of, dotted, unknown
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [((), ""), (("updates",), "updates"), (("data", "train", 0, "weight"), "data.train[0].weight")],
+)
+def test_a_path_is_written_with_dots(path: tuple[str | int, ...], text: str) -> None:
+    assert dotted(path) == text
+
+
+@pytest.mark.parametrize(
+    ("tree", "meant"),
+    [
+        ({"update": 3}, "updates"),
+        ({"warmup": 3}, "optimiser.warmup"),
+        ({"optimiser": {"secnds": 3.0}}, "batches.seconds"),
+        ({"model": {"gate": {"db": 1}}}, None),
+        ({"data": {"train": ["a", {"manifes": "b"}]}}, "data.train[1].manifest"),
+        ({"nonsense": 1}, None),
+    ],
+)
+def test_an_unknown_key_is_taken_out_and_said_what_it_may_have_meant(
+    tree: dict[str, Any], meant: str | None
+) -> None:
+    ((key, said),) = unknown(tree)
+    assert said.startswith(f"unknown key {key}")
+    assert said.endswith(f" (did you mean {meant}?)") == (meant is not None)
+    assert list(unknown(tree)) == []
+
+
+def test_known_keys_stay() -> None:
+    tree = {"model": {"hidden": 3, "encoder": {"family": "x"}}, "batches": {"weights": {"a": 2.0}}}
+    assert list(unknown(tree)) == []
+    assert tree["batches"] == {"weights": {"a": 2.0}}
+
+
+def test_a_key_has_the_type_of_its_struct() -> None:
+    assert annotation_of(("optimiser", "rate")) is float
+    assert set(alternatives(annotation_of(("data", "max_seconds")))) == {float, type(None)}
+    assert annotation_of(("data", "train", 0, "weight")) is float
+    assert annotation_of(("model", "hidden")) is int
+    assert annotation_of(("no", "such")) is None
