@@ -66,7 +66,7 @@ def read_checkpoint(path: Path) -> HardwareCheckpoint:
             )
         if missing:
             raise CheckpointError(f"is not a hardware checkpoint: it has no {missing[0]}", path)
-        entry = _Entries(content, path)
+        entry = Entries(content, path)
         config = entry.plain("rnnt_config")
         if config is not None and not isinstance(config, dict):
             raise CheckpointError(f"rnnt_config is a {type(config).__name__}, wants dict", path)
@@ -92,12 +92,14 @@ def read_checkpoint(path: Path) -> HardwareCheckpoint:
     return checkpoint
 
 
-class _Entries:
+class Entries:
+    """The entries of a file that are plain values, their types checked."""
+
     def __init__(self, content: dict[Any, Any], path: Path) -> None:
         self.content, self.path = content, path
 
     def of(self, key: str, *types: type) -> Any:
-        value = self.content[key]
+        value = self.content.get(key)
         if type(value) not in types:
             wanted = " or ".join(kind.__name__ for kind in types)
             raise CheckpointError(f"{key} is a {type(value).__name__}, wants {wanted}", self.path)
@@ -208,7 +210,8 @@ def network_of(checkpoint: HardwareCheckpoint) -> Network:
     ngram = None
     if checkpoint.ngram is not None and checkpoint.ngram.binary is not None:
         ngram = NgramFile(checkpoint.ngram.binary, checkpoint.ngram.scale_factor)
-    tokenizer, notes = checkpoint.sentpiece_model, _notes(checkpoint)
+    tokenizer = checkpoint.sentpiece_model
+    notes = {"format": "hardware checkpoint", **summary(checkpoint)}
     try:
         return Network(specification, arrays, tokenizer, notes, path, ngram)
     except ModelError:
@@ -280,16 +283,11 @@ def _check_config(
             )
 
 
-def _notes(checkpoint: HardwareCheckpoint) -> dict[str, Any]:
-    ngram = checkpoint.ngram
-    return {
-        "format": "hardware checkpoint",
-        "version": checkpoint.version,
-        "epoch": checkpoint.epoch,
-        "step": checkpoint.step,
-        "best_wer": checkpoint.best_wer,
-        "rnnt_config": checkpoint.rnnt_config,
-        "ngram": None
-        if ngram is None
-        else {"bytes": len(ngram.binary or b""), "scale_factor": ngram.scale_factor},
-    }
+def summary(checkpoint: HardwareCheckpoint) -> dict[str, Any]:
+    """Return the entries that are neither arrays nor files, and the size and weight of the n-gram model."""
+    names = ("version", "epoch", "step", "best_wer", "rnnt_config")
+    found = {name: getattr(checkpoint, name) for name in names}
+    if (ngram := checkpoint.ngram) is None:
+        return found | {"ngram": None}
+    size = len(ngram.binary or b"")
+    return found | {"ngram": {"bytes": size, "scale_factor": ngram.scale_factor}}

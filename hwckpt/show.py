@@ -20,7 +20,7 @@ import numpy as np
 
 from hwckpt import layout
 from hwckpt.checkpoint import HardwareCheckpoint
-from hwckpt.reader import network_of, read_checkpoint
+from hwckpt.reader import network_of, read_checkpoint, summary
 from hwckpt.torch_file.container import TorchFile
 from stream.model.specification import ModelError
 from stream.process import reports_errors, run_main
@@ -50,22 +50,14 @@ def describe(path: Path) -> dict[str, Any]:
         for key, array in checkpoint.state_dict.items()
     }
     unique = [a for key, a in checkpoint.state_dict.items() if layout.aliases(key) is None]
-    ngram = checkpoint.ngram
     description: dict[str, Any] = {
         "schema": SCHEMA,
         "path": str(path),
         "container": container,
-        "version": checkpoint.version,
-        "epoch": checkpoint.epoch,
-        "step": checkpoint.step,
-        "best_wer": checkpoint.best_wer,
+        **summary(checkpoint),
         "melalpha": checkpoint.melalpha,
         "melmeans": _range(checkpoint.melmeans),
         "melvars": _range(checkpoint.melvars),
-        "ngram": None
-        if ngram is None
-        else {"bytes": len(ngram.binary or b""), "scale_factor": ngram.scale_factor},
-        "rnnt_config": checkpoint.rnnt_config,
         "parameters": sum(array.size for array in unique),
         "tensors": tensors,
         "tokenizer": {"bytes": len(checkpoint.sentpiece_model), "pieces": _pieces(checkpoint)},
