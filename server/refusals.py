@@ -1,4 +1,4 @@
-"""Refusals: why a request is not served, to be returned or raised."""
+"""Refusals: why a request is not served, mostly raised; `server.http.app` answers with it."""
 
 from __future__ import annotations
 

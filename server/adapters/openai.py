@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from server.adapters.openai_fields import Transcription, no_model
+from server.adapters.openai_fields import Transcription, check_model
 from server.refusals import Refusal
 from stream.engine.engine import Result
 from stream.transcripts.captions import srt, vtt
@@ -70,9 +70,10 @@ def list_models(models: Sequence[str], owner: str) -> Answer:
     return _json({"object": "list", "data": [_model(name, owner) for name in models]})
 
 
-def describe_model(name: str, models: Sequence[str], owner: str) -> Answer | Refusal:
-    """Return what GET /v1/models/{name} answers."""
-    return _json(_model(name, owner)) if name in models else no_model(name, models)
+def describe_model(name: str, models: Sequence[str], owner: str) -> Answer:
+    """Return what GET /v1/models/{name} answers, or raise a `Refusal`."""
+    check_model(name, models)
+    return _json(_model(name, owner))
 
 
 def error(refusal: Refusal) -> Answer:

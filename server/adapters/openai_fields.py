@@ -59,13 +59,15 @@ class Transcription:
 
 def parse_fields(
     fields: Iterable[tuple[str, str]], models: Sequence[str], language: str = "en"
-) -> Transcription | Refusal:
+) -> Transcription:
     """Check the scalar fields of the form.
 
     Args:
         fields: names and values, without the file.
         models: names that are served; the first where none is given.
         language: that is served, its primary tag.
+    Raises:
+        Refusal: rule 2.
     """
     values: dict[str, list[str]] = {}
     for name, value in fields:
@@ -75,39 +77,37 @@ def parse_fields(
         return values.get(name, [default])[-1]
 
     model = last("model", models[0])
-    if model not in models:
-        return no_model(model, models)
+    check_model(model, models)
     wanted = last("language", language)
     if wanted and wanted.lower().split("-")[0] != language:
-        return _mistake("language", f"language is {quoted(wanted)}; served is {language!r}")
+        raise _mistake("language", f"language is {quoted(wanted)}; served is {language!r}")
     response_format = last("response_format", "json")
     if response_format not in FORMATS:
-        return _mistake(
+        raise _mistake(
             "response_format",
             f"response_format is {quoted(response_format)}; want one of {', '.join(FORMATS)}",
         )
     granularities = frozenset(values.get("timestamp_granularities", ()))
     if unknown := granularities.difference(GRANULARITIES):
-        return _mistake(
+        raise _mistake(
             "timestamp_granularities",
             f"timestamp_granularities has {quoted(min(unknown))}; want word or segment",
         )
     if granularities and response_format != "verbose_json":
-        return _mistake(
+        raise _mistake(
             "timestamp_granularities", "timestamp_granularities wants response_format verbose_json"
         )
     include = frozenset(values.get("include", ()))
     if unknown := include.difference(INCLUDED):
-        return _mistake("include", f"include has {quoted(min(unknown))}; want logprobs")
+        raise _mistake("include", f"include has {quoted(min(unknown))}; want logprobs")
     if include and response_format not in ("json", "verbose_json"):
-        return _mistake("include", f"include wants response_format json, not {response_format}")
-    if (refusal := _refuse_what_is_not_done(values, language)) is not None:
-        return refusal
+        raise _mistake("include", f"include wants response_format json, not {response_format}")
+    _refuse_what_is_not_done(values, language)
     stream = TRUTH.get(last("stream", "false").lower())
     if stream is None:
-        return _mistake("stream", f"stream is {quoted(last('stream', ''))}; want true or false")
+        raise _mistake("stream", f"stream is {quoted(last('stream', ''))}; want true or false")
     if stream and response_format not in ("json", "text"):
-        return _mistake("response_format", f"stream gives no {response_format}; want json")
+        raise _mistake("response_format", f"stream gives no {response_format}; want json")
     return Transcription(
         model,
         response_format,
@@ -118,26 +118,25 @@ def parse_fields(
     )
 
 
-def _refuse_what_is_not_done(values: Mapping[str, list[str]], language: str) -> Refusal | None:
+def _refuse_what_is_not_done(values: Mapping[str, list[str]], language: str) -> None:
     """Refuse fields that ask for what this server does not do."""
     languages = [value.lower().split("-")[0] for value in values.get("languages", ()) if value]
     if languages and language not in languages:
-        return _mistake("languages", f"languages has no {language!r}, which is served")
+        raise _mistake("languages", f"languages has no {language!r}, which is served")
     for value in values.get("temperature", ()):
         if value.strip() and not _is_zero(value):
-            return _mistake(
+            raise _mistake(
                 "temperature", f"temperature is {quoted(value)}; want 0: nothing is sampled here"
             )
     for name in ("prompt", "known_speaker_names", "known_speaker_references"):
         if any(value.strip() for value in values.get(name, ())):
-            return _mistake(name, f"{name} is not understood here; leave it out")
+            raise _mistake(name, f"{name} is not understood here; leave it out")
     for name in filter(lambda name: name.startswith(CHUNKING), values):
         short, given = name[:100], values[name][-1]
         if name not in (CHUNKING, f"{CHUNKING}[type]"):
-            return _mistake(short, f"{short} cannot be set; segments end as the server's do")
+            raise _mistake(short, f"{short} cannot be set; segments end as the server's do")
         if given not in CHUNKINGS:
-            return _mistake(short, f"{short} is {quoted(given)}; want auto or server_vad")
-    return None
+            raise _mistake(short, f"{short} is {quoted(given)}; want auto or server_vad")
 
 
 def _is_zero(value: str) -> bool:
@@ -151,11 +150,8 @@ def _mistake(field: str, text: str) -> Refusal:
     return Refusal(400, text, param=field)
 
 
-def no_model(name: str, models: Sequence[str]) -> Refusal:
-    """Return the refusal of a model that is not served."""
-    return Refusal(
-        404,
-        f"The model {quoted(name)} does not exist. Served: {', '.join(models)}.",
-        param="model",
-        code="model_not_found",
-    )
+def check_model(name: str, models: Sequence[str]) -> None:
+    """Refuse a model that is not served."""
+    if name not in models:
+        text = f"The model {quoted(name)} does not exist. Served: {', '.join(models)}."
+        raise Refusal(404, text, param="model", code="model_not_found")

@@ -39,8 +39,12 @@ class Served:
     aliases: Mapping[str, str] = field(default_factory=dict)
     silences: Mapping[str, float | None] = field(default_factory=dict)
 
-    def choose(self, name: str | None) -> str | Refusal:
-        """Return the name of the requested model; the first for None."""
+    def choose(self, name: str | None) -> str:
+        """Return the name of the requested model; the first for None.
+
+        Raises:
+            Refusal: there is no such model.
+        """
         if name is None:
             return next(iter(self.models))
         if name in self.aliases:
@@ -49,7 +53,7 @@ class Served:
             return name
         names = [*self.models, *self.aliases]
         are = "is" if len(names) == 1 else "are"
-        return Refusal(400, f"model is {quoted(name)}; served {are} {', '.join(map(repr, names))}")
+        raise Refusal(400, f"model is {quoted(name)}; served {are} {', '.join(map(repr, names))}")
 
 
 class Model:

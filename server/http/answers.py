@@ -30,7 +30,7 @@ from server.adapters.openai_fields import parse_fields
 from server.engine.models import Model, Models
 from server.http.exchange import exchange_of
 from server.http.form import Form, Slot, receive_form
-from server.http.replies import json_answer, plain, refuse
+from server.http.replies import json_answer, plain
 from server.http.spool import Spool
 from server.http.upload import Upload
 from server.limits import Limits
@@ -117,17 +117,15 @@ class Answers:
             text = (
                 f"there is nothing at {quoted(path)}; streams are at {PATH}, and there are {there}"
             )
-            return refuse(request, Refusal(404, text, "path"))
+            raise Refusal(404, text, "path")
         method, handler = route
         if request.method != method and (method, request.method) != ("GET", "HEAD"):
             allowed = {"Allow": "GET, HEAD" if method == "GET" else method}
-            return refuse(request, Refusal(405, f"{path} takes {method}", "method", allowed))
+            raise Refusal(405, f"{path} takes {method}", "method", allowed)
         try:
             return await handler(request)
         except HotwordError as error:
-            return refuse(request, refuse_hotwords(error, "keywords"))
-        except Refusal as refusal:
-            return refuse(request, refusal)
+            raise refuse_hotwords(error, "keywords") from error
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.Response:
         return web.Response(
@@ -143,10 +141,7 @@ class Answers:
 
     async def _answer_one_model(self, request: web.BaseRequest) -> web.Response:
         name = unquote(request.raw_path.partition("?")[0].removeprefix(MODELS))
-        answer = openai.describe_model(name, self._models.names, OWNER)
-        if isinstance(answer, Refusal):
-            return refuse(request, answer)
-        return json_answer(answer.body)
+        return json_answer(openai.describe_model(name, self._models.names, OWNER).body)
 
     async def _answer_transcribe(self, request: web.BaseRequest) -> web.Response:
         async with self._receive(request) as form:
@@ -167,8 +162,6 @@ class Answers:
             named = dict(form.fields).get("model", "")
             language = self._models[named].language if named in self._models.names else "en"
             wanted = parse_fields(form.fields, self._models.names, language)
-            if isinstance(wanted, Refusal):
-                return refuse(request, wanted)
             model = self._settle(form, wanted.model)
             keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
             self._metrics.count_stream("openai")
@@ -254,12 +247,10 @@ class Answers:
 
     def _choose(self, name: str | None) -> Model:
         """Return the model of a name; raises Refusal where it does not accept streams."""
-        chosen = self._models.served.choose(name)
-        refusal = chosen if isinstance(chosen, Refusal) else self.refusal(self._models[chosen])
-        if refusal is not None:
+        model = self._models[self._models.served.choose(name)]
+        if (refusal := self.refusal(model)) is not None:
             raise refusal
-        assert isinstance(chosen, str)
-        return self._models[chosen]
+        return model
 
 
 def _note(request: web.BaseRequest, protocol: str, model: Model, transcript: Transcript) -> None:

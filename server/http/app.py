@@ -178,6 +178,9 @@ class Application:
             with self._being_busy():
                 response = await self._route(request, exchange)
             status = response.status
+        except Refusal as refusal:
+            response = refuse(request, refusal)
+            status = response.status
         except ConnectionError:
             exchange.fields["reason"] = "the connection was lost"
             response = plain(400, exchange.fields["reason"])
@@ -232,7 +235,7 @@ class Application:
         path = request.raw_path.partition("?")[0]
         refusal = access.host_refusal(headers.getall("Host", []), request.version >= (1, 1))
         if refusal is not None:
-            return refuse(request, refusal)
+            raise refusal
         scheme = exchange.peer.scheme
         origin = headers.get("Origin")
         if origin is not None and access.allows_origin(origin, headers.get("Host", ""), scheme):
@@ -240,20 +243,23 @@ class Application:
         health = self._answers.health(path)
         if health is not None and request.method != "OPTIONS":
             return _read_only(request, health)
-        query = parse_query(request.raw_path)
-        exchange.query = {} if isinstance(query, Refusal) else query
+        fault = None  # of the query; who has no token learns nothing of it
+        try:
+            exchange.query = parse_query(request.raw_path)
+        except Refusal as refused:
+            fault = refused
         name = self._protocols.get(path)
         page = None if wants_upgrade(headers) else self._answers.page(path)
         public = page is not None or request.method == "OPTIONS"
         refusal = access.refusal(headers, exchange.query, scheme, public)
         if refusal is not None:
-            return refuse(request, refusal)
+            raise refusal
         if request.method == "OPTIONS":
             return preflight()
         if page is not None:
             return _read_only(request, page)
-        if isinstance(query, Refusal):
-            return refuse(request, query)
+        if fault is not None:
+            raise fault
         if name is not None and (path != "/" or wants_upgrade(headers)):
             return await self._streams.serve_websocket(request, name)
         return await self._answers.answer(request, path)
@@ -297,7 +303,7 @@ def _read_only(request: web.BaseRequest, response: web.StreamResponse) -> web.St
     if request.method in ("GET", "HEAD"):
         return response
     text = f"{request.method[:20]} is not allowed for this path, which takes GET"
-    return refuse(request, Refusal(405, text, "method", {"Allow": "GET, HEAD"}))
+    raise Refusal(405, text, "method", {"Allow": "GET, HEAD"})
 
 
 @contextmanager

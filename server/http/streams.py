@@ -18,7 +18,6 @@ from server.engine.models import Model, Models
 from server.http.answers import Answers
 from server.http.exchange import Exchange, exchange_of
 from server.http.handshake import handshake_refusal
-from server.http.replies import refuse
 from server.limits import Limits
 from server.live.connection import Connection
 from server.live.request import refuse_hotwords
@@ -60,19 +59,17 @@ class Streams:
         route, exchange = ROUTES[name], exchange_of(request)
         _, _, query = request.raw_path.partition("?")
         parameters = route.parse(f"{route.path}?{query}", self._models.served)
-        if isinstance(parameters, Refusal):
-            return refuse(request, parameters)
         model = self._models[parameters.model]
         refusal = handshake_refusal(
             request.method, request.version, request.headers
         ) or self._answers.refusal(model)
         if refusal is not None:
-            return refuse(request, refusal)
+            raise refusal
         speller = Speller(model.alphabet, self._limits)
         try:
             keywords = speller.spell(parameters.hotwords)
         except HotwordError as error:
-            return refuse(request, refuse_hotwords(error))
+            raise refuse_hotwords(error) from error
         socket = WebsocketResponse(
             protocols=route.subprotocols,
             compress=False,  # messages of a hundred bytes
@@ -82,7 +79,7 @@ class Streams:
         )
         socket.headers.update(exchange.headers)
         if not socket.can_prepare(request).ok:  # aiohttp is stricter about lists in headers
-            return refuse(request, Refusal(400, "the handshake cannot be read", "handshake"))
+            raise Refusal(400, "the handshake cannot be read", "handshake")
         if request.transport is None:
             raise ConnectionResetError("the client is gone already")
         transport = Websocket(

@@ -5,7 +5,7 @@ GET /asr/v0.1/stream?content_type=audio/x-raw;format=S16LE;channels=1;rate=16000
 Clients send the semicolons unescaped, so the query is split at "&" only and each value is then
 percent-decoded. `KEYS` are the keys of all protocols: each is obeyed, or refused where it belongs to
 another protocol. Unknown keys are ignored, as by the original servers. Nothing that a peer sends
-raises here.
+raises anything but a `Refusal`.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ def refuse_hotwords(error: HotwordError, param: str = "hotwords") -> Refusal:
     return Refusal(400, str(error), param=param, logged=f"{param} cannot be served")
 
 
-def parse_query(target: str) -> dict[str, str] | Refusal:
+def parse_query(target: str) -> dict[str, str]:
     """Return the values of the query of a request's target, by key."""
     values: dict[str, str] = {}
     for item in filter(None, target.partition("?")[2].split("&")):
         key, _, value = map(unquote_plus, item.partition("="))
         if key in values:
-            return Refusal(400, f"{quoted(key)} is given twice")
+            raise Refusal(400, f"{quoted(key)} is given twice")
         values[key] = value
     return values
 
 
 def parse_common(
     target: str, served: Served, keys: frozenset[str] = COMMON_KEYS
-) -> tuple[Parameters, Mapping[str, str]] | Refusal:
+) -> tuple[Parameters, Mapping[str, str]]:
     """Check the query keys of every websocket protocol.
 
     Args:
@@ -76,21 +76,17 @@ def parse_common(
         What is granted, and all values, for the protocol's own keys.
     """
     values = parse_query(target)
-    if isinstance(values, Refusal):
-        return values
     if strange := sorted((KEYS - keys).intersection(values)):
         there = ", ".join(sorted(keys))
-        return Refusal(400, f"{strange[0]} means nothing here; there are {there}", param=strange[0])
+        raise Refusal(400, f"{strange[0]} means nothing here; there are {there}", param=strange[0])
     model = served.choose(values.get("model"))
-    if isinstance(model, Refusal):
-        return model
     language = values.get("lang", served.models[model])
     if language.lower().split("-")[0] != served.models[model]:
-        return Refusal(400, f"lang is {quoted(language)}; served is {served.models[model]!r}")
+        raise Refusal(400, f"lang is {quoted(language)}; served is {served.models[model]!r}")
     try:
         hotwords = parse_hotwords(values.get("hotwords", ""))
     except HotwordError as error:
-        return refuse_hotwords(error)
+        raise refuse_hotwords(error) from error
     aliases = tuple(alias for alias, name in served.aliases.items() if name == model)
     silence = served.silences.get(model)
     granted = Parameters(
@@ -99,7 +95,7 @@ def parse_common(
     return granted, values
 
 
-def parse_request(target: str, served: Served | None = None) -> Parameters | Refusal:
+def parse_request(target: str, served: Served | None = None) -> Parameters:
     """Check the target of an upgrade request of Myrtle's API.
 
     Args:
@@ -109,21 +105,18 @@ def parse_request(target: str, served: Served | None = None) -> Parameters | Ref
     served = served or Served()
     path = target.partition("?")[0]
     if path != PATH:
-        return Refusal(404, f"there is nothing at {quoted(path)}; streams are at {PATH}", "path")
-    common = parse_common(target, served, MYRTLE_KEYS)
-    if isinstance(common, Refusal):
-        return common
-    granted, values = common
+        raise Refusal(404, f"there is nothing at {quoted(path)}; streams are at {PATH}", "path")
+    granted, values = parse_common(target, served, MYRTLE_KEYS)
     fault = _content_type_fault(values.get("content_type"))
     if fault is not None:
-        return Refusal(400, fault)
+        raise Refusal(400, fault)
     version = values.get("version", "latest")
     versions = ("latest", *served.versions)
     if version not in versions:
-        return Refusal(400, f"version is {quoted(version)}; served are {', '.join(versions)}")
+        raise Refusal(400, f"version is {quoted(version)}; served are {', '.join(versions)}")
     alternatives = values.get("alternatives", "1")
     if alternatives not in map(str, range(1, 1000)):
-        return Refusal(400, f"alternatives is {quoted(alternatives)}; want 1 to 999")
+        raise Refusal(400, f"alternatives is {quoted(alternatives)}; want 1 to 999")
     return replace(granted, version=version, alternatives=int(alternatives))
 
 

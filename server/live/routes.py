@@ -26,14 +26,14 @@ class Route:
 
     Attributes:
         path: of the request.
-        parse: checks the target of an upgrade request.
+        parse: checks the target of an upgrade request, or raises a `Refusal`.
         dialect: makes the dialect of a stream, from its parameters, the model's speller, and whether
             strict Myrtle mode is on.
         subprotocols: echoed if they are offered.
     """
 
     path: str
-    parse: Callable[[str, Served], Parameters | Refusal]
+    parse: Callable[[str, Served], Parameters]
     dialect: Callable[[Parameters, Speller, bool], Dialect]
     subprotocols: tuple[str, ...] = ()
 
@@ -42,19 +42,15 @@ def _names(parameters: Parameters) -> tuple[str, ...]:
     return (parameters.model, *parameters.aliases)
 
 
-def _parse_common(target: str, served: Served) -> Parameters | Refusal:
-    common = parse_common(target, served)
-    return common if isinstance(common, Refusal) else common[0]
+def _parse_common(target: str, served: Served) -> Parameters:
+    return parse_common(target, served)[0]
 
 
-def _parse_realtime(target: str, served: Served) -> Parameters | Refusal:
-    common = parse_common(target, served, COMMON_KEYS | {"intent"})
-    if isinstance(common, Refusal):
-        return common
-    granted, values = common
+def _parse_realtime(target: str, served: Served) -> Parameters:
+    granted, values = parse_common(target, served, COMMON_KEYS | {"intent"})
     intent = values.get("intent", INTENT)
     if intent != INTENT:
-        return Refusal(400, f"intent is {quoted(intent)}; want {INTENT!r}", param="intent")
+        raise Refusal(400, f"intent is {quoted(intent)}; want {INTENT!r}", param="intent")
     # Its language is a primary tag, like that of the session's settings.
     return replace(granted, language=served.models[granted.model])
 

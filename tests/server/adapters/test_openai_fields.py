@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -70,8 +71,9 @@ def test_lists_may_have_brackets_or_not() -> None:
 def test_what_cannot_be_given_is_a_fault_that_names_the_field(
     name: str, value: str, status: int
 ) -> None:
-    fault = parse_fields([(name, value)], MODELS)
-    assert isinstance(fault, Refusal)
+    with pytest.raises(Refusal) as refused:
+        parse_fields([(name, value)], MODELS)
+    fault = refused.value
     assert fault.status == status
     assert fault.param == name.removesuffix("[]")
     said = json.loads(error(fault).body)["error"]
@@ -83,17 +85,18 @@ def test_what_cannot_be_given_is_a_fault_that_names_the_field(
 def test_log_probabilities_of_subtitles_are_refused() -> None:
     for response_format, taken in (("json", True), ("verbose_json", True), ("vtt", False)):
         fields = [("include[]", "logprobs"), ("response_format", response_format)]
-        assert isinstance(parse_fields(fields, MODELS), Transcription) == taken
+        with nullcontext() if taken else pytest.raises(Refusal):
+            parse_fields(fields, MODELS)
 
 
 def test_a_stream_of_subtitles_is_refused() -> None:
-    fault = parse_fields([("stream", "true"), ("response_format", "srt")], MODELS)
-    assert isinstance(fault, Refusal)
+    with pytest.raises(Refusal):
+        parse_fields([("stream", "true"), ("response_format", "srt")], MODELS)
     assert request(("stream", "True"), ("response_format", "text")).stream
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=5))
-def test_hostile_fields_never_raise(fields: list[tuple[str, str]]) -> None:
-    parsed = parse_fields([*fields, ("language", "\ud800"), ("model", "general")], MODELS)
-    assert isinstance(parsed, Refusal)
-    error(parsed)
+def test_hostile_fields_raise_a_refusal_only(fields: list[tuple[str, str]]) -> None:
+    with pytest.raises(Refusal) as refused:
+        parse_fields([*fields, ("language", "\ud800"), ("model", "general")], MODELS)
+    error(refused.value)

@@ -24,36 +24,38 @@ def test_every_protocol_picks_its_model_by_the_query(name: str) -> None:
     assert route.parse(route.path, served) == Parameters("a", language="en")
     assert route.parse(f"{route.path}?model=b", served) == Parameters("b", language="de")
     for query in ("model=c", "model=a&model=b"):
-        refusal = route.parse(f"{route.path}?{query}", served)
-        assert isinstance(refusal, Refusal) and refusal.status == 400
+        with pytest.raises(Refusal) as refused:
+            route.parse(f"{route.path}?{query}", served)
+        assert refused.value.status == 400
 
 
 @pytest.mark.parametrize("name", ["sherpa", "vosk", "realtime"])
 def test_a_key_of_another_protocol_is_refused_and_one_of_none_left_alone(name: str) -> None:
     served, route = Served(), ROUTES[name]
     for key in ("alternatives=3", "version=v1", "content_type=audio/x-raw"):
-        refusal = route.parse(f"{route.path}?{key}", served)
-        assert isinstance(refusal, Refusal)
-        assert refusal.text.startswith(f"{key.split('=')[0]} means nothing here; there are ")
+        name = key.split("=")[0]
+        with pytest.raises(Refusal, match=f"^{name} means nothing here; there are "):
+            route.parse(f"{route.path}?{key}", served)
     assert route.parse(f"{route.path}?token=x&utm_source=y&lang=en", served) == Parameters()
-    refusal = route.parse(f"{route.path}?lang=fr", served)
-    assert isinstance(refusal, Refusal) and refusal.text == "lang is 'fr'; served is 'en'"
+    with pytest.raises(Refusal, match="^lang is 'fr'; served is 'en'$"):
+        route.parse(f"{route.path}?lang=fr", served)
 
 
 def test_the_intent_of_a_realtime_session_is_to_transcribe() -> None:
     served, route = Served(silences={"general": 1.2}), ROUTES["realtime"]
     assert route.parse(f"{route.path}?intent=transcription", served) == Parameters(silence=1.2)
-    refusal = route.parse(f"{route.path}?intent=conversation", served)
-    assert isinstance(refusal, Refusal) and refusal.param == "intent"
+    with pytest.raises(Refusal) as refused:
+        route.parse(f"{route.path}?intent=conversation", served)
+    assert refused.value.param == "intent"
     for other in ("myrtle", "sherpa", "vosk"):
         target = f"{ROUTES[other].path}?intent=transcription"
-        assert isinstance(ROUTES[other].parse(target, served), Refusal)
+        with pytest.raises(Refusal):
+            ROUTES[other].parse(target, served)
 
 
 def test_a_realtime_session_may_name_its_model_by_an_alias() -> None:
     route, served = ROUTES["realtime"], Served(aliases={"whisper-1": "general"})
     parameters = route.parse(route.path, served)
-    assert isinstance(parameters, Parameters)
     stream = Driven(route.dialect(parameters, Speller(), False))
     stream.messages()
     for name, answer in (("whisper-1", "session.updated"), ("tiny", "error")):
