@@ -271,12 +271,13 @@ def test_another_logger_follows_a_run_and_its_resumption(
 
 def test_the_score_of_the_best_model_is_what_its_stream_gets(folder: Path, finished: Path) -> None:
     network = open_model(finished / "best.pt")
-    recogniser = Recogniser(network)
     dev = read_manifest(folder / "dev.jsonl")
     audio = [read_audio(u.audio) for u in dev]
     scored = tokens_of_all(Transducer.from_network(network), network.normaliser, audio)
     for samples, tokens in zip(audio, scored, strict=True):
-        streamed = [(token.id, token.step) for token in recogniser.transcribe(samples)[1]]
+        recogniser = Recogniser(network)
+        results = [*recogniser.push(samples), *recogniser.finish()]
+        streamed = [(token.id, token.step) for result in results for token in result.tokens]
         assert tokens == streamed[: len(tokens)]  # a score cuts babbling short
     texts = [network.vocabulary.decode([token for token, _ in tokens]) for tokens in scored]
     wer = word_error_rate([u.text for u in dev], texts).wer
