@@ -6,7 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream.front_end.log_mel import SAMPLE_RATE
+from train.config.file import resolve
 from train.config.run import Config
+from train.data.lazy.index import default_cache
 from train.dry_run.memory import bytes_of
 from train.run.learner import Learner
 from train.run.start import Start
@@ -22,6 +25,8 @@ class Disk:
             those of the ring, milestones, and one that is being written.
         model_bytes: of one without what resuming needs, and models how many there are at most.
         free_bytes: on the disk of the folder.
+        cached_bytes: of decoded recordings, where `data.cache` is disk.
+        cache_free_bytes: on the disk of the cache.
     """
 
     resumable_bytes: int
@@ -29,6 +34,8 @@ class Disk:
     model_bytes: int
     models: int
     free_bytes: int
+    cached_bytes: int
+    cache_free_bytes: int
 
     @property
     def needed_bytes(self) -> int:
@@ -37,14 +44,22 @@ class Disk:
 
 
 def disk_of(
-    folder: Path, config: Config, start: Start, learner: Learner, updates: range, calendar: Calendar
+    folder: Path,
+    config: Config,
+    start: Start,
+    learner: Learner,
+    hours: float,
+    updates: range,
+    calendar: Calendar,
 ) -> Disk:
     """Return what a run takes.
 
     Args:
         learner: one that has made an update, so that its optimiser has its moments.
+        hours: of recordings that are learned from.
         updates: which the run makes.
     """
+    cache = config.data.cache_folder
     model = bytes_of(learner.average.state_dict()) + len(start.tokenizer)
     model += 0 if start.ngram is None else len(start.ngram.binary)
     milestones = sum(map(calendar.is_milestone, updates))
@@ -55,10 +70,13 @@ def disk_of(
         max(config.resumable, 1) + milestones + 1,
         model,
         best + kept,
-        shutil.disk_usage(_existing(folder)).free,
+        _free(folder),
+        round(hours * 3600 * SAMPLE_RATE * 2) if config.data.cache == "disk" else 0,
+        _free(default_cache() if cache is None else resolve(cache)),
     )
 
 
-def _existing(folder: Path) -> Path:
-    """Return the folder, or the first one above it that is there."""
-    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+def _free(folder: Path) -> int:
+    """Return the bytes that are free on the disk of a folder, which need not be there yet."""
+    folders = (folder.absolute(), *folder.absolute().parents)
+    return shutil.disk_usage(next(each for each in folders if each.exists())).free

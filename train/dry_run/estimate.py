@@ -75,6 +75,11 @@ class Estimate:
                 f"disk: the checkpoints want {size(self.disk.needed_bytes)} and there are "
                 f"{size(self.disk.free_bytes)}. Lower resumable, or choose another --output"
             )
+        if self.disk.cached_bytes >= self.disk.cache_free_bytes:
+            found.append(
+                f"disk: decoded recordings take {size(self.disk.cached_bytes)} and there are "
+                f"{size(self.disk.cache_free_bytes)}. Choose another data.cache_folder, or cache = none"
+            )
         return found
 
     def lines(self) -> Iterator[str]:
@@ -113,6 +118,11 @@ class Estimate:
             f"{size(disk.resumable_bytes)} and {disk.models} models of {size(disk.model_bytes)}; "
             f"{size(disk.free_bytes)} are free"
         )
+        if disk.cached_bytes:
+            yield (
+                f"cache     {size(disk.cached_bytes)} of decoded recordings; "
+                f"{size(disk.cache_free_bytes)} are free"
+            )
 
 
 def estimated(
@@ -125,7 +135,7 @@ def estimated(
     Raises:
         ConfigError, InputError: the run could not begin; every data set that cannot be used is named.
     """
-    check_opens(config)
+    check_opens(config, resumed is not None)
     start = start_of(config, init_from, resumed)
     check_spelt(config, start.tokenizer)
     material = material_of(config, start).shared(ALONE, config.batches.accumulate)
@@ -145,7 +155,15 @@ def estimated(
         sum(map(len, material.dev_audio)) / 16_000 / 3600,
         len(material.dev),
         trial,
-        disk_of(folder, config, start, learner, range(first + 1, calendar.end + 1), calendar),
+        disk_of(
+            folder,
+            config,
+            start,
+            learner,
+            material.hours,
+            range(first + 1, calendar.end + 1),
+            calendar,
+        ),
         memory_of(learner.device).there(),
     )
 

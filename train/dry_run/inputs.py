@@ -14,13 +14,15 @@ from train.config.run import Config, ConfigError
 from train.run.training_set import indexes, spelt_utterances, utterances_of
 
 
-def check_opens(config: Config) -> None:
+def check_opens(config: Config, resumes: bool = False) -> None:
     """Open every file and data set.
 
+    Args:
+        resumes: whether a run goes on: then what it began with is in its checkpoint.
     Raises:
         InputError, ConfigError: some cannot be opened; the message has a line for each.
     """
-    _run_all(_openings(config))
+    _run_all(_openings(config, resumes))
 
 
 def check_spelt(config: Config, tokenizer: bytes) -> None:
@@ -36,13 +38,14 @@ def check_spelt(config: Config, tokenizer: bytes) -> None:
     _run_all((name, partial(spelt_utterances, each, data, vocabulary)) for name, each in sets)
 
 
-def _openings(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+def _openings(config: Config, resumes: bool) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the names of keys, each with what opens the thing that it names."""
     data = config.data
-    paths = {"data.tokenizer": data.tokenizer, "data.statistics": data.statistics}
-    paths["data.noise"] = data.noise
+    paths = {"data.noise": data.noise}
     paths["ngram.path"] = None if config.ngram is None else config.ngram.path
-    paths["init.model"] = None if config.init is None else config.init.model
+    if not resumes:
+        paths |= {"data.tokenizer": data.tokenizer, "data.statistics": data.statistics}
+        paths["init.model"] = None if config.init is None else config.init.model
     for key, path in paths.items():
         if path is not None:
             yield key, partial(_check_exists, path)

@@ -103,7 +103,7 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
         source,
         ngram_in(content),
         content["tokenizer"],
-        origin=None if weights else content["notes"]["training"].get("init"),
+        origin=None if weights else content["notes"].get("training", {}).get("init"),
     )
 
 

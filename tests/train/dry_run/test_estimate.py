@@ -92,6 +92,7 @@ def test_a_run_that_is_there_stays_as_it_is_and_what_is_left_is_estimated(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     capsys.readouterr()
     more = [*command, "--set", "updates=9", "--change", "--dry-run"]
+    more += ["--set", f"data.tokenizer={tmp_path}/gone.model"]  # what it began with is in last.pt
     assert __main__.main(more) == 0
     assert "7 updates from update 2" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -139,13 +140,15 @@ def test_too_little_of_anything_is_said_and_ends_with_1(
 ) -> None:
     monkeypatch.setattr(ProcessMemory, "there", lambda self: 10_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1, 1, 1000))
-    command = minimal_command(minimal, tmp_path / "run")
+    command = minimal_command(minimal, tmp_path / "run", "data.cache=disk", "data.workers=1")
     assert __main__.main([*command, "--dry-run"]) == 1
     said = capsys.readouterr()
     assert "(expected) with the largest batch" in said.out
     assert "too little memory: the largest batch wants " in said.err
     assert "and there are 10 MB. Lower batches.seconds" in said.err
     assert "too little disk: the checkpoints want " in said.err
+    assert "too little disk: decoded recordings take " in said.err
+    assert "\ncache     " in said.out
 
 
 @pytest.mark.parametrize(
