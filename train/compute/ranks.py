@@ -140,12 +140,12 @@ def joined() -> Iterator[Ranks]:
                 stack.enter_context(contextlib.redirect_stderr(silence))
             yield ranks
     except BaseException as error:
+        # The group is left to the end of the process: to part from it, all would have to be there.
         if _is_first(store, error):
             raise
         status = (status for kind, status in STATUS.items() if isinstance(error, kind))
         raise SystemExit(next(status, 1)) from None
-    finally:
-        dist.destroy_process_group()
+    dist.destroy_process_group()
 
 
 def _is_first(store: Any, error: BaseException) -> bool:

@@ -87,6 +87,7 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         key: (lambda c: not _transduces(c), "model.decoder is ctc: there is no transducer")
         for key in (
             "loss.delay_penalty",
+            "loss.joint_megabytes",
             "dropout.prediction",
             "dropout.joint",
             "optimiser.joint_factor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ torch = pytest.importorskip("torch")
 from tests.train.tones import command, corpus_of_tones, prepared
 from train import __main__, checkpoint
 from train.config.run import ConfigError
+from train.data.rows import Batch
 from train.optimiser.weights import named_weights
 from train.run.learner import Learner
 
@@ -133,3 +135,35 @@ def test_a_schedule_that_the_run_does_not_reach_is_said(folder: Path) -> None:
     first, second = late.remarks()
     assert "ends at update 25, before its rows are normalised as streams are, at 7605" in first
     assert second == "milestones: the run ends at update 25, before 30"
+
+
+def first_rows(batch: Batch, count: int) -> Batch:
+    arrays = {k: getattr(batch, k)[:count] for k in ("audio", "samples", "tokens", "token_lengths")}
+    return replace(batch, **arrays)
+
+
+def test_the_parts_of_an_update_count_by_their_utterances(folder: Path) -> None:
+    """Statistics are frozen and nothing is dropped, so gradients of parts add up exactly."""
+    settings = "freeze_norms_from=1", "batches.join=0.0", "batches.short_seconds=1.0"
+    dropout = [f"dropout.{kind}=0.0" for kind in ("encoder", "recurrent", "prediction", "joint")]
+
+    def gradients(*numbers: int) -> tuple[list[int], Any, dict[str, Any]]:
+        run = prepared(folder, folder / "unwritten", *settings, *dropout)
+        parts = [first_rows(run.material.batches.batch(number), number) for number in numbers]
+        learned = run.learner.learn(parts)
+        weights = named_weights(run.learner.objective)
+        found = {name: weight.grad.clone() for name, weight in weights.items()}
+        return [len(part.samples) for part in parts], learned, found
+
+    (few,), one, of_few = gradients(1)
+    (many,), other, of_many = gradients(3)
+    rows, both, of_both = gradients(1, 3)
+    assert rows == [few, many] == [1, 3]
+    share = few / (few + many)
+    want = share * one.losses.total + (1 - share) * other.losses.total
+    assert both.losses.total == pytest.approx(want, rel=1e-6)
+    assert both.seconds == pytest.approx(one.seconds + other.seconds)
+    assert (both.utterances, both.tokens) == (few + many, one.tokens + other.tokens)
+    for name, gradient in of_both.items():
+        expected = share * of_few[name] + (1 - share) * of_many[name]
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
