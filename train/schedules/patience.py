@@ -5,7 +5,6 @@ A run keeps the WER of each validation in its checkpoints, so a resumed one deci
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 __all__ = ["since_better"]
@@ -14,14 +13,17 @@ __all__ = ["since_better"]
 def since_better(wers: Iterable[float], min_delta: float) -> int:
     """Return how many validations have passed since one was better than all that counted before.
 
+    None counts before the first that is: a model that has learned nothing yet is at a WER of 1 for a while,
+    which is as high as a validation says.
+
     Args:
-        wers: of each validation, in order.
+        wers: of each validation, in order, fractions.
         min_delta: a WER counts as better if it is lower by more than this.
     """
-    best, count = math.inf, 0
+    best, count = 1.0, 0
     for wer in wers:
         if wer < best - min_delta:
             best, count = wer, 0
-        else:
+        elif best < 1.0:
             count += 1
     return count

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from stream.stage import map_state
 from tests.tiny import tiny_network
+from tests.train.compute.torchrun import torchrun
 from tests.train.tones import command, corpus_of_tones, prepared
 from train import __main__, checkpoint
 from train.model import Transducer
@@ -154,3 +155,29 @@ def test_states_that_are_not_finite_are_not_passed_on(folder: Path) -> None:
     broken = states._replace(encoder=map_state(lambda leaf: leaf * torch.nan, states.encoder))
     passing.keep(1, 0, lambda: broken)
     assert passing.before(2, 0) is None
+
+
+@pytest.mark.slow
+def test_two_processes_pass_states_freeze_and_end_as_one_that_accumulates(
+    folder: Path, tmp_path: Path
+) -> None:
+    settings = (
+        *PASSING,
+        "updates=6",
+        "validate_every=3",
+        "patience=9",
+        "milestones=[3]",
+        "optimiser.kind=adamw",
+        "optimiser.freeze_until={ encoder = 3 }",
+        "optimiser.factors={ prediction = 0.5 }",
+        "batches.join=0.0",
+    )
+    one = command(folder, tmp_path / "one", *settings, "batches.accumulate=2")
+    assert __main__.main(one) == 0
+    done = torchrun("-m train", command(folder, tmp_path / "two", *settings))
+    assert done.returncode == 0, done.stderr
+    alone, both = (checkpoint.load(tmp_path / name / "last.pt") for name in ("one", "two"))
+    assert alone["wers"] == both["wers"] and len(both["wers"]) == 2
+    for name, value in alone["averaged"].items():
+        torch.testing.assert_close(both["averaged"][name], value, rtol=1e-4, atol=1e-5)
+    assert (tmp_path / "two" / "milestones" / "update-000003.pt").exists()

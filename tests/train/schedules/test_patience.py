@@ -19,5 +19,7 @@ def test_what_is_lower_by_less_than_the_least_does_not_count_however_often() -> 
     assert since_better([0.50, 0.49, 0.48], 0.02) == 2
 
 
-def test_a_wer_without_references_is_no_better() -> None:
-    assert since_better([math.inf, 0.9, math.inf], 0.0) == 1
+def test_a_model_that_has_not_begun_to_learn_is_waited_for() -> None:
+    assert since_better([1.0, 1.0, 1.7, math.inf], 0.0) == 0
+    assert since_better([1.0, 0.995, 1.0], 0.01) == 0
+    assert since_better([1.0, 0.9, math.inf, 1.0], 0.0) == 2
