@@ -19,7 +19,6 @@ no more than weights, optimiser and the update's number.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -27,19 +26,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stream.causality import check_causal, check_features_causal
 from stream.encoders.lstm_layer import Activation
 from stream.errors import DifferenceError
+from stream.files.atomic import replace_file
 from stream.vocabulary import Vocabulary
-from train import checkpoint
-from train.checkpoints.resume import LAST, Resumed, alone, keep, updates
+from train.checkpoints.resume import LAST, Resumed, alone, updates
 from train.compute.ranks import Ranks, Silence
 from train.config.run import Config
 from train.report.monitor import Monitor, Totals
+from train.run.checkpoint_writer import CheckpointWriter
 from train.run.data_wait import Skipped, timed
 from train.run.learner import Learner
 from train.run.references import References
@@ -64,7 +62,6 @@ class Run:
     material: Material
     resumed: Resumed | None = None
     ranks: Ranks = field(default_factory=Ranks)
-    best: dict[str, float] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
 
     def __post_init__(self) -> None:
@@ -72,11 +69,17 @@ class Run:
         self.learner = Learner(self.config, self.start, self.material, self.resumed, self.ranks)
         self.config, self.calendar = self.learner.config, self.learner.calendar
         self.material = self.material.shared(self.ranks, self.config.batches.accumulate)
+        self.checkpoints = CheckpointWriter(
+            self.folder,
+            self.config,
+            self.start,
+            self.learner,
+            self.material.hours,
+            writes=self.ranks.leads,
+        )
         if self.resumed is not None:
-            self.best = dict(self.resumed.content["best"])
+            self.checkpoints.go_on(self.resumed)
             self.totals = Totals(**self.resumed.content.get("totals", {}))
-            if self.resumed.path != self.folder / LAST:
-                self._best_of_folder()
             self.resumed.content.clear()  # all the weights and moments once more
 
     @property
@@ -96,7 +99,7 @@ class Run:
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
         specification = self.learner.model.specification
         check_features_causal(specification.front_end, self.learner.normaliser)
-        check_causal(self._encoder_outputs(), specification.encoder, "training forward")
+        check_causal(self.learner.encoder_outputs(), specification.encoder, "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder) if self.ranks.leads else contextlib.nullcontext():
             self._go_on()
@@ -104,9 +107,8 @@ class Run:
     def _go_on(self) -> None:
         self.ranks.wait()  # until each has read what it resumes from
         if self.ranks.leads:
-            (self.folder / "config.json").write_bytes(
-                msgspec.json.format(msgspec.json.encode(self.config))
-            )
+            config = msgspec.json.format(msgspec.json.encode(self.config))
+            replace_file(self.folder / "config.json", config)
         if self.resumed is not None and self.resumed.path != self.folder / LAST:
             self._save()  # from here the same command goes on
         skipped: Any = Silence()
@@ -152,18 +154,11 @@ class Run:
         return patience is not None and since_better(wers, self.config.min_delta) >= patience
 
     def _save(self) -> None:
-        """Write last.pt and its place among the resumable ones; never weights that are lost."""
+        """Write last.pt; never weights that are lost."""
         if not self.learner.finite():
             raise DivergedError(self._diverged("a weight is not finite"))
-        if not self.ranks.leads:
-            return
-        content = self._content() | self.learner.state_dict()
-        content |= {"init_from": self.start.source, "best": dict(self.best)}
-        content["totals"] = asdict(self.totals)
-        content["batches_an_update"] = self.config.batches.accumulate * self.ranks.count
-        checkpoint.save(content, self.folder / LAST)
-        milestone = self.calendar.is_milestone(self.update)
-        keep(self.folder, self.update, self.config.resumable, milestone=milestone)
+        batches = self.config.batches.accumulate * self.ranks.count
+        self.checkpoints.save({"totals": asdict(self.totals), "batches_an_update": batches})
 
     def _diverged(self, what: str) -> str:
         rate = self.config.optimiser.rate
@@ -193,78 +188,12 @@ class Run:
             )
             if activation == own:
                 self.learner.wers.append(score.wer["all"])
-            names = []
-            if score.wer["all"] < self.best.get(activation, math.inf):
+            if self.checkpoints.validated(activation, score.wer):
                 improved.add(activation)
-                self.best[activation] = score.wer["all"]
-                names.append("best.pt" if activation == own else f"best-{activation}.pt")
-            if self.config.keep and activation == own:
-                names.append(f"update-{self.update:06d}.pt")
-            for name in names if self.ranks.leads else ():
-                checkpoint.save(self._content(activation, score.wer), self.folder / name)
         if self.ranks.leads:
             references = References(
                 self.learner.evaluated(), self.learner.normaliser, self.vocabulary, self.material
             )
             latency = references.latency(scores[own].tokens)
             losses = references.losses(self.update)
-            monitor.validated(scores, self.best, improved, losses, latency)
-
-    def _encoder_outputs(self) -> Any:
-        """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""
-        module = copy.deepcopy(self.learner.model).cpu().eval()
-
-        @torch.inference_mode()
-        def outputs(x: NDArray[np.float32]) -> NDArray[np.float32]:
-            state, _ = module.initial_state(len(x))
-            f: NDArray[np.float32] = module.encode(torch.from_numpy(x), state)[0].numpy()
-            return f
-
-        return outputs
-
-    def _content(
-        self, activation: Activation | None = None, score: dict[str, float] | None = None
-    ) -> dict[str, Any]:
-        """Return what every checkpoint holds: the averaged weights, and all that goes with them."""
-        specification, ngram = self.learner.model.specification, self.start.ngram
-        carried = {} if ngram is None else {"ngram": vars(ngram)}
-        return carried | {
-            "specification": msgspec.to_builtins(
-                msgspec.structs.replace(
-                    specification, activation=activation or specification.activation
-                )
-            ),
-            "averaged": self.learner.average.state_dict(),
-            "mean": self.start.mean.tolist(),
-            "variance": self.start.variance.tolist(),
-            "tokenizer": self.start.tokenizer,
-            "config": msgspec.to_builtins(self.config),
-            "notes": {
-                "license": self.config.data.license,
-                "language": self.config.data.language,
-                "author": self.config.data.author,
-                "training": self._training(),
-                "wer": {"dev": score} if score else {},
-            },
-        }
-
-    def _training(self) -> dict[str, Any]:
-        """Return what is noted of the run: its length, and what it took from which model."""
-        transfer, origin = self.learner.transfer, self.start.origin
-        if transfer is not None:
-            origin = {"model": self.start.source, **transfer.notes()}
-        return {
-            "run": self.folder.name,
-            "updates": self.update,
-            "hours": round(self.material.hours, 2),
-            **({} if origin is None else {"init": origin}),
-        }
-
-    def _best_of_folder(self) -> None:
-        """Take the scores of the best models that are there: one of a later update stays the best."""
-        own = self.learner.model.specification.activation
-        for name, activation in (("best.pt", own), ("best-hard.pt", "hard")):
-            path = self.folder / name
-            if path.exists():
-                score = checkpoint.load(path)["notes"]["wer"]["dev"]["all"]
-                self.best[activation] = min(score, self.best.get(activation, math.inf))
+            monitor.validated(scores, self.checkpoints.best, improved, losses, latency)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stream.encoders.lstm_layer import Activation
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -265,6 +268,18 @@ class Learner:
         for milestone in sorted(self.calendar.milestones):
             if milestone > end:
                 yield f"milestones: the run ends at update {end}, before {milestone}"
+
+    def encoder_outputs(self) -> Any:
+        """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""
+        module = copy.deepcopy(self.model).cpu().eval()
+
+        @torch.inference_mode()
+        def outputs(x: NDArray[np.float32]) -> NDArray[np.float32]:
+            state, _ = module.initial_state(len(x))
+            f: NDArray[np.float32] = module.encode(torch.from_numpy(x), state)[0].numpy()
+            return f
+
+        return outputs
 
     def averaged(self, activation: Activation) -> Transducer:
         """Return a model of the averaged weights with that activation, in evaluation mode."""
