@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     output = Path(arguments.output) if arguments.output else folders[0] / "curves.svg"
     if output.suffix not in PICTURES:
         parser.error(f"--output is {output}; it has to end in .svg or .png")
-    from train.report.curves import Metrics, draw
+    from train.report.curves import draw
+    from train.report.metrics import Metrics
 
     runs = [Metrics.read(folder) for folder in folders]
     draw(runs, output)

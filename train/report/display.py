@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 BARS = "▁▂▃▄▅▆▇█"
+RECENT = 960  # updates whose loss is drawn
 PLAIN_SECONDS = 10.0  # between lines where there is no terminal
 SCORES, SAID = 6, 4  # lines of validations, and of other things, that stay on a terminal
 
@@ -149,8 +150,8 @@ class Display:
         self._console = Console(stderr=True)
         self._live: Live | None = None
         self._updates = updates
-        self._losses: deque[float] = deque(maxlen=960)
-        self._rates: list[float] = []  # WER of each validation
+        self._losses: deque[float] = deque(maxlen=RECENT)  # per token
+        self._wers: list[float] = []  # of each validation
         self._scores: deque[Validated] = deque(maxlen=SCORES)
         self._said: deque[str] = deque(maxlen=SAID)
         self._heard: tuple[str, str] | None = None
@@ -179,6 +180,11 @@ class Display:
         if self._live:
             self._live.update(self._draw())
             self._live.stop()
+
+    def begin(self, losses: Iterable[float], wers: Iterable[float]) -> None:
+        """Take the curves of what the run did before: losses per token, and dev WERs."""
+        self._losses.extend(losses)
+        self._wers += [min(wer, 1.0) for wer in wers]
 
     def update(self, progressed: Progressed) -> None:
         """Show an update."""
@@ -213,7 +219,7 @@ class Display:
             sample: what was said and what was heard.
         """
         self._doing = ""
-        self._rates.append(min(scores[0].wer["all"], 1.0))
+        self._wers.append(min(scores[0].wer["all"], 1.0))
         self._heard = sample or self._heard
         self._scores.extend(scores)
         if self._live:
@@ -246,11 +252,12 @@ class Display:
                 )
         table.add_row(self._progress)
         if (last := self._last) is not None:
-            curve = sparkline(list(self._losses), 40)
+            # Logarithms, since the first losses are far above the rest; penalties may make one negative.
+            curve = sparkline([math.log(loss) for loss in self._losses if loss > 0.0], 40)
             table.add_row(Text.assemble(f"{last.loss_line()}   ", (curve, "cyan")))
-            if self._rates:
-                row = [f"WER {percent(self._rates[-1])} %, best {percent(min(self._rates))} %   "]
-                table.add_row(Text.assemble(*row, (sparkline(self._rates, 40), "green")))
+            if self._wers:
+                row = [f"WER {percent(self._wers[-1])} %, best {percent(min(self._wers))} %   "]
+                table.add_row(Text.assemble(*row, (sparkline(self._wers, 40), "green")))
             memory = f"   {last.memory:.1f} GB" if last.memory else ""
             faults = f"   {last.faults()}" if last.faults() else ""
             table.add_row(Text.assemble(last.speed_line(), memory, (faults, "yellow")))

@@ -22,6 +22,7 @@ from train.loggers.table import openers
 from train.report.display import Display, Progressed, Validated
 from train.report.journal import Journal
 from train.report.memory import memory
+from train.report.metrics import Metrics
 from train.report.texts import Heard, report, shortened, spread
 from train.report.weights import gradient_norms, samples
 from train.run.data_wait import waited_share
@@ -75,6 +76,11 @@ class Monitor:
             maxlen=max(SMOOTHED, config.log.every)
         )
         self._journal.file(folder / "config.json")
+        before, own = Metrics.written(folder), learner.model.specification.activation
+        self._display.begin(
+            before.curve("per_token").values.repeat(config.log.every),
+            before.curve("wer", own, "all").values,
+        )
 
     def _experiment(self) -> Experiment:
         own = self._learner.model.specification.activation

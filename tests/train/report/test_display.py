@@ -115,6 +115,16 @@ def test_a_terminal_shows_progress_loss_rate_and_scores(
 
 
 @pytest.mark.usefixtures("terminal")
+def test_a_resumed_run_shows_the_curves_of_before(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display("run", 100, 40) as display:
+        display.begin([8.0, 4.0, -1.0, float("nan"), 2.0], [2.0, 0.5])
+        display.update(shown(41, per_token=1.0))
+    seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert f"gradient 0.8   {sparkline([3.0, 2.0, 1.0, 0.0])}" in seen  # of logarithms
+    assert f"WER 50.0 %, best 50.0 %   {sparkline([1.0, 0.5])}" in seen
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_terminal_has_its_cursor_back_after_an_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

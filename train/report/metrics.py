@@ -1,0 +1,89 @@
+"""The metrics of a run that is going on or has ended, read from its metrics.jsonl as curves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stream.errors import InputError
+from train.report.display import percent
+from train.report.journal import lines
+
+SMOOTHED = 60  # points of a curve of the loss, each the mean of the updates around it
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values over updates: updates, (n,) int64, and values, (n,) float64, NaN where there is none."""
+
+    updates: np.ndarray[Any, np.dtype[np.int64]]
+    values: np.ndarray[Any, np.dtype[np.float64]]
+
+    def smooth(self) -> Curve:
+        """Return the curve as means of neighbours, about `SMOOTHED` points."""
+        share = max(1, len(self.values) // SMOOTHED)
+        whole = len(self.values) // share * share
+        values = self.values[:whole].reshape(-1, share).mean(1)
+        return Curve(self.updates[:whole].reshape(-1, share)[:, -1], values)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The lines of a run's metrics.jsonl."""
+
+    name: str
+    entries: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path) -> Metrics:
+        """Read those of a run's folder.
+
+        Raises:
+            InputError: there are none.
+        """
+        metrics = cls.written(folder)
+        if not metrics.entries:
+            raise InputError(f"{folder}: no metrics in metrics.jsonl; name the folder of a run")
+        return metrics
+
+    @classmethod
+    def written(cls, folder: Path) -> Metrics:
+        """Read those of a run's folder, which may not have any yet."""
+        entries = [msgspec.json.decode(line) for line in lines(folder / "metrics.jsonl")]
+        return cls(folder.resolve().name, entries)
+
+    def curve(self, *path: str) -> Curve:
+        """Return the values of a name, or of a name within others; null is NaN."""
+        updates: list[int] = []
+        values: list[float] = []
+        for entry in self.entries:
+            value: Any = entry
+            for name in path:
+                value = value.get(name) if isinstance(value, dict) and name in value else ...
+            if value is not ...:
+                updates.append(entry["update"])
+                values.append(math.nan if value is None else float(value))
+        return Curve(np.array(updates, np.int64), np.array(values, np.float64))
+
+    def summary(self) -> str:
+        """Return where the run stands, in a line."""
+        parts = [f"{self.name}: update {self.entries[-1]['update']}"]
+        if hours := self.curve("hours").values.tolist():
+            parts.append(f"{hours[-1]:.1f} h heard")
+        for activation in self.activations():
+            wer = self.curve("wer", activation, "all")
+            least = int(wer.values.argmin())
+            parts.append(
+                f"{activation} WER {percent(float(wer.values[-1]))} %, lowest "
+                f"{percent(float(wer.values[least]))} % after {wer.updates[least]}"
+            )
+        return ", ".join(parts)
+
+    def activations(self) -> list[str]:
+        """Return the activations that were scored, the run's own first."""
+        return list(next((entry["wer"] for entry in self.entries if "wer" in entry), {}))
