@@ -113,7 +113,7 @@ Size of the install: {install_size() / 1e6:.0f} MB
 
 Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
   {Path(sys.executable)} -m pip install sounddevice
-  {Path(sys.executable)} -m server.client.mic
+  {Path(sys.executable).with_name("rill")} mic
 
 The recording says:
 {outcome.transcript}"""

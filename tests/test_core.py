@@ -12,6 +12,7 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,8 @@ NEEDS: dict[str, tuple[str, str] | None] = {
     "stream.validate": ("train", "--reset-stats --compare-full"),
     "train": ("train", "--config {config} --output {folder}/run"),
     "train.data": ("train", "check {manifest} --normalise lowercase"),
+    "train.average": ("train", "{folder}/a.pt {folder}/b.pt --output {folder}/c.pt"),
+    "train.curves": None,
     "train.mel_stats": None,
     "train.sweep": ("train", "{folder} --manifest {manifest}"),
     "train.tokenizer": (
@@ -120,3 +123,21 @@ def test_a_missing_extra_is_status_4_and_a_command_that_installs_it(
     assert done.returncode == 4, done.stderr
     assert f"{CORE} -m pip install -e '{REPOSITORY}[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_installed_rill_is_ours_in_a_folder_with_files_of_the_same_names(
+    tmp_path: Path, ended: dict[str, Future[Ended]]
+) -> None:
+    (tmp_path / "server").mkdir()
+    for name in ("train.py", "stream.py", "server/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('the file of the user')")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    recording = recordings()[0]
+    done = subprocess.run(
+        [CORE.with_name("rill"), "transcribe", recording.audio],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{recording.text}\n"), done.stderr

@@ -13,10 +13,10 @@ PICTURES = (".svg", ".png")
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.curves`."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.curves",
+        prog="rill curves",
         description="Draw loss, WER, learning rate and emission latency of runs, which may be going on, "
         "from their metrics.jsonl.",
-        epilog="example: python -m train.curves runs/soft runs/hard --output curves.svg",
+        epilog="example: rill curves runs/soft runs/hard --output curves.svg",
         allow_abbrev=False,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")

@@ -45,20 +45,22 @@ class Batch:
         """Transcribe the recordings; returns the exit status.
 
         Raises:
-            AudioError: the only recording cannot be used. One of several is listed at the end.
+            AudioError: the only recording cannot be used. One of several is named, and listed at the end.
             StreamError: the server did not take a stream, or did not end it well.
         """
         if len(recordings) == 1:
             await self._alone(recordings[0])
             return 0
         began, seconds = time.perf_counter(), 0.0
-        faults: list[AudioError] = []
+        faults: list[Input] = []
         for done, recording in enumerate(recordings):
             show_line(f"{done} of {len(recordings)}: {recording.name}")
             try:
                 outcome = await self._recognise(self._chunks(recording), _unseen)
             except AudioError as error:
-                faults.append(error)
+                show_line("")
+                print(f"error: {error}", file=sys.stderr)
+                faults.append(recording)
                 continue
             seconds += outcome.seconds
             show_line("")
@@ -72,7 +74,8 @@ class Batch:
             file=sys.stderr,
         )
         if faults:
-            print("not transcribed:", *faults, sep="\n  ", file=sys.stderr)
+            names = (fault.name for fault in faults)
+            print("not transcribed:", *names, sep="\n  ", file=sys.stderr)
         return 1 if faults else 0
 
     async def _alone(self, recording: Input) -> None:

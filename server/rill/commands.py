@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "data": Command("train.data.__main__", "check, convert and prepare training data"),
         "tokenizer": Command("train.tokenizer", "a vocabulary from transcripts"),
         "statistics": Command("train.mel_stats", "log-mel statistics of a training set"),
+        "curves": Command("train.curves", "the curves of runs, as a picture"),
         "sweep": Command("train.sweep", "which checkpoint of a run is best"),
         "average": Command("train.average", "several checkpoints of a run as one"),
     },

@@ -79,9 +79,10 @@ def test_a_folder_goes_on_after_a_broken_file_and_lists_it(folder: Path, capsys:
     assert main([str(folder)]) == 1
     output = capsys.readouterr()
     assert output.out == f"{folder}/b.flac: stop\n{folder}/old/left.flac: left\n"
-    summary, title, fault = output.err.splitlines()
+    fault, summary, *names = output.err.splitlines()
+    assert fault.startswith(f"error: {folder}/broken.wav: ")
     assert summary.startswith("2 of 3 recordings, 2.0 s of audio in ")
-    assert (title, fault.split(": ")[0]) == ("not transcribed:", f"  {folder}/broken.wav")
+    assert names == ["not transcribed:", f"  {folder}/broken.wav"]
 
 
 def test_captions_are_a_file_for_each_recording(
