@@ -94,7 +94,10 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         )
     },
     "optimiser.half_life": (
-        lambda c: c.optimiser.schedule != "half-life" or _ends_on_the_plateau(c),
+        lambda c: (
+            not _delays_by_half_lives(c)
+            and (c.optimiser.schedule != "half-life" or _ends_on_the_plateau(c))
+        ),
         "optimiser.schedule is another one, or the run ends before the rate falls, at warmup + hold",
     ),
     "optimiser.hold": (
@@ -144,6 +147,13 @@ def _transduces(config: Config) -> bool:
 
 def _keeps_ctc(config: Config) -> bool:
     return config.model.get("decoder") in ("ctc", "both")
+
+
+def _delays_by_half_lives(config: Config) -> bool:
+    blend, passing = config.normalisation, config.state_passing
+    return (blend.stream_share < 1.0 and blend.delay is None) or (
+        len(passing.chains) > 1 and passing.delay is None
+    )
 
 
 def _ends_on_the_plateau(config: Config) -> bool:

@@ -269,6 +269,8 @@ def test_an_override_that_has_no_effect_is_refused(
 def test_an_override_that_has_an_effect_beside_others_is_taken(small: Path) -> None:
     overrides = ["batches.join=0.5", "batches.repeat=0.2", "optimiser.hold=1", "optimiser.warmup=1"]
     assert load_config(small, [*overrides, "optimiser.half_life=9"]).batches.repeat == 0.2
+    delayed = ("optimiser.schedule=cosine", "state_passing.chains=[99, 0, 1]")
+    assert load_config(small, [*delayed, "optimiser.half_life=9"]).optimiser.half_life == 9
 
 
 def test_what_may_have_no_effect_is_a_key(small: Path) -> None:

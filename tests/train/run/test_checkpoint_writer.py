@@ -1,0 +1,89 @@
+"""Which checkpoints a run writes, and what is the best when it goes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.train.tones import corpus_of_tones, prepared
+from train import checkpoint
+from train.checkpoints.resume import Resumed
+from train.run.checkpoint_writer import CheckpointWriter
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
+
+
+def writer(folder: Path, output: Path, *settings: str, **keys: Any) -> CheckpointWriter:
+    run = prepared(folder, output, *settings)
+    return CheckpointWriter(output, run.config, run.start, run.learner, hours=0.5, **keys)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.pt"))
+
+
+def test_the_best_of_each_activation_is_written_when_it_is_better(
+    folder: Path, tmp_path: Path
+) -> None:
+    own = writer(folder, tmp_path, "model.activation=soft")
+    assert own.validated("soft", {"all": 0.5})
+    assert not own.validated("soft", {"all": 0.5})
+    assert own.validated("hard", {"all": 0.9})
+    assert own.best == {"soft": 0.5, "hard": 0.9}
+    assert files(tmp_path) == ["best-hard.pt", "best.pt"]
+    hard = checkpoint.load(tmp_path / "best-hard.pt")
+    assert hard["specification"]["activation"] == "hard"
+    assert hard["notes"]["wer"] == {"dev": {"all": 0.9}}
+    assert hard["notes"]["training"] == {"run": tmp_path.name, "updates": 0, "hours": 0.5}
+
+
+def test_all_validated_weights_are_kept_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    own = writer(folder, tmp_path, "keep=true")
+    own.best = {"hard": 0.1}
+    assert not own.validated("hard", {"all": 0.5})
+    assert files(tmp_path) == ["update-000000.pt"]
+
+
+def test_a_process_that_does_not_write_knows_the_best_too(folder: Path, tmp_path: Path) -> None:
+    own = writer(folder, tmp_path, writes=False)
+    assert own.validated("hard", {"all": 0.5})
+    own.save({})
+    assert own.best == {"hard": 0.5}
+    assert files(tmp_path) == []
+
+
+def test_a_milestone_is_what_resuming_needs_and_the_same_file(folder: Path, tmp_path: Path) -> None:
+    own = writer(folder, tmp_path, "milestones=[2]")
+    for update in (1, 2):
+        own.learner.update = update
+        own.save({"totals": {"seconds": 3.0}})
+    assert files(tmp_path) == [
+        "last.pt",
+        "milestones/update-000002.pt",
+        "resumable/update-000001.pt",
+        "resumable/update-000002.pt",
+    ]
+    milestone = tmp_path / "milestones" / "update-000002.pt"
+    assert milestone.samefile(tmp_path / "last.pt")
+    content = checkpoint.load(milestone)
+    assert content["totals"] == {"seconds": 3.0}
+    assert {"update", "objective", "optimiser", "config", "wers", "best"} <= content.keys()
+
+
+def test_of_a_run_that_goes_back_the_better_one_of_a_later_update_stays_the_best(
+    folder: Path, tmp_path: Path
+) -> None:
+    own = writer(folder, tmp_path)
+    own.validated("hard", {"all": 0.25})
+    content = {"best": {"hard": 0.5}}
+    own.go_on(Resumed(tmp_path / "last.pt", content))
+    assert own.best == {"hard": 0.5}
+    own.go_on(Resumed(tmp_path / "resumable" / "update-000001.pt", content))
+    assert own.best == {"hard": 0.25}
