@@ -34,39 +34,38 @@ class Access:
     origins: frozenset[str] = frozenset()
     hosts: Hosts = field(default_factory=Hosts)
 
-    def host_refusal(self, given: Sequence[str], required: bool = True) -> Refusal | None:
-        """Return why a request is refused for its `Host` headers, None where it is not.
+    def check_host(self, given: Sequence[str], required: bool = True) -> None:
+        """Raise a `Refusal` of a request for its `Host` headers.
 
         Args:
             given: all of them.
             required: whether there has to be one, as in HTTP/1.1.
         """
         if len(given) > 1 or (required and not given):
-            return Refusal(400, f"the request has {len(given)} Host headers; want one", "host")
+            raise Refusal(400, f"the request has {len(given)} Host headers; want one", "host")
         if not given or not given[0].strip():
-            return None
+            return
         host = parse_host(given[0])
         if host is None:
-            return Refusal(
+            raise Refusal(
                 400, f"the Host header is {quoted(given[0])}, which is not a host", "host"
             )
         if not self.hosts.allow(host[0]):
-            return Refusal(
+            raise Refusal(
                 421,
                 f"{quoted(host[0])} is not a name of this server; if it should be, list it in "
                 "--allowed-hosts",
                 "host",
             )
-        return None
 
-    def refusal(
+    def check(
         self,
         headers: Mapping[str, str],
         query: Mapping[str, str],
         scheme: str,
         public: bool = False,
-    ) -> Refusal | None:
-        """Return why a request is refused for its origin or token, None where it is not.
+    ) -> None:
+        """Raise a `Refusal` of a request for its origin or token.
 
         Args:
             headers, query: of the request.
@@ -75,21 +74,20 @@ class Access:
         """
         origin = headers.get("Origin")
         if origin is not None and not self.allows_origin(origin, headers.get("Host", ""), scheme):
-            return Refusal(
+            raise Refusal(
                 403,
                 f"web pages of {quoted(origin)} may not use this server; see --allowed-origins, or "
                 "--trusted-proxies where a proxy ends TLS",
                 "origin",
             )
         if self.tokens and not public and not self._has_token(headers, query):
-            return Refusal(
+            raise Refusal(
                 401,
                 "send the token as 'Authorization: Bearer <token>' or ?token=<token>",
                 "token",
                 {"WWW-Authenticate": "Bearer"},
                 code="invalid_api_key",
             )
-        return None
 
     def allows_origin(self, origin: str, host: str, scheme: str) -> bool:
         """Return whether a page of an origin may use the server under the name `host`."""

@@ -233,9 +233,7 @@ class Application:
     async def _route(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         access, headers = self._settings.access, request.headers
         path = request.raw_path.partition("?")[0]
-        refusal = access.host_refusal(headers.getall("Host", []), request.version >= (1, 1))
-        if refusal is not None:
-            raise refusal
+        access.check_host(headers.getall("Host", []), request.version >= (1, 1))
         scheme = exchange.peer.scheme
         origin = headers.get("Origin")
         if origin is not None and access.allows_origin(origin, headers.get("Host", ""), scheme):
@@ -251,9 +249,7 @@ class Application:
         name = self._protocols.get(path)
         page = None if wants_upgrade(headers) else self._answers.page(path)
         public = page is not None or request.method == "OPTIONS"
-        refusal = access.refusal(headers, exchange.query, scheme, public)
-        if refusal is not None:
-            raise refusal
+        access.check(headers, exchange.query, scheme, public)
         if request.method == "OPTIONS":
             return preflight()
         if page is not None:

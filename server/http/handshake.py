@@ -24,22 +24,20 @@ def wants_upgrade(headers: Mapping[str, str]) -> bool:
     return "websocket" in _tokens(headers, "Upgrade")
 
 
-def handshake_refusal(
-    method: str, version: tuple[int, int], headers: Mapping[str, str]
-) -> Refusal | None:
-    """Return why a request for a websocket is refused, None where it is valid.
+def check_handshake(method: str, version: tuple[int, int], headers: Mapping[str, str]) -> None:
+    """Raise a `Refusal` of a request for a websocket that is not valid.
 
     Args:
         method, version: of HTTP.
         headers: by name, case-insensitive.
     """
     if method != "GET":
-        return Refusal(
+        raise Refusal(
             405, f"a websocket is opened with GET, not {method[:100]}", "method", {"Allow": "GET"}
         )
     upgrading = wants_upgrade(headers) and "upgrade" in _tokens(headers, "Connection")
     if not upgrading or version < (1, 1):
-        return Refusal(
+        raise Refusal(
             426,
             "this path is a websocket; send an upgrade request",
             "handshake",
@@ -47,7 +45,7 @@ def handshake_refusal(
         )
     spoken = headers.get("Sec-WebSocket-Version", "")
     if spoken.strip() != VERSION:
-        return Refusal(
+        raise Refusal(
             426,
             f"Sec-WebSocket-Version is {quoted(spoken)}; want {VERSION}",
             "handshake",
@@ -59,10 +57,9 @@ def handshake_refusal(
     except (binascii.Error, ValueError):
         size = 0
     if size != KEY_BYTES:
-        return Refusal(
+        raise Refusal(
             400, f"Sec-WebSocket-Key is {quoted(key)}; want 16 bytes in base64", "handshake"
         )
-    return None
 
 
 def _tokens(headers: Mapping[str, str], name: str) -> list[str]:

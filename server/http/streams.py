@@ -17,7 +17,7 @@ from server.engine.channels import Channel
 from server.engine.models import Model, Models
 from server.http.answers import Answers
 from server.http.exchange import Exchange, exchange_of
-from server.http.handshake import handshake_refusal
+from server.http.handshake import check_handshake
 from server.limits import Limits
 from server.live.connection import Connection
 from server.live.request import refuse_hotwords
@@ -60,10 +60,8 @@ class Streams:
         _, _, query = request.raw_path.partition("?")
         parameters = route.parse(f"{route.path}?{query}", self._models.served)
         model = self._models[parameters.model]
-        refusal = handshake_refusal(
-            request.method, request.version, request.headers
-        ) or self._answers.refusal(model)
-        if refusal is not None:
+        check_handshake(request.method, request.version, request.headers)
+        if (refusal := self._answers.refusal(model)) is not None:
             raise refusal
         speller = Speller(model.alphabet, self._limits)
         try:

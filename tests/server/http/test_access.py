@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from server.http.access import Access, parse_tokens
 from server.http.app import Settings
 from server.http.hosts import Hosts, parse_hosts
 from server.http.peers import parse_networks
+from server.refusals import Refusal
 from tests.server.http.asking import DOORS, STREAM, code, exchange
 from tests.server.scripted import (
     UPGRADE,
@@ -17,8 +20,11 @@ HOST = {"Host": "box:3030"}
 
 
 def status(access: Access, headers: dict[str, str], **query: str) -> int:
-    refusal = access.refusal({**HOST, **headers}, query, "http")
-    return refusal.status if refusal else 200
+    try:
+        access.check({**HOST, **headers}, query, "http")
+    except Refusal as refused:
+        return refused.status
+    return 200
 
 
 def test_without_tokens_everybody_may() -> None:
@@ -117,9 +123,10 @@ def test_who_may_use_the_server_may_frame_its_page(origins: tuple[str, ...], pol
     ],
 )
 def test_a_request_asks_for_a_name_of_the_server(given: list[str], status: int | None) -> None:
-    refusal = Access().host_refusal(given)
-    assert (refusal.status if refusal else None) == status
-    assert Access().host_refusal([], required=False) is None  # HTTP/1.0 has no such header
+    with nullcontext() if status is None else pytest.raises(Refusal) as refused:
+        Access().check_host(given)
+    assert refused is None or refused.value.status == status
+    Access().check_host([], required=False)  # HTTP/1.0 has no such header
 
 
 def test_a_star_allows_every_origin_but_opens_no_door() -> None:

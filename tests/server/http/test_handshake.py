@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from server.http.handshake import handshake_refusal
+from server.http.handshake import check_handshake
+from server.refusals import Refusal
 
 REQUEST = {
     "Upgrade": "websocket",
@@ -19,8 +20,11 @@ def refuse(
     """Return status and headers of the answer to a request that is changed; None leaves one out."""
     named = {name.replace("_", "-"): value for name, value in changed.items()}
     headers = {name: value for name, value in (REQUEST | named).items() if value is not None}
-    refusal = handshake_refusal(method, version, CIMultiDict(headers))
-    return None if refusal is None else (refusal.status, dict(refusal.headers))
+    try:
+        check_handshake(method, version, CIMultiDict(headers))
+    except Refusal as refused:
+        return refused.status, dict(refused.headers)
+    return None
 
 
 def test_a_request_as_the_rfc_has_it_is_taken() -> None:
