@@ -71,6 +71,13 @@ def map_state(function: Callable[..., Array], *states: State) -> State:
     return function(*states)
 
 
+def leaves_of(state: State) -> list[Array]:
+    """Return the leaves of a state, in their order."""
+    leaves: list[Array] = []
+    map_state(leaves.append, state)
+    return leaves
+
+
 def take_rows(state: State, rows: NDArray[np.int64]) -> State:
     """Return a copy of some rows of a state of NumPy arrays."""
     return map_state(lambda leaf: leaf.take(rows, axis=0), state)

@@ -44,7 +44,7 @@ from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
-from stream.stage import Floats, map_state
+from stream.stage import Floats, leaves_of
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
 NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
@@ -209,9 +209,7 @@ def outputs(backend: Backend, x: Floats, chunks: int = 1) -> Outputs:
         parts |= {PREDICTION: np.stack(predicted, axis=1), "logits": np.stack(logits, axis=1)}
     if "ctc" in decoders:
         parts["CTC's log-probabilities"] = backend.ctc(f)
-    states: list[NDArray[Any]] = []
-    map_state(states.append, (encoder, prediction))
-    return Outputs(parts, states)
+    return Outputs(parts, leaves_of((encoder, prediction)))
 
 
 def _close(name: str, want: Outputs, got: Outputs) -> float:

@@ -13,6 +13,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from export.compare.clips import Clip
 from export.compare.findings import Disagreement
 
@@ -154,15 +156,11 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
     left, right, wave = _margin(labels), WIDE - 8, 46.0
     scale = (right - left) / clip.seconds
     reference = disagreement.transcripts[0]
-    above = [
-        f"{left + (right - left) * n / (len(clip.outline) - 1):.1f} {wave / 2 - 20 * p - 0.4:.1f}"
-        for n, p in enumerate(clip.outline.tolist())
-    ]
-    below = [
-        f"{left + (right - left) * n / (len(clip.outline) - 1):.1f} {wave / 2 + 20 * p + 0.4:.1f}"
-        for n, p in reversed(list(enumerate(clip.outline.tolist())))
-    ]
-    body = [f'<path class="wave" d="M{"L".join(above + below)}Z"/>']
+    across, peaks = np.linspace(left, right, len(clip.outline)), 20 * clip.outline + 0.4
+    above = np.stack([across, wave / 2 - peaks], axis=1)
+    below = np.stack([across, wave / 2 + peaks], axis=1)[::-1]
+    points = "L".join(f"{at:.1f} {height:.1f}" for at, height in (*above, *below))
+    body = [f'<path class="wave" d="M{points}Z"/>']
     height = wave + ROW * len(labels) + 4
     for n, (label, transcript) in enumerate(zip(labels, disagreement.transcripts, strict=True)):
         y, colour = wave + n * ROW, n % COLOURS

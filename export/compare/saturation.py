@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.stage import Floats, Mask, State, map_state
+from stream.stage import Floats, Mask, State, leaves_of
 
 OUTPUT, TANH, CELL = 127 / 128, 1.0, 8.0 - 2.0**-12
 
@@ -42,8 +42,7 @@ def layer_states(state: State) -> list[tuple[Floats, Floats]]:
     Raises:
         ValueError: it is no such tree.
     """
-    leaves: list[NDArray[np.generic]] = []
-    map_state(leaves.append, state)
+    leaves = leaves_of(state)
     if len(leaves) % 2:
         raise ValueError(f"saturation: a state of {len(leaves)} arrays is not pairs of h and c")
     pairs = []

@@ -41,7 +41,7 @@ from stream.integer.network import CELL_EXPONENT, IntegerLayer, IntegerLinear, I
 from stream.model.network import Network
 from stream.model.quantisation import Quantisation
 from stream.model.specification import Specification
-from stream.stage import Floats, Mask, map_state
+from stream.stage import Floats, Mask, leaves_of
 from stream.vocabulary import Vocabulary
 
 Ints: TypeAlias = NDArray[Any]  # of integers
@@ -111,15 +111,13 @@ def _check_backend(z: Vectors, made: IntegerNetwork, name: str, backend: Backend
         "logits": np.ldexp(models.join_all(backend, f, g), made.joint_output.exponent),
     }
     yield from z.close(name, scaled)
-    leaves: list[Any] = []
-    map_state(leaves.append, (encoder, state))
     names = (
         f"{stack}.{n}.{leaf}"
         for stack in STACKS
         for n in range(len(getattr(made, stack)))
         for leaf in "hc"
     )
-    for key, leaf in zip(names, leaves, strict=True):
+    for key, leaf in zip(names, leaves_of((encoder, state)), strict=True):
         got = leaf.astype(np.int64) - (ZERO if leaf.dtype == np.uint8 else 0)
         yield compare(f"last {key}", name, got, z[key][:, -1], 0.0)
     greedy = Greedy(backend)

@@ -316,11 +316,7 @@ class StreamProtocol:
             whole = waiting // self._chunk * self._chunk
             self._rest = [samples[whole:]] if whole < waiting else []
             samples = samples[:whole]
-        if self._restarting:
-            self._held.append((self._push, (samples,)))
-        else:
-            self._pushed += len(samples)
-            self._channel.push(samples)
+        self._run(self._push, samples)
 
     def _flush(self) -> None:
         """Push all audio that is left of a stream."""

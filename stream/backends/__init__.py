@@ -9,7 +9,7 @@ tokens from logits.
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +62,6 @@ class Backend(Protocol):
         """Return CTC's log-probabilities (B, T, C) of f, (B, T, J), of a model with a CTC head."""
 
 
-class _Module(Protocol):
-    def load(self, network: Network, threads: int) -> Backend: ...
-
-
 # By name: torch's stands in train, on which stream does not stand.
 BACKENDS = {
     "numpy": "stream.backends.numpy",
@@ -94,8 +90,8 @@ def load_backend(name: str, network: Network, threads: int = 1) -> Backend:
     if name not in BACKENDS:
         raise ValueError(f"no backend {name!r}; there are {', '.join(BACKENDS)}")
     with explain_missing_extras():
-        module = cast(_Module, importlib.import_module(BACKENDS[name]))
-        return module.load(network, threads)
+        backend: Backend = importlib.import_module(BACKENDS[name]).load(network, threads)
+        return backend
 
 
 def default_backend(network: Network) -> str:

@@ -20,7 +20,7 @@ from stream.backends.onnx import OnnxBackend, located
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
-from stream.stage import map_state
+from stream.stage import leaves_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +64,7 @@ def rows_are_independent(backend: Backend) -> bool:
         of_encoder, of_prediction = backend.initial_state(len(tokens[rows]))
         encoded = backend.encode(x[rows], of_encoder)
         predicted = backend.predict(tokens[rows], of_prediction)
-        results: list[NDArray[Any]] = []
-        map_state(results.append, (encoded, predicted, backend.join(f[rows], g[rows])))
-        return results
+        return leaves_of((encoded, predicted, backend.join(f[rows], g[rows])))
 
     together = run(slice(None))
     return all(

@@ -26,7 +26,7 @@ from stream.integer.network import IntegerNetwork, to_integers
 from stream.model.directory import INTEGER_GRAPHS
 from stream.model.network import Network
 from stream.model.specification import ModelError
-from stream.stage import State, map_state
+from stream.stage import State, leaves_of, map_state
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +63,9 @@ def load(network: Network, threads: int = 1) -> Backend:
 
 def graph_state(state: State) -> State:
     """Return a state of the integer backend as the graphs': flat, h as u8 with zero point 128."""
-    leaves: list[NDArray[Any]] = []
-    map_state(leaves.append, state)
     return tuple(
-        (leaf.view(np.uint8) ^ 128) if leaf.dtype == np.int8 else leaf.copy() for leaf in leaves
+        (leaf.view(np.uint8) ^ 128) if leaf.dtype == np.int8 else leaf.copy()
+        for leaf in leaves_of(state)
     )
 
 

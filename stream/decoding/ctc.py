@@ -24,30 +24,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
+from stream.backends import Backend
 from stream.decoding.beam import Beam, BeamConfig, BeamState
 from stream.decoding.greedy import NO_KEYWORDS, GreedyConfig, Token, choose
 from stream.decoding.hypothesis import Candidates, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
 from stream.language_model.ngram import Ngram
-from stream.model.specification import Specification
 from stream.stage import Floats, Integers
 from stream.vocabulary import Vocabulary
 
 NEVER = -np.inf  # log-probability of no alignment
-
-
-class CtcHead(Protocol):
-    """The part of a `stream.backends.Backend` that CTC needs."""
-
-    specification: Specification
-
-    def ctc(self, f: Floats) -> Floats:
-        """Return the log-probabilities (B, T, C) of projected encoder frames, (B, T, J)."""
-        ...
 
 
 class CtcState(NamedTuple):
@@ -75,8 +65,8 @@ class CtcGreedy:
         ValueError: the config's `eos` is no piece of the vocabulary.
     """
 
-    def __init__(self, head: CtcHead, config: GreedyConfig | None = None) -> None:
-        self.head, self.blank = head, head.specification.blank
+    def __init__(self, backend: Backend, config: GreedyConfig | None = None) -> None:
+        self.backend, self.blank = backend, backend.specification.blank
         config = config or GreedyConfig()
         config.check_eos(self.blank)
         self._eos = config.eos_rule
@@ -96,7 +86,7 @@ class CtcGreedy:
     ) -> list[list[Token]]:
         """Decode encoder frames of some rows of a state; see `stream.decoding.rows.GreedyDecoder`."""
         tokens: list[list[Token]] = [[] for _ in rows]
-        scores = _scores(self.head, f, lengths)
+        scores = _scores(self.backend, f, lengths)
         if self._eos is not None:
             scores = scores.copy()
             self._eos.apply(scores.reshape(-1, scores.shape[-1]), self.blank)
@@ -130,15 +120,15 @@ class CtcBeam(Beam):
 
     def __init__(
         self,
-        head: CtcHead,
+        backend: Backend,
         vocabulary: Vocabulary,
         config: BeamConfig | None = None,
         ngram: Ngram | None = None,
     ) -> None:
-        root = Node(head.specification.blank, ())
+        root = Node(backend.specification.blank, ())
         config = replace(config or BeamConfig(), temperature=1.0, score_threshold=None)
-        super().__init__(head.specification, vocabulary, config, ngram, root)
-        self.head = head
+        super().__init__(backend.specification, vocabulary, config, ngram, root)
+        self.backend = backend
 
     def rank(self, path: Path) -> float:
         """Return the number by which hypotheses compare: the score (rule 4)."""
@@ -149,7 +139,7 @@ class CtcBeam(Beam):
     ) -> tuple[list[list[Token]], list[BeamState]]:
         after = list(states)
         finals: list[list[Token]] = [[] for _ in after]
-        scores = _scores(self.head, f, lengths)
+        scores = _scores(self.backend, f, lengths)
         for t in range(f.shape[1]):
             live = self._live(after, lengths, t)
             for row, candidates in zip(live, self.candidates(scores[live, t]), strict=True):
@@ -194,9 +184,9 @@ class CtcBeam(Beam):
         return tuple(ranked[: self.config.width])
 
 
-def _scores(head: CtcHead, f: Floats, lengths: Integers | None) -> Floats:
+def _scores(backend: Backend, f: Floats, lengths: Integers | None) -> Floats:
     """Return the log-probabilities (B, T, C) of frames; those that count are finite numbers."""
-    scores = head.ctc(f)
+    scores = backend.ctc(f)
     broken = ~np.isfinite(scores).all(axis=2)
     if lengths is not None:
         broken &= np.arange(f.shape[1]) < lengths[:, None]

@@ -147,18 +147,7 @@ class Greedy:
         lengths: Integers | None = None,
         keywords: Mapping[int, KeywordTrie] = NO_KEYWORDS,
     ) -> tuple[list[list[Token]], GreedyState]:
-        """Decode encoder frames.
-
-        Args:
-            f: (B, T, J) projected encoder frames.
-            state: before them.
-            lengths: (B,) frames of each row that count; None: all.
-            keywords: of the rows that have any.
-        Returns:
-            the tokens of each row, and the state after its last frame.
-        Raises:
-            FloatingPointError: a row's logits are not finite numbers.
-        """
+        """Decode encoder frames as `decode` does; return the tokens of each row, and a new state."""
         after = GreedyState(*map_state(np.copy, tuple(state)))
         return self.decode(f, np.arange(len(f)), after, lengths, keywords), after
 

@@ -471,11 +471,9 @@ def load_engine(
 
     Args:
         model: a path that `open_model` takes, or a network.
-        slots: most channels at once.
+        slots, decoding, front_end: see `Engine`.
         backend: its name.
         threads: of one operator.
-        decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
-        front_end: the model's in float, or the same in fixed point.
     Raises:
         ModelError: the model cannot be read, or the backend cannot compute it.
     """

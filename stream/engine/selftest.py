@@ -96,8 +96,7 @@ def self_test(
 
     Args:
         backend: the one to use; None: whichever the network has files for and is fastest.
-        decoding: greedy or beam search, and what goes with it; None: greedy.
-        front_end: the model's in float, or the same in fixed point.
+        decoding, front_end: see `stream.engine.engine.Engine`.
     Raises:
         ModelError: no backend can compute the network.
     """

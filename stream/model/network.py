@@ -22,7 +22,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from types import ModuleType
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -140,11 +141,6 @@ class Network:
             yield layer
 
 
-class _Reader(Protocol):
-    def recognises(self, path: Path) -> bool: ...
-    def read(self, path: Path) -> Network: ...
-
-
 # Modules with `recognises(path)` and `read(path)`, asked in this order. By name, because stream stands
 # on nothing of ours. Recognising needs no library; reading a training checkpoint needs torch.
 READERS = {
@@ -169,9 +165,9 @@ def models_in(path: str | Path) -> list[Path]:
     return found
 
 
-def _reader_of(path: Path) -> _Reader | None:
+def _reader_of(path: Path) -> ModuleType | None:
     for module in READERS.values():
-        reader = cast(_Reader, importlib.import_module(module))
+        reader = importlib.import_module(module)
         if reader.recognises(path):
             return reader
     return None
@@ -191,5 +187,6 @@ def open_model(path: str | Path) -> Network:
     reader = _reader_of(path)
     if reader is not None:
         with explain_missing_extras():
-            return reader.read(path)
+            network: Network = reader.read(path)
+            return network
     raise ModelError(f"is none of: {', '.join(READERS)}", path)

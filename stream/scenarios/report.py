@@ -38,8 +38,7 @@ def run(
         scenarios: names of `SCENARIOS`, or "all".
         noise: folder of recordings without speech; None: 30 s of white noise, of a fixed seed.
         backend: its name; None: `default_backend`.
-        decoding: greedy or beam search, and what goes with it; None: greedy.
-        front_end: the model's in float, or the same in fixed point.
+        decoding, front_end: see `stream.engine.engine.Engine`.
         progress: called with each row as it is done.
     Raises:
         ValueError: there is no such scenario, or no noise in the folder.

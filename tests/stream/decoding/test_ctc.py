@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stream.backends import Backend
 from stream.decoding.beam import BeamConfig, BeamState
-from stream.decoding.ctc import CtcBeam, CtcGreedy, CtcHead
+from stream.decoding.ctc import CtcBeam, CtcGreedy
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
@@ -30,7 +31,7 @@ EVERYTHING = BeamConfig(
 )
 
 
-class Written:
+class Written(Backend):
     """A head whose log-probabilities are written down: f holds the numbers of a row's frames.
 
     Args:
@@ -55,7 +56,7 @@ def sharp(*classes: int) -> Written:
     return Written(*([50.0 if c == n else 1.0 for c in range(4)] for n in classes))
 
 
-def greedy_tokens(head: CtcHead, f: NDArray[np.float32], **config: Any) -> list[list[Token]]:
+def greedy_tokens(head: Backend, f: NDArray[np.float32], **config: Any) -> list[list[Token]]:
     greedy = CtcGreedy(head, GreedyConfig(**config))
     return greedy.decode(f, np.arange(len(f)), greedy.initial_state(len(f)))
 
