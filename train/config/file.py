@@ -26,6 +26,7 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         lambda c: c.quantize != "none",
         "quantize is set: such a run has no normalisation between layers",
     ),
+    "data.pieces": (lambda c: c.data.tokenizer is not None, "data.tokenizer names a tokenizer"),
     "data.noise": (
         lambda c: not (c.augmentation.noise or c.batches.without_speech),
         "augmentation.noise and batches.without_speech are 0",

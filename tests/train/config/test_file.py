@@ -243,6 +243,7 @@ def test_a_configuration_survives_the_way_through_a_checkpoint(small: Path) -> N
         (["model.decoder=both", "loss.help_updates=5"], "it is the weight of a CTC head"),
         (["model.decoder=ctc", "loss.ctc=0.5"], "model.decoder is ctc, whose loss has the weight"),
         (["model.decoder=ctc", "dropout.joint=0.5"], "there is no transducer"),
+        (["data.pieces=50"], "data.tokenizer names a tokenizer"),
         (["optimiser.half_life=9"], "or the run ends before the rate falls"),
         (["optimiser.schedule=cosine", "optimiser.half_life=9"], "optimiser.schedule is another"),
         (["optimiser.schedule=eden", "optimiser.hold=9"], "optimiser.schedule has no plateau"),
