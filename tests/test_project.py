@@ -126,7 +126,7 @@ def test_a_command_of_rill_on_a_page_exists_and_takes_its_options(words: str, op
     for word in options.split():
         parser = subcommands[0].get(word, parser) if subcommands else parser
     taken = {option for action in parser._actions for option in action.option_strings}
-    assert set(re.findall(r"--[a-z-]+", options)) <= taken
+    assert set(re.findall(r"--[a-z0-9-]+", options)) <= taken
 
 
 @pytest.mark.parametrize("path", PAGE_PATHS, ids=lambda path: path.name)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from server.http.access import Access
 from server.http.app import Settings
+from stream.audio import containers
 from stream.engine.engine import Engine, Result, load_engine
 from stream.recogniser import Recogniser
 from tests.server.scripted import (
@@ -106,7 +107,7 @@ async def test_any_format_and_rate_is_decoded(tmp_path: Path) -> None:
         (TRANSCRIBE, *form(b"x", model="third"), 400, "model is 'third'; served is 'general'"),
         (TRANSCRIBE, *form(b"x", a="x" * 70000), 413, "with 'a' the fields are over 65536 bytes"),
         (TRANSCRIBE, *form(b"x" * 300_000), 413, "the upload is over 200000 bytes"),
-        (OPENAI, *form(b"\0\0\0\x20ftypM4A ", model="general"), 415, "a b.wav: is MPEG-4"),
+        (OPENAI, *form(b"wvpk" + bytes(99), model="general"), 415, "a b.wav: is WavPack"),
         (OPENAI, *form(b"x", model="whisper-9"), 404, "The model 'whisper-9' does not exist"),
         (OPENAI, *form(b"x", model="general", response_format="x"), 400, "response_format is 'x'"),
         (OPENAI, *form(None, model="general"), 400, "the form has no part 'file'"),
@@ -426,3 +427,21 @@ async def test_a_fault_in_mid_stream_is_an_event_of_it() -> None:
     assert reply.headers["Content-Type"] == "text/event-stream"
     assert reply.body.endswith(b"\n\n")
     assert b'"error"' in reply.body.split(b"data: ")[-1]
+
+
+async def test_what_a_phone_records_is_heard_with_pyav_and_refused_by_name_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    phone = b"\0\0\0\x20ftypM4A " + bytes(99)
+    async with serving(ScriptedEngine(1), slots=1) as service:
+        with monkeypatch.context() as patched:
+            patched.setattr(containers, "find_spec", lambda name: None)
+            status, body = await post(service, TRANSCRIBE, phone)
+        assert (status, "is MPEG-4 (m4a, mp4, 3gp)" in str(body)) == (415, True)
+        assert "extra `media`; it reads WAV, FLAC" in str(body)
+        pytest.importorskip("av", reason="needs PyAV: pip install 'rill-asr[media]'")
+        from tests.stream.audio.test_media import recorded
+
+        assert (await post(service, TRANSCRIBE, recorded("m4a")))[0] == 200
+        assert (await post(service, TRANSCRIBE, recorded("webm", live="1")))[0] == 200
+        assert (await post(service, TRANSCRIBE, phone))[0] == 400  # damaged
