@@ -41,7 +41,6 @@ ARGUMENTS: dict[str, Any] = {  # of generation 1.4, where they are not those of 
     "optimiser.weight_decay": 0.001,
     "augmentation.noise": 0.0,
     "loss.delay_penalty": 0.0,
-    "normalisation.stream_share": 1.0,
     "state_passing.chains": [1.0],
 }
 DITHER = 1e-5
@@ -303,6 +302,7 @@ def _combine(found: Mapped, folder: Path) -> None:
     global_statistics = "data.statistics" in values  # from generation 1.9 on
     if global_statistics:
         found.write("model.alpha", 0.0, statistics)
+        found.write("normalisation.stream_share", 0.0, statistics)
         found.write("model.initial_padding", True, statistics)
         found.write("model.final_padding", FINAL_PADDING, statistics)
         flags = {True: "lowercase", False: "as-is"}

@@ -104,7 +104,16 @@ def test_the_base_template_filled_in_is_the_shipped_base(tmp_path: Path) -> None
     config, notes = loaded(FILLED, tmp_path)
     shipped = load_config("base", DATA)
     assert config.specification(8703).shapes() == shipped.specification(8703).shapes()
-    for table in ("optimiser", "loss", "dropout", "augmentation", "batches", "updates", "loss"):
+    for table in (
+        "optimiser",
+        "loss",
+        "dropout",
+        "augmentation",
+        "batches",
+        "updates",
+        "loss",
+        "state_passing",
+    ):
         assert getattr(config, table) == getattr(shipped, table)
     assert config.data.tokenizer == "/datasets/sentencepieces/sp8703.model"
     assert config.data.statistics == "/datasets/stats/mine"
@@ -147,7 +156,7 @@ def test_generation_1_4_is_hard_and_has_its_own_schedule(tmp_path: Path) -> None
     assert config.optimiser.weight_decay == 0.001
     assert config.augmentation.noise == 0.0
     assert config.loss.delay_penalty == 0.0
-    assert config.normalisation.stream_share == 1.0
+    assert config.state_passing.chains == (1.0,)
 
 
 def test_factors_freezing_and_noise_are_those_of_the_yaml(tmp_path: Path) -> None:
