@@ -77,6 +77,7 @@ PROBABILITIES = (
     "reverberation",
     "narrowband",
     "codec",
+    "spelling_share",
     "trim",
     "dither",
     "digital_zeros",
@@ -115,6 +116,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         chain: effects as SoX has them, in their order, each with a probability and a range (`Effect`).
         spellings, spelling_alpha: number of most probable spellings of a text that its tokens are drawn
             from, 1 for the most probable one, and what their probabilities are raised to.
+        spelling_share: probability that the tokens of a text are drawn so.
         dither: probability of a dither of 1e-5; without it silence stays exactly zero.
         lead_seconds: most silence before the first clip; its length is also the random phase.
         gap_seconds: most silence between and after clips.
@@ -146,6 +148,7 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     trim_seconds: float = 0.1
     chain: tuple[Effect, ...] = ()
     spellings: int = 1
+    spelling_share: float = 1.0
     spelling_alpha: float = 0.2
     dither: float = 0.5
     lead_seconds: float = 0.4

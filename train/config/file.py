@@ -66,10 +66,13 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         f"augmentation.{key}": (lambda c: not c.augmentation.trim, "augmentation.trim is 0")
         for key in ("trim_db", "trim_seconds")
     },
-    "augmentation.spelling_alpha": (
-        lambda c: c.augmentation.spellings == 1,
-        "augmentation.spellings is 1",
-    ),
+    **{
+        f"augmentation.{key}": (
+            lambda c: c.augmentation.spellings == 1,
+            "augmentation.spellings is 1",
+        )
+        for key in ("spelling_alpha", "spelling_share")
+    },
     "augmentation.frequency_width": (
         lambda c: not c.augmentation.frequency_masks,
         "augmentation.frequency_masks is 0",

@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, Any] = {  # of generation 1.4, where they are not those of 
     "optimiser.half_life": 2805,
     "optimiser.weight_decay": 0.001,
     "augmentation.noise": 0.0,
+    "augmentation.spellings": 1,
     "loss.delay_penalty": 0.0,
     "state_passing.chains": [1.0],
 }
@@ -120,6 +121,13 @@ def _speed(found: Mapped, key: str, value: Any) -> None:
     found.write("augmentation.speed", round(change, 6), key)
 
 
+def _sampled(found: Mapped, key: str, value: Any) -> None:
+    """SentencePiece draws from all spellings, to the power of 0.1; beyond the best 64 little is left."""
+    found.write("augmentation.spellings", 64 if value else 1, key)
+    found.write("augmentation.spelling_share", float(value) if value else 1.0, key)
+    found.write("augmentation.spelling_alpha", 0.1, key)
+
+
 def _factor(part: str) -> Rule:
     """Return the rule of a factor of the learning rate of a part of the model."""
 
@@ -159,7 +167,7 @@ _LISTED: dict[str, dict[str, Rule]] = {
     "tokenizer": {
         "sentpiece_model": to("data.tokenizer"),
         "labels": idle,
-        "sampling": note(0.0, "the nearest is augmentation.spellings"),
+        "sampling": _sampled,
     },
     "input_val.audio_dataset": {**_TEXT, "trim_silence": only(False)},
     "input_val.filterbank_features": {**_FEATURES, "dither": idle},

@@ -111,9 +111,13 @@ class Rows:
         augmentation = at_update(self.augmentation, update)
         audio = [augment(c.samples(), rng, augmentation, self.noise, any_clip) for c in clips]
         row = joined([crossfaded(audio)] if spliced else audio, rng, augmentation, long_silences)
-        if self.spellings is None:
-            return row, [token for clip in clips for token in clip.tokens]
-        return row, [t for clip in clips for t in self.spellings.draw(clip.text, rng)]
+        return row, [token for clip in clips for token in self._tokens(clip, rng)]
+
+    def _tokens(self, clip: Clip, rng: np.random.Generator) -> Sequence[int]:
+        share = self.augmentation.spelling_share
+        if self.spellings is None or (share < 1.0 and rng.random() >= share):
+            return clip.tokens
+        return self.spellings.draw(clip.text, rng)
 
     def silence(self, rng: np.random.Generator) -> tuple[Samples, list[int]]:
         """Return a row of a second without speech."""

@@ -125,7 +125,6 @@ def test_the_base_template_filled_in_is_the_shipped_base(tmp_path: Path) -> None
     assert config.ngram is not None
     assert (config.ngram.path, config.ngram.weight) == ("/datasets/ngrams/four/ngram.binary", 0.05)
     assert [note.partition(": ")[2].partition(" is not done")[0] for note in notes] == [
-        "tokenizer.sampling = 0.05",
         "input_val.audio_dataset.standardize_wer = true",
         "input_train.audio_dataset.max_transcript_len = 450",
     ]
@@ -155,6 +154,7 @@ def test_generation_1_4_is_hard_and_has_its_own_schedule(tmp_path: Path) -> None
     assert (config.optimiser.hold, config.optimiser.half_life) == (10_880, 2805)
     assert config.optimiser.weight_decay == 0.001
     assert config.augmentation.noise == 0.0
+    assert config.augmentation.spellings == 1
     assert config.loss.delay_penalty == 0.0
     assert config.state_passing.chains == (1.0,)
 

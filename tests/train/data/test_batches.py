@@ -21,7 +21,7 @@ from train.data.batches import Batches, prefetch
 from train.data.chance import Chance
 from train.data.corpus import Corpus
 from train.data.records.record import File, Record
-from train.data.rows import Batch, Rows
+from train.data.rows import Batch, Clip, Rows
 from train.text.pieces import write_pieces
 from train.text.spellings import Spellings
 
@@ -371,6 +371,16 @@ def test_an_effect_changes_the_audio_of_a_batch_and_nothing_else(effect: dict[st
     assert not np.array_equal(plain.audio, changed.audio)
     assert np.array_equal(plain.tokens[0], changed.tokens[0])
     assert np.isfinite(changed.audio).all()
+
+
+def test_of_a_share_of_the_texts_tokens_are_drawn() -> None:
+    model = write_pieces([("▁left", -1.0), *((letter, -1.0) for letter in "▁left")])
+    spellings, other = Spellings(model, 4, 0.0), Clip(np.zeros(9, np.int16), "left", [99])
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.3, 1.0):
+        rows = Rows([], BatchConfig(), AugmentationConfig(spelling_share=share), 1, spellings)
+        drawn = sum(list(rows._tokens(other, rng)) != [99] for _ in range(1000))
+        assert abs(drawn - 1000 * share) < 60 * (0.0 < share < 1.0) + 1
 
 
 def test_tokens_are_drawn_from_spellings() -> None:
