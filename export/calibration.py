@@ -7,7 +7,7 @@ The recordings pass front end, normaliser and encoder once, in float32, each as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,11 +19,6 @@ from stream.engine.streams import Progress
 from stream.manifest import Utterance
 from stream.model.network import Network
 from stream.stage import Floats, Integers
-
-
-class _Encoded(NamedTuple):
-    f: Floats  # (B, T, J), projected encoder frames
-    lengths: Integers  # (B,) frames that count
 
 
 class Calibration:
@@ -50,13 +45,14 @@ class Calibration:
     ) -> None:
         self._backend = backend
         self.seconds = self.x = 0.0
-        self._batches: list[_Encoded] = []
+        # f (B, T, J), projected encoder frames; (B,) frames that count.
+        self._batches: list[tuple[Floats, Integers]] = []
         done = 0
         for x, present, seconds in batches(network, utterances):
             self.seconds += seconds
             self.x = max(self.x, float(np.abs(x).max()))
             f, _ = backend.encode(x, backend.initial_state(len(x))[0], present)
-            self._batches.append(_Encoded(f, network.specification.encoder.frames(present.sum(1))))
+            self._batches.append((f, network.specification.encoder.frames(present.sum(1))))
             done += len(x)
             if progress:
                 progress(done, len(utterances))

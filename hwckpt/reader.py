@@ -117,9 +117,7 @@ def _plain(value: Any, where: str, path: Path) -> Any:
         return [_plain(item, f"{where}[{i}]", path) for i, item in enumerate(value)]
     if isinstance(value, dict) and all(type(key) is str for key in value):
         return {key: _plain(item, f"{where}.{key}", path) for key, item in value.items()}
-    raise CheckpointError(
-        f"{where} is a {type(value).__name__}, which no configuration holds", path
-    )
+    raise CheckpointError(f"{where} is a {type(value).__name__}; no configuration has it", path)
 
 
 def state_dict_of(file: TorchFile, key: str) -> dict[str, NDArray[Any]]:

@@ -196,12 +196,9 @@ def _records(checkpoint: HardwareCheckpoint) -> list[tuple[str, bytes | memoryvi
     records.append(("version", b"3\n"))
     if protocol == 5:
         digest = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for _, data in records))
-        records.append((".data/serialization_id", _digits(digest.digest())))
+        number = int.from_bytes(digest.digest(), "big") % 10**40
+        records.append((".data/serialization_id", f"{number:040d}".encode()))
     return records
-
-
-def _digits(digest: bytes) -> bytes:
-    return f"{int.from_bytes(digest, 'big') % 10**40:040d}".encode()
 
 
 def _write_zip(file: Any, records: list[tuple[str, bytes | memoryview]]) -> None:

@@ -29,7 +29,7 @@ from hwckpt.conformance.comparison import (
 )
 from stream.backends.session import open_session
 from stream.encoders.bfp16 import bf16, bfp
-from stream.encoders.lstm_layer import KEYS, Activation, NumberFormat, lstm_stack
+from stream.encoders.lstm_layer import KEYS, Activation, NumberFormat, layer_shapes, lstm_stack
 from stream.front_end.log_mel import (
     BINS,
     CARD_FLOOR,
@@ -344,14 +344,13 @@ def _make_lstm(
     """Draw a stack of `count` layers."""
     batch, inputs, hidden = 2, 14, 9
     weights: dict[str, Any] = {}
-    for n in range(count):
-        width = inputs if n == 0 else hidden
-        shapes = ((4 * hidden, width), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
-        for key, shape in zip(KEYS, shapes, strict=True):
-            # Large recurrent weights are chaos, in which float32 decides on nothing.
-            deviation = 0.2 if key == "weight_hh" else gain / 3
-            weights[f"{key}_l{n}"] = rng.normal(0, deviation, shape).astype(np.float32)
-        weights[f"bias_ih_l{n}"][hidden : 2 * hidden] += np.float32(forget_bias)
+    for name, shape in layer_shapes("", count, inputs, hidden).items():
+        _, n, key = name.split(".")
+        # Large recurrent weights are chaos, in which float32 decides on nothing.
+        deviation = 0.2 if key == "weight_hh" else gain / 3
+        weight = weights[f"{key}_l{n}"] = rng.normal(0, deviation, shape).astype(np.float32)
+        if key == "bias_ih":
+            weight[hidden : 2 * hidden] += np.float32(forget_bias)
     x = rng.normal(0.0, 1.0, (frames, batch, inputs)).astype(np.float32)
     h0, c0 = rng.normal(0.0, 0.5, (2, count, batch, hidden)).astype(np.float32)
     given: dict[str, Any] = {"x": x, "h0": h0, "c0": c0, "hard": int(activation == "hard")}

@@ -153,7 +153,7 @@ class _Machine:
                 self.push(argument)
             case _:
                 raise ValueError(
-                    f"refused: opcode {opcode} at byte {position}, which no checkpoint has"
+                    f"refused: opcode {opcode} at byte {position} is not a checkpoint's"
                 )
 
     def push(self, value: Any) -> None:

@@ -183,7 +183,7 @@ class _Stream:
                 text = response.alternatives[0].transcript
             except (msgspec.DecodeError, IndexError) as error:
                 raise StreamError(
-                    f"{self._url}: this is not a response of Myrtle's API: {message[:100]!r}",
+                    f"{self._url}: not a response of Myrtle's API: {message[:100]!r}",
                     self._final.strip(),
                 ) from error
             # With beam search a chunk may have a final and a partial response: the first counts.

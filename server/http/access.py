@@ -47,9 +47,7 @@ class Access:
             return
         host = parse_host(given[0])
         if host is None:
-            raise Refusal(
-                400, f"the Host header is {quoted(given[0])}, which is not a host", "host"
-            )
+            raise Refusal(400, f"the Host header is {quoted(given[0])}, not a host", "host")
         if not self.hosts.allow(host[0]):
             raise Refusal(
                 421,

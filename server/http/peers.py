@@ -16,20 +16,15 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
+
+from multidict import MultiMapping
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 SCHEMES = ("http", "https")
 _ID = re.compile(r"[A-Za-z0-9._:+=/-]{1,128}")
 _FORWARDED = re.compile(r"\[(?P<v6>[^\]]*)\](?::\d+)?|(?P<v4>[0-9.]+)(?::\d+)?|(?P<plain>.*)")
-
-
-class Headers(Protocol):
-    """The headers of a request, as aiohttp has them."""
-
-    def get(self, name: str, default: str, /) -> str: ...
-    def getall(self, name: str, default: Sequence[str], /) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 
 def identify(
-    remote: str, headers: Headers, encrypted: bool, trusted: Sequence[Network] = ()
+    remote: str, headers: MultiMapping[str], encrypted: bool, trusted: Sequence[Network] = ()
 ) -> Peer:
     """Return who sent a request.
 

@@ -29,7 +29,7 @@ from stream.process import reports_errors, run_main
 from stream.progress import show_line
 
 if TYPE_CHECKING:
-    from server.load.run import LoadPlan
+    from server.load.run import Setup
 
 SCHEMA = "rill.load/1"
 PICTURES = (".svg", ".png")
@@ -146,12 +146,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecording]) -> int:
-    from server.load.run import LoadPlan, prepare, run
+    from server.load.run import Setup, prepare, run
 
     dialect = DIALECTS[arguments.protocol]
     url = arguments.url or dialect.default_url
     tracks, ahead = await prepare(url, dialect, recordings, show_line)
-    plan = LoadPlan(
+    setup = Setup(
         url=url,
         dialect=dialect,
         tracks=tracks,
@@ -165,7 +165,7 @@ async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecordin
 
     async def measure(streams: int) -> Point:
         # Each run has phases of its own.
-        return await run(replace(plan, seed=streams), streams, show_line)
+        return await run(replace(setup, seed=streams), streams, show_line)
 
     def on_point(point: Point, held: bool) -> None:
         show_line("")
@@ -184,7 +184,7 @@ async def _measure(arguments: argparse.Namespace, recordings: list[TimedRecordin
             on_point(curve[-1], holds(curve[-1], arguments.cl99_ms))
         stated = curve[-1]
     if arguments.json:
-        replace_json(arguments.json, _report(arguments, plan, rts, stated, curve))
+        replace_json(arguments.json, _report(arguments, setup, rts, stated, curve))
     if arguments.plot:
         from server.load.plot import draw
 
@@ -220,11 +220,7 @@ def _numbers(*values: float | None) -> str:
 
 
 def _report(
-    arguments: argparse.Namespace,
-    plan: LoadPlan,
-    rts: int | None,
-    stated: Point,
-    curve: list[Point],
+    arguments: argparse.Namespace, setup: Setup, rts: int | None, stated: Point, curve: list[Point]
 ) -> dict[str, Any]:
     """Return all that was measured; the figures on top are those at RTS, or of the last run."""
     return {
@@ -232,9 +228,9 @@ def _report(
         "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}",
         "machine": machine(),
         "protocol": arguments.protocol,
-        "url": plan.url,
-        "recordings": len(plan.tracks),
-        "audio_seconds": round(sum(track.recording.seconds for track in plan.tracks), 1),
+        "url": setup.url,
+        "recordings": len(setup.tracks),
+        "audio_seconds": round(sum(track.recording.seconds for track in setup.tracks), 1),
         "duration": arguments.duration,
         "cl99_limit_ms": arguments.cl99_ms,
         "rts": rts,

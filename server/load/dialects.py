@@ -122,9 +122,7 @@ class _MyrtleResponses(Responses):
             response = read_response(message)
             text = response.alternatives[0].transcript
         except (msgspec.DecodeError, IndexError) as error:
-            raise DialectError(
-                f"this is not a response of Myrtle's API: {message[:100]!r}"
-            ) from error
+            raise DialectError(f"not a response of Myrtle's API: {message[:100]!r}") from error
         if response.is_provisional:
             if text != self._text:
                 self.said.append(Said(now, text, final=False))
@@ -155,9 +153,7 @@ class _SherpaResponses(Responses):
         try:
             response = _read_sherpa(message)
         except msgspec.DecodeError as error:
-            raise DialectError(
-                f"this is not a response of sherpa-onnx: {message[:100]!r}"
-            ) from error
+            raise DialectError(f"not a response of sherpa-onnx: {message[:100]!r}") from error
         if response.segment != self._segment:
             self.close(now)
             self._segment = response.segment

@@ -57,7 +57,7 @@ class Track:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadPlan:
+class Setup:
     """What all runs against a server have in common.
 
     Attributes:
@@ -100,13 +100,13 @@ async def prepare(
     return tracks, await messages_ahead(url, dialect, longest.messages[:-1] or longest.messages)
 
 
-async def run(plan: LoadPlan, streams: int, on_progress: OnProgress = lambda line: None) -> Point:
+async def run(setup: Setup, streams: int, on_progress: OnProgress = lambda line: None) -> Point:
     """Run `streams` streams at a time and measure them.
 
     Raises:
         LoadError: the server is gone.
     """
-    load = _Load(plan, streams, on_progress)
+    load = _Load(setup, streams, on_progress)
     refused = None
     try:
         async with asyncio.TaskGroup() as group:
@@ -129,13 +129,14 @@ async def run(plan: LoadPlan, streams: int, on_progress: OnProgress = lambda lin
 class _Load:
     """One run."""
 
-    def __init__(self, plan: LoadPlan, streams: int, on_progress: OnProgress) -> None:
-        self.plan = plan
+    def __init__(self, setup: Setup, streams: int, on_progress: OnProgress) -> None:
+        self.setup = setup
         self.streams = streams
         self.timings = Timings()
-        self.pacer = Pacer(self.timings, random.Random(plan.seed))
+        self.pacer = Pacer(self.timings, random.Random(setup.seed))
         self._on_progress = on_progress
-        self._tracks = self._order()
+        tracks, most = itertools.cycle(setup.tracks), max(streams, len(setup.tracks))
+        self._tracks = tracks if setup.perpetual else itertools.islice(tracks, most)
         self._open = 0  # places that have opened their first connection
         self._playing: dict[Player, Track] = {}
         self._ended: list[tuple[Player, Track]] = []
@@ -145,19 +146,13 @@ class _Load:
         self._server: list[Usage] = []
         self._client: list[float] = []
 
-    def _order(self) -> Iterator[Track]:
-        tracks = self.plan.tracks
-        if self.plan.perpetual:
-            return itertools.cycle(tracks)
-        return itertools.islice(itertools.cycle(tracks), max(self.streams, len(tracks)))
-
     async def occupy(self, place: int) -> None:
         """Play one recording after another (rule 1)."""
         await asyncio.sleep(place / OPENINGS)
-        plan, first = self.plan, True
+        setup, first = self.setup, True
         for track in self._tracks:
             player = await open_player(
-                plan.url, plan.dialect, track.messages, self.timings, plan.ahead
+                setup.url, setup.dialect, track.messages, self.timings, setup.ahead
             )
             self._open += first
             first = False
@@ -173,26 +168,26 @@ class _Load:
 
     async def observe(self, places: Sequence[asyncio.Task[None]]) -> None:
         """Measure (rules 2 and 3); returns when the run is over."""
-        if self.plan.perpetual:
+        if self.setup.perpetual:
             while self._open < self.streams:
                 self._report("opening")
                 await asyncio.sleep(LOOK_SECONDS)
             await asyncio.sleep(SETTLE_SECONDS)
         self._from = reported = time.perf_counter()
         self._look()
-        end = self._from + self.plan.seconds
+        end = self._from + self.setup.seconds
         while (now := time.perf_counter()) < end and not all(task.done() for task in places):
             await asyncio.wait(places, timeout=min(LOOK_SECONDS, end - now))
             self._look()
             if time.perf_counter() - reported >= PROGRESS_SECONDS:
                 reported += PROGRESS_SECONDS
-                self._report(f"{reported - self._from:.0f} of {self.plan.seconds:.0f} s")
+                self._report(f"{reported - self._from:.0f} of {self.setup.seconds:.0f} s")
         self._to = time.perf_counter()
         if not all(task.done() for task in places):
             await asyncio.sleep(GRACE_SECONDS)
 
     def _look(self) -> None:
-        server = usage(self.plan.pids)
+        server = usage(self.setup.pids)
         if server is not None:
             self._server.append(server)
         self._client.append(time.process_time())

@@ -8,7 +8,8 @@ appends to them in place, and is asked for it (`encoder_states`).
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,10 @@ class EncoderStates(Protocol):
         """Give a row the state of another one."""
 
 
-@runtime_checkable
-class KeepsStates(Protocol):
-    """A backend that keeps its encoder states itself."""
-
-    def states(self, rows: int) -> EncoderStates:
-        """Return states of so many rows."""
-
-
 def encoder_states(backend: Backend, rows: int) -> EncoderStates:
-    """Return encoder states of so many rows: a backend's own, or `RowStates`."""
-    return backend.states(rows) if isinstance(backend, KeepsStates) else RowStates(backend, rows)
+    """Return encoder states of so many rows: those of a backend's method `states`, or `RowStates`."""
+    own: Callable[[int], EncoderStates] | None = getattr(backend, "states", None)
+    return own(rows) if own else RowStates(backend, rows)
 
 
 class RowStates(EncoderStates):

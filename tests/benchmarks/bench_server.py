@@ -22,7 +22,7 @@ pytest.importorskip("picows", reason="pip install 'rill-asr[load]'")
 from server.load.dialects import DIALECTS
 from server.load.point import Point
 from server.load.recordings import read_recordings
-from server.load.run import LoadPlan, prepare, run
+from server.load.run import Setup, prepare, run
 from server.processes import listeners
 
 SECONDS = 6.0
@@ -31,13 +31,13 @@ points: dict[int, Point] = {}
 
 
 @pytest.fixture(scope="module")
-def plan() -> Iterator[LoadPlan]:
+def setup() -> Iterator[Setup]:
     with running_server("--slots", "256") as address:
         url = address.partition("/asr")[0]
         dialect = DIALECTS["myrtle"]
         heard = read_recordings([utterance.audio for utterance in recordings()])
         tracks, ahead = asyncio.run(prepare(url, dialect, heard))
-        yield LoadPlan(
+        yield Setup(
             url=url,
             dialect=dialect,
             tracks=tracks,
@@ -49,8 +49,8 @@ def plan() -> Iterator[LoadPlan]:
 
 
 @pytest.mark.parametrize("streams", STREAMS)
-def test_streams(benchmark: Any, plan: LoadPlan, streams: int) -> None:
-    point = benchmark.pedantic(lambda: asyncio.run(run(plan, streams)), rounds=1)
+def test_streams(benchmark: Any, setup: Setup, streams: int) -> None:
+    point = benchmark.pedantic(lambda: asyncio.run(run(setup, streams)), rounds=1)
     assert not point.failed and point.refused is None and not point.words_differ
     points[streams] = point
     assert point.server_cpu is not None and point.server_memory_mb is not None

@@ -14,7 +14,7 @@ from server.load.dialects import MYRTLE
 from server.load.player import LoadError
 from server.load.point import Point, holds, percentiles
 from server.load.recordings import TimedRecording
-from server.load.run import LoadPlan, prepare, run
+from server.load.run import Setup, prepare, run
 from server.load.search import find_rts
 from tests.server.load.scripted import ScriptedServer, serving
 from tests.server.scripted import pcm, samples_of
@@ -44,7 +44,7 @@ async def load(
 ) -> Point:
     """Prepare and run, as the command line does."""
     tracks, ahead = await prepare(server.url, MYRTLE, recordings or [recording()])
-    plan = LoadPlan(
+    setup = Setup(
         url=server.url,
         dialect=MYRTLE,
         tracks=tracks,
@@ -52,7 +52,7 @@ async def load(
         seconds=seconds,
         perpetual=perpetual,
     )
-    return await run(plan, streams)
+    return await run(setup, streams)
 
 
 async def test_a_good_server_gets_a_point_that_says_so() -> None:
@@ -73,10 +73,10 @@ async def test_no_percentile_is_below_what_the_server_held_its_answers_back_for(
     async with serving(slow) as server:
         tracks, ahead = await prepare(server.url, MYRTLE, [recording()])
         server.held.clear()
-        plan = LoadPlan(
+        setup = Setup(
             url=server.url, dialect=MYRTLE, tracks=tracks, seconds=10, perpetual=False, ahead=ahead
         )
-        point = await run(plan, 4)
+        point = await run(setup, 4)
     assert len(server.held) == point.chunks == 24
     low, middle, high = percentiles(server.held)
     assert point.cl50_ms >= low
@@ -141,8 +141,8 @@ async def test_a_refused_stream_ends_a_run_and_is_no_failure() -> None:
 async def test_a_search_that_ends_in_refusals_finds_the_room_there_is() -> None:
     async with serving(ScriptedServer(room=1)) as server:
         tracks, _ = await prepare(server.url, MYRTLE, [recording(0.3)])
-        plan = LoadPlan(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
-        best, curve = await find_rts(lambda streams: run(plan, streams), 1e6, 1)
+        setup = Setup(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
+        best, curve = await find_rts(lambda streams: run(setup, streams), 1e6, 1)
     assert best is not None and best.streams == 1
     assert [(point.streams, point.refused is None) for point in curve] == [
         (1, True),
@@ -187,7 +187,7 @@ async def test_progress_says_how_many_streams_are_open_and_how_far_it_is(
     lines: list[str] = []
     async with serving(ScriptedServer()) as server:
         tracks, _ = await prepare(server.url, MYRTLE, [recording(0.3)], lines.append)
-        plan = LoadPlan(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
-        await run(plan, 2, lines.append)
+        setup = Setup(url=server.url, dialect=MYRTLE, tracks=tracks, seconds=0.3, perpetual=True)
+        await run(setup, 2, lines.append)
     assert lines[0] == "1 of 1 recordings, one stream alone"
     assert any(line.startswith("2 streams, 2 open, ") and "CL50" in line for line in lines)
