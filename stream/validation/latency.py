@@ -11,12 +11,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import numpy as np
 
 from stream.backends import Backend
-from stream.ctm import TimedWord
+from stream.ctm import TimedWord, words_of
 from stream.engine.emission import word_latencies
 from stream.engine.forced_alignment import forced_steps
 from stream.front_end.log_mel import streamed_log_mel
@@ -128,9 +127,3 @@ class Latencies:
             return []
         reference = list(zip(tokens, steps, strict=True))
         return word_latencies(spec, vocabulary, log_mel[0].max(-1), reference, emitted)
-
-
-def words_of(times: Mapping[str, tuple[TimedWord, ...]], name: str) -> tuple[TimedWord, ...] | None:
-    """Return the words that a CTM file gives for a recording, by its id, file name or stem."""
-    path = PurePath(name)
-    return next((times[key] for key in (name, path.name, path.stem) if key in times), None)

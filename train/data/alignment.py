@@ -1,7 +1,6 @@
-"""Words' times of transcripts, from what a model hears: for splicing, and for whoever wants to see them.
+"""Times of a transcript's words, from words that were heard: by a model, or as another aligner has them.
 
-The model streams each recording, and its words get the times of their sound (`stream.engine.alignment`). A word of
-the transcript has the times of the word that was heard in its place; words that the model did not hear, or
+A word of the transcript has the times of the word that was heard in its place; words that were not heard, or
 heard otherwise, have none. So a model that errs gives fewer times and no wrong words.
 """
 
@@ -10,26 +9,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 
-from stream.engine.alignment import Span
+from stream.ctm import CtmWord
 from train.data.records.words import TimedWord
 
 
 def timed_words(
-    text: str, heard: Sequence[str], times: Sequence[Span], rule: Callable[[str], str] = str
+    text: str, heard: Sequence[CtmWord], rule: Callable[[str], str] = str
 ) -> tuple[TimedWord, ...]:
     """Return the words of a transcript, with the times of those that were heard.
 
     Args:
         text: transcript.
-        heard: words that were heard, and when each sounds.
+        heard: words that were heard, with their times.
         rule: brings a word to the spelling in which it was heard; it may make several of it, or none.
     """
     words = text.split()
     spelt = [rule(word).split() for word in words]
-    matcher = difflib.SequenceMatcher(None, sum(spelt, []), list(heard), autojunk=False)
-    of: dict[int, Span] = {}  # place of a spelt word -> when it sounds
+    said = [word.text for word in heard]
+    matcher = difflib.SequenceMatcher(None, sum(spelt, []), said, autojunk=False)
+    of: dict[int, CtmWord] = {}  # place of a spelt word -> when it sounds
     for place, other, size in matcher.get_matching_blocks():
-        of |= {place + n: times[other + n] for n in range(size)}
+        of |= {place + n: heard[other + n] for n in range(size)}
     found, begin = [], 0
     for word, parts in zip(words, spelt, strict=True):
         end = begin + len(parts)

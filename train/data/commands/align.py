@@ -1,19 +1,21 @@
-"""Write when each word of a data set sounds, as a model hears it.
+"""Write when each word of a data set sounds, as a model hears it or a CTM file says.
 
-The times go into the lines as `words`, for `batches.splice`. They are those of `stream.validate --ctm`.
+The times go into the lines as `words`, for `batches.splice`. A model's are those of `stream.validate --ctm`.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from stream.bundled import model_path
+from stream.ctm import CtmWord, read_ctm_words, words_of
+from stream.errors import ArgumentError
 from stream.model.network import Network, open_model
 from stream.validation import validate
 from train.data.alignment import timed_words
@@ -26,6 +28,7 @@ from train.text.transcripts import ruled
 
 EXAMPLE = "train.jsonl train-words.jsonl --model runs/hard/best.pt"
 TOGETHER = 256  # utterances whose results are in memory
+Heard: TypeAlias = Iterator[tuple[Record, tuple[CtmWord, ...]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="PATH", help="model directory or checkpoint (default: the bundled model)"
     )
     parser.add_argument(
+        "--ctm",
+        metavar="FILE",
+        help="take the times of a CTM file, of another aligner, in place of a model's",
+    )
+    parser.add_argument(
         "--normalise",
         choices=TEXT_RULES,
         default="as-is",
@@ -46,26 +54,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    network = open_model(arguments.model or model_path())
-    counts = {"words": 0, "timed": 0}
+    if arguments.model and arguments.ctm:
+        raise ArgumentError("--model and --ctm exclude each other")
     records = strict(with_durations(read(arguments.input, arguments)))
-    output = Path(arguments.output)
-    aligned = _aligned(records, network, arguments.normalise, counts)
+    output, counts = Path(arguments.output), {"words": 0, "timed": 0}
+    if arguments.ctm:
+        times, rule = read_ctm_words(Path(arguments.ctm)), ruled(arguments.normalise)
+        heard: Heard = ((record, words_of(times, record.id) or ()) for record in records)
+    else:
+        network = open_model(arguments.model or model_path())
+        rule = ruled(arguments.normalise, network.vocabulary.symbols)
+        heard = _heard(records, network)
+    aligned = _aligned(heard, rule, counts)
     count = FORMATS[for_output(arguments.output)].write(aligned, output)
     share = counts["timed"] / max(counts["words"], 1)
     print(f"{output}: {count} utterances, {share:.1%} of {counts['words']} words with their times")
     return 0
 
 
-def _aligned(
-    records: Iterator[Record], network: Network, rules: Any, counts: dict[str, int]
-) -> Iterator[Record]:
-    rule = ruled(rules, network.vocabulary.symbols)
+def _heard(records: Iterator[Record], network: Network) -> Heard:
+    """Yield records with the words that a model hears in them."""
     while some := list(itertools.islice(records, TOGETHER)):
         report = validate(network, cast(Any, some), reset_stats=True)
         for record, outcome in zip(some, report.utterances, strict=True):
-            heard = [word for word in outcome.hypothesis.split(" ") if word]
-            words = timed_words(record.text, heard, outcome.times, rule)
-            counts["words"] += len(words)
-            counts["timed"] += sum(word.start is not None for word in words)
-            yield msgspec.structs.replace(record, words=words)
+            words = [word for word in outcome.hypothesis.split(" ") if word]
+            pairs = zip(words, outcome.times, strict=True)
+            yield record, tuple(CtmWord(word, *times) for word, times in pairs)
+
+
+def _aligned(heard: Heard, rule: Callable[[str], str], counts: dict[str, int]) -> Iterator[Record]:
+    for record, found in heard:
+        words = timed_words(record.text, found, rule)
+        counts["words"] += len(words)
+        counts["timed"] += sum(word.start is not None for word in words)
+        yield msgspec.structs.replace(record, words=words)
