@@ -29,6 +29,7 @@ import msgspec
 from stream.files.atomic import replacing
 from stream.model.specification import ModelError
 from train import checkpoint
+from train.config.keys import flat
 from train.config.renamed import current
 from train.config.run import Config, ConfigError
 
@@ -162,10 +163,10 @@ def differences(before: Mapping[str, Any], config: Config) -> list[str]:
     """
     before = current(before)
     try:
-        old = dict(_flat(msgspec.to_builtins(msgspec.convert(before, Config))))
+        old = dict(flat(msgspec.to_builtins(msgspec.convert(before, Config))))
     except msgspec.ValidationError:  # it has a key that is no more
-        old = dict(_flat(before))
-    new = dict(_flat(msgspec.to_builtins(config)))
+        old = dict(flat(before))
+    new = dict(flat(msgspec.to_builtins(config)))
     if config.precision == "auto":
         new["precision"] = old.get("precision")  # the choice is kept
     return [
@@ -194,11 +195,3 @@ def alone(folder: Path) -> Iterator[None]:
 
 def _file(folder: Path, room: str, update: int) -> Path:
     return folder / room / f"update-{update:06d}.pt"
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, list(value) if isinstance(value, (list, tuple)) else value

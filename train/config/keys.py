@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, Union, get_args, get_origin
 
 import msgspec
@@ -21,6 +21,17 @@ def dotted(path: KeyPath) -> str:
     for key in path:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text
+
+
+def flat(
+    tree: Mapping[str, Any], separator: str = ".", prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested tables with their paths, such as data.text; tuples as lists."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, separator, f"{prefix}{key}{separator}")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
 def unknown(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.files.atomic import replace_file
+from train.config.keys import flat
 from train.loggers.logger import Logger
 
 SCHEMA = "rill.metrics/1"
@@ -50,8 +51,12 @@ class Journal:
         known = {name: value for name, value in values.items() if value is not None}
         line = {"schema": SCHEMA, "update": update, **known}
         self._file.write(msgspec.json.encode(line) + b"\n")
-        flat = dict(_flat(known))
-        self._each(lambda logger: logger.scalars(update, flat))
+        numbers = {
+            name: float(value)
+            for name, value in flat(known, "/")
+            if isinstance(value, (int, float))
+        }
+        self._each(lambda logger: logger.scalars(update, numbers))
 
     def text(self, update: int, name: str, text: str) -> None:
         """Give lines of plain text to the loggers."""
@@ -97,13 +102,3 @@ def lines(path: Path) -> Iterator[bytes]:
 def _update(line: bytes) -> int:
     update: int = msgspec.json.decode(line)["update"]
     return update
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    flat: list[tuple[str, float]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{name}/")
-        elif isinstance(value, (int, float)):
-            flat.append((prefix + name, float(value)))
-    return flat

@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 
 from stream.encoders.lstm_layer import Activation
 from stream.files.atomic import replace_file
 from train.compute.precision import shown
+from train.config.keys import flat
 from train.config.run import Config
 from train.loggers.logger import Experiment
 from train.loggers.table import openers
@@ -88,7 +88,10 @@ class Monitor:
         return Experiment(
             self._folder,
             self._config.log.project,
-            dict(_flat(msgspec.to_builtins(self._config))),
+            {
+                key: value if isinstance(value, (str, int, float, bool)) else str(value)
+                for key, value in flat(msgspec.to_builtins(self._config))
+            },
             self._learner.update,
             ("dev/loss", *(f"best/{each}" for each in sorted(activations))),
         )
@@ -257,14 +260,3 @@ def shares(score: Score) -> dict[str, float]:
         name: getattr(errors, name) / max(errors.words, 1)
         for name in ("substitutions", "deletions", "insertions")
     }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:
-    flat: list[tuple[str, str | int | float | bool]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{key}.")
-        else:
-            plain = isinstance(value, (str, int, float, bool))
-            flat.append((prefix + key, value if plain else str(value)))
-    return flat

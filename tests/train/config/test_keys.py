@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from train.config.keys import alternatives, annotation_of, dotted, unknown
+from train.config.keys import alternatives, annotation_of, dotted, flat, unknown
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,9 @@ def test_a_key_has_the_type_of_its_struct() -> None:
     assert annotation_of(("data", "train", 0, "weight")) is float
     assert annotation_of(("model", "hidden")) is int
     assert annotation_of(("no", "such")) is None
+
+
+def test_tables_are_flat_by_their_paths_and_tuples_are_lists() -> None:
+    tree = {"seed": 1, "log": {"to": ("mlflow",), "more": {"every": 10}}, "empty": {}}
+    assert dict(flat(tree)) == {"seed": 1, "log.to": ["mlflow"], "log.more.every": 10}
+    assert dict(flat({"wer": {"all": 0.5}}, "/")) == {"wer/all": 0.5}
