@@ -176,7 +176,7 @@ def test_an_ngram_model_stays_behind_where_the_tokenizer_is_another_one(
     source = golden / "hwckpt_v1.14.0.pt"
     sizes = (f"model.{key}={value}" for key, value in (("hidden", 56), ("post_layers", 3)))
     command = minimal_command(
-        minimal, tmp_path / "run", *sizes, "data.pieces=22", "freeze_norms_from=1", "model.window=400",
+        minimal, tmp_path / "run", *sizes, "freeze_norms_from=1", "model.window=400",
         "init.prediction=false", "init.joint=false", "init.output=new",
     )  # fmt: skip
     (tmp_path / "other.model").write_bytes(tiny_tokenizer())
