@@ -16,7 +16,7 @@ BINS = 64
 
 
 class ClearML:
-    """A `Logger`. Nothing is captured behind our back: not TensorBoard, not the command line."""
+    """A `Logger`. ClearML gets what is reported and captures nothing else, such as TensorBoard's events."""
 
     def __init__(self, experiment: Experiment) -> None:
         known = experiment.known_as("clearml")

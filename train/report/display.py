@@ -67,9 +67,12 @@ class Progressed:
 
     def faults(self) -> str:
         """Return what was skipped, or ""."""
-        counts = (("updates", self.skipped_updates), ("utterances", self.skipped_utterances))
+        counts = (
+            ("update" + "s" * (self.skipped_updates != 1), self.skipped_updates),
+            ("utterance" + "s" * (self.skipped_utterances != 1), self.skipped_utterances),
+        )
         found = " and ".join(f"{count} {name}" for name, count in counts if count)
-        return f"{found} skipped" if found else ""
+        return f"skipped: {found}" if found else ""
 
 
 @dataclass(frozen=True)
