@@ -1,7 +1,7 @@
 """The files that a configuration is made of: each extends another one and changes some of its keys.
 
 `extends` names a TOML file, counted from the folder of the file that says so; a configuration that ships
-with Rill, by its bare name (`train.config.named`); or a YAML of Myrtle's (`train.config.myrtle`).
+with Rill, by its bare name (`train.config.named`); or a YAML of Myrtle's (`train.config.myrtle.mapping`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from stream.files.text import TextError, read_text
 from train.config.duration import drop_other_length
-from train.config.myrtle import mapped
+from train.config.myrtle.mapping import mapped
 from train.config.named import NAMED
 from train.config.renamed import current, current_item
 from train.config.run import ConfigError

@@ -11,7 +11,7 @@ import yaml
 from hwckpt.configuration import CONFIG_KEYS, FIXED, full_config
 from stream.model.specification import Specification
 from train.config.file import load_config
-from train.config.myrtle import RULES
+from train.config.myrtle.rules import RULES
 from train.config.run import Config, ConfigError
 
 DATA = ["data.train=['train.json']", "data.dev=dev.json"]

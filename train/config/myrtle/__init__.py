@@ -1,0 +1,1 @@
+"""Myrtle's training configurations, as they are."""
