@@ -142,7 +142,7 @@ def _of_line(line: bytes) -> str:
     return "shar" if IN_SHAR in line.replace(b" ", b"") else "cuts"
 
 
-def files_of(path: str, name: str) -> list[Path]:
+def files_of(path: str, name: str, root: Path | None = None) -> list[Path]:
     """Return the files that say what a data set of a format holds; recordings aside that they name."""
     first = Path(path)
     match name:
@@ -153,7 +153,7 @@ def files_of(path: str, name: str) -> list[Path]:
         case "shar":
             return [file for each in shar.lists(path) for file in (each, shar.tar_of(each))]
         case "tarred":
-            return [*tarred.manifests(path), *tarred.tars(path).values()]
+            return [*tarred.manifests(path, root), *tarred.tars(path).values()]
         case "hf":
             return hf.tables(first)
         case "parquet":

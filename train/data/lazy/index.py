@@ -168,9 +168,12 @@ class _InPlace:
             raise ManifestError(Path(self._path), 0, "changed since it was indexed; start again")
 
     def read(self, number: int) -> Record:
-        text = line_at(self._file, int(self._begins[number])).decode("utf-8-sig")
-        entry = entry_of(self._root, int(self._numbers[number]), text)
-        return record_of(entry, self._path)
+        line = int(self._numbers[number])
+        try:
+            text = line_at(self._file, int(self._begins[number])).decode("utf-8-sig")
+            return record_of(entry_of(self._root, line, text), self._path)
+        except ValueError as error:  # it was a line when it was indexed
+            raise ManifestError(Path(self._path), line, f"changed since then: {error}") from error
 
 
 def _opened(owner: object, path: Path) -> int:
@@ -202,7 +205,7 @@ def index_of(
         OSError: the cache cannot be written.
     """
     name = name or detect(path)
-    state = [(os.path.abspath(file), *state_of(str(file))) for file in files_of(path, name)]
+    state = [(os.path.abspath(file), *state_of(str(file))) for file in files_of(path, name, root)]
     key = msgspec.json.encode((VERSION, name, os.path.abspath(path), str(root or ""), state))
     cache = cache or default_cache()
     folder = cache / hashlib.blake2b(key, digest_size=12).hexdigest()
@@ -245,7 +248,7 @@ class _Maker:
         self._count = self._faults = self._timed = 0
         self._names: dict[str, int] = {}
         self._durations: list[NDArray[np.float32]] = []
-        self._corpora: list[NDArray[np.uint16]] = []
+        self._corpora: list[NDArray[np.uint32]] = []
         self._lines: _Source | None = None
 
     def add_lines(self, path: Path, root: Path | None) -> None:
@@ -269,7 +272,7 @@ class _Maker:
                 (block.numbers + np.int32(before)).tofile(numbers)
                 of_block = [self._names.setdefault(n, len(self._names)) for n in block.names]
                 corpora = (
-                    np.array(of_block, np.uint16)[block.corpora] if of_block else block.corpora
+                    np.array(of_block, np.uint32)[block.corpora] if of_block else block.corpora
                 )
                 self._add(block.durations, corpora, block.timed)
                 before += block.count
@@ -277,7 +280,7 @@ class _Maker:
     def add_records(self, records: Iterable[Record | ManifestError]) -> None:
         """Take utterances of any format, which are copied into the index."""
         encoder = msgspec.msgpack.Encoder()
-        durations, ends, corpora = [], array("q"), array("H")
+        durations, ends, corpora = [], array("q"), array("I")
         end = timed = 0
         with (
             (self._folder / "records").open("wb") as output,
@@ -295,17 +298,17 @@ class _Maker:
                 corpora.append(self._names.setdefault(record.corpus or "", len(self._names)))
                 timed += bool(record.words)
                 if len(ends) == TOGETHER:
-                    self._add(np.array(durations, np.float32), np.array(corpora, np.uint16), timed)
+                    self._add(np.array(durations, np.float32), np.array(corpora, np.uint32), timed)
                     ends.tofile(of_ends)
-                    durations, ends, corpora, timed = [], array("q"), array("H"), 0
-            self._add(np.array(durations, np.float32), np.array(corpora, np.uint16), timed)
+                    durations, ends, corpora, timed = [], array("q"), array("I"), 0
+            self._add(np.array(durations, np.float32), np.array(corpora, np.uint32), timed)
             ends.tofile(of_ends)
 
     def _fault(self, error: ManifestError, faults: TextIO) -> None:
         faults.write(str(error).replace("\n", " ") + "\n")
         self._faults += 1
 
-    def _add(self, durations: NDArray[np.float32], corpora: NDArray[np.uint16], timed: int) -> None:
+    def _add(self, durations: NDArray[np.float32], corpora: NDArray[np.uint32], timed: int) -> None:
         said, self._count = self._count // SAID_EVERY, self._count + len(durations)
         self._timed += timed
         self._durations.append(durations)
@@ -317,7 +320,7 @@ class _Maker:
         """Write what depends on all utterances."""
         durations = np.concatenate([np.empty(0, np.float32), *self._durations])
         order = np.argsort(durations, kind="stable")
-        corpora = np.concatenate([np.empty(0, np.uint16), *self._corpora])
+        corpora = np.concatenate([np.empty(0, np.uint32), *self._corpora])
         if len(self._names) > 1:
             order = order[np.argsort(corpora[order], kind="stable")]
         order.astype(np.int64).tofile(self._folder / "order")

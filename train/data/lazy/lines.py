@@ -38,7 +38,7 @@ class Lines:
         begins: (n,) int64, where each line begins in the file.
         numbers: (n,) int32, of its line: from 1 in the block.
         durations: (n,) float32, seconds.
-        corpora: (n,) uint16, places in `names`.
+        corpora: (n,) uint32, places in `names`.
         names: of the corpora.
         timed: how many say when their words sound.
         count: lines of the block, whatever is in them.
@@ -49,7 +49,7 @@ class Lines:
     begins: NDArray[np.int64]
     numbers: NDArray[np.int32]
     durations: NDArray[np.float32]
-    corpora: NDArray[np.uint16]
+    corpora: NDArray[np.uint32]
     names: list[str]
     timed: int
     count: int
@@ -158,7 +158,7 @@ def _at_once(content: bytes, begin: int, keys: _Keys) -> Lines | None:
         begins + begin,
         np.arange(1, count + 1, dtype=np.int32),
         durations.astype(np.float32),
-        np.fromiter(corpora, np.uint16, count) if len(names) > 1 else np.zeros(count, np.uint16),
+        np.fromiter(corpora, np.uint32, count) if len(names) > 1 else np.zeros(count, np.uint32),
         list(names),
         sum(getattr(line, words) is not msgspec.UNSET for line in lines) if words else 0,
         count,
@@ -200,7 +200,7 @@ def _one_by_one(folder: str, content: bytes, begin: int) -> Lines:
         np.array(begins, np.int64),
         np.array(numbers, np.int32),
         np.array(durations, np.float32),
-        np.array(corpora, np.uint16),
+        np.array(corpora, np.uint32),
         list(names),
         timed,
         number,

@@ -13,7 +13,7 @@ import pytest
 from stream.manifest import ManifestError
 from tests.train.data.formats.sets import recording
 from train.data.formats import tarred
-from train.data.formats.table import detect, read_records
+from train.data.formats.table import detect, files_of, read_records
 from train.data.records.record import Record, strict
 
 LINES: list[dict[str, Any]] = [
@@ -75,6 +75,8 @@ def test_the_manifest_may_lie_elsewhere_and_some_tar_files_be_left_out(tmp_path:
     assert heard(list(strict(read_records(tar, "tarred", tmp_path / "lists")))) == {
         text: want for text, want in WANT.items() if text != "zero"
     }
+    named = [file.name for file in files_of(tar, "tarred", tmp_path / "lists")]
+    assert named == ["tarred_audio_manifest.json", "audio_1.tar"]
     with pytest.raises(ManifestError, match="has no tarred_audio_manifest.json and no sharded_man"):
         list(read_records(tar, "tarred"))
 

@@ -94,7 +94,7 @@ def test_a_plain_block_is_decoded_at_once(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"{PLAIN}\n{PLAIN}\n\xff\n".encode("latin-1"), "line 3: byte 0xFF is no part"),
+        (f"{PLAIN}\n{PLAIN}\n\xff\n".encode("latin-1"), "line 3: byte 0xFF is not part"),
         (f"{PLAIN}\n".encode("utf-16"), "line 1: is UTF-16; save it as UTF-8"),
         (b"[\n" + PLAIN.encode() + b"]", "set.jsonl: is a JSON list, wants one object a line"),
     ],
@@ -117,6 +117,18 @@ def test_a_manifest_that_changes_under_its_index_is_refused(tmp_path: Path) -> N
     with pytest.raises(ManifestError, match="changed since it was indexed; start again"):
         Index(index.folder)
     assert index_of(str(path), cache=tmp_path / "cache")[0].duration == 2.5
+
+
+def test_a_line_that_changes_during_a_run_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_text(f"{PLAIN}\n{PLAIN}\n")
+    index = index_of(str(path), cache=tmp_path / "cache")
+    with path.open("r+b") as file:
+        file.seek(len(PLAIN) + 1)
+        file.write(b"xxxx")
+    assert index[0].text == "one"
+    with pytest.raises(ManifestError, match="set.jsonl: line 2: changed since then"):
+        index[1]
 
 
 def test_a_line_may_be_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
