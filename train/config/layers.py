@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stream.errors import ArgumentError
 from stream.files.text import TextError, read_text
 from train.config.duration import drop_other_length
 from train.config.myrtle.mapping import mapped
@@ -108,7 +109,10 @@ def read_layers(path: Path, above: tuple[Path, ...] = ()) -> Layers:
 
 def _of_yaml(text: str, path: Path) -> Layers:
     """Lay what a YAML of Myrtle's asks for over the training arguments of `base`."""
-    found = mapped(text, path)
+    try:
+        found = mapped(text, path)
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from error
     layers = read_layers(NAMED["base"])
     tree: dict[str, Any] = {}
     for key, value in found.values.items():

@@ -19,8 +19,8 @@ import yaml
 
 from hwckpt.configuration import REDUCED
 from hwckpt.layout import FINAL_PADDING
+from stream.errors import ArgumentError
 from train.config.myrtle.rules import RULES, Mapped, shown
-from train.config.run import ConfigError
 
 PLACEHOLDERS = {
     "SENTENCEPIECE": "the name of the SentencePiece model, or leave sentpiece_model out: then a run makes one",
@@ -46,14 +46,14 @@ def mapped(text: str, path: Path) -> Mapped:
     Args:
         text: its content; path: where it is from, for paths in it and for messages.
     Raises:
-        ConfigError: it is not YAML, or a key of it cannot be had here; the message has a line for each.
+        ArgumentError: it is not YAML, or a key of it cannot be had here; the message has a line for each.
     """
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        raise ArgumentError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: is a {type(content).__name__}, wants tables such as rnnt")
+        raise ArgumentError(f"{path}: is a {type(content).__name__}, wants tables such as rnnt")
     found = Mapped()
     flat = dict(_flat(content))
     faults = [f"{key} is missing" for key in NEEDED if key not in flat]
@@ -71,7 +71,7 @@ def mapped(text: str, path: Path) -> Mapped:
         except ValueError as error:
             faults.append(str(error))
     if faults:
-        raise ConfigError("\n    ".join([f"{path}: as a configuration of Myrtle's:", *faults]))
+        raise ArgumentError("\n    ".join([f"{path}: as a configuration of Myrtle's:", *faults]))
     return found
 
 
