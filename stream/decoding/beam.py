@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.backends import Logits
+from stream.backends import Backend, Logits
 from stream.decoding.eos import EosRule
 from stream.decoding.fuzzy import fuzzy_logits
 from stream.decoding.greedy import Token
@@ -38,7 +38,6 @@ from stream.decoding.hypothesis import Candidates, Extender, Hypothesis, Node, P
 from stream.decoding.keywords import KeywordTrie
 from stream.errors import ArgumentError
 from stream.language_model.ngram import Ngram
-from stream.model.specification import Specification
 from stream.stage import Floats, Integers
 from stream.vocabulary import Vocabulary, texts_of
 
@@ -108,21 +107,20 @@ class Beam(ABC):
     Args:
         config: options of the search.
         ngram: language model over the pieces, or None.
-        root: the empty token history.
     Raises:
         ValueError: the config's `<EOS>` is no piece of the vocabulary.
     """
 
     def __init__(
         self,
-        specification: Specification,
+        backend: Backend,
         vocabulary: Vocabulary,
-        config: BeamConfig | None,
-        ngram: Ngram | None,
-        root: Node,
+        config: BeamConfig | None = None,
+        ngram: Ngram | None = None,
     ) -> None:
-        self.blank, self.vocabulary = specification.blank, vocabulary
-        self._frame_seconds = specification.encoder.frame_seconds
+        self.backend, self.vocabulary = backend, vocabulary
+        self.blank = backend.specification.blank
+        self._frame_seconds = backend.specification.encoder.frame_seconds
         self.config, self.ngram = config or BeamConfig(), ngram
         eos = self.config.eos
         if eos is not None and eos.id >= self.blank:
@@ -131,7 +129,11 @@ class Beam(ABC):
             )
         self._texts = vocabulary.texts_without(None if eos is None else eos.id)
         self._extender = Extender(vocabulary.spellings, ngram)
-        self._root = root
+        self._root = self._prepare()
+
+    @abstractmethod
+    def _prepare(self) -> Node:
+        """Prepare the search; returns the empty token history."""
 
     def initial_state(self, keywords: KeywordTrie | None = None, step: int = 0) -> BeamState:
         """Return the state of a channel at the start of a stream, or at `step` after a reset."""

@@ -29,13 +29,11 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.backends import Backend
-from stream.decoding.beam import Beam, BeamConfig, BeamState
+from stream.decoding.beam import Beam, BeamState
 from stream.decoding.greedy import NO_KEYWORDS, GreedyConfig, Token, choose
 from stream.decoding.hypothesis import Candidates, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
-from stream.language_model.ngram import Ngram
 from stream.stage import Floats, Integers
-from stream.vocabulary import Vocabulary
 
 NEVER = -np.inf  # log-probability of no alignment
 
@@ -118,17 +116,9 @@ class CtcBeam(Beam):
         vocabulary, config, ngram: see `Beam`; a frame adds one token at most.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        vocabulary: Vocabulary,
-        config: BeamConfig | None = None,
-        ngram: Ngram | None = None,
-    ) -> None:
-        root = Node(backend.specification.blank, ())
-        config = replace(config or BeamConfig(), temperature=1.0, score_threshold=None)
-        super().__init__(backend.specification, vocabulary, config, ngram, root)
-        self.backend = backend
+    def _prepare(self) -> Node:
+        self.config = replace(self.config, temperature=1.0, score_threshold=None)  # rule 4
+        return Node(self.blank, ())
 
     def rank(self, path: Path) -> float:
         """Return the number by which hypotheses compare: the score (rule 4)."""

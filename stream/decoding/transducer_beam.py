@@ -19,14 +19,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.backends import Backend
-from stream.decoding.beam import Beam, BeamConfig, BeamState
+from stream.decoding.beam import Beam, BeamState
 from stream.decoding.expansion import Expansion, Limits
 from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Candidates, Node
-from stream.language_model.ngram import Ngram
 from stream.stage import Floats, Integers, map_state
-from stream.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 256  # of the joint
 ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
@@ -35,19 +32,12 @@ ROWS_IN_CACHE = 32  # of its logits, which are gone over several times
 class TransducerBeam(Beam):
     """A beam search over a backend's joint and prediction network."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        vocabulary: Vocabulary,
-        config: BeamConfig | None = None,
-        ngram: Ngram | None = None,
-    ) -> None:
-        _, start = backend.initial_state(1)
-        root = Node(backend.specification.blank, map_state(lambda leaf: leaf[0], start))
-        super().__init__(backend.specification, vocabulary, config, ngram, root)
-        self.backend = backend
+    def _prepare(self) -> Node:
+        _, start = self.backend.initial_state(1)
+        root = Node(self.blank, map_state(lambda leaf: leaf[0], start))
         self._limits = Limits(self.config.width, self.config.symbols_per_step, self.blank)
         self._predict([root])
+        return root
 
     def step(
         self, f: Floats, states: Sequence[BeamState], lengths: Integers | None = None
