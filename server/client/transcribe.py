@@ -26,8 +26,8 @@ from stream.transcripts.formats import FORMATS, JOINED, suffix_of
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rill transcribe",
-        description="Transcribe recordings (WAV, FLAC, Ogg, MP3, ...), of any sample rate and channel "
-        "count.",
+        description="Transcribe recordings of any sample rate and channel count: WAV, FLAC, Ogg, MP3, ... "
+        "and with the extra `media` m4a, mp4, webm, ...",
         epilog="Examples: rill transcribe talk.flac; rill transcribe recordings/ --format srt --output "
         "captions/; ffmpeg -i talk.m4a -f wav - | rill transcribe -. Of several recordings, those that "
         "cannot be read are left out and listed at the end, and the status is 1.",
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="FILE",
         help="a recording, a folder of them, or a pattern such as 'calls/**/*.wav'; - is standard "
-        "input, of which WAV and --raw are transcribed as they come",
+        "input, of which WAV, --raw, WebM, Matroska and AAC are transcribed as they come",
     )
     parser.add_argument(
         "--format",

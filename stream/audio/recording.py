@@ -230,9 +230,11 @@ class Recording:
         if self._source.live:
             if self._layout.promise and read < most:
                 lack = self._layout.promise.lack(self._source.received)
-        elif self.container == "MP3" or frames >= UNKNOWN_FRAMES:
-            pass  # an MP3's decoder counts what its filter adds; its end has been looked at
-        elif read < min(frames - slack - self._first, most):
+        elif (
+            self.container != "MP3"  # its decoder counts what its filter adds
+            and frames < UNKNOWN_FRAMES
+            and read < min(frames - slack - self._first, most)
+        ):
             lack = f"its header says {frames} samples, but there are only {self._first + read}"
         if lack:
             raise self._cut_short(lack)

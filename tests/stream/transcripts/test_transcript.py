@@ -118,6 +118,17 @@ def test_a_recording_joins_what_an_endpoint_cut_within_a_word() -> None:
     assert recording.duration == 0.18
 
 
+def test_a_transcript_grows_with_each_result_and_says_what_may_follow() -> None:
+    transcript = Transcript()
+    transcript.add(result(0, 0, endpoint=True), result(1, 1))
+    maybe = (Hypothesis("teen", (), -1.0), Hypothesis("ty", (), -2.0))
+    transcript.add(Result(0, 0.12, 0.18, "", (), False, maybe))
+    assert (transcript.text, transcript.provisional) == ("one thir", "teen")
+    assert [word.text for word in transcript.words] == ["one"]
+    transcript.add(result(3, 2, last=True))
+    assert (transcript.text, transcript.provisional) == ("one thirteen", "")
+
+
 def test_what_a_cut_character_adds_is_of_the_last_piece_and_word() -> None:
     transcript = OpenSegment()
     transcript.add(result(0, 0))
