@@ -23,6 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from stream.process import STATUS
@@ -131,6 +132,9 @@ def joined() -> Iterator[Ranks]:
         yield ALONE
         return
     store, rank, count = next(rendezvous("env://", timeout=FOREVER))
+    # After a restart the store still has the addresses of those that ended.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = PrefixStore(f"attempt-{attempt}", store)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=FOREVER)
     ranks = Ranks(rank, count, int(os.environ.get("LOCAL_RANK", rank)))

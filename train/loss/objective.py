@@ -138,7 +138,10 @@ class Objective(nn.Module):
             log_probabilities = self.model.ctc_log_probabilities(f)
         else:
             log_probabilities = self.ctc(torch.relu(f)).float().log_softmax(-1)
-        return nn.functional.ctc_loss(
+        if f.device.type == "mps":  # where torch has no ctc_loss
+            log_probabilities = log_probabilities.cpu()
+            tokens, steps, token_lengths = tokens.cpu(), steps.cpu(), token_lengths.cpu()
+        losses = nn.functional.ctc_loss(
             log_probabilities.transpose(0, 1),
             tokens,
             steps,
@@ -146,7 +149,8 @@ class Objective(nn.Module):
             blank=self.model.specification.blank,
             reduction="none",
             zero_infinity=True,  # a row of more tokens than steps teaches CTC nothing
-        ).mean()
+        )
+        return losses.mean().to(f.device)
 
     def _bag(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
         """Cross-entropy of each row's tokens, in no order, given the mean of its encoder outputs."""

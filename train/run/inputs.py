@@ -59,16 +59,18 @@ class InputFrames:
             key: of what is drawn, except for the statistics' jitter, which is drawn with torch's seed.
             stream_share: of normalisation by a stream's statistics; the rest is by a row's own.
         """
+        # Spectra are float64's, which MPS has not.
+        where = torch.device("cpu") if self.device.type == "mps" else self.device
         frames, counts = log_mel(
-            torch.from_numpy(batch.audio).to(self.device),
+            torch.from_numpy(batch.audio).to(where),
             torch.from_numpy(batch.samples),
             specification.front_end,
         )
         mean, variance = (
-            torch.from_numpy(statistic).to(self.device).expand(len(frames), -1)
+            torch.from_numpy(statistic).to(where).expand(len(frames), -1)
             for statistic in (self.normaliser.mean, self.normaliser.variance)
         )
-        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1).to(self.device)
+        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1).to(where)
         statistics = histories(
             (mean + jitter * variance.sqrt(), variance),
             frames,
@@ -85,9 +87,5 @@ class InputFrames:
             z = stream_share * z + (1.0 - stream_share) * own
         z = spec_augment(z, counts, self.config.augmentation, self.rows.generator(key))
         x, lengths = stacked(z, counts, specification.encoder)
-        return Inputs(
-            x,
-            lengths,
-            torch.from_numpy(batch.tokens).to(self.device),
-            torch.from_numpy(batch.token_lengths).to(self.device),
-        )
+        tokens = torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
+        return Inputs(*(tensor.to(self.device) for tensor in (x, lengths, *tokens)))

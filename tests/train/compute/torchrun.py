@@ -14,13 +14,17 @@ __all__ = ["torchrun"]
 
 
 def torchrun(
-    script: Path | str, arguments: Sequence[str] = (), processes: int = 2, seconds: float = 120.0
+    script: Path, arguments: Sequence[str] = (), restarts: int = 0, seconds: float = 120.0
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script, or "-m module", in processes that find each other on a free port."""
+    """Run a script in two processes that find each other on a free port.
+
+    Args:
+        restarts: how often they are all started again after one has failed.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [sys.executable, *launcher, *str(script).split(), *arguments],
+        [sys.executable, *launcher, "--max-restarts", str(restarts), str(script), *arguments],
         env=environment,
         capture_output=True,
         text=True,
