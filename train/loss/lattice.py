@@ -152,9 +152,9 @@ class Lattice:
         Args:
             blank, label: (nodes,) log-probabilities of the two classes.
         """
-        set_n, set_e = self.blank_constant.isnan().logical_not(), self.label_constant.isnan()
-        n = torch.where(set_n, self.blank_constant, blank)
-        e = torch.where(set_e, label + self.label_bonus, self.label_constant)
+        own_n, own_e = self.blank_constant.isnan(), self.label_constant.isnan()
+        n = torch.where(own_n, blank, self.blank_constant)
+        e = torch.where(own_e, label + self.label_bonus, self.label_constant)
         if n.device.type == "cpu":
             sizes = np.array(self.sizes, np.int64).reshape(-1, 2)
             found = _forward_backward(n.numpy(), e.numpy(), sizes[:, 0], sizes[:, 1])
@@ -163,7 +163,7 @@ class Lattice:
             losses, of_blank, of_label = diagonals.forward_backward(
                 n, e, self.sizes, self.row, self.step, self.position
             )
-        return losses, of_blank.masked_fill_(set_n, 0.0), of_label.masked_fill_(~set_e, 0.0)
+        return losses, of_blank.masked_fill_(~own_n, 0.0), of_label.masked_fill_(~own_e, 0.0)
 
 
 def _real(device: torch.device) -> torch.dtype:
