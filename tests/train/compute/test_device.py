@@ -23,6 +23,7 @@ from train.run.scoring import scored
 SETTINGS = (
     "dropout.joint=0.0", "history.rows=0.5", "history.noise=0.3", "optimiser.gradient_noise=0.01",
     "optimiser.gradient_noise_start=1", "normalisation.stream_share=0.5", "freeze_norms_from=3",
+    "state_passing.chains=[0, 0, 1]", "state_passing.delay=1", "optimiser.freeze_until={encoder=2}",
 )  # fmt: skip
 
 
