@@ -205,7 +205,9 @@ class Learner:
         key = batch.number + 1
         torch.manual_seed(self.config.seed * 1_000_003 + key)  # dropout, and what follows
         inputs = self._frames.of(batch, key, self.model.specification, self._stream_share())
-        before = None if part is None else self._passing.before(self.update, part)
+        before = None
+        if part is not None:
+            before = self._passing.before(self.update, part, self.model, len(inputs.x))
         with autocast(precision, self.device):
             parts: Parts = self.objective(*inputs, self.update, before)
         self._scaler.scale(parts.total * share).backward()

@@ -58,10 +58,12 @@ class StatePassing:
         self.chains = Chains(passing.chains, start, calendar.saves, config.seed)
         self._passed: dict[int, tuple[int, Passed]] = {}
 
-    def before(self, update: int, part: int) -> Passed | None:
+    def before(self, update: int, part: int, model: Transducer, rows: int) -> Passed | None:
         """Return what the rows of a part of an update go on from; None: they begin."""
         ended, passed = self._passed.pop(part, (0, None))
-        return passed if ended == update - 1 and self.chains.continues(update) else None
+        if passed is None or ended != update - 1 or not self.chains.continues(update):
+            return None
+        return beginning(model, rows, passed)
 
     def keep(self, update: int, part: int, after: Callable[[], Passed]) -> None:
         """Keep what the next update goes on from, where it does.
@@ -81,12 +83,12 @@ def states_after(model: Transducer, inputs: Inputs, before: Passed | None) -> Pa
 
     Args:
         model: whose weights compute; it is in training mode again afterwards if it was.
-        before: where the rows began.
+        before: where the rows began; None: as a stream does.
     """
     was = model.training
     model.eval()
     x, lengths, tokens, token_lengths = inputs
-    begin = beginning(model, len(x), before)
+    begin = beginning(model, len(x), None) if before is None else before
     chunk = model.specification.encoder.chunk_inputs
     ends = -(-lengths // chunk) * chunk
     present = lengths_to_mask(lengths, x.shape[1]).to(x.device)
