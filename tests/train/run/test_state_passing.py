@@ -180,7 +180,9 @@ def test_two_processes_pass_states_freeze_and_end_as_one_that_accumulates(
     )
     one = command(folder, tmp_path / "one", *settings, "batches.accumulate=2")
     assert __main__.main(one) == 0
-    done = torchrun("-m train", command(folder, tmp_path / "two", *settings))
+    script = tmp_path / "two.py"
+    script.write_text("from train import __main__\nraise SystemExit(__main__.main())\n")
+    done = torchrun(script, command(folder, tmp_path / "two", *settings))
     assert done.returncode == 0, done.stderr
     alone, both = (checkpoint.load(tmp_path / name / "last.pt") for name in ("one", "two"))
     assert alone["wers"] == both["wers"] and len(both["wers"]) == 2
