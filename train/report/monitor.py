@@ -164,6 +164,7 @@ class Monitor:
                 gradient_norms=gradient_norms(self._learner.objective),
                 rate=learned.rate,
                 rates=self._learner.rates(),
+                scheduled=self._learner.scheduled() or None,
                 speed=speed,
                 data_wait=waiting,
                 hours=self.totals.seconds / 3600,

@@ -308,6 +308,19 @@ class Learner:
     def _rate(self, group: dict[str, Any]) -> float:
         return self.rate.at(self.update, group["factor"])
 
+    def scheduled(self) -> dict[str, float]:
+        """Return the present values of what changes during the run, besides the learning rate."""
+        loss, penalties = self.config.loss, self.objective.penalties
+        values = {
+            "delay_penalty": penalties.delay,
+            "eos_penalty": penalties.eos_penalty,
+            "star_penalty": penalties.star_penalty,
+        }
+        found = {k: v for k, v in values.items() if not isinstance(getattr(loss, k), float)}
+        if self.config.normalisation.stream_share < 1.0:
+            found["stream_share"] = self._stream_share()
+        return found
+
     def finite(self) -> bool:
         """Return whether every weight is a finite number."""
         return all(bool(torch.isfinite(p).all()) for p in self.objective.parameters())

@@ -116,6 +116,8 @@ def test_penalties_and_normalisation_follow_the_run(folder: Path) -> None:
     forward, own.objective.forward = own.objective.forward, loss
     for _ in range(3):
         own.learn([run.material.batches.batch(own.update)])
+    assert own.scheduled() == {"delay_penalty": seen[-1][1], "stream_share": 1.0}
+    assert learner(folder).scheduled() == {}
     assert [delay for _, delay in seen] == [pytest.approx(0.1 * n) for n in (1, 2, 3)]
     plain = prepared(folder, folder / "unwritten", "statistics_jitter=0.0")
     batches, specification = plain.material.batches, own.model.specification
