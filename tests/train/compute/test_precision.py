@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -100,15 +101,17 @@ def test_float16_learns_with_scaled_losses_and_skips_what_overflows(folder: Path
         got, want = (each.learner.learn([batch(number)]) for each in (run, plain))
         assert got.losses.total == pytest.approx(want.losses.total, rel=0.02)
         assert got.norm == pytest.approx(want.norm, rel=0.05)
-    scaler.load_state_dict(
-        scaler.state_dict() | {"scale": 1e38}
-    )  # so that the scaled loss is infinite
+    scaler.load_state_dict(scaler.state_dict() | {"scale": 1e38})  # the scaled loss is infinite
     before = [p.detach().clone() for p in run.learner.objective.parameters()]
     skipped = run.learner.learn([batch(3)])
     assert not torch.isfinite(torch.tensor(skipped.norm))
     assert all(map(torch.equal, before, run.learner.objective.parameters()))
     assert scaler.get_scale() == pytest.approx(5e37)
-    content = run._content() | run.learner.state_dict()
+    content = run.learner.state_dict() | {
+        "specification": msgspec.to_builtins(run.learner.model.specification),
+        "averaged": run.learner.average.state_dict(),
+        "config": msgspec.to_builtins(run.config),
+    }
     again = Learner(run.config, run.start, run.material, Resumed(Path("last.pt"), content))
     assert again._scaler.get_scale() == scaler.get_scale()
     assert "scaler" not in plain.learner.state_dict()
