@@ -14,8 +14,6 @@ from stream.model.network import Network
 from stream.stage import State, map_state
 from train.model import Transducer
 
-__all__ = ["TorchBackend", "load"]
-
 
 def load(network: Network, threads: int = 1) -> TorchBackend:
     """Build the backend from a network, in its number format.

@@ -23,8 +23,6 @@ from stream.model.specification import ModelError, Specification, read_specifica
 if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
     from train.model import Transducer
 
-__all__ = ["VERSION", "load", "network_of", "read", "recognises", "save", "specification_of"]
-
 KEY = "rill_checkpoint"
 VERSION = 1
 

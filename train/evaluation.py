@@ -27,8 +27,6 @@ from train.backend import TorchBackend
 from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["by_length", "pad", "tokens_of", "tokens_of_all", "training_tokens"]
-
 MOST_PER_STEP, MOST = 2, 10  # tokens of an utterance: for each encoder frame, and besides
 BATCH_SECONDS = 240.0  # of padded audio; the encoder's activations are some 100 MB
 

@@ -10,8 +10,6 @@ from stream.model.network import Network
 from train.backend import TorchBackend
 from train.model import Transducer
 
-__all__ = ["load"]
-
 
 def load(network: Network, threads: int = 1) -> TorchBackend:
     """Build the backend from a network with a quantisation.

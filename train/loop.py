@@ -45,8 +45,6 @@ from train.run.scoring import Score, scored
 from train.run.start import Material, Start
 from train.schedules.patience import since_better
 
-__all__ = ["DivergedError", "Run"]
-
 
 class DivergedError(DifferenceError):
     """A loss or a weight that is no longer a finite number."""

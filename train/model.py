@@ -25,8 +25,6 @@ from train.encoders.input_norm import InputNorm
 from train.encoders.lstm import fold
 from train.prediction import prediction_form
 
-__all__ = ["Transducer", "lengths_to_mask"]
-
 # Names in checkpoints are those from before there were families: (in checkpoints, in the module).
 RENAMED = (
     (r"^(pre|post)\.", r"encoder.\1."),

@@ -19,8 +19,6 @@ from stream.files.atomic import replacing
 from stream.front_end.log_mel import BINS, FrontEnd, streamed_log_mel
 from train.config.run import ConfigError
 
-__all__ = ["Statistics", "measure", "read_statistics"]
-
 LEAST_VARIANCE = 1e-6  # nats squared; what rounding leaves of a constant bin is far below it
 
 

@@ -35,8 +35,6 @@ from train.text.pieces import write_pieces
 from train.text.subwords import SubwordKind, build_subwords
 from train.text.transcripts import normalised
 
-__all__ = ["build_tokenizer"]
-
 LETTERS = string.ascii_lowercase + "'"
 LETTER_SCORE = -30.0  # nats: below any word that occurs once in ten billion
 WHOLE_WORDS_FROM = 5

@@ -27,7 +27,8 @@ from stream.encoders.lstm_layer import KEYS
 from stream.front_end.stacking import join_pairs
 from stream.model.specification import Specification
 from train.encoders.lstm_layer import LSTM, plain_layer
-from train.loss.transducer import Penalties, transducer_loss
+from train.loss.lattice import Penalties
+from train.loss.transducer import transducer_loss
 from train.optimiser.lamb import Lamb
 
 Weights = Mapping[str, Tensor]

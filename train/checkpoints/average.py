@@ -13,8 +13,6 @@ from typing import Any
 from stream.model.specification import ModelError
 from train import checkpoint
 
-__all__ = ["average", "best", "last"]
-
 KEPT = ("specification", "mean", "variance", "tokenizer", "config", "ngram")  # of the latest
 SAME = ("specification", "tokenizer", "mean", "variance")
 

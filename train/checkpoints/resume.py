@@ -33,8 +33,6 @@ from train.config.keys import flat
 from train.config.renamed import current
 from train.config.run import Config, ConfigError
 
-__all__ = ["LAST", "Resumed", "alone", "check_same_run", "differences", "find", "keep", "updates"]
-
 LAST = "last.pt"
 RING, MILESTONES = "resumable", "milestones"
 NOTHING = "nothing"

@@ -24,8 +24,6 @@ from stream.model.network import Network
 from stream.model.specification import ModelError
 from train import checkpoint
 
-__all__ = ["SCHEMA", "Score", "Scorer", "Sweep", "checkpoints", "read_sweep", "sweep"]
-
 SCHEMA = "rill.sweep/1"
 
 # WER of a network, a fraction; None: it cannot be computed in that arithmetic.

@@ -9,8 +9,6 @@ import msgspec
 
 from train.config.effects import Effect
 
-__all__ = ["AugmentationConfig", "BatchConfig", "HistoryConfig"]
-
 
 class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Composition of a batch.

@@ -9,8 +9,6 @@ import msgspec
 
 from train.text.levels import TextRules
 
-__all__ = ["Data", "Source"]
-
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A data set: a table `[[data.train]]` or `[data.dev]`, with one of the keys that name it.

@@ -12,19 +12,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-__all__ = [
-    "Duration",
-    "Linear",
-    "Normalisation",
-    "Penalty",
-    "StatePassing",
-    "WerSwitch",
-    "check_duration",
-    "drop_other_length",
-    "updates_in",
-    "values_of",
-]
-
 Duration: TypeAlias = int | str
 
 EPOCHS = re.compile(r"(?:(\d+(?:\.\d+)?) )?epochs?")

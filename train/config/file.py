@@ -18,8 +18,6 @@ from train.config.faults import checked
 from train.config.layers import read_layers
 from train.config.run import Config, ConfigError
 
-__all__ = ["INEFFECTIVE", "load_config", "resolve"]
-
 # What a key has no effect under: said of --set alone, since a file may extend another whose keys it idles.
 INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
     "freeze_norms_from": (

@@ -9,8 +9,6 @@ import msgspec
 
 from train.config.duration import Duration, Penalty, check_duration, values_of
 
-__all__ = ["OUTPUT", "Dropout", "Loss", "Optimiser"]
-
 OUTPUT = "joint.output"  # the part of a model that `joint_factor` is of
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["current", "current_item"]
-
 
 def _same(value: Any) -> Any:
     return value

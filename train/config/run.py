@@ -18,8 +18,6 @@ from train.config.learning import Dropout, Loss, Optimiser
 from train.config.log import Log
 from train.config.ngram import NgramConfig
 
-__all__ = ["Config", "ConfigError"]
-
 UPDATES = 6000  # of a run whose length is not given
 
 

@@ -28,8 +28,6 @@ from train.data.mixing import blend, lengthened
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["at_update", "augment", "coloured_noise", "joined", "spec_augment"]
-
 FADE = 160  # samples, 10 ms, of one piece into the next
 Samples = NDArray[np.float32]
 Generator = np.random.Generator

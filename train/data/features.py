@@ -17,8 +17,6 @@ from stream.front_end.stacking import stack
 from stream.stage import State, constant_like, map_state
 from train.model import lengths_to_mask
 
-__all__ = ["log_mel", "normalised", "normalised_by_themselves", "stacked"]
-
 ROWS = 8  # transformed at once: their spectra stay in the cache, which is worth a factor of 3
 
 

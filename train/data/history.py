@@ -21,8 +21,6 @@ from stream.front_end.log_mel import SAMPLE_RATE, FrontEnd, streamed_log_mel
 from train.config.batches import HistoryConfig
 from train.data.augmentation import coloured_noise
 
-__all__ = ["histories"]
-
 NOISE_SECONDS = 2.0  # of which a room's statistics are measured
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blend", "lengthened"]
-
 FADE = 3200  # samples, 0.2 s
 FADE_FROM = 0.6  # of a noise shorter than two and a half fades, where its only fade begins
 

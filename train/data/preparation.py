@@ -31,8 +31,6 @@ from stream.errors import InputError
 from train.data.corpora.layout import Item, LayoutError, PublishedCorpus
 from train.data.records.files import write_whole
 
-__all__ = ["LEFT_OUT", "FaultyError", "Prepared", "SetSummary", "prepare"]
-
 LEFT_OUT = "left-out.tsv"
 TOGETHER = 512  # items whose headers are read at a time
 SHOWN = 5  # faults in a message

@@ -19,8 +19,6 @@ from train.data.augmentation import at_update, augment, coloured_noise, crossfad
 from train.data.records.words import TimedWord
 from train.text.spellings import Spellings
 
-__all__ = ["Batch", "Clip", "Drawn", "Place", "Rows"]
-
 Samples: TypeAlias = NDArray[np.float32]
 Place: TypeAlias = tuple[int, int]  # of a clip: its data set, and its number there
 

@@ -13,8 +13,6 @@ from train.config.learning import Dropout
 from train.encoders.lstm import LSTMEncoder
 from train.encoders.step_form import StepForm
 
-__all__ = ["FORMS", "encoder_form"]
-
 # (specification, normalised, dropout) -> a module with the methods of `StepForm`, by the family's name.
 FORMS: dict[str, Any] = {"lstm": LSTMEncoder}
 

@@ -19,8 +19,6 @@ from stream.encoders.lstm_layer import FUNCTIONS, Activation
 from train.encoders.lstm_layer import LSTM, Recurrence, Times, as_written, product_dtype
 from train.encoders.weight_cache import WeightCache
 
-__all__ = ["BlockFloatingLSTM"]
-
 
 class BlockFloatingLSTM(LSTM):
     """One layer in block floating point, batch-first; state: (h, c), each (batch, hidden).

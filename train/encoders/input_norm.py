@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["InputNorm"]
-
 
 class InputNorm(nn.Module):
     """Batch normalisation of (B, T, F) without learned factors: an affine map once trained.

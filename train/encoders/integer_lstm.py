@@ -33,8 +33,6 @@ from train.encoders.quantisers import (
 )
 from train.encoders.weight_cache import WeightCache
 
-__all__ = ["IntegerProduct", "QuantisedLSTM", "int8_pays"]
-
 HIDDEN_SCALE, CELL_SCALE = 2.0**HIDDEN_EXPONENT, 2.0**CELL_EXPONENT
 
 

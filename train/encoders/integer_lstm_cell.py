@@ -14,8 +14,6 @@ import numpy as np
 
 from train.encoders.lstm_layer import quarters
 
-__all__ = ["cell", "cell_backward"]
-
 _jit: Any = numba.njit(cache=True, error_model="numpy")
 _float_jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
 _int32 = np.int32

@@ -25,8 +25,6 @@ from train.encoders.bfp16_lstm import BlockFloatingLSTM
 from train.encoders.input_norm import InputNorm
 from train.encoders.lstm_layer import LSTM
 
-__all__ = ["LSTMEncoder", "Layer", "fold", "layer", "run_layers"]
-
 
 class Layer(nn.Module):
     """Normalisation of the input (not in an exported model), dropout, LSTM.

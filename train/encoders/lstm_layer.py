@@ -25,8 +25,6 @@ from stream.encoders.lstm_layer import Activation
 from stream.integer.network import HIDDEN_EXPONENT
 from train.encoders import tensor_cells
 
-__all__ = ["LSTM", "Recurrence", "Times", "as_written", "product_dtype", "quarters"]
-
 # Full fastmath would drop NaN, which the causality check needs to see.
 _jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
 

@@ -30,18 +30,6 @@ from stream.integer.network import (
 from stream.model.specification import ModelError
 from train.encoders.weight_cache import WeightCache
 
-__all__ = [
-    "FLOAT32_EXACT",
-    "Linear",
-    "Logits",
-    "check_bound",
-    "hidden",
-    "quantise_bias",
-    "quantise_signed",
-    "quantise_weight",
-    "row_sums",
-]
-
 FLOAT32_EXACT = 1 << 24  # below it every integer is a float32
 E_BITS = 16  # of e and g, rule 5
 

@@ -13,8 +13,6 @@ from stream.encoders.family import Encoder
 from stream.prediction.family import Prediction
 from stream.stage import State, map_state
 
-__all__ = ["StepForm"]
-
 
 class StepForm(nn.Module):
     """An encoder or a prediction network that trains through `step`.

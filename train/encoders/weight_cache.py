@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["WeightCache"]
-
 
 class WeightCache:
     """Caches what was made of parameters, while these stay as they are and no gradient is asked for."""

@@ -21,8 +21,6 @@ from torch import Tensor
 
 from train.loss import diagonals
 
-__all__ = ["Lattice", "Penalties"]
-
 _jit: Any = numba.njit(cache=True, error_model="numpy")
 
 

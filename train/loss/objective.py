@@ -26,8 +26,6 @@ from train.loss.transducer import joint_transducer_loss
 from train.model import Transducer, lengths_to_mask
 from train.schedules.penalties import penalty_at
 
-__all__ = ["Objective", "Parts"]
-
 LEAST_SHARE = 0.1  # of the auxiliary weights, to the end
 
 

@@ -24,8 +24,6 @@ from stream.integer.network import UNSIGNED
 from train.encoders.lstm_layer import as_written, product_dtype
 from train.loss.lattice import Lattice, Penalties
 
-__all__ = ["Penalties", "joint_transducer_loss", "transducer_loss"]
-
 PIECE_VALUES = 1 << 19  # logits worked on at once: 2 MB in float32, which caches hold
 CACHE_MEGABYTES = 4.0  # of logits and hidden units alive at once on a CPU, whose cache holds them
 DEVICE_MEGABYTES = 256.0  # the same on devices whose speed wants large products

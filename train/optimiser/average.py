@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Ema"]
-
 
 class Ema:
     """Exponentially averaged weights: e = d e + (1 - d) w after every update, from the first on.

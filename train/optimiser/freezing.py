@@ -11,8 +11,6 @@ from train.config.run import Config, ConfigError
 from train.encoders.input_norm import InputNorm
 from train.optimiser.weights import check_keys, covering, name_of, named_weights
 
-__all__ = ["Freezing"]
-
 
 class Freezing:
     """What is frozen in which update.

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-__all__ = ["add_gradient_noise", "noise_deviation"]
-
 
 def noise_deviation(update: int, level: float, decay: float = 0.55, start: int = 2000) -> float:
     """Return the standard deviation of gradient noise at an update; 0 before `start`."""

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Lamb"]
-
 
 class Lamb(torch.optim.Optimizer):
     """Layer-wise adaptive moments with one global clipping of the gradient's norm.

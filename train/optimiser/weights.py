@@ -20,16 +20,6 @@ from train.config.learning import OUTPUT, Optimiser
 from train.config.run import ConfigError
 from train.optimiser.lamb import Lamb
 
-__all__ = [
-    "check_keys",
-    "covering",
-    "groups",
-    "name_of",
-    "named_weights",
-    "optimiser_of",
-    "restore",
-]
-
 T = TypeVar("T")
 
 # From the names of parameters to those of arrays, in this order.

@@ -9,8 +9,6 @@ from train.config.learning import Dropout
 from train.encoders.step_form import StepForm
 from train.prediction.lstm import LSTMPrediction
 
-__all__ = ["FORMS", "prediction_form"]
-
 # (specification, dropout) -> a module with the methods of `StepForm`, by the family's name.
 FORMS: dict[str, Any] = {"lstm": LSTMPrediction}
 

@@ -16,8 +16,6 @@ from stream.stage import State
 from train.config.learning import Dropout
 from train.encoders.lstm import Layer, layer, run_layers
 
-__all__ = ["LSTMPrediction"]
-
 EMBEDDING_BITS = 8
 
 

@@ -9,8 +9,6 @@ from matplotlib.ticker import MaxNLocator
 from stream.plot import INK, bare, plotting
 from train.checkpoints.selection import Sweep
 
-__all__ = ["draw"]
-
 COLOURS = {"soft": "#0b3954", "hard": "#087e8b", "int8": "#d9622b"}
 
 

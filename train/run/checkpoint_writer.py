@@ -17,8 +17,6 @@ from train.config.run import Config
 from train.run.learner import Learner
 from train.run.start import Start
 
-__all__ = ["CheckpointWriter"]
-
 
 @dataclass
 class CheckpointWriter:

@@ -9,8 +9,6 @@ from typing import TypeVar
 
 from stream.errors import InputError
 
-__all__ = ["Skipped", "timed", "waited_share"]
-
 T = TypeVar("T")
 
 

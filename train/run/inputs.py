@@ -16,8 +16,6 @@ from train.data.features import log_mel, normalised, normalised_by_themselves, s
 from train.data.history import histories
 from train.data.rows import Batch, Rows
 
-__all__ = ["InputFrames", "Inputs"]
-
 
 class Inputs(NamedTuple):
     """A batch as `Objective` takes it.

@@ -41,9 +41,6 @@ from train.schedules.calendar import Calendar
 from train.schedules.learning_rate import LearningRate
 from train.schedules.penalties import blend_span, stream_share
 
-__all__ = ["Learned", "Learner", "Losses"]
-
-
 MEASURED_BATCHES = 2
 
 

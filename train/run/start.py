@@ -26,8 +26,6 @@ from train.data.records.record import Record
 from train.data.rows import Batch
 from train.model import Transducer, lengths_to_mask
 
-__all__ = ["Material", "Start", "checkpoint_start", "folded_start", "largest_joint", "weight_bits"]
-
 
 @dataclass(frozen=True)
 class Start:

@@ -17,8 +17,6 @@ from train.run.inputs import InputFrames
 from train.run.start import Material, Start, largest_joint, weight_bits
 from train.run.transfer import Transfer
 
-__all__ = ["specification_of", "starting_model"]
-
 CALIBRATION_BATCHES = 8
 DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")  # in a state
 

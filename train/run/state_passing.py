@@ -22,8 +22,6 @@ from train.run.inputs import Inputs
 from train.schedules.calendar import Calendar
 from train.schedules.chains import Chains
 
-__all__ = ["Passed", "StatePassing", "states_after"]
-
 
 class Passed(NamedTuple):
     """Where rows begin, or end.

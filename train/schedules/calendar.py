@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from train.config.duration import updates_in
 from train.config.run import Config
 
-__all__ = ["Calendar"]
-
 
 @dataclass(frozen=True)
 class Calendar:

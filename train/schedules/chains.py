@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Chains"]
-
 STREAM = 7  # of the seed's generators
 
 

@@ -21,8 +21,6 @@ from train.config.duration import updates_in
 from train.config.learning import Optimiser
 from train.schedules.calendar import Calendar
 
-__all__ = ["LearningRate", "learning_rate"]
-
 
 def learning_rate(
     update: int, *, rate: float, min_rate: float, warmup: int, hold: int, half_life: int

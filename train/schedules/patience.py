@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["since_better"]
-
 
 def since_better(wers: Iterable[float], min_delta: float) -> int:
     """Return how many validations have passed since one was better than all that counted before.

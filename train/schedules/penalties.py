@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from train.config.duration import Linear, Normalisation, Penalty, WerSwitch, updates_in
 from train.config.learning import Optimiser
 
-__all__ = ["blend_span", "penalty_at", "stream_share"]
-
 
 def penalty_at(penalty: Penalty, update: int, wers: Sequence[float], epoch: int) -> float:
     """Return the value of a penalty.

@@ -20,8 +20,6 @@ from text_unidecode import unidecode
 
 from train.text.levels import Language
 
-__all__ = ["in_language"]
-
 LETTERS: Mapping[Language, str] = MappingProxyType(  # besides a to z
     {
         "de": "äöüß",

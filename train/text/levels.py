@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-__all__ = ["LANGUAGES", "TEXT_RULES", "Language", "Level", "TextRules"]
-
 Level = Literal["identity", "scrub", "ascii", "digit_to_word", "lowercase", "v1.4"]
 Language = Literal["de", "en", "es", "fr", "it", "nl", "pt"]
 TextRules: TypeAlias = Literal[

@@ -16,14 +16,6 @@ from train.text.numbers import dehyphenated, numbers_to_words, separated
 from train.text.standard import standardise
 from train.text.symbols import shielded
 
-__all__ = [
-    "CHARSET",
-    "lowercased",
-    "normalise",
-    "normalise_v1_4",
-    "standardise_wer",
-]
-
 CHARSET = " '" + string.ascii_lowercase
 SYMBOLS = {"&": " and ", "+": " plus ", "%": " percent ", "@": " at "}
 ABBREVIATIONS = {

@@ -12,8 +12,6 @@ import re
 
 import inflect
 
-__all__ = ["dehyphenated", "numbers_to_words", "separated"]
-
 _ENGINE = inflect.engine()
 _AMOUNTS = re.compile(r"\$([0-9.,]*[0-9]) (million|billion|trillion|thousand)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[0-9][0-9,]+[0-9]")

@@ -7,8 +7,6 @@ from typing import Any
 
 from sentencepiece import sentencepiece_model_pb2 as proto
 
-__all__ = ["write_pieces"]
-
 
 def write_pieces(pieces: Iterable[tuple[str, float]]) -> bytes:
     """Write the bytes of a unigram SentencePiece model.

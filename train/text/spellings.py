@@ -14,8 +14,6 @@ import sentencepiece
 
 from stream.errors import ArgumentError
 
-__all__ = ["Spellings"]
-
 
 class Spellings:
     """The segmentations of a unigram SentencePiece model.

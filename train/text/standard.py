@@ -17,8 +17,6 @@ import re
 from whisper_normalizer.basic import remove_symbols_and_diacritics
 from whisper_normalizer.english import EnglishTextNormalizer
 
-__all__ = ["standardise"]
-
 KEPT_SYMBOLS = ".%$¢€£'"
 FILLERS = r"\b(hmm|mm|mhm|mmm|uh|um|mmhmm|uhhuh|huh)\b"
 WHISPER_IS = r"'s\b"  # Whisper's own rule, in the place of which stands

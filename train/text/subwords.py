@@ -11,8 +11,6 @@ import sentencepiece
 
 from stream.errors import InputError
 
-__all__ = ["SubwordKind", "build_subwords"]
-
 SubwordKind = Literal["unigram", "bpe", "char"]
 
 THREADS = 16  # the estimate depends on their number, so it is not the machine's

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-__all__ = ["shielded"]
-
 
 def shielded(text: str, symbols: Iterable[str], change: Callable[[str], str]) -> str:
     """Change a text; some symbols in it pass unchanged."""

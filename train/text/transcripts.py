@@ -15,8 +15,6 @@ from train.text.languages import in_language
 from train.text.levels import LANGUAGES, Level, TextRules
 from train.text.symbols import shielded
 
-__all__ = ["SPELLING_OPTIONS", "normalised", "ruled"]
-
 SPELLING_OPTIONS = ("data.text=lowercase", "data.unknown=allow")  # see `check_spelling`
 
 

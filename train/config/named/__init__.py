@@ -4,6 +4,4 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["NAMED"]
-
 NAMED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}

@@ -17,8 +17,6 @@ from stream.errors import ArgumentError
 from train.data.storage.read_benchmark import Measurement, sweep
 from train.data.storage.sources import S3Access, read_credentials
 
-__all__ = ["EXAMPLE", "add_arguments", "run"]
-
 EXAMPLE = "--source mount=/mnt/asr-audio-data --source s3=s3://asr-audio-data/fr --workers 1,8,32"
 SCHEMA = "rill.train.data.bench/1"
 COLUMNS = (

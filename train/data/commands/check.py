@@ -42,8 +42,6 @@ from train.data.records.record import Record, length_and_rate, name_of
 from train.text.levels import TEXT_RULES
 from train.text.transcripts import ruled
 
-__all__ = ["EXAMPLE", "Checker", "add_arguments", "run"]
-
 EXAMPLE = "train.jsonl dev.jsonl --tokenizer tokenizer.model --fix train-fixed.jsonl"
 MOST_WORDS_A_SECOND = 7.0
 MOST_CHARACTERS_A_SECOND = 40.0

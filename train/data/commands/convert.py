@@ -19,8 +19,6 @@ from train.data.records.durations import with_durations
 from train.data.records.extract import extracted
 from train.data.records.record import Record, strict
 
-__all__ = ["EXAMPLE", "add_arguments", "run"]
-
 EXAMPLE = "train.jsonl cuts_train.jsonl.gz"
 
 

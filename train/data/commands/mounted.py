@@ -13,8 +13,6 @@ from pathlib import Path
 from stream.errors import ArgumentError
 from train.data.storage.mounts import inspect_mount
 
-__all__ = ["EXAMPLE", "add_arguments", "run"]
-
 EXAMPLE = "/mnt/asr-audio-data --cuts msr_cuts_French_train.jsonl.gz"
 
 

@@ -15,8 +15,6 @@ from train.data.corpora.catalogue import CORPORA
 from train.data.corpora.layout import LayoutError, PublishedCorpus
 from train.data.preparation import LEFT_OUT, Prepared, prepare
 
-__all__ = ["EXAMPLE", "add_arguments", "run"]
-
 EXAMPLE = "commonvoice cv-corpus-17.0-2024-03-15/fr --output data/cv-fr --duplicates 3"
 TOLD_EVERY = 10_000  # recordings
 

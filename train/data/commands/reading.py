@@ -12,8 +12,6 @@ from typing import TypeVar
 from train.data.formats.table import FORMATS, read_records
 from train.data.records.record import Read
 
-__all__ = ["add_reading", "counted", "read"]
-
 T = TypeVar("T")
 EVERY_SECONDS = 2.0
 

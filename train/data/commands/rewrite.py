@@ -16,8 +16,6 @@ from stream.files.text import open_bytes
 from stream.manifest import ManifestError
 from train.data.records.files import write_whole
 
-__all__ = ["EXAMPLE", "add_arguments", "rewrite", "run"]
-
 EXAMPLE = "cuts.jsonl.gz --from /nfs/audio --to /mnt/audio"
 PATH_KEYS = ("audio_filepath", "audio_filename", "fname", "source", "file_name", "path")
 

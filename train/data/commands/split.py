@@ -20,8 +20,6 @@ from train.data.formats.table import FORMATS, for_output
 from train.data.records.durations import with_durations
 from train.data.records.record import Record, strict
 
-__all__ = ["EXAMPLE", "add_arguments", "part_of", "run"]
-
 EXAMPLE = "all.jsonl train.jsonl=0.9 dev.jsonl=0.05 test.jsonl=0.05"
 
 

@@ -14,8 +14,6 @@ from train.data.commands.reading import add_reading, read
 from train.data.records.durations import with_durations
 from train.data.records.record import Record, strict
 
-__all__ = ["EXAMPLE", "Counts", "add_arguments", "run"]
-
 EXAMPLE = "train.jsonl"
 EDGES = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0, 12.0, 16.7, 20.0, 30.0, float("inf"))  # seconds
 SHARES = (0.0, 0.01, 0.5, 0.9, 0.99, 1.0)

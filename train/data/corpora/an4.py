@@ -12,8 +12,6 @@ from pathlib import Path
 
 from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
-__all__ = ["AN4"]
-
 _LINE = re.compile(r"(?:<s> )?(?P<text>.*?)(?: </s>)? ?\((?P<name>\S+)\)\s*")
 
 

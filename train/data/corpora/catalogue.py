@@ -16,8 +16,6 @@ from train.data.corpora.slr57 import SLR57
 from train.data.corpora.speech_commands import SPEECH_COMMANDS
 from train.data.corpora.training_speech import TRAINING_SPEECH
 
-__all__ = ["CORPORA"]
-
 CORPORA: Mapping[str, PublishedCorpus] = MappingProxyType(
     {
         "an4": AN4,

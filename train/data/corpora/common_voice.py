@@ -25,8 +25,6 @@ from train.data.corpora.layout import (
     visible_folders,
 )
 
-__all__ = ["COMMON_VOICE"]
-
 FIRST_RELEASE = {"train": "cv-valid-train", "dev": "cv-valid-dev", "test": "cv-valid-test"}
 
 

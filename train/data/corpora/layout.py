@@ -18,16 +18,6 @@ from pathlib import Path
 from stream.errors import InputError
 from stream.files import text
 
-__all__ = [
-    "PublishedCorpus",
-    "Item",
-    "LayoutError",
-    "demand",
-    "read_lines",
-    "read_table",
-    "visible_folders",
-]
-
 SHOWN = 8  # names in a message
 
 

@@ -19,8 +19,6 @@ from train.data.corpora.layout import (
     visible_folders,
 )
 
-__all__ = ["LIBRISPEECH"]
-
 _SET = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from train.data.corpora.layout import Item, PublishedCorpus, demand, visible_folders
 
-__all__ = ["LINGUA_LIBRE"]
-
 SUFFIXES = (".ogg", ".wav", ".flac")
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
-__all__ = ["MAILABS"]
-
 
 def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
     books = sorted(root.rglob("metadata.csv"))

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
-__all__ = ["MLS"]
-
 SPLITS = ("train", "dev", "test")
 
 

@@ -17,8 +17,6 @@ from pathlib import Path, PurePosixPath
 
 from train.data.corpora.layout import Item, LayoutError, PublishedCorpus, demand, read_lines
 
-__all__ = ["SLR57"]
-
 # Set, list of transcripts, folder of speech.
 LISTS = (
     ("train", "transcripts/train/yaounde/fn_text.txt", "speech/train/yaounde"),

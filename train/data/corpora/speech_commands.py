@@ -11,8 +11,6 @@ from pathlib import Path
 
 from train.data.corpora.layout import Item, PublishedCorpus, demand, read_lines, visible_folders
 
-__all__ = ["SPEECH_COMMANDS"]
-
 
 def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
     validation, testing = demand(root, "validation_list.txt", "testing_list.txt")

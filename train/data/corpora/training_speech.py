@@ -11,8 +11,6 @@ from pathlib import Path
 
 from train.data.corpora.layout import Item, PublishedCorpus, demand, read_table
 
-__all__ = ["TRAINING_SPEECH"]
-
 
 def _read(root: Path, _duplicates: int | None) -> Iterator[Item]:
     (table,) = demand(root, "data.csv")

@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["CODECS", "Codec", "transcode"]
-
 Samples = NDArray[np.float32]
 
 

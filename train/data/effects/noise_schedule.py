@@ -6,8 +6,6 @@ fall in whole decibels over `ramp` updates.
 
 from __future__ import annotations
 
-__all__ = ["scheduled_snr"]
-
 
 def scheduled_snr(
     update: int,

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["trimmed"]
-
 Samples = NDArray[np.float32]
 
 WINDOW = 2048  # samples, 128 ms

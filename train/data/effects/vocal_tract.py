@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 
-__all__ = ["warp_formants"]
-
 Samples = NDArray[np.float32]
 
 WINDOW = 512  # samples, 32 ms

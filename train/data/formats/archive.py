@@ -18,8 +18,6 @@ from train.data.records.files import write_whole
 from train.data.records.record import AUDIO_SUFFIXES, Bytes, Read, Record
 from train.data.records.transcripts import Transcripts, record_of
 
-__all__ = ["read", "write"]
-
 
 def read(path: Path, root: Path | None = None) -> Read:
     """Yield the records of an archive, in its order."""

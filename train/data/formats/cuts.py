@@ -29,8 +29,6 @@ from train.data.records.record import Audio, File, LhotseCut, Mix, Read, Record,
 from train.data.records.words import TimedWord
 from train.data.storage.sources import source_lines
 
-__all__ = ["read", "write"]
-
 SAMPLING_RATE = 16_000  # Hz, written where neither the record nor the file was asked
 WHOLE_WITHIN = 1e-3  # seconds by which a cut of a whole recording may differ from it
 RATE_KEY = "sampling_rate"

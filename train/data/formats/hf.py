@@ -21,8 +21,6 @@ from train.data.records.files import write_whole
 from train.data.records.record import File, Read, Record
 from train.data.records.transcripts import TABLES, fields_of, record_of, said, table_rows
 
-__all__ = ["read", "tables", "write"]
-
 
 def tables(path: Path) -> list[Path]:
     """Return the tables of a folder."""

@@ -17,8 +17,6 @@ from train.data.records.record import File, Read, Record
 from train.data.records.words import listed_words, take_words
 from train.data.storage.sources import source_lines
 
-__all__ = ["read", "write"]
-
 
 def read(path: Path, root: Path | None = None) -> Read:
     """Yield the records of a manifest; relative paths count from `root`, or from the manifest."""

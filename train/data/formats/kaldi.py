@@ -21,8 +21,6 @@ from stream.manifest import ManifestError, located
 from train.data.records.files import listed_path, write_whole
 from train.data.records.record import File, Read, Record
 
-__all__ = ["read", "write"]
-
 FILES = ("wav.scp", "text", "segments", "utt2spk", "utt2dur")
 
 

@@ -21,8 +21,6 @@ from stream.manifest import ManifestError, located
 from train.data.records.files import listed_path, write_whole
 from train.data.records.record import File, Read, Record
 
-__all__ = ["read", "write"]
-
 BLOCK = 1 << 20  # characters that are read at once
 SPACE = " \t\r\n"
 

@@ -18,8 +18,6 @@ from train.data.records.files import write_whole
 from train.data.records.record import Audio, Bytes, File, Read, Record
 from train.data.records.transcripts import fields_of, record_of, said
 
-__all__ = ["read", "tables", "write"]
-
 ROWS = 64  # that are in memory at once
 AUDIO_KEYS = ("audio", "file", "path")
 

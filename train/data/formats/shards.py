@@ -32,8 +32,6 @@ from train.data.records.record import AUDIO_SUFFIXES, File, Read, Record
 from train.data.records.transcripts import SIDE_SUFFIXES, fields_of, record_of, said, side_row
 from train.data.storage.sources import SourceError, is_remote, open_source
 
-__all__ = ["expanded", "members", "opened", "read", "write", "write_tar", "written"]
-
 PER_SHARD = 1000  # utterances
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 

@@ -29,8 +29,6 @@ from train.data.formats import (
 from train.data.records.record import Read, Record
 from train.data.storage.sources import SourceError, is_remote, open_source
 
-__all__ = ["FORMATS", "Format", "detect", "files_of", "for_output", "read_records"]
-
 
 @dataclass(frozen=True)
 class Format:

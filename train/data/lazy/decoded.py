@@ -24,8 +24,6 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import TOLERANCE_SECONDS, TOLERANCE_SHARE
 from train.data.lazy.index import Index
 
-__all__ = ["Decoded"]
-
 STATE = struct.Struct("<iI")
 Samples = NDArray[np.int16]
 

@@ -41,8 +41,6 @@ from train.data.records.durations import with_durations
 from train.data.records.record import Bytes, File, Record
 from train.data.storage.sources import is_remote, state_of
 
-__all__ = ["Index", "default_cache", "index_of"]
-
 VERSION = 4
 FAULTS_SHOWN = 5
 SAID_EVERY = 1 << 20  # utterances

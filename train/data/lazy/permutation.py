@@ -13,8 +13,6 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["key_of", "permuted"]
-
 ROUNDS = 8
 Places = NDArray[np.uint64]
 

@@ -17,8 +17,6 @@ from multiprocessing.connection import Connection
 from stream.errors import ArgumentError, InputError
 from train.data.rows import Batch, Drawn
 
-__all__ = ["WorkerError", "drawn_by_processes"]
-
 WAIT_SECONDS = 5.0  # for a worker to end
 
 

@@ -12,8 +12,6 @@ from stream.audio import AudioError
 from stream.manifest import ManifestError
 from train.data.records.record import Read, Record, length_and_rate
 
-__all__ = ["with_durations"]
-
 THREADS = 8  # files are mostly waited for
 AHEAD = 64  # records
 

@@ -23,8 +23,6 @@ from train.data.records.record import (
     name_of,
 )
 
-__all__ = ["extension_of", "extracted", "heard", "store"]
-
 
 def heard(record: Record) -> Bytes:
     """Return the recording of a record as an audio file in memory.

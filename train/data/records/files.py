@@ -13,8 +13,6 @@ from typing import BinaryIO, cast
 from stream.files.atomic import replacing
 from train.data.records.record import AUDIO_SUFFIXES, File, Mix, Record
 
-__all__ = ["absolute", "listed_path", "safe_name", "write_whole"]
-
 LEVEL = 6  # of gzip
 
 

@@ -21,23 +21,6 @@ from stream.manifest import ManifestError, check_length
 from train.data.records.words import TimedWord
 from train.data.storage.sources import SourceError, is_remote, read_source
 
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "Audio",
-    "Bytes",
-    "File",
-    "LhotseCut",
-    "Mix",
-    "Read",
-    "Record",
-    "Track",
-    "content_of",
-    "length_and_rate",
-    "name_of",
-    "samples_of",
-    "strict",
-]
-
 # Names that a folder or an archive gives to recordings; what is in a file is told by its content.
 AUDIO_SUFFIXES = frozenset(
     [

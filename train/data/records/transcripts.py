@@ -19,20 +19,6 @@ from stream.files.text import decode_text
 from train.data.records.record import Audio, Record
 from train.data.records.words import TimedWord, listed_words, take_words
 
-__all__ = [
-    "SIDE_SUFFIXES",
-    "TABLES",
-    "TEXT_KEYS",
-    "Fields",
-    "Transcripts",
-    "fields_of",
-    "number_or_none",
-    "record_of",
-    "said",
-    "side_row",
-    "table_rows",
-]
-
 SIDE_SUFFIXES = (".txt", ".lab", ".json")
 TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
 TEXT_KEYS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_text")

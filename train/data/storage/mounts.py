@@ -24,8 +24,6 @@ import msgspec
 from stream.files.text import open_bytes
 from stream.manifest import ManifestError
 
-__all__ = ["Mount", "Report", "inspect_mount", "mount_of", "named_recordings", "sampled_lines"]
-
 MOUNTS = Path("/proc/self/mountinfo")
 MOST_COMPRESSED_LINES = 100_000  # of a .gz, which cannot be sought
 SMALL_FILE = 4 << 20  # bytes; a smaller one is read whole

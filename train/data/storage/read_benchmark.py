@@ -29,8 +29,6 @@ from train.data.storage.sources import (
     without_credentials,
 )
 
-__all__ = ["Measurement", "list_files", "measure", "sweep"]
-
 BLOCK = 1 << 20  # bytes of one read
 LISTED = 100_000  # files of a source looked at, at most
 

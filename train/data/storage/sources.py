@@ -28,20 +28,6 @@ from urllib.parse import urlsplit
 from stream.errors import ArgumentError, InputError
 from stream.files.text import GZIP, TextError, lines_of, read_lines, read_text
 
-__all__ = [
-    "FROM_ENVIRONMENT",
-    "S3Access",
-    "SourceError",
-    "is_remote",
-    "open_source",
-    "read_credentials",
-    "read_source",
-    "s3_client",
-    "s3_location",
-    "state_of",
-    "without_credentials",
-]
-
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of two characters or more: C:\ is a drive
 _CREDENTIAL = re.compile(
     r"(?:export\s+)?(?:\w+?_)?(access_key_id|secret_access_key|session_token|region|endpoint(?:_url)?)",
