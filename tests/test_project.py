@@ -28,6 +28,7 @@ LOCKS = {
     ],
 }
 PAGE_PATHS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+LINKING = [*PAGE_PATHS, REPOSITORY / "CHANGELOG.md", *sorted(REPOSITORY.glob("models/*/README.md"))]
 RILL_COMMANDS = [
     pytest.param(words, options, id=f"{path.name}: {words}{options[:40]}")
     for path in PAGE_PATHS
@@ -60,6 +61,12 @@ def read_lock(name: str) -> dict[str, str]:
             assert separator, f"requirements/{name}.txt: {line} is not an exact version"
             locked[normalised_name(requirement)] = version
     return locked
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_changelog_begins_with_the_version_of_the_project() -> None:
@@ -129,11 +136,12 @@ def test_a_command_of_rill_on_a_page_exists_and_takes_its_options(words: str, op
     assert set(re.findall(r"--[a-z0-9-]+", options)) <= taken
 
 
-@pytest.mark.parametrize("path", PAGE_PATHS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", LINKING, ids=lambda path: path.name)
 def test_links_between_pages_lead_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
-    dead = [link for link in links if not (path.parent / link).exists()]
-    assert dead == []
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text())
+    assert [link for link, _ in links if not (path.parent / link).exists()] == []
+    targets = [(path.parent / link if link else path, anchor) for link, anchor in links if anchor]
+    assert [(page.name, a) for page, a in targets if a not in anchors(page.read_text())] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
