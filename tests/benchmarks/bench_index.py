@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from train.data.lazy.index import Index, index_of
+from train.data.lazy.index import Index
+from train.data.lazy.index_cache import index_of
 from train.data.lazy.sampler import Sampler
 
 LINES = int(os.environ.get("RILL_INDEX_LINES", "200000"))

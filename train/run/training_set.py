@@ -25,7 +25,8 @@ from train.data.formats.table import read_records
 from train.data.lazy.clips import IndexedClips, Texts
 from train.data.lazy.decoded import Decoded
 from train.data.lazy.epochs import Epochs
-from train.data.lazy.index import Index, index_of
+from train.data.lazy.index import Index
+from train.data.lazy.index_cache import index_of
 from train.data.lazy.sampler import Sampler
 from train.data.records.durations import with_durations
 from train.data.records.record import Record, check_there, strict

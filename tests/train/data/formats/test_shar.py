@@ -17,7 +17,7 @@ from tests.train.data.formats.sets import records
 from train.data.formats import cuts, shar
 from train.data.formats.shards import add_member
 from train.data.formats.table import detect, files_of, read_records
-from train.data.lazy.index import index_of
+from train.data.lazy.index_cache import index_of
 from train.data.records.record import strict
 
 

@@ -13,7 +13,7 @@ from train.data.batches import Batches
 from train.data.lazy.clips import IndexedClips, Texts
 from train.data.lazy.decoded import Decoded
 from train.data.lazy.epochs import Epochs
-from train.data.lazy.index import index_of
+from train.data.lazy.index_cache import index_of
 from train.data.rows import Rows
 
 __all__ = ["COUNT", "corpus", "lazy_batches"]

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.data.lazy.index import Index, index_of
+from train.data.lazy.index import Index
+from train.data.lazy.index_cache import index_of
 
 __all__ = ["index", "manifest"]
 

@@ -14,7 +14,8 @@ from tests.train.data.lazy.corpora import COUNT, corpus, lazy_batches
 from train.config.batches import BatchConfig
 from train.data.batches import Chosen
 from train.data.lazy.epochs import Epochs
-from train.data.lazy.index import Index, index_of
+from train.data.lazy.index import Index
+from train.data.lazy.index_cache import index_of
 
 JOINED = {"join": 1.0, "join_from": 0, "join_until": 0, "join_seconds": 3.0, "join_clips": (2, 4)}
 

@@ -14,7 +14,8 @@ from stream.manifest import ManifestError
 from tests.train.data.formats.sets import records
 from tests.train.data.lazy.sets import index, manifest
 from train.data.formats.table import FORMATS
-from train.data.lazy.index import Index, default_cache, index_of
+from train.data.lazy.index import Index
+from train.data.lazy.index_cache import default_cache, index_of
 
 
 def test_utterances_are_there_by_number_and_by_duration(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from stream.manifest import ManifestError
 from train.data.formats.table import read_records
 from train.data.lazy import lines
-from train.data.lazy.index import Index, index_of
+from train.data.lazy.index import Index
+from train.data.lazy.index_cache import index_of
 from train.data.records.record import Record
 
 PLAIN = '{"audio_filepath": "a.wav", "text": "one", "duration": 1.5}'
@@ -127,7 +128,9 @@ def test_a_line_that_changes_during_a_run_is_named(tmp_path: Path) -> None:
         file.seek(len(PLAIN) + 1)
         file.write(b"xxxx")
     assert index[0].text == "one"
-    with pytest.raises(ManifestError, match="set.jsonl: line 2: changed since then"):
+    with pytest.raises(
+        ManifestError, match="set.jsonl: line 2: changed since it was indexed; start again"
+    ):
         index[1]
 
 

@@ -14,7 +14,7 @@ import soundfile
 from stream.audio import AudioError
 from stream.manifest import ManifestError
 from train.data.formats.table import FORMATS, detect, read_records
-from train.data.lazy.index import index_of
+from train.data.lazy.index_cache import index_of
 from train.data.records.record import File, Record, strict
 from train.data.storage.sources import S3Access, s3_client
 
