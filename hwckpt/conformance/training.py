@@ -18,17 +18,21 @@ from torch import nn
 from hwckpt.conformance.comparison import Arrays, Kind, Rng, Row, Vectors, compare, computed
 from stream.front_end.log_mel import BINS, SAMPLE_RATE
 from train.config.duration import Linear, WerSwitch
+from train.config.learning import Optimiser
 from train.data.effects.noise_schedule import scheduled_snr
 from train.data.mixing import blend, lengthened
 from train.optimiser.average import Ema
 from train.optimiser.lamb import Lamb
-from train.schedules.learning_rate import learning_rate
+from train.schedules.calendar import Calendar
+from train.schedules.learning_rate import LearningRate
 from train.schedules.penalties import penalty_at, stream_share
 from train.statistics import Statistics
 
 WINDOW = 400  # samples; generation 1.14's window of 25 ms
 SCHEDULE, WEIGHTS, STATISTICS, SAMPLES = 1e-12, 1e-6, 1e-5, 1e-4
 MOMENTS = ("exp_avg", "exp_avg_sq")
+# Of any run: half-lives are counted in updates.
+CALENDAR = Calendar(epoch=1, end=1, validate_every=1, checkpoint_every=1)
 NOISE = 4896, 4896  # updates before the ratios fall, and over which they do
 
 
@@ -37,12 +41,16 @@ def _learning_rates(z: Arrays) -> dict[str, Any]:
     for k in range(z["num"]):
         fields = (str(name) for name in z["params_fields"])
         given = dict(zip(fields, np.atleast_1d(z[f"params_{k}"]).tolist(), strict=True))
-        peak, low = given.pop("peak_lr"), given.pop("min_lr")
+        config = Optimiser(
+            rate=given["peak_lr"],
+            min_rate=given["min_lr"],
+            warmup=int(given["warmup"]),
+            hold=int(given["hold"]),
+            half_life=int(given["half_life"]),
+        )
+        rate = LearningRate.of(config, CALENDAR)
         values[f"lr_{k}"] = [
-            [
-                learning_rate(int(step), rate=peak * factor, min_rate=low, **given)
-                for factor in np.atleast_1d(z[f"factors_{k}"])
-            ]
+            [rate.at(int(step), factor) for factor in np.atleast_1d(z[f"factors_{k}"])]
             for step in z["steps"]
         ]
     return values

@@ -22,18 +22,6 @@ from train.config.learning import Optimiser
 from train.schedules.calendar import Calendar
 
 
-def learning_rate(
-    update: int, *, rate: float, min_rate: float, warmup: int, hold: int, half_life: int
-) -> float:
-    """Return the learning rate of an update, counted from 1: warm-up, plateau, exponential decay.
-
-    A group with a factor passes `rate` times the factor: the floor applies after it.
-    """
-    after = update - warmup - hold
-    share = 0.5 ** (after / half_life) if after >= 0 else _rise(update, warmup)
-    return max(share * rate, min_rate)
-
-
 @dataclass(frozen=True)
 class LearningRate:
     """The learning rates of a run.
