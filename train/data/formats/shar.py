@@ -25,6 +25,7 @@ from stream.audio import AudioError
 from stream.manifest import ManifestError
 from train.data.formats import cuts
 from train.data.formats.shards import PER_SHARD, add_member, expanded, members, opened
+from train.data.formats.written_cuts import cut_of
 from train.data.records.extract import extension_of, heard
 from train.data.records.files import write_whole
 from train.data.records.record import File, Read, Record, length_and_rate
@@ -152,4 +153,4 @@ def _written(record: Record) -> tuple[dict[str, Any], dict[str, Any], str, bytes
         "duration": seconds,
         "channel_ids": [channel],
     }
-    return cuts.cut_of(record, recording), recording, extension_of(audio), audio.content
+    return cut_of(record, recording), recording, extension_of(audio), audio.content
