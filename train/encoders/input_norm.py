@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -74,3 +76,31 @@ class InputNorm(nn.Module):
         """Return (scale, shift), each (F,): y = scale x + shift by the running statistics."""
         scale = torch.rsqrt(self.variance + self.epsilon)
         return scale, -self.mean * scale
+
+
+def advance_norms(module: nn.Module, gathered: Callable[[Tensor], list[Tensor]]) -> None:
+    """Move the running statistics of a module's norms by an update's batches, of all parts and ranks.
+
+    Args:
+        gathered: returns the same tensor of each rank, in order.
+    """
+    norms = [norm for norm in _norms(module) if norm.seen]
+    if not norms:
+        return
+    of_parts = zip(*(norm.seen for norm in norms), strict=True)
+    own = torch.stack([torch.cat(of_part) for of_part in of_parts])
+    # In the order of the batches' numbers: part by part, and in it rank by rank.
+    every = torch.stack(gathered(own), dim=1).flatten(0, 1)
+    sizes = [len(norm.seen[0]) for norm in norms]
+    for norm, seen in zip(norms, every.split(sizes, dim=1), strict=True):
+        norm.advance(seen)
+
+
+def forget_batches(module: nn.Module) -> None:
+    """Forget the batches that a module's norms have seen since their running statistics were moved."""
+    for norm in _norms(module):
+        norm.seen = []
+
+
+def _norms(module: nn.Module) -> list[InputNorm]:
+    return [each for each in module.modules() if isinstance(each, InputNorm)]

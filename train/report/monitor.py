@@ -26,7 +26,8 @@ from train.report.metrics import Metrics
 from train.report.texts import Heard, report, shortened, spread
 from train.report.weights import gradient_norms, samples
 from train.run.data_wait import waited_share
-from train.run.learner import Learned, Learner
+from train.run.learned import Learned
+from train.run.learner import Learner
 from train.run.references import Latency
 from train.run.scoring import Score
 from train.run.start import Material

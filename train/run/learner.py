@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from train.config.learning import Optimiser
 from train.config.run import Config
 from train.data.lazy.permutation import key_of
 from train.data.rows import Batch
-from train.encoders.input_norm import InputNorm
+from train.encoders.input_norm import advance_norms, forget_batches
 from train.loss.objective import Objective, Parts
 from train.model import Transducer
 from train.optimiser.average import Ema
@@ -34,6 +34,7 @@ from train.optimiser.freezing import Freezing
 from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
 from train.optimiser.weights import groups, named_weights, optimiser_of, restore
 from train.run.inputs import InputFrames
+from train.run.learned import Learned, Losses
 from train.run.start import Material, Start
 from train.run.starting_model import specification_of, starting_model
 from train.run.state_passing import StatePassing, states_after
@@ -44,54 +45,25 @@ from train.schedules.penalties import blend_span, stream_share
 MEASURED_BATCHES = 2
 
 
-class Losses(NamedTuple):
-    """The mean losses of an update's utterances, nats, as `Parts` has those of a batch."""
-
-    total: float
-    transducer: float
-    ctc: float
-    bag: float
-
-
-class Learned(NamedTuple):
-    """What an update did, over all its parts and ranks.
-
-    Attributes:
-        rate: the learning rate.
-        losses: the means over the utterances.
-        norm: of the gradient, before clipping.
-        seconds: of audio; utterances, tokens: how many.
-        skipped: what was wrong with utterances that were left out.
-    """
-
-    rate: float
-    losses: Losses
-    norm: float
-    seconds: float
-    utterances: int
-    tokens: int
-    skipped: tuple[str, ...]
-
-
 class Learner:
     """Weights, optimiser and averaged weights of a run.
 
-    An update learns from the batches of all its parts and ranks as if they were one: what is drawn for a batch
-    follows from its number, and a batch counts by its utterances.
+    An update learns from the batches of all its parts and ranks as if they were one: a batch's random draws
+    depend on its number alone, and its weight is its number of utterances.
 
     Args:
         config, start, material: of the run.
         resumed: the checkpoint that it resumes from, or None.
         ranks: this process among those that train together.
     Attributes:
-        config: of the run, its precision chosen.
-        seconds: by precision, what was measured for the choice; empty where nothing was.
+        config: the run's, with the precision that was chosen.
+        seconds: of a batch, by precision, where one was chosen by measuring; else empty.
         objective: the loss, which holds the model in training, `model`.
         average: the averaged weights, which are validated and exported.
         calendar: when the run validates, saves and ends.
-        update: how many were made.
-        wers: on dev, of each validation so far, fractions.
-        transfer: what was taken from another model, where that is not all of it, or None.
+        update: the number of updates made so far.
+        wers: the dev WER of each validation so far, fractions.
+        transfer: which weights come from another model, where `init` chooses; else None.
     Raises:
         ConfigError: the configuration cannot be trained from this start, or on this machine.
         ModelError: the weights, or the checkpoint, are of another model.
@@ -143,7 +115,7 @@ class Learner:
         """Make one update.
 
         Args:
-            batches: the parts of the update that are this rank's.
+            batches: this rank's parts of the update.
         """
         config, optimiser, ranks = self.config, self.config.optimiser, self._ranks
         self.update += 1
@@ -179,7 +151,7 @@ class Learner:
         )
         norm = self.optimiser.step()
         self._scaler.update()
-        self._advance_norms()
+        advance_norms(self.model, ranks.gathered_tensors)
         self.average.update(self.model)
         return Learned(
             self.rate.at(self.update),
@@ -197,7 +169,7 @@ class Learner:
         """Add the gradient of a batch's mean losses, times its share of the update.
 
         Args:
-            part: of the update, whose rows may go on from those of the last; None: it is a trial.
+            part: the batch's number in the update, for state passing; None: a trial, whose states are not kept.
         """
         key = batch.number + 1
         torch.manual_seed(self.config.seed * 1_000_003 + key)  # dropout, and what follows
@@ -212,25 +184,12 @@ class Learner:
             self._passing.keep(self.update, part, lambda: states_after(self.model, inputs, before))
         return parts
 
-    def _advance_norms(self) -> None:
-        """Move the statistics between layers by the frames of all parts and ranks."""
-        norms = [norm for norm in self._norms() if norm.seen]
-        if not norms:
-            return
-        of_parts = zip(*(norm.seen for norm in norms), strict=True)
-        own = torch.stack([torch.cat(of_part) for of_part in of_parts])
-        # In the order of the batches' numbers: part by part, and in it rank by rank.
-        every = torch.stack(self._ranks.gathered_tensors(own), dim=1).flatten(0, 1)
-        sizes = [len(norm.seen[0]) for norm in norms]
-        for norm, seen in zip(norms, every.split(sizes, dim=1), strict=True):
-            norm.advance(seen)
-
     def _all_skipped(self, batches: Sequence[Batch]) -> tuple[str, ...]:
         own = [message for batch in batches for message in batch.skipped]
         return tuple(message for each in self._ranks.gathered(own) for message in each)
 
     def _choose_precision(self, material: Material, resumed: Resumed | None) -> dict[str, float]:
-        """Settle a precision that is left to us; return what was measured for it."""
+        """Choose the precision where it is `auto`; return the seconds measured for each."""
         if self.config.precision != "auto":
             return {}
         seconds: dict[str, float] = {}
@@ -242,13 +201,9 @@ class Learner:
             seconds = measured(self._backward, batches, self.device, self._ranks)
             chosen = fastest(seconds)
             self.optimiser.zero_grad(set_to_none=True)
-            for norm in self._norms():
-                norm.seen = []
+            forget_batches(self.model)
         self.config = msgspec.structs.replace(self.config, precision=chosen)
         return seconds
-
-    def _norms(self) -> list[InputNorm]:
-        return [module for module in self.model.modules() if isinstance(module, InputNorm)]
 
     def _stream_share(self) -> float:
         blend = self.config.normalisation
@@ -256,7 +211,7 @@ class Learner:
         return stream_share(self.update, start=start, end=end, first=blend.stream_share)
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is odd about the run's schedules."""
+        """Yield a warning for each schedule that the run ends before."""
         blend, end = self.config.normalisation, self.calendar.end
         late = blend_span(blend, self.config.optimiser, self.calendar.epoch)[1]
         if blend.stream_share < 1.0 and late > end:
