@@ -40,10 +40,10 @@ from train.report.monitor import Monitor, Totals
 from train.run.checkpoint_writer import CheckpointWriter
 from train.run.data_wait import Skipped, timed
 from train.run.learner import Learner
-from train.run.references import References
-from train.run.scoring import Score, scored
 from train.run.start import Material, Start
 from train.schedules.patience import since_better
+from train.validation.references import References
+from train.validation.scoring import Score, scored
 
 
 class DivergedError(DifferenceError):

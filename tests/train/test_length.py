@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from tests.train.tones import command, corpus_of_tones, metrics, prepared
 from train import __main__, checkpoint, loop
 from train.loop import Run
-from train.run.scoring import Score
+from train.validation.scoring import Score
 
 
 @pytest.fixture(autouse=True)

@@ -28,10 +28,10 @@ from train.report.weights import gradient_norms, samples
 from train.run.data_wait import waited_share
 from train.run.learned import Learned
 from train.run.learner import Learner
-from train.run.references import Latency
-from train.run.scoring import Score
 from train.run.start import Material
 from train.schedules.calendar import Calendar
+from train.validation.references import Latency
+from train.validation.scoring import Score
 
 SMOOTHED = 50  # updates over which the display's figures are means
 FIRST_SKIPPED = 10  # updates without a finite gradient that are said each; then every tenth
@@ -204,7 +204,7 @@ class Monitor:
         Args:
             scores: by activation, the run's own first.
             best: the lowest WER so far, by activation; improved: where this one is lower than before.
-            losses: of the references, see `train.run.references`.
+            losses: of the references, see `train.validation.references`.
             latency: of the words that were heard.
         """
         update = self._learner.update

@@ -1,1 +1,1 @@
-"""One training run in its folder: start, resume, report, choose a checkpoint."""
+"""One training run: its material, its start, its updates and its checkpoints."""

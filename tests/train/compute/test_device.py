@@ -16,8 +16,8 @@ from train.compute.device import device_of
 from train.config.file import load_config
 from train.config.run import ConfigError
 from train.run import learner as learning
-from train.run.references import References
-from train.run.scoring import scored
+from train.validation.references import References
+from train.validation.scoring import scored
 
 # A generator of the device does not exist here, and the joint's dropout wants one there.
 SETTINGS = (

@@ -18,9 +18,9 @@ from train.config.learning import Loss
 from train.evaluation import training_tokens
 from train.loss.objective import Objective
 from train.model import Transducer
-from train.run import references
-from train.run.references import References
 from train.run.start import Material
+from train.validation import references
+from train.validation.references import References
 
 Audio = list[np.ndarray]
 
