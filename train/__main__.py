@@ -100,8 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     from train.compute.ranks import joined
     from train.loggers.table import openers
     from train.loop import Run
-    from train.run.assembly import material_of
     from train.run.beginning import start_of
+    from train.run.material import material_of
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)

@@ -40,7 +40,8 @@ from train.report.monitor import Monitor, Totals
 from train.run.checkpoint_writer import CheckpointWriter
 from train.run.data_wait import Skipped, timed
 from train.run.learner import Learner
-from train.run.start import Material, Start
+from train.run.material import Material
+from train.run.start import Start
 from train.schedules.patience import since_better
 from train.validation.references import References
 from train.validation.scoring import Score, scored

@@ -14,9 +14,9 @@ from train.dry_run.disk import Disk, disk_of
 from train.dry_run.inputs import check_opens, check_spelt
 from train.dry_run.memory import memory_of
 from train.dry_run.trial import Trial, tried
-from train.run.assembly import material_of
 from train.run.beginning import start_of
 from train.run.learner import Learner
+from train.run.material import material_of
 from train.schedules.calendar import Calendar
 
 

@@ -20,7 +20,7 @@ from stream.vocabulary import Vocabulary
 from train.dry_run.memory import bytes_of, memory_of
 from train.run.data_wait import timed
 from train.run.learner import Learner
-from train.run.start import Material
+from train.run.material import Material
 from train.validation.scoring import scored
 
 TURNS = 1000  # batches that the largest is looked for among

@@ -28,7 +28,7 @@ from train.report.weights import gradient_norms, samples
 from train.run.data_wait import waited_share
 from train.run.learned import Learned
 from train.run.learner import Learner
-from train.run.start import Material
+from train.run.material import Material
 from train.schedules.calendar import Calendar
 from train.validation.references import Latency
 from train.validation.scoring import Score

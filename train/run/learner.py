@@ -35,7 +35,8 @@ from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
 from train.optimiser.weights import groups, named_weights, optimiser_of, restore
 from train.run.inputs import InputFrames
 from train.run.learned import Learned, Losses
-from train.run.start import Material, Start
+from train.run.material import Material
+from train.run.start import Start
 from train.run.starting_model import specification_of, starting_model
 from train.run.state_passing import StatePassing, states_after
 from train.schedules.calendar import Calendar

@@ -1,30 +1,19 @@
-"""The starting weights and data of a run, and how a quantised run picks its integer formats."""
+"""What a model begins with: tokenizer, statistics and weights, from a checkpoint or any model."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.manifest import Utterance
 from stream.model.network import Network, NgramFile
-from stream.model.specification import Specification
 from train.checkpoint import ngram_in
-from train.compute.ranks import Ranks
-from train.data.batches import Batches, prefetch
-from train.data.lazy.workers import drawn_by_processes
-from train.data.records.record import Record
-from train.data.rows import Batch
-from train.model import Transducer, lengths_to_mask
+from train.model import Transducer
 
 
 @dataclass(frozen=True)
@@ -51,44 +40,6 @@ class Start:
     ngram: NgramFile | None = None
     spelling: bytes = b""
     origin: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is learned from, and what it is scored on.
-
-    Attributes:
-        batches: of the training set.
-        dev: utterances, and their audio, each (samples,) float32.
-        hours: of recordings in the training set, before augmentation.
-        workers: processes that draw the batches; 0: a thread does.
-        skip_limit: how many utterances may be left out.
-    """
-
-    batches: Batches
-    dev: Sequence[Utterance | Record]
-    dev_audio: Sequence[NDArray[np.float32]]
-    hours: float
-    workers: int = 0
-    skip_limit: int = 0
-
-    def shared(self, ranks: Ranks, parts: int) -> Material:
-        """Return the material of a rank, which draws so many batches for each update."""
-        batches = replace(self.batches, rank=ranks.rank, ranks=ranks.count, parts=parts)
-        return replace(self, batches=batches)
-
-    def drawn(self, start: int, end: int) -> Generator[list[Batch]]:
-        """Yield the batches of updates start to end, all parts of each, drawn ahead."""
-        parts = self.batches.parts
-        turns = start * parts, end * parts
-        drawn = (
-            drawn_by_processes(self.batches, *turns, self.workers)
-            if self.workers
-            else prefetch(self.batches, *turns)
-        )
-        with contextlib.closing(drawn):
-            for first in drawn:
-                yield [first, *itertools.islice(drawn, parts - 1)]
 
 
 def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:
@@ -122,31 +73,3 @@ def folded_start(network: Network, source: str | None = None, *, normalised: boo
         network.ngram,
         network.tokenizer,
     )
-
-
-def weight_bits(quantize: Literal["int8", "w4a8"], specification: Specification) -> dict[str, int]:
-    """Return the bits of the layers whose weights have other than 8."""
-    layers = specification.layer_names if quantize == "w4a8" else ()
-    return {name: 4 for name in layers if not name.startswith("joint.")}
-
-
-@torch.inference_mode()
-def largest_joint(
-    model: Transducer, batches: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]
-) -> float:
-    """Return the largest element of the joint's hidden vector at any node of the batches' lattices.
-
-    Args:
-        model: of floats, in evaluation mode.
-        batches: x, lengths, tokens, token_lengths, as `Objective` takes them.
-    """
-    largest = 0.0
-    for x, lengths, tokens, token_lengths in batches:
-        f, g, steps = model(x, lengths, tokens)
-        # Every step of a row meets every label of it, so the largest sum is that of the largest two.
-        of_f, of_g = (
-            v.masked_fill(~lengths_to_mask(count, v.shape[1])[:, :, None], -math.inf).amax(1)
-            for v, count in ((f, steps), (g, token_lengths + 1))
-        )
-        largest = max(largest, float((of_f + of_g).max()))
-    return largest

@@ -14,7 +14,9 @@ from train.config.learning import Dropout
 from train.config.run import Config, ConfigError
 from train.model import Transducer
 from train.run.inputs import InputFrames
-from train.run.start import Material, Start, largest_joint, weight_bits
+from train.run.integer_formats import largest_joint, weight_bits
+from train.run.material import Material
+from train.run.start import Start
 from train.run.transfer import Transfer
 
 CALIBRATION_BATCHES = 8

@@ -19,7 +19,7 @@ from train.data.features import log_mel, normalised, stacked
 from train.evaluation import by_length, pad
 from train.loss.objective import Objective, Parts
 from train.run.inputs import Inputs
-from train.run.start import Material
+from train.run.material import Material
 
 BATCH_SECONDS = 120.0  # of padded audio
 ALIGNED = 200  # utterances, evenly from all, whose words are timed

@@ -11,7 +11,7 @@ from stream.vocabulary import Vocabulary
 from train.compute.ranks import ALONE, Ranks
 from train.evaluation import tokens_of_all
 from train.model import Transducer
-from train.run.start import Material
+from train.run.material import Material
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from train.config.learning import Loss
 from train.evaluation import training_tokens
 from train.loss.objective import Objective
 from train.model import Transducer
-from train.run.start import Material
+from train.run.material import Material
 from train.validation import references
 from train.validation.references import References
 
