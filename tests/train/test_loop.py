@@ -39,7 +39,8 @@ from train.evaluation import tokens_of_all, training_tokens
 from train.loop import DivergedError
 from train.model import Transducer
 from train.optimiser.lamb import Lamb
-from train.run import assembly, beginning
+from train.run import beginning
+from train.run.material import material_of
 
 # Dies as if by a power cut, with the checkpoint of an update written but not yet in its place.
 KILLED = """
@@ -87,12 +88,12 @@ def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(
     assert "--set data.text=lowercase" in said and "--set data.unknown=allow" in said
     assert not (tmp_path / "run").exists()
     config = load_config(folder / "run.toml", [*settings, "data.text=lowercase"])
-    material = assembly.material_of(config, beginning.start_of(config, None))
+    material = material_of(config, beginning.start_of(config, None))
     plain = prepared(folder, tmp_path / "plain").material.batches.clips
     assert material.batches.clips.tokens == plain.tokens
     config = load_config(folder / "run.toml", [*settings, "data.unknown=allow"])
     capsys.readouterr()
-    material = assembly.material_of(config, beginning.start_of(config, None))
+    material = material_of(config, beginning.start_of(config, None))
     assert "cannot spell 12 of 12" in capsys.readouterr().err
     assert all(0 in tokens for tokens in material.batches.clips.tokens)
 

@@ -13,7 +13,8 @@ from tests.tiny import TEXTS, tiny_tokenizer
 from train import mel_stats
 from train.config.file import load_config
 from train.loop import Run
-from train.run import assembly, beginning
+from train.run import beginning
+from train.run.material import material_of
 
 UPDATES = 25
 CONFIG = """
@@ -89,7 +90,7 @@ def prepared(folder: Path, run: Path, *settings: str) -> Run:
     """Return the run that the command would train."""
     config = load_config(folder / "run.toml", settings)
     start = beginning.start_of(config, None)
-    return Run(run, config, start, assembly.material_of(config, start))
+    return Run(run, config, start, material_of(config, start))
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
