@@ -43,13 +43,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume-from",
         metavar="UPDATE",
-        help="go back to one of RUN/resumable by its update's number, or to a checkpoint by its path "
+        help="go back to a checkpoint: the number of an update in RUN/resumable, or a path "
         "(default: RUN/last.pt)",
     )
     parser.add_argument(
         "--change",
         action="store_true",
-        help="go on with another configuration than before; without it the differences are shown and "
+        help="continue with another configuration; without it the differences are shown and "
         "the run is refused",
     )
     parser.add_argument(
@@ -62,8 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="write nothing: open all data, learn a few updates and the largest batch, and print what the run "
-        "would take in time, memory and disk; 1: there is too little of them",
+        help="write nothing: open all data, train on a few batches and the largest one, and print the "
+        "time, memory and disk space that the run needs; exit with 1 if there is too little",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: all)")
     return parser

@@ -12,8 +12,8 @@ from stream.process import reports_errors, run_main
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rill average",
-        description="Average the weights of several checkpoints of a run into one, which validates, exports "
-        "and starts other runs as they do.",
+        description="Average the weights of several checkpoints of a run into one that "
+        "can be validated, exported and fine-tuned.",
         epilog="example: rill average runs/soft --best 5 --output runs/soft/averaged.pt",
         allow_abbrev=False,
     )
@@ -21,15 +21,15 @@ def build_parser() -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="RUN",
-        help="folder of a run; or two checkpoints and more, by their paths",
+        help="folder of a run; or two or more checkpoints",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--last", type=int, metavar="N", help="of the last N updates that were kept")
+    which.add_argument("--last", type=int, metavar="N", help="average the last N updates kept")
     which.add_argument(
         "--best",
         type=int,
         metavar="N",
-        help="of the N lowest dev WERs, of a run with keep = true",
+        help="average the N updates with the lowest dev WER, in a run with keep = true",
     )
     parser.add_argument("--output", required=True, metavar="CKPT", help="checkpoint to write")
     return parser

@@ -14,8 +14,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.curves`."""
     parser = argparse.ArgumentParser(
         prog="rill curves",
-        description="Draw loss, WER, learning rate and emission latency of runs, which may be going on, "
-        "from their metrics.jsonl.",
+        description="Plot loss, WER, learning rate and emission latency of runs, finished or not, from "
+        "their metrics.jsonl.",
         epilog="example: rill curves runs/soft runs/hard --output curves.svg",
         allow_abbrev=False,
     )

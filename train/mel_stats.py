@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--hours",
         type=float,
         metavar="H",
-        help="measure so many hours, drawn evenly from the training set (default: all of it, in memory)",
+        help="measure this many hours, drawn evenly from the training set (default: all of it, in memory)",
     )
     return parser
 

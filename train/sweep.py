@@ -50,18 +50,18 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m train.sweep`."""
     parser = argparse.ArgumentParser(
         prog="rill sweep",
-        description="Validate all checkpoints of a run in its own arithmetic, hard and in integers; "
-        "mark the best to fine-tune from. What was found before is not computed again.",
+        description="Validate all checkpoints of a run in its own arithmetic, with hard "
+        "activations and in integers, and mark the best to fine-tune from. Results of earlier calls are reused.",
         epilog="example: rill sweep runs/soft --hard --int8 --manifest dev.jsonl",
         allow_abbrev=False,
     )
     parser.add_argument("run", metavar="RUN", help="folder of the run")
     parser.add_argument("--manifest", required=True, metavar="JSONL", help="recordings with texts")
-    parser.add_argument("--hard", action="store_true", help="with hard activations too")
+    parser.add_argument("--hard", action="store_true", help="also with hard activations")
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="with hard activations in integers too, formats chosen after training, on the manifest",
+        help="also with hard activations in integers, whose formats are chosen on the manifest",
     )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="take N recordings, evenly spaced (default: all)"

@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rill tokenizer",
         description="Build a SentencePiece tokenizer from data sets: of --pieces subwords, or of the frequent "
-        "words as they are, and letters for the rest.",
+        "words and single letters.",
         epilog="example: rill tokenizer --manifest train.jsonl --pieces 1023 --output "
         "tokenizer.model",
         allow_abbrev=False,
@@ -81,14 +81,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="FILE",
-        help="data set of any format, of which the texts are read; may be repeated",
+        help="data set in any format, for its texts; may be repeated",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="SentencePiece model")
     parser.add_argument(
         "--normalise",
         choices=TEXT_RULES,
         default="as-is",
-        help="what is done to transcripts first, as data.text in training (default: %(default)s)",
+        help="normalise transcripts first, as data.text in training (default: %(default)s)",
     )
     parser.add_argument(
         "--pieces",

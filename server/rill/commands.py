@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "load": Command("server.load.__main__", "how many streams a server carries"),
     },
     "Train": {
-        "train": Command("train.__main__", "a model, as a configuration says"),
+        "train": Command("train.__main__", "a model from a configuration"),
         "data": Command("train.data.__main__", "check, convert and prepare training data"),
         "tokenizer": Command("train.tokenizer", "a vocabulary from transcripts"),
         "statistics": Command("train.mel_stats", "log-mel statistics of a training set"),

@@ -1,4 +1,4 @@
-"""Write when each word of a data set sounds, as a model hears it or a CTM file says.
+"""Write the times of each word in a data set, aligned by a model or taken from a CTM file.
 
 The times go into the lines as `words`, for `batches.splice`. A model's are those of `stream.validate --ctm`.
 """
@@ -42,13 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ctm",
         metavar="FILE",
-        help="take the times of a CTM file, of another aligner, in place of a model's",
+        help="take the times from a CTM file of another aligner instead of a model",
     )
     parser.add_argument(
         "--normalise",
         choices=TEXT_RULES,
         default="as-is",
-        help="how texts become what the model says, as data.text in training (default: %(default)s)",
+        help="normalise texts as for the model, as data.text in training (default: %(default)s)",
     )
 
 

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=500,
         metavar="N",
-        help="files read in one run, drawn by chance; every run takes others (default: %(default)s)",
+        help="files read in one run, drawn at random, others in every run (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="of the draw (default: %(default)s)"

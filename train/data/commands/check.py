@@ -1,4 +1,4 @@
-"""Name every fault of data sets at once: durations, texts, duplicates, speakers, recordings.
+"""Report all faults of data sets at once: durations, texts, duplicates, speakers, recordings.
 
 Exit status 0 if there are none, 1 if there are some. Faults go to stdout, one per line, at most
 --show of a kind; then a line for each kind with its count.
@@ -54,17 +54,16 @@ _TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="data sets; each its own set")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="data sets, each a separate set")
     add_reading(parser)
     parser.add_argument(
-        "--tokenizer", metavar="FILE", help="SentencePiece model that has to spell the texts"
+        "--tokenizer", metavar="FILE", help="report characters that this SentencePiece model lacks"
     )
     parser.add_argument(
         "--normalise",
         choices=TEXT_RULES,
         default="as-is",
-        help="what is done to texts before they are spelt, as data.text in training (default: "
-        "%(default)s)",
+        help="normalise texts first, as data.text in training (default: %(default)s)",
     )
     parser.add_argument(
         "--audio",
@@ -80,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=10,
         metavar="N",
-        help="faults shown of a kind (default: %(default)s)",
+        help="faults shown per kind (default: %(default)s)",
     )
     parser.add_argument("--fix", metavar="FILE", help="write a corrected copy of the first INPUT")
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         choices=FORMATS,
-        help="format of OUTPUT (default: told by its name: "
+        help="format of OUTPUT (default: detected from its name: "
         + ", ".join(name for found in FORMATS.values() for name in found.names)
         + ", cuts in the name of a .jsonl)",
     )

@@ -21,12 +21,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="of what is read (default: told by its content)",
+        help="format of INPUT (default: detected from its content)",
     )
     parser.add_argument(
         "--root",
         metavar="DIR",
-        help="folder from which relative paths count (default: the format's)",
+        help="folder that relative paths are relative to (default: the format's)",
     )
 
 
