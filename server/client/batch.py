@@ -15,7 +15,7 @@ from stream.audio import AudioError
 from stream.errors import InputError
 from stream.files.atomic import replace_file
 from stream.progress import show_line
-from stream.transcripts.formats import FORMATS, TIMED, Spoken, suffix_of
+from stream.transcripts.formats import FORMATS, TIMED, FileTranscript, suffix_of
 
 
 class Batch:
@@ -96,8 +96,10 @@ class Batch:
             raise InputError(
                 f"the server sends no times of words, which --format {self._form} is made of"
             )
-        spoken = Spoken(recording.name, outcome.seconds, outcome.transcript, outcome.segments)
-        content = FORMATS[self._form](spoken)
+        transcript = FileTranscript(
+            recording.name, outcome.seconds, outcome.transcript, outcome.segments
+        )
+        content = FORMATS[self._form](transcript)
         if self._folder is not None:
             target = recording.target(self._folder, suffix_of(self._form))
             target.parent.mkdir(parents=True, exist_ok=True)

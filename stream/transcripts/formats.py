@@ -15,8 +15,8 @@ from stream.transcripts.transcript import TimedWord
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What was said in a recording.
+class FileTranscript:
+    """The transcript of a recording.
 
     Attributes:
         file: path or name of the recording.
@@ -31,38 +31,38 @@ class Spoken:
     segments: tuple[tuple[TimedWord, ...], ...]
 
 
-def write_text(spoken: Spoken) -> str:
+def write_text(transcript: FileTranscript) -> str:
     """Return the text as a line."""
-    return f"{spoken.text}\n"
+    return f"{transcript.text}\n"
 
 
-def write_json(spoken: Spoken) -> str:
+def write_json(transcript: FileTranscript) -> str:
     """Return one indented object."""
-    return f"{msgspec.json.format(_encoded(spoken), indent=2).decode()}\n"
+    return f"{msgspec.json.format(_encoded(transcript), indent=2).decode()}\n"
 
 
-def write_jsonl(spoken: Spoken) -> str:
+def write_jsonl(transcript: FileTranscript) -> str:
     """Return the object of JSON as a line."""
-    return f"{_encoded(spoken).decode()}\n"
+    return f"{_encoded(transcript).decode()}\n"
 
 
-def write_ctm(spoken: Spoken) -> str:
+def write_ctm(transcript: FileTranscript) -> str:
     """Return a line for each word; the name of the file is that of the recording without its suffix."""
-    name = PurePath(spoken.file).stem
+    name = PurePath(transcript.file).stem
     return "".join(
         f"{ctm_line(name, word.text, word.start, word.end)}\n"
-        for words in spoken.segments
+        for words in transcript.segments
         for word in words
     )
 
 
 # By name, which is also the suffix of a file, except of text.
-FORMATS: Mapping[str, Callable[[Spoken], str]] = {
+FORMATS: Mapping[str, Callable[[FileTranscript], str]] = {
     "text": write_text,
     "json": write_json,
     "jsonl": write_jsonl,
-    "srt": lambda spoken: srt(spoken.segments),
-    "vtt": lambda spoken: vtt(spoken.segments),
+    "srt": lambda transcript: srt(transcript.segments),
+    "vtt": lambda transcript: vtt(transcript.segments),
     "ctm": write_ctm,
 }
 TIMED = ("srt", "vtt", "ctm")  # those that hold nothing but timed words
@@ -74,19 +74,19 @@ def suffix_of(name: str) -> str:
     return ".txt" if name == "text" else f".{name}"
 
 
-def _encoded(spoken: Spoken) -> bytes:
+def _encoded(transcript: FileTranscript) -> bytes:
     content: dict[str, Any] = {
         "schema": "rill.transcript/1",
-        "file": spoken.file,
-        "seconds": round(spoken.seconds, 3),
-        "text": spoken.text,
+        "file": transcript.file,
+        "seconds": round(transcript.seconds, 3),
+        "text": transcript.text,
         "segments": [
             {
                 "start": words[0].start,
                 "end": words[-1].end,
                 "text": " ".join(word.text for word in words),
             }
-            for words in spoken.segments
+            for words in transcript.segments
         ],
         "words": [
             {
@@ -95,7 +95,7 @@ def _encoded(spoken: Spoken) -> bytes:
                 "end": word.end,
                 "confidence": round(word.confidence, 4),
             }
-            for words in spoken.segments
+            for words in transcript.segments
             for word in words
         ],
     }

@@ -17,8 +17,7 @@ from train.text.symbols import shielded
 
 SPELLING_OPTIONS = ("data.text=lowercase", "data.unknown=allow")  # see `check_spelling`
 
-
-Spoken = TypeVar("Spoken", bound=Utterance | Record)
+U = TypeVar("U", Utterance, Record)
 
 
 def ruled(rules: TextRules, symbols: Iterable[str] = ()) -> Callable[[str], str]:
@@ -44,9 +43,7 @@ def _rule(rules: TextRules) -> Callable[[str], str]:
     return functools.partial(normalise, level=level, standard=rules == "standard")
 
 
-def normalised(
-    utterances: Sequence[Spoken], rules: TextRules, symbols: Iterable[str] = ()
-) -> list[Spoken]:
+def normalised(utterances: Sequence[U], rules: TextRules, symbols: Iterable[str] = ()) -> list[U]:
     """Return utterances with their texts by the rules of `data.text`.
 
     Args:

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from stream.transcripts.formats import FORMATS, Spoken, suffix_of
+from stream.transcripts.formats import FORMATS, FileTranscript, suffix_of
 from stream.transcripts.transcript import TimedWord
 
-SPOKEN = Spoken(
+SPOKEN = FileTranscript(
     "calls/a talk.wav",
     2.0,
     "four one two",
