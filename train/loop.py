@@ -44,7 +44,7 @@ from train.run.material import Material
 from train.run.start import Start
 from train.schedules.patience import since_better
 from train.validation.references import References
-from train.validation.scoring import Score, scored
+from train.validation.scoring import Score, activations_of, scored
 
 
 class DivergedError(DifferenceError):
@@ -176,8 +176,7 @@ class Run:
         own = self.learner.model.specification.activation
         scores: dict[Activation, Score] = {}
         improved: set[Activation] = set()
-        activations: tuple[Activation, ...] = ("soft", "hard") if own == "soft" else ("hard",)
-        for activation in activations:
+        for activation in activations_of(own):
             scores[activation] = score = scored(
                 self.learner.averaged(activation),
                 self.learner.normaliser,

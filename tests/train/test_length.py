@@ -100,7 +100,10 @@ def test_milestones_stay_and_can_be_gone_back_to(
     assert kept == ["update-000002.pt", "update-000004.pt", "update-000008.pt"]
     assert [path.stem for path in (tmp_path / "resumable").iterdir()] == ["update-000009"]
     assert __main__.main([*run, "--resume-from", "3"]) == 2
-    assert f"--resume-from 3: {tmp_path} has 2, 4, 8, 9" in capsys.readouterr().err
+    assert (
+        f"--resume-from 3: no checkpoint of update 3 in {tmp_path}. There are: 2, 4, 8, 9"
+        in capsys.readouterr().err
+    )
     want = checkpoint.load(tmp_path / "last.pt")
     assert __main__.main([*run, "--resume-from", "4"]) == 0
     got = checkpoint.load(tmp_path / "last.pt")

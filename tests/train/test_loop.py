@@ -417,7 +417,7 @@ def test_a_run_goes_back_to_an_earlier_checkpoint(
 
     capsys.readouterr()
     assert __main__.main([*run, "--resume-from", "2"]) == 2
-    assert f"--resume-from 2: {tmp_path} has 3, 4" in capsys.readouterr().err
+    assert f"no checkpoint of update 2 in {tmp_path}. There are: 3, 4" in capsys.readouterr().err
     assert __main__.main([*run, "--resume-from", str(tmp_path / "best.pt")]) == 3
     assert "has no optimiser to go on with" in capsys.readouterr().err
     for wanted in ("3", str(ring / "update-000004.pt")):

@@ -75,8 +75,11 @@ def find(folder: Path, wanted: str | None) -> Resumed | None:
             if not path.exists():
                 path = _file(folder, MILESTONES, int(wanted))
             if not path.exists():
-                there = ", ".join(map(str, updates(folder))) or NOTHING
-                raise ConfigError(f"--resume-from {wanted}: {folder} has {there}")
+                there = ", ".join(map(str, updates(folder))) or "none"
+                raise ConfigError(
+                    f"--resume-from {wanted}: no checkpoint of update {wanted} in {folder}. "
+                    f"There are: {there}"
+                )
     elif not path.exists():
         return None
     content = checkpoint.load(path)
@@ -123,7 +126,7 @@ def check_same_run(
     """Compare what is asked for with what the checkpoint says (rules 2 and 3).
 
     Args:
-        init_from: what the run is to start from, which it did long ago.
+        init_from: --init-from, which must name what the run began with.
         change: whether the configuration may differ.
         processes: that train together.
     Returns:
@@ -131,7 +134,9 @@ def check_same_run(
     Raises:
         ConfigError: they are not allowed, or `init_from` is not what the run began with.
     """
-    if init_from is not None and "init_from" in resumed.content:  # an older Rill's does not say
+    if (
+        init_from is not None and "init_from" in resumed.content
+    ):  # absent from checkpoints of an older Rill
         began = resumed.content["init_from"]
         if os.path.abspath(init_from) != began:
             raise ConfigError(

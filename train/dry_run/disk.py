@@ -14,6 +14,7 @@ from train.dry_run.memory import bytes_of
 from train.run.learner import Learner
 from train.run.start import Start
 from train.schedules.calendar import Calendar
+from train.validation.scoring import activations_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def disk_of(
     model = bytes_of(learner.average.state_dict()) + len(start.tokenizer)
     model += 0 if start.ngram is None else len(start.ngram.binary)
     milestones = sum(map(calendar.is_milestone, updates))
-    best = 2 if learner.model.specification.activation == "soft" else 1
+    best = len(activations_of(learner.model.specification.activation))
     kept = sum(map(calendar.validates, updates)) if config.keep else 0
     return Disk(
         model + bytes_of(learner.state_dict()),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.vocabulary import Vocabulary
 from train.checkpoints.resume import Resumed
 from train.compute.ranks import ALONE
@@ -27,11 +28,12 @@ class Estimate:
     Attributes:
         folder: of the run.
         description: of the model, in words.
-        first, calendar: the update that it would go on from, and when it ends, validates and saves.
-        hours, dev_hours: of recordings.
-        dev_utterances: that are validated on.
+        first: the last update that was made, 0 for a new run.
+        calendar: when the run ends, validates and saves.
+        hours, dev_hours: length of the training set and of dev.
+        dev_utterances: their number.
         trial, disk: what was measured.
-        memory_bytes: of the machine, or of the GPU.
+        memory_bytes: memory of the machine, or of the GPU.
     """
 
     folder: Path
@@ -140,7 +142,7 @@ def estimated(
     check_spelt(config, start.tokenizer)
     material = material_of(config, start).shared(ALONE, config.batches.accumulate)
     learner = Learner(config, start, material, resumed)
-    first, calendar = learner.update, Calendar.of(config, material.batches.epoch)
+    first, calendar = learner.update, learner.calendar
     vocabulary = Vocabulary(start.tokenizer)
     trial = tried(learner, material, vocabulary, calendar.end)
     specification = learner.model.specification
@@ -152,7 +154,7 @@ def estimated(
         first,
         calendar,
         material.hours,
-        sum(map(len, material.dev_audio)) / 16_000 / 3600,
+        sum(map(len, material.dev_audio)) / SAMPLE_RATE / 3600,
         len(material.dev),
         trial,
         disk_of(

@@ -21,7 +21,7 @@ from train.dry_run.memory import bytes_of, memory_of
 from train.run.data_wait import timed
 from train.run.learner import Learner
 from train.run.material import Material
-from train.validation.scoring import scored
+from train.validation.scoring import activations_of, scored
 
 TURNS = 1000  # batches that the largest is looked for among
 UPDATES = 8
@@ -128,10 +128,9 @@ def validation_seconds(learner: Learner, material: Material, vocabulary: Vocabul
     step = max(1, len(material.dev) // VALIDATED)
     some = replace(material, dev=material.dev[::step], dev_audio=material.dev_audio[::step])
     own = learner.model.specification.activation
-    activations = ("soft", "hard") if own == "soft" else ("hard",)
     began = time.perf_counter()
     with torch.inference_mode():
         scored(learner.averaged(own), learner.normaliser, vocabulary, some)
     took = time.perf_counter() - began
     whole, part = (sum(map(len, each.dev_audio)) for each in (material, some))
-    return took * len(activations) * whole / max(part, 1)
+    return took * len(activations_of(own)) * whole / max(part, 1)

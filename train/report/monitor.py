@@ -31,7 +31,7 @@ from train.run.learner import Learner
 from train.run.material import Material
 from train.schedules.calendar import Calendar
 from train.validation.references import Latency
-from train.validation.scoring import Score
+from train.validation.scoring import Score, activations_of
 
 SMOOTHED = 50  # updates over which the display's figures are means
 FIRST_SKIPPED = 10  # updates without a finite gradient that are said each; then every tenth
@@ -85,7 +85,6 @@ class Monitor:
 
     def _experiment(self) -> Experiment:
         own = self._learner.model.specification.activation
-        activations = {own, "hard"}
         return Experiment(
             self._folder,
             self._config.log.project,
@@ -94,7 +93,7 @@ class Monitor:
                 for key, value in flat(msgspec.to_builtins(self._config))
             },
             self._learner.update,
-            ("dev/loss", *(f"best/{each}" for each in sorted(activations))),
+            ("dev/loss", *(f"best/{each}" for each in sorted(activations_of(own)))),
         )
 
     def __enter__(self) -> Monitor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stream.encoders.lstm_layer import Activation
 from stream.error_rate import ErrorRate, word_error_rate
 from stream.front_end.normaliser import Normaliser
 from stream.vocabulary import Vocabulary
@@ -16,18 +17,24 @@ from train.run.material import Material
 
 @dataclass(frozen=True)
 class Score:
-    """The dev set as a model hears it.
+    """What a model hears in the dev set.
 
     Attributes:
         wer: word error rates of `all` and of each corpus, fractions.
         errors: of all.
-        tokens: of each utterance as (id, step); texts: what they spell.
+        tokens: each utterance's, as (id, step).
+        texts: what they spell.
     """
 
     wer: dict[str, float]
     errors: ErrorRate
     tokens: list[list[tuple[int, int]]]
     texts: list[str]
+
+
+def activations_of(own: Activation) -> tuple[Activation, ...]:
+    """Return the activations that a run is scored with, its own first: a soft run is scored hard, too."""
+    return ("soft", "hard") if own == "soft" else ("hard",)
 
 
 def scored(
