@@ -1,4 +1,4 @@
-"""The commands and configurations on the pages for users of other systems are ones that there are."""
+"""Commands on the pages for users of other systems can be parsed; configurations, there and on those about training, loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ COMMANDS = [
 ]
 CONFIGURATIONS = [
     pytest.param(block, id=f"{page.stem}-{number}")
-    for page in PAGES
+    for page in [
+        *PAGES,
+        *sorted((REPOSITORY / "docs").glob("training*.md")),
+        REPOSITORY / "docs" / "data.md",
+    ]
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL))
 ]
 
@@ -49,5 +53,8 @@ def test_a_configuration_can_be_loaded(content: str, tmp_path: Path) -> None:
     theirs.parent.mkdir()
     theirs.write_text(yaml.safe_dump(full_config(Specification(vocabulary=8703), "spm.model")))
     path = tmp_path / "run.toml"
-    path.write_text(content)
+    (tmp_path / "rest.toml").write_text(
+        'model = {}\ndata = { train = ["a.jsonl"], dev = "b.jsonl" }'
+    )
+    path.write_text(content if "extends" in content else f'extends = "rest.toml"\n{content}')
     load_config(path)
