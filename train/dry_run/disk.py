@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.front_end.log_mel import SAMPLE_RATE
+from train.compute.memory import bytes_of
 from train.config.file import resolve
 from train.config.run import Config
 from train.data.lazy.index_cache import default_cache
-from train.dry_run.memory import bytes_of
 from train.run.learner import Learner
 from train.run.start import Start
 from train.schedules.calendar import Calendar

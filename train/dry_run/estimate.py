@@ -9,11 +9,11 @@ from pathlib import Path
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.vocabulary import Vocabulary
 from train.checkpoints.resume import Resumed
+from train.compute.memory import memory_of
 from train.compute.ranks import ALONE
 from train.config.run import Config
 from train.dry_run.disk import Disk, disk_of
 from train.dry_run.inputs import check_opens, check_spelt
-from train.dry_run.memory import memory_of
 from train.dry_run.trial import Trial, tried
 from train.run.beginning import start_of
 from train.run.learner import Learner

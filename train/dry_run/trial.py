@@ -17,7 +17,7 @@ import torch
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.vocabulary import Vocabulary
-from train.dry_run.memory import bytes_of, memory_of
+from train.compute.memory import bytes_of, memory_of
 from train.run.data_wait import timed
 from train.run.learner import Learner
 from train.run.material import Material

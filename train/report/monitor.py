@@ -14,6 +14,7 @@ import msgspec
 
 from stream.encoders.lstm_layer import Activation
 from stream.files.atomic import replace_file
+from train.compute.memory import used_gb
 from train.compute.precision import shown
 from train.config.keys import flat
 from train.config.run import Config
@@ -21,7 +22,6 @@ from train.loggers.logger import Experiment
 from train.loggers.table import openers
 from train.report.display import Display, Progressed, Validated
 from train.report.journal import Journal
-from train.report.memory import memory
 from train.report.metrics import Metrics
 from train.report.texts import Heard, report, shortened, spread
 from train.report.weights import gradient_norms, samples
@@ -137,7 +137,7 @@ class Monitor:
         losses = learned.losses._asdict()
         loss = losses.pop("total")
         per_token = loss * learned.utterances / max(learned.tokens, 1)
-        used = memory()
+        used = used_gb()
         self._display.update(
             Progressed(
                 update,

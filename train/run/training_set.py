@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError
 from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
+from train.compute.memory import ProcessMemory
 from train.config.data import Data, Source
 from train.config.file import resolve
 from train.config.run import Config, ConfigError
@@ -126,7 +126,7 @@ def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
 def _check_memory(seconds: float) -> None:
     """Refuse recordings that the machine has no memory for, before they are decoded."""
     needed = seconds * SAMPLE_RATE * 2
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    there = ProcessMemory().there()
     if needed > MEMORY_SHARE * there:
         raise ConfigError(
             f"data.cache is memory: {seconds / 3600:.0f} hours take {needed / 1e9:.0f} GB decoded, and "

@@ -1,4 +1,4 @@
-"""Memory: what is held and what a piece of work adds, measured; what weights take, counted."""
+"""Memory: what there is, what is held, what a piece of work needs, and what weights take."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Memory(Protocol):
 
 
 class ProcessMemory:
-    """The memory of this process; where the system keeps one peak for its life, that is the peak."""
+    """The memory of this process; without /proc, `held` is the most that it ever held."""
 
     def there(self) -> int:
-        """Return the machine's, or that of its container."""
+        """Return the machine's memory, or the limit of its container."""
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         try:
             return min(whole, int(LIMIT.read_text()))
@@ -79,8 +79,16 @@ def memory_of(device: torch.device) -> Memory:
     return CudaMemory(device) if device.type == "cuda" else ProcessMemory()
 
 
+def used_gb() -> dict[str, float]:
+    """Return the memory that this process holds now, and the most that tensors on its GPU have held, in GB."""
+    found = {"process_gb": ProcessMemory().held() / 1e9}
+    if torch.cuda.is_available():
+        found["gpu_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    return found
+
+
 def bytes_of(state: Any) -> int:
-    """Return the bytes of the tensors in a state, which may be nested; of bytes their number."""
+    """Return the size of the tensors and bytes in a state, which may be nested."""
     if isinstance(state, torch.Tensor):
         return state.numel() * state.element_size()
     if isinstance(state, bytes):
