@@ -8,12 +8,12 @@
     RUN/best-hard.pt      a soft run's best under hard activations: where the hard fine-tune starts
     RUN/update-000250.pt  with `keep`, the averaged weights of each validation, like best.pt
     RUN/metrics.jsonl     a line of metrics for every tenth update and every validation
-    RUN/validation/       the texts that each validation heard, samples and the worst
+    RUN/validation/       texts that each validation heard: samples and the worst
     RUN/events/           the same for TensorBoard, with histograms
-    RUN/loggers.json      under which ids other loggers know the run
+    RUN/loggers.json      the run's ids in other loggers
 
-A batch is a function of (seed, update) and so is all randomness of an update, so a resumed run needs
-no more than weights, optimiser and the update's number.
+A batch and all else that is drawn for an update are functions of the seed and the update's number, so the
+state of no random generator is saved.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DivergedError(DifferenceError):
 
 @dataclass
 class Run:
-    """One run; `train` resumes from `resumed`, or starts. Of its ranks the first one writes its files."""
+    """One run, new or resumed. Only the first of its ranks writes files."""
 
     folder: Path
     config: Config
@@ -79,7 +79,7 @@ class Run:
         if self.resumed is not None:
             self.checkpoints.go_on(self.resumed)
             self.totals = Totals(**self.resumed.content.get("totals", {}))
-            self.resumed.content.clear()  # all the weights and moments once more
+            self.resumed.content.clear()  # a second copy of weights and moments
 
     @property
     def update(self) -> int:

@@ -24,7 +24,9 @@ def device_of(config: Config, local: int = 0, processes: int = 1) -> torch.devic
         raise ConfigError("device is mps, and torch finds none; leave it out or set it to cpu")
     if not name.startswith("cuda"):
         if name == "mps" and processes > 1:
-            raise ConfigError("device is mps, of which a machine has one: wants a single process")
+            raise ConfigError(
+                "device is mps, and a machine has one such GPU: start a single process"
+            )
         return torch.device(name)
     if not torch.cuda.is_available():
         raise ConfigError(
@@ -37,6 +39,9 @@ def device_of(config: Config, local: int = 0, processes: int = 1) -> torch.devic
     device = torch.device(name if ":" in name else f"cuda:{local}")
     there = torch.cuda.device_count()
     if (device.index or 0) >= there:
-        raise ConfigError(f"device {device} of {there}: start no more processes than GPUs")
+        raise ConfigError(
+            f"device is {device}, and torch finds {there} GPUs, counted from 0: choose one of them, or start "
+            "no more processes than GPUs"
+        )
     torch.cuda.set_device(device)
     return device

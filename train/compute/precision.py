@@ -1,7 +1,7 @@
 """The precision of products over all frames: as configured, or chosen by a measurement at the start.
 
-bfloat16 is faster than float32 where the processor multiplies it, and slower where it does not; which of
-the two a machine is, a few updates on the run's own batches tell. The choice is written into config.json and the
+bfloat16 is faster than float32 where the processor multiplies it, and slower where it does not; a few passes
+over the run's own batches show which. The choice is written into config.json and the
 checkpoints, and a resumed run keeps it.
 """
 

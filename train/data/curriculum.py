@@ -33,7 +33,7 @@ def check_short(config: BatchConfig, share: float, count: int, total: int) -> No
         raise ValueError(
             f"batches.short_seconds is {config.short_seconds}: {count} of {total} recordings "
             f"are as short, {share:.1%} of what is drawn, and before update {config.join_from} no "
-            "others would be learned. Leave it out"
+            "others would be learned. Leave out batches.short_seconds"
         )
 
 

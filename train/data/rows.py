@@ -32,8 +32,8 @@ class Batch:
         samples: (B,) int64.
         tokens: (B, U) int64, zero past each row's tokens.
         token_lengths: (B,) int64.
-        number: of the batch, which keys all that is drawn for it, after it too.
-        skipped: what was wrong with utterances that belong into it and are not there.
+        number: the batch's, which keys all random draws for it, later ones too.
+        skipped: for each utterance that was left out, what is wrong with it.
     """
 
     audio: Samples
@@ -50,8 +50,9 @@ class Clip:
 
     Attributes:
         audio: (samples,) int16 at 16 kHz.
-        text: as it is learned; tokens: its most probable ones.
-        words: of the text, with the times of those that are known.
+        text: as it is learned.
+        tokens: the text's, in its most probable spelling.
+        words: the text's, with their times as far as these are known.
     """
 
     audio: NDArray[np.int16]
@@ -66,11 +67,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Rows:
-    """What becomes of clips in a row of a batch.
+    """The making of a batch's rows from clips.
 
     Attributes:
         noise: recordings without speech, (samples,) float32.
-        config, augmentation: see there.
+        config, augmentation: how rows are made; see their types.
         seed: of everything drawn.
         spellings: what tokens are drawn from; None: those of the clips.
     """

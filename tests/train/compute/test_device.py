@@ -110,7 +110,7 @@ def test_each_process_has_a_gpu_of_its_own(folder: Path, monkeypatch: pytest.Mon
     assert device_of(config(folder), 1, 2) == torch.device("cuda:1")
     assert device_of(config(folder, "device=cuda:1")) == torch.device("cuda:1")
     assert taken == [torch.device("cuda:1")] * 2
-    with pytest.raises(ConfigError, match="cuda:2 of 2: start no more processes than GPUs"):
+    with pytest.raises(ConfigError, match="device is cuda:2, and torch finds 2 GPUs"):
         device_of(config(folder), 2, 3)
     with pytest.raises(ConfigError, match="device is cuda:1 for 2 processes"):
         device_of(config(folder, "device=cuda:1"), 0, 2)

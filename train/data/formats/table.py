@@ -95,7 +95,10 @@ def detect(path: str) -> str:
     if line.startswith(b"{"):
         return _of_line(line.partition(b"\n")[0])
     raise ManifestError(
-        first, 0, f"is of no known format; --format names one: {', '.join(FORMATS)}"
+        first,
+        0,
+        "is of no known format. Name one, with --format or as `format` in a configuration: "
+        f"{', '.join(FORMATS)}",
     )
 
 
@@ -130,7 +133,7 @@ def _of_folder(path: Path) -> str:
 
 
 def _of_line(line: bytes) -> str:
-    """Return which format a line of JSON is of, by its beginning where it is long."""
+    """Return the format of a line of JSON, of which the end may be cut off."""
     try:
         content = msgspec.json.decode(line, type=dict[str, object])
     except msgspec.DecodeError:
@@ -141,7 +144,7 @@ def _of_line(line: bytes) -> str:
 
 
 def files_of(path: str, name: str, root: Path | None = None) -> list[Path]:
-    """Return the files that say what a data set of a format holds; recordings aside that they name."""
+    """Return the files that list what a data set holds, without the recordings that they name."""
     first = Path(path)
     match name:
         case "shards":
@@ -162,10 +165,10 @@ def files_of(path: str, name: str, root: Path | None = None) -> list[Path]:
 
 
 def for_output(path: str) -> str:
-    """Return the name of the format that a path to be written asks for by its ending.
+    """Return the name of the format to write to a path, by its ending.
 
     Raises:
-        ManifestError: it asks for none.
+        ManifestError: it is that of no format.
     """
     base = os.path.basename(path).lower()
     if "cuts" in base and ".jsonl" in base:
@@ -174,7 +177,7 @@ def for_output(path: str) -> str:
         if base.endswith(found.names) or base.removesuffix(".gz").endswith(found.names):
             return name
     raise ManifestError(
-        Path(path), 0, f"the name says no format; --to names one: {', '.join(FORMATS)}"
+        Path(path), 0, f"its name shows no format. Name one with --to: {', '.join(FORMATS)}"
     )
 
 

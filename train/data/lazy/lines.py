@@ -1,7 +1,7 @@
-"""The lines of a manifest: where each utterance stands in its file, and how long it is.
+"""The lines of a manifest: where each utterance is in its file, and how long it is.
 
-A plain file of JSON lines is not copied into its index: an utterance is read again from its line. So all that is
-wanted of ten million lines is their places, durations and corpora, and that they can be used.
+A plain file of JSON lines is not copied into its index: an utterance is read again from its line. So of ten million lines
+only their places, durations and corpora are kept, once each is known to be usable.
 
 1. A block of lines is decoded as a whole into a struct that has the keys of the manifest. Keys that say nothing
    here are learned from the first block that has them.
@@ -40,10 +40,10 @@ class Lines:
         durations: (n,) float32, seconds.
         corpora: (n,) uint32, places in `names`.
         names: of the corpora.
-        timed: how many say when their words sound.
+        timed: how many have the times of their words.
         count: lines of the block, whatever is in them.
         faults: lines that cannot be used, and why.
-        broken: the line from which on nothing can be read, and why; None: none is so.
+        broken: the line at which reading fails, and why; None: there is none.
     """
 
     begins: NDArray[np.int64]

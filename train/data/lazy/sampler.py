@@ -1,4 +1,4 @@
-"""Which utterances a batch holds: a function of the seed and the batch's number, and of nothing else.
+"""Which utterances a batch holds: a function of the seed and the batch's number alone.
 
 1. Utterances are divided into buckets of similar duration; a batch comes from one, so it pads little. In
    every bucket a batch has as many rows as fit into `seconds` of padded audio.

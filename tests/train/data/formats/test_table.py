@@ -78,7 +78,7 @@ def test_an_ending_asks_for_a_format(name: str) -> None:
 
 
 def test_a_name_that_says_no_format_is_refused() -> None:
-    with pytest.raises(ManifestError, match="--to names one: archive, manifest, cuts"):
+    with pytest.raises(ManifestError, match="Name one with --to: archive, manifest, cuts"):
         for_output("out/train")
 
 
