@@ -38,7 +38,7 @@ from train.run.learned import Learned, Losses
 from train.run.material import Material
 from train.run.start import Start
 from train.run.starting_model import specification_of, starting_model
-from train.run.state_passing import StatePassing, states_after
+from train.run.state_passing import PassedStates, states_after
 from train.schedules.calendar import Calendar
 from train.schedules.learning_rate import LearningRate
 from train.schedules.penalties import blend_span, stream_share
@@ -96,7 +96,7 @@ class Learner:
         self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = optimiser_of(self.objective, config.optimiser)
         self.freezing = Freezing.of(self.objective, config, self.calendar.epoch)
-        self._passing = StatePassing(config, self.calendar)
+        self._passing = PassedStates(config, self.calendar)
         self.average = Ema(model, config.optimiser.ema)
         if resumed is not None:
             self._resume(resumed)

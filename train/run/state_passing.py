@@ -21,6 +21,7 @@ from train.model import Transducer, lengths_to_mask
 from train.run.inputs import Inputs
 from train.schedules.calendar import Calendar
 from train.schedules.chains import Chains
+from train.schedules.learning_rate import halved_after
 
 
 class Passed(NamedTuple):
@@ -36,8 +37,8 @@ class Passed(NamedTuple):
     token: Tensor
 
 
-class StatePassing:
-    """What the rows of a run's updates begin from.
+class PassedStates:
+    """The states that the rows of a run's updates begin from.
 
     Args:
         config, calendar: of the run.
@@ -46,11 +47,7 @@ class StatePassing:
     def __init__(self, config: Config, calendar: Calendar) -> None:
         passing, optimiser, epoch = config.state_passing, config.optimiser, calendar.epoch
         if passing.delay is None:
-            warmup, hold, half_life = (
-                updates_in(each, epoch)
-                for each in (optimiser.warmup, optimiser.hold, optimiser.half_life)
-            )
-            start = warmup + hold + 3 * half_life
+            start = halved_after(optimiser, epoch, times=3)
         else:
             start = updates_in(passing.delay, epoch)
         self.chains = Chains(passing.chains, start, calendar.saves, config.seed)

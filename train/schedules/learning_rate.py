@@ -82,6 +82,14 @@ class LearningRate:
         return share * (0.5 + 0.5 * min(update / max(self.warmup, 1), 1.0))
 
 
+def halved_after(config: Optimiser, epoch: int, times: int) -> int:
+    """Return the update at which the half-life schedule has halved the rate so many times."""
+    warmup, hold, half_life = (
+        updates_in(each, epoch) for each in (config.warmup, config.hold, config.half_life)
+    )
+    return warmup + hold + times * half_life
+
+
 def _rise(update: int, warmup: int) -> float:
     """Return the share of the peak before the way down."""
     return (update + 1) / (warmup + 1) if update < warmup else 1.0

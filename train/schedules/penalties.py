@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from train.config.duration import Linear, Normalisation, Penalty, WerSwitch, updates_in
 from train.config.learning import Optimiser
+from train.schedules.learning_rate import halved_after
 
 
 def penalty_at(penalty: Penalty, update: int, wers: Sequence[float], epoch: int) -> float:
@@ -38,8 +39,7 @@ def penalty_at(penalty: Penalty, update: int, wers: Sequence[float], epoch: int)
 def blend_span(config: Normalisation, optimiser: Optimiser, epoch: int) -> tuple[int, int]:
     """Return the updates at which the stream's share begins to rise, and from which it is 1."""
     if config.delay is None:
-        parts = (optimiser.warmup, optimiser.hold, optimiser.half_life)
-        start = sum(updates_in(part, epoch) for part in parts)
+        start = halved_after(optimiser, epoch, times=1)
     else:
         start = updates_in(config.delay, epoch)
     return start, start + updates_in(config.ramp, epoch)
