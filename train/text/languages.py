@@ -16,8 +16,6 @@ import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from text_unidecode import unidecode
-
 from train.text.levels import Language
 
 LETTERS: Mapping[Language, str] = MappingProxyType(  # besides a to z
@@ -38,6 +36,8 @@ _QUOTE = re.compile(r"(?<!\w)'|'(?!\w)")
 
 def in_language(text: str, language: Language) -> str:
     """Return a transcript by the rules above."""
+    from text_unidecode import unidecode
+
     known = string.ascii_lowercase + LETTERS[language]
     text = unicodedata.normalize("NFC", _TAG.sub("", text).translate(APOSTROPHES)).lower()
     text = "".join(c if c in known or not c.isalpha() else unidecode(c).lower() for c in text)
