@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from tests.train.run.corpus import minimal_command
 from train import __main__
-from train.compute import memory
+from train.compute import process_memory
 
 
 def test_recordings_that_a_container_has_no_memory_for_are_refused(
@@ -21,6 +21,6 @@ def test_recordings_that_a_container_has_no_memory_for_are_refused(
 ) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("1000\n")
-    monkeypatch.setattr(memory, "LIMIT", limit)
+    monkeypatch.setattr(process_memory, "LIMIT", limit)
     assert __main__.main(minimal_command(minimal, tmp_path / "run")) == 2
     assert "Set data.cache to disk or none" in capsys.readouterr().err
