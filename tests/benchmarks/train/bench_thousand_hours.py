@@ -1,6 +1,6 @@
 """A run on 1000 hours, simulated: a generated manifest over real recordings, from the command to its updates.
 
-RILL_HOURS=1000 RILL_DATA=... pytest tests/benchmarks/bench_thousand_hours.py -o python_files='bench_*.py'
+RILL_HOURS=1000 RILL_DATA=... pytest tests/benchmarks/train/bench_thousand_hours.py -o python_files='bench_*.py'
 
 What is looked for: the first update within 30 s of the command, less than 4 GB in all processes, less than a tenth
 of the time waited for data. Index and all, nothing is there before; the second run finds the index.

@@ -1,6 +1,6 @@
 """The index of a long manifest: making it once, opening it, and the first batches of a run.
 
-RILL_INDEX_LINES=10000000 pytest tests/benchmarks/bench_index.py -o python_files='bench_*.py'
+RILL_INDEX_LINES=10000000 pytest tests/benchmarks/train/bench_index.py -o python_files='bench_*.py'
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Converting JSON lines to compressed cuts and back: lines a second of one core, nothing opened.
 
-pytest tests/benchmarks/bench_convert.py -o python_files='bench_*.py'
+pytest tests/benchmarks/train/bench_convert.py -o python_files='bench_*.py'
 """
 
 from __future__ import annotations
