@@ -81,7 +81,7 @@ def read_statistics(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32
         return read_tensors(path)
     if not path.exists():
         raise ConfigError(
-            f"data.statistics: no {path}. Make it: python -m train.mel_stats, or leave the key out: then "
+            f"data.statistics: no {path}. Make it: rill statistics, or leave the key out: then "
             "the run measures them"
         )
     try:

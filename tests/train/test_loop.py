@@ -598,8 +598,8 @@ def test_starting_from_weights_of_other_sizes_is_refused(
 @pytest.mark.parametrize(
     ("setting", "code", "message"),
     [
-        ("data.tokenizer=none.model", 2, "python -m train.tokenizer"),
-        ("data.statistics=none.npz", 2, "python -m train.mel_stats"),
+        ("data.tokenizer=none.model", 2, "rill tokenizer"),
+        ("data.statistics=none.npz", 2, "rill statistics"),
         ("data.dev=none.jsonl", 3, "none.jsonl"),
         ("data.noise=none", 3, "none"),
         ("data.train=['$RILL_NO_SUCH_FOLDER/train.jsonl']", 2, "RILL_NO_SUCH_FOLDER"),

@@ -47,7 +47,7 @@ def test_no_audio_or_only_silence_is_an_error() -> None:
 
 def test_a_file_is_read_back_and_a_wrong_one_is_named(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
-    with pytest.raises(ConfigError, match="python -m train.mel_stats"):
+    with pytest.raises(ConfigError, match="rill statistics"):
         read_statistics(path)
     np.savez(path, mean=np.arange(80, dtype=np.float32), variance=np.ones(80, np.float32))
     mean, variance = read_statistics(path)

@@ -64,7 +64,7 @@ def check_splices(config: BatchConfig, timed: int) -> None:
     if config.splice and not timed:
         raise ValueError(
             f"batches.splice is {config.splice}: no utterance says when its words sound. "
-            "python -m train.data align writes that into a manifest"
+            "rill data align writes that into a manifest"
         )
 
 

@@ -39,7 +39,7 @@ def tokenizer_of(config: Config, folder: Path | None) -> bytes:
         path = resolve(config.data.tokenizer)
         if not path.exists():
             raise ConfigError(
-                f"data.tokenizer: no {path}. Make it: python -m train.tokenizer, or leave the key out: "
+                f"data.tokenizer: no {path}. Make it: rill tokenizer, or leave the key out: "
                 "then the run makes one"
             )
         return path.read_bytes()

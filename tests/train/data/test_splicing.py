@@ -108,5 +108,5 @@ def test_spliced_rows_have_words_beside_others_without_a_silence() -> None:
 
 
 def test_splicing_without_times_is_refused_with_the_command_that_makes_them() -> None:
-    with pytest.raises(ValueError, match=r"splice is 1.0: no utterance says .* train.data align"):
+    with pytest.raises(ValueError, match=r"splice is 1.0: no utterance says .* rill data align"):
         spliced(None)

@@ -117,4 +117,4 @@ def _print(prepared: Prepared, corpus: PublishedCorpus, output: Path) -> None:
             print(f"left out: {count} {why}", file=sys.stderr)
     print(f"{corpus.title}, {corpus.source}\nlicence: {corpus.licence}")
     if set(prepared.sets) == {"train"}:
-        print(f"{corpus.title} has no dev or test set: python -m train.data split", file=sys.stderr)
+        print(f"{corpus.title} has no dev or test set: rill data split", file=sys.stderr)

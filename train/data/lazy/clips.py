@@ -43,7 +43,7 @@ class Texts:
         if not self._allow_unknown and (unknown := self._vocabulary.unknown(text)):
             raise record.error(
                 f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: data.text, or "
-                "data.unknown = allow; python -m train.data check --tokenizer names all"
+                "data.unknown = allow; rill data check --tokenizer names all"
             )
         return record, self._vocabulary.encode(text)
 

@@ -120,7 +120,7 @@ class Index:
             raise ManifestError(source, 0, "names no recording")
         if faults and (on_error == "refuse" or faults > share * total):
             first = "\n".join(self.faults()[:FAULTS_SHOWN])
-            what = "python -m train.data check names all" + (
+            what = "rill data check names all" + (
                 '; on_error = "skip" leaves them out' if on_error == "refuse" else ""
             )
             raise ManifestError(

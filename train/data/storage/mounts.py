@@ -176,7 +176,7 @@ def _look_at_names(folder: Path, manifest: Path, lines: int, report: Report) -> 
         place, _ = places.most_common(1)[0]
         report.faults.append(
             f"{len(outside)} of {len(named)} sampled names of {manifest} lie outside {folder}, most of "
-            f"them in {place}: python -m train.data rewrite --from {place} --to {folder}"
+            f"them in {place}: rill data rewrite --from {place} --to {folder}"
         )
     missing = [path for path in inside if not path.is_file()]
     if missing:

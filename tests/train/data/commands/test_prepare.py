@@ -36,7 +36,7 @@ def test_a_corpus_without_a_test_set_says_how_to_split_it(
 ) -> None:
     recording(tmp_path / "aa" / "oui.ogg")
     assert main(["prepare", "lingualibre", str(tmp_path)]) == 0
-    assert "python -m train.data split" in capsys.readouterr().err
+    assert "rill data split" in capsys.readouterr().err
     assert (tmp_path / "train.jsonl").is_file()
 
 
