@@ -8,7 +8,7 @@ values of a list are separated by commas. What the values mean is checked in `se
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from server.engine.supervision import Supervision
@@ -16,7 +16,7 @@ from server.http.app import ROOTS
 from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from stream.backends import BACKENDS
-from stream.decoding.options import DecoderOptions, add_flags
+from stream.decoding.options import DecoderOptions, add_flags, value_flags
 
 AUTO = "auto"
 LIMITS = {
@@ -49,20 +49,10 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
 
-    def add(
-        flag: str,
-        default: str | None,
-        text: str,
-        kind: Callable[[str], object] = str,
-        shown: str = "",
-    ) -> None:
-        parser.add_argument(
-            f"--{flag}",
-            default=environment.get(variable_of(flag), default),
-            type=kind,
-            metavar=flag.upper().split("-")[-1],
-            help=f"{text} (default: {shown or default})",
-        )
+    def default_of(flag: str, default: str | None) -> str | None:
+        return environment.get(variable_of(flag), default)
+
+    add = value_flags(parser, default_of)
 
     def switch(flag: str, text: str) -> None:
         on = environment.get(variable_of(flag), "")

@@ -67,7 +67,7 @@ class Run:
         self.vocabulary = Vocabulary(self.start.tokenizer)
         self.learner = Learner(self.config, self.start, self.material, self.resumed, self.ranks)
         self.config, self.calendar = self.learner.config, self.learner.calendar
-        self.material = self.material.shared(self.ranks, self.config.batches.accumulate)
+        self.material = self.learner.material
         self.checkpoints = CheckpointWriter(
             self.folder,
             self.config,

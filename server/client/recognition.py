@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import Protocol
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from server.client.stream import Chunks, OnText, StreamOutcome, as_async, stream
 from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
 from stream.backends import BACKENDS
 from stream.bundled import model_path
-from stream.decoding.options import DecoderOptions, add_flags, decoding_of, options_of
+from stream.decoding.options import DecoderOptions, add_flags, decoding_of, options_of, value_flags
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import open_model
@@ -49,22 +49,7 @@ def add_recognition_flags(parser: argparse.ArgumentParser) -> None:
         help="what computes (default: onnx for a model directory, else numpy)",
     )
 
-    def add(
-        flag: str,
-        default: str | None,
-        text: str,
-        kind: Callable[[str], object] = str,
-        shown: str = "",
-    ) -> None:
-        group.add_argument(
-            f"--{flag}",
-            default=default,
-            type=kind,
-            metavar=flag.upper().split("-")[-1],
-            help=f"{text} (default: {shown or default or 'none'})",
-        )
-
-    add_flags(add, DecoderOptions())
+    add_flags(value_flags(group), DecoderOptions())
     group.add_argument(
         "--state-resets", action="store_true", help="reset the states of long streams"
     )

@@ -169,11 +169,41 @@ def decoding_of(network: Network, options: DecoderOptions = WHOLE) -> Decoding:
     return options.decoding(pieces, ngram, network.specification.encoder.frame_seconds)
 
 
+def value_flags(
+    group: argparse._ActionsContainer,
+    default_of: Callable[[str, str | None], str | None] = lambda flag, default: default,
+) -> Callable[..., None]:
+    """Return a function that adds a flag with a value to a parser or a group of one.
+
+    It takes the flag's name, default, help text and type, and how the default is shown.
+
+    Args:
+        default_of: returns the default to use, from the flag's name and its usual default.
+    """
+
+    def add(
+        flag: str,
+        default: str | None,
+        text: str,
+        kind: Callable[[str], object] = str,
+        shown: str | None = None,
+    ) -> None:
+        group.add_argument(
+            f"--{flag}",
+            default=default_of(flag, default),
+            type=kind,
+            metavar=flag.upper().split("-")[-1],
+            help=f"{text} (default: {shown or default})",
+        )
+
+    return add
+
+
 def add_flags(add: Callable[..., None], usual: DecoderOptions) -> None:
     """Add the flags that have a value.
 
     Args:
-        add: takes name, default, help text and type of one, and how a default of None is shown.
+        add: of `value_flags`.
         usual: the defaults.
     """
     add(

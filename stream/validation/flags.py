@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from stream.backends import BACKENDS
 from stream.decoding.decoding import BEAMS
-from stream.decoding.options import WHOLE, add_flags
+from stream.decoding.options import WHOLE, add_flags, value_flags
 from stream.engine.front_end import FRONT_ENDS
 
 Group: TypeAlias = argparse._ArgumentGroup
@@ -92,22 +91,7 @@ def add_model(group: Group) -> None:
 def add_decoding(group: Group) -> None:
     """Add the options of decoding."""
 
-    def add(
-        flag: str,
-        default: str | None,
-        text: str,
-        kind: Callable[[str], object] = str,
-        shown: str | None = None,
-    ) -> None:
-        group.add_argument(
-            f"--{flag}",
-            default=default,
-            type=kind,
-            metavar=flag.upper().split("-")[-1],
-            help=f"{text} (default: {shown or default})",
-        )
-
-    add_flags(add, WHOLE)
+    add_flags(value_flags(group), WHOLE)
     group.add_argument(
         "--state-resets",
         nargs="?",

@@ -11,22 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from stream.model.network import open_model
-from tests.train.tones import command, corpus_of_tones
+from tests.train.tones import command
 from train import __main__ as training
 from train import average, checkpoint
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Any:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,14 @@ from stream.model.network import open_model
 from stream.recogniser import Recogniser
 from tests.server.scripted import QUERY
 from tests.tiny import talking_ctc
-from tests.train.test_loop import command, folder, torch_as_it_was  # noqa: F401
+from tests.train.tones import command
 from train import __main__ as train
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("decoder", "option"), [("ctc", "greedy"), ("both", "ctc")])
 def test_what_is_trained_streams_is_exported_and_served_with_the_same_tokens(
-    folder: Path,  # noqa: F811
+    folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     decoder: str,

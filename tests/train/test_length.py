@@ -12,24 +12,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.train.tones import command, corpus_of_tones, metrics, prepared
+from tests.train.tones import command, metrics, prepared
 from train import __main__, checkpoint, loop
 from train.loop import Run
 from train.validation.scoring import Score
-
-
-@pytest.fixture(autouse=True)
-def flushed() -> Any:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
-
 
 # The corpus has 12 clips of 6.1 s in all, with 0.5 s of silence each 12.1 s, in batches of 4 s.
 EPOCH = 3

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from stream.validation import validate
 from tests.conftest import REPOSITORY
 from tests.tiny import PIECES, tiny_tokenizer
 from tests.train.loggers.fakes import Fake
-from tests.train.tones import UPDATES, command, corpus_of_tones, metrics, prepared
+from tests.train.tones import UPDATES, command, metrics, prepared
 from train import __main__, checkpoint
 from train.config.file import load_config
 from train.config.run import ConfigError
@@ -60,19 +59,6 @@ def dying(self, target):
 Path.replace = dying
 __main__.main(sys.argv[1:])
 """
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 def test_transcripts_that_cannot_be_spelt_are_refused_normalised_or_allowed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from train import checkpoint
 from train import sweep as command
 from train.checkpoints.selection import Sweep, read_sweep, sweep
 from train.model import Transducer
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def save(path: Path, update: int, seed: int) -> None:

@@ -58,6 +58,7 @@ class Learner:
         ranks: this process among those that train together.
     Attributes:
         config: the run's, with the precision that was chosen.
+        material: the run's, of which `drawn` yields this rank's batches.
         seconds: of a batch, by precision, where one was chosen by measuring; else empty.
         objective: the loss, which holds the model in training, `model`.
         average: the averaged weights, which are validated and exported.
@@ -91,8 +92,8 @@ class Learner:
         )
         model, self.transfer = starting_model(config, start, specification, config.dropout)
         self.objective = Objective(model, config.loss, self._pieces).to(self.device)
-        shared = material.shared(ranks, config.batches.accumulate)
-        self.calendar = Calendar.of(config, shared.batches.epoch)
+        self.material = material.shared(ranks, config.batches.accumulate)
+        self.calendar = Calendar.of(config, self.material.batches.epoch)
         self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = optimiser_of(self.objective, config.optimiser)
         self.freezing = Freezing.of(self.objective, config, self.calendar.epoch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.train.compute.elsewhere import DEVICE, Elsewhere
-from tests.train.tones import corpus_of_tones, prepared
+from tests.train.tones import prepared
 from train.compute.device import device_of
 from train.config.file import load_config
 from train.config.run import ConfigError
@@ -25,17 +24,6 @@ SETTINGS = (
     "optimiser.gradient_noise_start=1", "normalisation.stream_share=0.5", "freeze_norms_from=3",
     "state_passing.chains=[0, 0, 1]", "state_passing.delay=1", "optimiser.freeze_until={encoder=2}",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    yield
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 def figures(folder: Path, *settings: str) -> tuple[list[Any], dict[str, Any], Any]:

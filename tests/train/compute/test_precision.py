@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.train.tones import command, corpus_of_tones, prepared
+from tests.train.tones import command, prepared
 from train import __main__, checkpoint
 from train.checkpoints.resume import Resumed
 from train.compute import precision
@@ -20,19 +19,6 @@ from train.compute.precision import fastest, measured, shown
 from train.compute.ranks import ALONE
 from train.run import learner as learning
 from train.run.learner import Learner
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 def test_bfloat16_has_to_be_clearly_faster() -> None:

@@ -9,15 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.train.tones import corpus_of_tones, prepared
+from tests.train.tones import prepared
 from train import checkpoint
 from train.checkpoints.resume import Resumed
 from train.run.checkpoint_writer import CheckpointWriter
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 def writer(folder: Path, output: Path, *settings: str, **keys: Any) -> CheckpointWriter:

@@ -10,25 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.train.tones import command, corpus_of_tones, prepared
+from tests.train.tones import command, prepared
 from train import __main__, checkpoint
 from train.config.run import ConfigError
 from train.data.rows import Batch
 from train.optimiser.weights import named_weights
 from train.run.learner import Learner
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Any:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 def learner(folder: Path, *settings: str) -> Learner:

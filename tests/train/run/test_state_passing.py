@@ -13,19 +13,11 @@ torch = pytest.importorskip("torch")
 from stream.stage import map_state
 from tests.tiny import tiny_network
 from tests.train.compute.torchrun import torchrun
-from tests.train.tones import command, corpus_of_tones, prepared
+from tests.train.tones import command, prepared
 from train import __main__, checkpoint
 from train.model import Transducer
 from train.run.inputs import Inputs
 from train.run.state_passing import Passed, beginning, states_after
-
-
-@pytest.fixture(autouse=True)
-def torch_as_it_was() -> Any:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def model() -> Transducer:
@@ -102,11 +94,6 @@ def test_states_are_computed_without_dropout_and_leave_the_model_training() -> N
         one, other = (states_after(own, inputs(), None) for _ in range(2))
         assert_equal(one.encoder, other.encoder)
         assert own.training is norm
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus_of_tones(tmp_path_factory.mktemp("corpus"))
 
 
 PASSING = "state_passing.chains=[0, 0, 1]", "state_passing.delay=1", "checkpoint_every=4"
