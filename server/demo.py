@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from server.client.stream import StreamOutcome, stream_audio
 from server.client.terminal import LiveText
@@ -47,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"The server listens on {url}")
         print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
         outcome = asyncio.run(_stream(url, recording))
-    _report(outcome)
+        knows = knowledge(_notes(url))
+    _report(outcome, knows)
     return 0
 
 
@@ -104,14 +109,29 @@ def install_size() -> int:
     return sum(file.lstat().st_size for file in files if not file.is_dir())
 
 
-def _report(outcome: StreamOutcome) -> None:
+def knowledge(notes: Mapping[str, Any]) -> str:
+    """Return a paragraph on what a model can hear, and what to say to it; "" where its notes have neither."""
+    knows, example = notes.get("knows"), notes.get("example")
+    said = f"The model knows {knows}." if knows else ""
+    said = f'{said} Try "{example}".'.lstrip() if example else said
+    return f"{said}\n\n" if said else ""
+
+
+def _notes(url: str) -> Mapping[str, Any]:
+    """Ask a server for the notes of its first model."""
+    with urlopen(f"http://{urlsplit(url).netloc}/model") as answer:
+        notes: Mapping[str, Any] = json.load(answer)["models"][0]["notes"]
+    return notes
+
+
+def _report(outcome: StreamOutcome, knows: str) -> None:
     print(
         f"""
 Compute latency over {len(outcome.latencies)} chunks of 60 ms: \
 CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms
 Size of the install: {install_size() / 1e6:.0f} MB
 
-Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
+{knows}Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
   {Path(sys.executable)} -m pip install sounddevice
   {Path(sys.executable).with_name("rill")} mic
 

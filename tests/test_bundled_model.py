@@ -77,6 +77,18 @@ def test_any_chunking_gives_the_tokens_of_the_whole(
         assert streamed(network, backend, pieces_of(cut, seed, most)) == wanted
 
 
+def test_it_says_what_it_knows_and_can_spell_its_example(network: Network) -> None:
+    assert network.notes["knows"]
+    assert network.notes["example"]
+    assert network.vocabulary.unknown(network.notes["example"]) == []
+
+
+def test_it_was_not_trained_on_the_bundled_recordings_nor_on_their_speakers(speech: Path) -> None:
+    speakers = {each.speaker for each in read_manifest(speech / "train.jsonl")}
+    assert speakers
+    assert not speakers & {each.speaker for each in recordings()}
+
+
 def test_the_hardware_checkpoint_streams_the_same_tokens(network: Network, tmp_path: Path) -> None:
     written = tmp_path / "model.hw.pt"
     write_checkpoint(from_network(network, "1.4"), written)

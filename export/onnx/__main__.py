@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from export.checks.precision import MOST_LOSS
@@ -61,6 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="write integer graphs of a model that was not trained for them, too; the recordings of "
         "--calibrate give the formats",
     )
+    parser.add_argument(
+        "--note",
+        action="append",
+        default=[],
+        type=_note,
+        metavar="NAME=TEXT",
+        help="a note for model.json, such as knows='digits and letters' or example='four two', which the "
+        "live page shows; in place of the checkpoint's of this name; may be repeated",
+    )
     parser.add_argument("--no-int8", action="store_true", help="write no int8 graphs")
     parser.add_argument(
         "--standard-operators",
@@ -69,6 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
         "ONNX Runtime's own; slower in ONNX Runtime",
     )
     return parser
+
+
+def _note(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT, such as language=en")
+    return name, value
 
 
 @reports_errors()
@@ -88,8 +105,9 @@ def main(argv: list[str] | None = None) -> int:
             read_manifest(Path(name)) if name else None
             for name in (arguments.calibrate, arguments.manifest)
         )
+        network = open_model(arguments.ckpt)
         exported = export(
-            open_model(arguments.ckpt),
+            replace(network, notes={**network.notes, **dict(arguments.note)}),
             output,
             calibration=calibration,
             validation=validation,

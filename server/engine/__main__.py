@@ -31,7 +31,7 @@ from server.engine.memory import keep_memory, settle
 from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
-from stream.bundled import model_path
+from stream.bundled import is_bundled, model_path
 from stream.decoding.options import decoding_of
 from stream.engine.engine import load_engine
 from stream.engine.selftest import load_available, self_test
@@ -123,6 +123,7 @@ def load(options: EngineOptions) -> Loaded:
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": engine.chunk_samples,
+        "bundled": is_bundled(path),
         "notes": network.notes,
     }
     return Loaded(engine, slots, vocabulary.alphabet, about)

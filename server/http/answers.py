@@ -3,7 +3,7 @@
     GET  /healthz /readyz                 whether the engines work; whether a stream would be accepted
     GET  /metrics /model                  Prometheus; the served models and their origin
     GET  /v1/models /v1/models/{id}       the served models, for OpenAI's SDK
-    GET  / /page/...                      the live page
+    GET  / /page/...                      the live page; the bundled recordings, as its samples
     POST /transcribe                      a recording in a form: JSON with timed words
     POST /v1/audio/transcriptions         the same in OpenAI's API, events included
 
@@ -38,6 +38,7 @@ from server.live.request import refuse_hotwords
 from server.metrics import Metrics
 from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.refusals import Refusal, quoted
+from stream.bundled import RECORDINGS
 from stream.engine.engine import Result
 from stream.transcripts.transcript import Transcript
 
@@ -64,11 +65,7 @@ class Answers:
         self._metrics = metrics
         self._spool = Spool(limits.spool_bytes)
         self.stopping = False
-        self._page = {
-            f"/page/{file.relative_to(PAGE).as_posix()}": file
-            for file in PAGE.rglob("*")
-            if file.is_file()
-        }
+        self._page = {**_files("/page", PAGE), **_files("/page/samples", RECORDINGS)}
         if "/page/index.html" in self._page:
             self._page["/"] = self._page["/page/index.html"]
         self._routes: Mapping[str, tuple[str, Callable[..., Awaitable[web.StreamResponse]]]] = {
@@ -260,3 +257,9 @@ def _note(request: web.BaseRequest, protocol: str, model: Model, transcript: Tra
         "model": model.name,
         "audio_seconds": round(transcript.duration, 2),
     }
+
+
+def _files(path: str, folder: Path) -> dict[str, Path]:
+    """Return the files of a folder, by the path of the request that asks for each."""
+    found = (file for file in folder.rglob("*") if file.is_file())
+    return {f"{path}/{file.relative_to(folder).as_posix()}": file for file in found}

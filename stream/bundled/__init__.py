@@ -11,6 +11,7 @@ from stream.manifest import Utterance, read_manifest
 
 NAME = "en-commands"
 HERE = Path(__file__).resolve().parent
+RECORDINGS = HERE / "recordings"
 
 
 def model_path() -> Path:
@@ -19,13 +20,22 @@ def model_path() -> Path:
     Raises:
         FileNotFoundError: neither the installation nor the checkout has it.
     """
-    places = (HERE / NAME, HERE.parent.parent / "models" / NAME)
+    places = _places()
     for place in places:
         if (place / "model.json").is_file():
             return place
     raise FileNotFoundError(f"no bundled model in {places[0]} or {places[1]}; install Rill again")
 
 
+def is_bundled(path: Path) -> bool:
+    """Return whether a model is the bundled one, whose words the bundled recordings say."""
+    return path.resolve() in _places()
+
+
 def recordings() -> list[Utterance]:
     """Return the bundled recordings, from the development set, none of which was trained on."""
-    return read_manifest(HERE / "recordings" / "manifest.jsonl")
+    return read_manifest(RECORDINGS / "manifest.jsonl")
+
+
+def _places() -> tuple[Path, ...]:
+    return HERE / NAME, HERE.parent.parent / "models" / NAME

@@ -182,6 +182,7 @@ def test_the_demo_ends_with_the_transcript_and_leaves_no_server(model: Path) -> 
     assert demo.stdout.splitlines()[-1] == Recogniser(talking_network()).transcribe(audio)[0]
     assert "CL50" in demo.stdout
     assert "CL99" in demo.stdout
+    assert "The model knows" not in demo.stdout  # this one's notes do not say what
     port = int(demo.stdout.split("ws://127.0.0.1:")[1].split("/")[0])
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port))

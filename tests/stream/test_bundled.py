@@ -38,3 +38,5 @@ def test_an_installed_model_is_taken_before_the_checkouts(
         place.mkdir(parents=True)
         (place / "model.json").write_text("{}")
         assert bundled.model_path() == place
+        assert bundled.is_bundled(place)
+    assert not bundled.is_bundled(tmp_path)

@@ -86,6 +86,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             RUN/skipped.txt, up to a share of all, `skip_share`.
         workers: processes that draw batches.
         license, language, author: provenance, carried into every exported model.
+        knows: what the model can hear, in a few words of English, such as "digits and letters"; example:
+            something to say to it. Both are carried into every exported model, and shown to who tries it.
     """
 
     train: tuple[str | Source, ...]
@@ -106,6 +108,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     license: str = ""
     language: str = ""
     author: str = ""
+    knows: str = ""
+    example: str = ""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_seconds < self.longest:

@@ -109,6 +109,8 @@ class CheckpointWriter:
                 "license": self.config.data.license,
                 "language": self.config.data.language,
                 "author": self.config.data.author,
+                "knows": self.config.data.knows,
+                "example": self.config.data.example,
                 "training": self._training(),
                 "wer": {"dev": wer} if wer else {},
             },

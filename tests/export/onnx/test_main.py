@@ -92,6 +92,24 @@ def test_the_command_writes_a_directory_that_is_the_model(
     assert [path.name for path in output.parent.iterdir()] == ["model"]
 
 
+def test_notes_can_be_added_to_those_of_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(
+        tmp_path / "given",
+        dataclasses.replace(quiet_network(), notes={"author": "me", "knows": ""}),
+    )
+    output = tmp_path / "model"
+    flags = ["--no-int8", "--note", "knows=digits = numbers", "--note", "example=one two"]
+    assert main(["--ckpt", str(given), "--output", str(output), *flags]) == 0
+    wanted = {"author": "me", "knows": "digits = numbers", "example": "one two"}
+    assert open_model(output).notes == wanted
+    with pytest.raises(SystemExit) as exit_:
+        main(["--ckpt", str(given), "--output", str(output), "--note", "digits"])
+    assert exit_.value.code == 2
+    assert "'digits' is not NAME=TEXT" in capsys.readouterr().err
+
+
 def test_a_model_directory_can_be_exported_onto_itself(tmp_path: Path) -> None:
     given = source(tmp_path / "model", quiet_network())
     assert main(["--ckpt", str(given), "--output", str(given), *ANY_LOSS]) == 0

@@ -15,6 +15,7 @@ from server.engine.models import Models
 from server.http.access import Access
 from server.http.app import Application, Settings
 from server.limits import Limits
+from stream.bundled import recordings
 from stream.engine.engine import Engine, load_engine
 from stream.recogniser import Recogniser
 from tests.server.scripted import (
@@ -132,6 +133,8 @@ async def test_the_page_is_open_to_all_and_nothing_beside_it(
         shown = await request(service, "GET", "/?token=x")
         assert (shown.status, shown.body) == (200, b"<title>Rill</title>")
         assert shown.headers["Content-Type"] == "text/html"
+        sample = await request(service, "GET", f"/page/samples/{recordings()[0].audio.name}")
+        assert sample.body == recordings()[0].audio.read_bytes()
         script = await request(service, "GET", "/page/page.js")
         assert script.headers["Content-Type"] == "text/javascript"
         for target in ("/page/../secret", "/page/%2e%2e/secret", "/page/", "/page//etc/passwd"):

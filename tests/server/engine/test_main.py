@@ -81,6 +81,7 @@ async def test_a_recording_goes_through_a_process_of_its_own_and_back(
     try:
         assert (channels.slots, channels.ready.about["backend"]) == (2, "onnx")
         assert channels.ready.about["front_end"] == front_end
+        assert channels.ready.about["bundled"]
         assert channels.engine.pid != os.getpid()
         await transcribe(channels)
         assert sum(channels.step_seconds.cumulative()[-1:]) > 10

@@ -27,7 +27,8 @@ def files(folder: Path) -> list[str]:
 def test_the_best_of_each_activation_is_written_when_it_is_better(
     folder: Path, tmp_path: Path
 ) -> None:
-    own = writer(folder, tmp_path, "model.activation=soft")
+    known = ('data.knows="digits"', 'data.example="one two"')
+    own = writer(folder, tmp_path, "model.activation=soft", *known)
     assert own.validated("soft", {"all": 0.5})
     assert not own.validated("soft", {"all": 0.5})
     assert own.validated("hard", {"all": 0.9})
@@ -35,6 +36,7 @@ def test_the_best_of_each_activation_is_written_when_it_is_better(
     assert files(tmp_path) == ["best-hard.pt", "best.pt"]
     hard = checkpoint.load(tmp_path / "best-hard.pt")
     assert hard["specification"]["activation"] == "hard"
+    assert (hard["notes"]["knows"], hard["notes"]["example"]) == ("digits", "one two")
     assert hard["notes"]["wer"] == {"dev": {"all": 0.9}}
     assert hard["notes"]["training"] == {"run": tmp_path.name, "updates": 0, "hours": 0.5}
 
