@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 
 from stream.causality import check_causal, check_features_causal
@@ -41,6 +40,7 @@ from train.run.checkpoint_writer import CheckpointWriter
 from train.run.data_wait import Skipped, timed
 from train.run.learner import Learner
 from train.run.material import Material
+from train.run.provenance import config_json
 from train.run.start import Start
 from train.schedules.patience import since_better
 from train.validation.references import References
@@ -106,8 +106,7 @@ class Run:
     def _go_on(self) -> None:
         self.ranks.wait()  # until each has read what it resumes from
         if self.ranks.leads:
-            config = msgspec.json.format(msgspec.json.encode(self.config))
-            replace_file(self.folder / "config.json", config)
+            replace_file(self.folder / "config.json", config_json(self.config))
         if self.resumed is not None and self.resumed.path != self.folder / LAST:
             self._save()  # from here the same command goes on
         skipped: Any = Silence()

@@ -40,6 +40,7 @@ NOTHING = "nothing"
 FREE = (
     "data.workers",
     "data.cache_folder",
+    "data.synthetic",
     "log.",
     "device",
     "batches.accumulate",

@@ -85,6 +85,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         on_error: whether an utterance that cannot be used ends the run or is left out and listed in
             RUN/skipped.txt, up to a share of all, `skip_share`.
         workers: processes that draw batches.
+        synthetic: names of the corpora of the training set that are synthetic speech, for the provenance.
         license, language, author: provenance, carried into every exported model.
         knows: what the model can hear, in a few words of English, such as "digits and letters"; example:
             something to say to it. Both are carried into every exported model, and shown to who tries it.
@@ -105,6 +106,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     on_error: Literal["refuse", "skip"] = "refuse"
     skip_share: float = 0.01
     workers: int = 2
+    synthetic: tuple[str, ...] = ()
     license: str = ""
     language: str = ""
     author: str = ""

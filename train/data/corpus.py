@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream.audio import AudioError
 from stream.front_end.log_mel import SAMPLE_RATE
-from train.data.records.record import Record, name_of
+from train.data.records.record import Origin, Record, name_of
 from train.data.records.words import TimedWord
 from train.data.rows import Clip, Place
 
@@ -28,6 +28,7 @@ class Corpus:
         weights: how often each is drawn, against 1; None: all alike.
         words: of each those of its text, with their times; None: of none.
         encode: spells a text.
+        origins: of each its corpus and licence; None: the corpora, without licences.
     """
 
     audio: list[NDArray[np.int16]]
@@ -37,6 +38,7 @@ class Corpus:
     weights: list[float] | None = None
     words: list[tuple[TimedWord, ...]] | None = None
     encode: Callable[[str], list[int]] = lambda text: []
+    origins: list[Origin] | None = None
 
     @classmethod
     def load(
@@ -65,13 +67,15 @@ class Corpus:
             weights,
             words if any(words) else None,
             encode,
+            [u.origin for u in utterances],
         )
 
     def clip(self, place: Place) -> Clip:
         """Return a recording with its text."""
         _, number = place
         words = self.words[number] if self.words else ()
-        return Clip(self.audio[number], self.texts[number], self.tokens[number], words)
+        origin = self.origins[number] if self.origins else Origin(self.names[number])
+        return Clip(self.audio[number], self.texts[number], self.tokens[number], words, origin)
 
 
 def read_int16(utterance: Record) -> NDArray[np.int16]:

@@ -6,9 +6,10 @@ these. Which clips are in it is decided elsewhere (`train.data.batches`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.augmentation import at_update, augment, coloured_noise, crossfaded, joined
+from train.data.records.record import Origin
 from train.data.records.words import TimedWord
 from train.text.spellings import Spellings
 
@@ -34,6 +36,7 @@ class Batch:
         token_lengths: (B,) int64.
         number: the batch's, which keys all random draws for it, later ones too.
         skipped: for each utterance that was left out, what is wrong with it.
+        seen: how many of the samples are speech of each origin, as they were augmented: no silences, no noise.
     """
 
     audio: Samples
@@ -42,6 +45,7 @@ class Batch:
     token_lengths: NDArray[np.int64]
     number: int = 0
     skipped: tuple[str, ...] = ()
+    seen: Mapping[Origin, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,32 @@ class Clip:
         text: as it is learned.
         tokens: the text's, in its most probable spelling.
         words: the text's, with their times as far as these are known.
+        origin: the corpus that it is of, and its licence.
     """
 
     audio: NDArray[np.int16]
     text: str
     tokens: list[int]
     words: tuple[TimedWord, ...] = ()
+    origin: Origin = Origin()
 
     def samples(self) -> Samples:
         """Return (samples,) float32 in [-1, 1]."""
         return self.audio.astype(np.float32) / 32768.0
+
+
+class Row(NamedTuple):
+    """A row before it is padded.
+
+    Attributes:
+        audio: (samples,) float32.
+        tokens: of its clips.
+        seen: samples of each of them, with its origin.
+    """
+
+    audio: Samples
+    tokens: list[int]
+    seen: Sequence[tuple[Origin, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -95,8 +115,8 @@ class Rows:
         *,
         long_silences: bool = False,
         spliced: bool = False,
-    ) -> tuple[Samples, list[int]]:
-        """Return the samples and tokens of a row.
+    ) -> Row:
+        """Return a row.
 
         Args:
             clips: one, or those that are joined.
@@ -106,11 +126,12 @@ class Rows:
             spliced: whether clips follow each other without a silence.
         """
         if rng.random() < self.config.without_speech:
-            return self._without_speech(sum(len(clip.audio) for clip in clips), rng), []
+            return Row(self._without_speech(sum(len(clip.audio) for clip in clips), rng), [])
         augmentation = at_update(self.augmentation, update)
         audio = [augment(c.samples(), rng, augmentation, self.noise, any_clip) for c in clips]
         row = joined([crossfaded(audio)] if spliced else audio, rng, augmentation, long_silences)
-        return row, [token for clip in clips for token in self._tokens(clip, rng)]
+        seen = [(clip.origin, len(x)) for clip, x in zip(clips, audio, strict=True)]
+        return Row(row, [token for clip in clips for token in self._tokens(clip, rng)], seen)
 
     def _tokens(self, clip: Clip, rng: np.random.Generator) -> Sequence[int]:
         share = self.augmentation.spelling_share
@@ -118,9 +139,9 @@ class Rows:
             return clip.tokens
         return self.spellings.draw(clip.text, rng)
 
-    def silence(self, rng: np.random.Generator) -> tuple[Samples, list[int]]:
+    def silence(self, rng: np.random.Generator) -> Row:
         """Return a row of a second without speech."""
-        return self._without_speech(SAMPLE_RATE, rng), []
+        return Row(self._without_speech(SAMPLE_RATE, rng), [])
 
     def _without_speech(self, samples: int, rng: np.random.Generator) -> Samples:
         level = np.float32(10.0 ** rng.uniform(-4.0, -1.0))
@@ -131,18 +152,19 @@ class Rows:
         return coloured_noise(samples, rng) * level
 
     @staticmethod
-    def padded(
-        rows: Sequence[tuple[Samples, list[int]]], number: int, skipped: tuple[str, ...]
-    ) -> Batch:
+    def padded(rows: Sequence[Row], number: int, skipped: tuple[str, ...]) -> Batch:
         """Return the batch of some rows."""
-        samples = np.array([len(audio) for audio, _ in rows], np.int64)
-        lengths = np.array([len(tokens) for _, tokens in rows], np.int64)
+        samples = np.array([len(row.audio) for row in rows], np.int64)
+        lengths = np.array([len(row.tokens) for row in rows], np.int64)
         audio = np.zeros((len(rows), samples.max()), np.float32)
         tokens = np.zeros((len(rows), lengths.max()), np.int64)
-        for i, (x, ids) in enumerate(rows):
-            audio[i, : len(x)] = x
-            tokens[i, : len(ids)] = ids
-        return Batch(audio, samples, tokens, lengths, number, skipped)
+        seen: Counter[Origin] = Counter()
+        for i, row in enumerate(rows):
+            audio[i, : len(row.audio)] = row.audio
+            tokens[i, : len(row.tokens)] = row.tokens
+            for origin, count in row.seen:
+                seen[origin] += count
+        return Batch(audio, samples, tokens, lengths, number, skipped, dict(seen))
 
 
 class Drawn(Protocol):

@@ -49,7 +49,7 @@ def piece_of(
     if len(audio) < SHORTEST:
         return clip
     text = " ".join(word.text for word in clip.words[first : last + 1])
-    return Clip(audio, text, encode(text))
+    return Clip(audio, text, encode(text), origin=clip.origin)
 
 
 def _borders(

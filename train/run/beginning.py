@@ -20,6 +20,7 @@ from train.config.file import resolve
 from train.config.init import InitConfig
 from train.config.run import Config, ConfigError
 from train.run.derived import statistics_of, tokenizer_of
+from train.run.provenance import weights_sha256
 from train.run.start import Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
 
@@ -49,7 +50,7 @@ def start_of(
         start = checkpoint_start(resumed.content, resumed.content.get("init_from"), weights=False)
         _check_agreement(config, start, str(resumed.path))
     elif (model := _model(config, init_from)) is not None:
-        start = _initial(config, Path(model))
+        start = replace(_initial(config, Path(model)), parent=weights_sha256(open_model(model)))
         if config.init is None:
             _check_agreement(config, start, model)
         else:

@@ -15,6 +15,7 @@ from train import checkpoint
 from train.checkpoints.resume import LAST, Resumed, keep
 from train.config.run import Config
 from train.run.learner import Learner
+from train.run.provenance import stage
 from train.run.start import Start
 
 
@@ -57,9 +58,10 @@ class CheckpointWriter:
         Args:
             more: of the run, to go on with.
         """
+        seen = self.learner.seen.state()
         if not self.writes:
             return
-        content = self._content() | self.learner.state_dict() | dict(more)
+        content = self._content(seen) | self.learner.state_dict() | dict(more) | {"seen": seen}
         content |= {"init_from": self.start.source, "best": dict(self.best)}
         checkpoint.save(content, self.folder / LAST)
         update = self.learner.update
@@ -81,8 +83,9 @@ class CheckpointWriter:
             names.append("best.pt" if activation == self._own else f"best-{activation}.pt")
         if self.config.keep and activation == self._own:
             names.append(f"update-{self.learner.update:06d}.pt")
+        seen = self.learner.seen.state()
         for name in names if self.writes else ():
-            checkpoint.save(self._content(activation, wer), self.folder / name)
+            checkpoint.save(self._content(seen, activation, wer), self.folder / name)
         return improved
 
     @property
@@ -91,7 +94,10 @@ class CheckpointWriter:
         return activation
 
     def _content(
-        self, activation: Activation | None = None, wer: dict[str, float] | None = None
+        self,
+        seen: Mapping[str, Any],
+        activation: Activation | None = None,
+        wer: dict[str, float] | None = None,
     ) -> dict[str, Any]:
         """Return what every checkpoint holds: the averaged weights, and all that goes with them."""
         specification, ngram = self.learner.model.specification, self.start.ngram
@@ -111,13 +117,13 @@ class CheckpointWriter:
                 "author": self.config.data.author,
                 "knows": self.config.data.knows,
                 "example": self.config.data.example,
-                "training": self._training(),
+                "training": self._training(seen),
                 "wer": {"dev": wer} if wer else {},
             },
         }
 
-    def _training(self) -> dict[str, Any]:
-        """Return what is noted of the run: its length, and what it took from which model."""
+    def _training(self, seen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is noted of the run; `train.run.provenance` has the keys."""
         transfer, origin = self.learner.transfer, self.start.origin
         if transfer is not None:
             origin = {"model": self.start.source, **transfer.notes()}
@@ -125,5 +131,8 @@ class CheckpointWriter:
             "run": self.folder.name,
             "updates": self.learner.update,
             "hours": round(self.hours, 2),
+            **stage(self.config, seen),
+            **({} if self.start.parent is None else {"parent": self.start.parent}),
             **({} if origin is None else {"init": origin}),
+            **({"before": list(self.start.stages)} if self.start.stages else {}),
         }

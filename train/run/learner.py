@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ from train.optimiser.weights import groups, named_weights, optimiser_of, restore
 from train.run.inputs import InputFrames
 from train.run.learned import Learned, Losses
 from train.run.material import Material
+from train.run.provenance import Seen
 from train.run.start import Start
 from train.run.starting_model import specification_of, starting_model
 from train.run.state_passing import PassedStates, states_after
@@ -65,6 +67,7 @@ class Learner:
         calendar: when the run validates, saves and ends.
         update: the number of updates made so far.
         wers: the dev WER of each validation so far, fractions.
+        seen: how much it has learned from, by origin.
         transfer: which weights come from another model, where `init` chooses; else None.
     Raises:
         ConfigError: the configuration cannot be trained from this start, or on this machine.
@@ -81,6 +84,7 @@ class Learner:
     ) -> None:
         self.config, self.update, self._ranks = config, 0, ranks
         self.wers: list[float] = []
+        self.seen = Seen(ranks)
         self.device = device_of(config, ranks.local, ranks.count)
         vocabulary = Vocabulary(start.tokenizer)
         self._pieces = vocabulary.pieces
@@ -155,6 +159,8 @@ class Learner:
         self._scaler.update()
         advance_norms(self.model, ranks.gathered_tensors)
         self.average.update(self.model)
+        if math.isfinite(norm):  # else no weight was changed
+            self.seen.add(batches)
         return Learned(
             self.rate.at(self.update),
             Losses(*ranks.sums(*losses.tolist())),
@@ -305,4 +311,5 @@ class Learner:
         )
         self.average.load_state_dict(content["averaged"])
         self.update = content["update"]
+        self.seen.go_on(content)
         self.wers = list(content.get("wers", ()))  # an older Rill's does not say

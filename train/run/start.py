@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,8 @@ class Start:
         ngram: the n-gram model that checkpoints carry, or None.
         spelling: bytes of the SentencePiece model that the weights are for.
         origin: what a run that is resumed took from which model, for the notes of its checkpoints.
+        stages: runs that made the weights, the first one first; `train.run.provenance` has their keys.
+        parent: SHA-256 of the weights that the run starts from, likewise.
     """
 
     tokenizer: bytes
@@ -40,10 +42,17 @@ class Start:
     ngram: NgramFile | None = None
     spelling: bytes = b""
     origin: dict[str, Any] | None = None
+    stages: Sequence[Mapping[str, Any]] = ()
+    parent: str | None = None
 
 
 def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights: bool) -> Start:
-    """Return the start that a training checkpoint gives, with or without its averaged weights."""
+    """Return the start that a training checkpoint gives, with or without its averaged weights.
+
+    Without them it is that of a run that is resumed, whose own start the checkpoint's notes have.
+    """
+    notes = content["notes"]
+    own = {} if weights else notes.get("training", {})
     return Start(
         content["tokenizer"],
         np.array(content["mean"], np.float32),
@@ -52,7 +61,9 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
         source,
         ngram_in(content),
         content["tokenizer"],
-        origin=None if weights else content["notes"].get("training", {}).get("init"),
+        origin=own.get("init"),
+        stages=stages_of(notes) if weights else own.get("before", ()),
+        parent=own.get("parent"),
     )
 
 
@@ -72,4 +83,12 @@ def folded_start(network: Network, source: str | None = None, *, normalised: boo
         source,
         network.ngram,
         network.tokenizer,
+        stages=stages_of(network.notes),
     )
+
+
+def stages_of(notes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the runs that made a model, of its notes: those before its last one, and that."""
+    last = dict(notes.get("training", {}))
+    before = last.pop("before", [])
+    return [*before, last] if last else []

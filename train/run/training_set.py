@@ -111,6 +111,7 @@ def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
         some = [u for u in found if data.min_seconds <= (u.duration or 0.0) <= data.longest]
         train += some
         weights += [source.weight] * len(some)
+    _check_synthetic(data, {u.corpus or "" for u in train})
     seconds = sum(u.duration or 0.0 for u in train)
     _check_memory(seconds)
     weighted = weights if set(weights) != {1.0} else None
@@ -121,6 +122,12 @@ def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
         return TrainingSet(Batches(corpus, chance, rows), seconds / 3600)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_synthetic(data: Data, corpora: set[str]) -> None:
+    """Refuse names of synthetic corpora that the training set has not: the provenance would be wrong."""
+    if unknown := sorted(set(data.synthetic) - corpora):
+        raise ConfigError(f"data.synthetic has {unknown}; the corpora are {sorted(corpora)}")
 
 
 def _check_memory(seconds: float) -> None:
@@ -138,6 +145,7 @@ def _indexed(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
     """Open the indexes of the training set; its batches come in epochs."""
     data = config.data
     opened = indexes(data)
+    _check_synthetic(data, {name for index in opened for name, _ in index.about.corpora})
     texts = Texts(tokenizer, data.text, data.unknown == "allow")
     skip = data.on_error == "skip"
     if not skip:

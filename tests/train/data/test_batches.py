@@ -20,7 +20,7 @@ from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.batches import Batches, prefetch
 from train.data.chance import Chance
 from train.data.corpus import Corpus
-from train.data.records.record import File, Record
+from train.data.records.record import File, Origin, Record
 from train.data.rows import Batch, Clip, Rows
 from train.text.pieces import write_pieces
 from train.text.spellings import Spellings
@@ -229,6 +229,24 @@ def test_rows_without_speech_have_audio_and_no_tokens() -> None:
     assert not batch.token_lengths.any()
     assert batch.tokens.shape == (len(batch.samples), 0)
     assert (np.abs(batch.audio).max(axis=1) > 0).all()
+
+
+def test_a_batch_says_how_much_speech_of_which_corpus_it_holds() -> None:
+    words, long = Origin("words"), Origin("long")
+    single = batches(short_seconds=None, join=0.0).batch(0)
+    assert single.seen == {words: 16000 * len(single.samples)}  # without the silences around
+    joined = batches(join=1.0, repeat=0.5, weights={"long": 5.0}).batch(30)
+    many = int((joined.tokens == 10).sum())  # each of three tokens, the first of which is 10
+    few = int(joined.token_lengths.sum()) - 3 * many
+    assert joined.seen == {words: 16000 * few, long: 64000 * many}
+    assert many > 0 and few > 0
+    assert batches(without_speech=1.0).batch(0).seen == {}
+
+
+def test_speech_is_counted_as_long_as_speed_made_it() -> None:
+    plain = batches().batch(0).seen[Origin("words")]
+    changed = batches(augmentation={**PLAIN, "speed": 0.1}).batch(0).seen[Origin("words")]
+    assert changed != plain and changed == pytest.approx(plain, rel=0.11)
 
 
 def test_drawing_leaves_the_recordings_as_they_are() -> None:

@@ -38,7 +38,9 @@ def test_the_best_of_each_activation_is_written_when_it_is_better(
     assert hard["specification"]["activation"] == "hard"
     assert (hard["notes"]["knows"], hard["notes"]["example"]) == ("digits", "one two")
     assert hard["notes"]["wer"] == {"dev": {"all": 0.9}}
-    assert hard["notes"]["training"] == {"run": tmp_path.name, "updates": 0, "hours": 0.5}
+    training = hard["notes"]["training"]
+    assert (training["run"], training["updates"], training["hours"]) == (tmp_path.name, 0, 0.5)
+    assert training["seen"] == {} and "before" not in training
 
 
 def test_all_validated_weights_are_kept_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:

@@ -112,6 +112,12 @@ def weights(run: Path) -> dict[str, Any]:
     return state
 
 
+def seen(run: Path) -> dict[str, Any]:
+    state: dict[str, Any] = checkpoint.load(run / "last.pt")["seen"]
+    assert state["since"] == 0 and state["samples"][0][:2] == ["tones", ""]
+    return state
+
+
 def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
@@ -148,6 +154,7 @@ def test_a_run_killed_in_an_epoch_with_workers_resumes_with_others_to_the_same_w
     assert checkpoint.load(run / "last.pt")["update"] == 4
     assert __main__.main(arguments(folder, run, two, "data.workers=1")) == 0
     assert equal(weights(run), weights(accumulated))
+    assert seen(run) == seen(accumulated)
 
 
 def test_two_processes_learn_as_one_that_accumulates_and_restart_when_one_is_killed(
@@ -163,6 +170,7 @@ def test_two_processes_learn_as_one_that_accumulates_and_restart_when_one_is_kil
     assert done.stdout == f"{run}/best.pt\n"
     assert equal(weights(run), weights(accumulated))
     assert losses(run) == losses(accumulated)
+    assert seen(run) == seen(accumulated)
     # What two processes began, one goes on with; but not on half of the batches.
     there = ["--resume-from", str(run / "resumable" / "update-000008.pt")]
     alone = tmp_path / "alone"

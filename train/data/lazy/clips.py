@@ -74,11 +74,11 @@ class IndexedClips:
         """
         source, number = place
         record, tokens = self.texts.spelt(self.indexes[source][number])
-        text = record.text
         if self.decoded is None:
-            return Clip(read_int16(record), text, tokens, record.words)
-        audio = self.decoded[source].get(number, lambda: read_int16(record))
-        return Clip(audio, text, tokens, record.words)
+            audio = read_int16(record)
+        else:
+            audio = self.decoded[source].get(number, lambda: read_int16(record))
+        return Clip(audio, record.text, tokens, record.words, record.origin)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a text that is spelt as clips' texts are."""

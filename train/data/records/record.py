@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -106,6 +106,18 @@ class LhotseCut(msgspec.Struct, frozen=True, array_like=True, tag="lhotse"):
 Audio: TypeAlias = File | Bytes | Mix | LhotseCut
 
 
+class Origin(NamedTuple):
+    """Where an utterance comes from, for the provenance of a model: empty where its data set does not say.
+
+    Attributes:
+        corpus: its name.
+        license: of the recording; the key `license` of a data set.
+    """
+
+    corpus: str = ""
+    license: str = ""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One utterance.
 
@@ -146,6 +158,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             where = Path(self.source), self.line
             check_length(len(samples), self.duration, self.part, name_of(self.audio), where)
         return samples
+
+    @property
+    def origin(self) -> Origin:
+        """The corpus and licence that the data set names."""
+        license = self.extra.get("license")
+        return Origin(self.corpus or "", license if isinstance(license, str) else "")
 
     @property
     def manifest(self) -> Path | None:
