@@ -41,7 +41,9 @@ def counted(*batches: Sequence[Batch]) -> Seen:
 def test_hours_are_those_of_all_batches_by_corpus_with_licences_and_what_is_synthetic() -> None:
     hour = 3600 * 16000
     more = batch({Origin("an4", "CC BY 4.0"): hour // 2})
-    seen = counted([batch({AN4: hour, SYNTHETIC: 2 * hour}), more], [batch({AN4: hour, Origin(): 9})])
+    seen = counted(
+        [batch({AN4: hour, SYNTHETIC: 2 * hour}), more], [batch({AN4: hour, Origin(): 9})]
+    )
     assert by_corpus(seen.state(), ["synthetic-en"]) == {
         "an4": {"hours": 2.5, "licenses": ["BSD", "CC BY 4.0"]},
         "synthetic-en": {"hours": 2.0, "licenses": ["Apache-2.0"], "synthetic": True},
@@ -98,7 +100,9 @@ def test_a_model_knows_the_runs_that_made_it(folder: Path, tmp_path: Path) -> No
     assert soft == network.notes["training"] and "before" not in hard
     weights = (tmp_path / "model" / "weights.safetensors").read_bytes()
     assert hard["parent"] == hashlib.sha256(weights).hexdigest()
-    assert last["settings_sha256"] == hashlib.sha256((third / "config.json").read_bytes()).hexdigest()
+    assert (
+        last["settings_sha256"] == hashlib.sha256((third / "config.json").read_bytes()).hexdigest()
+    )
 
     # Resumed, it still knows them, without the model that it started from.
     (second / "best.pt").unlink()
