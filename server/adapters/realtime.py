@@ -20,18 +20,16 @@ Rules:
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
 
 from server.adapters.openai import log_probabilities
 from server.adapters.realtime_settings import (
+    A_LAW,
     MU_LAW,
     PCM,
     PCM_RATE,
@@ -39,17 +37,16 @@ from server.adapters.realtime_settings import (
     SessionUpdate,
     Settings,
 )
+from server.protocol import encodings
+from server.protocol.encodings import decode_base64
 from server.protocol.hotwords import BOOST, HotwordError, Speller
 from server.protocol.states import State
 from server.protocol.stream import Dialect, StreamProtocol
-from stream.audio import g711
 from stream.engine.engine import Result
-from stream.stage import Floats
+from stream.stage import Samples
 from stream.transcripts.transcript import Piece, pieces_of
 
-SAMPLE_BYTES = 2  # of PCM
-
-
+ENCODINGS = {PCM: encodings.LINEAR16, MU_LAW: encodings.MU_LAW, A_LAW: encodings.A_LAW}
 NOTHING = msgspec.Raw(b"{}")
 
 
@@ -119,7 +116,10 @@ class Realtime(Dialect):
         self._previous: str | None = None  # the item that was committed last
         # The engine recognises the first; the client appends to the last.
         self._sections = deque([_Section(self._new_item(0.0))])
-        self.greeting = (self._event("session.created", session=self._settings.describe()),)
+
+    def begin(self, stream: StreamProtocol) -> None:
+        """Tell the client what its session is."""
+        self._send(stream, "session.created", session=self._settings.describe())
 
     def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take a binary message, which is a mistake."""
@@ -208,18 +208,14 @@ class Realtime(Dialect):
         stream.set_rate(settings.rate)
         self._settings = settings
 
-    def _decode(self, stream: StreamProtocol, audio: str | None) -> Floats:
+    def _decode(self, stream: StreamProtocol, audio: str | None) -> Samples:
         """Return appended audio as samples at its rate; half a sample waits for the next."""
         try:
-            encoded = base64.b64decode(audio or "", validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise Mistake(f"audio is not base64: {error}", param="audio") from error
-        if self._settings.format != PCM:
-            table = g711.MU_LAW if self._settings.format == MU_LAW else g711.A_LAW
-            return table.take(np.frombuffer(stream.whole_frames(encoded, 1), np.uint8))
-        values = np.frombuffer(stream.whole_frames(encoded, SAMPLE_BYTES), "<i2")
-        samples: Floats = np.divide(values, 32768, dtype=np.float32)
-        return samples
+            encoded = decode_base64(audio or "")
+        except ValueError as error:
+            raise Mistake(f"audio {error}", param="audio") from error
+        encoding = ENCODINGS[self._settings.format]
+        return encoding.decode(stream.whole_frames(encoded, encoding.sample_bytes))
 
     def _restart(self, stream: StreamProtocol) -> None:
         self._sections.append(_Section(self._new_item(0.0)))

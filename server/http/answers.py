@@ -76,6 +76,10 @@ class Answers:
             "/v1/audio/transcriptions": ("POST", self._answer_openai),
         }
 
+    def has(self, path: str) -> bool:
+        """Return whether a request without an upgrade is answered here."""
+        return path in self._routes or path in self._page
+
     def refusal(self, model: Model) -> Refusal | None:
         """Return why a model accepts no stream now, None where it does."""
         if self.stopping:

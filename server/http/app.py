@@ -256,7 +256,7 @@ class Application:
             return _read_only(request, page)
         if fault is not None:
             raise fault
-        if name is not None and (path != "/" or wants_upgrade(headers)):
+        if name is not None and (wants_upgrade(headers) or not self._answers.has(path)):
             return await self._streams.serve_websocket(request, name)
         return await self._answers.answer(request, path)
 

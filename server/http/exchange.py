@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from server.adapters.deepgram import messages as deepgram
 from server.http.access import Access
 from server.http.peers import Peer
 from server.refusals import Refusal
@@ -80,6 +81,8 @@ def begin(request: web.BaseRequest, peer: Peer, access: Access) -> Exchange:
         "Vary": "Origin",
     }
     path = request.raw_path.partition("?")[0]
+    if path == deepgram.PATH:
+        headers[deepgram.REQUEST_ID] = peer.request_id
     exchange = Exchange(peer, request.method, path, headers=headers)
     request[KEY] = exchange
     return exchange

@@ -1,7 +1,8 @@
 """Replies: how a refusal looks to the clients of each path, and other answers of a line.
 
 OpenAI's SDK makes typed exceptions of error objects, so under /v1/ every refusal is one, whoever makes
-it; /transcribe has {"detail": …}; all others get one sentence as text.
+it, except at Deepgram's /v1/listen, where it is Deepgram's; /transcribe has {"detail": …}; all others get
+one sentence as text.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from server.adapters import openai, transcribe
+from server.adapters.deepgram import messages as deepgram
 from server.http.exchange import exchange_of
 from server.refusals import Refusal
 
@@ -32,7 +34,11 @@ def refuse(request: web.BaseRequest, refusal: Refusal) -> web.Response:
     exchange = exchange_of(request)
     exchange.refusal = refusal
     path = exchange.path or ""
-    if path.startswith(OPENAI):
+    if path == deepgram.PATH:
+        body = deepgram.error(refusal, exchange.peer.request_id)
+        response = json_answer(body, refusal.status)
+        response.headers[deepgram.ERROR] = refusal.text.encode("ascii", "replace").decode()
+    elif path.startswith(OPENAI):
         response = json_answer(openai.error(refusal).body, refusal.status)
     elif path == TRANSCRIBE:
         response = json_answer(transcribe.fault(refusal.text), refusal.status)

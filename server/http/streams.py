@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -21,7 +22,7 @@ from server.http.handshake import check_handshake
 from server.limits import Limits
 from server.live.connection import Connection
 from server.live.request import refuse_hotwords
-from server.live.routes import ROUTES
+from server.live.routes import ROUTES, Opening
 from server.live.transport import Tcp, Websocket, WebsocketResponse
 from server.metrics import Metrics
 from server.protocol.hotwords import HotwordError, Speller
@@ -86,7 +87,9 @@ class Streams:
         connection = Connection(transport, self._limits)
         channel = model.channels.open(connection, keywords=keywords)
         assert channel is not None  # nothing was awaited since the model was asked
-        dialect = route.dialect(parameters, speller, self._strict)
+        now = datetime.now(UTC)
+        opening = Opening(exchange.peer.request_id, now, speller, self._strict)
+        dialect = route.dialect(parameters, opening)
         connection.protocol = StreamProtocol(dialect, channel, connection)
         try:
             await socket.prepare(request)

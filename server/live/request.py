@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
+from server.adapters.deepgram import options as deepgram
+from server.adapters.deepgram.options import Options, parse_options
 from server.adapters.myrtle_messages import PATH
 from server.engine.models import Served
 from server.protocol.hotwords import HotwordError, parse_hotwords
@@ -22,7 +24,8 @@ from server.refusals import Refusal, quoted
 
 COMMON_KEYS = frozenset({"model", "lang", "hotwords", "token"})
 MYRTLE_KEYS = COMMON_KEYS | {"content_type", "version", "alternatives"}
-KEYS = MYRTLE_KEYS | {"intent"}  # OpenAI's
+LISTEN_KEYS = COMMON_KEYS | deepgram.KEYS
+KEYS = MYRTLE_KEYS | LISTEN_KEYS | {"intent"}  # OpenAI's
 AUDIO_FORMAT = MappingProxyType({"format": "S16LE", "rate": "16000", "channels": "1"})
 
 
@@ -47,17 +50,36 @@ class Parameters:
     silence: float | None = None
 
 
+@dataclass(frozen=True)
+class ListenParameters(Parameters):
+    """A request of Deepgram's API that is granted.
+
+    Attributes:
+        options: that only this API has.
+    """
+
+    options: Options = field(default_factory=Options)
+
+
 def refuse_hotwords(error: HotwordError, param: str = "hotwords") -> Refusal:
     """Return the refusal of hotwords, which are not logged: they may be names."""
     return Refusal(400, str(error), param=param, logged=f"{param} cannot be served")
 
 
+def parse_items(target: str) -> list[tuple[str, str]]:
+    """Return the keys and values of the query of a request's target, in order."""
+    items = filter(None, target.partition("?")[2].split("&"))
+    return [
+        (unquote_plus(key), unquote_plus(value))
+        for key, _, value in (item.partition("=") for item in items)
+    ]
+
+
 def parse_query(target: str) -> dict[str, str]:
-    """Return the values of the query of a request's target, by key."""
+    """Return the values of the query of a request's target, by key; the last of a list."""
     values: dict[str, str] = {}
-    for item in filter(None, target.partition("?")[2].split("&")):
-        key, _, value = map(unquote_plus, item.partition("="))
-        if key in values:
+    for key, value in parse_items(target):
+        if key in values and key not in deepgram.REPEATABLE:
             raise Refusal(400, f"{quoted(key)} is given twice")
         values[key] = value
     return values
@@ -93,6 +115,15 @@ def parse_common(
         model=model, language=language, hotwords=hotwords, aliases=aliases, silence=silence
     )
     return granted, values
+
+
+def parse_listen(target: str, served: Served) -> ListenParameters:
+    """Check the target of a request of Deepgram's API, for a websocket or a recording."""
+    granted, _ = parse_common(target, served, LISTEN_KEYS)
+    language = served.models[granted.model]
+    options = parse_options(parse_items(target), language, served.versions)
+    hotwords = {**granted.hotwords, **options.hotwords}
+    return ListenParameters(**(vars(granted) | {"hotwords": hotwords}), options=options)
 
 
 def parse_request(target: str, served: Served | None = None) -> Parameters:

@@ -4,37 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
+from server.adapters.deepgram.live import Listen
+from server.adapters.deepgram.messages import PATH as LISTEN_PATH
+from server.adapters.deepgram.messages import SUBPROTOCOLS, Request
 from server.adapters.myrtle import Myrtle
 from server.adapters.myrtle_messages import PATH, SUBPROTOCOL
 from server.adapters.realtime import Realtime
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
 from server.engine.models import Served
-from server.live.request import COMMON_KEYS, Parameters, parse_common, parse_request
+from server.live.request import (
+    COMMON_KEYS,
+    ListenParameters,
+    Parameters,
+    parse_common,
+    parse_listen,
+    parse_request,
+)
 from server.protocol.hotwords import Speller
 from server.protocol.stream import Dialect
 from server.refusals import Refusal, quoted
 
 INTENT = "transcription"
+P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
-class Route:
+class Opening:
+    """What a dialect may know of its stream, besides the parameters.
+
+    Attributes:
+        request_id: of the request that opens it.
+        time: of its arrival.
+        speller: of the model's hotwords.
+        strict: whether strict Myrtle mode is on.
+    """
+
+    request_id: str
+    time: datetime
+    speller: Speller
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Route(Generic[P]):
     """A path and the websocket protocol that is spoken there.
 
     Attributes:
         path: of the request.
         parse: checks the target of an upgrade request, or raises a `Refusal`.
-        dialect: makes the dialect of a stream, from its parameters, the model's speller, and whether
-            strict Myrtle mode is on.
+        dialect: makes the dialect of a stream.
         subprotocols: echoed if they are offered.
     """
 
     path: str
-    parse: Callable[[str, Served], Parameters]
-    dialect: Callable[[Parameters, Speller, bool], Dialect]
+    parse: Callable[[str, Served], P]
+    dialect: Callable[[P, Opening], Dialect]
     subprotocols: tuple[str, ...] = ()
 
 
@@ -55,26 +84,32 @@ def _parse_realtime(target: str, served: Served) -> Parameters:
     return replace(granted, language=served.models[granted.model])
 
 
-ROUTES: Mapping[str, Route] = MappingProxyType(
+def _listen(parameters: ListenParameters, opening: Opening) -> Listen:
+    request = Request(opening.request_id, opening.time, parameters.model, parameters.options)
+    return Listen(request, parameters.silence)
+
+
+ROUTES: Mapping[str, Route[Any]] = MappingProxyType(
     {
+        "deepgram": Route(LISTEN_PATH, parse_listen, _listen, SUBPROTOCOLS),
         "myrtle": Route(
             PATH,
             parse_request,
-            lambda parameters, _, strict: Myrtle(parameters.alternatives, strict),
+            lambda parameters, opening: Myrtle(parameters.alternatives, opening.strict),
             (SUBPROTOCOL,),
         ),
         "realtime": Route(
             "/v1/realtime",
             _parse_realtime,
-            lambda parameters, speller, _: Realtime(
-                _names(parameters), parameters.language, speller, parameters.silence
+            lambda parameters, opening: Realtime(
+                _names(parameters), parameters.language, opening.speller, parameters.silence
             ),
         ),
         "sherpa": Route("/sherpa", _parse_common, lambda *_: Sherpa()),
         "vosk": Route(
             "/vosk",
             _parse_common,
-            lambda parameters, speller, _: Vosk(speller, models=_names(parameters)),
+            lambda parameters, opening: Vosk(opening.speller, models=_names(parameters)),
         ),
     }
 )

@@ -75,14 +75,19 @@ class Dialect(ABC):
     Attributes:
         rate: sample rate of the audio, Hz, until the dialect calls `set_rate`.
         end: how its clients end a stream; completes "end streams with ...".
-        greeting: messages that a peer gets before it says anything.
         closing: the Close after the last result.
     """
 
     rate: int
     end: str
-    greeting: tuple[str, ...] = ()
     closing = Close(1000)
+
+    def begin(self, stream: StreamProtocol) -> None:  # noqa: B027 - most have nothing to say
+        """Do what comes before the first message of the peer."""
+
+    def idle_close(self, seconds: float) -> Close:
+        """Return the Close for a peer that has sent nothing for so long."""
+        return short_close(1008, f"400 no message for {seconds:g} s; end streams with {self.end}")
 
     @abstractmethod
     def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
@@ -128,8 +133,7 @@ class StreamProtocol:
         # Samples at 16 kHz: received, of them before the last restart, pushed, with a result.
         self._received = self._restarted = self._pushed = self._answered = 0
         self._closed = False  # a Close was sent
-        for message in dialect.greeting:
-            peer.send(message)
+        dialect.begin(self)
 
     # Input, from the connection and the engine.
 
@@ -150,9 +154,7 @@ class StreamProtocol:
     def receive_idle(self, seconds: float) -> None:
         """Close the stream because nothing was received for so long."""
         if self._move(Input.IDLE):
-            end = self._dialect.end
-            reason = f"400 no message for {seconds:g} s; end streams with {end}"
-            self._close(short_close(1008, reason))
+            self._close(self._dialect.idle_close(seconds))
 
     def receive_stall(self, seconds: float) -> None:
         """Close the stream because the peer read nothing for so long."""

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from stream.decoding.hypothesis import Hypothesis
 from stream.engine.engine import Result
 from stream.words import group
 
@@ -77,12 +78,16 @@ def timed_words(pieces: Sequence[Piece]) -> tuple[TimedWord, ...]:
     )
 
 
-def pieces_of(result: Result, before: float = 0.0) -> list[Piece]:
+def pieces_of(
+    result: Result, before: float = 0.0, hypothesis: Hypothesis | None = None
+) -> list[Piece]:
     """Return the tokens of a result with the times of their encoder frames.
 
     Args:
         before: seconds of audio before the first that the engine's clock counts.
+        hypothesis: of the result, whose tokens are meant; None: the final ones.
     """
+    said = hypothesis or result
     return [
         Piece(
             token.id,
@@ -91,7 +96,7 @@ def pieces_of(result: Result, before: float = 0.0) -> list[Piece]:
             round(before + result.frame_seconds * (token.step + 1), 4),
             token.log_probability,
         )
-        for token, text in zip(result.tokens, result.texts, strict=True)
+        for token, text in zip(said.tokens, said.texts, strict=True)
     ]
 
 
@@ -127,6 +132,12 @@ class OpenSegment:
         self.provisional = ""
         self._pieces: list[Piece] = []
         self._timed = 0  # of them, whose sound is known
+        self._waiting: list[Piece] = []  # that may follow
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """Its words so far, with those that may follow; the last ones have the times of their frames."""
+        return timed_words(self._pieces + self._waiting)
 
     def add(self, result: Result, before: float = 0.0) -> Segment | None:
         """Add a result; return the segment that an endpoint or the end of the stream closes.
@@ -145,7 +156,10 @@ class OpenSegment:
             start, end = (round(before + seconds, 4) for seconds in span)
             self._pieces[self._timed] = self._pieces[self._timed]._replace(start=start, end=end)
             self._timed += 1
-        self.provisional = result.provisional[0].text if result.provisional else ""
+        self.provisional, self._waiting = "", []
+        if result.provisional:
+            self.provisional = result.provisional[0].text
+            self._waiting = pieces_of(result, before, result.provisional[0])
         if not (result.endpoint or result.last):
             return None
         if result.last and result.spans:  # it ends with the last whole chunk, words may not

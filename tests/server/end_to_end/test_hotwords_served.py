@@ -48,6 +48,16 @@ async def test_every_websocket_takes_hotwords_in_its_query(path: str) -> None:
     assert [favours(keywords) for keywords in engine.keywords] == [True]
 
 
+async def test_deepgrams_keyterms_are_a_list() -> None:
+    engine = ScriptedEngine(1)
+    async with serving(engine, slots=1) as service:
+        path = f"/v1/listen?encoding=mulaw&keyterm={WORD}&keyterm={WORD}{WORD}"
+        async with connect(f"ws://127.0.0.1:{service.port}{path}"):
+            pass
+        await service.until_free()
+    assert engine.keywords == [{WORD: 0.5, WORD * 2: 0.5}]
+
+
 @pytest.mark.parametrize("path", [PATH, "/sherpa"])
 @pytest.mark.parametrize(
     "hotwords, text",

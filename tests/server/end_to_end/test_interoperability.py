@@ -1,7 +1,7 @@
 """Clients of other projects against `python -m server`: each gets the text of one stream alone.
 
-Clients that are not installed are skipped with their names: the Python packages openai and wyoming,
-and the programs sherpa-onnx-online-websocket-client (package sherpa-onnx-bin) and curl.
+Clients that are not installed are skipped with their names: the Python packages openai, deepgram-sdk and
+wyoming, and the programs sherpa-onnx-online-websocket-client (package sherpa-onnx-bin) and curl.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from stream.recogniser import Recogniser
 SHERPA = "sherpa-onnx-online-websocket-client"
 STOP_SECONDS = 30.0
 AUDIOOP = pytest.mark.filterwarnings("ignore:'audioop' is deprecated")  # wyoming's import of it
+
+# Deepgram's SDK uses names of pydantic and websockets that are deprecated.
+DEEPGRAM = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,47 @@ def test_openais_sdk_in_realtime(served: Served, recording: Path, text: str) -> 
                 deltas += event.delta
             completed = getattr(event, "transcript", None)
     assert deltas == completed == text
+
+
+def deepgram(served: Served) -> Any:
+    package = pytest.importorskip("deepgram", reason="not installed: pip install deepgram-sdk")
+    environment = package.DeepgramClientEnvironment(
+        base=served.http, production=served.websocket, agent="", agent_rest=""
+    )
+    return package.DeepgramClient(api_key="none", environment=environment)
+
+
+@DEEPGRAM
+def test_deepgrams_sdk_listens(served: Served, pcm: bytes, text: str) -> None:
+    client, said = deepgram(served), []
+    with client.listen.v1.connect(
+        model="general",
+        encoding="linear16",
+        sample_rate=16000,
+        interim_results="true",
+        vad_events="true",
+        keyterm=["stop", "go"],
+        punctuate="true",
+    ) as connection:
+        connection.send_keep_alive()
+        for start in range(0, len(pcm), 3200):
+            connection.send_media(pcm[start : start + 3200])
+        connection.send_finalize()
+        connection.send_close_stream()
+        said = list(connection)
+    kinds = [message.type for message in said]
+    assert kinds[0] == "SpeechStarted" and kinds[-1] == "Metadata"
+    results = [message for message in said if message.type == "Results"]
+    assert any(not each.is_final for each in results)
+    finals = [each for each in results if each.is_final]
+    assert [each.from_finalize for each in finals if each.from_finalize] == [True]
+    alternatives = [each.channel.alternatives[0] for each in finals]
+    assert " ".join(each.transcript for each in alternatives if each.transcript) == text
+    words = [word for each in alternatives for word in each.words]
+    assert [word.word for word in words] == text.split()
+    assert all(0 <= word.start < word.end for word in words)
+    assert said[-1].duration == pytest.approx(len(pcm) / 32000, abs=0.001)
+    assert said[-1].warnings[0]["parameter"] == "punctuate"
 
 
 @AUDIOOP

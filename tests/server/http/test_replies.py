@@ -9,6 +9,7 @@ from server.http.access import Access
 from server.http.app import Settings
 from tests.server.http.asking import STREAM, code, exchange
 from tests.server.scripted import (
+    UPGRADE,
     Reply,
     ScriptedEngine,
     form,
@@ -90,3 +91,19 @@ async def test_a_failure_of_the_server_is_an_error_object_too(
     assert "a fault of ours" not in reply.body.decode()
     (failed,) = [record for record in caplog.records if record.exc_info]
     assert reply.headers["X-Request-Id"] in failed.getMessage()
+
+
+async def test_a_refusal_at_deepgrams_path_is_deepgrams_error_and_names_the_request() -> None:
+    async with serving(ScriptedEngine(1)) as service:
+        for query, text in (
+            ("encoding=speex", "encoding is 'speex'; want one of linear16, mulaw, alaw"),
+            ("diarize=true", "diarize is 'true'; this is not done here; leave it out"),
+            ("encoding=mulaw&encoding=alaw", "'encoding' is given twice"),
+        ):
+            got, headers = await exchange(
+                service, f"GET /v1/listen?{query} HTTP/1.1", "Host: x", *UPGRADE
+            )
+            assert (code(got), headers["dg-error"]) == (400, text)
+            assert headers["dg-request-id"] == headers["x-request-id"]
+        reply = await request(service, "GET", "/v1/listen")
+        assert reply.json["err_code"] and reply.json["request_id"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from tests.server.http.asking import STREAM, code, exchange
 from tests.server.scripted import (
@@ -72,3 +73,15 @@ async def test_the_silence_that_a_realtime_client_sets_reaches_the_engine() -> N
             while not engine.silences:
                 await asyncio.sleep(0.01)
     assert list(engine.silences.values()) == [0.48]
+
+
+async def test_a_browser_at_deepgrams_path_gets_its_subprotocol_and_the_request_id() -> None:
+    async with serving(ScriptedEngine(1)) as service:
+        url = f"ws://127.0.0.1:{service.port}/v1/listen?encoding=mulaw"
+        offered = [Subprotocol("token"), Subprotocol("key")]
+        async with connect(url, subprotocols=offered) as connection:
+            assert connection.subprotocol == "token"
+            assert connection.response is not None
+            headers = connection.response.headers
+            assert headers["dg-request-id"] == headers["x-request-id"]
+        await service.until_free()

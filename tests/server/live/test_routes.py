@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from server.engine.models import Served
 from server.live.request import Parameters
-from server.live.routes import ROUTES
+from server.live.routes import ROUTES, Opening
 from server.protocol.hotwords import Speller
 from server.refusals import Refusal
 from tests.server.adapters.driving import Driven
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 def test_a_model_may_be_asked_for_by_an_alias() -> None:
@@ -56,7 +59,7 @@ def test_the_intent_of_a_realtime_session_is_to_transcribe() -> None:
 def test_a_realtime_session_may_name_its_model_by_an_alias() -> None:
     route, served = ROUTES["realtime"], Served(aliases={"whisper-1": "general"})
     parameters = route.parse(route.path, served)
-    stream = Driven(route.dialect(parameters, Speller(), False))
+    stream = Driven(route.dialect(parameters, Opening("id", NOW, Speller())))
     stream.messages()
     for name, answer in (("whisper-1", "session.updated"), ("tiny", "error")):
         audio = {"input": {"transcription": {"model": name}}}

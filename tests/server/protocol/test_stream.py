@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.adapters.myrtle import Myrtle
 from server.protocol.states import Close, State
-from server.protocol.stream import StreamProtocol
+from server.protocol.stream import Dialect, StreamProtocol
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Result
 from tests.server.adapters.driving import (
@@ -28,12 +28,11 @@ from tests.server.adapters.driving import (
 CHUNK = LSTM.chunk_samples
 
 
-class Echo:
+class Echo(Dialect):
     """Audio is PCM; texts are commands; results are their text."""
 
     rate = 16000
     end = "the word end"
-    greeting: tuple[str, ...] = ()
     closing = Close(1000)
 
     def __init__(self) -> None:
