@@ -7,11 +7,14 @@ around what may import one.
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.request import url2pathname
 
 # The extra of pyproject.toml that brings a package, by the name that is imported. matplotlib is in
 # two of them: `load` is the smaller one.
@@ -48,11 +51,23 @@ class MissingExtraError(ModuleNotFoundError):
 def install_command(extra: str) -> str:
     """Return the command that installs an extra into the environment of this interpreter.
 
-    In a clone it names the clone. Elsewhere Rill is installed, and pip adds the extra to it.
+    It names the clone that Rill runs in or was installed from, since Rill is on no index of packages;
+    what was installed otherwise, as from a wheel, is taken to be known to pip by its name.
     """
     cloned = (HOME / "pyproject.toml").is_file()
-    what = ["-e", f"{HOME}[{extra}]"] if cloned else [f"rill-asr[{extra}]"]
+    what = ["-e", f"{HOME}[{extra}]"] if cloned else [f"{_origin()}[{extra}]"]
     return shlex.join([sys.executable, "-m", "pip", "install", *what])
+
+
+def _origin() -> str:
+    """Return the folder that pip installed Rill from, as PEP 610 records it, or Rill's name."""
+    try:
+        record = json.loads(distribution("rill-asr").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        record = {}
+    scheme, _, path = record.get("url", "").partition("://")
+    folder = Path(url2pathname(path))
+    return str(folder) if scheme == "file" and (folder / "pyproject.toml").is_file() else "rill-asr"
 
 
 @contextmanager

@@ -32,7 +32,16 @@ and found a difference; 2 wrong command line or configuration; 3 an input file i
 be; 4 an optional dependency is missing (the message is the pip command); 130 interrupted; 141 nobody
 reads its output any more (as in `... | head`).
 
-`rill` is installed with the package; its commands are listed first, tools that are called by `python -m` after them.
+`rill` is installed with the package; without an installation, each command is also a module, named below its help.
+[A few more modules](#tools), for hardware and measurements, have no command.
+"""
+TOOLS = """\
+## Tools
+
+`python -m NAME --help` explains each.
+
+| | |
+|---|---|
 """
 
 
@@ -53,15 +62,15 @@ def cli_page() -> str:
     os.environ["NO_COLOR"] = "1"
     sections = [CLI_INTRODUCTION, f"```text\n{help_of(commands())}\n```\n"]
     listed = [*commands().values()]
-    behind = {command.module for command in listed} | INTERNAL
-    tools = [Command(module, "") for module in command_modules() if module not in behind]
-    for command in [*listed, *tools]:
+    for command in listed:
         parser = parser_of(command)
         sections.append(_section("##", parser))
-        if command.summary:
-            sections.append(f"The same as `{command.runs_as}`.\n")
+        sections.append(f"The same as `{command.runs_as}`.\n")
         sections += [_section("###", sub) for sub in _subcommands(parser)]
-    return "\n".join(sections)
+    behind = {command.module for command in listed} | INTERNAL
+    tools = [Command(module, "") for module in command_modules() if module not in behind]
+    rows = [f"| `{tool.runs_as}` | {parser_of(tool).description} |\n" for tool in tools]
+    return "\n".join([*sections, TOOLS + "".join(rows)])
 
 
 def _section(heading: str, parser: argparse.ArgumentParser) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -67,11 +68,28 @@ def test_a_clone_is_installed_by_its_path(tmp_path: Path, monkeypatch: pytest.Mo
     assert command == [sys.executable, "-m", "pip", "install", "-e", f"{clone}[mic]"]
 
 
-def test_a_wheel_is_given_the_extra_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("url", "installed"),
+    [
+        ("file://{}/a%20clone", "{}/a clone[mic]"),
+        ("file://{}/rill_asr-0.1.0-py3-none-any.whl", "rill-asr[mic]"),
+        (None, "rill-asr[mic]"),
+    ],
+)
+def test_what_was_installed_is_given_the_extra_by_the_clone_it_came_from_or_by_name(
+    url: str | None, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "a clone").mkdir()
+    (tmp_path / "a clone" / "pyproject.toml").touch()
+    record = tmp_path / "rill_asr-0.1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Name: rill-asr\nVersion: 0.1.0\n")
+    if url:
+        (record / "direct_url.json").write_text(json.dumps({"url": url.format(tmp_path)}))
     monkeypatch.setattr(extras, "HOME", tmp_path)
-    assert shlex.split(install_command("mic"))[1:] == ["-m", "pip", "install", "rill-asr[mic]"]
+    monkeypatch.syspath_prepend(tmp_path)
+    command = shlex.split(install_command("mic"))
+    assert command[1:] == ["-m", "pip", "install", installed.format(tmp_path)]
 
 
 def test_importing_this_module_imports_no_optional_package() -> None:
