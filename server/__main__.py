@@ -2,7 +2,7 @@
 
 The address is printed on stdout once a stream would be accepted; logs are on stderr, and so is what
 libraries print there (`server.stderr`). SIGTERM and SIGINT stop accepting, let the open streams finish
-and exit with 0; a second one exits at once with 130. An engine that keeps failing ends the server with 1.
+and exit with 0; a second one exits at once with 130. SIGHUP reads tokens and certificates again. An engine that keeps failing ends the server with 1.
 The flags are in `server.flags`.
 """
 
@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(chosen: Options, settings: Settings) -> str | None:
     """Serve until a signal, or until an engine has failed too often; returns what to say about that."""
     stop = _stop_at_signals()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, chosen.reload, settings)
     for warning in chosen.warnings():
         logger.warning("%s", warning)
     models = Models(

@@ -111,7 +111,8 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add(
         "token-file",
         None,
-        "file of tokens, one per line; clients have to send one of them",
+        "file of tokens, of which clients have to send one: TOML with names and limits, as `rill token` "
+        "writes it, or one token per line where it does not end in .toml",
         Path,
         "none",
     )

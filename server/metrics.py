@@ -1,7 +1,8 @@
 """Metrics in Prometheus' text format, from a registry of their own.
 
-The counters of the channels (`server.engine.channels`) are read at the time of a scrape; refusals and
-streams are counted here. All names begin with `rill_`, except the metrics of the process itself.
+The counters of the channels (`server.engine.channels`) and of the tokens (`server.tokens.account`) are
+read at the time of a scrape; refusals and streams are counted here. The label `token` has the names of
+the token file, so their number is bounded, and never what a client sent. All names begin with `rill_`, except the metrics of the process itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from prometheus_client.registry import Collector
 from server.engine.models import Models
 from server.histogram import SECONDS, Histogram
 from server.processes import usage
+from server.tokens.keyring import Keyring
 from stream import __version__
 from stream.front_end.log_mel import SAMPLE_RATE
 
@@ -43,6 +45,13 @@ FAMILIES: Mapping[str, tuple[Callable[..., Any], str]] = {
     "engine_up": (GaugeMetricFamily, "Whether the engine works, or is loaded first."),
     "engine_restarts": (CounterMetricFamily, "Restarts of the process of an engine."),
 }
+TOKEN_FAMILIES: Mapping[str, tuple[Callable[..., Any], str]] = {
+    "token_streams_open": (GaugeMetricFamily, "Open streams of a token."),
+    "token_streams": (CounterMetricFamily, "Streams of a token."),
+    "token_audio_seconds": (CounterMetricFamily, "Audio of a token."),
+    "token_expires_timestamp_seconds": (GaugeMetricFamily, "When a token expires."),
+}
+TOKEN_LIMITS = ("streams", "audio_seconds_per_minute", "audio_seconds_per_day", "stream_seconds")
 
 
 class Metrics:
@@ -54,7 +63,7 @@ class Metrics:
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, keyring: Keyring | None = None) -> None:
         self._registry = CollectorRegistry()
         self._streams = Counter(
             "rill_streams", "Streams that were taken.", ["protocol"], registry=self._registry
@@ -63,6 +72,8 @@ class Metrics:
             "rill_refused", "Requests that were refused.", ["reason"], registry=self._registry
         )
         self._registry.register(_Channels(models))
+        if keyring:
+            self._registry.register(_Tokens(keyring))
         ProcessCollector(registry=self._registry)
 
     def count_stream(self, protocol: str) -> None:
@@ -118,6 +129,51 @@ class _Channels(Collector):
             )
         yield build
         yield from families.values()
+
+
+class _Tokens(Collector):
+    """The metrics of each token."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def collect(self) -> Iterator[Metric]:
+        families = {
+            name: family(f"rill_{name}", text, labels=["token"])
+            for name, (family, text) in TOKEN_FAMILIES.items()
+        }
+        refused = CounterMetricFamily(
+            "rill_token_refused",
+            "Streams that the limits of a token refused or ended.",
+            labels=["token", "reason"],
+        )
+        limits = GaugeMetricFamily(
+            "rill_token_limit", "Limits of a token.", labels=["token", "limit"]
+        )
+        for account in self._keyring:
+            token = account.token
+            values = {
+                "token_streams_open": len(account.leases),
+                "token_streams": account.streams,
+                "token_audio_seconds": account.audio_seconds,
+                "token_expires_timestamp_seconds": token.expires and token.expires.timestamp(),
+            }
+            for key, value in values.items():
+                if value is not None:
+                    families[key].add_metric([account.name], value)
+            for reason, count in account.refused.items():
+                refused.add_metric([account.name, reason], count)
+            for name in TOKEN_LIMITS:
+                if (limit := getattr(token, name)) is not None:
+                    limits.add_metric([account.name, name], limit)
+        yield from families.values()
+        yield refused
+        yield limits
+        yield GaugeMetricFamily(
+            "rill_tokens_reloaded",
+            "Whether the token file was read without a fault the last time.",
+            self._keyring.reloaded,
+        )
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

@@ -7,6 +7,7 @@ the files of tokens and of TLS are opened here.
 from __future__ import annotations
 
 import argparse
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,19 +16,31 @@ from typing import TypeVar
 
 from server.engine.supervision import Supervision
 from server.flags import AUTO, LIMITS, field_of, variable_of
-from server.http.access import Access, parse_tokens
+from server.http.access import Access
+from server.http.answers import UPLOADS
 from server.http.app import ROOTS, Settings
 from server.http.hosts import ANY, Hosts, parse_hosts, parse_origins
 from server.http.peers import Network, parse_networks
 from server.limits import Limits
+from server.live.routes import ROUTES
 from server.logs import FORMATS, LEVELS
+from server.tokens.file import (
+    Token,
+    TokenFileError,
+    permission_fault,
+    plain_token,
+    read_tokens,
+)
+from server.tokens.keyring import Keyring
 from stream.backends import BACKENDS
 from stream.decoding.decoding import DECODERS
 from stream.decoding.options import EOS_MODES, DecoderOptions, options_of
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
-from stream.files.text import TextError, read_text
 
+logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
+VARIABLE = "RILL_TOKEN"  # and the name of the token in it
+PROTOCOLS = (*ROUTES, *UPLOADS)
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
 DELAYS = ("final-seconds", "endpoint-silence", "endpoint-length")
@@ -84,31 +97,58 @@ class Options:
         """Read the files of tokens and of TLS.
 
         Raises:
-            OSError: a file cannot be read, or is not valid.
+            OSError: a file cannot be read, or makes no TLS.
+            TokenFileError: the token file has faults.
         """
-        tokens: tuple[str, ...] = (self.token,) if self.token else ()
-        if self.token_file is not None:
-            try:
-                tokens += parse_tokens(read_text(self.token_file))
-            except TextError as error:
-                raise OSError(f"{self.token_file}: {error}") from error
-            if not tokens:
-                raise OSError(f"{self.token_file}: no token in it; write one a line")
+        keyring = Keyring(self._tokens(), self.token_file, self._tokens)
         tls = None
         if self.tls_cert is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            try:
-                tls.load_cert_chain(self.tls_cert, self.tls_key)
-            except OSError as error:
-                key = self.tls_key or self.tls_cert
-                raise OSError(f"{self.tls_cert} and {key} make no TLS: {error}") from error
-        access = Access(tokens, self.origins, self.hosts)
+            self._load_certificate(tls)
+        access = Access(keyring, self.origins, self.hosts)
         return Settings(access, self.root, self.strict, tls, self.proxies)
+
+    def reload(self, settings: Settings) -> None:
+        """Read the files of tokens and of TLS again; one with a fault leaves what was read from it before."""
+        settings.access.keyring.reload()
+        if settings.tls is not None:
+            try:
+                self._load_certificate(settings.tls)
+                logger.info("the certificate was read again")
+            except OSError as error:
+                logger.error("the certificate stays as it was: %s", error)
+
+    def _tokens(self) -> dict[str, Token]:
+        """Return the tokens of the environment and the file, by name."""
+        tokens = {VARIABLE: plain_token(self.token)} if self.token else {}
+        if self.token_file is not None:
+            found = read_tokens(self.token_file, list(self.models), PROTOCOLS)
+            if tokens.keys() & found.keys():
+                raise TokenFileError(
+                    f"{self.token_file}: {VARIABLE} is the name of the token in the environment"
+                )
+            tokens |= found
+        return tokens
+
+    def _load_certificate(self, tls: ssl.SSLContext) -> None:
+        assert self.tls_cert is not None
+        try:
+            tls.load_cert_chain(self.tls_cert, self.tls_key)
+        except OSError as error:
+            key = self.tls_key or self.tls_cert
+            raise OSError(f"{self.tls_cert} and {key} make no TLS: {error}") from error
+
+    def _permission_faults(self) -> list[str]:
+        path = self.token_file
+        if path is None or not path.exists():
+            return []
+        fault = permission_fault(path, readable=path.suffix == ".toml")
+        return [fault] if fault else []
 
     def warnings(self) -> list[str]:
         """Return warnings about settings that may admit more than intended."""
         tokens = bool(self.token or self.token_file)
-        warnings = []
+        warnings = self._permission_faults()
         if self.hosts.network and not tokens:
             warnings.append(
                 f"listening on {self.host} without tokens: everyone who can reach this machine may use "
@@ -184,7 +224,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
             arguments.allowed_hosts or "",
         ),
         proxies=_checked("trusted-proxies", parse_networks, arguments.trusted_proxies or ""),
-        token=environment.get("RILL_TOKEN", "").strip(),
+        token=environment.get(VARIABLE, "").strip(),
         **{name: getattr(arguments, name) for name in AS_GIVEN.split()},
     )
 

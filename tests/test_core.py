@@ -46,6 +46,7 @@ NEEDS: dict[str, tuple[str, str] | None] = {
     "server.engine": None,
     "server.rill.completion": None,
     "server.rill.doctor": None,
+    "server.tokens": None,
     "server.load": ("load", "{audio}"),
     "stream.validate": ("train", "--reset-stats --compare-full"),
     "train": ("train", "--config {config} --output {folder}/run"),

@@ -160,12 +160,14 @@ class Wyoming:
         if not self._closed:
             self._fail(f"nothing was read for {seconds:g} s")
 
-    def receive_shutdown(self, reason: str = "the server is shutting down") -> None:
+    def receive_shutdown(
+        self, reason: str = "the server is shutting down", code: int = 1001
+    ) -> None:
         """End the utterance because the server cannot wait for its end, and say why."""
         if self._utterance is not None:
-            self._utterance.receive_shutdown(reason)
+            self._utterance.receive_shutdown(reason, code)
         elif not self._closed:
-            self._close(Close(1001))
+            self._close(Close(code))
 
     def receive_gone(self) -> None:
         """Free the slot because the connection is closed."""

@@ -5,19 +5,25 @@
 2. Requests of web pages carry their origin. The server's own page may use it; other origins only if
    they are listed, since any page can reach a server on its reader's own machine. Programs send no
    origin, or the server's own.
-3. A token is in the header `Authorization: Bearer <token>` or in the query as `token=<token>`
-   (browsers cannot set headers of websockets). Tokens are compared in constant time. If none are
-   configured, none is needed.
+3. A token is where the clients of some API put it (`shown_token`). If the server has no tokens, none
+   is needed.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.http.hosts import ANY, NULL, Hosts, parse_host, parse_origin
 from server.refusals import Refusal, quoted
+from server.tokens.account import Account
+from server.tokens.keyring import Keyring
+
+# How browsers, which cannot set headers of websockets, show a token as a subprotocol: OpenAI's way as a
+# part of one, Deepgram's as the one after its kind. The other one that they offer is the answer.
+SUBPROTOCOL_PREFIX = "openai-insecure-api-key."
+SUBPROTOCOLS = ("realtime", "token", "bearer")
+SCHEMES = ("bearer", "token")  # of Authorization; the second is Deepgram's
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,12 @@ class Access:
     """The access rules of a server.
 
     Attributes:
-        tokens: a request needs one of them; none: no token is needed.
+        keyring: the tokens, of which a request needs one.
         origins: of other web pages, such as "https://example.org"; "*" is every one.
         hosts: the names of this server.
     """
 
-    tokens: tuple[str, ...] = ()
+    keyring: Keyring = field(default_factory=lambda: Keyring({}))
     origins: frozenset[str] = frozenset()
     hosts: Hosts = field(default_factory=Hosts)
 
@@ -62,8 +68,8 @@ class Access:
         query: Mapping[str, str],
         scheme: str,
         public: bool = False,
-    ) -> None:
-        """Raise a `Refusal` of a request for its origin or token.
+    ) -> Account:
+        """Return the account of a request's token, or raise a `Refusal` for its origin or token.
 
         Args:
             headers, query: of the request.
@@ -78,7 +84,10 @@ class Access:
                 "--trusted-proxies where a proxy ends TLS",
                 "origin",
             )
-        if self.tokens and not public and not self._has_token(headers, query):
+        if public or not self.keyring:
+            return self.keyring.anyone
+        account = self.keyring.find(shown_token(headers, query))
+        if account is None:
             raise Refusal(
                 401,
                 "send the token as 'Authorization: Bearer <token>' or ?token=<token>",
@@ -86,6 +95,7 @@ class Access:
                 {"WWW-Authenticate": "Bearer"},
                 code="invalid_api_key",
             )
+        return account
 
     def allows_origin(self, origin: str, host: str, scheme: str) -> bool:
         """Return whether a page of an origin may use the server under the name `host`."""
@@ -100,16 +110,21 @@ class Access:
         listed = sorted(each for each in self.origins if each != NULL)
         return " ".join(["frame-ancestors", *([ANY] if ANY in listed else ["'self'", *listed])])
 
-    def _has_token(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
-        kind, _, shown = headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer":
-            shown = query.get("token", "")
-        given = shown.strip().encode(errors="replace")
-        # Every token is compared, so that the time does not reveal which one is similar.
-        return any([hmac.compare_digest(given, token.encode()) for token in self.tokens])
 
+def shown_token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """Return the token that a request shows, "" where it shows none; the first of these counts.
 
-def parse_tokens(text: str) -> tuple[str, ...]:
-    """Read a token file: one token per line; empty lines and those that begin with # are skipped."""
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    1. `Authorization: Bearer <token>`, or Deepgram's `Authorization: Token <token>`.
+    2. A subprotocol of a websocket: `openai-insecure-api-key.<token>`, or the one after `token` or `bearer`.
+    3. The query's `token=<token>`.
+    """
+    kind, _, shown = headers.get("Authorization", "").partition(" ")
+    if kind.lower() in SCHEMES:
+        return shown.strip()
+    offered = [each.strip() for each in headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    for each in offered:
+        if each.startswith(SUBPROTOCOL_PREFIX):
+            return each.removeprefix(SUBPROTOCOL_PREFIX)
+    if len(offered) > 1 and offered[0].lower() in SCHEMES:
+        return offered[1]
+    return query.get("token", "").strip()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -38,12 +38,15 @@ from server.live.request import refuse_hotwords
 from server.metrics import Metrics
 from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.refusals import Refusal, quoted
+from server.tokens.account import Lease
 from stream.bundled import RECORDINGS
 from stream.engine.engine import Result
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.transcripts.transcript import Transcript
 
 PAGE = Path(__file__).parents[1] / "page"
 OWNER = "rill"
+UPLOADS = ("transcribe", "openai")  # protocols of recordings
 MODELS = "/v1/models/"
 STOPPING = "the server is shutting down"
 
@@ -145,13 +148,14 @@ class Answers:
         return json_answer(openai.describe_model(name, self._models.names, OWNER).body)
 
     async def _answer_transcribe(self, request: web.BaseRequest) -> web.Response:
-        async with self._receive(request) as form:
+        async with self._receive(request, "transcribe") as (form, lease):
             fields = dict(form.fields)
-            model = self._settle(form, fields.get("model", exchange_of(request).query.get("model")))
+            name = fields.get("model", exchange_of(request).query.get("model"))
+            model = self._settle(form, lease, name)
             keywords = self._spell(model, parse_hotwords(fields.get("hotwords", "")))
             self._metrics.count_stream("transcribe")
             transcript = Transcript()
-            upload = Upload(form, self._limits, request, keywords)
+            upload = Upload(form, lease.narrowed(self._limits), request, keywords)
             async with aclosing(upload.results()) as results:
                 async for result in results:
                     transcript.add(result)
@@ -159,15 +163,15 @@ class Answers:
         return json_answer(transcribe.answer(form.filename, transcript, upload.notes))
 
     async def _answer_openai(self, request: web.BaseRequest) -> web.StreamResponse:
-        async with self._receive(request) as form:
+        async with self._receive(request, "openai") as (form, lease):
             named = dict(form.fields).get("model", "")
             language = self._models[named].language if named in self._models.names else "en"
             wanted = parse_fields(form.fields, self._models.names, language)
-            model = self._settle(form, wanted.model)
+            model = self._settle(form, lease, wanted.model)
             keywords = self._spell(model, dict.fromkeys(wanted.keywords, BOOST))
             self._metrics.count_stream("openai")
             transcript = Transcript()
-            upload = Upload(form, self._limits, request, keywords)
+            upload = Upload(form, lease.narrowed(self._limits), request, keywords)
             async with aclosing(upload.results()) as results:
                 if wanted.stream:
                     stream = EventStream(wanted, upload.notes)
@@ -213,24 +217,31 @@ class Answers:
             _note(request, "openai", model, stream.transcript)
         return response
 
-    def _receive(self, request: web.BaseRequest) -> AbstractAsyncContextManager[Form]:
-        """Receive a form, where the model that it will ask for, if that is known, takes streams."""
-        name = exchange_of(request).query.get("model")
-        self._choose_any(name)
+    @asynccontextmanager
+    async def _receive(
+        self, request: web.BaseRequest, protocol: str
+    ) -> AsyncIterator[tuple[Form, Lease]]:
+        """Receive a form, where its token and the model that it will ask for, if that is known, take streams."""
+        exchange = exchange_of(request)
+        name = exchange.query.get("model")
 
         def reserve(fields: Mapping[str, str]) -> Slot:
             return Slot(self._choose_any(fields.get("model", name)))
 
-        return receive_form(request, self._limits, self._spool, reserve)
+        with exchange.account.lease(protocol) as lease:
+            self._choose_any(name)
+            async with receive_form(request, self._limits, self._spool, reserve) as form:
+                lease.audio = lambda: form.slot.channel.received / SAMPLE_RATE
+                lease.end = lambda refusal: form.slot.receive_result(refusal)
+                yield form, lease
 
-    def _settle(self, form: Form, name: str | None) -> Model:
+    def _settle(self, form: Form, lease: Lease, name: str | None) -> Model:
         """Return the model that a whole form asks for, of which it has a slot from now on."""
         model = self._models[name] if name in self._models.names else None
-        if model is not form.slot.model:
-            if name is None:
-                return form.slot.model
+        if name is not None and model is not form.slot.model:
             form.slot.close()
             form.slot = Slot(self._choose(name))
+        lease.check_model(form.slot.model.name)
         return form.slot.model
 
     def _choose_any(self, name: str | None) -> Model:

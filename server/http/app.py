@@ -6,8 +6,8 @@ else. The order of the checks, and what happens when the server stops, are defin
 1. The `Host` of a request has to be a name of this server. Health is then open to all. Other requests
    need an allowed origin, then a token if there are any; but the page itself, which has no secrets,
    needs no token.
-2. A websocket request is answered with 404 or 400 for its target, 405 or 426 for its handshake, 503
-   without a free slot, else 101.
+2. A websocket request is answered with 404 or 400 for its target, 405 or 426 for its handshake, 403 or
+   429 for the limits of its token, 503 without a free slot, else 101.
 3. On leaving, nothing is accepted any more. Streams and uploads may end by themselves for
    `Limits.drain_seconds`; then streams are ended for their clients, who get the rest of the text,
    and uploads are aborted.
@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 _quiet = logging.getLogger("server.aiohttp")
 _quiet.setLevel(logging.CRITICAL)
 logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # subprotocols that are not ours
+METRICS = "/metrics"
+TICK_SECONDS = 1.0
 ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
 
 
@@ -88,7 +90,8 @@ class Application:
         self._models = models
         self._limits = limits
         self._settings = settings or Settings()
-        self._metrics = Metrics(models)
+        self._keyring = self._settings.access.keyring
+        self._metrics = Metrics(models, self._keyring)
         self._answers = Answers(models, limits, self._metrics)
         self._streams = Streams(models, limits, self._answers, self._metrics, self._settings.strict)
         self._busy: set[asyncio.Task[Any]] = set()  # what the drain waits for
@@ -138,7 +141,11 @@ class Application:
                     )
             for server in servers:
                 prepare_server(server)
-            yield tuple(servers)
+            ticking = asyncio.create_task(self._tick())
+            try:
+                yield tuple(servers)
+            finally:
+                ticking.cancel()
         finally:
             self._answers.stopping = True
             for server in servers:
@@ -146,6 +153,12 @@ class Application:
             await self._drain()
             http.pre_shutdown()  # only now: connections read nothing afterwards
             await http.shutdown(limits.close_seconds)
+
+    async def _tick(self) -> None:
+        """Count the audio of each token once a second."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._keyring.tick()
 
     async def _drain(self) -> None:
         """Wait until nothing is served any more; after `drain_seconds` end the rest."""
@@ -249,13 +262,18 @@ class Application:
         name = self._protocols.get(path)
         page = None if wants_upgrade(headers) else self._answers.page(path)
         public = page is not None or request.method == "OPTIONS"
-        access.check(headers, exchange.query, scheme, public)
+        exchange.account = access.check(headers, exchange.query, scheme, public)
         if request.method == "OPTIONS":
             return preflight()
         if page is not None:
             return _read_only(request, page)
         if fault is not None:
             raise fault
+        if path == METRICS and not exchange.account.token.metrics:
+            text = (
+                "this token may not read the metrics; the token file allows it by `metrics = true`"
+            )
+            raise Refusal(403, text, "permission")
         if name is not None and (wants_upgrade(headers) or not self._answers.has(path)):
             return await self._streams.serve_websocket(request, name)
         return await self._answers.answer(request, path)

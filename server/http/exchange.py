@@ -2,7 +2,7 @@
 
 Every answer carries the id of the request, forbids browsers to guess its type, and names the pages that
 may frame it. Every request leaves one line in the log, refused or not; a websocket leaves it when it
-ends. No line contains text, audio or a query.
+ends. No line contains text, audio, a query or a token's secret.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from server.adapters.deepgram import messages as deepgram
 from server.http.access import Access
 from server.http.peers import Peer
 from server.refusals import Refusal
+from server.tokens.account import Account
+from server.tokens.keyring import NOBODY
 
 logger = logging.getLogger(__name__)
 SERVER = "rill"
@@ -35,6 +37,7 @@ class Exchange:
         method, path: as they were sent, for HTTP; without the query, which may hold a token.
         query: of the path; for the handlers, it is not logged.
         headers: of every answer to it.
+        account: of the token that it showed.
         refusal: why it was not served; None if it was.
         fields: further ones of the line.
         began: its arrival, on the monotonic clock.
@@ -45,6 +48,7 @@ class Exchange:
     path: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    account: Account = field(default_factory=lambda: Account("", NOBODY))
     refusal: Refusal | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -61,6 +65,7 @@ class Exchange:
             "peer": self.peer.address,
             "method": self.method and self.method[:LONGEST],
             "path": self.path and self.path[:LONGEST],
+            "token": self.account.name or None,
             "status": status,
             "seconds": round(time.monotonic() - self.began, 3),
         }

@@ -1,7 +1,8 @@
 """Live streams: websockets and Wyoming's connections, from the request to its line in the log.
 
-A request is checked in this order: what it asks for, the handshake, a free slot. The slot is taken
-before the upgrade, so that a client who cannot be served gets an HTTP status instead of a connection.
+A request is checked in this order: what it asks for, the handshake, the limits of its token, a free slot.
+All is decided before the upgrade, so that a client who cannot be served gets an HTTP status instead of a
+connection.
 `server.live.routes` picks the protocol; `server.live.connection` runs the connection.
 """
 
@@ -16,18 +17,20 @@ from aiohttp import web
 from server.adapters.wyoming import Offer, Wyoming
 from server.engine.channels import Channel
 from server.engine.models import Model, Models
+from server.http.access import SUBPROTOCOLS
 from server.http.answers import Answers
 from server.http.exchange import Exchange, exchange_of
 from server.http.handshake import check_handshake
 from server.limits import Limits
 from server.live.connection import Connection
-from server.live.request import refuse_hotwords
+from server.live.request import Parameters, refuse_hotwords
 from server.live.routes import ROUTES, Opening
 from server.live.transport import Tcp, Websocket, WebsocketResponse
 from server.metrics import Metrics
 from server.protocol.hotwords import HotwordError, Speller
 from server.protocol.stream import StreamProtocol
 from server.refusals import Refusal
+from server.tokens.account import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -57,20 +60,31 @@ class Streams:
 
     async def serve_websocket(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
         """Take a websocket of a protocol of `ROUTES`, or refuse it before the upgrade."""
-        route, exchange = ROUTES[name], exchange_of(request)
+        route = ROUTES[name]
         _, _, query = request.raw_path.partition("?")
         parameters = route.parse(f"{route.path}?{query}", self._models.served)
         model = self._models[parameters.model]
         check_handshake(request.method, request.version, request.headers)
-        if (refusal := self._answers.refusal(model)) is not None:
-            raise refusal
-        speller = Speller(model.alphabet, self._limits)
+        with exchange_of(request).account.lease(name) as lease:
+            lease.check_model(model.name)
+            if (refusal := self._answers.refusal(model)) is not None:
+                raise refusal
+            return await self._serve_websocket(request, name, parameters, lease)
+
+    async def _serve_websocket(
+        self, request: web.BaseRequest, name: str, parameters: Parameters, lease: Lease
+    ) -> web.StreamResponse:
+        """Take a websocket that is granted."""
+        route, exchange = ROUTES[name], exchange_of(request)
+        model = self._models[parameters.model]
+        limits = lease.narrowed(self._limits)
+        speller = Speller(model.alphabet, limits)
         try:
             keywords = speller.spell(parameters.hotwords)
         except HotwordError as error:
             raise refuse_hotwords(error) from error
         socket = WebsocketResponse(
-            protocols=route.subprotocols,
+            protocols=(*route.subprotocols, *SUBPROTOCOLS),
             compress=False,  # messages of a hundred bytes
             heartbeat=None,  # idle and stalled peers are found by what they do not do
             timeout=self._limits.close_seconds,
@@ -84,13 +98,15 @@ class Streams:
         transport = Websocket(
             socket, request.protocol, request.transport, self._limits.close_seconds
         )
-        connection = Connection(transport, self._limits)
+        connection = Connection(transport, limits)
         channel = model.channels.open(connection, keywords=keywords)
         assert channel is not None  # nothing was awaited since the model was asked
         now = datetime.now(UTC)
         opening = Opening(exchange.peer.request_id, now, speller, self._strict)
         dialect = route.dialect(parameters, opening)
-        connection.protocol = StreamProtocol(dialect, channel, connection)
+        connection.protocol = protocol = StreamProtocol(dialect, channel, connection)
+        lease.audio = lambda: protocol.audio_seconds
+        lease.end = lambda refusal: connection.end_stream(f"{refusal.status} {refusal}", 1008)
         try:
             await socket.prepare(request)
             await self._serve(connection, name, model, exchange)

@@ -102,9 +102,9 @@ class Connection:
         """Free the slot, if that has not happened."""
         self.protocol.receive_gone()
 
-    def end_stream(self, reason: str) -> None:
-        """End the stream for its client, who gets the rest of the text."""
-        self.protocol.receive_shutdown(reason)
+    def end_stream(self, reason: str, code: int = 1001) -> None:
+        """End the stream for its client, who gets the rest of the text and a Close of this code."""
+        self.protocol.receive_shutdown(reason, code)
 
     # For the protocol.
 

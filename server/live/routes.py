@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from server.adapters.deepgram.live import Listen
 from server.adapters.deepgram.messages import PATH as LISTEN_PATH
-from server.adapters.deepgram.messages import SUBPROTOCOLS, Request
+from server.adapters.deepgram.messages import Request
 from server.adapters.myrtle import Myrtle
 from server.adapters.myrtle_messages import PATH, SUBPROTOCOL
 from server.adapters.realtime import Realtime
@@ -58,7 +58,7 @@ class Route(Generic[P]):
         path: of the request.
         parse: checks the target of an upgrade request, or raises a `Refusal`.
         dialect: makes the dialect of a stream.
-        subprotocols: echoed if they are offered.
+        subprotocols: echoed if they are offered, before those that carry tokens (`server.http.access`).
     """
 
     path: str
@@ -91,7 +91,7 @@ def _listen(parameters: ListenParameters, opening: Opening) -> Listen:
 
 ROUTES: Mapping[str, Route[Any]] = MappingProxyType(
     {
-        "deepgram": Route(LISTEN_PATH, parse_listen, _listen, SUBPROTOCOLS),
+        "deepgram": Route(LISTEN_PATH, parse_listen, _listen),
         "myrtle": Route(
             PATH,
             parse_request,

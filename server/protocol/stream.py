@@ -161,10 +161,12 @@ class StreamProtocol:
         if self._move(Input.STALL):
             self._close(short_close(1008, f"400 no response was read for {seconds:g} s"))
 
-    def receive_shutdown(self, reason: str = "the server is shutting down") -> None:
+    def receive_shutdown(
+        self, reason: str = "the server is shutting down", code: int = 1001
+    ) -> None:
         """End the stream because the server cannot wait for its end, and say why."""
         if self._move(Input.SHUTDOWN):
-            self._finish(short_close(1001, reason))
+            self._finish(short_close(code, reason))
 
     def receive_gone(self) -> None:
         """Close the stream because the connection is closed."""

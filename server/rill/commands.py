@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
     },
     "Serve": {
         "serve": Command("server.__main__", "streams and uploads in several protocols"),
+        "token": Command("server.tokens.__main__", "named tokens with limits, for a server"),
         "load": Command("server.load.__main__", "how many streams a server carries"),
     },
     "Train": {

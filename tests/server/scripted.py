@@ -25,6 +25,8 @@ from server.engine.process import Start
 from server.engine.worker import Loaded, work
 from server.http.app import Application, Settings
 from server.limits import Limits
+from server.tokens.file import Token, digest
+from server.tokens.keyring import Keyring
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Engine, Result
 from stream.model.network import Network
@@ -149,6 +151,16 @@ class Owner:
 
     def receive_fault(self, reason: str) -> None:
         self.faults.append(reason)
+
+
+def keyring(*secrets: str, **limits: Any) -> Keyring:
+    """Return a keyring of tokens named token-1, token-2 ..., each with these limits."""
+    return Keyring(
+        {
+            f"token-{n}": Token(sha256=digest(secret), **limits)
+            for n, secret in enumerate(secrets, 1)
+        }
+    )
 
 
 class Service:

@@ -10,6 +10,8 @@ import pytest
 from server.flags import make_parser
 from server.limits import Limits
 from server.options import OptionError, Options, read
+from server.tokens.file import TokenFileError, digest
+from server.tokens.keyring import Keyring
 from stream.decoding.options import DecoderOptions
 
 
@@ -25,7 +27,7 @@ def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
     assert (got.slots, got.backend, got.front_end) == (None, None, "float")
     assert (got.root, got.strict, got.log_format) == ("page", False, "text")
     assert got.decoder == DecoderOptions()
-    assert got.settings().access.tokens == ()
+    assert not got.settings().access.keyring
     assert got.settings().tls is None
 
 
@@ -161,17 +163,77 @@ def test_a_switch_whose_variable_is_neither_on_nor_off_is_named() -> None:
         options(RILL_STRICT_MYRTLE="perhaps")
 
 
-def test_tokens_come_from_the_environment_and_a_file(tmp_path: Path) -> None:
+def secrets_found(keyring: Keyring, *secrets: str) -> list[str | None]:
+    """Return the names of the tokens of some secrets."""
+    return [found and found.name for found in map(keyring.find, secrets)]
+
+
+def test_tokens_come_from_the_environment_and_a_list(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    file.write_bytes(b"\xef\xbb\xbf# of the desk\r\nfirst \r\n\r\nsecond\r\n")
-    got = options("--token-file", str(file), RILL_TOKEN="third")
-    assert got.settings().access.tokens == ("third", "first", "second")
+    file.write_bytes(b"\xef\xbb\xbf# of the desk\r\nfirst \r\n\r\nsecond # two\r\n")
+    keyring = options("--token-file", str(file), RILL_TOKEN="third").settings().access.keyring
+    names = secrets_found(keyring, "first", "second # two", "third", "# of the desk", "")
+    assert names == ["token-1", "token-2", "RILL_TOKEN", None, None]
     file.write_text("# nobody\n")
-    with pytest.raises(OSError, match="no token in it"):
+    with pytest.raises(TokenFileError, match="no token in it"):
         options("--token-file", str(file)).settings()
     file.write_bytes("first\n".encode("utf-16"))
-    with pytest.raises(OSError, match="tokens: is UTF-16; save it as UTF-8"):
+    with pytest.raises(TokenFileError, match="tokens: is UTF-16; save it as UTF-8"):
         options("--token-file", str(file)).settings()
+
+
+def test_named_tokens_are_checked_against_what_is_served(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.toml"
+    file.write_text(f'[desk]\nsha256 = "{digest("one")}"\nmodels = ["en"]\nprotocols = ["vosk"]\n')
+    chosen = options("--token-file", str(file), "--model", "en=/en")
+    assert secrets_found(chosen.settings().access.keyring, "one", "two") == ["desk", None]
+    with pytest.raises(TokenFileError, match="desk: models has 'en'; there are general"):
+        options("--token-file", str(file)).settings()
+    file.write_text(f'[RILL_TOKEN]\nsha256 = "{digest("one")}"\n')
+    with pytest.raises(TokenFileError, match="is the name of the token in the environment"):
+        options("--token-file", str(file), RILL_TOKEN="third").settings()
+
+
+@pytest.mark.parametrize(
+    "name, mode, warned",
+    [
+        ("tokens", 0o600, None),
+        ("tokens", 0o640, None),
+        ("tokens", 0o644, "holds secrets and can be read by everybody (mode 0644)"),
+        ("tokens.toml", 0o644, None),  # hashes
+        ("tokens.toml", 0o664, "can be written by others (mode 0664)"),
+    ],
+)
+def test_a_token_file_that_others_can_use_is_warned_about(
+    tmp_path: Path, name: str, mode: int, warned: str | None
+) -> None:
+    file = tmp_path / name
+    file.write_text("x\n")
+    file.chmod(mode)
+    warnings = options("--token-file", str(file)).warnings()
+    assert len(warnings) == (warned is not None)
+    assert all(str(warned) in warning for warning in warnings)
+
+
+def test_a_reload_takes_tokens_and_a_certificate_and_survives_faults(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("one\n")
+    tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    chosen = options("--token-file", str(tokens), *tls)
+    settings = chosen.settings()
+    keyring = settings.access.keyring
+    tokens.write_text("two\n")
+    chosen.reload(settings)
+    assert secrets_found(keyring, "one", "two") == [None, "token-1"] and keyring.reloaded
+    tokens.write_text("# nobody\n")
+    certificate.write_text("nonsense")
+    chosen.reload(settings)
+    assert secrets_found(keyring, "two") == ["token-1"] and not keyring.reloaded
+    assert "the tokens stay as they were" in caplog.text
+    assert "the certificate stays as it was" in caplog.text
 
 
 def test_a_certificate_makes_tls_and_a_broken_one_is_named(tmp_path: Path) -> None:

@@ -17,11 +17,16 @@ from server.refusals import Refusal
 from stream.transcripts.transcript import TimedWord
 
 PATH = "/v1/listen"
-SUBPROTOCOLS = ("token", "bearer")  # a browser offers "token, KEY", and the server takes the first
 ARCH = "rill"
 REQUEST_ID, ERROR = "dg-request-id", "dg-error"  # headers of every answer, and of a refusal
 CODES: Mapping[int, str] = MappingProxyType(
-    {400: "Bad Request", 401: "INVALID_AUTH", 403: "FORBIDDEN", 503: "Service Unavailable"}
+    {
+        400: "Bad Request",
+        401: "INVALID_AUTH",
+        403: "FORBIDDEN",
+        429: "TOO_MANY_REQUESTS",
+        503: "Service Unavailable",
+    }
 )
 
 

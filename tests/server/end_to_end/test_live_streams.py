@@ -21,6 +21,7 @@ from stream.recogniser import Recogniser
 from tests.server.scripted import (
     QUERY,
     ScriptedEngine,
+    keyring,
     model_of,
     pcm,
     request,
@@ -128,7 +129,7 @@ async def test_the_page_is_open_to_all_and_nothing_beside_it(
     (page / "page.js").write_text("1")
     (tmp_path / "secret").write_text("secret")
     monkeypatch.setattr("server.http.answers.PAGE", page)
-    settings = Settings(Access(("token",)))
+    settings = Settings(Access(keyring("token")))
     async with serving(ScriptedEngine(1), settings=settings) as service:
         shown = await request(service, "GET", "/?token=x")
         assert (shown.status, shown.body) == (200, b"<title>Rill</title>")

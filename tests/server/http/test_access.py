@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from server.http.access import Access, parse_tokens
+from server.http.access import Access, shown_token
 from server.http.app import Settings
 from server.http.hosts import Hosts, parse_hosts
 from server.http.peers import parse_networks
@@ -13,6 +13,7 @@ from tests.server.http.asking import DOORS, STREAM, code, exchange
 from tests.server.scripted import (
     UPGRADE,
     ScriptedEngine,
+    keyring,
     serving,
 )
 
@@ -50,7 +51,7 @@ def test_without_tokens_everybody_may() -> None:
 def test_a_token_in_the_header_or_the_query_opens_the_door(
     headers: dict[str, str], query: dict[str, str], expected: int
 ) -> None:
-    assert status(Access(("one", "two")), headers, **query) == expected
+    assert status(Access(keyring("one", "two")), headers, **query) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,13 +131,29 @@ def test_a_request_asks_for_a_name_of_the_server(given: list[str], status: int |
 
 
 def test_a_star_allows_every_origin_but_opens_no_door() -> None:
-    access = Access(("one",), frozenset({"*"}))
+    access = Access(keyring("one"), frozenset({"*"}))
     assert status(access, {"Origin": "null"}, token="one") == 200
     assert status(access, {"Origin": "null"}) == 401
 
 
-def test_a_token_file_has_a_token_a_line() -> None:
-    assert parse_tokens("# who\n\n one\r\ntwo # three\n") == ("one", "two # three")
+@pytest.mark.parametrize(
+    "headers, query, shown",
+    [
+        ({"Authorization": "Token secret"}, {}, "secret"),  # Deepgram's SDK
+        ({"Authorization": "Token"}, {"token": "other"}, ""),
+        ({"Sec-WebSocket-Protocol": "realtime, openai-insecure-api-key.secret"}, {}, "secret"),
+        ({"Sec-WebSocket-Protocol": "token, secret"}, {}, "secret"),
+        ({"Sec-WebSocket-Protocol": "bearer,secret"}, {"token": "other"}, "secret"),
+        ({"Sec-WebSocket-Protocol": "token"}, {}, ""),
+        ({"Sec-WebSocket-Protocol": "chat, secret"}, {"token": "other"}, "other"),
+        ({"Authorization": "Bearer secret", "Sec-WebSocket-Protocol": "token, x"}, {}, "secret"),
+        ({"Sec-WebSocket-Protocol": ",,,"}, {"token": "secret"}, "secret"),
+    ],
+)
+def test_a_token_is_found_where_the_clients_of_each_api_put_it(
+    headers: dict[str, str], query: dict[str, str], shown: str
+) -> None:
+    assert shown_token(headers, query) == shown
 
 
 LOOPBACK = Settings(Access(hosts=Hosts(network=False)))

@@ -16,6 +16,7 @@ from tests.server.scripted import (
     QUERY,
     Reply,
     ScriptedEngine,
+    keyring,
     model_of,
     pcm,
     request,
@@ -88,7 +89,7 @@ async def test_head_has_no_body() -> None:
 
 
 async def test_without_the_token_there_is_health_only() -> None:
-    settings = Settings(Access(("a secret",)))
+    settings = Settings(Access(keyring("a secret")))
     async with serving(ScriptedEngine(1), settings=settings) as service:
         assert (await service.get("/healthz"))[0] == 200
         assert (await service.get("/readyz"))[0] == 200
@@ -112,7 +113,7 @@ async def test_without_the_token_there_is_health_only() -> None:
 
 
 async def test_pages_of_other_origins_are_refused_unless_they_are_listed() -> None:
-    settings = Settings(Access(("x",), frozenset({"https://friend.org"})))
+    settings = Settings(Access(keyring("x"), frozenset({"https://friend.org"})))
     async with serving(ScriptedEngine(1), settings=settings) as service:
         evil = await request(service, "GET", "/model?token=x", Origin="https://evil.org")
         assert evil.status == 403

@@ -13,6 +13,7 @@ from tests.server.scripted import (
     Reply,
     ScriptedEngine,
     form,
+    keyring,
     request,
     serving,
 )
@@ -72,7 +73,7 @@ async def test_under_v1_every_refusal_is_an_error_object() -> None:
             full = await request(service, "POST", TRANSCRIPTIONS, body, Content_Type=kind)
             assert (full.status, error_of(full)["type"]) == (503, "server_error")
             assert full.headers["Retry-After"] == "1"
-    async with serving(ScriptedEngine(1), settings=Settings(Access(("secret",)))) as service:
+    async with serving(ScriptedEngine(1), settings=Settings(Access(keyring("secret")))) as service:
         unknown = await request(service, "GET", "/v1/models", Authorization="Bearer guess")
         assert (unknown.status, error_of(unknown)["code"]) == (401, "invalid_api_key")
         assert unknown.headers["WWW-Authenticate"] == "Bearer"

@@ -26,6 +26,7 @@ from tests.server.scripted import (
     ScriptedEngine,
     Service,
     form,
+    keyring,
     model_of,
     pcm,
     request,
@@ -376,7 +377,7 @@ async def test_an_upload_is_paced_and_holds_a_bounded_amount_of_audio() -> None:
 async def test_the_openai_sdk_gets_every_format() -> None:
     audio = pcm(2.0)
     alone = text_alone(audio)
-    settings = Settings(Access(("secret",)))
+    settings = Settings(Access(keyring("secret")))
     async with serving(engine(), settings=settings) as service:
         client = openai.AsyncOpenAI(
             api_key="secret", base_url=f"http://127.0.0.1:{service.port}/v1", max_retries=0

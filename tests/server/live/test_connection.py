@@ -76,7 +76,7 @@ class Echo:
     def receive_stall(self, seconds: float) -> None:
         self._close(f"stall {seconds:g}")
 
-    def receive_shutdown(self, reason: str) -> None:
+    def receive_shutdown(self, reason: str, code: int) -> None:
         self._close(reason)
 
     def receive_gone(self) -> None:
