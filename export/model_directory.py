@@ -25,6 +25,7 @@ from stream.errors import ArgumentError
 from stream.manifest import Utterance
 from stream.model import directory
 from stream.model.network import Network, open_model
+from stream.validation.record import NOTES
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def export(
             "--calibrate: the model has a quantisation and with it scales; leave it out"
         )
     # Figures of an older export are not those of this one.
-    notes = {name: value for name, value in network.notes.items() if name != "export"}
+    notes = {name: value for name, value in network.notes.items() if name not in {"export", *NOTES}}
     network = replace(network, notes=notes)
     validation = recordings() if validation is None else validation
     calibration = validation if calibration is None else calibration
@@ -133,5 +134,6 @@ def export(
                 raise integer_error(network, baseline, most_loss, of_integers)
             wer["integers"] = of_integers.wer
         if baseline.words:
-            directory.note(written, export={"recordings": len(validation), "wer": wer})
+            found_here = {"export": {"recordings": len(validation), "wer": wer}}
+            directory.note(written, lambda notes: {**notes, **found_here})
         return Exported(difference, found, of_integers)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from stream.backends import default_backend
 from stream.bundled import model_path, recordings
 from stream.ctm import TimedWord, read_ctm
 from stream.decoding.decoding import Decoding
@@ -34,6 +35,13 @@ from stream.spelling import check_spelling, unspelt
 from stream.validation import Reference, Report, flags, tables, validate
 from stream.validation.concatenation import concatenated
 from stream.validation.files import write_ctm, write_predictions
+from stream.validation.record import (
+    Conditions,
+    conditions,
+    record_report,
+    record_rows,
+    target_of,
+)
 from stream.validation.report import content
 
 DUMMY = "dummy"  # the transcript of Myrtle's lists for inference
@@ -90,18 +98,25 @@ def main(argv: list[str] | None = None) -> int:
     spoken, scored = _recordings(arguments)
     if not scored and (flags.wants_transcripts(arguments) or len(runs) > 1):
         parser.error(
-            "there are no transcripts, which --breakdown, --latency, --reference-ctm, --scenario and a "
-            "table of several models want"
+            "there are no transcripts, which --breakdown, --latency, --reference-ctm, --record, --scenario "
+            "and a table of several models want"
         )
+    places = None
+    if arguments.record is not None:
+        places = {model: target_of(model, arguments.record) for model in models}
     if arguments.scenario:
-        return _scenarios(arguments, models[0], options[0], spoken)
+        place = places[models[0]] if places else None
+        return _scenarios(arguments, models[0], options[0], spoken, place)
     rows = []
     for model, chosen in runs:
         name = f"{model}, states reset" if chosen.state_resets else str(model)
         if len(runs) > 1:
             print(name, file=sys.stderr, flush=True)
         network = open_model(model)
-        rows.append(tables.Row(name, _report(arguments, network, chosen, spoken, scored)))
+        report = _report(arguments, network, chosen, spoken, scored)
+        rows.append(tables.Row(name, report))
+        if places:
+            record_report(places[model], _conditions(arguments, network, chosen, spoken), report)
     if arguments.json:
         replace_file(Path(arguments.json), json.dumps(_content(rows)).encode() + b"\n")
     report = rows[0].report
@@ -206,8 +221,28 @@ def _with_texts(
     return spoken
 
 
+def _conditions(
+    arguments: argparse.Namespace,
+    network: Network,
+    options: DecoderOptions,
+    spoken: Sequence[Any],
+) -> Conditions:
+    """Return what is recorded with figures: of what data set, computed how."""
+    manifest = arguments.manifest
+    name = "bundled recordings" if manifest is None else Path(manifest).name.partition(".")[0]
+    backend = arguments.backend or default_backend(network)
+    chosen = flags.chosen(build_parser(), arguments)
+    if options.state_resets:
+        chosen["state_resets"] = True
+    return conditions(network, backend, name, len(spoken), chosen)
+
+
 def _scenarios(
-    arguments: argparse.Namespace, model: Path, options: DecoderOptions, spoken: Sequence[Any]
+    arguments: argparse.Namespace,
+    model: Path,
+    options: DecoderOptions,
+    spoken: Sequence[Any],
+    place: Path | None,
 ) -> int:
     network = open_model(model)
     rows = scenario_report.run(
@@ -223,6 +258,8 @@ def _scenarios(
     if arguments.json:
         found = json.dumps(scenario_report.content(rows))
         replace_file(Path(arguments.json), found.encode() + b"\n")
+    if place is not None:
+        record_rows(place, _conditions(arguments, network, options, spoken), rows)
     print(scenario_report.table(rows))
     return 0
 

@@ -25,7 +25,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from stream.files.atomic import locked, replace_file
 from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification, decode_family
 
@@ -177,14 +178,17 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         _replace(whole, path, Path(temporary) / "retired")
 
 
-def note(path: Path, **notes: Any) -> None:
-    """Add notes to the model directory that is being written at a temporary path.
+def note(path: Path, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+    """Change the notes of a model directory, and nothing else; one process at a time.
 
+    Args:
+        change: returns the notes as they should be, of those that are there.
     Raises:
         ModelError: its index is not understood.
     """
-    index = _read_index(path)
-    _write_index(path, msgspec.structs.replace(index, sha256="", notes={**index.notes, **notes}))
+    with locked(path):
+        index = _read_index(path)
+        _write_index(path, msgspec.structs.replace(index, sha256="", notes=change(index.notes)))
 
 
 def _replace(whole: Path, path: Path, retired: Path) -> None:
@@ -210,7 +214,7 @@ def _store(file: Path, content: bytes) -> _File:
 
 
 def _write_index(path: Path, index: _Index) -> None:
-    (path / INDEX).write_bytes(_seal(msgspec.json.format(msgspec.json.encode(index)) + b"\n"))
+    replace_file(path / INDEX, _seal(msgspec.json.format(msgspec.json.encode(index)) + b"\n"))
 
 
 def _seal(content: bytes) -> bytes:

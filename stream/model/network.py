@@ -166,11 +166,14 @@ def models_in(path: str | Path) -> list[Path]:
 
 
 def _reader_of(path: Path) -> ModuleType | None:
-    for module in READERS.values():
-        reader = importlib.import_module(module)
-        if reader.recognises(path):
-            return reader
-    return None
+    kind = kind_of(path)
+    return importlib.import_module(READERS[kind]) if kind else None
+
+
+def kind_of(path: Path) -> str:
+    """Return what a model is, by the names of `READERS`; empty if it is none of them."""
+    found = (k for k, name in READERS.items() if importlib.import_module(name).recognises(path))
+    return next(found, "")
 
 
 def open_model(path: str | Path) -> Network:

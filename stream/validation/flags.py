@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from stream.backends import BACKENDS
 from stream.decoding.decoding import BEAMS
@@ -134,6 +134,15 @@ def add_reports(group: Group) -> None:
     )
     add("--json", metavar="F", help="write the report as JSON")
     add(
+        "--record",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="keep the error rates, or the rows of --scenario, in the notes of the model directory, from where "
+        "rill export card takes them; DIR: in that one, which has the same weights as a checkpoint that is "
+        "validated",
+    )
+    add(
         "--predictions",
         metavar="F",
         help="write what was heard: JSON lines if F ends in .jsonl, else a line of text for each recording",
@@ -141,10 +150,27 @@ def add_reports(group: Group) -> None:
     add("--ctm", metavar="F", help="write when each word that was heard sounds, as a CTM file")
 
 
+# Flags that change no error rate, or that `--record` names otherwise.
+NO_OPTIONS = {
+    *("manifest", "root", "model", "backend", "record", "scenario", "noise", "state_resets"),
+    *("breakdown", "latency", "reference_ctm", "compare_full", "json", "predictions", "ctm"),
+}
+
+
+def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags that change error rates and are not as they are by default."""
+    defaults = vars(parser.parse_args([]))
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in NO_OPTIONS and value != defaults[name]
+    }
+
+
 def wants_transcripts(arguments: argparse.Namespace) -> bool:
     """Return whether a report is asked for that compares with what was said."""
     asked = arguments.breakdown, arguments.latency, arguments.reference_ctm, arguments.scenario
-    return any(asked)
+    return any(asked) or arguments.record is not None
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
