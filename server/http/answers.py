@@ -6,6 +6,7 @@
     GET  / /page/...                      the live page; the bundled recordings, as its samples
     POST /transcribe                      a recording in a form: JSON with timed words
     POST /v1/audio/transcriptions         the same in OpenAI's API, events included
+    POST /v1/listen                       a recording as the body, in Deepgram's API
 
 Access is checked by `server.http.access`; `server.http.upload` turns uploads into results, and
 `server.adapters` writes the bodies. A refusal gives its reason in one sentence.
@@ -17,6 +18,7 @@ import asyncio
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -24,17 +26,21 @@ import msgspec
 from aiohttp import web
 
 from server.adapters import openai, transcribe
+from server.adapters.deepgram import recorded
+from server.adapters.deepgram.messages import PATH as LISTEN
+from server.adapters.deepgram.messages import Request
 from server.adapters.myrtle_messages import PATH
 from server.adapters.openai import EventStream
 from server.adapters.openai_fields import parse_fields
 from server.engine.models import Model, Models
+from server.http.body import Body, Slot, receive_body
 from server.http.exchange import exchange_of
-from server.http.form import Form, Slot, receive_form
+from server.http.form import receive_form
 from server.http.replies import json_answer, plain
 from server.http.spool import Spool
 from server.http.upload import Upload
 from server.limits import Limits
-from server.live.request import refuse_hotwords
+from server.live.request import parse_listen, refuse_hotwords
 from server.metrics import Metrics
 from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
 from server.refusals import Refusal, quoted
@@ -77,6 +83,7 @@ class Answers:
             "/v1/models": ("GET", self._answer_models),
             "/transcribe": ("POST", self._answer_transcribe),
             "/v1/audio/transcriptions": ("POST", self._answer_openai),
+            LISTEN: ("POST", self._answer_deepgram),
         }
 
     def has(self, path: str) -> bool:
@@ -182,6 +189,28 @@ class Answers:
         answer = openai.answer(wanted, transcript, language, upload.notes)
         return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
 
+    async def _answer_deepgram(self, request: web.BaseRequest) -> web.Response:
+        arrival = datetime.now(UTC)
+        asked = parse_listen(request.raw_path, self._models.served)
+        recorded.check_recording(asked.options, request.content_type)
+        model = self._choose(asked.model)
+        keywords = self._spell(model, asked.hotwords)
+        exchange = exchange_of(request)
+        transcript = Transcript()
+        with exchange.account.lease("deepgram") as lease:
+            lease.check_model(model.name)
+            limits = self._limits
+            async with receive_body(request, limits, self._spool, lambda: Slot(model)) as body:
+                _bind(lease, body)
+                self._metrics.count_stream("deepgram")
+                upload = Upload(body, lease.narrowed(limits), request, keywords)
+                async with aclosing(upload.results()) as results:
+                    async for result in results:
+                        transcript.add(result)
+        _note(request, "deepgram", model, transcript)
+        described = Request(exchange.peer.request_id, arrival, model.name, asked.options)
+        return json_answer(recorded.answer(described, transcript, body.sha256, upload.notes))
+
     async def _send_events(
         self,
         request: web.BaseRequest,
@@ -220,7 +249,7 @@ class Answers:
     @asynccontextmanager
     async def _receive(
         self, request: web.BaseRequest, protocol: str
-    ) -> AsyncIterator[tuple[Form, Lease]]:
+    ) -> AsyncIterator[tuple[Body, Lease]]:
         """Receive a form, where its token and the model that it will ask for, if that is known, take streams."""
         exchange = exchange_of(request)
         name = exchange.query.get("model")
@@ -231,11 +260,10 @@ class Answers:
         with exchange.account.lease(protocol) as lease:
             self._choose_any(name)
             async with receive_form(request, self._limits, self._spool, reserve) as form:
-                lease.audio = lambda: form.slot.channel.received / SAMPLE_RATE
-                lease.end = lambda refusal: form.slot.receive_result(refusal)
+                _bind(lease, form)
                 yield form, lease
 
-    def _settle(self, form: Form, lease: Lease, name: str | None) -> Model:
+    def _settle(self, form: Body, lease: Lease, name: str | None) -> Model:
         """Return the model that a whole form asks for, of which it has a slot from now on."""
         model = self._models[name] if name in self._models.names else None
         if name is not None and model is not form.slot.model:
@@ -263,6 +291,12 @@ class Answers:
         if (refusal := self.refusal(model)) is not None:
             raise refusal
         return model
+
+
+def _bind(lease: Lease, body: Body) -> None:
+    """Let a lease count the audio of an upload, and end it."""
+    lease.audio = lambda: body.slot.channel.received / SAMPLE_RATE
+    lease.end = lambda refusal: body.slot.receive_result(refusal)
 
 
 def _note(request: web.BaseRequest, protocol: str, model: Model, transcript: Transcript) -> None:

@@ -2,7 +2,7 @@
 
 It may have any length up to `Limits.recording_seconds`: one second of samples is in memory, and the
 engine holds at most `Limits.unanswered_bytes`. An upload takes a slot like a live stream, and its
-audio is limited to the same pace. `server.http.form` receives it; fields and answers are in
+audio is limited to the same pace. `server.http.body` receives it; fields and answers are in
 `server.adapters`.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 
 from aiohttp import web
 
-from server.http.form import Form
+from server.http.body import Body
 from server.limits import Limits
 from server.refusals import Refusal, quoted
 from stream.audio import AudioError, FormatError, Recording, TooLongError
@@ -31,7 +31,7 @@ class Upload:
     """One recording that is being recognised.
 
     Args:
-        form: with the recording and the slot.
+        body: with the recording and the slot.
         limits: of pace, length and memory.
         request: recognition stops when its client is gone.
         keywords: the boost of each, for the decoder.
@@ -42,13 +42,13 @@ class Upload:
 
     def __init__(
         self,
-        form: Form,
+        body: Body,
         limits: Limits,
         request: web.BaseRequest,
         keywords: Mapping[str, float] | None = None,
     ) -> None:
         self.notes: list[str] = []
-        self._form, self._slot = form, form.slot
+        self._body, self._slot = body, body.slot
         self._limits = limits
         self._request = request
         self._began = 0.0  # of the event loop
@@ -89,7 +89,7 @@ class Upload:
 
     async def _feed(self) -> None:
         """Push the recording to the engine while it is decoded."""
-        slot, form = self._slot, self._form
+        slot, body = self._slot, self._body
         blocks = self._blocks()
         try:
             while (samples := await asyncio.to_thread(_next, blocks)) is not None:
@@ -97,7 +97,7 @@ class Upload:
                 await self._make_room()
             slot.channel.finish()
         except AudioError as error:
-            refusal = Refusal(_status(error), f"{form.filename[:100]}: {error.fault}", "recording")
+            refusal = Refusal(_status(error), f"{body.filename[:100]}: {error.fault}", "recording")
             if slot.channel.received:
                 self._fault = refusal
                 slot.channel.finish()
@@ -112,11 +112,11 @@ class Upload:
 
         It is closed here: cancelling the task does not end the thread that is decoding.
         """
-        form = self._form
-        with Recording(form.path, most_seconds=self._limits.recording_seconds) as recording:
+        body = self._body
+        with Recording(body.path, most_seconds=self._limits.recording_seconds) as recording:
             yield from recording.blocks()
             for note in recording.notes:
-                logger.warning("upload of %s: %s", quoted(form.filename), note)
+                logger.warning("upload of %s: %s", quoted(body.filename), note)
             self.notes += recording.notes
 
     async def _make_room(self) -> None:

@@ -132,15 +132,15 @@ class Listen(Dialect):
         if segment is None:
             self._send_interim(stream, now)
             return
-        words = segment.words
+        text, words = segment.text, segment.words
         self._begin_speech(stream, words)
         self._said = ("", "")
         over = stream.state is State.CLOSED
         asked = bool(self._finalizing and result.last and not over)
         self._finalizing -= asked
         paused = not asked and self._options.pauses
-        if words or result.last:
-            self._send_results(stream, words, began, segment.end, True, paused, asked)
+        if text or result.last:
+            self._send_results(stream, text, words, began, segment.end, True, paused, asked)
             if words:
                 self._last_word_end = words[-1].end
                 if self._options.utterance_end is not None:
@@ -164,7 +164,7 @@ class Listen(Dialect):
             self._begin_speech(stream, words)
             self._said = said
             if self._options.interim:
-                self._send_results(stream, words, segment.start, now)
+                self._send_results(stream, "".join(said), words, segment.start, now)
         if said == ("", ""):
             self._look_for_utterance_end(stream, now)
 
@@ -186,6 +186,7 @@ class Listen(Dialect):
     def _send_results(
         self,
         stream: StreamProtocol,
+        text: str,
         words: Sequence[TimedWord],
         start: float,
         end: float,
@@ -201,7 +202,7 @@ class Listen(Dialect):
             start=start,
             is_final=final,
             speech_final=paused,
-            channel={"alternatives": [alternative(words)]},
+            channel={"alternatives": [alternative(text, words)]},
             metadata={
                 "request_id": self._request.id,
                 "model_info": self._request.model_info,

@@ -10,7 +10,9 @@ from stream.transcripts.transcript import TimedWord
 
 
 def test_an_alternative_has_the_words_and_their_mean_confidence() -> None:
-    got = alternative([TimedWord("go", 0.1, 0.3, 0.8), TimedWord("left", 0.4, 0.7, 0.6)])
+    got = alternative(
+        " go left", [TimedWord("go", 0.1, 0.3, 0.8), TimedWord("left", 0.4, 0.7, 0.6)]
+    )
     assert (got["transcript"], got["confidence"]) == ("go left", 0.7)
     assert got["words"][1] == {
         "word": "left",
@@ -19,7 +21,7 @@ def test_an_alternative_has_the_words_and_their_mean_confidence() -> None:
         "confidence": 0.6,
         "punctuated_word": "left",
     }
-    assert alternative([]) == {"transcript": "", "confidence": 0.0, "words": []}
+    assert alternative("", []) == {"transcript": "", "confidence": 0.0, "words": []}
 
 
 def test_metadata_names_the_request_its_model_and_what_had_no_effect() -> None:
