@@ -80,6 +80,7 @@ PROBABILITIES = (
     "dither",
     "digital_zeros",
     "long_zeros",
+    "room",
 )
 RANGES = (
     "gain_db",
@@ -89,6 +90,7 @@ RANGES = (
     "babble_voices",
     "noise_snr_start_db",
     "long_zeros_seconds",
+    "room_dbfs",
 )
 
 
@@ -120,6 +122,8 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         gap_seconds: most silence between and after clips.
         digital_zeros: probability that a silence is exact zeros rather than a noise floor.
         long_zeros, long_zeros_seconds: probability, in joined rows, that a silence is long, and its range.
+        room, room_dbfs: probability that a silence is a room, a recording of noise or synthetic noise, and the
+            range of its level, dB below full scale.
         frequency_masks, frequency_width: SpecAugment, bins.
         time_masks, time_share: SpecAugment; the widest mask as a share of the row.
     """
@@ -154,6 +158,8 @@ class AugmentationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     digital_zeros: float = 0.3
     long_zeros: float = 0.08
     long_zeros_seconds: tuple[float, float] = (0.8, 2.5)
+    room: float = 0.0
+    room_dbfs: tuple[float, float] = (-65.0, -40.0)
     frequency_masks: int = 2
     frequency_width: int = 12
     time_masks: int = 2

@@ -43,12 +43,18 @@ def coloured_noise(samples: int, rng: Generator) -> Samples:
     return np.asarray(noise / max(np.sqrt(np.mean(noise**2)), 1e-9), np.float32)
 
 
+def any_noise(samples: int, rng: Generator, recordings: list[Samples]) -> Samples:
+    """Draw a whole recording of noise, or so many samples of synthetic noise."""
+    if recordings and rng.random() < 0.6:
+        return recordings[rng.integers(len(recordings))]
+    return coloured_noise(samples, rng)
+
+
 def add_noise(
     x: Samples, rng: Generator, recordings: list[Samples], snr_db: tuple[float, float]
 ) -> Samples:
     """Add a recording of noise, or synthetic noise, at a signal-to-noise ratio of U(snr_db)."""
-    recorded = recordings and rng.random() < 0.6
-    noise = recordings[rng.integers(len(recordings))] if recorded else coloured_noise(len(x), rng)
+    noise = any_noise(len(x), rng, recordings)
     return blend(x, noise, rng.uniform(*snr_db), rng.random()).astype(np.float32)
 
 
@@ -122,33 +128,57 @@ def augment(
 
 
 def silence(
-    rng: Generator, config: AugmentationConfig, most_seconds: float, level: float, long: bool
+    rng: Generator,
+    config: AugmentationConfig,
+    most_seconds: float,
+    level: float,
+    long: bool,
+    recordings: list[Samples],
 ) -> Samples:
-    """Draw a silence: digital zeros, or noise of the given level; perhaps a long one."""
+    """Draw a silence: a room, digital zeros, or noise of the given level; perhaps a long one.
+
+    Args:
+        most_seconds: of a silence that is not long.
+        level: RMS of the noise, full scale 1.
+        recordings: of noise.
+    """
     seconds = rng.uniform(0.0, most_seconds)
     if long and rng.random() < config.long_zeros:
         seconds = rng.uniform(*config.long_zeros_seconds)
     samples = int(seconds * SAMPLE_RATE)
+    if config.room and samples and rng.random() < config.room:
+        noise = lengthened(any_noise(samples, rng, recordings), samples)
+        begin = int(rng.integers(len(noise) - samples + 1))
+        piece = noise[begin : begin + samples]
+        power = max(float(np.sqrt(np.mean(np.square(piece, dtype=np.float64)))), 1e-9)
+        return piece * np.float32(10.0 ** (rng.uniform(*config.room_dbfs) / 20.0) / power)
     if samples == 0 or rng.random() < config.digital_zeros:
         return np.zeros(samples, np.float32)
     return coloured_noise(samples, rng) * np.float32(level)
 
 
 def joined(
-    clips: list[Samples], rng: Generator, config: AugmentationConfig, long_silences: bool
+    clips: list[Samples],
+    rng: Generator,
+    config: AugmentationConfig,
+    long_silences: bool,
+    recordings: list[Samples],
 ) -> Samples:
     """Join clips with silences before, between and after them, as a channel that stays open.
 
     The first silence also moves the clip against the grid of 60 ms. Without long silences a batch of
     short clips pads little.
+
+    Args:
+        recordings: of noise.
     """
     parts = []
     for index, clip in enumerate(clips):
         quiet = np.sort(np.abs(clip))[: max(len(clip) // 5, 1)]
         level = float(np.sqrt(np.mean(quiet**2)))
         most = config.gap_seconds if index else config.lead_seconds
-        parts += [silence(rng, config, most, level, long_silences), clip]
-    parts.append(silence(rng, config, config.gap_seconds, level, long_silences))
+        parts += [silence(rng, config, most, level, long_silences, recordings), clip]
+    parts.append(silence(rng, config, config.gap_seconds, level, long_silences, recordings))
     x = np.concatenate(parts)
     if config.quiet and rng.random() < config.quiet:
         x = gain(x, rng, config.quiet_db)

@@ -129,7 +129,8 @@ class Rows:
             return Row(self._without_speech(sum(len(clip.audio) for clip in clips), rng), [])
         augmentation = at_update(self.augmentation, update)
         audio = [augment(c.samples(), rng, augmentation, self.noise, any_clip) for c in clips]
-        row = joined([crossfaded(audio)] if spliced else audio, rng, augmentation, long_silences)
+        pieces = [crossfaded(audio)] if spliced else audio
+        row = joined(pieces, rng, augmentation, long_silences, self.noise)
         seen = [(clip.origin, len(x)) for clip, x in zip(clips, audio, strict=True)]
         return Row(row, [token for clip in clips for token in self._tokens(clip, rng)], seen)
 

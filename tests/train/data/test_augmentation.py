@@ -119,7 +119,7 @@ def test_noise_keeps_the_power_of_speech(recordings: list[np.ndarray]) -> None:
 def test_joined_clips_are_whole_in_order_and_apart() -> None:
     clips = [clip(4000, seed) for seed in range(3)]
     config = AugmentationConfig(dither=0.0, digital_zeros=1.0, gap_seconds=0.5, lead_seconds=0.3)
-    x = joined(clips, np.random.default_rng(0), config, False)
+    x = joined(clips, np.random.default_rng(0), config, False, [])
     place = 0
     for index, part in enumerate(clips):
         found = next(i for i in range(place, len(x)) if np.array_equal(x[i : i + 4000], part))
@@ -133,16 +133,24 @@ def test_long_silences_come_when_asked_for() -> None:
     config = AugmentationConfig(
         dither=0.0, digital_zeros=1.0, long_zeros=1.0, long_zeros_seconds=(2.0, 2.0)
     )
-    x = joined([clip(1600)], np.random.default_rng(0), config, True)
+    x = joined([clip(1600)], np.random.default_rng(0), config, True, [])
     assert len(x) == 2 * 32000 + 1600
-    short = joined([clip(1600)], np.random.default_rng(0), config, False)
+    short = joined([clip(1600)], np.random.default_rng(0), config, False, [])
     assert len(short) < 32000
 
 
 def test_silence_is_zeros_or_a_floor_as_loud_as_the_clips_own() -> None:
     rng, config = np.random.default_rng(0), AugmentationConfig(digital_zeros=0.0)
-    levels = [a.silence(rng, config, 0.5, 1e-3, False) for _ in range(30)]
+    levels = [a.silence(rng, config, 0.5, 1e-3, False, []) for _ in range(30)]
     assert np.sqrt(np.mean([power(x) for x in levels if len(x)])) == pytest.approx(1e-3, rel=0.05)
+
+
+@pytest.mark.parametrize("recordings", [[], [clip(3000, 3)]], ids=["synthetic", "recorded"])
+def test_a_silence_may_be_a_room_at_its_level(recordings: list[np.ndarray]) -> None:
+    config = AugmentationConfig(room=1.0, room_dbfs=(-50.0, -50.0))
+    for seed in range(20):
+        x = a.silence(np.random.default_rng(seed), config, 3.0, 1e-3, False, recordings)
+        assert 10 * np.log10(power(x)) == pytest.approx(-50.0, abs=0.01)
 
 
 def masked(z: np.ndarray) -> Callable[[int], np.ndarray]:
@@ -192,7 +200,7 @@ def test_a_quiet_microphone_takes_noise_and_silences_down_with_the_words() -> No
     some = clip()
     options = {"dither": 0.0, "digital_zeros": 0.0, "quiet_db": (-30.0, -30.0)}
     loud, quiet = (
-        joined([some], np.random.default_rng(1), AugmentationConfig(quiet=q, **options), False)
+        joined([some], np.random.default_rng(1), AugmentationConfig(quiet=q, **options), False, [])
         for q in (0.0, 1.0)
     )
     assert np.abs(quiet).max() == pytest.approx(np.abs(loud).max() * 10.0**-1.5, rel=1e-3)
