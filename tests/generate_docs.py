@@ -1,7 +1,8 @@
 """python -m tests.generate_docs: write the generated pages of docs/, or check that none is stale.
 
 `docs/cli.md` comes from the table of `rill` and `build_parser()` of every main in the five packages, the rooms in
-`docs/design.md` from the docstrings of the folders, and the drawing of the house from the imports.
+`docs/design.md` from the docstrings of the folders, the drawing of the house from the imports, and the bundled
+model's card from its notes.
 All are found by reading the sources, so a new one needs no entry here. What a person writes is not touched.
 """
 
@@ -12,6 +13,7 @@ import ast
 import os
 import sys
 
+from export.card.page import CARD, GENERATED, card
 from server.rill.__main__ import help_of
 from server.rill.commands import Command, commands, parser_of
 from tests.house.drawing import draw, rooms_table
@@ -96,7 +98,19 @@ def design_page() -> str:
     return f"{before}{opening}{first}\n\n{rooms_table()}\n{closing}{after}"
 
 
-PAGES = {"docs/cli.md": cli_page, "docs/design.md": design_page, "docs/images/house.svg": draw}
+def card_page() -> str:
+    """Return the bundled model's card; one that a person wrote stays as it is."""
+    model = REPOSITORY / "models" / "en-commands"
+    written = (model / CARD).read_text()
+    return card(model) if GENERATED in written else written
+
+
+PAGES = {
+    "docs/cli.md": cli_page,
+    "docs/design.md": design_page,
+    "docs/images/house.svg": draw,
+    "models/en-commands/README.md": card_page,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:

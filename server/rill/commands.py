@@ -64,6 +64,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "export onnx": Command("export.onnx.__main__", "a model directory for ONNX Runtime"),
         "export hwckpt": Command("export.hwckpt.__main__", "a hardware checkpoint"),
         "export sherpa": Command("export.sherpa.__main__", "a model for sherpa-onnx"),
+        "export card": Command("export.card.__main__", "the card of a model: its README.md"),
         "convert": Command("hwckpt.convert", "a checkpoint to hardware, without torch"),
     },
     "This machine": {

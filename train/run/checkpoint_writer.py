@@ -123,7 +123,7 @@ class CheckpointWriter:
         }
 
     def _training(self, seen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is noted of the run; `train.run.provenance` has the keys."""
+        """Return what is noted of the run; `stream.model.stages` has the keys."""
         transfer, origin = self.learner.transfer, self.start.origin
         if transfer is not None:
             origin = {"model": self.start.source, **transfer.notes()}

@@ -1,16 +1,6 @@
-"""Provenance of a run's weights: the stages that made them, and how much audio of each corpus they learned from.
+"""Provenance of a run's weights: how much audio of each corpus they learned from, and what its notes say of a run.
 
-A stage is one run; the notes of a checkpoint have its own and, under `before`, those of the models that it started
-from, the first one first:
-
-    run, updates, seed         its name, its length, its seed
-    hours                      of recordings in its training set
-    seen                       by corpus: hours learned from, as drawn, joined and augmented; licenses; synthetic
-    seen_from                  the update that counting began at, where an older Rill made those before it
-    settings, settings_sha256  what its configuration sets otherwise than by default; SHA-256 of RUN/config.json
-    rill, torch                versions
-    parent                     SHA-256 of `weights.safetensors` of the model that it started from
-    init                       what it took of that, where it took a part
+`stream.model.stages` has the keys of these notes.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.model.network import Network, NgramFile
+from stream.model.stages import Stage, stages_of
 from train.checkpoint import ngram_in
 from train.model import Transducer
 
@@ -30,7 +31,7 @@ class Start:
         ngram: the n-gram model that checkpoints carry, or None.
         spelling: bytes of the SentencePiece model that the weights are for.
         origin: what a run that is resumed took from which model, for the notes of its checkpoints.
-        stages: runs that made the weights, the first one first; `train.run.provenance` has their keys.
+        stages: runs that made the weights, the first one first (`stream.model.stages`).
         parent: SHA-256 of the weights that the run starts from, likewise.
     """
 
@@ -42,7 +43,7 @@ class Start:
     ngram: NgramFile | None = None
     spelling: bytes = b""
     origin: dict[str, Any] | None = None
-    stages: Sequence[Mapping[str, Any]] = ()
+    stages: Sequence[Stage] = ()
     parent: str | None = None
 
 
@@ -85,10 +86,3 @@ def folded_start(network: Network, source: str | None = None, *, normalised: boo
         network.tokenizer,
         stages=stages_of(network.notes),
     )
-
-
-def stages_of(notes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the runs that made a model, of its notes: those before its last one, and that."""
-    last = dict(notes.get("training", {}))
-    before = last.pop("before", [])
-    return [*before, last] if last else []

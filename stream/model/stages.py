@@ -1,0 +1,28 @@
+"""The runs that made a model, of its notes: the last one is `training`, those before it are its `before`.
+
+Each says of itself, as far as its version of Rill wrote it down:
+
+    run, updates, seed         its name, its length, its seed
+    hours                      of recordings in its training set
+    seen                       by corpus: hours learned from, as drawn, joined and augmented; licenses; synthetic
+    seen_from                  the update that counting began at, where an older Rill made those before it
+    settings, settings_sha256  what its configuration sets otherwise than by default; SHA-256 of RUN/config.json
+    rill, torch                versions
+    parent                     SHA-256 of `weights.safetensors` of the model that it started from
+    init                       what it took of that, where it took a part
+    averaged                   updates of the checkpoints that its weights are the mean of
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Stage: TypeAlias = Mapping[str, Any]
+
+
+def stages_of(notes: Mapping[str, Any]) -> list[Stage]:
+    """Return the runs that made a model, the first one first; none where its notes do not say."""
+    last = dict(notes.get("training", {}))
+    before = last.pop("before", [])
+    return [*before, last] if last else []
