@@ -116,6 +116,14 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         Path,
         "none",
     )
+    add(
+        "client-secret-key",
+        None,
+        "file of a key, the same on all servers that are to take each other's client secrets; "
+        "openssl rand -hex 32 makes one",
+        Path,
+        "a new one at each start",
+    )
     add("tls-cert", None, "certificate chain, PEM; enables TLS", Path, "none")
     add("tls-key", None, "its private key, PEM", Path, "in the file of the certificate")
     add(

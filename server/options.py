@@ -24,6 +24,7 @@ from server.http.peers import Network, parse_networks
 from server.limits import Limits
 from server.live.routes import ROUTES
 from server.logs import FORMATS, LEVELS
+from server.tokens.client_secrets import Signer, new_signer, read_key
 from server.tokens.file import (
     Token,
     TokenFileError,
@@ -45,7 +46,7 @@ TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
 DELAYS = ("final-seconds", "endpoint-silence", "endpoint-length")
 # Options that are as their flags were parsed.
-AS_GIVEN = "host port wyoming_port front_end slots log_format log_level token_file tls_cert tls_key"
+AS_GIVEN = "host port wyoming_port front_end slots log_format log_level token_file client_secret_key tls_cert tls_key"
 
 
 class OptionError(ValueError):
@@ -90,6 +91,7 @@ class Options:
     proxies: tuple[Network, ...]
     token: str
     token_file: Path | None
+    client_secret_key: Path | None
     tls_cert: Path | None
     tls_key: Path | None
 
@@ -98,14 +100,16 @@ class Options:
 
         Raises:
             OSError: a file cannot be read, or makes no TLS.
-            TokenFileError: the token file has faults.
+            InputError: the token file has faults, or the key is too short.
         """
         keyring = Keyring(self._tokens(), self.token_file, self._tokens)
         tls = None
         if self.tls_cert is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._load_certificate(tls)
-        access = Access(keyring, self.origins, self.hosts)
+        path = self.client_secret_key
+        signer = new_signer() if path is None else Signer(read_key(path))
+        access = Access(keyring, signer, self.origins, self.hosts)
         return Settings(access, self.root, self.strict, tls, self.proxies)
 
     def reload(self, settings: Settings) -> None:
@@ -139,11 +143,17 @@ class Options:
             raise OSError(f"{self.tls_cert} and {key} make no TLS: {error}") from error
 
     def _permission_faults(self) -> list[str]:
-        path = self.token_file
-        if path is None or not path.exists():
-            return []
-        fault = permission_fault(path, readable=path.suffix == ".toml")
-        return [fault] if fault else []
+        files = {
+            self.token_file: self.token_file is not None and self.token_file.suffix == ".toml",
+            self.client_secret_key: False,
+            self.tls_key: False,
+        }
+        faults = (
+            permission_fault(path, readable)
+            for path, readable in files.items()
+            if path is not None and path.exists()
+        )
+        return [fault for fault in faults if fault]
 
     def warnings(self) -> list[str]:
         """Return warnings about settings that may admit more than intended."""

@@ -31,11 +31,12 @@ from server.adapters.openai import log_probabilities
 from server.adapters.realtime_settings import (
     A_LAW,
     MU_LAW,
+    NO_SESSION,
     PCM,
     PCM_RATE,
     Mistake,
-    SessionUpdate,
     Settings,
+    decode_session,
 )
 from server.protocol import encodings
 from server.protocol.encodings import decode_base64
@@ -47,14 +48,13 @@ from stream.stage import Samples
 from stream.transcripts.transcript import Piece, pieces_of
 
 ENCODINGS = {PCM: encodings.LINEAR16, MU_LAW: encodings.MU_LAW, A_LAW: encodings.A_LAW}
-NOTHING = msgspec.Raw(b"{}")
 
 
 class _Message(msgspec.Struct):
     type: str
     event_id: str | None = None
     audio: str | None = None
-    session: msgspec.Raw = NOTHING
+    session: msgspec.Raw = msgspec.Raw(NO_SESSION)
 
 
 @dataclass
@@ -97,6 +97,7 @@ class Realtime(Dialect):
         language: that is served, its primary tag.
         speller: of its hotwords.
         silence: seconds without text that end a turn, unless the client sets it.
+        session: settings that hold at first, as in a session.update.
     """
 
     rate = PCM_RATE
@@ -108,7 +109,9 @@ class Realtime(Dialect):
         language: str = "en",
         speller: Speller | None = None,
         silence: float | None = None,
+        session: bytes = NO_SESSION,
     ) -> None:
+        self._initial = session
         self._speller = speller or Speller()
         self._settings = Settings(models, language, silence)
         self._event_ids = 0
@@ -119,7 +122,14 @@ class Realtime(Dialect):
 
     def begin(self, stream: StreamProtocol) -> None:
         """Tell the client what its session is."""
+        fault = None
+        try:
+            self._set(stream, self._initial)
+        except Mistake as mistake:  # the model is another one now, or the server
+            fault = mistake
         self._send(stream, "session.created", session=self._settings.describe())
+        if fault is not None:
+            stream.send(self._error(fault))
 
     def receive_audio(self, stream: StreamProtocol, message: bytes) -> None:
         """Take a binary message, which is a mistake."""
@@ -184,14 +194,9 @@ class Realtime(Dialect):
             case _:
                 raise Mistake(f"type is {message.type[:100]!r}, which is not understood here")
 
-    def _set(self, stream: StreamProtocol, session: msgspec.Raw) -> None:
+    def _set(self, stream: StreamProtocol, session: bytes | msgspec.Raw) -> None:
         """Apply settings, all of them or none."""
-        try:
-            asked = msgspec.json.decode(session, type=SessionUpdate | None) or SessionUpdate()
-        except msgspec.ValidationError as error:
-            what, _, place = str(error).partition(" - at `$")
-            code = "unknown_parameter" if "unknown field" in what else "invalid_type"
-            raise Mistake(str(error), code, f"session{place.rstrip('`')}") from error
+        asked = decode_session(session)
         settings = copy(self._settings)
         settings.update(asked, stream.has_audio)
         keywords_before, silence = self._settings.keywords, self._settings.silence

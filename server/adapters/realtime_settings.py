@@ -36,6 +36,7 @@ PCM_RATE = 24000
 BETA_FORMATS = {"pcm16": PCM, "g711_ulaw": MU_LAW, "g711_alaw": A_LAW}
 LOGPROBS = "item.input_audio_transcription.logprobs"
 SERVER_VAD = "server_vad"
+NO_SESSION = b"{}"
 THRESHOLD = 0.5
 PADDING_MS = 300
 LEAST_SILENCE_MS, MOST_SILENCE_MS = round(1000 * LEAST_SECONDS), 60_000
@@ -100,6 +101,27 @@ class SessionUpdate(_Strict):
     input_audio_transcription: TranscriptionOrNone = UNSET
     input_audio_noise_reduction: dict[str, object] | None = None
     turn_detection: TurnsOrNone = UNSET
+
+
+def decode_session(session: bytes | msgspec.Raw) -> SessionUpdate:
+    """Return what a `session` object asks for.
+
+    Raises:
+        Mistake: a key is unknown, or a value of another type.
+    """
+    try:
+        return msgspec.json.decode(session, type=SessionUpdate | None) or SessionUpdate()
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$")
+        code = "unknown_parameter" if "unknown field" in what else "invalid_type"
+        raise Mistake(str(error), code, f"session{place.rstrip('`')}") from error
+
+
+def asked_model(session: SessionUpdate) -> str | None:
+    """Return the model that settings name, None where they name none."""
+    given = (session.audio and session.audio.input) or _Input()
+    asked = _latest(session.input_audio_transcription, given.transcription)
+    return asked.model if isinstance(asked, _Transcription) else None
 
 
 class Mistake(Exception):

@@ -6,7 +6,8 @@
    they are listed, since any page can reach a server on its reader's own machine. Programs send no
    origin, or the server's own.
 3. A token is where the clients of some API put it (`shown_token`). If the server has no tokens, none
-   is needed.
+   is needed. A client secret (`server.tokens.client_secrets`) stands for its token, for live streams and
+   what is public about models.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from server.http.hosts import ANY, NULL, Hosts, parse_host, parse_origin
 from server.refusals import Refusal, quoted
 from server.tokens.account import Account
+from server.tokens.client_secrets import PREFIX, ClientSecret, Read, Signer, new_signer
 from server.tokens.keyring import Keyring
 
 # How browsers, which cannot set headers of websockets, show a token as a subprotocol: OpenAI's way as a
@@ -27,16 +29,31 @@ SCHEMES = ("bearer", "token")  # of Authorization; the second is Deepgram's
 
 
 @dataclass(frozen=True)
+class Grant:
+    """What a request may do.
+
+    Attributes:
+        account: that its streams count for.
+        secret: the client secret that it showed, None for the token itself, or none.
+    """
+
+    account: Account
+    secret: ClientSecret | None = None
+
+
+@dataclass(frozen=True)
 class Access:
     """The access rules of a server.
 
     Attributes:
         keyring: the tokens, of which a request needs one.
+        signer: of client secrets.
         origins: of other web pages, such as "https://example.org"; "*" is every one.
         hosts: the names of this server.
     """
 
     keyring: Keyring = field(default_factory=lambda: Keyring({}))
+    signer: Signer = field(default_factory=new_signer)
     origins: frozenset[str] = frozenset()
     hosts: Hosts = field(default_factory=Hosts)
 
@@ -68,8 +85,8 @@ class Access:
         query: Mapping[str, str],
         scheme: str,
         public: bool = False,
-    ) -> Account:
-        """Return the account of a request's token, or raise a `Refusal` for its origin or token.
+    ) -> Grant:
+        """Return what a request may do, or raise a `Refusal` for its origin or token.
 
         Args:
             headers, query: of the request.
@@ -84,18 +101,27 @@ class Access:
                 "--trusted-proxies where a proxy ends TLS",
                 "origin",
             )
+        shown = shown_token(headers, query)
+        if (read := self._read_secret(shown)) is not None:
+            return Grant(*read)
         if public or not self.keyring:
-            return self.keyring.anyone
-        account = self.keyring.find(shown_token(headers, query))
+            return Grant(self.keyring.anyone)
+        account = self.keyring.find(shown)
         if account is None:
-            raise Refusal(
-                401,
-                "send the token as 'Authorization: Bearer <token>' or ?token=<token>",
-                "token",
-                {"WWW-Authenticate": "Bearer"},
-                code="invalid_api_key",
-            )
-        return account
+            text = "send the token as 'Authorization: Bearer <token>' or ?token=<token>"
+            if shown.startswith(PREFIX):
+                text = "the client secret has expired, or is not one of this server's"
+            challenge = {"WWW-Authenticate": "Bearer"}
+            raise Refusal(401, text, "token", challenge, code="invalid_api_key")
+        return Grant(account)
+
+    def make_secret(self, account: Account, seconds: int, session: bytes) -> tuple[str, int]:
+        """Return a client secret and when it expires: after so many seconds, and with its token at the latest."""
+        end = account.token.expires
+        expires = int(self.keyring.clock()) + seconds
+        if end is not None:
+            expires = min(expires, int(end.timestamp()))
+        return self.signer.make(account, expires, session), expires
 
     def allows_origin(self, origin: str, host: str, scheme: str) -> bool:
         """Return whether a page of an origin may use the server under the name `host`."""
@@ -103,6 +129,11 @@ class Access:
             return True
         page, own = parse_origin(origin), parse_origin(f"{scheme}://{host}")
         return page is not None and (page == own or str(page) in self.origins)
+
+    def _read_secret(self, shown: str) -> Read | None:
+        keyring = self.keyring
+        find = keyring.named if keyring else lambda name: None if name else keyring.anyone
+        return self.signer.read(shown, find, keyring.clock())
 
     @property
     def frame_ancestors(self) -> str:

@@ -7,6 +7,7 @@
     POST /transcribe                      a recording in a form: JSON with timed words
     POST /v1/audio/transcriptions         the same in OpenAI's API, events included
     POST /v1/listen                       a recording as the body, in Deepgram's API
+    POST /v1/realtime/client_secrets      a short-lived token for a browser
 
 Access is checked by `server.http.access`; `server.http.upload` turns uploads into results, and
 `server.adapters` writes the bodies. A refusal gives its reason in one sentence.
@@ -25,7 +26,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from server.adapters import openai, transcribe
+from server.adapters import openai, realtime_secrets, transcribe
 from server.adapters.deepgram import recorded
 from server.adapters.deepgram.messages import PATH as LISTEN
 from server.adapters.deepgram.messages import Request
@@ -33,7 +34,8 @@ from server.adapters.myrtle_messages import PATH
 from server.adapters.openai import EventStream
 from server.adapters.openai_fields import parse_fields
 from server.engine.models import Model, Models
-from server.http.body import Body, Slot, receive_body
+from server.http.access import Access
+from server.http.body import Body, Slot, receive_body, receive_small
 from server.http.exchange import exchange_of
 from server.http.form import receive_form
 from server.http.replies import json_answer, plain
@@ -63,13 +65,15 @@ class Answers:
     Args:
         limits: what a client may ask of this process.
         metrics: counts streams.
+        access: makes client secrets.
 
     Attributes:
         stopping: whether the server accepts nothing new.
     """
 
-    def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics, access: Access) -> None:
         self._models = models
+        self._access = access
         self._limits = limits
         self._metrics = metrics
         self._spool = Spool(limits.spool_bytes)
@@ -84,6 +88,7 @@ class Answers:
             "/transcribe": ("POST", self._answer_transcribe),
             "/v1/audio/transcriptions": ("POST", self._answer_openai),
             LISTEN: ("POST", self._answer_deepgram),
+            "/v1/realtime/client_secrets": ("POST", self._answer_client_secret),
         }
 
     def has(self, path: str) -> bool:
@@ -197,7 +202,7 @@ class Answers:
         keywords = self._spell(model, asked.hotwords)
         exchange = exchange_of(request)
         transcript = Transcript()
-        with exchange.account.lease("deepgram") as lease:
+        with exchange.grant.account.lease("deepgram") as lease:
             lease.check_model(model.name)
             limits = self._limits
             async with receive_body(request, limits, self._spool, lambda: Slot(model)) as body:
@@ -210,6 +215,16 @@ class Answers:
         _note(request, "deepgram", model, transcript)
         described = Request(exchange.peer.request_id, arrival, model.name, asked.options)
         return json_answer(recorded.answer(described, transcript, body.sha256, upload.notes))
+
+    async def _answer_client_secret(self, request: web.BaseRequest) -> web.Response:
+        body = await receive_small(request, self._limits)
+        wanted = realtime_secrets.parse_body(body, self._models.served)
+        self._spell(self._models[wanted.model], dict.fromkeys(wanted.settings.keywords, BOOST))
+        account = exchange_of(request).grant.account
+        value, expires = self._access.make_secret(account, wanted.seconds, wanted.session)
+        answered = realtime_secrets.answer(wanted, value, expires)
+        headers = {"Content-Type": answered.content_type, "Cache-Control": "no-store"}
+        return web.Response(body=answered.body, headers=headers)
 
     async def _send_events(
         self,
@@ -257,7 +272,7 @@ class Answers:
         def reserve(fields: Mapping[str, str]) -> Slot:
             return Slot(self._choose_any(fields.get("model", name)))
 
-        with exchange.account.lease(protocol) as lease:
+        with exchange.grant.account.lease(protocol) as lease:
             self._choose_any(name)
             async with receive_form(request, self._limits, self._spool, reserve) as form:
                 _bind(lease, form)

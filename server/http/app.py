@@ -51,6 +51,7 @@ _quiet = logging.getLogger("server.aiohttp")
 _quiet.setLevel(logging.CRITICAL)
 logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # subprotocols that are not ours
 METRICS = "/metrics"
+ABOUT_MODELS = ("/model", "/v1/models")
 TICK_SECONDS = 1.0
 ROOTS = ("page", "myrtle", "sherpa", "vosk")  # with "page", websockets are refused at "/"
 
@@ -92,7 +93,7 @@ class Application:
         self._settings = settings or Settings()
         self._keyring = self._settings.access.keyring
         self._metrics = Metrics(models, self._keyring)
-        self._answers = Answers(models, limits, self._metrics)
+        self._answers = Answers(models, limits, self._metrics, self._settings.access)
         self._streams = Streams(models, limits, self._answers, self._metrics, self._settings.strict)
         self._busy: set[asyncio.Task[Any]] = set()  # what the drain waits for
         self._protocols = {route.path: name for name, route in ROUTES.items()}
@@ -262,14 +263,17 @@ class Application:
         name = self._protocols.get(path)
         page = None if wants_upgrade(headers) else self._answers.page(path)
         public = page is not None or request.method == "OPTIONS"
-        exchange.account = access.check(headers, exchange.query, scheme, public)
+        exchange.grant = access.check(headers, exchange.query, scheme, public)
         if request.method == "OPTIONS":
             return preflight()
         if page is not None:
             return _read_only(request, page)
         if fault is not None:
             raise fault
-        if path == METRICS and not exchange.account.token.metrics:
+        if exchange.grant.secret and not (wants_upgrade(headers) or path in ABOUT_MODELS):
+            text = "a client secret opens live streams; for all else, send the token"
+            raise Refusal(403, text, "permission")
+        if path == METRICS and not exchange.grant.account.token.metrics:
             text = (
                 "this token may not read the metrics; the token file allows it by `metrics = true`"
             )

@@ -28,6 +28,7 @@ from server.refusals import Refusal
 from stream.engine.engine import Result
 
 READ_BYTES = 1 << 18
+SMALL_BYTES = 65_536  # of a body that is no recording
 AS_IT_IS = ("", "identity")
 
 
@@ -152,6 +153,22 @@ async def receive_body(
             yield Body("recording", spooled.path, slot, sha256=digest.hexdigest())
         finally:
             slot.close()
+
+
+async def receive_small(request: web.BaseRequest, limits: Limits) -> bytes:
+    """Receive a body that is no recording and small, into memory.
+
+    Raises:
+        Refusal: it is too large, or too slow.
+    """
+    check_encoding(request.headers.get("Content-Encoding", ""), "the body")
+    body = bytearray()
+    async with in_time(limits):
+        while chunk := await _next_chunk(request, limits):
+            body += chunk
+            if len(body) > SMALL_BYTES:
+                raise Refusal(413, f"the body is over {SMALL_BYTES} bytes", "size")
+    return bytes(body)
 
 
 async def _next_chunk(request: web.BaseRequest, limits: Limits) -> bytes:

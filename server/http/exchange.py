@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from server.adapters.deepgram import messages as deepgram
-from server.http.access import Access
+from server.http.access import Access, Grant
 from server.http.peers import Peer
 from server.refusals import Refusal
 from server.tokens.account import Account
@@ -37,7 +37,7 @@ class Exchange:
         method, path: as they were sent, for HTTP; without the query, which may hold a token.
         query: of the path; for the handlers, it is not logged.
         headers: of every answer to it.
-        account: of the token that it showed.
+        grant: what it may do.
         refusal: why it was not served; None if it was.
         fields: further ones of the line.
         began: its arrival, on the monotonic clock.
@@ -48,7 +48,7 @@ class Exchange:
     path: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    account: Account = field(default_factory=lambda: Account("", NOBODY))
+    grant: Grant = field(default_factory=lambda: Grant(Account("", NOBODY)))
     refusal: Refusal | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -65,7 +65,7 @@ class Exchange:
             "peer": self.peer.address,
             "method": self.method and self.method[:LONGEST],
             "path": self.path and self.path[:LONGEST],
-            "token": self.account.name or None,
+            "token": self.grant.account.name or None,
             "status": status,
             "seconds": round(time.monotonic() - self.began, 3),
         }

@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from aiohttp import web
 
+from server.adapters.realtime_settings import NO_SESSION, asked_model, decode_session
 from server.adapters.wyoming import Offer, Wyoming
 from server.engine.channels import Channel
 from server.engine.models import Model, Models
@@ -62,10 +64,15 @@ class Streams:
         """Take a websocket of a protocol of `ROUTES`, or refuse it before the upgrade."""
         route = ROUTES[name]
         _, _, query = request.raw_path.partition("?")
+        exchange = exchange_of(request)
+        grant = exchange.grant
+        if grant.secret and "model" not in exchange.query:
+            asked = asked_model(decode_session(grant.secret.session))
+            query += f"&model={quote(asked)}" if asked else ""
         parameters = route.parse(f"{route.path}?{query}", self._models.served)
         model = self._models[parameters.model]
         check_handshake(request.method, request.version, request.headers)
-        with exchange_of(request).account.lease(name) as lease:
+        with grant.account.lease(name) as lease:
             lease.check_model(model.name)
             if (refusal := self._answers.refusal(model)) is not None:
                 raise refusal
@@ -102,7 +109,9 @@ class Streams:
         channel = model.channels.open(connection, keywords=keywords)
         assert channel is not None  # nothing was awaited since the model was asked
         now = datetime.now(UTC)
-        opening = Opening(exchange.peer.request_id, now, speller, self._strict)
+        secret = exchange.grant.secret
+        session = bytes(secret.session) if secret else NO_SESSION
+        opening = Opening(exchange.peer.request_id, now, speller, self._strict, session)
         dialect = route.dialect(parameters, opening)
         connection.protocol = protocol = StreamProtocol(dialect, channel, connection)
         lease.audio = lambda: protocol.audio_seconds

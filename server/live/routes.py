@@ -14,6 +14,7 @@ from server.adapters.deepgram.messages import Request
 from server.adapters.myrtle import Myrtle
 from server.adapters.myrtle_messages import PATH, SUBPROTOCOL
 from server.adapters.realtime import Realtime
+from server.adapters.realtime_settings import NO_SESSION
 from server.adapters.sherpa import Sherpa
 from server.adapters.vosk import Vosk
 from server.engine.models import Served
@@ -42,12 +43,14 @@ class Opening:
         time: of its arrival.
         speller: of the model's hotwords.
         strict: whether strict Myrtle mode is on.
+        session: settings of OpenAI's session, from its client secret.
     """
 
     request_id: str
     time: datetime
     speller: Speller
     strict: bool = False
+    session: bytes = NO_SESSION
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,11 @@ ROUTES: Mapping[str, Route[Any]] = MappingProxyType(
             "/v1/realtime",
             _parse_realtime,
             lambda parameters, opening: Realtime(
-                _names(parameters), parameters.language, opening.speller, parameters.silence
+                _names(parameters),
+                parameters.language,
+                opening.speller,
+                parameters.silence,
+                opening.session,
             ),
         ),
         "sherpa": Route("/sherpa", _parse_common, lambda *_: Sherpa()),

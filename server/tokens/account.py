@@ -56,14 +56,14 @@ class Lease:
 
     Attributes:
         audio: returns the seconds of audio so far.
-        end: ends the stream and says why.
+        end: ends the stream and says why; None while there is none yet.
         ended: whether it was called.
     """
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self.audio: Callable[[], float] = lambda: 0.0
-        self.end: Callable[[Refusal], None] = lambda refusal: None
+        self.end: Callable[[Refusal], None] | None = None
         self.ended = False
         self._counted = 0.0
 
@@ -154,7 +154,7 @@ class Account:
 
     def _end(self, refusal: Refusal) -> None:
         for lease in tuple(self.leases):
-            if not lease.ended:
+            if lease.end is not None and not lease.ended:
                 lease.ended = True
                 self.refuse(refusal)
                 lease.end(refusal)

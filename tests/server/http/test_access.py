@@ -131,7 +131,7 @@ def test_a_request_asks_for_a_name_of_the_server(given: list[str], status: int |
 
 
 def test_a_star_allows_every_origin_but_opens_no_door() -> None:
-    access = Access(keyring("one"), frozenset({"*"}))
+    access = Access(keyring("one"), origins=frozenset({"*"}))
     assert status(access, {"Origin": "null"}, token="one") == 200
     assert status(access, {"Origin": "null"}) == 401
 

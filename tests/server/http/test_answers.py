@@ -113,7 +113,7 @@ async def test_without_the_token_there_is_health_only() -> None:
 
 
 async def test_pages_of_other_origins_are_refused_unless_they_are_listed() -> None:
-    settings = Settings(Access(keyring("x"), frozenset({"https://friend.org"})))
+    settings = Settings(Access(keyring("x"), origins=frozenset({"https://friend.org"})))
     async with serving(ScriptedEngine(1), settings=settings) as service:
         evil = await request(service, "GET", "/model?token=x", Origin="https://evil.org")
         assert evil.status == 403
