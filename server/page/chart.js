@@ -3,7 +3,7 @@
    Above the line stands how loud the chunk was, below it how long its response took: the deeper, the
    later. The scale of the depths is the least of `SCALES` that holds what is to be seen. */
 
-import { CHUNK_SECONDS } from "./pcm.js";
+import { CHUNK_SECONDS } from "./audio/pcm.js";
 
 const STEP = 5; // pixels from column to column
 const WIDTH = 3;

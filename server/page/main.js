@@ -9,13 +9,13 @@
 import { Chart } from "./chart.js";
 import { Fault, closeFault } from "./faults.js";
 import { Latencies } from "./latencies.js";
-import { openMicrophone } from "./microphone.js";
-import { TranscriptView } from "./transcript_view.js";
-import { CHUNK, RATE, loudness } from "./pcm.js";
-import { decode, play } from "./recording.js";
+import { openMicrophone } from "./audio/microphone.js";
+import { TranscriptView } from "./text/view.js";
+import { CHUNK, RATE, loudness } from "./audio/pcm.js";
+import { decode, play } from "./audio/recording.js";
 import { servedModels, streamAddress, whyRefused } from "./service.js";
 import { Stream } from "./stream.js";
-import { Transcript } from "./transcript.js";
+import { Transcript } from "./text/transcript.js";
 
 const at = (id) => document.getElementById(id);
 const view = new TranscriptView(at("transcript"), at("details"));

@@ -6,7 +6,7 @@
       less than 60 ms is answered by the response to the end, and has no latency.
    3. An empty message ends the stream. The server answers it, and closes. */
 
-import { CHUNK } from "./pcm.js";
+import { CHUNK } from "./audio/pcm.js";
 
 const WINDOW = 100; // chunks on their way at a time, where nothing else holds the sender back
 

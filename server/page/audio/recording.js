@@ -1,6 +1,6 @@
 /* Recordings: whatever the browser can decode, sent as a microphone would or as fast as it is taken. */
 
-import { Fault } from "./faults.js";
+import { Fault } from "../faults.js";
 import { CHUNK, CHUNK_SECONDS, RATE, quantise } from "./pcm.js";
 
 /** Return the samples of a file at 16 kHz, channels averaged; throws a Fault where it is no audio. */

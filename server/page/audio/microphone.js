@@ -3,7 +3,7 @@
    Browsers that resample a microphone do so in an audio context of 16 kHz; others refuse to connect
    one to it, and get a context of the microphone's rate, whose worklet resamples. */
 
-import { Fault, microphoneFault } from "./faults.js";
+import { Fault, microphoneFault } from "../faults.js";
 import { RATE } from "./pcm.js";
 
 const CONSTRAINTS = {
