@@ -3,25 +3,33 @@
    1. There is at most one stream. The page is idle, opening (the microphone, a file), live (audio is
       sent) or finishing (the rest of the text comes); `data-state` of the body tells which.
    2. The round button starts the microphone, and stops whatever streams. Another recording may be
-      chosen where the page is idle only.
-   3. What goes wrong is a Fault, is shown with what to do, and costs no text. */
+      chosen where the page is idle only; text may be copied, downloaded and cleared at any time.
+   3. What goes wrong is a Fault, is shown with what to do, and costs no text.
+   4. A source is {heading, name, measured, open}: what its section is called, and its downloads; whether
+      its answers come in real time, so that their latencies mean something; and a function that opens
+      it and returns another, which sends its chunks. */
 
-import { Chart } from "./chart.js";
-import { Fault, closeFault } from "./faults.js";
-import { Latencies } from "./latencies.js";
 import { openMicrophone } from "./audio/microphone.js";
-import { TranscriptView } from "./text/view.js";
-import { CHUNK, RATE, loudness } from "./audio/pcm.js";
+import { CHUNK, loudness } from "./audio/pcm.js";
 import { decode, play } from "./audio/recording.js";
-import { servedModels, streamAddress, whyRefused } from "./service.js";
+import { Samples, playAloud } from "./audio/samples.js";
+import { Chart } from "./chart.js";
+import { Fault } from "./faults.js";
+import { Figures } from "./figures.js";
+import { Picker } from "./picker.js";
+import { servedModels, streamAddress, streamFault } from "./service.js";
 import { Stream } from "./stream.js";
+import { Announcer } from "./text/announcer.js";
 import { Transcript } from "./text/transcript.js";
+import { TranscriptView } from "./text/view.js";
 
 const at = (id) => document.getElementById(id);
-const view = new TranscriptView(at("transcript"), at("details"));
+const announcer = new Announcer(at("announcer"));
+const view = new TranscriptView(at("transcript"), at("details"), (text) => announcer.say(text));
 const chart = new Chart(at("chart"));
-let latencies = new Latencies();
-let samplesHeard = 0;
+const figures = new Figures(at);
+const picker = new Picker(at("language"), at("model"), showModel);
+const samples = new Samples();
 let level = 0; // what the meter shows, which falls slowly
 let stopping = new AbortController();
 
@@ -30,18 +38,37 @@ const STATUS = { idle: "", opening: "Opening …", live: "Listening", finishing:
 function enter(state) {
   document.body.dataset.state = state;
   at("status").textContent = STATUS[state];
-  const idle = state === "idle";
-  at("microphone").setAttribute("aria-label", idle ? "Start the microphone" : "Stop");
-  at("microphone").setAttribute("aria-pressed", String(!idle));
+  at("microphone").ariaLabel = idle() ? "Start the microphone" : "Stop";
   at("microphone").disabled = state === "finishing";
-  for (const id of ["open", "paced"]) at(id).disabled = !idle;
-  at("model").disabled = !idle || at("model").length < 2;
-  for (const id of ["copy", "clear"]) at(id).disabled = !view.text;
+  for (const source of [at("open"), at("paced"), picker, ...document.querySelectorAll(".sample")]) {
+    source.disabled = !idle();
+  }
+  showText();
   if (state === "live") requestAnimationFrame(draw);
 }
 
 function idle() {
   return document.body.dataset.state === "idle";
+}
+
+/** Let what is done with text be done where there is some. */
+function showText() {
+  at("copy").disabled = at("clear").disabled = view.empty;
+}
+
+/** Say what a model knows, in the words of its notes, and offer recordings that it knows the words of. */
+function showModel(model) {
+  const { knows, example } = model?.notes ?? {};
+  at("knows").replaceChildren();
+  if (knows) at("knows").append(`It knows ${knows}. `);
+  if (example) {
+    const quote = document.createElement("q");
+    quote.lang = model.language;
+    quote.textContent = example;
+    at("knows").append("Try ", quote, ".");
+  }
+  at("knows").hidden = !knows && !example;
+  for (const button of document.querySelectorAll(".sample")) button.hidden = !model?.bundled;
 }
 
 function showFault(fault) {
@@ -54,15 +81,15 @@ function showFault(fault) {
   at("fault").hidden = false;
 }
 
-/** Open a source, stream it, and show what comes; `open` returns a function that sends chunks. */
-async function stream(heading, open, measured) {
+/** Open a source, stream it, and show what comes. */
+async function stream(source) {
   if (!idle()) return;
   at("fault").hidden = true;
   stopping = new AbortController();
   enter("opening");
   try {
-    const send = await open();
-    await converse(heading, send, measured, stopping.signal);
+    const send = await source.open();
+    await converse(source, send, stopping.signal);
   } catch (fault) {
     showFault(fault);
   } finally {
@@ -71,29 +98,30 @@ async function stream(heading, open, measured) {
   }
 }
 
-async function converse(heading, send, measured, signal) {
-  const model = at("model").value;
+async function converse({ heading, name, measured }, send, signal) {
+  const model = picker.chosen;
   const transcript = new Transcript();
   const began = performance.now();
-  let seconds = 0;
-  const connection = new Stream(streamAddress(model), (response, latency) => {
+  const connection = new Stream(streamAddress(model?.name), (response, latency) => {
     transcript.add(response);
-    view.show(transcript);
+    view.show();
+    showText();
+    if (response.end_of_utterance) announcer.follow(transcript.utterances());
     if (latency === null) return;
-    seconds = response.end;
     chart.answer(measured ? latency : null);
-    if (measured) latencies.add(latency);
-    showFigures(measured ? null : seconds / ((performance.now() - began) / 1000));
+    const speed = response.end / ((performance.now() - began) / 1000);
+    figures.answer(measured ? latency : null, measured ? null : speed);
   });
   const lost = connection.closed.then(() => stopping.abort());
   const hear = (chunk) => {
     connection.send(chunk);
-    samplesHeard += chunk.length;
+    figures.hear(chunk.length);
     level = Math.max(level, loudness(chunk));
     if (chunk.length === CHUNK) chart.hear(loudness(chunk));
   };
   chart.begin();
-  view.begin(heading);
+  announcer.begin();
+  view.begin(transcript, { heading, name, language: model?.language ?? "" });
   enter("live");
   try {
     await send({ send: hear, room: () => connection.room() }, signal);
@@ -101,47 +129,52 @@ async function converse(heading, send, measured, signal) {
     enter("finishing");
     connection.end();
     await lost;
+    announcer.follow(transcript.utterances());
   }
-  const close = await connection.closed;
-  const fault = close.opened ? closeFault(close) : await whyRefused(model);
+  const fault = await streamFault(await connection.closed, model?.name);
   if (fault) throw fault;
-}
-
-function showFigures(speed) {
-  const ms = (value) => (Number.isNaN(value) ? "–" : `${value.toFixed(value < 100 ? 1 : 0)} ms`);
-  at("cl50").textContent = ms(latencies.percentile(50));
-  at("cl99").textContent = ms(latencies.percentile(99));
-  const seconds = Math.floor(samplesHeard / RATE);
-  at("heard").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-  at("speed-figure").hidden = speed === null;
-  if (speed !== null) at("speed").textContent = `${speed.toFixed(speed < 10 ? 1 : 0)} × real time`;
 }
 
 /** Draw the chart and the meter as long as anything moves. */
 function draw() {
   level = idle() && level < 0.01 ? 0 : 0.92 * level;
   at("microphone").style.setProperty("--loudness", level.toFixed(3));
-  at("meter").setAttribute("aria-valuenow", level.toFixed(2));
+  at("meter").ariaValueNow = level.toFixed(2);
   chart.draw();
   if (!idle() || level) requestAnimationFrame(draw);
 }
 
 function streamMicrophone() {
+  const time = new Date().toLocaleTimeString([], { timeStyle: "short" });
   const open = async () => {
     const microphone = await openMicrophone();
     return (connection, signal) => microphone.listen(connection.send, signal);
   };
-  const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return stream(`Microphone, ${time}`, open, true);
+  const name = `microphone ${time.replace(/\D+/g, ".").replace(/\.$/, "")}`;
+  return stream({ heading: `Microphone, ${time}`, name, measured: true, open });
 }
 
 function streamFile(file) {
   const paced = at("paced").checked;
   const open = async () => {
-    const samples = await decode(file);
-    return (connection, signal) => play(samples, connection, paced, signal);
+    const audio = await decode(await file.arrayBuffer(), file.name);
+    return (connection, signal) => play(audio, connection, paced, signal);
   };
-  return stream(file.name, open, paced);
+  return stream({ heading: file.name, name: file.name.replace(/\.\w+$/, ""), measured: paced, open });
+}
+
+/** Stream a sample as if the microphone heard what the speaker plays. */
+function streamSample() {
+  const source = { heading: "Sample", name: "sample", measured: true };
+  source.open = async () => {
+    const { name, audio } = await samples.take();
+    Object.assign(source, { heading: `Sample, ${name}`, name });
+    return (connection, signal) => {
+      playAloud(audio, signal);
+      return play(audio, connection, true, signal);
+    };
+  };
+  return stream(source);
 }
 
 async function copy() {
@@ -158,10 +191,8 @@ async function copy() {
 function clear() {
   view.clear();
   chart.clear();
-  latencies = new Latencies();
-  samplesHeard = 0;
-  showFigures(null);
-  enter(document.body.dataset.state);
+  figures.clear();
+  showText();
 }
 
 function takeDrops() {
@@ -180,8 +211,7 @@ function takeDrops() {
 
 async function showModels() {
   try {
-    const models = await servedModels();
-    at("model").replaceChildren(...models.map(({ name }) => new Option(name)));
+    picker.show(await servedModels());
   } catch (fault) {
     showFault(fault);
   }
@@ -189,6 +219,7 @@ async function showModels() {
 }
 
 at("microphone").onclick = () => (idle() ? streamMicrophone() : stopping.abort());
+for (const button of document.querySelectorAll(".sample")) button.onclick = streamSample;
 at("open").onclick = () => at("file").click();
 at("file").onchange = ({ target }) => {
   const [file] = target.files;

@@ -1,29 +1,34 @@
-/* The server that this page came from: its addresses, its models, and why it refuses a stream.
+/* The server that this page came from: its addresses, its models, and why a stream went wrong.
 
    A token in the page's own address (?token=...) goes with every request. */
 
-import { Fault } from "./faults.js";
+import { Fault, closeFault } from "./faults.js";
 
 const ROOT = new URL("..", import.meta.url);
 const FORMAT = "audio/x-raw;format=S16LE;channels=1;rate=16000";
+const LOST = 1006; // the Close of a connection that ended without one
 const token = new URLSearchParams(location.search).get("token");
 
-/** Return the address of a stream of a model. */
+/** Return the address of a stream of a model; of the default one for null. */
 export function streamAddress(model) {
   const address = new URL("asr/v0.1/stream", ROOT);
   address.protocol = address.protocol.replace("http", "ws");
-  address.search = new URLSearchParams({ content_type: FORMAT, model, ...(token && { token }) });
+  address.search = new URLSearchParams({ content_type: FORMAT, ...(model && { model }), ...(token && { token }) });
   return address;
 }
 
-/** Return what is served, as GET /model tells it; throws a Fault where it cannot be asked. */
-export async function servedModels() {
+/** GET a path of the server, and return its answer; throws a Fault where there is none, or a refusal. */
+export async function ask(path) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let answer;
   try {
-    answer = await fetch(new URL("model", ROOT), { headers, cache: "no-store" });
+    answer = await fetch(new URL(path, ROOT), { headers, cache: "no-store" });
   } catch (error) {
-    throw new Fault("The server does not answer.", "See whether it runs and try again.", error);
+    throw new Fault(
+      "The server does not answer.",
+      "It may have been stopped, or the network is down. What was said is kept: start again when it is back.",
+      error,
+    );
   }
   if (answer.status === 401) {
     throw new Fault(
@@ -34,18 +39,37 @@ export async function servedModels() {
   if (!answer.ok) {
     throw new Fault(`The server answers ${answer.status}: ${(await answer.text()).trim()}.`, "Try again.");
   }
-  return (await answer.json()).models;
+  return answer;
+}
+
+/** Return what is served, as GET /model tells it; throws a Fault where it cannot be asked. */
+export async function servedModels() {
+  return (await (await ask("model")).json()).models;
+}
+
+/** Return the Fault of a server that cannot be asked; null where it can. */
+export async function serverFault() {
+  return servedModels().then(
+    () => null,
+    (fault) => fault,
+  );
+}
+
+/** Return the Fault of a stream of a model, as `Stream.closed` tells its end; null where it ended well. */
+export async function streamFault(close, model) {
+  if (!close.opened) return whyRefused(model);
+  return (close.code === LOST && (await serverFault())) || closeFault(close);
 }
 
 /** Return the Fault of a stream that was not opened; browsers do not tell, so the server is asked. */
-export async function whyRefused(name) {
+async function whyRefused(name) {
   let models;
   try {
     models = await servedModels();
   } catch (fault) {
     return fault;
   }
-  const model = models.find((each) => each.name === name);
+  const model = name ? models.find((each) => each.name === name) : models[0];
   if (!model) return new Fault(`“${name}” is no longer served.`, "Load this page again.");
   if (model.refusal && model.channels_open >= model.channels) {
     const all = model.channels === 1 ? "Its only channel is" : `All ${model.channels} channels are`;
@@ -57,5 +81,8 @@ export async function whyRefused(name) {
   if (model.refusal) {
     return new Fault(`The server takes no stream: ${model.refusal}.`, "Try again in a moment.");
   }
-  return new Fault("The server did not take the stream.", "Try again: there is room now.");
+  const advice = token
+    ? "Its token may not use this model, or has used up what it may. Try again later."
+    : "Try again: there is room now.";
+  return new Fault("The server did not take the stream.", advice);
 }

@@ -4,6 +4,7 @@
    one to it, and get a context of the microphone's rate, whose worklet resamples. */
 
 import { Fault, microphoneFault } from "../faults.js";
+import { serverFault } from "../service.js";
 import { RATE } from "./pcm.js";
 
 const CONSTRAINTS = {
@@ -21,19 +22,28 @@ export async function openMicrophone() {
   let media;
   try {
     media = await navigator.mediaDevices.getUserMedia(CONSTRAINTS);
-    return new Microphone(media, await connect(media, { sampleRate: RATE }).catch(() => connect(media, {})));
+    return new Microphone(media, await listen(media));
   } catch (error) {
     media?.getTracks().forEach((track) => track.stop());
-    throw microphoneFault(error);
+    throw error instanceof Fault ? error : microphoneFault(error);
   }
 }
 
-/** Return a worklet node that hears the microphone. */
+/** Return a worklet node that hears the microphone at 16 kHz, or else at the microphone's rate. */
+async function listen(media) {
+  try {
+    return await connect(media, { sampleRate: RATE });
+  } catch {
+    return connect(media, {});
+  }
+}
+
+/** Return one in an audio context with options of its own. */
 async function connect(media, options) {
   const context = new AudioContext(options);
   try {
     const source = context.createMediaStreamSource(media);
-    await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+    await loadWorklet(context);
     const form = { channelCount: 1, channelCountMode: "explicit" };
     const listener = new AudioWorkletNode(context, "listener", form);
     source.connect(listener).connect(context.destination); // its output is silence
@@ -42,6 +52,15 @@ async function connect(media, options) {
   } catch (error) {
     await context.close();
     throw error;
+  }
+}
+
+/** Load the worklet from the server, which may be gone: that is no fault of the microphone. */
+async function loadWorklet(context) {
+  try {
+    await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+  } catch (error) {
+    throw (await serverFault()) ?? error;
   }
 }
 

@@ -3,15 +3,15 @@
 import { Fault } from "../faults.js";
 import { CHUNK, CHUNK_SECONDS, RATE, quantise } from "./pcm.js";
 
-/** Return the samples of a file at 16 kHz, channels averaged; throws a Fault where it is no audio. */
-export async function decode(file) {
+/** Return the samples of a file's content at 16 kHz, channels averaged; throws a Fault where it is no audio. */
+export async function decode(content, name) {
   let audio;
   try {
     // A context's rate is the one that decoding resamples to.
-    audio = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+    audio = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(content);
   } catch (error) {
     throw new Fault(
-      `The browser cannot decode “${file.name}”.`,
+      `The browser cannot decode “${name}”.`,
       "Choose a recording as WAV, FLAC, MP3, Ogg or M4A.",
       error,
     );

@@ -25,9 +25,19 @@ export class Transcript {
     return this.#done;
   }
 
-  /** What is final, a line for each utterance. */
-  get text() {
-    return this.#words.map(({ text, breaks }, i) => (i ? (breaks ? "\n" : " ") : "") + text).join("");
+  /** How many are final. */
+  get final() {
+    return this.#words.length;
+  }
+
+  /** The final words from the k-th on, an array for each utterance. */
+  utterances(from = 0) {
+    const found = [];
+    for (const word of this.#words.slice(from)) {
+      if (word.breaks || !found.length) found.push([]);
+      found.at(-1).push(word);
+    }
+    return found;
   }
 
   /** Take a response of the server. */

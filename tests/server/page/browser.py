@@ -101,9 +101,22 @@ class Browser:
 
     @asynccontextmanager
     async def page(
-        self, address: str, *, microphone: str = "granted", width: int = 1200, height: int = 800
+        self,
+        address: str,
+        *,
+        microphone: str = "granted",
+        downloads: Path | None = None,
+        width: int = 1200,
+        height: int = 800,
     ) -> AsyncIterator[Page]:
-        """Open a page, whose microphone is "granted" or "denied"."""
+        """Open a page.
+
+        Args:
+            address: where it is.
+            microphone: "granted" or "denied".
+            downloads: the folder that they go to.
+            width, height: of its window, pixels.
+        """
         context = (await self.call("Target.createBrowserContext"))["browserContextId"]
         await self.call(
             "Browser.setPermission",
@@ -111,6 +124,13 @@ class Browser:
             setting=microphone,
             browserContextId=context,
         )
+        if downloads is not None:
+            await self.call(
+                "Browser.setDownloadBehavior",
+                behavior="allow",
+                downloadPath=str(downloads),
+                browserContextId=context,
+            )
         target = await self.call("Target.createTarget", url="about:blank", browserContextId=context)
         attached = await self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
@@ -216,9 +236,12 @@ class Page:
             mobile=phone,
         )
 
-    async def prefer(self, scheme: str) -> None:
-        """Let the reader prefer "light" or "dark"."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+    async def prefer(self, scheme: str, *, motion: str = "no-preference") -> None:
+        """Let the reader prefer "light" or "dark", and, with `motion` "reduce", that nothing moves."""
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": motion},
+        ]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
     async def screenshot(self, file: Path) -> None:

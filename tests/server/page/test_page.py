@@ -1,34 +1,44 @@
-"""The live page in Chromium: a microphone that plays a recording, a dropped file, and what goes wrong.
-
-With $RILL_SCREENSHOTS set to a folder, what the tests see is written there.
-"""
+"""The live page in Chromium: a microphone that plays a recording, a dropped file, and what goes wrong."""
 
 from __future__ import annotations
 
-import os
+import asyncio
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
+from server.engine.models import Model
+from server.engine.worker import Loaded
 from stream.audio import read_audio
-from stream.bundled import recordings
+from stream.bundled import model_path, recordings
 from stream.error_rate import word_error_rate
-from tests.conftest import REPOSITORY
+from stream.model.network import open_model
+from stream.transcripts.captions import srt, vtt
+from stream.transcripts.transcript import TimedWord
+from stream.vocabulary import Alphabet
+from tests.places import REPOSITORY
+from tests.server.page.axe import axe_findings, find_axe
 from tests.server.page.browser import Page, browsing, find_chromium, running_chromium
+from tests.server.scripted import ScriptedEngine, Service, in_thread, serving
 
 CHROMIUM = find_chromium()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
 RECORDING = recordings()[0]
+SIZES = [(320, 640), (390, 844), (740, 360), (1280, 800), (2560, 1440), (3840, 2160)]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A server of one slot, and the address of its page."""
+@contextmanager
+def running_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a server of one slot; yields the address of its page, and its process."""
     command = [sys.executable, "-m", "server", "--port", "0", "--slots", "1"]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -37,10 +47,17 @@ def server() -> Iterator[str]:
         found = re.match(r"ws://(.+:\d+)/", process.stdout.readline())
         assert found is not None
         try:
-            yield f"http://{found[1]}/"
+            yield f"http://{found[1]}/", process
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a page of the bundled model."""
+    with running_server() as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +77,31 @@ def devtools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-async def look(page: Page, name: str) -> None:
-    """Write a screenshot where one is asked for."""
-    if folder := os.environ.get("RILL_SCREENSHOTS"):
-        await page.screenshot(Path(folder) / f"{name}.png")
+def counting(chunk: int, samples: NDArray[np.float32]) -> str:
+    """Say a number every 0.3 s; for `ScriptedEngine`."""
+    return f" w{chunk // 5}" if chunk >= 0 and chunk % 5 == 0 else ""
+
+
+@asynccontextmanager
+async def scripted(*others: Model) -> AsyncIterator[Service]:
+    """Serve a model that counts, and others."""
+    async with serving(ScriptedEngine(4, counting), *others) as service:
+        yield service
+
+
+def other_model(name: str, language: str, **notes: str) -> Model:
+    about = {"language": language, "notes": notes}
+    loaded = Loaded(ScriptedEngine(1), 1, Alphabet(), about)
+    return Model(name, in_thread(lambda: loaded))
 
 
 async def wait_idle(page: Page) -> None:
     await page.until("document.body.dataset.state === 'idle'")
+
+
+async def is_shown(page: Page, selector: str) -> bool:
+    shown: bool = await page.evaluate(f"document.querySelector({selector!r}).checkVisibility()")
+    return shown
 
 
 def said(text: str) -> str:
@@ -87,7 +121,6 @@ async def test_what_is_spoken_is_written(server: str, devtools: str) -> None:
             f"document.querySelector('#transcript').textContent.includes({words[-2]!r})"
         )
         await page.until("document.querySelector('#heard').textContent >= '0:05'")
-        await look(page, "microphone")
         await page.click("#microphone")
         await wait_idle(page)
         # A busy machine may drop some of a microphone's sound, never of a file's: see below.
@@ -98,21 +131,132 @@ async def test_what_is_spoken_is_written(server: str, devtools: str) -> None:
         assert page.errors == []
 
 
-async def test_a_dropped_recording_is_transcribed(server: str, devtools: str) -> None:
-    async with browsing(devtools) as browser, browser.page(server) as page:
+async def test_a_dropped_recording_is_transcribed_and_can_be_downloaded(
+    server: str, devtools: str, tmp_path: Path
+) -> None:
+    async with (
+        browsing(devtools) as browser,
+        browser.page(server, downloads=tmp_path) as page,
+    ):
         await wait_idle(page)
-        await page.prefer("dark")
         await page.click("#paced")  # as fast as the server takes it
         await page.drop("#transcript", RECORDING.audio)
         await page.until(said(RECORDING.text))
         await wait_idle(page)
-        await look(page, "dropped-dark")
-        await page.prefer("light")
-        await page.resize(390, 844, phone=True)
-        await look(page, "phone")
+        await page.point(".word:nth-of-type(3)")
+        times = re.match(r"([\d.]+) – ([\d.]+) s · \d+ % sure", await page.text("#details"))
+        assert times is not None
+        await page.evaluate(
+            "document.querySelectorAll('.downloads button').forEach(b => b.click())"
+        )
+        files = [tmp_path / f"{RECORDING.audio.stem}.{kind}" for kind in ("txt", "srt", "vtt")]
+        async with asyncio.timeout(10):
+            while not all(file.is_file() for file in files):
+                await asyncio.sleep(0.05)
+        text, subrip, webvtt = (file.read_text() for file in files)
+        assert text == f"{RECORDING.text}\n"
+        begins = re.match(r"1\n00:00:0([\d,]+) --> 00:00:0([\d,]+)\n(.+)\n\n", subrip)
+        assert begins is not None
+        assert begins[3].split()[:3] == RECORDING.text.split()[:3]
+        assert float(begins[1].replace(",", ".")) < float(times[1])
+        assert float(times[2]) < float(begins[2].replace(",", "."))
+        assert webvtt.startswith("WEBVTT\n\n00:00:0")
         assert page.errors == []
         await page.click("#clear")
         assert await page.text("#transcript") == ""
+
+
+async def test_a_sample_is_heard_and_transcribed_at_one_click(server: str, devtools: str) -> None:
+    async with browsing(devtools) as browser, browser.page(server) as page:
+        await wait_idle(page)
+        await page.evaluate(
+            """{const {start} = AudioBufferSourceNode.prototype; window.played = [];
+            AudioBufferSourceNode.prototype.start = function () {
+                played.push(this.buffer.duration); start.call(this); };}"""
+        )
+        await page.click("#hint .sample")
+        await page.until("document.body.dataset.state === 'live'")
+        await page.until("!!document.querySelector('.word')")
+        await wait_idle(page)
+        assert await page.evaluate(said(RECORDING.text))
+        [seconds] = await page.evaluate("played")
+        assert seconds == pytest.approx(RECORDING.duration, abs=0.1)
+        announced = await page.text("#announcer")
+        assert announced.split() == RECORDING.text.split()  # once, no partials
+        await page.click("footer .sample")
+        await page.until("document.body.dataset.state === 'live'")
+        await page.click("#microphone")  # stops it
+        await wait_idle(page)
+        assert len(await page.evaluate("played")) == 2
+        assert page.errors == []
+
+
+async def test_the_page_says_what_the_model_knows_in_the_models_words(
+    server: str, devtools: str
+) -> None:
+    notes = open_model(model_path()).notes
+    async with browsing(devtools) as browser, browser.page(server) as page:
+        await page.until("!document.querySelector('#knows').hidden")
+        assert f"knows {notes['knows']}." in await page.text("#knows")
+        assert await page.text("#knows q") == notes["example"]
+        assert not await is_shown(page, "#model")
+        assert not await is_shown(page, "#language")
+
+
+async def test_a_model_is_chosen_where_there_are_several_and_a_language_where_they_differ(
+    devtools: str,
+) -> None:
+    others = (
+        other_model("french", "fr", knows="numbers", example="vingt et un"),
+        other_model("dictation", "en"),
+    )
+    async with (
+        scripted(*others) as service,
+        browsing(devtools) as browser,
+        browser.page(f"http://127.0.0.1:{service.port}/") as page,
+    ):
+        await page.until("document.querySelector('#model').length === 2")
+        options = "[...document.querySelectorAll('#{} option')].map(({{text}}) => text)"
+        assert await page.evaluate(options.format("language")) == ["English", "French"]
+        assert await page.evaluate(options.format("model")) == ["general", "dictation"]
+        assert not await is_shown(page, "#knows")  # these models do not say
+        assert not await is_shown(page, ".sample")  # nobody knows whether they know its words
+        await page.evaluate(
+            """{const language = document.querySelector('#language'); language.value = 'fr';
+            language.dispatchEvent(new Event('change'));}"""
+        )
+        assert not await is_shown(page, "#model")
+        assert await page.text("#knows") == "It knows numbers. Try vingt et un."
+        assert await page.evaluate("document.querySelector('#knows q').lang") == "fr"
+        await page.click("#microphone")
+        await page.until("document.body.dataset.state === 'live'")
+        await page.until("document.querySelector('#heard').textContent >= '0:01'")
+        assert service.channels.in_use == 0  # it is not the default model that hears this
+        await page.click("#microphone")
+        await wait_idle(page)
+
+
+async def test_text_is_copied_and_cleared_while_a_stream_goes_on(devtools: str) -> None:
+    async with (
+        scripted() as service,
+        browsing(devtools) as browser,
+        browser.page(f"http://127.0.0.1:{service.port}/") as page,
+    ):
+        await wait_idle(page)
+        assert await page.evaluate("document.querySelector('#copy').disabled")
+        await page.click("#microphone")
+        await page.until("document.querySelectorAll('.word').length > 2")
+        await page.click("#copy")
+        await page.until("/Copied|Selected/.test(document.querySelector('#status').textContent)")
+        await page.click("#clear")
+        await page.until("document.querySelectorAll('.word').length > 1")
+        first = await page.text(".word")
+        assert re.fullmatch(r"w\d+", first) and first not in ("w0", "w1", "w2")
+        assert await page.evaluate("document.body.dataset.state") == "live"
+        await page.click("#microphone")
+        await wait_idle(page)
+        assert (await page.text(".word")) == first
+        assert page.errors == []
 
 
 async def test_a_microphone_that_is_refused_is_said(server: str, devtools: str) -> None:
@@ -121,7 +265,6 @@ async def test_a_microphone_that_is_refused_is_said(server: str, devtools: str) 
         await page.click("#microphone")
         await page.until("!document.querySelector('#fault').hidden")
         assert "microphone" in (await page.text("#fault")).lower()
-        await look(page, "refused")
         await wait_idle(page)
 
 
@@ -138,3 +281,77 @@ async def test_a_server_that_is_full_is_said(server: str, devtools: str) -> None
             await wait_idle(second)
         await first.click("#microphone")
         await wait_idle(first)
+
+
+async def test_a_server_that_is_gone_is_said_and_what_was_said_is_kept(devtools: str) -> None:
+    with running_server() as (address, process):
+        async with browsing(devtools) as browser, browser.page(address) as page:
+            await wait_idle(page)
+            await page.click("#hint .sample")
+            await page.until("!!document.querySelector('.word')")
+            process.kill()
+            await wait_idle(page)
+            assert "server does not answer" in await page.text("#fault")
+            assert await page.text(".word") == RECORDING.text.split()[0]
+            for source in ("#microphone", "footer .sample"):
+                await page.click("#fault-close")
+                await page.click(source)
+                await page.until("!document.querySelector('#fault').hidden")
+                await wait_idle(page)
+                assert "server does not answer" in await page.text("#fault")
+                assert "microphone" not in await page.text("#fault")
+
+
+@pytest.mark.skipif(find_axe() is None, reason="needs axe-core-python")
+async def test_everybody_can_use_it_on_any_screen(server: str, devtools: str) -> None:
+    async with (
+        browsing(devtools) as browser,
+        browser.page(server) as page,
+        browser.page(server, microphone="denied") as faulty,
+    ):
+        await wait_idle(page)
+        await wait_idle(faulty)
+        await faulty.click("#microphone")
+        await faulty.until("!document.querySelector('#fault').hidden")
+        assert await findings(page) == []
+        assert await findings(faulty) == []
+        await page.click("#paced")
+        await page.drop("#transcript", RECORDING.audio)
+        await page.until("!!document.querySelector('.word')")
+        await wait_idle(page)
+        await page.point(".word")
+        assert await findings(page) == []
+
+
+async def findings(page: Page) -> list[str]:
+    """Return what axe-core finds, in either scheme, and what is cut off by the edges of a screen."""
+    found = []
+    beyond = """[...document.querySelectorAll('body *')].filter((element) => {
+        const {right, bottom, width} = element.getBoundingClientRect();
+        return width > 1 && element.checkVisibility() && !element.closest('#transcript, option')
+            && (right > innerWidth + 1 || bottom > innerHeight + 1);
+    }).map((element) => element.outerHTML.slice(0, 80))"""
+    for width, height in SIZES:
+        scheme = "dark" if width > 1000 else "light"
+        await page.prefer(scheme, motion="reduce")
+        await page.resize(width, height, phone=width < 800)
+        found += [f"{width} x {height}: {cut} is cut off" for cut in await page.evaluate(beyond)]
+        if width in (320, 740, 1280):
+            found += [f"{width}, {scheme}: {line}" for line in await axe_findings(page)]
+    return found
+
+
+async def test_captions_are_those_of_the_other_protocols(server: str, devtools: str) -> None:
+    segments = [
+        [TimedWord("a<b", 0.06, 0.3, 1.0), TimedWord("&", 0.3, 1.005, 1.0)],
+        [TimedWord("pause", 3599.5, 3600.25, 1.0), TimedWord("after", 3602.5, 3603.0, 1.0)],
+        [TimedWord(f"long{k}", 4000 + 0.2 * k, 4000.1 + 0.2 * k, 1.0) for k in range(60)],
+        [TimedWord("slow", 5000.0 + 1.5 * k, 5001.0 + 1.5 * k, 1.0) for k in range(7)],
+    ]
+    utterances = [[{"text": w.text, "start": w.start, "end": w.end} for w in s] for s in segments]
+    async with browsing(devtools) as browser, browser.page(server) as page:
+        for name, python in (("srt", srt), ("vtt", vtt)):
+            call = (
+                f"import('/page/text/captions.js').then((c) => c.{name}({json.dumps(utterances)}))"
+            )
+            assert await page.evaluate(call) == python(segments)
