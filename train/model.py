@@ -82,6 +82,7 @@ class Transducer(nn.Module):
         self.encoder_dropout = nn.Dropout(drop.encoder)
         self.prediction_dropout = nn.Dropout(drop.prediction)
         self.joint_dropout = drop.joint
+        self.token_dropout = drop.tokens
         self.joint_encoder = _linear(spec, "joint.encoder", spec.encoder.size, spec.joint)
         if transduces:
             self.joint_prediction = _linear(
@@ -199,6 +200,11 @@ class Transducer(nn.Module):
         if start is None or state is None:
             _, state = self.initial_state(len(tokens))
             start = tokens.new_full((len(tokens),), self.specification.blank)
+        if self.training and self.token_dropout:
+            wrong = torch.rand(tokens.shape, device=tokens.device) < self.token_dropout
+            tokens = torch.where(
+                wrong, torch.randint_like(tokens, self.specification.vocabulary), tokens
+            )
         g, _ = self.predict(torch.cat([start[:, None], tokens], dim=1), state)
         return g
 

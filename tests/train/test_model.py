@@ -325,10 +325,11 @@ def freeze_norms(module: Transducer) -> None:
         ("recurrent", True, False),
         ("prediction", False, True),
         ("joint", False, False),  # it acts on the sum of the two, in the loss
+        ("tokens", False, True),
     ],
 )
 def test_each_dropout_acts_where_its_name_says(kind: str, changes_f: bool, changes_g: bool) -> None:
-    none = dict.fromkeys(("encoder", "recurrent", "prediction", "joint"), 0.0)
+    none = dict.fromkeys(Dropout.__struct_fields__, 0.0)
     module = trained(dropout=Dropout(**{**none, kind: 0.5}))
     freeze_norms(module)
     x, lengths, tokens = torch.randn(2, 8, 240), torch.tensor([8, 8]), torch.tensor([[1], [2]])
@@ -344,7 +345,7 @@ def test_each_dropout_acts_where_its_name_says(kind: str, changes_f: bool, chang
     assert torch.equal(again_g, dropped_g)
 
 
-@pytest.mark.parametrize("kind", ["encoder", "recurrent", "prediction", "joint"])
+@pytest.mark.parametrize("kind", Dropout.__struct_fields__)
 @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
 def test_a_probability_of_dropping_is_below_one(kind: str, p: float) -> None:
     with pytest.raises(ValueError, match=rf"dropout.{kind} is {p}, wants 0 <= p < 1"):
@@ -352,7 +353,7 @@ def test_a_probability_of_dropping_is_below_one(kind: str, p: float) -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
-    module = trained(dropout=Dropout(0.5, 0.5, 0.5, 0.5))
+    module = trained(dropout=Dropout(0.5, 0.5, 0.5, 0.5, 0.5))
     freeze_norms(module)
     x, lengths, tokens = torch.randn(2, 8, 240), torch.tensor([8, 8]), torch.tensor([[1], [2]])
     still = module(x, lengths, tokens)[:2]

@@ -134,12 +134,16 @@ class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         recurrent: a recurrent weight of the encoder, for a whole sequence.
         prediction: an input of the prediction network, and of its projection.
         joint: a hidden unit of the joint.
+        tokens: a token that the prediction network reads; a random one takes its place. Decoding feeds back
+            what it emitted, errors too, and a network that only ever read the right tokens may fall silent
+            after a wrong one.
     """
 
     encoder: float = 0.1
     recurrent: float = 0.0
     prediction: float = 0.3
     joint: float = 0.3
+    tokens: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
