@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "compare": Command(
             "export.compare.__main__", "several models or arithmetics, side by side"
         ),
+        "verify": Command("export.verify", "that a model or its archive is whole"),
         "show": Command("hwckpt.show", "what is in a hardware checkpoint"),
     },
     "Export": {
@@ -65,6 +66,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "export hwckpt": Command("export.hwckpt.__main__", "a hardware checkpoint"),
         "export sherpa": Command("export.sherpa.__main__", "a model for sherpa-onnx"),
         "export card": Command("export.card.__main__", "the card of a model: its README.md"),
+        "export bundle": Command("export.bundle.__main__", "a model directory as one archive"),
         "convert": Command("hwckpt.convert", "a checkpoint to hardware, without torch"),
     },
     "This machine": {

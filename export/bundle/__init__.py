@@ -1,0 +1,1 @@
+"""Bundles: a model directory checked whole, and as one archive whose bytes follow from its content."""
