@@ -13,13 +13,14 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
 
-from server import options
 from server.adapters.myrtle_messages import PATH
+from server.config import ConfigError, Configuration
 from server.engine.ipc import EngineOptions
 from server.engine.memory import settle
 from server.engine.models import Model, Models
@@ -43,12 +44,17 @@ def build_parser(environment: Mapping[str, str] | None = None) -> argparse.Argum
 
 @reports_errors(logger.error)
 def main(argv: list[str] | None = None) -> int:
-    parser = build_parser(os.environ)
-    arguments = parser.parse_args(argv)
     try:
-        chosen = options.read(arguments, os.environ)
+        configuration = Configuration(argv, os.environ)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)  # there is no log yet
+        return 2
     except OptionError as error:
-        parser.error(str(error))
+        build_parser(os.environ).error(str(error))
+    if configuration.arguments.print_config:
+        print("\n".join(configuration.describe()))
+        return 0
+    chosen = configuration.options
     capture_stderr()
     start_logging(chosen.log_format, chosen.log_level)
     try:

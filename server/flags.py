@@ -1,8 +1,9 @@
-"""Flags of `python -m server`, each of which may be given as a variable of the environment.
+"""Flags of `python -m server`, which may also be variables of the environment, or keys of a file.
 
 The variable of a flag is RILL_ and its name in capitals, dashes as underscores: --idle-seconds is
-RILL_IDLE_SECONDS. The command line wins. A switch is on where its variable is 1, true, yes or on;
-values of a list are separated by commas. What the values mean is checked in `server.options`.
+RILL_IDLE_SECONDS. The command line wins over variables, and these over the file (`server.config`). A switch is
+on where its variable is 1, true, yes or on; values of a list are separated by commas. What the values mean is
+checked in `server.options`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from stream.backends import BACKENDS
 from stream.decoding.options import DecoderOptions, add_flags, value_flags
 
 AUTO = "auto"
+# How a configuration file writes them: as lists of strings, as tables, as paths from its folder.
+LISTS = ("allowed_origins", "allowed_hosts", "trusted_proxies")
+TABLES = ("model", "alias")
+PATHS = ("model", "ngram", "token_file", "client_secret_key", "tls_cert", "tls_key")
 LIMITS = {
     "message-bytes": "largest websocket message; a larger one ends the stream with 1009",
     "upload-bytes": "largest upload; a larger one is refused with 413",
@@ -45,7 +50,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "realtime), HTTP uploads and Wyoming, with health and metrics.",
         epilog="Example: rill serve --model models/en-commands --slots 64. Each flag may "
         "also be set by an environment variable: --port by RILL_PORT, --idle-seconds by "
-        "RILL_IDLE_SECONDS, and so on. RILL_TOKEN is a token that clients have to send.",
+        "RILL_IDLE_SECONDS, and so on, or in a file. RILL_TOKEN is a token that clients have to send.",
         allow_abbrev=False,
     )
 
@@ -58,6 +63,18 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         on = environment.get(variable_of(flag), "")
         parser.add_argument(f"--{flag}", action="store_true", default=on, help=text)
 
+    add(
+        "config",
+        None,
+        "TOML file with a key for each flag, such as idle_seconds = 30; flags and variables win over it",
+        Path,
+        "none",
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print what is set and by which flag, variable or file, as such a file, and exit",
+    )
     limits = Limits()
     models = environment.get(variable_of("model"))
     parser.add_argument(
@@ -90,7 +107,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         AUTO,
         f"channels of each model: the most streams at a time, further ones get HTTP 503; {AUTO}: what "
         "a self-test finds, shared equally by several models",
-        _slots,
+        slots_or_auto,
     )
     add(
         "backend",
@@ -179,7 +196,8 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _slots(text: str) -> int | None:
+def slots_or_auto(text: str) -> int | None:
+    """Read a number of channels; None for "auto"."""
     try:
         return None if text == AUTO else int(text)
     except ValueError as error:
