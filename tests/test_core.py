@@ -29,12 +29,15 @@ CORE = REPOSITORY / ".venv-core" / "bin" / "python"
 # {model}: the bundled model; {checkpoint}: what only torch reads; {manifest}, {audio}: the bundled
 # recordings; {folder}: an empty one.
 NEEDS: dict[str, tuple[str, str] | None] = {
+    "export.bundle": None,
+    "export.card": None,
     "export.compare": ("train", "{model}:numpy {model}:torch --manifest {manifest}"),
     "export.hwckpt": ("train", "--ckpt {checkpoint}"),
     "export.onnx": ("train", "--ckpt {model} --output {folder}/m --no-int8"),
     "export.random": ("train", "--shape testing --output {folder}/m"),
     "export.saturation": ("train", "--model {checkpoint} --manifest {manifest}"),
     "export.sherpa": ("train", "--ckpt {model} --output {folder}/m"),
+    "export.verify": None,
     "hwckpt.conformance": None,
     "hwckpt.convert": None,
     "hwckpt.show": None,
