@@ -87,9 +87,10 @@ clean: ## remove environments and caches (not runs/, which holds training)
 # Environments. Each is made from nothing when its lock or pyproject.toml changes; a make that was
 # interrupted leaves no stamp, so the next one starts again.
 
+# PyAV is an extra; with it, what phones and browsers record can be transcribed, too.
 .venv-core/locked: requirements/core.txt pyproject.toml
 	$(call new-environment,.venv-core)
-	$(CORE) -m pip install -q -r requirements/core.txt
+	$(CORE) -m pip install -q -r requirements/core.txt $$(grep '^av==' requirements/dev.txt)
 	@touch $@
 
 # A real install, wheel and bundled model included. The demo imports that, not the sources beside it:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +101,25 @@ def test_commands_of_the_readme_exist() -> None:
     assert {a or b for a, b in used} <= targets
     modules = {name.removesuffix(".__main__") for name in command_modules()}
     assert set(re.findall(r"python -m ([a-z_.]+[a-z])", readme)) <= modules
+
+
+def test_the_readme_clones_the_address_of_the_project() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    urls = PROJECT["urls"]
+    assert re.findall(r"git clone (\S+)", readme) == [urls["Repository"]]
+    assert all(url.startswith(urls["Repository"]) for url in urls.values())
+
+
+def test_links_of_the_readme_are_absolute_on_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "hatchling" / "metadata" / "plugin" / "interface.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("class MetadataHookInterface: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    hook = runpy.run_path(str(REPOSITORY / "hatch_build.py"))
+    page = '<img src="a.svg"> [b](docs/b.md#c) [here](#d) ![e](e.png) [f](https://f)'
+    assert hook["absolute"](page, "https://x/y") == (
+        '<img src="https://x/y/raw/main/a.svg"> [b](https://x/y/blob/main/docs/b.md#c) '
+        "[here](#d) ![e](https://x/y/raw/main/e.png) [f](https://f)"
+    )

@@ -17,10 +17,10 @@ import itertools
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,12 +58,14 @@ class Prepared:
         faults: number of recordings left out as faulty.
         repeated: number left out since their sentence had been recorded often enough.
         skipped: number left out by a pattern.
+        listed: paths of a list of recordings that were not found.
     """
 
     sets: dict[str, SetSummary] = field(default_factory=lambda: defaultdict(SetSummary))
     faults: int = 0
     repeated: int = 0
     skipped: int = 0
+    listed: set[str] = field(default_factory=set)
 
     def count(self, item: Item, seconds: float) -> None:
         """Count a recording that is in a manifest."""
@@ -91,6 +93,7 @@ def prepare(
     allow: float = 0.0,
     duplicates: int | None = None,
     skip: Sequence[str] = (),
+    only: Mapping[str, str] | None = None,
     workers: int = 8,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Prepared:
@@ -104,6 +107,8 @@ def prepare(
         allow: share of recordings, 0 to 1, that may be faulty.
         duplicates: most recordings of one sentence in the training set; None: all.
         skip: patterns (`fnmatch`) of paths, relative to the root, that are left out.
+        only: sets by path, relative to the root and without what follows the last dot; other recordings are
+            left out. None: all, in the sets of the corpus.
         workers: threads that read headers.
         progress: told the number of recordings looked at, now and then.
     Raises:
@@ -116,7 +121,11 @@ def prepare(
     prepared, seen = Prepared(), 0
     reasons: list[str] = []
     manifests: dict[str, BinaryIO] = {}
-    items = _wanted(corpus.read(root, duplicates), root, skip, duplicates, prepared)
+    items = corpus.read(root, duplicates)
+    if only is not None:
+        prepared.listed = set(only)
+        items = _listed(items, root, only, prepared.listed)
+    items = _wanted(items, root, skip, duplicates, prepared)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         while batch := list(itertools.islice(items, TOGETHER)):
@@ -144,7 +153,9 @@ def prepare(
             seen += len(batch)
             progress(seen)
         if not seen:
-            raise LayoutError(f"{root}: no recording is listed, or none that --skip leaves")
+            raise LayoutError(
+                f"{root}: no recording is listed, or none that --skip and --only leave"
+            )
         if prepared.faults > allow * seen:
             share = prepared.faults / seen
             raise FaultyError(
@@ -154,6 +165,38 @@ def prepare(
                 + f"\nTo leave them out: --allow {math.ceil(1e4 * share) / 1e4}"
             )
     return prepared
+
+
+def read_list(path: Path) -> dict[str, str]:
+    """Read lines `SET PATH`; returns the sets by path, without what follows the last dot.
+
+    Raises:
+        InputError: it cannot be read, or a line is something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    sets = {}
+    for number, line in enumerate(lines, 1):
+        name, _, recording = line.strip().partition(" ")
+        if not recording or not name.isidentifier():
+            raise InputError(
+                f"{path}: line {number} is {line[:100]!r}; want SET PATH, as in: dev yes/a.wav"
+            )
+        sets[str(Path(recording).with_suffix(""))] = name
+    return sets
+
+
+def _listed(
+    items: Iterator[Item], root: Path, only: Mapping[str, str], missing: set[str]
+) -> Iterator[Item]:
+    """Yield the items of a list, in its sets, and take them off what is missing."""
+    for item in items:
+        path = os.path.relpath(item.audio.with_suffix(""), root)
+        if path in only:
+            missing.discard(path)
+            yield replace(item, split=only[path])
 
 
 def _wanted(

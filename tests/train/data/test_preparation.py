@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from stream.errors import InputError
 from stream.manifest import read_manifest
 from tests.train.data.corpora.layouts import recording, text
 from train.data.corpora.catalogue import CORPORA
 from train.data.corpora.layout import LayoutError
-from train.data.preparation import LEFT_OUT, FaultyError, Prepared, prepare
+from train.data.preparation import LEFT_OUT, FaultyError, Prepared, prepare, read_list
 
 
 def training_speech(root: Path, rows: list[tuple[str, str]]) -> Path:
@@ -125,9 +126,30 @@ def test_patterns_leave_out_paths(tmp_path: Path) -> None:
     assert [line["audio_filepath"] for line in lines(root / "train.jsonl")] == ["read/a.wav"]
 
 
+def test_a_list_names_recordings_and_their_sets_and_what_it_misses_is_told(tmp_path: Path) -> None:
+    root = training_speech(tmp_path, [("a.wav", "oui"), ("b.wav", "non"), ("c.wav", "si")])
+    listed = text(tmp_path / "list.txt", "dev a.wav\ntest c.flac\ntest d.wav\n")
+    prepared = run(root, root, only=read_list(listed))
+    assert {name: found.recordings for name, found in prepared.sets.items()} == {
+        "dev": 1,
+        "test": 1,
+    }
+    assert [line["audio_filepath"] for line in lines(root / "test.jsonl")] == ["c.wav"]
+    assert prepared.listed == {"d"}
+
+
+@pytest.mark.parametrize("line", ["a.wav", "../dev a.wav", ""])
+def test_a_line_of_a_list_that_is_not_a_set_and_a_path_is_named(line: str, tmp_path: Path) -> None:
+    listed = text(tmp_path / "list.txt", f"dev a.wav\n{line}\n")
+    with pytest.raises(InputError, match="list.txt: line 2 is .*; want SET PATH"):
+        read_list(listed)
+
+
 def test_a_corpus_without_a_recording_is_refused(tmp_path: Path) -> None:
     root = training_speech(tmp_path, [("a.wav", "oui")])
-    with pytest.raises(LayoutError, match="no recording is listed, or none that --skip leaves"):
+    with pytest.raises(
+        LayoutError, match="no recording is listed, or none that --skip and --only leave"
+    ):
         run(root, root, skip=["*"])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from stream.errors import ArgumentError
 from train.data.corpora.catalogue import CORPORA
 from train.data.corpora.layout import LayoutError, PublishedCorpus
-from train.data.preparation import LEFT_OUT, Prepared, prepare
+from train.data.preparation import LEFT_OUT, Prepared, prepare, read_list
 
 EXAMPLE = "commonvoice cv-corpus-17.0-2024-03-15/fr --output data/cv-fr --duplicates 3"
 TOLD_EVERY = 10_000  # recordings
@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out recordings whose path in FOLDER fits, as in '*/answers/*'; may be repeated",
     )
     parser.add_argument(
+        "--only",
+        metavar="FILE",
+        help="take only the recordings that this file lists, a line `SET PATH` each, with paths in FOLDER",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=8,
@@ -80,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             allow=arguments.allow,
             duplicates=arguments.duplicates,
             skip=arguments.skip,
+            only=read_list(Path(arguments.only)) if arguments.only else None,
             workers=arguments.workers,
             progress=_teller(),
         )
@@ -115,6 +121,12 @@ def _print(prepared: Prepared, corpus: PublishedCorpus, output: Path) -> None:
     ):
         if count:
             print(f"left out: {count} {why}", file=sys.stderr)
+    if prepared.listed:
+        print(
+            f"not found: {len(prepared.listed)} recordings that --only lists, such as "
+            f"{min(prepared.listed)}",
+            file=sys.stderr,
+        )
     print(f"{corpus.title}, {corpus.source}\nlicence: {corpus.licence}")
     if set(prepared.sets) == {"train"}:
         print(f"{corpus.title} has no dev or test set: rill data split", file=sys.stderr)

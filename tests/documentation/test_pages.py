@@ -25,10 +25,12 @@ import yaml
 
 from hwckpt.configuration import full_config
 from server.rill.commands import commands, parser_of
+from server.tokens.file import read_tokens
 from stream.bundled import model_path, recordings
 from stream.model.specification import Specification
+from tests.documentation.pages import PAGES, Block, blocks, cases
+from tests.generate_docs import PACKAGES
 from tests.generate_docs import PAGES as GENERATED
-from tests.pages import PAGES, Block, blocks, cases
 from tests.places import REPOSITORY
 
 LINKING = [*PAGES, REPOSITORY / "CHANGELOG.md", *sorted(REPOSITORY.glob("models/*/README.md"))]
@@ -45,6 +47,15 @@ IN_BLOCKS = [
     for block in blocks()
     if block.language == "sh"
     for words, options in COMMAND.findall(block.text)
+]
+FOREIGN = ("error: externally-managed", "nvidia-", "signal 9")  # what pip and the kernel say
+SYMPTOMS = [
+    symptom
+    for row in re.findall(
+        r"(?m)^\| (.+?) \|", (REPOSITORY / "docs" / "troubleshooting.md").read_text()
+    )
+    for symptom in re.findall(r"`([^`]+)`", row)
+    if not symptom.startswith((*FOREIGN, "http", "localhost", "MediaRecorder"))
 ]
 # Programs that a machine may lack; the others must be there.
 OPTIONAL = ("ffmpeg", "curl")
@@ -107,6 +118,19 @@ def test_sessions_are_what_python_prints(path: Path) -> None:
     assert failed == 0
 
 
+@pytest.mark.parametrize("symptom", SYMPTOMS)
+def test_a_symptom_is_what_the_code_says(symptom: str, sources: str) -> None:
+    assert [part for part in symptom.split("…") if part.strip(" :;") not in sources] == []
+
+
+@pytest.fixture(scope="module")
+def sources() -> str:
+    """All that can print a message, with strings of several lines in one piece."""
+    files = [f for package in PACKAGES for f in sorted((REPOSITORY / package).rglob("*.py"))]
+    text = "".join(file.read_text() for file in [*files, REPOSITORY / "Makefile"])
+    return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
 @pytest.mark.parametrize("block", cases("python"))
 def test_python_runs(block: Block) -> None:
     exec(compile(block.text, f"{block.page.name}:{block.line}", "exec"), {"__name__": "page"})
@@ -129,6 +153,10 @@ def test_a_configuration_can_be_loaded(block: Block, tmp_path: Path) -> None:
         'model = {}\ndata = { train = ["a.jsonl"], dev = "b.jsonl" }'
     )
     path, text = tmp_path / "run.toml", block.tested
+    if "sha256 =" in text:
+        path.write_text(text)
+        assert read_tokens(path)
+        return
     path.write_text(text if "extends" in text else f'extends = "rest.toml"\n{text}')
     load_config(path)
 
