@@ -31,6 +31,7 @@ from server.http.app import Application, Settings
 from server.logs import start_logging
 from server.options import OptionError, Options
 from server.stderr import capture_stderr, log_descriptor
+from server.systemd import Notifier
 from stream.extras import MissingExtraError
 from stream.process import reports_errors, run_main
 
@@ -73,8 +74,8 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(chosen: Options, settings: Settings) -> str | None:
     """Serve until a signal, or until an engine has failed too often; returns what to say about that."""
     stop = _stop_at_signals()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, chosen.reload, settings)
+    notifier = Notifier(os.environ)
+    _reload_at_signal(chosen, settings, notifier)
     for warning in chosen.warnings():
         logger.warning("%s", warning)
     models = Models(
@@ -96,6 +97,8 @@ async def _serve(chosen: Options, settings: Settings) -> str | None:
             logger.info("model %s: %d channels, backend %s", name, model.channels.slots, backend)
         host, port = addresses[0]
         scheme = "wss" if settings.tls else "ws"
+        watchdog = asyncio.create_task(notifier.feed_watchdog())
+        notifier.ready()
         print(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{PATH}", flush=True)
         stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(models.failure())
         await asyncio.wait([stopped, failed], return_when=asyncio.FIRST_COMPLETED)
@@ -104,7 +107,9 @@ async def _serve(chosen: Options, settings: Settings) -> str | None:
         failed.cancel()
         in_use = sum(model.channels.in_use for model in models.values())
         logger.info("no more streams are accepted; %d are finishing", in_use)
+        notifier.stopping(in_use)
     await models.stop()
+    watchdog.cancel()
     return failure
 
 
@@ -121,6 +126,17 @@ def _engine_options(path: Path | None, chosen: Options) -> EngineOptions:
         log_level=chosen.log_level,
         log_descriptor=log_descriptor(),
     )
+
+
+def _reload_at_signal(chosen: Options, settings: Settings, notifier: Notifier) -> None:
+    """Read the files of tokens and TLS again at SIGHUP."""
+
+    def on_signal() -> None:
+        notifier.reloading()
+        chosen.reload(settings)
+        notifier.ready()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
 
 
 def _stop_at_signals() -> asyncio.Event:

@@ -1,0 +1,62 @@
+"""What systemd is told about a service of Type=notify: the protocol of sd_notify(3), one datagram a message.
+
+Ready is said when a stream would be accepted, and the watchdog is fed by the event loop, so that one that hangs is
+restarted. Engines are supervised by the server itself. Without NOTIFY_SOCKET nothing is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+
+class Notifier:
+    """Tells the service manager about this process.
+
+    Args:
+        environment: where systemd has put the address of its socket, and how patient its watchdog is.
+    Attributes:
+        watchdog_seconds: after which a silent service is restarted; None: there is no watchdog.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        address = environment.get("NOTIFY_SOCKET", "")
+        # "@" stands for a name in Linux's abstract namespace.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        owner = environment.get("WATCHDOG_PID", str(os.getpid()))
+        self.watchdog_seconds: float | None = None
+        if microseconds.isdecimal() and int(microseconds) and owner == str(os.getpid()):
+            self.watchdog_seconds = int(microseconds) / 1e6
+
+    def ready(self) -> None:
+        """Say that streams are accepted, at the start or after a reload."""
+        self._send("READY=1", "STATUS=streams are accepted")
+
+    def reloading(self) -> None:
+        """Say that files are being read again; `ready` has to follow."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self, streams: int) -> None:
+        """Say that the service is ending, and how many streams it still has."""
+        self._send("STOPPING=1", f"STATUS={streams} streams are finishing")
+
+    async def feed_watchdog(self) -> None:
+        """Say that the event loop runs, for as long as it does."""
+        while self.watchdog_seconds is not None:
+            self._send("WATCHDOG=1")
+            await asyncio.sleep(self.watchdog_seconds / 3)
+
+    def _send(self, *lines: str) -> None:
+        if not self._address:
+            return
+        with (
+            suppress(OSError),  # nobody listens any more; the service goes on
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+        ):
+            sender.setblocking(False)
+            sender.sendto("\n".join(lines).encode(), self._address)
