@@ -1,7 +1,8 @@
 """Charts as inline SVG, in the colours and fonts of the page.
 
 They are written here, not by a plotting library, so that they follow the page's light and dark scheme,
-keep their text as text, show a value when it is pointed at, and need nothing installed. Classes and
+keep their text as text, show a value when it is pointed at, and need nothing installed. Each says its
+values in its label, for who does not see it. Classes and
 variables (`a0` to `a7` for the colours of the artefacts) are defined in `export/compare/page.css`. A chart
 without data is an empty string.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -22,6 +23,7 @@ COLOURS = 8
 WIDTH, WIDE = 560.0, 1120.0  # of half the page, and of all of it
 ROW = 30.0
 CHARACTER = 7.4  # width of one at 12 px, in bold
+LARGER = 13.5 / 12  # text of a timeline
 LABEL_MOST = 22  # characters
 
 Named = Sequence[tuple[str, float]]
@@ -52,7 +54,11 @@ def bars(rows: Sequence[tuple[str, Named]], unit: str) -> str:
             x += width
         total = sum(value for _, value in parts)
         body.append(_text(x + 8, y + 19, f"{total:.3g}", "value"))
-    return _svg(body, len(rows) * ROW)
+    said = (
+        f"{label}: {', '.join(f'{what} {value:.3g} {unit}' for what, value in parts)}"
+        for label, parts in rows
+    )
+    return _svg(body, len(rows) * ROW, said)
 
 
 def lanes(groups: Sequence[tuple[str, Sequence[tuple[int, str, float]]]], unit: str) -> str:
@@ -79,7 +85,11 @@ def lanes(groups: Sequence[tuple[str, Sequence[tuple[int, str, float]]]], unit: 
             x = left + (right - left) * value / top
             shift = (place - (len(dots) - 1) / 2) * min(5.0, 18.0 / len(dots))
             body.append(_dot(x, y + shift, colour, f"{who}, {label}: {value:.3g} {unit}"))
-    return _svg(body, height + 22)
+    said = (
+        f"{label}: {', '.join(f'{who} {value:.3g} {unit}' for _, who, value in dots)}"
+        for label, dots in groups
+    )
+    return _svg(body, height + 22, said)
 
 
 def profile(stages: Sequence[str], lines: Sequence[tuple[int, str, dict[str, float]]]) -> str:
@@ -117,7 +127,11 @@ def profile(stages: Sequence[str], lines: Sequence[tuple[int, str, dict[str, flo
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in points)
         body.append(f'<path class="line a{colour}" d="M{path}"/>' if points else "")
         body += [_dot(x, y, colour, f"{who}, {s}: {values[s]:.3g}") for x, y, s in points]
-    return _svg(body, height + 20)
+    said = (
+        f"{who}: {', '.join(f'{stage} {value:.3g}' for stage, value in values.items())}"
+        for _, who, values in lines
+    )
+    return _svg(body, height + 20, said)
 
 
 def strip(rows: Sequence[tuple[int, str, Sequence[float]]], seconds: float) -> str:
@@ -145,7 +159,11 @@ def strip(rows: Sequence[tuple[int, str, Sequence[float]]], seconds: float) -> s
                 f'<path class="mark a{colour}" d="M{x:.1f} {y + 6:.1f}v{ROW - 12:.1f}">'
                 f"<title>{time:.2f} s</title></path>"
             )
-    return _svg(body, height + 22, ' class="strip"', WIDE)
+    said = (
+        f"{label}: {', '.join(f'{time:.2f} s' for time in times) or 'nowhere'}"
+        for _, label, times in rows
+    )
+    return _svg(body, height + 22, said, ' class="strip"', WIDE)
 
 
 def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> str:
@@ -153,7 +171,7 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
 
     What differs from the first artefact is marked, and where the first difference is.
     """
-    left, right, wave = _margin(labels), WIDE - 8, 46.0
+    left, right, wave = LARGER * _margin(labels), WIDE - 8, 46.0
     scale = (right - left) / clip.seconds
     reference = disagreement.transcripts[0]
     across, peaks = np.linspace(left, right, len(clip.outline)), 20 * clip.outline + 0.4
@@ -190,7 +208,11 @@ def timeline(disagreement: Disagreement, labels: Sequence[str], clip: Clip) -> s
             body.append(_text(at, y + 19, shown, kind, title=f"{seconds:.2f} s"))
     head = f'<path class="playhead" d="M{left:.1f} 0V{height:.1f}"/>'
     data = f' class="timeline" data-left="{left:.1f}" data-scale="{scale:.3f}"'
-    return _svg([*body, head], height, data, WIDE)
+    said = (
+        f"{label}: {transcript.text or 'nothing'}"
+        for label, transcript in zip(labels, disagreement.transcripts, strict=True)
+    )
+    return _svg([*body, head], height, said, data, WIDE)
 
 
 def _new(reference: Sequence[str], tokens: Sequence[tuple[str, float]]) -> set[int]:
@@ -204,9 +226,17 @@ def _new(reference: Sequence[str], tokens: Sequence[tuple[str, float]]) -> set[i
     }
 
 
-def _svg(body: Sequence[str], height: float, attributes: str = "", width: float = WIDTH) -> str:
+def _svg(
+    body: Sequence[str],
+    height: float,
+    said: Iterable[str],
+    attributes: str = "",
+    width: float = WIDTH,
+) -> str:
+    """Return a chart; `said` are the sentences of its label."""
+    label = escape("; ".join(said))
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img"{attributes}>'
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}"{attributes}>'
         + "".join(body)
         + "</svg>"
     )

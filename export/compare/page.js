@@ -1,6 +1,16 @@
 "use strict";
-// A clip's playhead follows its audio, and a click on the wave plays from there. Without a script
-// the page lacks only that.
+// A clip's playhead follows its audio, and a click on the wave plays from there. What is wider than the
+// screen says that it scrolls, and does so by the keyboard. Without a script the page lacks only that.
+const sizes = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const overflows = target.scrollWidth > target.clientWidth;
+    target.classList.toggle("overflows", overflows);
+    if (overflows) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const wide of document.querySelectorAll(".scroll")) sizes.observe(wide);
+
 for (const article of document.querySelectorAll("article")) {
   const audio = article.querySelector("audio");
   const wave = article.querySelector("svg.timeline");

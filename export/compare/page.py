@@ -79,7 +79,7 @@ def _table(entries: list[Entry]) -> str:
     head = "".join(f'<th class="{kind}">{name}</th>' for kind, name in heads)
     rows = "".join(_row(n, entry) for n, entry in enumerate(entries))
     return (
-        f'<section><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<section><div class="scroll box" role="group" aria-label="Figures of each artefact"><table><thead><tr>{head}</tr></thead>'
         f'<tbody>{rows}</tbody></table></div><p class="note">Differences are from the first '
         "artefact. <b>Choices flip</b>: nodes of the first one's path (a frame, and the tokens before "
         "it) where another class is best, given the same history; one flip may change all that "
@@ -180,11 +180,16 @@ def _charts(comparison: Comparison) -> str:
         ),
     )
     drawn = "".join(
-        f"<figure><figcaption><b>{name}</b>{about}</figcaption>{chart}</figure>"
+        f"<figure><figcaption><b>{name}</b>{about}</figcaption>{_scrolling(name, chart)}</figure>"
         for name, about, chart in figures
         if chart
     )
     return f'<section class="charts">{drawn}</section>'
+
+
+def _scrolling(name: str, chart: str) -> str:
+    """Return a chart that is scrolled where it would be too small to read."""
+    return f'<div class="scroll" role="group" aria-label="{escape(name)}">{chart}</div>'
 
 
 def _saturation(comparison: Comparison, share: str) -> str:
@@ -226,8 +231,9 @@ def _card(disagreement: Disagreement, labels: list[str], clip: Clip | None) -> s
                 f'<p class="note">From {clip.begin:.1f} to {clip.begin + clip.seconds:.1f} s.</p>'
             )
         return (
-            f"{head}{timeline(disagreement, labels, clip)}{part}"
-            f'<audio controls preload="metadata" src="{clip.uri}"></audio>{_where(disagreement, labels)}'
+            f"{head}{_scrolling('Transcripts', timeline(disagreement, labels, clip))}{part}"
+            f'<audio controls preload="metadata" aria-label="{escape(disagreement.id)}" '
+            f'src="{clip.uri}"></audio>{_where(disagreement, labels)}'
             "</article>"
         )
     lines = "".join(
