@@ -169,6 +169,10 @@ class Wyoming:
         elif not self._closed:
             self._close(Close(code))
 
+    def receive_hangup(self) -> None:
+        """Take note that the peer has closed the connection."""
+        self.receive_gone()
+
     def receive_gone(self) -> None:
         """Free the slot because the connection is closed."""
         self._closed = True

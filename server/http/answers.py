@@ -4,6 +4,7 @@
     GET  /metrics /model                  Prometheus; the served models and their origin
     GET  /v1/models /v1/models/{id}       the served models, for OpenAI's SDK
     GET  / /page/...                      the live page; the bundled recordings, as its samples
+    GET  /calls/{id}                      the text of a call of a telephone system, as it comes
     POST /transcribe                      a recording in a form: JSON with timed words
     POST /v1/audio/transcriptions         the same in OpenAI's API, events included
     POST /v1/listen                       a recording as the body, in Deepgram's API
@@ -42,6 +43,8 @@ from server.http.replies import json_answer, plain
 from server.http.spool import Spool
 from server.http.upload import Upload
 from server.limits import Limits
+from server.live import watch
+from server.live.calls import Calls
 from server.live.request import parse_listen, refuse_hotwords
 from server.metrics import Metrics
 from server.protocol.hotwords import BOOST, HotwordError, Speller, parse_hotwords
@@ -69,6 +72,7 @@ class Answers:
 
     Attributes:
         stopping: whether the server accepts nothing new.
+        calls: that may be watched.
     """
 
     def __init__(self, models: Models, limits: Limits, metrics: Metrics, access: Access) -> None:
@@ -78,6 +82,7 @@ class Answers:
         self._metrics = metrics
         self._spool = Spool(limits.spool_bytes)
         self.stopping = False
+        self.calls = Calls()
         self._page = {**_files("/page", PAGE), **_files("/page/samples", RECORDINGS)}
         if "/page/index.html" in self._page:
             self._page["/"] = self._page["/page/index.html"]
@@ -128,6 +133,8 @@ class Answers:
         route = self._routes.get(path)
         if route is None and path.startswith(MODELS):
             route = ("GET", self._answer_one_model)
+        if route is None and path.startswith(watch.PATH):
+            route = ("GET", self._answer_call)
         if route is None:
             there = ", ".join([*self._routes, "/healthz", "/readyz"])
             text = (
@@ -158,6 +165,12 @@ class Answers:
     async def _answer_one_model(self, request: web.BaseRequest) -> web.Response:
         name = unquote(request.raw_path.partition("?")[0].removeprefix(MODELS))
         return json_answer(openai.describe_model(name, self._models.names, OWNER).body)
+
+    async def _answer_call(self, request: web.BaseRequest) -> web.StreamResponse:
+        call_id = unquote(request.raw_path.partition("?")[0].removeprefix(watch.PATH))
+        exchange = exchange_of(request)
+        account, headers = exchange.grant.account.name, exchange.headers
+        return await watch.send_call(request, self.calls, account, call_id, self._limits, headers)
 
     async def _answer_transcribe(self, request: web.BaseRequest) -> web.Response:
         async with self._receive(request, "transcribe") as (form, lease):

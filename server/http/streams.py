@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
@@ -111,7 +112,8 @@ class Streams:
         now = datetime.now(UTC)
         secret = exchange.grant.secret
         session = bytes(secret.session) if secret else NO_SESSION
-        opening = Opening(exchange.peer.request_id, now, speller, self._strict, session)
+        open_call = partial(self._answers.calls.open, exchange.grant.account.name)
+        opening = Opening(exchange.peer.request_id, now, speller, self._strict, session, open_call)
         dialect = route.dialect(parameters, opening)
         connection.protocol = protocol = StreamProtocol(dialect, channel, connection)
         lease.audio = lambda: protocol.audio_seconds

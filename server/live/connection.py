@@ -154,7 +154,7 @@ class Connection:
         self._peer_closed.set()
         if self.protocol.state is not State.CLOSED:
             self._queue.clear()
-        self.protocol.receive_gone()
+        self.protocol.receive_hangup()
         self._wake.set()
 
     def _regulate(self) -> None:

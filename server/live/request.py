@@ -25,7 +25,7 @@ from server.refusals import Refusal, quoted
 COMMON_KEYS = frozenset({"model", "lang", "hotwords", "token"})
 MYRTLE_KEYS = COMMON_KEYS | {"content_type", "version", "alternatives"}
 LISTEN_KEYS = COMMON_KEYS | deepgram.KEYS
-KEYS = MYRTLE_KEYS | LISTEN_KEYS | {"intent"}  # OpenAI's
+KEYS = MYRTLE_KEYS | LISTEN_KEYS | {"intent", "call"}  # OpenAI's, Asterisk's
 AUDIO_FORMAT = MappingProxyType({"format": "S16LE", "rate": "16000", "channels": "1"})
 
 
@@ -39,6 +39,7 @@ class Parameters:
         hotwords: boost of each.
         aliases: further names of the model.
         silence: seconds without text that end an utterance of it, None where they do not.
+        call: id by which a call is watched, "" where the query gives none.
     """
 
     model: str = "general"
@@ -48,6 +49,7 @@ class Parameters:
     hotwords: Mapping[str, float] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     silence: float | None = None
+    call: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ from server.adapters.myrtle_messages import PATH, SUBPROTOCOL
 from server.adapters.realtime import Realtime
 from server.adapters.realtime_settings import NO_SESSION
 from server.adapters.sherpa import Sherpa
+from server.adapters.telephony import asterisk, twilio
+from server.adapters.telephony.asterisk import Asterisk
+from server.adapters.telephony.call import OpenCall, unwatched
+from server.adapters.telephony.twilio import Twilio
 from server.adapters.vosk import Vosk
 from server.engine.models import Served
 from server.live.request import (
@@ -44,6 +48,7 @@ class Opening:
         speller: of the model's hotwords.
         strict: whether strict Myrtle mode is on.
         session: settings of OpenAI's session, from its client secret.
+        open_call: lets a call be watched by its id.
     """
 
     request_id: str
@@ -51,6 +56,7 @@ class Opening:
     speller: Speller
     strict: bool = False
     session: bytes = NO_SESSION
+    open_call: OpenCall = unwatched
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,19 @@ def _listen(parameters: ListenParameters, opening: Opening) -> Listen:
     return Listen(request, parameters.silence)
 
 
+def _parse_asterisk(target: str, served: Served) -> Parameters:
+    granted, values = parse_common(target, served, COMMON_KEYS | {"call"})
+    return replace(granted, call=values.get("call", ""))
+
+
 ROUTES: Mapping[str, Route[Any]] = MappingProxyType(
     {
+        "asterisk": Route(
+            asterisk.PATH,
+            _parse_asterisk,
+            lambda parameters, opening: Asterisk(opening.open_call, parameters.call),
+            asterisk.SUBPROTOCOLS,
+        ),
         "deepgram": Route(LISTEN_PATH, parse_listen, _listen),
         "myrtle": Route(
             PATH,
@@ -113,6 +130,7 @@ ROUTES: Mapping[str, Route[Any]] = MappingProxyType(
             ),
         ),
         "sherpa": Route("/sherpa", _parse_common, lambda *_: Sherpa()),
+        "twilio": Route(twilio.PATH, _parse_common, lambda _, opening: Twilio(opening.open_call)),
         "vosk": Route(
             "/vosk",
             _parse_common,

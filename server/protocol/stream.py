@@ -76,14 +76,20 @@ class Dialect(ABC):
         rate: sample rate of the audio, Hz, until the dialect calls `set_rate`.
         end: how its clients end a stream; completes "end streams with ...".
         closing: the Close after the last result.
+        outlives_peer: whether a peer that closes the connection has ended its stream, whose text
+            still comes, for others.
     """
 
     rate: int
     end: str
     closing = Close(1000)
+    outlives_peer = False
 
     def begin(self, stream: StreamProtocol) -> None:  # noqa: B027 - most have nothing to say
         """Do what comes before the first message of the peer."""
+
+    def closed(self) -> None:  # noqa: B027 - as above
+        """Do what comes after the last result, or when there is none."""
 
     def idle_close(self, seconds: float) -> Close:
         """Return the Close for a peer that has sent nothing for so long."""
@@ -132,7 +138,8 @@ class StreamProtocol:
         self._restarting = False
         # Samples at 16 kHz: received, of them before the last restart, pushed, with a result.
         self._received = self._restarted = self._pushed = self._answered = 0
-        self._closed = False  # a Close was sent
+        self._closed = False  # a Close was sent, or need not be
+        self._deserted = False  # by the peer, before the end
         dialect.begin(self)
 
     # Input, from the connection and the engine.
@@ -168,9 +175,19 @@ class StreamProtocol:
         if self._move(Input.SHUTDOWN):
             self._finish(short_close(code, reason))
 
+    def receive_hangup(self) -> None:
+        """Take note that the peer has closed the connection."""
+        if self._dialect.outlives_peer:
+            self._deserted = True
+            self.receive_end()
+        else:
+            self.receive_gone()
+
     def receive_gone(self) -> None:
-        """Close the stream because the connection is closed."""
-        self._closed = True
+        """Close the stream because the connection is closed, whatever is still to come."""
+        if not self._closed:
+            self._closed = True
+            self._dialect.closed()
         self._move(Input.GONE)
 
     def receive_result(self, result: Result) -> None:
@@ -264,7 +281,7 @@ class StreamProtocol:
 
     def send(self, message: str) -> None:
         """Send a message."""
-        if not self._closed:
+        if not (self._closed or self._deserted):
             self._peer.send(message)
 
     def whole_frames(self, message: bytes, frame_bytes: int) -> bytes:
@@ -362,6 +379,7 @@ class StreamProtocol:
     def _close(self, close: Close) -> None:
         if not self._closed:
             self._closed = True
+            self._dialect.closed()
             self._peer.close(close)
 
 

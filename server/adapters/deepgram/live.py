@@ -20,7 +20,6 @@ Audio is binary, in the encoding of the query. Everything else is JSON text. Rul
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,9 +28,9 @@ from server.adapters.deepgram.messages import Request, alternative
 from server.adapters.deepgram.options import ENCODINGS
 from server.protocol.states import Close, State, short_close
 from server.protocol.stream import Dialect, StreamProtocol
+from server.protocol.utterances import Utterance, Utterances
 from stream.audio import Mixer, as_float
 from stream.engine.engine import Result
-from stream.transcripts.transcript import OpenSegment, TimedWord
 
 CHANNEL, CHANNELS = 0, 1  # of the text: those of the audio are mixed
 NO_CONFIGURE = "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
@@ -60,8 +59,7 @@ class Listen(Dialect):
         self.rate = options.rate
         self._mixer = Mixer()
         self._digest = hashlib.sha256()
-        self._segment = OpenSegment()
-        self._said: tuple[str, str] = ("", "")  # the latest text, final and provisional
+        self._utterances = Utterances()
         self._finalizing = 0  # restarts whose last result is still to come
         self._last_word_end = 0.0
         self._utterance_end_at: float | None = None  # rule 3
@@ -123,59 +121,43 @@ class Listen(Dialect):
 
     def send_result(self, stream: StreamProtocol, result: Result) -> None:
         """Send what a result adds, and what its time brings."""
-        now = stream.offset + result.end
-        if result.silent and self._said == ("", ""):
-            self._look_for_utterance_end(stream, now)
-            return
-        began = self._segment.start
-        segment = self._segment.add(result, stream.offset)
-        if segment is None:
-            self._send_interim(stream, now)
-            return
-        text, words = segment.text, segment.words
-        self._begin_speech(stream, words)
-        self._said = ("", "")
-        over = stream.state is State.CLOSED
-        asked = bool(self._finalizing and result.last and not over)
-        self._finalizing -= asked
-        paused = not asked and self._options.pauses
-        if text or result.last:
-            self._send_results(stream, text, words, began, segment.end, True, paused, asked)
-            if words:
-                self._last_word_end = words[-1].end
-                if self._options.utterance_end is not None:
-                    self._utterance_end_at = self._last_word_end + self._options.utterance_end
-        if over:
+        speaking = self._utterances.speaking
+        utterance = self._utterances.add(result, stream.offset)
+        if utterance is not None:
+            if utterance.text and not speaking:
+                self._begin_speech(stream, utterance)
+            if utterance.final:
+                self._send_final(stream, utterance, result.last)
+            elif self._options.interim:
+                self._send_results(stream, utterance)
+        if stream.state is State.CLOSED:
             digest, channels = self._digest.hexdigest(), self._options.channels
             summary = self._request.metadata(digest, stream.audio_seconds, channels)
             self._send(stream, "Metadata", **summary)
-        else:
-            self._look_for_utterance_end(stream, now)
+        elif not self._utterances.speaking:
+            self._look_for_utterance_end(stream, stream.offset + result.end)
 
     def idle_close(self, seconds: float) -> Close:
         """Return Deepgram's Close for a client that has sent nothing for so long."""
         return short_close(1011, f"NET-0001: no audio and no KeepAlive for {seconds:g} s")
 
-    def _send_interim(self, stream: StreamProtocol, now: float) -> None:
-        segment = self._segment
-        said = (segment.text, segment.provisional)
-        if said != self._said:
-            words = segment.words
-            self._begin_speech(stream, words)
-            self._said = said
-            if self._options.interim:
-                self._send_results(stream, "".join(said), words, segment.start, now)
-        if said == ("", ""):
-            self._look_for_utterance_end(stream, now)
-
-    def _begin_speech(self, stream: StreamProtocol, words: Sequence[TimedWord]) -> None:
-        """Say that there is text, where there was none."""
-        if self._said != ("", "") or not words:
-            return
+    def _begin_speech(self, stream: StreamProtocol, utterance: Utterance) -> None:
         self._utterance_end_at = None
         if self._options.speech_events:
-            start = words[0].start
+            start = utterance.words[0].start if utterance.words else utterance.start
             self._send(stream, "SpeechStarted", channel=[CHANNEL, CHANNELS], timestamp=start)
+
+    def _send_final(self, stream: StreamProtocol, utterance: Utterance, last: bool) -> None:
+        """Send a final result; a stretch without text has one only at the end of a stream."""
+        asked = last and self._finalizing > 0 and stream.state is not State.CLOSED
+        self._finalizing -= asked
+        if utterance.text or last:
+            paused = self._options.pauses and not asked
+            self._send_results(stream, utterance, paused, asked)
+        if utterance.words:
+            self._last_word_end = utterance.words[-1].end
+            if self._options.utterance_end is not None:
+                self._utterance_end_at = self._last_word_end + self._options.utterance_end
 
     def _look_for_utterance_end(self, stream: StreamProtocol, now: float) -> None:
         if self._utterance_end_at is not None and now >= self._utterance_end_at:
@@ -186,11 +168,7 @@ class Listen(Dialect):
     def _send_results(
         self,
         stream: StreamProtocol,
-        text: str,
-        words: Sequence[TimedWord],
-        start: float,
-        end: float,
-        final: bool = False,
+        utterance: Utterance,
         paused: bool = False,
         asked: bool = False,
     ) -> None:
@@ -198,11 +176,11 @@ class Listen(Dialect):
             stream,
             "Results",
             channel_index=[CHANNEL, CHANNELS],
-            duration=round(end - start, 4),
-            start=start,
-            is_final=final,
+            duration=round(utterance.end - utterance.start, 4),
+            start=utterance.start,
+            is_final=utterance.final,
             speech_final=paused,
-            channel={"alternatives": [alternative(text, words)]},
+            channel={"alternatives": [alternative(utterance.text, utterance.words)]},
             metadata={
                 "request_id": self._request.id,
                 "model_info": self._request.model_info,

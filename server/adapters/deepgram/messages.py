@@ -77,7 +77,7 @@ def alternative(text: str, words: Sequence[TimedWord]) -> dict[str, Any]:
     """Return the one alternative of a result; its confidence is the mean of the words'."""
     confidences = [word.confidence for word in words]
     return {
-        "transcript": text.strip(),
+        "transcript": text,
         "confidence": round(math.fsum(confidences) / len(words), 4) if words else 0.0,
         "words": [describe(word) for word in words],
     }

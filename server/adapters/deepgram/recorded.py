@@ -60,7 +60,7 @@ def answer(
                 "end": segment.words[-1].end,
                 "channel": 0,
                 "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request.id}/{segment.number}")),
-                **alternative(segment.text, segment.words),
+                **alternative(segment.text.strip(), segment.words),
             }
             for segment in transcript.segments
             if segment.words

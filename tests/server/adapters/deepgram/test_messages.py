@@ -10,9 +10,7 @@ from stream.transcripts.transcript import TimedWord
 
 
 def test_an_alternative_has_the_words_and_their_mean_confidence() -> None:
-    got = alternative(
-        " go left", [TimedWord("go", 0.1, 0.3, 0.8), TimedWord("left", 0.4, 0.7, 0.6)]
-    )
+    got = alternative("go left", [TimedWord("go", 0.1, 0.3, 0.8), TimedWord("left", 0.4, 0.7, 0.6)])
     assert (got["transcript"], got["confidence"]) == ("go left", 0.7)
     assert got["words"][1] == {
         "word": "left",

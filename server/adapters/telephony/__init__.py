@@ -1,0 +1,1 @@
+"""Telephony: calls whose audio a telephone system sends by a websocket."""
