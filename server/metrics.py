@@ -68,6 +68,12 @@ class Metrics:
         self._streams = Counter(
             "rill_streams", "Streams that were taken.", ["protocol"], registry=self._registry
         )
+        self._ended = Counter(
+            "rill_streams_ended",
+            "Live streams that ended, by the code of the server's Close.",
+            ["protocol", "code"],
+            registry=self._registry,
+        )
         self._refused = Counter(
             "rill_refused", "Requests that were refused.", ["reason"], registry=self._registry
         )
@@ -79,6 +85,10 @@ class Metrics:
     def count_stream(self, protocol: str) -> None:
         """Count an accepted stream, live or uploaded."""
         self._streams.labels(protocol).inc()
+
+    def count_end(self, protocol: str, code: int | None) -> None:
+        """Count the end of a live stream; its code is None where the client closed it, or is gone."""
+        self._ended.labels(protocol, "client" if code is None else str(code)).inc()
 
     def count_refusal(self, reason: str) -> None:
         """Count a refused request under its reason."""

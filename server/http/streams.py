@@ -155,6 +155,7 @@ class Streams:
         finally:
             self.connections.discard(connection)
             close = connection.sent_close
+            self._metrics.count_end(name, close.code if close else None)
             exchange.fields |= {
                 "protocol": name,
                 "model": model.name,
