@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "curves": Command("train.curves", "the curves of runs, as a picture"),
         "sweep": Command("train.sweep", "which checkpoint of a run is best"),
         "average": Command("train.average", "several checkpoints of a run as one"),
+        "blank-penalty": Command("train.blank_penalty", "fewer deleted words, without training"),
     },
     "Check": {
         "validate": Command("stream.validate", "word errors of a model on recordings"),
