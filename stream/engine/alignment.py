@@ -8,10 +8,12 @@ tokens puts it. Boundaries are counted in log-mel frames, 10 ms; boundary b lies
 1. A frame votes for speech, from -1 to 1, by how far its level (`stream.engine.levels`) is above a threshold:
    `DROP` below the loudest frame of the word, but at least `MARGIN` above the noise floor, or halfway
    between floor and loudest where these are close. A tenth of the frames kept lie below the floor.
-2. A boundary's score is `EVIDENCE` times the votes of the frames that it gives to the word, less its
-   distance, in units of `SPREAD`, from where the model's delay (`stream.words.WordDelay`) puts it. The
-   end of a word and the start of the next are the pair with the highest sum: two boundaries around a
-   pause, the same one in speech without pauses, where all frames vote alike and the delays decide.
+2. A boundary's score is `EVIDENCE` times the votes of the frames that it gives to the word, less the square
+   of its distance, in units of `SPREAD`, from where the model's delay (`stream.words.WordDelay`) puts it.
+   The sound moves a boundary by up to 0.3 s from there but hardly by more, so that a word does not take in
+   the sound of a neighbour that the model missed. The end of a word and the start of the next are the pair
+   with the highest sum: two boundaries around a pause, the same one in speech without pauses, where all
+   frames vote alike and the delays decide.
 3. The start of a word is settled when its first token comes; its end with the first token of the next,
    at an endpoint, at the end of the stream, or `HOLD` later. So times do not depend on how the audio
    was cut, and nothing is computed but where a word begins or ends.
@@ -40,7 +42,7 @@ from stream.words import WordDelay, group
 DROP, MARGIN, WIDTH = 6.5, 1.4, 2.0  # nats of power: 28, 6 and 9 dB
 FLOOR = 0.1  # quantile of the levels
 EVIDENCE = 0.2  # of a vote
-SPREAD = 12.0  # frames, of the delays
+SPREAD = 17.0  # frames, of the delays
 CORE = 45  # frames before an emission, in which the word is at its loudest
 BEFORE = 90  # frames from a word's start to its first token, at most
 EARLY, LATE = 35, 50  # frames that a word's end may lie before and after its last token's frame
@@ -267,8 +269,10 @@ class _Sound:
         return scores
 
     def _distances(self, first: int, last: int, expected: float) -> Scores:
-        distances: Scores = np.abs(np.arange(first, last + 1) - expected)
+        distances: Scores = np.arange(first, last + 1, dtype=np.float64)
+        distances -= expected
         distances /= SPREAD
+        distances *= distances
         return distances
 
     def _votes(self, first: int, last: int, emitted: int) -> Scores:

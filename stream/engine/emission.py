@@ -81,4 +81,5 @@ def sounding_spans(
         hear(step)
         spans += alignment.add(0, [(text, step)], closes=False)
     hear(len(levels) // frames + 1)
-    return [*spans, *alignment.add(0, [], closes=True, samples=HOP * len(levels))]
+    samples = HOP * len(levels) - specification.final_padding
+    return [*spans, *alignment.add(0, [], closes=True, samples=samples)]
