@@ -35,7 +35,7 @@ export function microphoneFault(error) {
 const AGAIN = "What was said is kept. Start again to go on.";
 const CLOSES = {
   1001: ["The server is shutting down.", `${AGAIN} It may take a moment until it is back.`],
-  1006: ["The connection to the server was lost.", `${AGAIN} The server is there.`],
+  1006: ["The connection to the server was lost.", AGAIN],
   1011: ["The server failed this stream", AGAIN],
 };
 

@@ -87,6 +87,7 @@ async function stream(source) {
   at("fault").hidden = true;
   stopping = new AbortController();
   enter("opening");
+  at("microphone").focus(); // what was pressed may be hidden or disabled now, and this stops the stream
   try {
     const send = await source.open();
     await converse(source, send, stopping.signal);

@@ -23,7 +23,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 START_SECONDS = 60.0
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 40.0
 
 
 def find_chromium() -> str | None:

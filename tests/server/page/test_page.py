@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from aiohttp import web
 from numpy.typing import NDArray
 
 from server.engine.models import Model
 from server.engine.worker import Loaded
+from server.http.answers import PAGE
 from stream.audio import read_audio
-from stream.bundled import model_path, recordings
+from stream.bundled import RECORDINGS, model_path, recordings
 from stream.error_rate import word_error_rate
 from stream.model.network import open_model
 from stream.transcripts.captions import srt, vtt
@@ -99,6 +101,10 @@ async def wait_idle(page: Page) -> None:
     await page.until("document.body.dataset.state === 'idle'")
 
 
+async def wait_for_samples(page: Page) -> None:
+    await page.until("!document.querySelector('#hint .sample').hidden")
+
+
 async def is_shown(page: Page, selector: str) -> bool:
     shown: bool = await page.evaluate(f"document.querySelector({selector!r}).checkVisibility()")
     return shown
@@ -168,7 +174,7 @@ async def test_a_dropped_recording_is_transcribed_and_can_be_downloaded(
 
 async def test_a_sample_is_heard_and_transcribed_at_one_click(server: str, devtools: str) -> None:
     async with browsing(devtools) as browser, browser.page(server) as page:
-        await wait_idle(page)
+        await wait_for_samples(page)
         await page.evaluate(
             """{const {start} = AudioBufferSourceNode.prototype; window.played = [];
             AudioBufferSourceNode.prototype.start = function () {
@@ -176,18 +182,18 @@ async def test_a_sample_is_heard_and_transcribed_at_one_click(server: str, devto
         )
         await page.click("#hint .sample")
         await page.until("document.body.dataset.state === 'live'")
-        await page.until("!!document.querySelector('.word')")
-        await wait_idle(page)
-        assert await page.evaluate(said(RECORDING.text))
-        [seconds] = await page.evaluate("played")
-        assert seconds == pytest.approx(RECORDING.duration, abs=0.1)
-        announced = await page.text("#announcer")
-        assert announced.split() == RECORDING.text.split()  # once, no partials
-        await page.click("footer .sample")
-        await page.until("document.body.dataset.state === 'live'")
+        assert await page.evaluate("document.activeElement.id") == "microphone"
+        await page.until("document.querySelectorAll('.word').length > 2")
+        assert await page.text("#announcer") == ""  # an utterance that goes on
         await page.click("#microphone")  # stops it
         await wait_idle(page)
-        assert len(await page.evaluate("played")) == 2
+        words = await page.evaluate(
+            "[...document.querySelectorAll('.word')].map((w) => w.textContent)"
+        )
+        assert words == RECORDING.text.split()[: len(words)]
+        assert (await page.text("#announcer")).split() == words
+        [seconds] = await page.evaluate("played")
+        assert seconds == pytest.approx(RECORDING.duration, abs=0.1)
         assert page.errors == []
 
 
@@ -286,7 +292,7 @@ async def test_a_server_that_is_full_is_said(server: str, devtools: str) -> None
 async def test_a_server_that_is_gone_is_said_and_what_was_said_is_kept(devtools: str) -> None:
     with running_server() as (address, process):
         async with browsing(devtools) as browser, browser.page(address) as page:
-            await wait_idle(page)
+            await wait_for_samples(page)
             await page.click("#hint .sample")
             await page.until("!!document.querySelector('.word')")
             process.kill()
@@ -300,6 +306,49 @@ async def test_a_server_that_is_gone_is_said_and_what_was_said_is_kept(devtools:
                 await wait_idle(page)
                 assert "server does not answer" in await page.text("#fault")
                 assert "microphone" not in await page.text("#fault")
+
+
+async def test_a_reverse_proxy_may_put_it_below_any_path(devtools: str) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path == "/deep/down/asr/v0.1/stream":
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.close()
+            return socket
+        if request.path == "/deep/down/model":
+            about = {"name": "general", "language": "en", "notes": {}, "bundled": True}
+            return web.json_response({"models": [about]})
+        if "/page/samples/" in request.path:
+            return web.FileResponse(RECORDINGS / request.path.rpartition("/")[2])
+        name = request.path.removeprefix("/deep/down/").removeprefix("page/")
+        return web.FileResponse(PAGE / (name or "index.html"))
+
+    application = web.Application()
+    application.router.add_get("/deep/down/{rest:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        async with (
+            browsing(devtools) as browser,
+            browser.page(f"http://127.0.0.1:{port}/deep/down/") as page,
+        ):
+            await wait_for_samples(page)
+            await page.click("#hint .sample")
+            for _ in range(200):
+                if "/deep/down/asr/v0.1/stream" in asked:
+                    break
+                await asyncio.sleep(0.05)
+            assert f"/deep/down/page/samples/{RECORDING.audio.name}" in asked
+            assert "/deep/down/asr/v0.1/stream" in asked
+            assert page.errors == []
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.skipif(find_axe() is None, reason="needs axe-core-python")
@@ -336,7 +385,7 @@ async def findings(page: Page) -> list[str]:
         await page.prefer(scheme, motion="reduce")
         await page.resize(width, height, phone=width < 800)
         found += [f"{width} x {height}: {cut} is cut off" for cut in await page.evaluate(beyond)]
-        if width in (320, 740, 1280):
+        if width in (320, 1280):
             found += [f"{width}, {scheme}: {line}" for line in await axe_findings(page)]
     return found
 
