@@ -37,6 +37,7 @@ from server.protocol.states import Close, State
 from server.protocol.stream import Channel, StreamProtocol
 from stream.engine.engine import Result
 
+DESCRIPTION, URL = "Streaming speech recognition", "https://github.com/rill-asr/rill"
 UTTERANCE = ("transcribe", "audio-start", "audio-chunk", "audio-stop")
 OpenChannel: TypeAlias = Callable[[Mapping[str, float]], Channel | str]
 
@@ -56,28 +57,31 @@ class Offer:
         model: its name.
         language: that it understands, a primary tag.
         version: of the server.
-        description: of the model, one line.
-        url: where the server comes from.
+        knows: what the model understands, in a few words.
     """
 
     model: str = "general"
     language: str = "en"
     version: str = ""
-    description: str = "Streaming speech recognition"
-    url: str = ""
+    knows: str = ""
 
     def info(self) -> str:
         """Return the event."""
         artifact = {
-            "attribution": {"name": "Rill", "url": self.url},
+            "attribution": {"name": "Rill", "url": URL},
             "installed": True,
-            "description": self.description,
             "version": self.version,
         }
-        model = {"name": self.model, **artifact, "languages": [self.language]}
+        model = {
+            "name": self.model,
+            **artifact,
+            "description": self.knows or DESCRIPTION,
+            "languages": [self.language],
+        }
         program = {
             "name": "rill",
             **artifact,
+            "description": DESCRIPTION,
             "models": [model],
             "supports_transcript_streaming": True,
             "requires_external_vad": True,

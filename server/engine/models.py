@@ -90,6 +90,11 @@ class Model:
         return str(self.about.get("language", "en"))
 
     @property
+    def knows(self) -> str:
+        """What it understands, in a few words; "" where it does not say."""
+        return str(self.about.get("notes", {}).get("knows", ""))
+
+    @property
     def endpoint_silence(self) -> float | None:
         """Seconds without text that end an utterance; None where they do not."""
         silence = self.about.get("endpoint_silence")

@@ -34,6 +34,7 @@ from server.protocol.hotwords import HotwordError, Speller
 from server.protocol.stream import StreamProtocol
 from server.refusals import Refusal
 from server.tokens.account import Lease
+from stream import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Streams:
             return str(model.channels.refusal()) if channel is None else channel
 
         speller = Speller(model.alphabet, self._limits)
-        offer = Offer(model.name, model.language)
+        offer = Offer(model.name, model.language, __version__, model.knows)
         connection.protocol = Wyoming(connection, open_channel, offer, speller)
         try:
             await self._serve(connection, "wyoming", model, exchange)

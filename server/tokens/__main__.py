@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--expires-days", type=float, metavar="DAYS", help="expires after so many days"
     )
+    new.add_argument("--metrics", action="store_true", help="it may read /metrics")
     new.add_argument("--note", default="", help="for those who read the file")
     shown = commands.add_parser(
         "list",
@@ -110,7 +111,13 @@ def add(path: Path, name: str, limits: argparse.Namespace) -> str:
         now = datetime.now(UTC).replace(microsecond=0)
         expires = now + timedelta(days=limits.expires_days)
     try:
-        token = Token(sha256=digest(secret), note=limits.note, expires=expires, **wanted)
+        token = Token(
+            sha256=digest(secret),
+            note=limits.note,
+            metrics=limits.metrics,
+            expires=expires,
+            **wanted,
+        )
     except ValueError as error:
         raise ArgumentError(str(error)) from error
     text = "\n\n".join(filter(None, (before.rstrip(), table_of(name, token)))) + "\n"

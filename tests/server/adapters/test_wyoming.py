@@ -74,12 +74,16 @@ def test_utterances_may_follow_each_other_and_each_takes_a_slot() -> None:
 
 
 def test_describe_takes_no_slot_and_is_answered_at_once() -> None:
-    protocol = DrivenWyoming(Offer("commands", "en", "1.2", "Commands", "https://rill.test"))
+    protocol = DrivenWyoming(Offer("commands", "fr", "1.2", "command words"))
     protocol.receive(event("describe") + event("ping", {"text": "x"}) + event("unheard-of"))
     assert protocol.events() == []
     (kind, data), pong = read(protocol.messages())
     assert kind == "info"
-    assert data["asr"][0]["models"][0]["name"] == "commands"
+    (program,) = data["asr"]
+    (model,) = program["models"]
+    assert (program["name"], program["version"]) == ("rill", "1.2")
+    assert (model["name"], model["languages"]) == ("commands", ["fr"])
+    assert model["description"] == "command words"
     assert pong == ("pong", {"text": "x"})
 
 

@@ -26,6 +26,7 @@ import soundfile
 import soxr
 from websockets.asyncio.client import connect
 
+from stream import __version__
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
 from stream.model.network import open_model
@@ -328,6 +329,39 @@ async def test_wyomings_own_client(served: Served, pcm: bytes, text: str) -> Non
                     said = Transcript.from_event(event).text
             assert said == chunks == text
             event = await _pong(client)
+
+
+@AUDIOOP
+async def test_what_home_assistant_does(served: Served, pcm: bytes, text: str) -> None:
+    """The calls of its Wyoming integration: `load_wyoming_info`, then the provider of speech to text."""
+    pytest.importorskip("wyoming.client", reason="wyoming is not installed: pip install wyoming")
+    from wyoming.asr import Transcribe, Transcript
+    from wyoming.audio import AudioChunk, AudioStart, AudioStop
+    from wyoming.client import AsyncTcpClient
+    from wyoming.info import Describe, Info
+
+    async with AsyncTcpClient("127.0.0.1", served.wyoming_port) as client:
+        await client.write_event(Describe().event())
+        event = await asyncio.wait_for(client.read_event(), 1)  # it waits no longer
+        assert event is not None
+        (program,) = Info.from_event(event).asr
+    (model,) = program.models
+    assert (program.name, program.installed, program.version) == ("rill", True, __version__)
+    assert (model.name, model.installed, model.languages) == ("general", True, ["en"])
+    assert model.description == open_model(model_path()).notes["knows"]
+    form = {"rate": 16000, "width": 2, "channels": 1}
+    async with AsyncTcpClient("127.0.0.1", served.wyoming_port) as client:
+        await client.write_event(Transcribe(language=model.languages[0]).event())
+        await client.write_event(AudioStart(**form).event())
+        for start in range(0, len(pcm), 640):
+            await client.write_event(AudioChunk(**form, audio=pcm[start : start + 640]).event())
+        await client.write_event(AudioStop().event())
+        said = None
+        while said is None:
+            event = await asyncio.wait_for(client.read_event(), 10)
+            assert event is not None, "the connection was lost"
+            said = Transcript.from_event(event) if Transcript.is_type(event.type) else None
+    assert (said.text, said.language) == (text, "en")
 
 
 async def _pong(client: Any) -> Any:
