@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check cpus wheels setup fmt bench docs lock clean
+.PHONY: help demo test quick check cpus wheels clients setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -37,7 +37,7 @@ CORE := .venv-core/bin/python
 DEV := .venv/bin/python
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv-core/installed ## serve the bundled model and watch a recording being transcribed
 	PYTHONSAFEPATH=1 $(CORE) -m server.demo
@@ -67,6 +67,9 @@ cpus: .venv/installed ## same tokens without VNNI, without AVX and on ARM? (CPUS
 
 wheels: .venv/installed ## same tokens on every Python to be had, with oldest and newest packages?
 	$(DEV) -m tests.portability wheels $(WHEELS)
+
+clients: .venv/installed .cache/clients/installed ## the programs of docs/voice-agents.md, with the SDKs they are for
+	RILL_CLIENTS='$(CACHE)/clients/bin/python' $(DEV) -m pytest -q tests/documentation/test_recipes.py
 
 setup: .venv-core/installed .venv/installed ## make both environments, run nothing
 
@@ -104,6 +107,11 @@ clean: ## remove environments and caches (not runs/, which holds training)
 	$(call install-torch,$(DEV))
 	$(DEV) -m pip install -q -r requirements/dev.txt
 	$(DEV) -m pip install -q --no-deps -e .
+	@touch $@
+
+.cache/clients/installed: requirements/clients.txt
+	$(call new-environment,.cache/clients)
+	.cache/clients/bin/python -m pip install -q -r requirements/clients.txt
 	@touch $@
 
 define new-environment

@@ -1,6 +1,7 @@
 """The pages that people read, and the blocks of code on them.
 
-A line `# untested: REASON` in a block says that what is below it is not run, and why.
+A line `# untested: REASON` in a block says that what is below it is not run, and why. A block of Python
+that begins with `# needs: PACKAGES` is a program for a running server (`tests/documentation/test_recipes.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = ["PAGES", "Block", "blocks", "cases"]
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 FENCED = re.compile(r"(?m)^( *)```(.*)\n((?:.*\n)*?)\1```$")
+NEEDS = re.compile(r"# needs: (.+)\n")
 UNTESTED = re.compile(r"(?m)^# untested: .+\n")
 
 
@@ -34,6 +36,13 @@ class Block(NamedTuple):
         return UNTESTED.split(self.text)[0]
 
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Packages that its program needs, as pip names them; none where it is not one."""
+        found = NEEDS.match(self.text)
+        return tuple(found[1].split()) if found else ()
+
+
 def blocks() -> list[Block]:
     """Return every block of every page."""
     return [
@@ -49,5 +58,5 @@ def cases(*languages: str) -> list[object]:
     return [
         pytest.param(block, id=f"{block.page.name}:{block.line}")
         for block in blocks()
-        if block.language in languages and block.tested.strip()
+        if block.language in languages and block.tested.strip() and not block.needs
     ]
