@@ -35,7 +35,6 @@ class Block(NamedTuple):
         """What of it can run in a test: the lines above `# untested:`."""
         return UNTESTED.split(self.text)[0]
 
-
     @property
     def needs(self) -> tuple[str, ...]:
         """Packages that its program needs, as pip names them; none where it is not one."""
