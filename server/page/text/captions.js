@@ -1,12 +1,18 @@
 /* A transcript as a file: text, SubRip (SRT), WebVTT.
 
    Takes utterances, arrays of words {text, start, end}, times in seconds. Cues are those that
-   `stream/transcripts/captions.py` makes: a cue holds words of one utterance, and ends at a pause or
-   before it would be longer than two lines of a subtitle, or than a viewer waits for the next one. */
+   `stream/transcripts/captions.py` makes, by the same rules:
+
+   1. A cue holds words of one utterance. It ends at a pause, and before it would be longer than two lines
+      of a subtitle or a viewer would wait for the next one.
+   2. It appears with its first word, and stays after its last one until a viewer has had time to read it,
+      or the next cue appears. Cues do not overlap. */
 
 const CHARACTERS = 84; // two lines of a subtitle
 const SECONDS = 7;
 const PAUSE = 2; // seconds between two words that are not shown together
+const SHORTEST = 1; // seconds that a cue stays, where the next one leaves so many
+const READING = 17; // characters a second
 
 /** What can be downloaded: {name, extension, type, write}, where `write` takes utterances. */
 export const FORMATS = [
@@ -22,7 +28,7 @@ export function text(utterances) {
 
 /** Return a SubRip file. */
 export function srt(utterances) {
-  const cue = (words, k) => `${k + 1}\n${span(words, ",")}\n${joined(words)}\n\n`;
+  const cue = (shown, k) => `${k + 1}\n${span(shown, ",")}\n${shown.text}\n\n`;
   return cues(utterances).map(cue).join("");
 }
 
@@ -30,11 +36,24 @@ export function srt(utterances) {
 export function vtt(utterances) {
   const escapes = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
   const escaped = (said) => said.replace(/[&<>]/g, (character) => escapes[character]);
-  const cue = (words) => `${span(words, ".")}\n${escaped(joined(words))}\n\n`;
+  const cue = (shown) => `${span(shown, ".")}\n${escaped(shown.text)}\n\n`;
   return `WEBVTT\n\n${cues(utterances).map(cue).join("")}`;
 }
 
+/** Return {start, end, text} of each cue. */
 function cues(utterances) {
+  const found = lines(utterances);
+  return found.map((words, k) => {
+    const text = joined(words);
+    const start = words[0].start;
+    const read = start + Math.max(SHORTEST, [...text].length / READING);
+    const following = found[k + 1]?.[0].start ?? Infinity;
+    return { start, end: Math.max(words.at(-1).end, Math.min(read, following)), text };
+  });
+}
+
+/** Return the words of each cue (rule 1). */
+function lines(utterances) {
   const found = [];
   for (const words of utterances) {
     let line = [];
@@ -59,8 +78,8 @@ function joined(words) {
   return words.map((word) => word.text).join(" ");
 }
 
-function span(words, point) {
-  return `${clock(words[0].start, point)} --> ${clock(words.at(-1).end, point)}`;
+function span({ start, end }, point) {
+  return `${clock(start, point)} --> ${clock(end, point)}`;
 }
 
 /** Write a time as 00:00:00,000. */

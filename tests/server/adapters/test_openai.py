@@ -92,13 +92,13 @@ def test_only_the_granularities_that_are_asked_for_are_given() -> None:
         ("text", "one twoteen three\n"),
         (
             "srt",
-            "1\n00:00:00,000 --> 00:00:00,120\none twoteen\n\n"
-            "2\n00:00:00,240 --> 00:00:00,300\nthree\n\n",
+            "1\n00:00:00,000 --> 00:00:00,240\none twoteen\n\n"
+            "2\n00:00:00,240 --> 00:00:01,240\nthree\n\n",
         ),
         (
             "vtt",
-            "WEBVTT\n\n00:00:00.000 --> 00:00:00.120\none twoteen\n\n"
-            "00:00:00.240 --> 00:00:00.300\nthree\n\n",
+            "WEBVTT\n\n00:00:00.000 --> 00:00:00.240\none twoteen\n\n"
+            "00:00:00.240 --> 00:00:01.240\nthree\n\n",
         ),
     ],
 )
