@@ -140,7 +140,7 @@ class Account:
     def count(self) -> None:
         """Count the audio of the open streams, and end these where a limit of audio is reached."""
         self._add(sum(lease.new_audio() for lease in self.leases))
-        if self.leases and (refusal := self._spent()) is not None:
+        if (refusal := self._spent()) is not None:
             self._end(refusal)
 
     def withdraw(self) -> None:

@@ -74,7 +74,8 @@ class Keyring:
     def tick(self) -> None:
         """Count audio, and look whether the file has changed; to be called each second."""
         for account in self._accounts.values():
-            account.count()
+            if account.leases:
+                account.count()
         state = self._state()
         # A file that is being written is read when it has been the same twice.
         if state is not None and state != self._loaded and state == self._seen:
