@@ -129,12 +129,16 @@ def _engine_options(path: Path | None, chosen: Options) -> EngineOptions:
 
 
 def _reload_at_signal(chosen: Options, settings: Settings, notifier: Notifier) -> None:
-    """Read the files of tokens and TLS again at SIGHUP."""
+    """Read the files of tokens and TLS again at SIGHUP.
+
+    In a terminal, SIGHUP is the end of the terminal, and so of the server.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        return
 
     def on_signal() -> None:
-        notifier.reloading()
-        chosen.reload(settings)
-        notifier.ready()
+        with notifier.reloading():
+            chosen.reload(settings)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
 

@@ -10,8 +10,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 
 class Notifier:
@@ -29,17 +29,27 @@ class Notifier:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         microseconds = environment.get("WATCHDOG_USEC", "")
         owner = environment.get("WATCHDOG_PID", str(os.getpid()))
+        self._is_ready = False
         self.watchdog_seconds: float | None = None
         if microseconds.isdecimal() and int(microseconds) and owner == str(os.getpid()):
             self.watchdog_seconds = int(microseconds) / 1e6
 
     def ready(self) -> None:
-        """Say that streams are accepted, at the start or after a reload."""
+        """Say that streams are accepted."""
+        self._is_ready = True
         self._send("READY=1", "STATUS=streams are accepted")
 
-    def reloading(self) -> None:
-        """Say that files are being read again; `ready` has to follow."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Say that files are being read again, and at the end of the context that they were.
+
+        Before the service is ready nothing is said: the end would be taken for that of its start.
+        """
+        if self._is_ready:
+            self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        yield
+        if self._is_ready:
+            self.ready()
 
     def stopping(self, streams: int) -> None:
         """Say that the service is ending, and how many streams it still has."""

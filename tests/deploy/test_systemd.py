@@ -95,7 +95,12 @@ def test_its_command_tells_systemd_how_it_fares(
                 assert said.splitlines()[0] == each
 
         with subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         ) as process:
             try:
                 hear("READY=1", "WATCHDOG=1")

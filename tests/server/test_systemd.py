@@ -26,12 +26,16 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 def test_what_happens_is_said_one_datagram_each(manager: tuple[socket.socket, str]) -> None:
     listener, address = manager
     notifier = Notifier({"NOTIFY_SOCKET": address})
+    with notifier.reloading():  # at the start it would say that it was ready
+        pass
     notifier.ready()
-    notifier.reloading()
+    with notifier.reloading():
+        pass
     notifier.stopping(3)
     assert listener.recv(500).splitlines()[0] == b"READY=1"
     reloading, monotonic = listener.recv(500).splitlines()
     assert reloading == b"RELOADING=1" and int(monotonic.removeprefix(b"MONOTONIC_USEC=")) > 0
+    assert listener.recv(500).splitlines()[0] == b"READY=1"
     assert listener.recv(500).splitlines() == [b"STOPPING=1", b"STATUS=3 streams are finishing"]
 
 
