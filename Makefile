@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check cpus wheels clients setup fmt bench docs lock clean
+.PHONY: help demo model test quick check cpus wheels clients setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -41,6 +41,9 @@ help: ## this list
 
 demo: .venv-core/installed ## serve the bundled model and watch a recording being transcribed
 	PYTHONSAFEPATH=1 $(CORE) -m server.demo
+
+model: .venv/installed ## train the bundled model again from $RILL_DATA, with its figures and card, into runs/
+	$(DEV) -m train.recipe recipes/en-commands --output runs/en-commands
 
 test: .venv/installed .venv-core/installed ## run all tests (golden vectors: $RILL_GOLDEN, speech: $RILL_DATA)
 	$(AT_HOME) $(DEV) -m pytest -q tests

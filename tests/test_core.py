@@ -57,6 +57,7 @@ NEEDS: dict[str, tuple[str, str] | None] = {
     "train.average": ("train", "{folder}/a.pt {folder}/b.pt --output {folder}/c.pt"),
     "train.curves": None,
     "train.mel_stats": None,
+    "train.recipe": None,
     "train.sweep": ("train", "{folder} --manifest {manifest}"),
     "train.tokenizer": (
         "train",

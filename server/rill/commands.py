@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
     },
     "Train": {
         "train": Command("train.__main__", "a model from a configuration"),
+        "recipe": Command("train.recipe.__main__", "a model from a clone, step by step"),
         "data": Command("train.data.__main__", "check, convert and prepare training data"),
         "tokenizer": Command("train.tokenizer", "a vocabulary from transcripts"),
         "statistics": Command("train.mel_stats", "log-mel statistics of a training set"),

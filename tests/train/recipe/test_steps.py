@@ -1,0 +1,171 @@
+"""A recipe of two tiny configurations: made in one command, stopped, started again, and changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from server.rill.__main__ import main as rill
+from stream.model.network import open_model
+from train import checkpoint
+from train.recipe import __main__
+from train.recipe.steps import Record, read_recipe, steps_of
+
+RECIPE = """
+stages = ["{folder}/soft.toml", "{folder}/hard.toml"]
+before = ["rill statistics --config {folder}/soft.toml"]
+after = [
+    "rill export onnx --ckpt {{checkpoint}} --output {{model}} --no-int8 --manifest $TONES/dev.jsonl",
+    "rill validate --model {{model}} --manifest $TONES/dev.jsonl --backend numpy --record",
+    "rill export card {{model}} --text {{recipe}}/about.md",
+]
+"""
+
+
+@pytest.fixture
+def recipe(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe for the tones."""
+    made = tmp_path / "tones"
+    made.mkdir()
+    monkeypatch.setenv("TONES", str(folder))
+    run = folder / "run.toml"
+    for name, activation in (("soft", "soft"), ("hard", "hard")):
+        settings = f'extends = "{run}"\nupdates = 2\nvalidate_every = 2\n'
+        (made / f"{name}.toml").write_text(f'{settings}[model]\nactivation = "{activation}"\n')
+    (made / "recipe.toml").write_text(RECIPE.format(folder=made))
+    (made / "about.md").write_text("Hears tones.\n")
+    return made
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The commands that are run, in this process."""
+    torch.set_num_threads(1)  # many wait for each other on a busy machine
+    words_of: list[str] = []
+
+    def run(command: list[str]) -> CompletedProcess[str]:
+        assert command[1:3] == ["-m", "server.rill"]
+        words = command[3:]
+        words_of.append(" ".join(words[:2]) if words[0] == "export" else words[0])
+        return CompletedProcess(command, rill(words))
+
+    monkeypatch.setattr(__main__.subprocess, "run", run)
+    yield words_of
+
+
+ALL = ["statistics", "train", "train", "export onnx", "validate", "export card"]
+
+
+@pytest.mark.slow
+def test_a_recipe_makes_a_model_once_and_then_what_changed_with_all_behind_it(
+    recipe: Path,
+    ran: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out"
+    command = [str(recipe), "--output", str(output)]
+    assert __main__.main(command) == 0
+    assert ran == ALL
+    model = output / "model" / "tones"
+    notes = open_model(model).notes
+    assert [stage["run"] for stage in notes["training"]["before"]] == ["soft"]
+    assert notes["training"]["run"] == "hard" and len(notes["evaluations"]) == 1
+    assert (model / "README.md").read_text().startswith("# tones\n\nHears tones.\n")
+    # The hard run starts from what was best under hard activations.
+    began = checkpoint.load(output / "hard" / "last.pt")["init_from"]
+    assert began == str(output / "soft" / "best-hard.pt")
+
+    ran.clear()
+    capsys.readouterr()
+    assert __main__.main(command) == 0 and ran == []
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(ALL) and not any("to do" in line for line in lines)
+
+    (recipe / "about.md").write_text("Hears three tones.\n")
+    assert __main__.main(command) == 0
+    assert ran == ["export card"]
+
+    # What is missing is made again; what comes after it waits for the next time where one fails.
+    ran.clear()
+    shutil.rmtree(model)
+    run = __main__.subprocess.run
+
+    def stops(command: list[str]) -> Any:
+        return CompletedProcess(command, 1) if "validate" in command else run(command)
+
+    monkeypatch.setattr(__main__.subprocess, "run", stops)
+    assert __main__.main(command) == 1
+    assert ran == ["export onnx"]
+    monkeypatch.setattr(__main__.subprocess, "run", run)
+    ran.clear()
+    assert __main__.main(command) == 0
+    assert ran == ["validate", "export card"]
+
+
+def test_a_run_that_began_with_something_else_is_refused(
+    recipe: Path, ran: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    command = [str(recipe), "--output", str(output)]
+    steps = steps_of(recipe, read_recipe(recipe), output)
+    soft = steps[1]
+    assert soft.config is not None
+    Record(output).begin(soft, ())  # it was stopped
+    (output / "soft").mkdir()
+    config = recipe / "soft.toml"
+    config.write_text(config.read_text().replace("updates = 2", "updates = 3", 1))
+    assert __main__.main(command) == 2
+    assert f"{output}/soft was trained with another configuration" in capsys.readouterr().err
+    assert ran == ["statistics"]
+
+
+def test_steps_are_listed_and_nothing_is_run(
+    recipe: Path, ran: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main([str(recipe), "--output", str(tmp_path / "out"), "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("     to do  rill ") for line in lines) and len(lines) == 6
+    assert "$TONES/dev.jsonl" in lines[3] and not (tmp_path / "out").exists() and ran == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages = []", "stages is empty"),
+        ('stages = ["a.toml"]\nafter = ["rm -r /"]', "a step is a command of rill"),
+        ('stage = ["a.toml"]', "stage"),
+        ('stages = ["a/b.toml", "c/b.toml"]', "two stages have the same name"),
+        ('stages = ["none.toml"]', "none.toml"),
+    ],
+)
+def test_a_recipe_that_is_wrong_says_what(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "has no recipe.toml" in capsys.readouterr().err
+    (tmp_path / "recipe.toml").write_text(text)
+    assert __main__.main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_step_that_fails_ends_the_recipe_with_its_status(
+    recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (recipe / "recipe.toml").read_text()
+    first = f'before = ["rill statistics --config {recipe}/none.toml"]\n'
+    lines = [line for line in text.splitlines() if not line.startswith("before")]
+    (recipe / "recipe.toml").write_text(first + "\n".join(lines))
+    assert __main__.main([str(recipe), "--output", str(tmp_path / "out")]) == 2
+    assert "step 1 ended with exit status 2: rill statistics" in capfd.readouterr().err
+    state = json.loads((tmp_path / "out" / "steps.json").read_text())
+    assert [each["seconds"] for each in state.values()] == [None]

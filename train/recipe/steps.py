@@ -1,0 +1,215 @@
+"""The steps of a recipe: command lines of `rill`, in an order, and which of them need not be run again.
+
+A recipe is a folder with a recipe.toml:
+
+    before   commands that come first: tokenizer, statistics
+    stages   configurations, each trained from the best model of the one before
+    after    commands that come last: export, validations, card
+
+1. A step is done if it ended well with the same command, configuration and input files, and what it wrote is there.
+2. Once a step is run, so are all that follow it.
+3. A run of training that was stopped is resumed. One whose configuration, data or start have changed since is
+   refused: what it learned so far is of something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from stream.files.atomic import replace_json
+from stream.files.text import TextError, read_text
+from train.config.file import load_config, resolve
+from train.config.run import Config, ConfigError
+
+FILE = "recipe.toml"
+OUTPUTS = ("--output", "--archive")  # options that name what a command writes
+BEST, BEST_HARD = "best.pt", "best-hard.pt"
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A recipe.toml; its commands may name environment variables and {model}, {checkpoint}, {output}, {recipe}."""
+
+    stages: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("stages is empty; it names the configurations to train, in order")
+        for line in (*self.before, *self.after):
+            if shlex.split(line)[:1] != ["rill"]:
+                raise ValueError(f"a step is a command of rill; this is not: {line}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command.
+
+    Attributes:
+        line: as it is shown; environment variables stand as they were written.
+        inputs: files that it reads, by which it is told whether they have changed.
+        outputs: what it writes.
+        config: of a run of training, else None.
+    """
+
+    line: str
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    config: Config | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The command behind `rill`, with environment variables filled in."""
+        return [str(resolve(word)) if "$" in word else word for word in shlex.split(self.line)[1:]]
+
+    def key(self) -> str:
+        """Return a digest of all that the step depends on, of steps before it their files alone."""
+        digest = hashlib.sha256(self.line.encode())
+        if self.config is not None:
+            digest.update(msgspec.json.encode(self.config))
+        for path in self.inputs:
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        return digest.hexdigest()
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read the recipe of a folder.
+
+    Raises:
+        ConfigError: there is none, or it is wrong; the message says where.
+    """
+    path = folder / FILE
+    try:
+        return msgspec.toml.decode(read_text(path), type=Recipe)
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: has no {FILE}") from None
+    except (msgspec.DecodeError, TextError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def steps_of(folder: Path, recipe: Recipe, output: Path) -> list[Step]:
+    """Return the steps of a recipe.
+
+    Args:
+        folder: of the recipe, whose name is the model's.
+        output: folder of all that it writes.
+    Raises:
+        ConfigError: a configuration is wrong, or a command names what there is not.
+    """
+    runs = [output / Path(name).stem for name in recipe.stages]
+    if len(set(runs)) < len(runs):
+        raise ConfigError(f"{folder / FILE}: two stages have the same name")
+    places = {
+        "model": output / "model" / folder.resolve().name,
+        "checkpoint": runs[-1] / BEST,
+        "output": output,
+        "recipe": folder,
+    }
+    return [
+        *(_command(line, places) for line in recipe.before),
+        *_training(recipe.stages, runs),
+        *(_command(line, places) for line in recipe.after),
+    ]
+
+
+def _command(line: str, places: Mapping[str, Path]) -> Step:
+    try:
+        line = line.format(**places)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ConfigError(f"{line!r}: there is no {error}, only {', '.join(places)}") from None
+    words = [resolve(word) for word in shlex.split(line)]
+    pairs = list(zip(words, words[1:], strict=False))
+    outputs = tuple(word for option, word in pairs if str(option) in OUTPUTS)
+    return Step(line, tuple(word for word in words if word not in outputs), outputs)
+
+
+def _training(names: Sequence[str], runs: Sequence[Path]) -> Iterator[Step]:
+    start: Path | None = None
+    configs = [load_config(name) for name in names]
+    for number, (name, run, config) in enumerate(zip(names, runs, configs, strict=True)):
+        line = f"rill train --config {name} --output {run}"
+        files = [config.data.tokenizer, config.data.statistics, config.data.dev_source.location]
+        files += [source.location for source in config.data.sources]
+        inputs = [resolve(file) for file in files if file is not None]
+        if start is not None:
+            line += f" --init-from {start}"
+            inputs.append(start)
+        after = configs[number + 1 : number + 2]
+        hardens = any(_soft(config) and not _soft(each) for each in after)
+        start = run / (BEST_HARD if hardens else BEST)
+        yield Step(line, tuple(inputs), (start,), config)
+
+
+def _soft(config: Config) -> bool:
+    return config.specification(1).activation == "soft"
+
+
+class State(msgspec.Struct):
+    """What became of a step.
+
+    Attributes:
+        key: of `Step.key`, when it began.
+        seconds: that it took; None: it has not ended.
+    """
+
+    key: str
+    seconds: float | None = None
+
+
+class Record:
+    """What became of the steps of a recipe: OUTPUT/steps.json.
+
+    Args:
+        output: folder of the recipe's output.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._path = output / "steps.json"
+        self.states: dict[str, State] = {}
+        if self._path.is_file():
+            self.states = msgspec.json.decode(self._path.read_bytes(), type=dict[str, State])
+
+    def done(self, step: Step) -> bool:
+        """Return whether a step need not be run (rule 1)."""
+        state = self.states.get(step.line)
+        return (
+            state is not None
+            and state.seconds is not None
+            and all(path.exists() for path in step.outputs)
+            and state.key == step.key()
+        )
+
+    def begin(self, step: Step, later: Iterable[Step]) -> None:
+        """Note that a step begins, and that later ones have to be run again.
+
+        Raises:
+            ConfigError: it is a run of training that began with something else (rule 3).
+        """
+        key, before = step.key(), self.states.get(step.line)
+        if step.config is not None and before is not None and before.key != key:
+            run = step.outputs[0].parent
+            if run.exists():
+                raise ConfigError(
+                    f"{run} was trained with another configuration, other data or from another start. Move it "
+                    "away, or choose another --output"
+                )
+        self.states[step.line] = State(key)
+        for each in later:
+            if each.line in self.states:
+                self.states[each.line].seconds = None
+        self._write()
+
+    def end(self, step: Step, seconds: float) -> None:
+        """Note that a step ended well."""
+        self.states[step.line].seconds = seconds
+        self._write()
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        replace_json(self._path, self.states)
