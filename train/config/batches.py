@@ -21,6 +21,9 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         accumulate: batches of each process whose gradients are summed for an update. So an update learns from
             seconds x accumulate x processes, and those of fewer processes that accumulate more are the same.
         weights: how often an utterance of a corpus is drawn, against 1 for others.
+        balance: how far rare words are drawn more often than in their corpus. An utterance is drawn in
+            proportion to n^-balance, where n is how often the corpus has its words, their geometric mean. 0: all
+            alike; 1, of single words: each word alike.
         short_seconds: longest clip before update `join_from`: words are learned first. None: any.
         join_from, join_until: updates between which `join` rises from 0 to its value: then streams.
         join: probability that a batch is one of joined clips.
@@ -38,6 +41,7 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seconds: float = 120.0
     accumulate: int = 1
     weights: dict[str, float] = {}
+    balance: float = 0.0
     short_seconds: float | None = None
     join_from: int = 500
     join_until: int = 1500
@@ -56,7 +60,7 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ValueError(f"batches.{name} is {value}, wants more than 0")
         if self.accumulate < 1:
             raise ValueError(f"batches.accumulate is {self.accumulate}, wants at least 1")
-        for name in ("join", "repeat", "splice", "without_speech"):
+        for name in ("balance", "join", "repeat", "splice", "without_speech"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
         if not all(0.0 <= weight < math.inf for weight in self.weights.values()):

@@ -5,9 +5,11 @@ A batch is a window of clips of similar length around a random place, or joined 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import BatchConfig
@@ -48,6 +50,8 @@ class Chance:
         weights = np.array([config.weights.get(name, 1.0) for name in corpus.names])
         if corpus.weights is not None:
             weights *= corpus.weights
+        if config.balance:
+            weights *= balanced(corpus.texts, corpus.names, config.balance)
         if not weights.any():
             raise ValueError(f"batches.weights is {config.weights}: leaves nothing to draw")
         self._cumulative = np.cumsum(weights / weights.sum())
@@ -112,3 +116,26 @@ class Chance:
         joining = Joining(self.config, self._gap_seconds, rng)
         rows = [joining.row(draw, self.seconds) for _ in range(joining.rows)]
         return Chosen(rows, joined=True, spliced=joining.spliced)
+
+
+def balanced(texts: Sequence[str], names: Sequence[str], balance: float) -> NDArray[np.float64]:
+    """Return how often each utterance is drawn so that rare words are heard more often.
+
+    Args:
+        texts, names: of each utterance its text and the name of its corpus.
+        balance: the power of the words' counts; see `BatchConfig`.
+    Returns:
+        (utterances,) weights; those of a corpus are 1 on average. Without words it is 1.
+    """
+    words = [text.split() for text in texts]
+    counts = Counter((name, word) for name, of in zip(names, words, strict=True) for word in of)
+    weights = np.ones(len(texts))
+    for index, (name, of) in enumerate(zip(names, words, strict=True)):
+        if of:
+            logs = [np.log(counts[name, word]) for word in of]
+            weights[index] = np.exp(-balance * np.mean(logs))
+    spoken = np.array([bool(of) for of in words])
+    for name in set(names):
+        mine = spoken & (np.array(names) == name)
+        weights[mine] /= weights[mine].mean() if mine.any() else 1.0
+    return weights

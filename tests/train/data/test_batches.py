@@ -18,7 +18,7 @@ from stream.audio import AudioError
 from stream.vocabulary import Vocabulary
 from train.config.batches import AugmentationConfig, BatchConfig
 from train.data.batches import Batches, prefetch
-from train.data.chance import Chance
+from train.data.chance import Chance, balanced
 from train.data.corpus import Corpus
 from train.data.records.record import File, Origin, Record
 from train.data.rows import Batch, Clip, Rows
@@ -84,6 +84,29 @@ def test_an_epoch_draws_each_clip_about_once() -> None:
     drawn = sum(len(own.batch(update).samples) for update in range(own.epoch))
     assert drawn == pytest.approx(WORDS * EACH + 20, rel=0.15)
     assert batches(weights={"long": 0.0}).epoch == round(WORDS * EACH * 1.5 / 20.0)
+
+
+def test_rare_words_are_drawn_more_often_within_their_corpus() -> None:
+    texts = ["go"] * 16 + ["off"] * 4 + ["go off", ""] + ["off"] * 3
+    names = ["a"] * 22 + ["b"] * 3
+    half = balanced(texts, names, 0.5)
+    assert half[16] / half[0] == pytest.approx((17 / 5) ** 0.5)
+    assert half[20] == pytest.approx((half[0] * half[16]) ** 0.5)
+    assert half[21] == 1.0, "nothing is said"
+    assert half[:21].mean() == pytest.approx(1.0)
+    assert half[22:].tolist() == pytest.approx([1.0, 1.0, 1.0])
+    alike = balanced(["go"] * 16 + ["off"] * 4, ["a"] * 20, 1.0)
+    assert alike[:16].sum() == pytest.approx(alike[16:].sum())
+
+
+def test_a_balanced_corpus_draws_words_alike() -> None:
+    clips = corpus()
+    texts = ["go"] * 290 + ["off"] * 10 + ["go off"] * 20
+    clips = replace(clips, texts=texts, tokens=[[t == "off"] for t in texts])
+    config = BatchConfig(seconds=20.0, balance=1.0, weights={"long": 0.0}, without_speech=0.0)
+    own = by_chance(clips, Rows([], config, AugmentationConfig(**PLAIN), 1))
+    drawn = np.concatenate([own.batch(update).tokens[:, 0] for update in range(60)])
+    assert drawn.mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_batch_of_a_manifest_sorted_by_word_has_many_words() -> None:

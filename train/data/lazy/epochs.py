@@ -57,6 +57,11 @@ class Epochs:
                 indexes, weights, config.seconds, seed, min_seconds, longest, config.weights
             )
 
+        if config.balance:
+            raise ValueError(
+                f"batches.balance is {config.balance}: an index does not know how often words occur. "
+                'Set it to 0, or data.cache to "memory"'
+            )
         self.config, self._gap_seconds = config, gap_seconds
         self.sampler = self._early = sampler(max_seconds)
         if config.short_seconds is not None and config.join_from > 0:

@@ -94,6 +94,7 @@ def test_short_utterances_come_first(tmp_path: Path) -> None:
         ({"short_seconds": 0.1}, "short_seconds is 0.1: 0 of 30 recordings are as short, 0.0%"),
         ({"weights": {"b": 100.0}, "short_seconds": 1.0}, "20 of 30 recordings are as short, 2.0%"),
         ({"join": 0.5, "join_seconds": 0.9}, "join is 0.5: 100% of what is drawn is longer"),
+        ({"balance": 0.5}, 'an index does not know .* data.cache to "memory"'),
     ],
 )
 def test_a_curriculum_that_does_not_fit_is_refused(
