@@ -83,16 +83,19 @@ export class Chart {
     context.save();
     context.rect(0, 0, right, bottom);
     context.clip();
+    const left = (i) => right - (columns.length - i - 1 + late) * STEP * unit;
+    const [levels, latencies] = [new Path2D(), new Path2D()]; // filled at once: a fill is what costs
     columns.forEach(({ loudness, latency }, i) => {
-      const left = right - (columns.length - i - 1 + late) * STEP * unit;
       const up = loudness * (line - GAP * unit);
-      context.fillStyle = colour("level");
-      if (up >= 1) bar(context, left, line - GAP * unit - up, WIDTH * unit, up);
+      if (up >= 1) bar(levels, left(i), line - GAP * unit - up, WIDTH * unit, up);
       if (latency === null) return;
       const down = Math.max(2, Math.min(1, latency / this.#depth) * (bottom - line - GAP * unit));
-      context.fillStyle = colour("accent");
-      bar(context, left, line + GAP * unit, WIDTH * unit, down);
+      bar(latencies, left(i), line + GAP * unit, WIDTH * unit, down);
     });
+    context.fillStyle = colour("level");
+    context.fill(levels);
+    context.fillStyle = colour("accent");
+    context.fill(latencies);
     context.restore();
   }
 
@@ -144,8 +147,6 @@ function time(milliseconds) {
   return milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
-function bar(context, left, top, width, height) {
-  context.beginPath();
-  context.roundRect(left, top, width, height, Math.min(width, height) / 2);
-  context.fill();
+function bar(path, left, top, width, height) {
+  path.roundRect(left, top, width, height, Math.min(width, height) / 2);
 }

@@ -1,7 +1,8 @@
-"""python -m tests.server.page.screenshots FOLDER: the live page on screens of many sizes, to be looked at.
+"""python -m tests.server.page.screenshots [FOLDER]: pictures of the live page.
 
-Writes STATE-WIDTH-SCHEME.png for each state (idle, live, done, fault), width and scheme. The server runs
-the bundled model, and the microphone plays bundled recordings. `--docs` writes docs/images/page.png too.
+Without a folder docs/images/page.png; else FOLDER/STATE-WIDTH-SCHEME.png for each state (idle, live, done,
+fault), width and scheme, to be looked at. The server runs the bundled model, and the microphone plays
+bundled recordings.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.server.page.browser import Browser, Page, browsing, find_chromium, ru
 
 SIZES = [(320, 640), (390, 844), (740, 360), (1280, 800), (2560, 1440)]
 PAUSE_SECONDS = 1.5  # between what the microphone hears: each recording is an utterance
-DOCS = REPOSITORY / "docs" / "images" / "page.png"
+PICTURE = REPOSITORY / "docs" / "images" / "page.png"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,8 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Write screenshots of the live page.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="folder to write")
-    parser.add_argument("--docs", action="store_true", help="write docs/images/page.png, too")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="folder to write (default: docs/images/page.png alone)"
+    )
     return parser
 
 
@@ -42,7 +44,6 @@ def main(argv: list[str] | None = None) -> int:
     program = find_chromium()
     if program is None:
         raise SystemExit("needs Chromium: apt install chromium")
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         spoken = Path(folder) / "spoken.wav"
         pause = np.zeros(int(16000 * PAUSE_SECONDS), np.float32)
@@ -57,29 +58,32 @@ def main(argv: list[str] | None = None) -> int:
             running_chromium(program, Path(folder) / "profile", *flags) as devtools,
         ):
             page = f"http://{urlsplit(url).netloc}/"
-            asyncio.run(_visit(devtools, page, arguments.folder, arguments.docs))
+            asyncio.run(_visit(devtools, page, arguments.folder))
     return 0
 
 
-async def _visit(devtools: str, address: str, folder: Path, docs: bool) -> None:
+async def _visit(devtools: str, address: str, folder: Path | None) -> None:
     async with browsing(devtools) as browser:
-        await _show_fault(browser, address, folder)
         async with browser.page(address) as page:
             await page.until("!document.querySelector('#knows').hidden")
-            await _shoot(page, folder, "idle")
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                await _shoot(page, folder, "idle")
+            await page.prefer("light", motion="reduce")
             await page.click("#microphone")
             await page.until("document.querySelectorAll('#transcript p').length > 2")
             await page.until(
                 "document.querySelectorAll('#transcript p:last-child .word').length > 4"
             )
-            if docs:
-                await page.prefer("light", motion="reduce")
-                await page.screenshot(DOCS)
+            if folder is None:
+                await page.screenshot(PICTURE)
+                return
             await _shoot(page, folder, "live")
             await page.click("#microphone")
             await page.until("document.body.dataset.state === 'idle'")
             await page.point(".word:nth-of-type(3)")
             await _shoot(page, folder, "done")
+        await _show_fault(browser, address, folder)
 
 
 async def _show_fault(browser: Browser, address: str, folder: Path) -> None:
