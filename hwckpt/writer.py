@@ -142,7 +142,8 @@ def card_notes(specification: Specification, format: layout.Format) -> list[str]
     if specification.final_padding != padding:
         notes.append(
             f"the model has final_padding {specification.final_padding} samples, "
-            f"which the file cannot record; generation {format} has {padding}"
+            f"which the file cannot record; generation {format} has {padding}. Without the same silence "
+            "before its end a stream may lose its last word: have it sent to the card"
         )
     if (specification.symbol_counter == "running") != (format == "1.14"):
         resets = "after so many tokens only" if format == "1.14" else "at every encoder frame"

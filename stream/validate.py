@@ -82,7 +82,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     flags.check(parser, arguments)
     if arguments.scenario:
-        for flag in ("compare-full", "alpha", "ctm", "standardise", "predictions", "breakdown"):
+        for flag in (
+            "compare-full",
+            "alpha",
+            "final-padding",
+            "ctm",
+            "standardise",
+            "predictions",
+            "breakdown",
+        ):
             if getattr(arguments, flag.replace("-", "_")) not in (None, False):
                 parser.error(f"--scenario goes without --{flag}")
     if arguments.noise and not arguments.scenario:
@@ -180,6 +188,7 @@ def _report(
         backend=arguments.backend,
         reset_stats=arguments.reset_stats,
         alpha=arguments.alpha,
+        final_padding=arguments.final_padding,
         chunk_ms=arguments.chunk_ms,
         decoding=decoding,
         front_end=arguments.front_end,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ class Statistics:
 
 
 def measure(audio: Iterable[NDArray[np.float32]], front_end: FrontEnd) -> Statistics:
-    """Measure recordings, each (samples,) float32 at 16 kHz."""
+    """Measure recordings, each (samples,) float32 at 16 kHz, without the silence that is added at their ends."""
+    front_end = replace(front_end, final_padding=0)
     statistics = Statistics()
     for samples in audio:
         statistics.add(streamed_log_mel(samples[None], front_end)[0])

@@ -7,10 +7,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from export.checks.precision import MOST_LOSS
 from export.checks.sensitivity import PrecisionError
 from export.model_directory import export
 from stream.bundled import recordings
+from stream.engine.endings import padding_of
 from stream.errors import DifferenceError
 from stream.manifest import read_manifest
 from stream.model.network import open_model
@@ -71,6 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="a note for model.json, such as knows='digits and letters' or example='four two', which the "
         "live page shows; in place of the checkpoint's of this name; may be repeated",
     )
+    parser.add_argument(
+        "--final-padding",
+        type=padding_of,
+        metavar="S",
+        help="silence computed after each stream, so that its last words come, seconds (default: the model's)",
+    )
     parser.add_argument("--no-int8", action="store_true", help="write no int8 graphs")
     parser.add_argument(
         "--standard-operators",
@@ -99,13 +108,17 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--{flag.replace('_', '-')} is for int8: leave it or --no-int8 out")
     output = Path(arguments.output)
     layers = arguments.float_layers.split(",") if arguments.float_layers is not None else []
+    network = open_model(arguments.ckpt)
+    if arguments.final_padding is not None:
+        changes = {"final_padding": arguments.final_padding}
+        specification = msgspec.structs.replace(network.specification, **changes)
+        network = replace(network, specification=specification)
     began = time.perf_counter()
     try:
         calibration, validation = (
             read_manifest(Path(name)) if name else None
             for name in (arguments.calibrate, arguments.manifest)
         )
-        network = open_model(arguments.ckpt)
         exported = export(
             replace(network, notes={**network.notes, **dict(arguments.note)}),
             output,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from export.errors import ExportError
 from export.sherpa.directory import export
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
 
@@ -40,9 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.signed_weights and not arguments.int8:
         parser.error("--signed-weights goes with --int8")
     output = Path(arguments.output)
+    network = open_model(arguments.ckpt)
+    if padding := network.specification.final_padding:
+        print(
+            f"note: sherpa-onnx adds nothing at the end of a stream: have clients send {padding / SAMPLE_RATE:g} s "
+            "of zeros before they end it, or its last word may be lost",
+            file=sys.stderr,
+        )
     try:
         compared = export(
-            open_model(arguments.ckpt),
+            network,
             output,
             int8=arguments.int8,
             signed_weights=arguments.signed_weights,

@@ -52,11 +52,10 @@ def wrap(network: Network, graphs: Mapping[str, bytes]) -> dict[str, bytes]:
         ModelError: sherpa-onnx cannot compute this model's features.
     """
     spec = network.specification
-    if spec.window != 400 or spec.initial_padding or spec.final_padding or spec.floor < FLOOR:
+    if spec.window != 400 or spec.initial_padding or spec.floor < FLOOR:
         raise ModelError(
-            f"sherpa-onnx' front end has a window of 400 samples, no padding and a floor of {FLOOR}; "
-            f"this model wants {spec.window}, {spec.initial_padding or spec.final_padding}, "
-            f"{spec.floor}",
+            f"sherpa-onnx' front end has a window of 400 samples, no initial padding and a floor of "
+            f"{FLOOR}; this model wants {spec.window}, {spec.initial_padding}, {spec.floor}",
             network.path,
         )
     inner = {name: onnx.load_from_string(content) for name, content in graphs.items()}

@@ -155,8 +155,10 @@ class Wyoming:
         return spoken
 
     def receive_idle(self, seconds: float) -> None:
-        """Close the connection because nothing was received for so long."""
-        if self.state is State.OPEN:
+        """End the utterance, and then the connection, because nothing was received for so long."""
+        if self._utterance is not None:
+            self._utterance.receive_idle(seconds)
+        elif not self._closed:
             self._fail(f"no event for {seconds:g} s")
 
     def receive_stall(self, seconds: float) -> None:

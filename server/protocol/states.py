@@ -10,8 +10,8 @@ Rules (`TRANSITIONS` is their table; a pair that is not in it changes nothing an
 2. The end of the stream: the remaining audio goes to the engine, and after the last result the
    stream is closed. A second end is ignored.
 3. A message that the dialect does not accept closes the stream.
-4. A client that sends nothing for too long before the end, or does not read at any time, is closed
-   with 1008.
+4. A client that sends nothing for too long before the end gets the text of what it sent, and is closed
+   with 1008; one that does not read, at any time, is closed with 1008 at once.
 5. A failure of the engine closes the stream with 1011.
 6. When the server shuts down and can wait no longer, the stream is ended as in rule 2, with 1001.
 7. When the peer has vanished, nothing is sent. The slot is freed when the stream closes, and only
@@ -52,10 +52,10 @@ class Input(enum.Enum):
 TRANSITIONS: Mapping[tuple[State, Input], State] = MappingProxyType(
     {
         (State.OPEN, Input.END): State.FINISHING,  # 2
+        (State.OPEN, Input.IDLE): State.FINISHING,  # 4
         (State.OPEN, Input.SHUTDOWN): State.FINISHING,  # 6
         (State.OPEN, Input.LAST): State.CLOSED,  # 2
         (State.OPEN, Input.MISTAKE): State.CLOSED,  # 3
-        (State.OPEN, Input.IDLE): State.CLOSED,  # 4
         (State.OPEN, Input.STALL): State.CLOSED,  # 4
         (State.OPEN, Input.FAULT): State.CLOSED,  # 5
         (State.OPEN, Input.GONE): State.CLOSED,  # 7

@@ -159,9 +159,9 @@ class StreamProtocol:
             self._finish(self._dialect.closing)
 
     def receive_idle(self, seconds: float) -> None:
-        """Close the stream because nothing was received for so long."""
+        """End the stream because nothing was received for so long, and say so."""
         if self._move(Input.IDLE):
-            self._close(self._dialect.idle_close(seconds))
+            self._finish(self._dialect.idle_close(seconds))
 
     def receive_stall(self, seconds: float) -> None:
         """Close the stream because the peer read nothing for so long."""

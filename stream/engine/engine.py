@@ -10,7 +10,8 @@ one, with `last`, after `finish`. A front end without initial padding sees its f
 `lead` samples more, so the encoder frames of chunk n come with chunk n + 1 and the first result is empty.
 
 A channel that sends exact zeros is muted after a while (`stream.engine.mute`): it costs nothing, and begins a
-new segment when sound returns; text comes only after enough of it.
+new segment when sound returns; text comes only after enough of it. When a stream ends, the silence that its last
+words need is computed at once (`stream.engine.endings`).
 
 A step runs no per-channel Python, except for channels that produced text. ONNX Runtime computes a batch of
 any size as fast as the next larger round one, so nothing is padded. Front end and normaliser are in
@@ -20,6 +21,7 @@ decoder have rows, one for each slot, or two where states are reset (`stream.dec
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +38,7 @@ from stream.decoding.keywords import KeywordTrie
 from stream.decoding.options import decoding_of
 from stream.encoders.lstm import LSTM
 from stream.engine.alignment import Alignment, Span
+from stream.engine.endings import Endings
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
 from stream.engine.rings import Rings
@@ -135,8 +138,8 @@ class Engine:
         self._chunks = np.zeros(slots, np.int64)  # results given
         self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
         self._sounds = np.zeros(slots, np.int64)  # chunks with sound in a segment
-        self._due_at = np.full(slots, NEVER)  # samples received with which the next one is due
-        self._finishing: set[int] = set()  # slots whose closing result is due
+        self._due_at = np.full(slots, NEVER)  # samples in the ring with which the next one is due
+        self._endings = Endings(slots, network.specification.final_padding)
 
     def open(self, keywords: Mapping[str, float] | KeywordTrie | None = None) -> int | None:
         """Give out a free slot, in its initial state, or None where all are taken.
@@ -174,7 +177,7 @@ class Engine:
         self._open[slot] = False
         self._rings.clear(slot)
         self._due_at[slot] = NEVER
-        self._finishing.discard(slot)
+        self._endings.forget(slot)
 
     def restart(self, slot: int, *, keep_statistics: bool) -> None:
         """Begin a new stream in an open slot, with the running statistics as they are or fresh."""
@@ -208,7 +211,7 @@ class Engine:
         self._alignment.begin(slot)
         self._chunks[slot] = self._zeros[slot] = self._sounds[slot] = 0
         self._due_at[slot] = self.chunk_samples
-        self._finishing.discard(slot)
+        self._endings.forget(slot)
         self._decoder.open(slot, self._keywords[slot])
         self._states.reset(self._decoder.rows(np.array([slot])))
 
@@ -222,7 +225,7 @@ class Engine:
                 stream was finished, or the slot is not open. The stream is as before the call.
         """
         self._check(slot)
-        if self._due_at[slot] == NEVER or slot in self._finishing:
+        if self._due_at[slot] == NEVER or slot in self._endings.finishing:
             raise ValueError(f"channel {slot}: samples after the end of the stream")
         if samples.ndim != 1:
             raise ValueError(f"channel {slot}: samples are {samples.shape}, want (n,), mono")
@@ -244,7 +247,7 @@ class Engine:
             ValueError: as `push`, of any of them; nothing was taken.
         """
         rows = np.array(slots)
-        if not self._open[rows].all() or not self._finishing.isdisjoint(slots):
+        if not self._open[rows].all() or not self._endings.finishing.isdisjoint(slots):
             raise ValueError("a channel is not open, or its stream was finished")
         if (self._due_at[rows] == NEVER).any():
             raise ValueError("samples after the end of a stream")
@@ -269,7 +272,7 @@ class Engine:
         """Say that the stream has ended: its closing result comes after those still due."""
         self._check(slot)
         if self._due_at[slot] != NEVER:
-            self._finishing.add(slot)
+            self._endings.finishing.add(slot)
 
     def backlog(self, slot: int) -> int:
         """Return the samples of a slot that were not processed yet."""
@@ -278,7 +281,7 @@ class Engine:
 
     def pending(self) -> bool:
         """Return whether `tick` has something to do."""
-        return bool(self._finishing) or bool((self._rings.received >= self._due_at).any())
+        return bool(self._endings.finishing) or bool((self._rings.received >= self._due_at).any())
 
     def warm_up(self) -> None:
         """Run short streams in batches of several sizes, so that no real one pays for first calls.
@@ -303,7 +306,9 @@ class Engine:
     def tick(self) -> list[Result]:
         """Advance every slot that holds a chunk by that chunk, and close those that have ended."""
         due = self._rings.received >= self._due_at
-        ended = np.array(sorted(slot for slot in self._finishing if not due[slot]), np.int64)
+        if self._endings.finishing:
+            due = self._pad(due)
+        ended = np.array(sorted(s for s in self._endings.finishing if not due[s]), np.int64)
         rows = np.flatnonzero(due)
         primed = self._features.primed[rows]
         results: list[Result] = []
@@ -313,6 +318,19 @@ class Engine:
         if rows.size or ended.size:
             results += self._step(rows, ended)
         return results
+
+    def _pad(self, due: Mask) -> Mask:
+        """Put the silence behind streams that end and have no whole chunk left; returns what is due then."""
+        for slot in self._endings.finishing:
+            if due[slot] or self._endings.padded[slot] or not self._rings.received[slot]:
+                continue
+            if self._decoder.muted[slot] and not self._rings.rest(slot).any():
+                self._rings.drop_rest(slot)  # it ends as if muted chunks had not come
+            self._endings.padded[slot] = True
+            if self._endings.silence.size:
+                self._features.keep_statistics(slot)
+                self._rings.put(slot, self._endings.silence)
+        return self._rings.received >= self._due_at
 
     def _prime(self, rows: Integers) -> list[Result]:
         """Take the first samples of some streams, which give no frame yet."""
@@ -378,10 +396,12 @@ class Engine:
 
     def _hear(self, rows: Integers, sound: Mask) -> Mask:
         """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
-        heard = sound | (self._zeros[rows] < (self._mute_chunks or NEVER))
+        heard = (
+            sound | (self._zeros[rows] < (self._mute_chunks or NEVER)) | self._endings.padded[rows]
+        )
         counted = rows[heard]
         self._zeros[counted] = np.where(sound[heard], 0, self._zeros[counted] + 1)
-        self._begin_segments(counted[self._decoder.muted[counted]])
+        self._begin_segments(rows[sound & self._decoder.muted[rows]])
         return heard
 
     def _begin_segments(self, rows: Integers) -> None:
@@ -400,23 +420,26 @@ class Engine:
     def _rest(self, slot: int) -> Floats:
         """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
         rest = self._rings.take_rest(slot)
-        if self._decoder.muted[slot]:
-            if not rest.any():
-                return rest[:0]  # it ends as if muted chunks had not come
+        if self._decoder.muted[slot] and rest.any():
             self._begin_segments(np.array([slot]))
         self._sounds[slot] += rest.any()
         return rest
 
     def _end(self, slots: Integers, speech: Sequence[Speech]) -> list[Result]:
         """Make the closing results of some slots, which take no samples any more."""
-        self._finishing.difference_update(slots.tolist())
         self._due_at[slots] = NEVER
-        return self._results(slots, speech, last=True)
+        closing = [self._endings.close(*each) for each in zip(slots.tolist(), speech, strict=True)]
+        return self._results(slots, closing, last=True)
 
     def _results(
         self, rows: Integers, speech: Sequence[Speech], *, last: bool = False
     ) -> list[Result]:
         """Make the results of some slots, and count their chunks."""
+        padded = self._endings.padded[rows]
+        if padded.any() and not last:
+            self._endings.add(rows[padded], list(itertools.compress(speech, padded)))
+            self._due_at[rows[padded]] += self.chunk_samples
+            rows, speech = rows[~padded], list(itertools.compress(speech, ~padded))
         begun = self._chunks[rows]
         ended = begun if last else begun + 1
         if not last:
@@ -451,8 +474,13 @@ class Engine:
         if not (said.tokens or said.endpoint or last):
             return ()
         tokens = [(t, token.step) for t, token in zip(said.texts, said.tokens, strict=True)]
-        samples = int(self._rings.received[slot]) if last else None
+        samples = self._samples(slot) if last else None
         return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
+
+    def _samples(self, slot: int) -> int:
+        """Return the samples of a stream that has ended."""
+        padding = len(self._endings.silence) if self._endings.padded[slot] else 0
+        return int(self._rings.received[slot]) - padding
 
     def _check(self, slot: int) -> None:
         if not (0 <= slot < self.slots and self._open[slot]):

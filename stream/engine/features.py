@@ -42,6 +42,7 @@ class ChannelFeatures:
         self.primed = np.zeros(slots, np.bool_)
         self._framed = np.zeros(slots, np.bool_)  # whether a slot's stream has given a frame
         self._fresh, (self._front, self._statistics) = self._initial(1), self._initial(slots)
+        self._kept: dict[int, State] = {}  # statistics of slots that have ended
         self.levels = Levels(slots, float(np.log(network.specification.floor)))
 
     def _initial(self, batch: int) -> tuple[State, State]:
@@ -53,8 +54,15 @@ class ChannelFeatures:
         self.primed[slot], self._framed[slot] = not self.lead, False
         write_rows(row, front, self._front)
         self.levels.begin(slot)
+        kept = self._kept.pop(slot, None)
         if not keep_statistics:
             write_rows(row, statistics, self._statistics)
+        elif kept is not None:
+            write_rows(row, kept, self._statistics)
+
+    def keep_statistics(self, slot: int) -> None:
+        """Take note of a slot's statistics, which `begin` keeps in place of the later ones."""
+        self._kept[slot] = take_rows(self._statistics, np.array([slot]))
 
     def follow(self, slot: int, source: int) -> None:
         """Give a slot the states of another one, whose stream has given a frame."""
@@ -109,10 +117,8 @@ class ChannelFeatures:
         return stack(z, self._encoder.stack), -(-counts // self._encoder.stack)
 
     def _last_frames(self, rest: Floats, slot: int) -> Floats:
-        """Compute the frames, (n, 80), of what is left of a stream: whole hops, final padding."""
-        front_end, row = self._front_end, np.array([slot])
-        came = len(rest) or self._framed[slot] or (self.lead and self.primed[slot])  # any sample
-        x = np.pad(rest, (0, front_end.final_padding if came else 0))[None]
+        """Compute the frames, (n, 80), of what is left of a stream: whole hops."""
+        front_end, row, x = self._front_end, np.array([slot]), rest[None]
         state = take_rows(self._front, row)
         if not self.primed[slot]:
             if x.shape[1] <= self.lead:

@@ -90,11 +90,19 @@ class Rings:
 
     def take_rest(self, slot: int) -> Floats:
         """Take all that waits in a slot, less than the ring holds."""
-        taken, stored = int(self._taken[slot]), int(self._stored[slot])
-        places = (np.arange(taken, stored) - self._lead) % self._size
-        self._taken[slot] = stored
+        rest = self.rest(slot)
+        self._taken[slot] = self._stored[slot]
+        return rest
+
+    def rest(self, slot: int) -> Floats:
+        """Return all that waits in a slot, less than the ring holds, without taking it."""
+        places = (np.arange(self._taken[slot], self._stored[slot]) - self._lead) % self._size
         rest: Floats = self._flat[slot, places]
         return rest
+
+    def drop_rest(self, slot: int) -> None:
+        """Forget what waits in a slot: the next samples come in its place."""
+        self.received[slot] = self._stored[slot] = self._taken[slot]
 
     def _store(self, slot: int, samples: Samples) -> int:
         """Copy what fits into the ring; returns how much."""

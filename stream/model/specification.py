@@ -47,7 +47,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         window: analysis window of the front end, samples.
         floor: smallest mel power before the log.
         initial_padding: whether window - 160 zeros stand before the first sample (NUMERICS 1.1 #4).
-        final_padding: zeros at the end of an utterance, samples.
+        final_padding: zeros that are computed after an utterance, samples, so that its last words come
+            (`stream.engine.endings`).
         alpha: weight of a new frame in the running statistics; 0 = global statistics.
         pre_layers, post_layers, hidden: sizes of an LSTM encoder (`stream.encoders.lstm`).
         prediction_layers, prediction_hidden: sizes of an LSTM prediction network.
@@ -105,7 +106,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         if not 0.0 <= self.alpha < 1.0:
             raise ArgumentError(f"alpha is {self.alpha}, wants 0 <= alpha < 1")
         if self.final_padding < 0:
-            raise ValueError(f"final_padding is {self.final_padding} samples, wants at least 0")
+            raise ArgumentError(f"final_padding is {self.final_padding} samples, wants at least 0")
         for name in ("mute_chunks", "sound_chunks"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from stream.backends import BACKENDS
 from stream.decoding.decoding import BEAMS
 from stream.decoding.options import WHOLE, add_flags, value_flags
+from stream.engine.endings import padding_of
 from stream.engine.front_end import FRONT_ENDS
 
 Group: TypeAlias = argparse._ArgumentGroup
@@ -83,6 +84,12 @@ def add_model(group: Group) -> None:
         help="start every utterance from the data set's statistics (default: carry them on)",
     )
     add("--alpha", type=float, metavar="A", help="override the statistics' alpha")
+    add(
+        "--final-padding",
+        type=padding_of,
+        metavar="S",
+        help="override the silence computed after each recording, seconds",
+    )
     add(
         "--chunk-ms", type=float, metavar="N", help="audio handed in at once, ms (default: a chunk)"
     )

@@ -43,6 +43,7 @@ def validate(
     backend: str | None = None,
     reset_stats: bool = False,
     alpha: float | None = None,
+    final_padding: int | None = None,
     chunk_ms: float | None = None,
     decoding: Decoding | Search | None = None,
     front_end: FrontEndKind = "float",
@@ -61,6 +62,7 @@ def validate(
         backend: its name; None: `default_backend`.
         reset_stats: whether every utterance starts from the data set's statistics.
         alpha: overrides the model's weight of a new frame in the statistics.
+        final_padding: overrides the zeros that are computed after each recording, samples.
         chunk_ms: audio handed in at once, on which no result depends; None: a chunk of the model.
         decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
         front_end: the model's in float, or the same in fixed point.
@@ -84,9 +86,10 @@ def validate(
         chunk_ms = 1000 * network.specification.encoder.chunk_seconds
     if not 1 <= chunk_ms * SAMPLE_RATE / 1000 < float("inf"):
         raise ArgumentError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
-    if alpha is not None:
-        specification = msgspec.structs.replace(network.specification, alpha=alpha)
-        network = replace(network, specification=specification)
+    given = {"alpha": alpha, "final_padding": final_padding}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    specification = msgspec.structs.replace(network.specification, **overrides)
+    network = replace(network, specification=specification)
     slots = min(SLOTS if reset_stats else 1, max(len(utterances), 1))
     backend = backend or default_backend(network)
     computed = load_backend(backend, network)

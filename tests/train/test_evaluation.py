@@ -98,9 +98,12 @@ ROOMS = {
     "gain_control": GainControl(background=-40.0),
     "sound_chunks": 3,
 }
+ENDING = {"final_padding": 2500}
 
 
-@pytest.mark.parametrize("more", [{}, ROOMS], ids=["plain", "rooms"])
+@pytest.mark.parametrize(
+    "more", [{}, ROOMS, ENDING, ROOMS | ENDING], ids=["plain", "rooms", "ending", "both"]
+)
 @pytest.mark.parametrize("padding", [False, True])
 def test_muted_channels_are_cut_alike(padding: bool, more: dict) -> None:
     network = tiny_network(4, mute_chunks=2, initial_padding=padding, alpha=0.02, **more)

@@ -172,10 +172,6 @@ def test_audio_after_the_end_closes_with_1008_behind_all_text() -> None:
             Close(1003, "text message of 3 characters; send audio as binary ones"),
         ),
         (
-            lambda protocol: protocol.receive_idle(60.0),
-            Close(1008, "400 no message for 60 s; end streams with an empty one"),
-        ),
-        (
             lambda protocol: protocol.receive_stall(10.0),
             Close(1008, "400 no response was read for 10 s"),
         ),
@@ -200,6 +196,16 @@ def test_a_vanished_peer_frees_the_slot_and_gets_nothing() -> None:
     protocol.receive_result(result(0))
     assert protocol.messages() == []
     assert protocol.events()[-1] == Release()
+
+
+def test_an_idle_client_gets_its_last_words_and_1008() -> None:
+    protocol = channel()
+    protocol.receive(b"\x01\x02")
+    protocol.receive_idle(60.0)
+    protocol.receive_result(result(0, " bye", last=True))
+    text, close = protocol.messages()
+    assert " bye" in str(text)
+    assert close == Close(1008, "400 no message for 60 s; end streams with an empty one")
 
 
 def test_idle_counts_before_the_end_only() -> None:

@@ -295,7 +295,7 @@ async def test_an_idle_stream_is_closed_and_a_busy_one_is_not() -> None:
                 await connection.send(pcm(0.06))
                 await asyncio.sleep(0.15)
             messages, closed = await read_all(connection)
-        assert len(messages) == 5
+        assert len(messages) == 6  # with the closing result
         assert code_and_reason(closed)[0] == 1008
         await service.until_free()
 

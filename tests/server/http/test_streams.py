@@ -48,7 +48,7 @@ async def test_a_wyoming_peer_that_only_pings_is_idle_and_loses_its_slot() -> No
         writer.write(b'{"type": "audio-start"}\n')
         received = b""
         async with asyncio.timeout(5):
-            while b"no event for 0.4 s" not in received:
+            while b"no message for 0.4 s" not in received:
                 writer.write(b'{"type": "ping"}\n')
                 received += await reader.read(1000)
                 await asyncio.sleep(0.02)

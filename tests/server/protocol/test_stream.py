@@ -157,10 +157,6 @@ def test_unanswered_is_audio_without_a_result() -> None:
     [
         (lambda channel: channel.receive("no"), Close(1003, "no")),
         (
-            lambda channel: channel.receive_idle(60.0),
-            Close(1008, "400 no message for 60 s; end streams with the word end"),
-        ),
-        (
             lambda channel: channel.receive_stall(10.0),
             Close(1008, "400 no response was read for 10 s"),
         ),
@@ -189,6 +185,17 @@ def test_shutdown_gives_the_rest_of_the_text_and_1001() -> None:
     channel.receive(bytes(1920))
     Engine({(0, -1): Said((0,))}).run(channel)
     assert channel.messages() == [" one.", Close(1001, "the server is shutting down")]
+
+
+def test_an_idle_peer_gets_the_rest_of_the_text_and_1008() -> None:
+    channel = Driven(Echo())
+    channel.receive(bytes(1000))
+    channel.receive_idle(60.0)
+    channel.receive_idle(60.0)
+    channel.receive(bytes(1920))
+    Engine({(0, -1): Said((0,))}).run(channel)
+    close = Close(1008, "400 no message for 60 s; end streams with the word end")
+    assert channel.messages() == [" one.", close]
 
 
 def test_a_vanished_peer_frees_the_slot_and_gets_nothing() -> None:

@@ -225,9 +225,14 @@ def test_text_that_is_no_message_is_an_error_and_frees_the_slot(message: str) ->
 
 
 def test_an_idle_stream_is_closed_as_deepgram_does() -> None:
-    protocol = channel()
+    protocol, engine = channel(), Engine({(0, -1): Said((0,))})
+    protocol.receive(bytes(1920))
     protocol.receive_idle(60)
-    assert protocol.messages() == [Close(1011, "NET-0001: no audio and no KeepAlive for 60 s")]
+    engine.run(protocol)
+    *said, closed = protocol.messages()
+    assert closed == Close(1011, "NET-0001: no audio and no KeepAlive for 60 s")
+    assert [json.loads(str(message))["type"] for message in said] == ["Results", "Metadata"]
+    assert text(json.loads(str(said[0]))) == "one."
 
 
 @given(

@@ -1,0 +1,90 @@
+"""Endings: the silence that is computed after a stream, so that its last words come.
+
+A model emits a word some tenths of a second after its sound. A recording that is trimmed behind its last word,
+and a client that stops sending when it hears silence, would lose that word. Rules:
+
+1. After the last sample of a stream come `Specification.final_padding` zeros. They are computed at once, as fast
+   as the machine can; nothing waits for them to pass. A stream without samples gets none.
+2. They are stepped like samples, in the batch of all channels: an ending delays others no more than a channel that
+   has fallen behind does.
+3. They have no results of their own. What they say is in the closing result, and times stay those of the audio.
+4. Nobody heard them: they mute nothing (`stream.engine.mute`), do not count as sound, and the running statistics
+   that a following stream may keep are those before them.
+
+`stream.front_end.log_mel.streamed_log_mel` does the same to a whole recording, which is how models are trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream.decoding.channels import Speech
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import Integers
+
+LONGEST = 5.0  # seconds of silence that flags take
+
+
+def padding_of(seconds: str) -> int:
+    """Return the zeros, samples, of a flag that gives seconds.
+
+    Raises:
+        ArgumentTypeError: it is no number from 0 to `LONGEST`.
+    """
+    try:
+        value = float(seconds)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{seconds!r}; want 0 to {LONGEST:g} seconds")
+    return round(value * SAMPLE_RATE)
+
+
+class Endings:
+    """The slots of an engine whose streams have ended and whose closing results are due.
+
+    Args:
+        slots: of the engine.
+        padding: zeros after a stream, samples.
+    Attributes:
+        finishing: slots that were told to finish.
+        padded: (slots,) bool, those of them whose zeros wait with what is left of the samples, or are stepped.
+        silence: (padding,) float32, the zeros.
+    """
+
+    def __init__(self, slots: int, padding: int) -> None:
+        self.finishing: set[int] = set()
+        self.padded = np.zeros(slots, np.bool_)
+        self.silence = np.zeros(padding, np.float32)
+        self._said: dict[int, list[Speech]] = {}
+
+    def forget(self, slot: int) -> None:
+        """Begin a new stream in a slot, or none."""
+        self.finishing.discard(slot)
+        self.padded[slot] = False
+        self._said.pop(slot, None)
+
+    def add(self, rows: Integers, speech: Sequence[Speech]) -> None:
+        """Keep what a step of some padded slots said."""
+        for slot, said in zip(rows.tolist(), speech, strict=True):
+            self._said.setdefault(slot, []).append(said)
+
+    def close(self, slot: int, last: Speech) -> Speech:
+        """Return all that a slot said since its zeros began, of which `last` came last."""
+        self.finishing.discard(slot)
+        return _joined([*self._said.pop(slot, ()), last])
+
+
+def _joined(speech: Sequence[Speech]) -> Speech:
+    """Join what was said one after another; it has no endpoint, since the stream ends there."""
+    texts: list[str] = []
+    rest = ""  # of a character that was cut short: belongs before the next token's text
+    for said in speech:
+        for text in said.texts:
+            texts.append(rest + text)
+            rest = ""
+        rest += said.rest
+    return Speech([token for said in speech for token in said.tokens], texts, rest)
