@@ -25,6 +25,7 @@ from stream.errors import ArgumentError
 from stream.manifest import Utterance
 from stream.model import directory
 from stream.model.network import Network, open_model
+from stream.model.stages import without_places
 from stream.validation.record import NOTES
 
 
@@ -96,6 +97,8 @@ def export(
         )
     # Figures of an older export are not those of this one.
     notes = {name: value for name, value in network.notes.items() if name not in {"export", *NOTES}}
+    if "training" in notes:  # where it was is nobody's concern
+        notes["training"] = without_places(notes["training"])
     network = replace(network, notes=notes)
     validation = recordings() if validation is None else validation
     calibration = validation if calibration is None else calibration

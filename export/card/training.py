@@ -92,10 +92,17 @@ def _run(stage: Notes) -> list[str]:
         f"{stage.get('updates', 0):,}{averaged}",
         *(str(stage.get(name, "–")) for name in ("seed", "rill", "torch")),
         _hash(stage.get("settings_sha256")),
-        _hash(stage.get("parent"))
-        if "parent" in stage or "rill" not in stage
-        else "random weights",
+        _start(stage),
     ]
+
+
+def _start(stage: Notes) -> str:
+    """Return what a run started from, as far as its version of Rill wrote it down."""
+    if "parent" in stage:
+        return _hash(stage["parent"])
+    if "init" in stage:
+        return f"`{stage['init']['model']}`"
+    return "random weights" if "rill" in stage else "–"
 
 
 def _hash(digest: str | None) -> str:

@@ -16,9 +16,21 @@ Each says of itself, as far as its version of Rill wrote it down:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 Stage: TypeAlias = Mapping[str, Any]
+
+
+def without_places(notes: Any) -> Any:
+    """Return notes in which absolute paths, such as those of tokenizers and data sets, are names of files alone."""
+    if isinstance(notes, Mapping):
+        return {key: without_places(value) for key, value in notes.items()}
+    if isinstance(notes, list | tuple):
+        return [without_places(value) for value in notes]
+    if isinstance(notes, str) and PurePath(notes).is_absolute():
+        return PurePath(notes).name
+    return notes
 
 
 def stages_of(notes: Mapping[str, Any]) -> list[Stage]:

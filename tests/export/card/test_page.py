@@ -125,7 +125,12 @@ def test_runs_have_seeds_versions_hashes_and_what_they_set(model: Path) -> None:
 
 def test_an_older_model_says_what_it_knows(tmp_path: Path) -> None:
     notes = {
-        "training": {"run": "stream", "updates": 2000, "hours": 2.38},
+        "training": {
+            "run": "stream",
+            "updates": 2000,
+            "hours": 2.38,
+            "init": {"model": "en-commands"},
+        },
         "wer": {"dev": {"all": 0.25}},
         "export": {"recordings": 9, "wer": {"int8": 0.5}},
     }
@@ -137,7 +142,7 @@ def test_an_older_model_says_what_it_knows(tmp_path: Path) -> None:
     )
     assert "| dev, all | float32 | 25.00 |" in page
     assert "| 9 recordings of the export | int8 | 50.00 |" in page
-    assert "| `stream` | 2,000 | – | – | – | – | – |" in page
+    assert "| `stream` | 2,000 | – | – | – | – | `en-commands` |" in page
     assert "Rooms" not in page
 
 
