@@ -1,6 +1,7 @@
 r"""Deepgram's live transcription (GET /v1/listen), as a dialect. Options: `server.adapters.deepgram.options`.
 
-Audio is binary, in the encoding of the query. Everything else is JSON text. Rules:
+Audio is binary, in the encoding of the query, or in a container where that gives none. Everything else is
+JSON text. Rules:
 
 1. A Results message has the text since the last one with `is_final`. With `interim_results` one is sent
    whenever that text changes; the final one comes where the engine ends an utterance, at Finalize and at
@@ -14,7 +15,8 @@ Audio is binary, in the encoding of the query. Everything else is JSON text. Rul
 5. CloseStream, or an empty binary message, ends the stream: the final result, Metadata, Close 1000.
 6. KeepAlive is a sign of life. Without one, or audio, the stream is idle: Close 1011, NET-0001.
 7. Configure is refused (ConfigureFailure): what it changes has to be in the query here.
-8. Text that is none of these gets an Error message and Close 1008.
+8. Text that is none of these gets an Error message and Close 1008. Audio that cannot be decoded closes with
+   1008, DATA-0000.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ from typing import Any
 import msgspec
 
 from server.adapters.deepgram.messages import Request, alternative
-from server.adapters.deepgram.options import ENCODINGS
+from server.adapters.deepgram.options import ENCODINGS, OPUS
 from server.protocol.states import Close, State, short_close
 from server.protocol.stream import Dialect, StreamProtocol
 from server.protocol.utterances import Utterance, Utterances
 from stream.audio import Mixer, as_float
+from stream.audio.opus.decoder import RATE, Opus
+from stream.audio.opus.framing import OpusError, framing_of
 from stream.engine.engine import Result
 
 CHANNEL, CHANNELS = 0, 1  # of the text: those of the audio are mixed
@@ -55,8 +59,10 @@ class Listen(Dialect):
     def __init__(self, request: Request, silence: float | None = None) -> None:
         self._request = request
         self._options = options = request.options
-        self._encoding = ENCODINGS[options.encoding or "linear16"]
-        self.rate = options.rate
+        self._encoding = ENCODINGS.get(options.encoding or "")
+        framing = OPUS.get(options.encoding or "")
+        self._opus = Opus(framing()) if framing else None
+        self.rate = options.rate if self._encoding else RATE
         self._mixer = Mixer()
         self._digest = hashlib.sha256()
         self._utterances = Utterances()
@@ -81,12 +87,28 @@ class Listen(Dialect):
             stream.receive_end()
             return
         self._digest.update(message)
+        if self._encoding is None:
+            self._decode_opus(stream, message)
+            return
         channels = self._options.channels
         whole = stream.whole_frames(message, channels * self._encoding.sample_bytes)
         samples = self._encoding.decode(whole)
         if channels > 1:
             samples = self._mixer.mix(as_float(samples).reshape(-1, channels))
         stream.push(samples)
+
+    def _decode_opus(self, stream: StreamProtocol, message: bytes) -> None:
+        """Push Opus, whose container the first message shows."""
+        try:
+            if self._opus is None:
+                framing = framing_of(message)
+                if framing is None:
+                    raise OpusError("is neither Ogg nor WebM; give its encoding in the query")
+                self._opus = Opus(framing)
+            stream.push(self._opus.decode(message))
+        except (OpusError, ImportError) as error:
+            fault = str(error) if isinstance(error, OpusError) else "is Opus, and PyAV is missing"
+            stream.close(1008, f"DATA-0000: the audio {fault}")
 
     def receive_text(self, stream: StreamProtocol, text: str) -> None:
         """Take a control message; rules 4 to 8."""

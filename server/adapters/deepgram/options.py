@@ -7,7 +7,8 @@ empty asks for nothing.
 | option | what |
 |---|---|
 | `model`, `version`, `language`, `language_hint` | what is served |
-| `encoding`, `sample_rate`, `channels` | of live audio: `ENCODINGS`, any rate, channels that are mixed |
+| `encoding` | of live audio: `ENCODINGS`; with PyAV, the extra `media`, also `OPUS`, or none for Ogg and WebM with Opus |
+| `sample_rate`, `channels` | of live audio: any rate, channels that are mixed; Opus has its own |
 | `interim_results`, `vad_events`, `utterances` | obeyed |
 | `endpointing` | milliseconds without text that end an utterance, at least 60; false: none do |
 | `utterance_end_ms` | at least 60; wants `interim_results` |
@@ -21,8 +22,9 @@ Deepgram's `callback` would have the server call an address that a client names,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import MappingProxyType
 
 from server.protocol.encodings import A_LAW, LINEAR16, MU_LAW, Encoding
@@ -30,10 +32,14 @@ from server.protocol.hotwords import BOOST, MOST_BOOST
 from server.refusals import Refusal, quoted
 from stream.audio import HIGHEST_RATE, LOWEST_RATE
 from stream.audio.g711 import RATE as TELEPHONE_RATE
+from stream.audio.opus.framing import Framing, OggPackets, Packets
 from stream.decoding.endpoint import LEAST_SECONDS
 
 ENCODINGS: Mapping[str, Encoding] = MappingProxyType(
     {"linear16": LINEAR16, "mulaw": MU_LAW, "alaw": A_LAW}
+)
+OPUS: Mapping[str, Callable[[], Framing]] = MappingProxyType(
+    {"opus": Packets, "ogg-opus": OggPackets}
 )
 MOST_CHANNELS = 64
 LEAST_MS, MOST_MS = round(1000 * LEAST_SECONDS), 60_000
@@ -120,7 +126,7 @@ class Options:
     """What a request asks for.
 
     Attributes:
-        encoding: of live audio, one of `ENCODINGS`; None where the query gives none.
+        encoding: of live audio, one of `ENCODINGS` or `OPUS`; None: a container says what it is.
         rate: of live audio, Hz.
         channels: of live audio; they are mixed.
         interim: whether text is sent before it is final.
@@ -248,8 +254,11 @@ def _check_language(query: _Query, language: str) -> None:
 
 def _encoding(query: _Query) -> tuple[str | None, int]:
     encoding = query.last("encoding").lower() or None
-    if encoding is not None and encoding not in ENCODINGS:
-        raise _refused("encoding", encoding, f"want one of {', '.join(ENCODINGS)}")
+    if encoding is not None and encoding in OPUS and find_spec("av") is None:
+        text = "this server has no decoder for it: pip install 'rill-asr[media]'"
+        raise _refused("encoding", encoding, text)
+    if encoding is not None and encoding not in (*ENCODINGS, *OPUS):
+        raise _refused("encoding", encoding, f"want one of {', '.join((*ENCODINGS, *OPUS))}")
     if encoding == "linear16" and not query.last("sample_rate"):
         raise Refusal(
             400, "sample_rate is missing; linear16 has no rate of its own", param="sample_rate"

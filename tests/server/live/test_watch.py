@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from server.live import watch
-from tests.server.adapters.telephony.test_twilio import media, message, start
+from tests.server.adapters.telephony.twilio_messages import media, message, start
 from tests.server.http.asking import code
 from tests.server.scripted import ScriptedEngine, Service, serving
 

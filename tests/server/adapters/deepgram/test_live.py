@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from server.adapters.deepgram.options import Options
 from server.protocol.states import Close, State
 from stream.audio import as_float
 from tests.server.adapters.driving import CHUNK, Audio, Driven, EndAfter, Engine, Said
+from tests.stream.audio.opus.opus_streams import CONTENT, packets
 
 CHUNK_BYTES = bytes(2 * CHUNK)
 CLOSE_STREAM = '{"type": "CloseStream"}'
@@ -257,3 +259,48 @@ def test_any_messages_in_any_order_leave_no_slot_behind(messages: list[str | byt
     assert engine.released and protocol.state is State.CLOSED
     told = protocol.messages()
     assert sum(isinstance(each, Close) for each in told) == 1 and isinstance(told[-1], Close)
+
+
+@pytest.mark.parametrize("name", CONTENT)
+@pytest.mark.parametrize("encoding", [None, "ogg-opus"])
+def test_opus_in_a_container_is_decoded(name: str, encoding: str | None) -> None:
+    protocol, engine = channel(encoding=encoding), Engine()
+    for at in range(0, len(CONTENT[name]), 700):
+        protocol.receive(CONTENT[name][at : at + 700])
+    protocol.receive(CLOSE_STREAM)
+    engine.run(protocol)
+    closed = protocol.messages()[-1]
+    assert isinstance(closed, Close) and engine.released
+    if (name, encoding) == ("webm", "ogg-opus"):
+        assert closed.code == 1008 and closed.reason.startswith("DATA-0000: the audio has")
+    else:
+        assert closed.code == 1000
+        assert engine.samples / 16_000 == pytest.approx(1.0, abs=0.05)
+
+
+def test_packets_of_opus_are_messages() -> None:
+    protocol, engine = channel(encoding="opus"), Engine()
+    for packet in packets():
+        protocol.receive(packet)
+    protocol.receive(CLOSE_STREAM)
+    engine.run(protocol)
+    assert engine.samples / 16_000 == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("first", [b"RIFF", b"\0\0", bytes(3200)])
+def test_without_an_encoding_audio_in_no_container_is_refused(first: bytes) -> None:
+    protocol, engine = channel(encoding=None), Engine()
+    protocol.receive(first)
+    engine.run(protocol)
+    (closed,) = protocol.messages()
+    assert isinstance(closed, Close) and closed.reason.startswith("DATA-0000: the audio is neither")
+    assert engine.released
+
+
+def test_without_pyav_opus_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    protocol = channel(encoding=None)
+    protocol.receive(CONTENT["ogg"])
+    (closed,) = protocol.messages()
+    assert isinstance(closed, Close)
+    assert closed.reason == "DATA-0000: the audio is Opus, and PyAV is missing"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from server.adapters.telephony.twilio import Twilio
 from server.protocol.states import Close, State
 from tests.server.adapters.driving import Driven, Engine, Said, texts
+from tests.server.adapters.telephony.twilio_messages import media, message, start
 
 
 class Watched:
@@ -25,21 +25,6 @@ class Watched:
 
     def read(self) -> list[dict[str, Any]]:
         return [json.loads(each) for each in self.messages if each is not None]
-
-
-def message(event: str, **fields: Any) -> str:
-    return json.dumps({"event": event, "sequenceNumber": "3", "streamSid": "MZ2a", **fields})
-
-
-def start(**fields: Any) -> str:
-    form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
-    given = {"callSid": "CA1f", "tracks": ["inbound"], "mediaFormat": form, "customParameters": {}}
-    return message("start", start=given | fields)
-
-
-def media(seconds: float, track: str = "inbound") -> str:
-    payload = base64.b64encode(bytes([0xFF]) * round(8000 * seconds)).decode()
-    return message("media", media={"track": track, "chunk": "1", "payload": payload})
 
 
 CONNECTED = json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"})

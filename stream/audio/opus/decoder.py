@@ -1,0 +1,52 @@
+"""Packets of Opus to samples, by PyAV (the extra `media`).
+
+The samples that an encoder says to drop at the start (7 ms) are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stream.audio.opus.framing import Framing, OpusError
+from stream.stage import Floats
+
+RATE = 48_000  # of decoded samples, whatever was encoded
+
+
+class Opus:
+    """Opus to samples.
+
+    Args:
+        framing: of the packets.
+    Raises:
+        ImportError: PyAV is not installed.
+    """
+
+    def __init__(self, framing: Framing) -> None:
+        import av
+
+        self._framing = framing
+        self._packet: Any = av.Packet
+        self._errors = av.FFmpegError
+        self._decoder: Any = av.CodecContext.create("opus", "r")
+        self._decoder.sample_rate = RATE
+        self._decoder.layout = "mono"
+
+    def decode(self, received: bytes) -> Floats:
+        """Return the samples, (n,) float32 at `RATE`, of what is whole with these bytes.
+
+        Raises:
+            OpusError: they are no Opus.
+        """
+        parts = [np.zeros(0, np.float32)]
+        for packet in self._framing.feed(received):
+            try:
+                frames = self._decoder.decode(self._packet(packet))
+            except (self._errors, ValueError) as error:
+                raise OpusError("is no Opus, or damaged") from error
+            parts += [
+                frame.to_ndarray().astype(np.float32, copy=False).mean(axis=0) for frame in frames
+            ]
+        return np.concatenate(parts)
