@@ -131,7 +131,11 @@ Compute latency over {len(outcome.latencies)} chunks of 60 ms: \
 CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms
 Size of the install: {install_size() / 1e6:.0f} MB
 
-{knows}Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
+{knows}Transcribe a recording of your own, and see what else there is:
+  {Path(sys.executable).with_name("rill")} transcribe talk.m4a
+  {Path(sys.executable).with_name("rill")} --help
+
+Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
   {Path(sys.executable)} -m pip install sounddevice
   {Path(sys.executable).with_name("rill")} mic
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -101,6 +102,17 @@ def test_commands_of_the_readme_exist() -> None:
     assert {a or b for a, b in used} <= targets
     modules = {name.removesuffix(".__main__") for name in command_modules()}
     assert set(re.findall(r"python -m ([a-z_.]+[a-z])", readme)) <= modules
+
+
+def test_the_source_distribution_has_all_folders_and_files_of_the_repository() -> None:
+    listing = ["git", "ls-tree", "--name-only", "HEAD"]
+    found = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip("not a clone")
+    included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    by_itself = {"LICENSE", "hatch_build.py", "pyproject.toml"}
+    names = {name for name in found.stdout.split() if not name.startswith(".")}
+    assert {path.split("/")[1] for path in included} | by_itself == names
 
 
 def test_the_readme_clones_the_address_of_the_project() -> None:

@@ -1,7 +1,8 @@
 """The pages that people read, and the blocks of code on them.
 
-A line `# untested: REASON` in a block says that what is below it is not run, and why. A block of Python
-that begins with `# needs: PACKAGES` is a program for a running server (`tests/documentation/test_recipes.py`).
+A line `# needs: THINGS` in a block tells the reader what must be there, and the tests, which have none of it, to leave
+alone what is below. A block of Python that begins with `# needs: PACKAGES` is a program for a running server, which
+`test_recipes.py` runs where they are installed.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ __all__ = ["PAGES", "Block", "blocks", "cases"]
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 FENCED = re.compile(r"(?m)^( *)```(.*)\n((?:.*\n)*?)\1```$")
-NEEDS = re.compile(r"# needs: (.+)\n")
-UNTESTED = re.compile(r"(?m)^# untested: .+\n")
+NEEDS = re.compile(r"(?m)^# needs: (.+)\n")
 
 
 class Block(NamedTuple):
@@ -32,8 +32,8 @@ class Block(NamedTuple):
 
     @property
     def tested(self) -> str:
-        """What of it can run in a test: the lines above `# untested:`."""
-        return UNTESTED.split(self.text)[0]
+        """What of it can run in a test: the lines above `# needs:`."""
+        return NEEDS.split(self.text)[0]
 
     @property
     def needs(self) -> tuple[str, ...]:

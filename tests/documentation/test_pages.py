@@ -36,7 +36,7 @@ from tests.places import REPOSITORY
 
 LINKING = [*PAGES, REPOSITORY / "CHANGELOG.md", *sorted(REPOSITORY.glob("models/*/README.md"))]
 LANGUAGES = {"sh", "python", "pycon", "toml", "json", "yaml", "text", "mermaid"}
-COMMAND = re.compile(r"(?m)(?:^|`|\| )rill ((?:export )?[a-z]+)((?:\\\n|[^`\n|#;&<>])*)")
+COMMAND = re.compile(r"(?m)(?:^|`|\| )rill ((?:export )?[a-z-]+)((?:\\\n|[^`\n|#;&<>])*)")
 INLINE = [
     pytest.param(words, options, id=f"{page.name}: {words}{options[:40]}")
     for page in PAGES
@@ -100,6 +100,8 @@ def test_every_block_names_its_language() -> None:
 
 @pytest.mark.parametrize(("words", "options"), INLINE)
 def test_a_command_of_rill_exists_and_takes_its_options(words: str, options: str) -> None:
+    if any(name.startswith(f"{words} ") for name in commands()):
+        return  # `rill export`, of which there are several
     parser = parser_of(commands()[words])
     subcommands = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     for word in options.split():
@@ -115,7 +117,7 @@ def test_a_command_of_rill_in_a_block_has_all_that_it_requires(words: str, optio
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_sessions_are_what_python_prints(path: Path) -> None:
-    failed, _ = doctest.testfile(str(path), module_relative=False)
+    failed, _ = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert failed == 0
 
 
@@ -142,26 +144,32 @@ def test_data_can_be_read(block: Block) -> None:
     assert json.loads(block.text) if block.language == "json" else yaml.safe_load(block.text)
 
 
+TOKENS = '[desk]\nsha256 = "' + 64 * "0" + '"\n'
+
+
 @pytest.mark.parametrize("block", cases("toml"))
 def test_a_configuration_can_be_loaded(block: Block, tmp_path: Path) -> None:
+    path, text = tmp_path / "file.toml", block.tested
+    path.write_text(text)
+    if "sha256 = " in text:
+        assert read_tokens(path)
+    elif text.startswith("port = "):
+        (tmp_path / "tokens.toml").write_text(TOKENS)
+        assert Configuration(["--config", str(path)], {}).options
+    else:
+        load_training(path, text)
+
+
+def load_training(path: Path, text: str) -> None:
+    """Load a configuration of training; one that extends nothing is a part of one."""
     pytest.importorskip("torch", reason="a configuration is checked by what trains")
     from train.config.file import load_config
 
-    theirs = tmp_path / "configs" / "base-8703sp_run.yaml"
+    theirs = path.parent / "configs" / "base-8703sp_run.yaml"
     theirs.parent.mkdir()
     theirs.write_text(yaml.safe_dump(full_config(Specification(vocabulary=8703), "spm.model")))
-    (tmp_path / "rest.toml").write_text(
-        'model = {}\ndata = { train = ["a.jsonl"], dev = "b.jsonl" }'
-    )
-    path, text = tmp_path / "run.toml", block.tested
-    if "sha256 =" in text:
-        path.write_text(text)
-        assert read_tokens(path)
-        return
-    if re.search(r"(?m)^port =", text):
-        path.write_text(text)
-        assert Configuration(["--config", str(path)], {}).options.models
-        return
+    rest = path.with_name("rest.toml")
+    rest.write_text('model = {}\ndata = { train = ["a.jsonl"], dev = "b.jsonl" }')
     path.write_text(text if "extends" in text else f'extends = "rest.toml"\n{text}')
     load_config(path)
 
