@@ -236,4 +236,9 @@ def desk(tmp_path: Path) -> Path:
     for model in ("models/en-commands", "best.pt", "runs/hard/best.pt", "runs/fr/best.pt"):
         (tmp_path / model).parent.mkdir(exist_ok=True)
         (tmp_path / model).symlink_to(model_path())
+    shutil.copytree(model_path(), tmp_path / "models" / "mine", copy_function=os.symlink)
+    for name in ("model.json", "README.md"):  # which commands write
+        (tmp_path / "models" / "mine" / name).unlink()
+        shutil.copy(model_path() / name, tmp_path / "models" / "mine")
+    (tmp_path / "mine.md").write_text("It knows what it was trained on.")
     return tmp_path
