@@ -1,13 +1,11 @@
 """Recordings to stream: samples, words, and when each word ends.
 
 Recordings are audio files, or JSONL manifests of them. Times of words come from a CTM file, or, for
-a recording of a single word, from the end of its energy; other recordings are streamed too, but their
-words have no latency.
+a recording of a single word, from the end of its sound (`stream.validation.extent`); other recordings are streamed too,
+but their words have no latency.
 
-1. `file` of a CTM line (`stream.ctm`) names a recording by its stem, its name or its path as the manifest
-   writes it; a part of a recording by `stream.manifest.Utterance.id` alone.
-2. The energy of a single word ends with the last 10 ms whose power is above both 30 dB below the
-   loudest 10 ms and the middle, in dB, between the loudest and the tenth percentile, the background.
+`file` of a CTM line (`stream.ctm`) names a recording by its stem, its name or its path as the manifest writes
+it; a part of a recording by `stream.manifest.Utterance.id` alone.
 """
 
 from __future__ import annotations
@@ -24,10 +22,7 @@ from stream.audio import WHOLE, read_audio
 from stream.ctm import CtmError, TimedWord, read_ctm
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import read_manifest
-
-WINDOW = SAMPLE_RATE // 100
-BELOW_LOUDEST_DB = 30.0
-DIGITAL_SILENCE = 1e-12  # power; keeps the logarithm finite
+from stream.validation.extent import extent
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +50,7 @@ def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Time
 
     Args:
         paths: audio files and `.jsonl` manifests.
-        ctm: rule 1.
+        ctm: times of the words; None: those of single words.
     Raises:
         AudioError, ManifestError, CtmError: one of them cannot be used, or the CTM file speaks of
             none of the recordings.
@@ -65,8 +60,8 @@ def read_recordings(paths: Sequence[Path], ctm: Path | None = None) -> list[Time
 
     def add(names: Sequence[str], samples: NDArray[np.float32], text: str = "") -> None:
         words = next((times[name] for name in names if name in times), None)
-        if words is None and len(text.split()) == 1:
-            words = ((text.strip(), energy_end(samples)),)
+        if words is None and len(text.split()) == 1 and (sound := extent(samples)) is not None:
+            words = ((text.strip(), sound[1]),)
         recordings.append(TimedRecording(names[0], samples, words))
 
     for path in paths:
@@ -107,19 +102,3 @@ def _join(recordings: Iterable[TimedRecording], seconds: float) -> TimedRecordin
             break
     samples = np.concatenate([part.samples for part in parts])
     return TimedRecording(parts[0].name, samples, None if words is None else tuple(words))
-
-
-def energy_end(samples: NDArray[np.float32]) -> float:
-    """Return the second at which the energy of a single word ends (rule 2).
-
-    Args:
-        samples: (n,) float32 at 16 kHz.
-    """
-    count = len(samples) // WINDOW
-    if count == 0:
-        return len(samples) / SAMPLE_RATE
-    windows = samples[: count * WINDOW].astype(np.float64).reshape(count, WINDOW)
-    level = 10 * np.log10(np.mean(windows**2, axis=1) + DIGITAL_SILENCE)
-    loudest, background = level.max(), np.percentile(level, 10)
-    threshold = max(loudest - BELOW_LOUDEST_DB, (loudest + background) / 2)
-    return float(np.flatnonzero(level >= threshold)[-1] + 1) * WINDOW / SAMPLE_RATE

@@ -4,9 +4,8 @@ Streams a manifest through a model and compares the times of the words it heard 
 
 1. Words of a CTM file (`--ctm`, see `server.load.recordings`), such as an aligner writes.
 2. Else, of a recording, or of each of its `segments` in the manifest, the first and the last word of
-   what was said: the sound begins with the one and ends with the other. It is what is less than 18 dB
-   below the loudest 10 ms for 30 ms at least. Recordings whose background, the level that a tenth of
-   them is below, is within 28 dB of the loudest are left out: their energy says nothing.
+   what was said: the sound begins with the one and ends with the other (`stream.validation.extent`). Recordings
+   whose energy does not tell are left out.
 
 Which word is which is told from the text and from when it was emitted, not from the times compared.
 """
@@ -33,14 +32,12 @@ from stream.engine.engine import Engine, Result
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import Utterance, read_manifest
 from stream.model.network import open_model
+from stream.validation.extent import extent
 from stream.words import group, percentile
 
 Samples = NDArray[np.float32]
 BUNDLED = Path(__file__).with_name("bundled_words.ctm")
 SLOTS = 8
-WINDOW = SAMPLE_RATE // 100
-SOUND, BACKGROUND = 0.12, 0.04  # of the loudest amplitude: rule 2
-SHORTEST = 3  # windows; a click is shorter
 
 
 @dataclass(frozen=True)
@@ -186,14 +183,10 @@ def units_of(
 def by_energy(text: str, samples: Samples, begin: float) -> list[Reference]:
     """Return the words of a text; the first begins and the last ends with the sound (rule 2)."""
     words = [Reference(word, None, None) for word in text.split()]
-    windows = samples[: len(samples) // WINDOW * WINDOW].reshape(-1, WINDOW)
-    level = np.sqrt(np.mean(windows**2, axis=1))
-    loudest = np.sort(level)[-5:].mean()
-    loud = np.lib.stride_tricks.sliding_window_view(level > SOUND * loudest, SHORTEST).all(axis=1)
-    at = np.flatnonzero(loud) * WINDOW / SAMPLE_RATE + begin
-    if words and len(at) and np.quantile(level, 0.1) < BACKGROUND * loudest:
-        words[0] = replace(words[0], start=float(at[0]))
-        words[-1] = replace(words[-1], end=float(at[-1]) + SHORTEST * WINDOW / SAMPLE_RATE)
+    sound = extent(samples, len(words))
+    if words and sound is not None:
+        words[0] = replace(words[0], start=begin + sound[0])
+        words[-1] = replace(words[-1], end=begin + sound[1])
     return words
 
 

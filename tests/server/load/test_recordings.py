@@ -1,4 +1,4 @@
-"""Recordings with the times of their words: CTM files, and the end of energy of single words."""
+"""Recordings with the times of their words: CTM files, and the end of the sound of single words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from server.load.recordings import (
     TimedRecording,
-    energy_end,
     joined,
     read_recordings,
 )
@@ -58,23 +57,13 @@ def test_a_ctm_of_other_recordings_is_refused(audio: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text, timed", [("cat", True), ("the cat", False), ("", False)])
-def test_a_manifests_single_word_ends_with_its_energy(
+def test_a_manifests_single_word_ends_with_its_sound(
     audio: Path, tmp_path: Path, text: str, timed: bool
 ) -> None:
     entry = {"audio_filepath": audio.name, "text": text, "duration": 1.0}
     manifest = write(tmp_path / "m.jsonl", json.dumps(entry) + "\n")
     (recording,) = read_recordings([manifest])
     assert recording.words == ((("cat", pytest.approx(0.6, abs=0.011)),) if timed else None)
-
-
-@pytest.mark.parametrize("until", [0.4, 0.73, 1.0])
-def test_energy_ends_where_the_noise_does(until: float) -> None:
-    assert energy_end(burst(until)) == pytest.approx(until, abs=0.011)
-
-
-def test_energy_of_digital_silence_and_of_a_few_samples_ends_with_them() -> None:
-    assert energy_end(np.zeros(1600, np.float32)) == pytest.approx(0.1)
-    assert energy_end(np.ones(80, np.float32)) == pytest.approx(0.005)
 
 
 def test_files_that_are_no_audio_or_no_manifest_are_named(tmp_path: Path) -> None:
