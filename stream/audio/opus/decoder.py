@@ -13,6 +13,7 @@ from stream.audio.opus.framing import Framing, OpusError
 from stream.stage import Floats
 
 RATE = 48_000  # of decoded samples, whatever was encoded
+MOST_SECONDS = 60  # of a message: one byte of Opus may be 120 ms
 
 
 class Opus:
@@ -38,14 +39,17 @@ class Opus:
         """Return the samples, (n,) float32 at `RATE`, of what is whole with these bytes.
 
         Raises:
-            OpusError: they are no Opus.
+            OpusError: they are no Opus, or more than `MOST_SECONDS`.
         """
-        parts = [np.zeros(0, np.float32)]
+        parts, count = [np.zeros(0, np.float32)], 0
         for packet in self._framing.feed(received):
             try:
                 frames = self._decoder.decode(self._packet(packet))
             except (self._errors, ValueError) as error:
                 raise OpusError("is no Opus, or damaged") from error
+            count += sum(frame.samples for frame in frames)
+            if count > MOST_SECONDS * RATE:
+                raise OpusError(f"has more than {MOST_SECONDS} s in a message; send smaller ones")
             parts += [
                 frame.to_ndarray().astype(np.float32, copy=False).mean(axis=0) for frame in frames
             ]

@@ -5,17 +5,19 @@ Rules:
 
 1. A stream of packets has one kind of framing: none (`Packets`), Ogg pages (`OggPackets`, RFC 3533 and 7845),
    or WebM blocks (`WebmPackets`), as a browser's MediaRecorder writes them. `framing_of` tells by the first bytes.
-2. Whatever a sender writes, at most `MOST_BYTES` wait to become a packet. Anything else that is wrong raises
-   `OpusError`, and nothing can follow.
+2. Whatever a sender writes, at most `MOST_BYTES` wait to become a packet, and a message has at most
+   `MOST_ELEMENTS`. What is beyond, and anything else that is wrong, raises `OpusError`; nothing can follow.
 3. Checksums are not looked at.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Protocol
 
 MOST_BYTES = 1 << 17  # a page of Ogg has half of it
+MOST_ELEMENTS = 1 << 15
 OGG, WEBM = b"OggS", b"\x1aE\xdf\xa3"
 _PAGE, _SEGMENTS, _CONTINUED = 27, 26, 1
 _HEADERS = (b"OpusHead", b"OpusTags")
@@ -92,7 +94,11 @@ class WebmPackets:
         """Take bytes, and yield the packets that are whole now."""
         data = self._bytes
         data += received
-        while data:
+        for count in itertools.count():
+            if not data:
+                return
+            if count == MOST_ELEMENTS:
+                raise OpusError(f"has more than {MOST_ELEMENTS} elements of WebM in a message")
             if self._skipping:
                 skipped = min(self._skipping, len(data))
                 del data[:skipped]

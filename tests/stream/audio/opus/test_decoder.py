@@ -81,3 +81,10 @@ def test_damage_raises_nothing_but_that(name: str, at: int, damage: bytes) -> No
     framing = OggPackets() if name == "ogg" else WebmPackets()
     with suppress(OpusError):
         Opus(framing).decode(content[:at] + damage + content[at + len(damage) :])
+
+
+def test_a_message_cannot_become_hours_of_audio_or_of_work() -> None:
+    with pytest.raises(OpusError, match="more than 60 s in a message"):
+        Opus(OggPackets()).decode(62 * CONTENT["ogg"])
+    with pytest.raises(OpusError, match="elements of WebM in a message"):
+        Opus(WebmPackets()).decode(b"\xec\x80" * 40_000)  # empty ones, to be skipped
