@@ -93,7 +93,7 @@ class Configuration:
             if value is None:
                 yield f"# {quoted} is the bundled model"
             else:
-                yield f"{quoted} = {json.dumps(str(value), ensure_ascii=False)}"
+                yield f"{quoted} = {_quoted(key, value)}"
 
     def _origin(self, key: str, given: Mapping[str, Any]) -> str:
         flag = key.replace("_", "-")
@@ -221,7 +221,12 @@ def _toml(action: argparse.Action, value: Any) -> str | None:
         return repr(value)
     if action.dest in LISTS:
         return json.dumps([each.strip() for each in value.split(",")])
-    return json.dumps(str(value), ensure_ascii=False)
+    return _quoted(action.dest, value)
+
+
+def _quoted(key: str, value: Any) -> str:
+    """Return a string in quotes; a path as one that is the same from any folder."""
+    return json.dumps(str(Path(value).absolute() if key in PATHS else value), ensure_ascii=False)
 
 
 def _shown(value: Any) -> str:

@@ -97,11 +97,8 @@ class Signer:
         account = find(said.token)
         if account is None or now >= said.expires:
             return None
-        return (
-            (account, said)
-            if hmac.compare_digest(self._sign(payload, account), signature)
-            else None
-        )
+        signed = hmac.compare_digest(self._sign(payload, account), signature)
+        return (account, said) if signed else None
 
     def _sign(self, payload: bytes, account: Account) -> bytes:
         said = b"".join((PURPOSE, account.token.sha256.encode(), b"\n", payload))

@@ -139,6 +139,9 @@ def test_every_flag_is_a_key(file: Path) -> None:
     }
     assert flags - named == {"help", "config", "print_config"}
     assert configured(file, printed).options == Configuration([], {}).options
+    printed = "\n".join(Configuration(["--model", "a=models/a"], {}).describe())
+    there = {"a": Path.cwd() / "models" / "a"}
+    assert dict(configured(file, printed).options.models) == there  # whatever the file's folder
 
 
 def test_print_config_says_what_is_set_and_by_whom(
