@@ -78,7 +78,8 @@ export class Chart {
     context.fillRect(0, line - 0.5, columns.length ? right : width, 1);
     if (!columns.length) return;
     context.font = `${style.fontSize} ${style.fontFamily}`;
-    this.#drawAxis(context, { right, bottom, line, unit, grid: colour("line"), ink: colour("soft") });
+    const timed = columns.some(({ latency }) => latency !== null);
+    this.#drawAxis(context, { right, bottom, line, unit, timed, grid: colour("line"), ink: colour("soft") });
     const late = Math.min(1, (performance.now() - this.#came) / (1000 * CHUNK_SECONDS));
     context.save();
     context.rect(0, 0, right, bottom);
@@ -113,9 +114,9 @@ export class Chart {
   }
 
   /** Draw lines at loudnesses, latencies and seconds, and say what they are. */
-  #drawAxis(context, { right, bottom, line, unit, grid, ink }) {
+  #drawAxis(context, { right, bottom, line, unit, timed, grid, ink }) {
     const places = LOUDNESSES.map(([share, name]) => [line * (1 - share), name]);
-    for (const share of [0.5, 1]) {
+    for (const share of timed ? [0.5, 1] : []) {
       places.push([line + (bottom - line) * share, time(this.#depth * share)]);
     }
     context.textAlign = "left";
