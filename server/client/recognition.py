@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from server.client.stream import Chunks, OnText, StreamOutcome, as_async, stream_audio, stream_url
 from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
+from stream.audio import AudioError
 from stream.backends import BACKENDS
 from stream.bundled import model_path
 from stream.decoding.options import DecoderOptions, add_flags, decoding_of, options_of, value_flags
@@ -93,12 +94,18 @@ async def recognise_here(recogniser: Recogniser, chunks: Chunks, on_text: OnText
     """Recognise a stream in this process; its latencies are not measured."""
     recogniser.reset()
     transcript, count = Transcript(), 0
-    async for samples in as_async(chunks):
-        count += len(samples)
-        transcript.add(*recogniser.push(samples))
-        on_text(transcript.text, transcript.provisional)
+    fault: AudioError | None = None
+    try:
+        async for samples in as_async(chunks):
+            count += len(samples)
+            transcript.add(*recogniser.push(samples))
+            on_text(transcript.text, transcript.provisional)
+    except AudioError as error:
+        fault = error
     transcript.add(*recogniser.finish())
     on_text(transcript.text, "")
+    if fault is not None:  # after what could be decoded
+        raise fault
     segments = tuple(segment.words for segment in transcript.segments if segment.words)
     return StreamOutcome(transcript.text, (), segments, count / SAMPLE_RATE)
 

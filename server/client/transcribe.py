@@ -38,7 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="FILE",
         help="a recording, a folder of them, or a pattern such as 'calls/**/*.wav'; - is standard "
-        "input, of which WAV, --raw, WebM, Matroska and AAC are transcribed as they come",
+        "input, of which WAV, --raw and FLAC, and with `media` Ogg, MP3, WebM, AAC and fragmented MPEG-4, are "
+        "transcribed as they come",
     )
     parser.add_argument(
         "--format",

@@ -6,19 +6,22 @@ about where those end.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from types import MappingProxyType
 
 from stream.audio import chunked
 from stream.audio.flac import read_flac
-from stream.audio.layout import Layout
+from stream.audio.layout import PIPE_BYTES, Layout
 from stream.audio.mpeg import is_frame, read_mpeg
-from stream.audio.ogg import read_ogg
+from stream.audio.ogg import lack_at_end, read_ogg
 from stream.audio.source import Source
 
+logger = logging.getLogger(__name__)
 TAKEN = "WAV, FLAC, Ogg (Opus, Vorbis), MP3, AIFF, AU, CAF, RF64, W64 and SPHERE"
 MOST_TAGS = 16  # of ID3v2, one after the other
+MOST_BOXES = 64  # of MPEG-4, before its table
 
 READERS: MappingProxyType[bytes, Callable[[Source], Layout]] = MappingProxyType(
     {
@@ -52,7 +55,10 @@ FOREIGN = (
     (0, b"#!SILK", "SILK", ""),
     (0, b"FLV", "Flash video", ""),
 )
-FROM_THE_END = ("mov",)  # demuxers that may need the end of a file before its beginning
+# What libsndfile reads from files, and PyAV from pipes, as it comes.
+OGG_PIPE = Layout("Ogg", demuxer="ogg", ending=lack_at_end)
+FLAC_PIPE = Layout("FLAC", demuxer="flac")
+MP3_PIPE = Layout("MP3", demuxer="mp3")
 
 
 class UnknownFormatError(ValueError):
@@ -65,20 +71,18 @@ def read_layout(source: Source) -> Layout:
     Raises:
         UnknownFormatError: it is in none that is read.
     """
+    if source.live:
+        if (layout := _layout_of_pipe(source)) is not None:
+            return layout
+        logger.warning("the audio cannot be decoded as it comes: it is heard when the pipe ends")
+        source.spool()
     head = source.peek(0, 16)
     reader = READERS.get(head[:4]) if head[:4] != b"RIFF" or head[8:12] == b"WAVE" else None
     name, demuxer = _foreign(head)
     if demuxer and find_spec("av") is not None:
-        if demuxer in FROM_THE_END:
-            source.spool()
         return Layout(name, demuxer=demuxer)
     if reader is not None:
-        layout = reader(source)
-        if not source.live or layout.size is not None:
-            return layout
-        source.spool()
         return reader(source)
-    source.spool()
     start = _behind_tags(source)
     head = source.peek(start, 4)
     if head == b"fLaC":
@@ -86,6 +90,36 @@ def read_layout(source: Source) -> Layout:
     if is_frame(head):
         return read_mpeg(source, start)
     raise UnknownFormatError(_refusal(name, demuxer))
+
+
+def _layout_of_pipe(source: Source) -> Layout | None:
+    """Return how a pipe is decoded as it comes; None: only from its end, or not at all."""
+    head, media = source.peek(0, 16), find_spec("av") is not None
+    name, demuxer = _foreign(head)
+    if demuxer:
+        if not media or (demuxer == "mov" and not _begins_with_table(source)):
+            return None
+        return Layout(name, demuxer=demuxer)
+    if head[:4] == b"OggS":
+        return OGG_PIPE if media else None
+    if head[:4] in READERS:
+        layout = READERS[head[:4]](source)
+        return None if layout.size is None else layout
+    head = source.peek(_behind_tags(source), 4)
+    if head == b"fLaC":
+        return FLAC_PIPE if media else Layout("FLAC", size=PIPE_BYTES)
+    return MP3_PIPE if media and is_frame(head) else None
+
+
+def _begins_with_table(source: Source) -> bool:
+    """Return whether the table of an MPEG-4 file, or of its first fragment, stands before the sound."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        box = source.peek(at, 8)
+        if len(box) < 8 or box[4:] in (b"moov", b"mdat"):
+            return box[4:] == b"moov"
+        at += max(int.from_bytes(box[:4]), 8)
+    return False
 
 
 def _behind_tags(source: Source) -> int:

@@ -62,7 +62,8 @@ class Layout:
             those before it.
         promise: of a pipe, that its end has to keep; None where there is none.
         size: of a pipe, bytes at most; None: it cannot be decoded as it comes.
-        demuxer: of PyAV, where libsndfile does not know the container; "" where it does.
+        demuxer: of PyAV, where libsndfile does not know the container, or not from a pipe; "" where it does.
+        ending: of a pipe, says what is missing by its last `TAIL_BYTES` and their offset; None: nothing does.
     """
 
     container: str
@@ -74,6 +75,7 @@ class Layout:
     promise: Promise | None = None
     size: int | None = None
     demuxer: str = ""
+    ending: Callable[[bytes, int], str] | None = None
 
 
 def sized(

@@ -6,7 +6,7 @@ An Ogg file has no size in a header; its last page is marked as the end of the s
 from __future__ import annotations
 
 from stream.audio.layout import SEVERAL, Layout
-from stream.audio.source import Source
+from stream.audio.source import TAIL_BYTES, Source
 
 CAPTURE = b"OggS"
 HEADER_BYTES = 27
@@ -21,19 +21,31 @@ def read_ogg(source: Source) -> Layout:
     size = source.size
     if size is None:
         return Layout("Ogg")
-    begin = max(0, size - 2 * LONGEST_PAGE)
+    begin = max(0, size - TAIL_BYTES)
     tail = source.peek(begin, size - begin)
-    at = tail.rfind(CAPTURE)
-    if at < 0:
-        return Layout("Ogg", "it does not end in a page of Ogg")
-    page = tail[at:]
-    if len(page) < HEADER_BYTES or len(page) < _length(page):
-        return Layout("Ogg", f"its last page, at byte {begin + at}, is not whole")
-    if not page[5] & END_OF_STREAM:
-        return Layout("Ogg", f"its last page, at byte {begin + at}, is not marked as the last")
-    if page[SERIAL] not in _first_serials(source):
+    if lack := lack_at_end(tail, begin):
+        return Layout("Ogg", lack)
+    if tail[tail.rfind(CAPTURE) :][SERIAL] not in _first_serials(source):
         return Layout("Ogg", fault=SEVERAL)
     return Layout("Ogg")
+
+
+def lack_at_end(tail: bytes, begin: int) -> str:
+    """Return what is missing at the end of a stream, "" where nothing is.
+
+    Args:
+        tail: its last bytes, `TAIL_BYTES` or all.
+        begin: the offset of the first of them.
+    """
+    at = tail.rfind(CAPTURE)
+    page = tail[at:] if at >= 0 else b""
+    if not page:
+        return "it does not end in a page of Ogg"
+    if len(page) < HEADER_BYTES or len(page) < _length(page):
+        return f"its last page, at byte {begin + at}, is not whole"
+    if not page[5] & END_OF_STREAM:
+        return f"its last page, at byte {begin + at}, is not marked as the last"
+    return ""
 
 
 def _first_serials(source: Source) -> set[bytes]:

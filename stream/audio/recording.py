@@ -206,11 +206,16 @@ class Recording:
         except (soundfile.LibsndfileError, MediaError) as error:
             raise AudioError(
                 self.path,
-                f"cannot be decoded after {(self._first + read) / self.rate:.3f} s: "
+                f"cannot be decoded after {(self._first + read) / self.rate:.3f} s{self._place}: "
                 f"{error.error_string}",
             ) from error
         if self._source.fault is not None:
             raise self._unreadable(self._source.fault)
+
+    @property
+    def _place(self) -> str:
+        """Say how far into a pipe a fault is, "" of a file."""
+        return f", before byte {self._source.received}" if self._source.live else ""
 
     def _most_frames(self) -> int:
         seconds = self.part.seconds
@@ -226,12 +231,14 @@ class Recording:
         """Raise where fewer frames came than were promised."""
         most, frames = self._most_frames(), self._file.frames
         slack = self._file.slack if isinstance(self._file, Media) else 0
-        lack = ""
-        if self._source.live:
-            if self._layout.promise and read < most:
-                lack = self._layout.promise.lack(self._source.received)
+        lack, source = "", self._source
+        if source.live and self._layout.promise is not None:
+            lack = self._layout.promise.lack(source.received) if read < most else ""
+        elif source.live and self._layout.ending is not None and read < most:
+            lack = self._layout.ending(bytes(source.tail), source.received - len(source.tail))
         elif (
             self.container != "MP3"  # its decoder counts what its filter adds
+            and not self._layout.fields  # a size that was never written
             and frames < UNKNOWN_FRAMES
             and read < min(frames - slack - self._first, most)
         ):

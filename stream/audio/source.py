@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 KEPT_BYTES = 1 << 20  # most that is remembered of a pipe
+TAIL_BYTES = 1 << 17  # of what `take` took of it, in which two pages of Ogg fit
 
 
 class Source(io.RawIOBase):
@@ -28,6 +29,7 @@ class Source(io.RawIOBase):
         size: bytes of a file; of a pipe what `declare` said, None before.
         live: whether it is a pipe.
         received: bytes that came from a pipe.
+        tail: the last of them that `take` returned.
         fault: of a read that failed in the decoder's hands, which cannot raise it.
     """
 
@@ -39,6 +41,7 @@ class Source(io.RawIOBase):
         self.size = None if self.live else self._file.seek(0, io.SEEK_END)
         self._kept = bytearray()
         self.received = 0
+        self.tail = bytearray()
         self.fault: OSError | None = None
         self._spooled = False
         self._position = 0
@@ -70,6 +73,9 @@ class Source(io.RawIOBase):
             data = cast(io.BufferedReader, self._file).read1(count)
             self.received += len(data)
         self._position += len(data)
+        self.tail += data
+        if len(self.tail) > 2 * TAIL_BYTES:
+            del self.tail[:-TAIL_BYTES]
         return data
 
     def spool(self) -> None:

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
 
 import pytest
 
 from server.client.recognition import add_recognition_flags, recognition
 from server.client.stream import StreamOutcome
+from stream.audio import AudioError
 from stream.bundled import recordings
 from stream.errors import ArgumentError
+from stream.stage import Floats
 
 
 def parsed(*argv: str) -> argparse.Namespace:
@@ -57,3 +61,22 @@ def test_a_server_has_its_own_model_and_decoder() -> None:
         with pytest.raises(ArgumentError, match=f"{flag} goes without --url"):
             recognition(parsed("--url", "ws://x", flag, value))
     recognition(parsed("--url", "ws://x", "--hotwords", "left"))
+
+
+def test_a_recording_that_breaks_off_says_what_was_decoded_before_its_fault() -> None:
+    spoken = recordings()[3]
+    shown: list[str] = []
+
+    def chunks() -> Iterator[Floats]:
+        yield spoken.read()
+        raise AudioError(Path("a.ogg"), "breaks off")
+
+    recognise = recognition(parsed())
+    with pytest.raises(AudioError, match=r"a\.ogg: breaks off"):
+        asyncio.run(_all(recognise(chunks(), lambda final, _: shown.append(final))))
+    assert shown[-1] == said().transcript
+    assert len(shown) == 2
+
+
+async def _all(outcome: Awaitable[StreamOutcome]) -> StreamOutcome:
+    return await outcome
