@@ -97,7 +97,7 @@ def export(
         )
     # Figures of an older export are not those of this one.
     notes = {name: value for name, value in network.notes.items() if name not in {"export", *NOTES}}
-    if "training" in notes:  # where it was is nobody's concern
+    if "training" in notes:  # paths of the machine it ran on
         notes["training"] = without_places(notes["training"])
     network = replace(network, notes=notes)
     validation = recordings() if validation is None else validation

@@ -53,10 +53,10 @@ def _data(stages: Sequence[Notes]) -> Iterator[str]:
     yield "## Training data"
     for stage in stages:
         if not stage.get("seen"):
-            size = f", of a training set of {stage['hours']} hours" if "hours" in stage else ""
-            yield f"Nobody counted what the run `{stage.get('run')}`{size}, learned from."
+            size = f"; its training set has {stage['hours']} hours" if "hours" in stage else ""
+            yield f"The hours that the run `{stage.get('run')}` learned from were not counted{size}."
         elif since := stage.get("seen_from"):
-            yield f"What the run `{stage['run']}` learned from was counted from update {since}."
+            yield f"The hours of the run `{stage['run']}` are counted from update {since} on."
     if not counted:
         return
     hours: dict[str, list[float]] = {}

@@ -137,7 +137,7 @@ def test_an_older_model_says_what_it_knows(tmp_path: Path) -> None:
     directory.write(replace(tiny_network(), notes=notes), tmp_path / "old", {})
     page = card(tmp_path / "old")
     assert (
-        "Nobody counted what the run `stream`, of a training set of 2.38 hours, learned from."
+        "The hours that the run `stream` learned from were not counted; its training set has 2.38 hours."
         in page
     )
     assert "| dev, all | float32 | 25.00 |" in page
