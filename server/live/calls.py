@@ -2,7 +2,7 @@
 
 1. A call is known by the account (token) that opened it and by its id, so that no other account sees it.
    Two calls with one id are one to those who watch.
-2. A watcher may come before the call, and waits. One that comes later gets the final messages so far,
+2. A watcher may come before the call, and waits. One that comes later gets the messages that were kept,
    at most `KEPT`, then all new ones.
 3. A watcher that does not read loses the call when `BEHIND` messages wait for it: the rest would be of no
    use to it. Nothing is kept of a call that is over.
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from server.adapters.telephony.call import Publish
 
 KEPT = 1000
 BEHIND = 1000
@@ -34,19 +36,19 @@ class Calls:
     def __init__(self) -> None:
         self._calls: dict[Key, _Call] = {}
 
-    def open(self, account: str, call_id: str) -> Callable[[str | None], None]:
+    def open(self, account: str, call_id: str) -> Publish:
         """Open a call; returns what takes its messages, and None at its end."""
         key = (account, call_id)
         call = self._calls.setdefault(key, _Call())
         call.sources += 1
 
-        def publish(message: str | None) -> None:
+        def publish(message: str | None, keep: bool = False) -> None:
             if message is None:
                 call.sources -= 1
                 if call.sources > 0:
                     return
                 self._forget(key)
-            elif '"is_final":true' in message:
+            elif keep:
                 call.kept.append(message)
             for watcher in tuple(call.watchers):
                 if watcher.qsize() >= BEHIND:

@@ -3,7 +3,7 @@
 A telephone system sends the audio of a call, and has no use for its text. So text goes to those who watch
 the call (`server.live.calls`), and to the socket only where a protocol says so. Rules:
 
-1. A transcript message is sent whenever the text of an utterance changes, and once it is final:
+1. {"event": "start", "call": "CA1f"} comes first. A transcript message is sent whenever the text of an utterance changes, and once it is final:
 
        {"event": "transcript", "call": "CA1f", "is_final": true, "text": "one two", "start": 0.3,
         "end": 2.1, "words": [{"word": "one", "start": 0.42, "end": 0.66, "confidence": 0.98}, ...]}
@@ -18,7 +18,7 @@ the call (`server.live.calls`), and to the socket only where a protocol says so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -28,14 +28,20 @@ from server.protocol.utterances import Utterance, Utterances
 from stream.audio.g711 import RATE
 from stream.engine.engine import Result
 
-# Takes the messages of a call, and None at its end.
-Publish: TypeAlias = Callable[[str | None], None]
+
+class Publish(Protocol):
+    """Takes the messages of a call, and None at its end."""
+
+    def __call__(self, message: str | None, keep: bool = False) -> None:
+        """Tell those who watch; what is kept is for those who come later, too."""
+
+
 OpenCall: TypeAlias = Callable[[str], Publish]
 
 
 def unwatched(call_id: str) -> Publish:
     """Open a call that nobody can watch."""
-    return lambda message: None
+    return lambda message, keep=False: None
 
 
 class Call(Dialect):
@@ -60,6 +66,7 @@ class Call(Dialect):
         if self._publish is None and call_id:
             self._id = call_id
             self._publish = self._open_call(call_id)
+            self._publish(_encode({"event": "start", "call": call_id}), keep=True)
 
     def push(self, stream: StreamProtocol, audio: bytes, encoding: Encoding) -> None:
         """Give the engine audio."""
@@ -73,9 +80,9 @@ class Call(Dialect):
             self.tell(stream, {"event": "transcript", "call": self._id, **_describe(utterance)})
 
     def tell(self, stream: StreamProtocol, message: dict[str, Any]) -> None:
-        """Send a message to those who watch."""
+        """Send a transcript message to those who watch."""
         if self._publish is not None:
-            self._publish(_encode(message))
+            self._publish(_encode(message), keep=message["is_final"])
 
     def closed(self) -> None:
         """Let go of those who watch."""

@@ -89,7 +89,7 @@ class Twilio(Call):
                 stream.close(1003, f"event is {quoted(event)}, which is not Twilio's")
 
     def tell(self, stream: StreamProtocol, message: dict[str, Any]) -> None:
-        """Send a message to those who watch, and to the socket."""
+        """Send a transcript message to those who watch, and to the socket."""
         super().tell(stream, message)
         stream.send(msgspec.json.encode(message | {"streamSid": self._stream_sid}).decode())
 

@@ -45,7 +45,8 @@ async def test_the_rest_of_the_text_reaches_those_who_watch_however_a_call_ends(
         lines = await watching
         await service.until_free()
     assert code(lines[0]) == 200 and "Content-Type: text/event-stream" in lines
-    *said, end = events(lines)
+    begin, *said, end = events(lines)
+    assert begin == {"event": "start", "call": "CA1f"}
     assert said[-1]["is_final"] and str(said[-1]["text"]).startswith("a a")
     assert end == {"event": "end", "call": "CA1f"}
 

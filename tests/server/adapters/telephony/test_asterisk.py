@@ -30,7 +30,7 @@ def call(query_id: str = "") -> tuple[Driven, list[str], list[str | None]]:
 
     def open_call(call_id: str) -> Any:
         ids.append(call_id)
-        return told.append
+        return lambda message, keep=False: told.append(message)
 
     return Driven(Asterisk(open_call, query_id)), ids, told
 
@@ -54,7 +54,7 @@ def test_a_call_is_watched_by_its_id_and_asterisk_is_told_nothing(
     engine.run(protocol)
     assert ids == [expected] and engine.samples == 6400
     events = [json.loads(each) for each in told if each is not None]
-    assert [each.get("text") for each in events] == ["one", "one two", None]
+    assert [each.get("text") for each in events] == [None, "one", "one two", None]
     assert events[-1] == {"event": "end", "call": expected}
     assert told[-1] is None
     assert protocol.messages() == [Close(1000)]  # to a connection that is closed

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from server.adapters.telephony.call import Publish
 from server.adapters.telephony.twilio import Twilio
 from server.protocol.states import Close, State
 from tests.server.adapters.driving import Driven, Engine, Said, texts
@@ -19,9 +19,9 @@ class Watched:
         self.ids: list[str] = []
         self.messages: list[str | None] = []
 
-    def open(self, call_id: str) -> Callable[[str | None], None]:
+    def open(self, call_id: str) -> Publish:
         self.ids.append(call_id)
-        return self.messages.append
+        return lambda message, keep=False: self.messages.append(message)
 
     def read(self) -> list[dict[str, Any]]:
         return [json.loads(each) for each in self.messages if each is not None]
@@ -50,7 +50,8 @@ def test_the_text_of_a_call_goes_to_the_socket_and_to_those_who_watch() -> None:
     assert told[1]["words"][0]["word"] == "one"
     assert closed == Close(1000)
     assert watched.ids == ["CA1f"] and watched.messages[-1] is None
-    *same, end = watched.read()
+    begin, *same, end = watched.read()
+    assert begin == {"event": "start", "call": "CA1f"}
     assert [each["text"] for each in same] == ["one", "one", "two"]
     assert end == {"event": "end", "call": "CA1f"}
     assert engine.released and engine.samples == 6400
@@ -74,7 +75,7 @@ def test_a_connection_that_is_closed_without_a_stop_still_ends_with_its_text() -
     protocol.receive_hangup()
     assert protocol.state is State.FINISHING
     engine.run(protocol)
-    transcript, end = watched.read()
+    _, transcript, end = watched.read()
     assert (transcript["text"], end["event"], watched.messages[-1]) == ("one", "end", None)
     assert texts(protocol.messages()) == [] and engine.released
 
@@ -86,7 +87,7 @@ def test_a_call_that_the_server_drops_is_over_for_those_who_watch() -> None:
         protocol.receive(start())
         drop(protocol)
         engine.run(protocol)
-        assert [each["event"] for each in watched.read()] == ["end"]
+        assert [each["event"] for each in watched.read()] == ["start", "end"]
         assert watched.messages[-1] is None and engine.released
 
 
