@@ -1,7 +1,7 @@
 """Extent of speech: when the sound of a recording begins and ends, by its energy.
 
-The end of a spoken word, from which emission latency and user-perceived latency count, and the reference for times of
-words (`tests/benchmarks/word_times.py`), where no aligner gives one. It knows the whole recording, unlike
+The end of a spoken word from which user-perceived latency counts (`server.load`), and the reference for times of words
+(`tests/benchmarks/word_times.py`), where no aligner gives one. It knows the whole recording, unlike
 `stream.engine.alignment`, and no model. Checked by eye on spectrograms: 18 dB below the loudest, say, would cut off
 the fricatives of "six" and "off", and the bursts of "left" and "eight".
 
