@@ -118,10 +118,10 @@ def bash(found: list[Entry]) -> str:
             if flag.takes_value:
                 cases = "|".join(shlex.quote(f"{entry.words} {name}") for name in flag.names)
                 words = shlex.quote(" ".join(flag.choices))
-                choices.append(f"        {cases}) words={words}; flags= ;;")
+                choices.append(f"        {cases}) offers={words}; flags= ;;")
         words = shlex.quote(" ".join(entry.subcommands))
         flags = shlex.quote(" ".join(name for flag in entry.flags for name in flag.names))
-        next_words.append(f"        {shlex.quote(entry.words)}) words={words}; flags={flags} ;;")
+        next_words.append(f"        {shlex.quote(entry.words)}) offers={words}; flags={flags} ;;")
     return BASH % ("|".join(commands_), "\n".join(next_words), "\n".join(choices))
 
 
@@ -155,11 +155,12 @@ def _short(text: str) -> str:
     return shlex.quote(text.partition(";")[0].partition(" (default")[0])
 
 
+# zsh runs it too: there `words` is a variable of its own, and a length in ${...:1:n} begins with a digit or `$`.
 BASH = """\
 _rill() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-    local command= word words= flags=
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    local command= word offers= flags=
+    for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
         case "${command:+$command }$word" in
         %s) command="${command:+$command }$word" ;;
         esac
@@ -171,9 +172,9 @@ _rill() {
 %s
     esac
     case $current in
-        -*) words=$flags ;;
+        -*) offers=$flags ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=($(compgen -W "$offers" -- "$current"))
 }
 complete -o default -F _rill rill
 """
