@@ -179,7 +179,8 @@ class Alignment:
         first, level = self._levels.recent(slot)
         last = first + len(level)
         if samples is not None:
-            last = min(last, samples // HOP - self._shift)
+            last = max(first, min(last, samples // HOP - self._shift))
+            level = level[: last - first]  # without the silence after the end: it is not the room's
         return _Sound(first, level, last, self._delay, self._frames)
 
     def _close(self, slot: int, sound: _Sound) -> list[Span]:
