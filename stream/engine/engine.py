@@ -474,11 +474,11 @@ class Engine:
         if not (said.tokens or said.endpoint or last):
             return ()
         tokens = [(t, token.step) for t, token in zip(said.texts, said.tokens, strict=True)]
-        samples = self._samples(slot) if last else None
+        samples = self._samples(slot) if last or self._endings.padded[slot] else None
         return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
 
     def _samples(self, slot: int) -> int:
-        """Return the samples of a stream that has ended."""
+        """Return the samples of a stream that has ended, without the silence after them."""
         padding = len(self._endings.silence) if self._endings.padded[slot] else 0
         return int(self._rings.received[slot]) - padding
 
