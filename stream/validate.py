@@ -25,8 +25,10 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import DecoderOptions, decoding_of, options_of
 from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, read_manifest, spaced
 from stream.model.network import Network, models_in, open_model
+from stream.model.stages import without_places
 from stream.process import reports_errors, run_main
 from stream.progress import show_count
 from stream.scenarios import report as scenario_report
@@ -243,7 +245,9 @@ def _conditions(
     chosen = flags.chosen(build_parser(), arguments)
     if options.state_resets:
         chosen["state_resets"] = True
-    return conditions(network, backend, name, len(spoken), chosen)
+    if arguments.final_padding is not None:
+        chosen["final_padding"] = arguments.final_padding / SAMPLE_RATE
+    return conditions(network, backend, name, len(spoken), without_places(chosen))
 
 
 def _scenarios(

@@ -9,6 +9,7 @@ from pathlib import Path
 from export.bundle import archive
 from export.bundle.contents import check, report, total
 from stream.errors import DifferenceError
+from stream.files.atomic import replacing
 from stream.process import reports_errors, run_main
 
 
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--most-mb",
         type=float,
         metavar="N",
-        help="size that the files together may have; beyond it the exit status is 1 and nothing is written",
+        help="largest total size of the files; if it is larger, exit with 1 and write nothing",
     )
     return parser
 
@@ -42,17 +43,20 @@ def main(argv: list[str] | None = None) -> int:
     model = Path(arguments.model)
     if not model.exists():
         raise FileNotFoundError(f"{model}: no such model directory")
+    output = Path(arguments.archive) if arguments.archive else None
+    if output is not None and output.resolve().parent == model.resolve():
+        parser.error(f"--archive {output} is in the model directory; choose a place outside it")
     files = check(model)
     print("\n".join(report(files)))
     if arguments.most_mb is not None and total(files) > 1e6 * arguments.most_mb:
         raise DifferenceError(
             f"{model}: {total(files) / 1e6:.2f} MB, more than --most-mb {arguments.most_mb:g}"
         )
-    if arguments.archive:
-        output = Path(arguments.archive)
-        archive.write(model, output)
-        with archive.unpacked(output) as written:
-            check(written)
+    if output is not None:
+        with replacing(output) as partial:
+            archive.write(model, partial)
+            with archive.unpacked(partial) as written:
+                check(written)
         digest = hashlib.sha256(output.read_bytes()).hexdigest()
         print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, SHA-256 {digest}; read back: equal")
     return 0

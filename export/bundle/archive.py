@@ -4,8 +4,9 @@
     NAME/README.md     its card, where it has one
     NAME/model.json    and the files that this lists, in the order of their names
 
-No entry says when or by whom it was written. (Another zlib may compress otherwise; what is inside is the same.)
-Reading takes regular files of these names alone, and nothing that would be written anywhere else.
+No entry says when or by whom it was written. (Another zlib may compress differently; what is inside is the same.)
+Reading takes only regular files of these names, writes nothing anywhere else, and refuses what unpacks to more than
+`MOST_TIMES` the size of the archive.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from tempfile import TemporaryDirectory
 
 from export.bundle.contents import ALLOWED
 from stream.errors import DifferenceError
-from stream.files.atomic import replacing
 
+MOST_TIMES = 100  # weights hardly compress; a small file that would fill the disk is not a model
+MARGIN = 1 << 20  # bytes; the padding of tar compresses to nothing
 # What a damaged file makes the standard library raise.
 DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, OverflowError, ValueError)
 
@@ -32,8 +34,7 @@ def write(model: Path, archive: Path) -> None:
     """Write the archive of a model directory that was checked (`export.bundle.check`)."""
     name = model.resolve().name
     with (
-        replacing(archive) as partial,
-        partial.open("wb") as raw,
+        archive.open("wb") as raw,
         gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
@@ -61,7 +62,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
 def _unpack(archive: Path, place: Path) -> Path:
     folder, last = "", "its first entry"
     try:
-        with gzip.open(archive) as packed:
+        with _Limited(archive) as packed:
             with tarfile.open(fileobj=packed, mode="r|") as tar:
                 for entry in tar:
                     last = entry.name
@@ -89,6 +90,21 @@ def _unpack(archive: Path, place: Path) -> Path:
     return place / folder
 
 
+class _Limited(gzip.GzipFile):
+    """A gzip file that refuses to be read beyond its limit."""
+
+    def __init__(self, archive: Path) -> None:
+        super().__init__(archive)
+        self._most = self._left = MARGIN + MOST_TIMES * archive.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {self._most:,} bytes")
+        return data
+
+
 def _fault(entry: tarfile.TarInfo, parts: tuple[str, ...], folder: str) -> str | None:
     """Return what is wrong with an entry, or None.
 
@@ -100,12 +116,12 @@ def _fault(entry: tarfile.TarInfo, parts: tuple[str, ...], folder: str) -> str |
         return "leads out of the folder that it is unpacked to"
     if entry.issym() or entry.islnk():
         return f"is a link, to {entry.linkname!r}"
-    if not entry.isreg() and not entry.isdir():
-        return "is neither a file nor a folder"
+    if entry.issparse() or not (entry.isreg() or entry.isdir()):
+        return "is neither an ordinary file nor a folder"
     if folder and parts[0] != folder:
         return f"is not in the archive's one folder, {folder!r}"
     if entry.isdir():
         return None if len(parts) == 1 else "is a folder, of which a model has none"
     if len(parts) != 2 or parts[1] not in ALLOWED:
-        return "is no file of a model"
+        return "is not a file of a model"
     return None

@@ -54,7 +54,7 @@ def check(model: Path) -> list[File]:
         if path.is_symlink():
             raise DifferenceError(f"{path}: is a link; a bundle has the files themselves")
         if path.name not in ALLOWED or not path.is_file():
-            raise DifferenceError(f"{path}: is no file of a model; move it elsewhere")
+            raise DifferenceError(f"{path}: is not a file of a model; move it elsewhere")
     try:
         network = open_model(model)
         for backend in _backends(network, model):

@@ -25,11 +25,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--text",
         metavar="MD",
-        help="text by hand, kept in the notes: what comes before its first ## opens the card, the rest ends it",
+        help="Markdown of your own, kept in the notes: what comes before its first ## opens the card, the rest ends it",
     )
     parser.add_argument("--output", metavar="F", help=f"file to write (default: MODEL/{CARD})")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if the file is another"
+        "--check", action="store_true", help="write nothing; exit with 1 if the file differs"
     )
     return parser
 

@@ -74,7 +74,9 @@ def read_layout(source: Source) -> Layout:
     if source.live:
         if (layout := _layout_of_pipe(source)) is not None:
             return layout
-        logger.warning("the audio cannot be decoded as it comes: it is heard when the pipe ends")
+        logger.warning(
+            "this audio cannot be decoded as it arrives: it is transcribed when the pipe ends"
+        )
         source.spool()
     head = source.peek(0, 16)
     reader = READERS.get(head[:4]) if head[:4] != b"RIFF" or head[8:12] == b"WAVE" else None

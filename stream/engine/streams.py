@@ -68,9 +68,7 @@ class Streams:
                 if not len(rest[slot]):
                     del rest[slot]
                     engine.finish(slot)
-            if (
-                engine.pending()
-            ):  # a step only: what an ending still has is stepped beside the others
+            if engine.pending():  # one step: what an ending still has is stepped with the others
                 began = time.perf_counter()
                 results = engine.tick()
                 self.seconds += time.perf_counter() - began

@@ -19,9 +19,7 @@ CHARACTERS = 84  # two lines of a subtitle
 SECONDS = 7.0
 PAUSE = 2.0  # seconds between two words that are not shown together
 SHORTEST = 1.0  # seconds that a cue stays, where the next one leaves so many
-READING = (
-    17  # characters a second; subtitles for adults have up to 20, those of broadcasters 12 to 17
-)
+READING = 17  # characters a second; subtitles for adults have up to 20, broadcasters 12 to 17
 
 Segments: TypeAlias = Iterable[Sequence[TimedWord]]
 

@@ -70,14 +70,11 @@ def target_of(model: Path, asked: str) -> Path:
 def _different(one: Network, other: Network) -> str | None:
     if one.tokenizer != other.tokenizer:
         return "tokenizer"
-    names = one.arrays.keys() | other.arrays.keys()
-    same = (
-        name in one.arrays
-        and name in other.arrays
-        and np.array_equal(one.arrays[name], other.arrays[name])
-        for name in sorted(names)
-    )
-    return next((name for name, equal in zip(sorted(names), same, strict=True) if not equal), None)
+    for name in sorted(one.arrays.keys() | other.arrays.keys()):
+        mine, theirs = one.arrays.get(name), other.arrays.get(name)
+        if mine is None or theirs is None or not np.array_equal(mine, theirs):
+            return name
+    return None
 
 
 def conditions(

@@ -134,8 +134,8 @@ def balanced(texts: Sequence[str], names: Sequence[str], balance: float) -> NDAr
         if of:
             logs = [np.log(counts[name, word]) for word in of]
             weights[index] = np.exp(-balance * np.mean(logs))
-    spoken = np.array([bool(of) for of in words])
+    spoken, corpora = np.array([bool(of) for of in words]), np.array(names)
     for name in set(names):
-        mine = spoken & (np.array(names) == name)
+        mine = spoken & (corpora == name)
         weights[mine] /= weights[mine].mean() if mine.any() else 1.0
     return weights

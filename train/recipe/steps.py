@@ -120,7 +120,7 @@ def steps_of(folder: Path, recipe: Recipe, output: Path) -> list[Step]:
 
 def _command(line: str, places: Mapping[str, Path]) -> Step:
     try:
-        line = line.format(**places)
+        line = line.format(**{name: shlex.quote(str(path)) for name, path in places.items()})
     except (KeyError, IndexError, ValueError) as error:
         raise ConfigError(f"{line!r}: there is no {error}, only {', '.join(places)}") from None
     words = [resolve(word) for word in shlex.split(line)]
@@ -133,12 +133,12 @@ def _training(names: Sequence[str], runs: Sequence[Path]) -> Iterator[Step]:
     start: Path | None = None
     configs = [load_config(name) for name in names]
     for number, (name, run, config) in enumerate(zip(names, runs, configs, strict=True)):
-        line = f"rill train --config {name} --output {run}"
+        line = shlex.join(["rill", "train", "--config", name, "--output", str(run)])
         files = [config.data.tokenizer, config.data.statistics, config.data.dev_source.location]
         files += [source.location for source in config.data.sources]
         inputs = [resolve(file) for file in files if file is not None]
         if start is not None:
-            line += f" --init-from {start}"
+            line += f" --init-from {shlex.quote(str(start))}"
             inputs.append(start)
         after = configs[number + 1 : number + 2]
         hardens = any(_soft(config) and not _soft(each) for each in after)

@@ -46,7 +46,7 @@ class Opus:
             try:
                 frames = self._decoder.decode(self._packet(packet))
             except (self._errors, ValueError) as error:
-                raise OpusError("is no Opus, or damaged") from error
+                raise OpusError("is not Opus, or is damaged") from error
             count += sum(frame.samples for frame in frames)
             if count > MOST_SECONDS * RATE:
                 raise OpusError(f"has more than {MOST_SECONDS} s in a message; send smaller ones")

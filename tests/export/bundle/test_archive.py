@@ -55,10 +55,11 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, to: str = "") -> tarfile.Tar
         ([entry("a/../../model.json")], "leads out of the folder"),
         ([entry("a/model.json", tarfile.SYMTYPE, "/etc/passwd")], "is a link, to '/etc/passwd'"),
         ([entry("a/model.json", tarfile.LNKTYPE, "b")], "is a link, to 'b'"),
-        ([entry("a/model.json", tarfile.FIFOTYPE)], "is neither a file nor a folder"),
-        ([entry("a/run.sh")], "'a/run.sh' is no file of a model"),
-        ([entry("model.json")], "is no file of a model"),
-        ([entry("a/b/model.json")], "is no file of a model"),
+        ([entry("a/model.json", tarfile.FIFOTYPE)], "is neither an ordinary file nor a folder"),
+        ([entry("a/model.json", tarfile.GNUTYPE_SPARSE)], "is neither an ordinary file"),
+        ([entry("a/run.sh")], "'a/run.sh' is not a file of a model"),
+        ([entry("model.json")], "is not a file of a model"),
+        ([entry("a/b/model.json")], "is not a file of a model"),
         ([entry("a/b", tarfile.DIRTYPE)], "is a folder"),
         ([entry("a/model.json"), entry("b/README.md")], "'b/README.md' is not in the archive's one"),
         ([entry("a/model.json"), entry("a/model.json")], "'a/model.json' is there twice"),
@@ -75,6 +76,16 @@ def test_an_entry_that_a_model_has_not_is_named_and_not_unpacked(
     with pytest.raises(DifferenceError) as error, archive.unpacked(path):
         pass
     assert str(path) in str(error.value) and fault in str(error.value)
+
+
+def test_a_small_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.tar.gz"
+    large = entry("a/encoder.onnx")
+    large.size = 8 << 20
+    with tarfile.open(path, "w:gz") as tar:
+        tar.addfile(large, io.BytesIO(bytes(large.size)))
+    with pytest.raises(DifferenceError, match="unpacks to more than"), archive.unpacked(path):
+        pass
 
 
 def test_damage_is_told_wherever_it_is(model: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_damaged_missing_or_additional_file_or_a_link_is_named(model: Path) ->
 
     extra = model / "notes.txt"
     extra.write_text("")
-    assert f"{extra}: is no file of a model" in fault()
+    assert f"{extra}: is not a file of a model" in fault()
     extra.unlink()
     (model / "README.md").unlink()
     (model / "README.md").symlink_to("/etc/hostname")

@@ -40,6 +40,16 @@ def test_a_model_that_is_too_large_is_not_written(
     assert not (tmp_path / "a.tar.gz").exists()
 
 
+def test_an_archive_does_not_contain_itself(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        __main__.main([str(model), "--archive", str(model / "a.tar.gz")])
+    assert error.value.code == 2
+    assert "is in the model directory" in capsys.readouterr().err
+    assert verify.main([str(model)]) == 0
+
+
 def test_what_is_not_there_is_an_input_fault(tmp_path: Path) -> None:
     assert verify.main([str(tmp_path / "none")]) == 3
     assert __main__.main([str(tmp_path / "none")]) == 3

@@ -66,6 +66,25 @@ def test_a_validation_is_kept_and_the_next_of_its_kind_replaces_it(
     assert after["specification"] == before["specification"]
 
 
+def test_options_are_kept_as_they_were_given_but_for_the_folders_of_this_machine(
+    flags: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "words.arpa").write_text(
+        "\\data\\\nngram 1=3\n\n\\1-grams:\n-1.0\t<unk>\n-99\t<s>\n-1.0\t</s>\n\n\\end\\\n"
+    )
+    model = ["--model", str(tmp_path / "model"), "--record", "--final-padding", "0.3"]
+    beam = ["--decoder", "beam", "--ngram", str(tmp_path / "words.arpa"), "--ngram-weight", "0.25"]
+    assert validate.main([*model, *beam, *flags]) == 0
+    (kept,) = notes(tmp_path)["evaluations"]
+    assert kept["options"] == {
+        "reset_stats": True,
+        "final_padding": 0.3,
+        "decoder": "beam",
+        "ngram": "words.arpa",
+        "ngram_weight": 0.25,
+    }
+
+
 def test_the_rows_of_scenarios_are_kept(flags: list[str], tmp_path: Path) -> None:
     model = ["--model", str(tmp_path / "model"), "--record"]
     plain = [flag for flag in flags if flag != "--reset-stats"]

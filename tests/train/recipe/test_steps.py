@@ -138,6 +138,16 @@ def test_steps_are_listed_and_nothing_is_run(
     assert "$TONES/dev.jsonl" in lines[3] and not (tmp_path / "out").exists() and ran == []
 
 
+def test_a_folder_may_have_a_space_in_its_name(recipe: Path, tmp_path: Path) -> None:
+    output = tmp_path / "my models"
+    steps = steps_of(recipe, read_recipe(recipe), output)
+    assert str(output / "hard" / "best.pt") in steps[3].words
+    assert steps[2].words[-3:] == [
+        str(output / "hard"), "--init-from", str(output / "soft" / "best-hard.pt")
+    ]  # fmt: skip
+    assert steps[3].outputs == (output / "model" / "tones",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
