@@ -47,12 +47,15 @@ class Notifier:
         """
         if self._is_ready:
             self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        yield
-        if self._is_ready:
-            self.ready()
+        try:
+            yield
+        finally:
+            if self._is_ready:
+                self.ready()
 
     def stopping(self, streams: int) -> None:
         """Say that the service is ending, and how many streams it still has."""
+        self._is_ready = False  # a reload from here on would be taken for a new start
         self._send("STOPPING=1", f"STATUS={streams} streams are finishing")
 
     async def feed_watchdog(self) -> None:
@@ -66,7 +69,7 @@ class Notifier:
             return
         with (
             suppress(OSError),  # nobody listens any more; the service goes on
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
             sender.setblocking(False)
             sender.sendto("\n".join(lines).encode(), self._address)

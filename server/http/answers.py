@@ -288,7 +288,6 @@ class Answers:
         with exchange.grant.account.lease(protocol) as lease:
             self._choose_any(name)
             async with receive_form(request, self._limits, self._spool, reserve) as form:
-                _bind(lease, form)
                 yield form, lease
 
     def _settle(self, form: Body, lease: Lease, name: str | None) -> Model:
@@ -298,6 +297,7 @@ class Answers:
             form.slot.close()
             form.slot = Slot(self._choose(name))
         lease.check_model(form.slot.model.name)
+        _bind(lease, form)
         return form.slot.model
 
     def _choose_any(self, name: str | None) -> Model:
@@ -323,8 +323,8 @@ class Answers:
 
 def _bind(lease: Lease, body: Body) -> None:
     """Let a lease count the audio of an upload, and end it."""
-    lease.audio = lambda: body.slot.channel.received / SAMPLE_RATE
-    lease.end = lambda refusal: body.slot.receive_result(refusal)
+    slot = body.slot
+    lease.bind(lambda: slot.channel.received / SAMPLE_RATE, slot.receive_result)
 
 
 def _note(request: web.BaseRequest, protocol: str, model: Model, transcript: Transcript) -> None:

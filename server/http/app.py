@@ -159,7 +159,10 @@ class Application:
         """Count the audio of each token once a second."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._keyring.tick()
+            try:
+                self._keyring.tick()
+            except Exception:  # a fault in ending one stream does not lift the limits of the others
+                logger.exception("counting the audio of the tokens failed")
 
     async def _drain(self) -> None:
         """Wait until nothing is served any more; after `drain_seconds` end the rest."""

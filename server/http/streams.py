@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import quote
@@ -108,22 +109,25 @@ class Streams:
             socket, request.protocol, request.transport, self._limits.close_seconds
         )
         connection = Connection(transport, limits)
-        channel = model.channels.open(connection, keywords=keywords)
-        assert channel is not None  # nothing was awaited since the model was asked
         now = datetime.now(UTC)
         secret = exchange.grant.secret
         session = bytes(secret.session) if secret else NO_SESSION
         open_call = partial(self._answers.calls.open, exchange.grant.account.name)
         opening = Opening(exchange.peer.request_id, now, speller, self._strict, session, open_call)
         dialect = route.dialect(parameters, opening)
-        connection.protocol = protocol = StreamProtocol(dialect, channel, connection)
-        lease.audio = lambda: protocol.audio_seconds
-        lease.end = lambda refusal: connection.end_stream(f"{refusal.status} {refusal}", 1008)
-        try:
-            await socket.prepare(request)
-            await self._serve(connection, name, model, exchange)
-        finally:
-            connection.free_slot()
+        channel = model.channels.open(connection, keywords=keywords)
+        assert channel is not None  # nothing was awaited since the model was asked
+        with closing(channel):  # also where the dialect fails at its beginning
+            connection.protocol = protocol = StreamProtocol(dialect, channel, connection)
+            lease.bind(
+                lambda: protocol.audio_seconds,
+                lambda refusal: connection.end_stream(f"{refusal.status} {refusal}", 1008),
+            )
+            try:
+                await socket.prepare(request)
+                await self._serve(connection, name, model, exchange)
+            finally:
+                connection.free_slot()
         return socket
 
     async def serve_wyoming(self, transport: Tcp, model: Model, exchange: Exchange) -> None:

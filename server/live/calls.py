@@ -19,7 +19,7 @@ from typing import TypeAlias
 from server.adapters.telephony.call import Publish
 
 KEPT = 1000
-BEHIND = 1000
+BEHIND = 2 * KEPT  # so that one who comes late has time to read what was kept
 Key: TypeAlias = tuple[str, str]  # account and id
 
 

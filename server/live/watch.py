@@ -55,7 +55,7 @@ async def send_call(
     waiting: asyncio.Future[str | None] | None = None
     try:
         await response.prepare(request)
-        while message is not None:
+        while message is not None and request.method != "HEAD":
             async with asyncio.timeout(limits.stall_seconds):
                 await response.write(f"data: {message}\n\n".encode())
             waiting = asyncio.ensure_future(anext(messages, None))

@@ -24,11 +24,12 @@ from server.tokens.file import (
     table_of,
 )
 from stream.errors import ArgumentError
-from stream.files.atomic import replacing
+from stream.files.atomic import locked, replacing
 from stream.files.text import read_text
 from stream.process import reports_errors, run_main
 
 FILE = "tokens.toml"
+MOST_DAYS = 36_500
 LIMITS = {
     "streams": (int, "streams at a time"),
     "audio-seconds-per-minute": (float, "seconds of audio within a minute"),
@@ -99,15 +100,14 @@ def add(path: Path, name: str, limits: argparse.Namespace) -> str:
     """Add a token to a file, which is made where it does not exist; returns the secret."""
     if not NAME.fullmatch(name):
         raise ArgumentError(f"the name is {name!r}; {NAME_TEXT}")
-    before = read_text(path) if path.exists() else ""
-    if name in parse_tokens(before, str(path)):
-        raise ArgumentError(
-            f"{path} has a token {name!r} already; delete its table for a new secret"
-        )
     secret = new_secret()
     wanted = {flag.replace("-", "_"): getattr(limits, flag.replace("-", "_")) for flag in LIMITS}
     expires = None
     if limits.expires_days is not None:
+        if not 0 < limits.expires_days <= MOST_DAYS:
+            raise ArgumentError(
+                f"--expires-days is {limits.expires_days:g}; want more than 0, {MOST_DAYS} at most"
+            )
         now = datetime.now(UTC).replace(microsecond=0)
         expires = now + timedelta(days=limits.expires_days)
     try:
@@ -120,9 +120,15 @@ def add(path: Path, name: str, limits: argparse.Namespace) -> str:
         )
     except ValueError as error:
         raise ArgumentError(str(error)) from error
-    text = "\n\n".join(filter(None, (before.rstrip(), table_of(name, token)))) + "\n"
-    parse_tokens(text, str(path))
-    _write(path, text)
+    with locked(path.parent):
+        before = read_text(path) if path.exists() else ""
+        if name in parse_tokens(before, str(path)):
+            raise ArgumentError(
+                f"{path} has a token {name!r} already; delete its table for a new secret"
+            )
+        text = "\n\n".join(filter(None, (before.rstrip(), table_of(name, token)))) + "\n"
+        parse_tokens(text, str(path))
+        _write(path, text)
     return secret
 
 
@@ -130,7 +136,7 @@ def _write(path: Path, text: str) -> None:
     """Replace the file; a new one can be read by its owner only, one that is there stays as it is."""
     with replacing(path) as partial:
         partial.touch(mode=0o600)
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         if path.exists():
             there = path.stat()
             partial.chmod(there.st_mode & 0o7777)

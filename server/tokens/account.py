@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from msgspec import structs
+
 from server.limits import Limits
 from server.refusals import Refusal
 from server.tokens.file import Token
@@ -52,20 +54,31 @@ class Window:
 
 
 class Lease:
-    """One stream of a token; made by `Account.lease`.
-
-    Attributes:
-        audio: returns the seconds of audio so far.
-        end: ends the stream and says why; None while there is none yet.
-        ended: whether it was called.
-    """
+    """One stream of a token; made by `Account.lease`."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self.audio: Callable[[], float] = lambda: 0.0
-        self.end: Callable[[Refusal], None] | None = None
-        self.ended = False
+        self._audio: Callable[[], float] = lambda: 0.0
+        self._end: Callable[[Refusal], None] | None = None
         self._counted = 0.0
+
+    def bind(self, audio: Callable[[], float], end: Callable[[Refusal], None]) -> None:
+        """Connect the stream; it ends at once if its token has been withdrawn since the lease was taken.
+
+        Args:
+            audio: returns the seconds of audio so far.
+            end: ends the stream and says why; called once at most.
+        """
+        self._audio, self._end = audio, end
+        if self._account.token.disabled:
+            self.end(_withdrawn())
+
+    def end(self, refusal: Refusal) -> None:
+        """End the stream, unless that was done before or it is not bound yet."""
+        end, self._end = self._end, None
+        if end is not None:
+            self._account.refuse(refusal)
+            end(refusal)
 
     def check_model(self, name: str) -> None:
         """Raise a `Refusal` where the token may not use a model."""
@@ -85,7 +98,7 @@ class Lease:
 
     def new_audio(self) -> float:
         """Return the seconds of audio since the last call."""
-        before, self._counted = self._counted, max(self._counted, self.audio())
+        before, self._counted = self._counted, max(self._counted, self._audio())
         return self._counted - before
 
 
@@ -144,8 +157,9 @@ class Account:
             self._end(refusal)
 
     def withdraw(self) -> None:
-        """End the open streams, since the token is no more."""
-        self._end(Refusal(403, WITHDRAWN, "permission"))
+        """End the open streams: the token was removed or disabled."""
+        self.token = structs.replace(self.token, disabled=True)
+        self._end(_withdrawn())
 
     def refuse(self, refusal: Refusal) -> Refusal:
         """Count a refusal and return it."""
@@ -154,10 +168,7 @@ class Account:
 
     def _end(self, refusal: Refusal) -> None:
         for lease in tuple(self.leases):
-            if lease.end is not None and not lease.ended:
-                lease.ended = True
-                self.refuse(refusal)
-                lease.end(refusal)
+            lease.end(refusal)
 
     def _add(self, audio: float) -> None:
         now = self._clock()
@@ -185,6 +196,10 @@ class Account:
                 text = f"the token {self.name!r} has used its {limit:g} s of audio per {unit}"
                 return _exceeded(text, window.rest(now))
         return None
+
+
+def _withdrawn() -> Refusal:
+    return Refusal(403, WITHDRAWN, "permission")
 
 
 def _exceeded(text: str, seconds: int) -> Refusal:

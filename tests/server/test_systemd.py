@@ -32,11 +32,15 @@ def test_what_happens_is_said_one_datagram_each(manager: tuple[socket.socket, st
     with notifier.reloading():
         pass
     notifier.stopping(3)
+    with notifier.reloading():  # nor at the end
+        pass
     assert listener.recv(500).splitlines()[0] == b"READY=1"
     reloading, monotonic = listener.recv(500).splitlines()
     assert reloading == b"RELOADING=1" and int(monotonic.removeprefix(b"MONOTONIC_USEC=")) > 0
     assert listener.recv(500).splitlines()[0] == b"READY=1"
     assert listener.recv(500).splitlines() == [b"STOPPING=1", b"STATUS=3 streams are finishing"]
+    with pytest.raises(BlockingIOError):
+        listener.recv(500)
 
 
 async def test_the_watchdog_is_fed_as_long_as_the_loop_runs(

@@ -154,6 +154,44 @@ async def test_a_reload_keeps_streams_but_those_of_withdrawn_tokens() -> None:
         assert await closed(first) == (1000, "")
 
 
+async def test_an_upload_whose_token_is_withdrawn_while_it_comes_is_refused() -> None:
+    async with guarded("one", "two") as (service, ring):
+        _, second = (account for account in ring)
+        body, kind = form(wav(pcm(0.3)))
+        head = f"POST /transcribe HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer two\r\nContent-Type: {kind}\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:-100])
+        while not second.leases:
+            await asyncio.sleep(0.01)
+        ring.replace({"token-1": next(iter(ring)).token})
+        writer.write(body[-100:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403")
+        writer.close()
+        await service.until_free()
+        assert not second.leases
+
+
+async def test_a_fault_while_audio_is_counted_leaves_the_limits_in_place(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("server.http.app.TICK_SECONDS", 0.01)
+    faults, tick = [ValueError("once")], Keyring.tick
+
+    def failing(keyring: Keyring) -> None:
+        if faults:
+            raise faults.pop()
+        tick(keyring)
+
+    monkeypatch.setattr(Keyring, "tick", failing)
+    async with (
+        guarded("one", audio_seconds_per_day=0.5) as (service, _),
+        connect(f"{service.url}&token=one") as connection,
+    ):
+        await connection.send(pcm(0.6))
+        code, _ = await closed(connection)
+    assert code == 1008 and "counting the audio of the tokens failed" in caplog.text
+
+
 async def test_logs_and_metrics_name_tokens_and_hold_no_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

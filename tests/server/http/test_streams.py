@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from server.adapters.vosk import Vosk
+from server.protocol.stream import StreamProtocol
 from tests.server.http.asking import STREAM, code, exchange
 from tests.server.scripted import (
     UPGRADE,
@@ -28,6 +31,19 @@ async def test_a_handshake_of_another_version_or_method_is_refused_as_the_rfc_sa
         list_of_two = [line.replace(": websocket", ": websocket, h2c") for line in UPGRADE]
         got, _ = await exchange(service, f"GET {STREAM} HTTP/1.1", "Host: x", *list_of_two)
         assert code(got) == 400
+        await service.until_free()
+
+
+async def test_a_dialect_that_fails_at_its_beginning_gives_the_slot_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(self: Vosk, stream: StreamProtocol) -> None:
+        raise ValueError("at the beginning")
+
+    monkeypatch.setattr(Vosk, "begin", fail)
+    async with serving(ScriptedEngine(1)) as service:
+        got, _ = await exchange(service, "GET /vosk HTTP/1.1", "Host: x", *UPGRADE)
+        assert code(got) == 500
         await service.until_free()
 
 

@@ -14,10 +14,12 @@ from tests.server.http.asking import code
 from tests.server.scripted import ScriptedEngine, Service, serving
 
 
-async def lines_of(service: Service, call_id: str) -> list[str]:
+async def lines_of(service: Service, call_id: str, method: str = "GET") -> list[str]:
     """Return the head and the lines that a watcher gets, up to the end of the call."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    writer.write(f"GET /calls/{call_id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(
+        f"{method} /calls/{call_id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    )
     async with asyncio.timeout(10):
         received = await reader.read()
     writer.close()
@@ -49,6 +51,17 @@ async def test_the_rest_of_the_text_reaches_those_who_watch_however_a_call_ends(
     assert begin == {"event": "start", "call": "CA1f"}
     assert said[-1]["is_final"] and str(said[-1]["text"]).startswith("a a")
     assert end == {"event": "end", "call": "CA1f"}
+
+
+async def test_head_gets_the_headers_of_a_call_and_no_text() -> None:
+    async with serving(ScriptedEngine(1, lambda *_: " a")) as service:
+        async with connect(f"ws://127.0.0.1:{service.port}/twilio") as twilio:
+            await twilio.send(start())
+            await twilio.send(media(0.2))
+            lines = await lines_of(service, "CA1f", "HEAD")
+        await service.until_free()
+    assert code(lines[0]) == 200 and "Content-Type: text/event-stream" in lines
+    assert lines[-2:] == ["", ""]
 
 
 async def test_a_call_that_does_not_come_is_not_found() -> None:

@@ -35,8 +35,7 @@ class Stream:
     def __init__(self, lease: Lease) -> None:
         self.audio = 0.0
         self.ended: list[Refusal] = []
-        lease.audio = lambda: self.audio
-        lease.end = self.ended.append
+        lease.bind(lambda: self.audio, self.ended.append)
 
 
 def test_only_so_many_streams_are_open_at_a_time() -> None:
@@ -126,3 +125,11 @@ def test_a_token_narrows_the_servers_limits_and_never_widens_them() -> None:
         account = Account("desk", Token(sha256=HASH, stream_seconds=seconds))
         with account.lease("vosk") as lease:
             assert lease.narrowed(server).stream_seconds == granted
+
+
+def test_a_stream_of_a_token_that_was_withdrawn_while_it_was_uploaded_ends_as_it_begins() -> None:
+    account = Account("desk", Token(sha256=HASH))
+    with account.lease("openai") as lease:
+        account.withdraw()
+        assert [str(each) for each in Stream(lease).ended] == ["the token was withdrawn"]
+    assert account.refused == {"permission": 1}

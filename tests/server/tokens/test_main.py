@@ -45,6 +45,8 @@ def test_new_keeps_what_the_file_has_and_its_mode(
         (["new", "desk"], 2, "has a token 'desk' already"),
         (["new", "a b"], 2, "the name is 'a b'; want 1 to 64 letters"),
         (["new", "x", "--streams", "-1"], 2, "streams is -1; want 0 or more"),
+        (["new", "x", "--expires-days", "-1"], 2, "--expires-days is -1; want more than 0"),
+        (["new", "x", "--expires-days", "inf"], 2, "--expires-days is inf; want more than 0"),
         (["new", "x", "--note", "\x7f"], 3, "not TOML"),
     ],
 )
