@@ -7,9 +7,14 @@ minutes of audio; with mean m and variance v of the kind, the result follows in 
 
     mean' = w mean + (1 - w) m
     variance' = w variance + (1 - w) v + w (1 - w) (m - mean)^2
+
+The silence after an utterance is no part of it: a stream's statistics are those before its ending
+(`stream.engine.endings`).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.front_end.gate import FRAMES_PER_SECOND
-from stream.front_end.log_mel import SAMPLE_RATE, FrontEnd, streamed_log_mel
+from stream.front_end.log_mel import HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from train.config.batches import HistoryConfig
 from train.data.augmentation import coloured_noise
 
@@ -48,11 +53,12 @@ def histories(
     means, variances = (leaf.clone() for leaf in state)
     if alpha == 0.0:
         return means, variances
+    padding = front_end.final_padding // HOP
     for row in range(len(frames)):
         drawn, seconds = rng.random(), np.exp(rng.uniform(*np.log(config.seconds)))
         if drawn < config.rows:
             other = int(rng.integers(len(frames)))
-            heard = frames[other, : int(counts[other])]
+            heard = frames[other, : max(int(counts[other]) - padding, 0)]
         elif drawn < config.rows + config.noise:
             heard = _room(noise, config, front_end, rng).to(frames)
         else:
@@ -86,6 +92,7 @@ def _room(
     power = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) or 1.0
     level = 10.0 ** (rng.uniform(*config.noise_dbfs) / 20.0)
     frames: Tensor = streamed_log_mel(
-        torch.from_numpy((sound * (level / power)).astype(np.float32))[None], front_end
+        torch.from_numpy((sound * (level / power)).astype(np.float32))[None],
+        replace(front_end, final_padding=0),
     )[0]
     return frames

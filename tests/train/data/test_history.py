@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,19 @@ def test_without_a_history_the_statistics_stay_and_chance_is_an_updates_own() ->
     np.testing.assert_array_equal(drawn()[0], np.tile(MEAN, (3, 1)))
     np.testing.assert_array_equal(drawn(alpha=0.0, rows=1.0)[0], np.tile(MEAN, (3, 1)))
     np.testing.assert_array_equal(drawn(noise=0.5, seed=3)[0], drawn(noise=0.5, seed=3)[0])
+
+
+@pytest.mark.parametrize("heard", ["rows", "noise"])
+def test_the_silence_after_an_utterance_is_not_heard(heard: str) -> None:
+    config = HistoryConfig(**{heard: 1.0})  # type: ignore[arg-type]
+    padded = torch.nn.functional.pad(FRAMES, (0, 0, 0, 40), value=-16.0)
+    padded[2, 250:290] = -16.0
+    rooms = [NOISE], config
+    want = histories(STATE, FRAMES, COUNTS, *rooms, FRONT_END, 0.01, np.random.default_rng(0))
+    ending = replace(FRONT_END, final_padding=6400)
+    found = histories(STATE, padded, COUNTS + 40, *rooms, ending, 0.01, np.random.default_rng(0))
+    for one, other in zip(found, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
