@@ -2,8 +2,8 @@
 
 The address is printed on stdout once a stream would be accepted; logs are on stderr, and so is what
 libraries print there (`server.stderr`). SIGTERM and SIGINT stop accepting, let the open streams finish
-and exit with 0; a second one exits at once with 130. SIGHUP reads tokens and certificates again. An engine that keeps failing ends the server with 1.
-The flags are in `server.flags`.
+and exit with 0; a second one exits at once with 130. SIGHUP reads tokens and certificates again. An engine
+that keeps failing ends the server with 1. The flags are in `server.flags`.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Configuration:
         argv: the command line, without the command.
         environment: its variables.
     Attributes:
-        options: that they make.
+        options: the result.
     Raises:
         ConfigError: the file cannot be read, or has faults.
         OptionError: a flag or a variable has.
@@ -73,7 +73,7 @@ class Configuration:
         self.options: Options = read(self.arguments, environment)
 
     def describe(self) -> Iterator[str]:
-        """Yield the lines of a configuration file that says the same, with where each value is from."""
+        """Yield the lines of an equivalent configuration file, with the origin of each value."""
         given = self._given()
         tables = []
         for action in self._actions():

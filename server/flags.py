@@ -73,7 +73,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-config",
         action="store_true",
-        help="print what is set and by which flag, variable or file, as such a file, and exit",
+        help="print the effective configuration as such a file, with the origin of each value, and exit",
     )
     limits = Limits()
     models = environment.get(variable_of("model"))

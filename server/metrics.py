@@ -1,8 +1,9 @@
 """Metrics in Prometheus' text format, from a registry of their own.
 
 The counters of the channels (`server.engine.channels`) and of the tokens (`server.tokens.account`) are
-read at the time of a scrape; refusals and streams are counted here. The label `token` has the names of
-the token file, so their number is bounded, and never what a client sent. All names begin with `rill_`, except the metrics of the process itself.
+read at the time of a scrape; refusals and streams are counted here. The values of the label `token` are names
+in the token file, never what a client sent, so their number is bounded. All names begin with `rill_`, except
+the metrics of the process itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What systemd is told about a service of Type=notify: the protocol of sd_notify(3), one datagram a message.
+"""Notifications to systemd from a service of Type=notify: the protocol of sd_notify(3), a datagram per message.
 
-Ready is said when a stream would be accepted, and the watchdog is fed by the event loop, so that one that hangs is
-restarted. Engines are supervised by the server itself. Without NOTIFY_SOCKET nothing is said.
+The service is ready when a stream would be accepted. The event loop feeds the watchdog, so that a server that hangs
+is restarted; engines are supervised by the server itself. Without NOTIFY_SOCKET nothing is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """OpenAI's POST /v1/realtime/client_secrets: what a body asks for, and the answer.
 
-The settings of a session that the body may hold are checked as those of a session.update, and hold in each session
-that the secret opens until its client sets others.
+The body may hold the settings of a session. They are checked like those of a session.update, and apply to each
+session that the secret opens until its client sets others.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Access:
         return Grant(account)
 
     def make_secret(self, account: Account, seconds: int, session: bytes) -> tuple[str, int]:
-        """Return a client secret and when it expires: after so many seconds, and with its token at the latest."""
+        """Return a client secret and its expiry: after these seconds, or with its token if that is sooner."""
         end = account.token.expires
         expires = int(self.keyring.clock()) + seconds
         if end is not None:

@@ -278,7 +278,7 @@ class Answers:
     async def _receive(
         self, request: web.BaseRequest, protocol: str
     ) -> AsyncIterator[tuple[Body, Lease]]:
-        """Receive a form, where its token and the model that it will ask for, if that is known, take streams."""
+        """Receive a form, if its token and the model it will ask for, where that is known, accept a stream."""
         exchange = exchange_of(request)
         name = exchange.query.get("model")
 

@@ -28,7 +28,7 @@ from server.refusals import Refusal
 from stream.engine.engine import Result
 
 READ_BYTES = 1 << 18
-SMALL_BYTES = 65_536  # of a body that is no recording
+SMALL_BYTES = 65_536  # of a body other than a recording
 AS_IT_IS = ("", "identity")
 
 
@@ -156,7 +156,7 @@ async def receive_body(
 
 
 async def receive_small(request: web.BaseRequest, limits: Limits) -> bytes:
-    """Receive a body that is no recording and small, into memory.
+    """Receive a small body other than a recording, into memory.
 
     Raises:
         Refusal: it is too large, or too slow.
@@ -177,7 +177,7 @@ async def _next_chunk(request: web.BaseRequest, limits: Limits) -> bytes:
             return await request.content.read(READ_BYTES)
     except (TimeoutError, ConnectionError):
         raise
-    except Exception as error:  # whatever aiohttp raises about chunks that are none
+    except Exception as error:  # whatever aiohttp raises about malformed chunks
         raise Refusal(400, f"the body cannot be read: {str(error)[:200]}") from error
 
 

@@ -1,11 +1,11 @@
-"""Calls that are watched: the messages of a call, for as many as ask, while it lasts.
+"""Calls and their watchers: the messages of a call, for any number of clients, while it lasts.
 
 1. A call is known by the account (token) that opened it and by its id, so that no other account sees it.
    Two calls with one id are one to those who watch.
 2. A watcher may come before the call, and waits. One that comes later gets the messages that were kept,
    at most `KEPT`, then all new ones.
-3. A watcher that does not read loses the call when `BEHIND` messages wait for it: the rest would be of no
-   use to it. Nothing is kept of a call that is over.
+3. A watcher that does not read is dropped when `BEHIND` messages wait for it. Nothing is kept of a call
+   that is over.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Each event is a message of `server.adapters.telephony.call`, its last one `end`. Rules:
 
-1. Who asks before the call begins waits for it, `Limits.idle_seconds`, then gets 404.
-2. While nothing is said, a comment a time of `QUIET_SECONDS` shows that the connection works.
-3. A watcher that does not read is let go.
+1. A client that asks before the call begins waits for it, up to `Limits.idle_seconds`, then gets 404.
+2. While nothing is said, a comment every `QUIET_SECONDS` shows that the connection works.
+3. A client that does not read is disconnected.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ async def send_call(
     """Answer with the messages of a call until it ends.
 
     Args:
-        account: that opened the call.
-        call_id: of the call.
+        account: name of the account that opened the call.
+        call_id: id of the call.
         limits: of waiting, and of a client that does not read.
         headers: of every answer.
     Raises:

@@ -1,8 +1,8 @@
 """Recordings to stream: samples, words, and when each word ends.
 
 Recordings are audio files, or JSONL manifests of them. Times of words come from a CTM file, or, for
-a recording of a single word, from the end of its sound (`stream.validation.extent`); other recordings are streamed too,
-but their words have no latency.
+a recording of a single word, from the end of its sound (`stream.validation.extent`); other recordings are
+streamed too, but their words have no latency.
 
 `file` of a CTM line (`stream.ctm`) names a recording by its stem, its name or its path as the manifest writes
 it; a part of a recording by `stream.manifest.Utterance.id` alone.

@@ -1,7 +1,7 @@
-"""rill token: add a named token to a token file, or list those there are.
+"""rill token: add a named token to a token file, or list its tokens.
 
-A new secret is printed once, on stdout; the file has its hash only. The server sees the change within
-two seconds. Other changes (limits, a withdrawal) are made in the file, with an editor.
+A new secret is printed once, on stdout; the file has its hash only. A running server reads the change
+within two seconds. To change limits or withdraw a token, edit the file.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Add a token to the file and print its secret, once.",
         allow_abbrev=False,
     )
-    new.add_argument("name", metavar="NAME", help="of the token, in logs and metrics")
+    new.add_argument("name", metavar="NAME", help="name of the token in logs and metrics")
     for flag, (kind, text) in LIMITS.items():
         new.add_argument(
             f"--{flag}",
@@ -63,10 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"{text} (default: no limit)",
         )
     new.add_argument(
-        "--expires-days", type=float, metavar="DAYS", help="expires after so many days"
+        "--expires-days", type=float, metavar="DAYS", help="days until it expires (default: never)"
     )
-    new.add_argument("--metrics", action="store_true", help="it may read /metrics")
-    new.add_argument("--note", default="", help="for those who read the file")
+    new.add_argument("--metrics", action="store_true", help="allow it to read /metrics")
+    new.add_argument("--note", default="", help="a note for readers of the file")
     shown = commands.add_parser(
         "list",
         prog="rill token list",
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def add(path: Path, name: str, limits: argparse.Namespace) -> str:
-    """Add a token to a file, which is made where it does not exist; returns the secret."""
+    """Add a token to a file, creating it if necessary; return the secret."""
     if not NAME.fullmatch(name):
         raise ArgumentError(f"the name is {name!r}; {NAME_TEXT}")
     secret = new_secret()
@@ -133,7 +133,7 @@ def add(path: Path, name: str, limits: argparse.Namespace) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file; a new one can be read by its owner only, one that is there stays as it is."""
+    """Replace the file, keeping its mode and owner; a new one is readable by its owner only."""
     with replacing(path) as partial:
         partial.touch(mode=0o600)
         partial.write_text(text, encoding="utf-8")

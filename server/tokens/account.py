@@ -4,8 +4,8 @@
 2. Audio is counted once a second, and at the end of a lease, so a limit of audio may be exceeded by what
    a stream gets in a second. At the limit the streams of the token are ended, with the rest of their
    text, and new ones are refused until the minute or the day (of UTC) is over.
-3. What was used is kept in memory, per server process: several servers allow as many times as much, and
-   a restart begins at zero.
+3. What was used is kept in memory, per server process: N servers allow N times as much, and a restart
+   begins at zero.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Window:
         return self._audio if self._number == now // self.length else 0.0
 
     def rest(self, now: float) -> int:
-        """Return after how many seconds the next window begins."""
+        """Return the seconds until the next window begins."""
         return math.ceil(self.length - now % self.length)
 
 

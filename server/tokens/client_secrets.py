@@ -1,13 +1,13 @@
 """Client secrets: short-lived tokens for browsers, signed instead of stored.
 
-A page must not hold the token of its site, so the site's server asks for a client secret and gives it that. It holds
-the name of its token, when it expires, and the settings of a session, and is signed (HMAC-SHA256), so every
+A page must not hold the token of its site, so the site's server asks for a client secret and hands that to the
+page. It holds the name of the token, its expiry and the settings of a session, and is signed (HMAC-SHA256): every
 server with the same key can check it, and none has to remember it. Rules:
 
-1. What is signed includes the hash of the token, so a secret ends with its token: when that is removed, disabled,
-   expired or replaced.
-2. It opens live streams, as often as it is used until it expires; they count as streams of the token.
-3. Without a key in a file each server makes its own at its start: others do not take its secrets.
+1. The signature covers the hash of the token, so a secret ends with its token: when that is removed,
+   disabled, expired or replaced.
+2. It opens any number of live streams until it expires; they count as streams of the token.
+3. Without a key file each server makes a key at its start, and the others refuse its secrets.
 
     ek_<base64url(JSON [token, expires, session, nonce])>.<base64url(HMAC)>
 """
@@ -27,9 +27,7 @@ from server.tokens.account import Account
 from stream.errors import InputError
 
 PREFIX = "ek_"  # as OpenAI's begin
-PURPOSE = (
-    b"rill client secret 1\n"  # a key that is used elsewhere too signs nothing that is valid here
-)
+PURPOSE = b"rill client secret 1\n"  # so that nothing the same key signs elsewhere is valid here
 KEY_BYTES = 32
 NONCE_BYTES = 9
 SESSION_BYTES = 2048  # the secret is sent in a header or as a subprotocol
@@ -45,7 +43,7 @@ class ClientSecret(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
     Attributes:
         token: name of the token that it counts for.
-        expires: when it opens no stream any more, seconds since 1970.
+        expires: when it stops opening streams, seconds since 1970.
         session: settings of OpenAI's realtime session, {} for none.
         nonce: makes each one different.
     """
@@ -120,7 +118,7 @@ def read_key(path: Path) -> bytes:
     key = path.read_bytes().strip()
     if len(key) < KEY_BYTES:
         raise KeyFileError(
-            f"{path}: a key of {len(key)} bytes; want {KEY_BYTES} or more: openssl rand -hex 32 > {path}"
+            f"{path}: the key has {len(key)} bytes; want {KEY_BYTES} or more: openssl rand -hex 32 > {path}"
         )
     return key
 

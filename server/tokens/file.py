@@ -53,8 +53,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         models: names of models that it may use; None: all.
         protocols: that it may use; None: all.
         metrics: whether it may read /metrics, which names all tokens.
-        expires: when it takes no new stream any more.
-        disabled: takes no new stream, and ends the open ones.
+        expires: when it stops admitting new streams.
+        disabled: whether it admits no new streams, and its open ones are ended.
     """
 
     sha256: str
@@ -102,10 +102,10 @@ def read_tokens(
 
     Args:
         path: of the file.
-        models, protocols: the names that there are; none: any name is taken.
+        models, protocols: the known names; if empty, any name is accepted.
     Raises:
         OSError: it cannot be read.
-        TokenFileError: it is not such a file; the message names every fault.
+        TokenFileError: it has faults; the message names each.
     """
     try:
         text = read_text(path)
@@ -220,7 +220,7 @@ def _unknown(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _missing(token: Token, known: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Yield what is said of names that there are not."""
+    """Yield a fault for each unknown name."""
     for key, names in known.items():
         for name in getattr(token, key) or ():
             if names and name not in names:

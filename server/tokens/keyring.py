@@ -26,7 +26,7 @@ class Keyring:
     Args:
         tokens: by name; none: no token is needed.
         path: the file that is watched, None if there is none.
-        read: returns the tokens anew, those of the file and others.
+        read: returns all tokens, from the file and the environment.
         clock: returns the time, seconds since 1970.
 
     Attributes:
@@ -72,7 +72,7 @@ class Keyring:
         return account if account is not None and self._valid(account.token) else None
 
     def tick(self) -> None:
-        """Count audio, and look whether the file has changed; to be called each second."""
+        """Count audio, and check whether the file has changed; to be called each second."""
         for account in self._accounts.values():
             if account.leases:
                 account.count()

@@ -88,15 +88,6 @@ def _encoded(transcript: FileTranscript) -> bytes:
             }
             for words in transcript.segments
         ],
-        "words": [
-            {
-                "word": word.text,
-                "start": word.start,
-                "end": word.end,
-                "confidence": round(word.confidence, 4),
-            }
-            for words in transcript.segments
-            for word in words
-        ],
+        "words": [word.describe() for words in transcript.segments for word in words],
     }
     return msgspec.json.encode(content)

@@ -40,6 +40,15 @@ class TimedWord:
     end: float
     confidence: float
 
+    def describe(self) -> dict[str, str | float]:
+        """Return it for JSON, the confidence to four decimals."""
+        return {
+            "word": self.text,
+            "start": self.start,
+            "end": self.end,
+            "confidence": round(self.confidence, 4),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

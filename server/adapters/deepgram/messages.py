@@ -85,13 +85,7 @@ def alternative(text: str, words: Sequence[TimedWord]) -> dict[str, Any]:
 
 def describe(word: TimedWord) -> dict[str, Any]:
     """Return a word; it has no punctuation, so `punctuated_word` is the same."""
-    return {
-        "word": word.text,
-        "start": word.start,
-        "end": word.end,
-        "confidence": round(word.confidence, 4),
-        "punctuated_word": word.text,
-    }
+    return {**word.describe(), "punctuated_word": word.text}
 
 
 def error(refusal: Refusal, request_id: str) -> bytes:

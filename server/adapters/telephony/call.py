@@ -3,7 +3,8 @@
 A telephone system sends the audio of a call, and has no use for its text. So text goes to those who watch
 the call (`server.live.calls`), and to the socket only where a protocol says so. Rules:
 
-1. {"event": "start", "call": "CA1f"} comes first. A transcript message is sent whenever the text of an utterance changes, and once it is final:
+1. {"event": "start", "call": "CA1f"} comes first. A transcript message is sent whenever the text of an
+   utterance changes, and once it is final:
 
        {"event": "transcript", "call": "CA1f", "is_final": true, "text": "one two", "start": 0.3,
         "end": 2.1, "words": [{"word": "one", "start": 0.42, "end": 0.66, "confidence": 0.98}, ...]}
@@ -11,8 +12,8 @@ the call (`server.live.calls`), and to the socket only where a protocol says so.
    Utterances without text have none. Times are seconds from the first audio.
 2. When the system hangs up, by its message or by closing the connection, the rest of the text still
    comes; then {"event": "end", "call": "CA1f"}.
-3. Messages of the system that this server has no use for are ignored. What is no message of it closes
-   with 1003, and audio that cannot be decoded with 1008.
+3. Messages of the system that this server has no use for are ignored. Anything else closes with 1003,
+   and audio that cannot be decoded with 1008.
 """
 
 from __future__ import annotations
@@ -102,13 +103,5 @@ def _describe(utterance: Utterance) -> dict[str, Any]:
         "text": utterance.text,
         "start": utterance.start,
         "end": utterance.end,
-        "words": [
-            {
-                "word": word.text,
-                "start": word.start,
-                "end": word.end,
-                "confidence": round(word.confidence, 4),
-            }
-            for word in utterance.words
-        ],
+        "words": [word.describe() for word in utterance.words],
     }

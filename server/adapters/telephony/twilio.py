@@ -8,7 +8,7 @@ Rules, besides those of `server.adapters.telephony.call`:
 1. The call is watched by its `callSid`. Transcript messages go to the socket too, with `streamSid`:
    a program between Twilio and this server reads them there, Twilio itself takes no notice of them.
 2. One track is recognised, "inbound" (the caller) unless `start.customParameters.track` is "outbound".
-3. `media` before `start`, another format than mu-law at 8 kHz, and audio that is no base64 close with 1008.
+3. `media` before `start`, another format than mu-law at 8 kHz, and audio that is not base64 close with 1008.
 4. `mark` and `dtmf` are ignored; `stop` ends the stream: Close 1000.
 """
 

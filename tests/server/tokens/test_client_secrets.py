@@ -102,7 +102,7 @@ def test_a_key_comes_from_a_file_and_is_long(tmp_path: Path) -> None:
     file.write_text("f" * 64 + "\n")
     assert read_key(file) == b"f" * 64
     file.write_text("short\n")
-    with pytest.raises(KeyFileError, match="a key of 5 bytes; want 32 or more: openssl rand"):
+    with pytest.raises(KeyFileError, match="the key has 5 bytes; want 32 or more: openssl rand"):
         read_key(file)
     with pytest.raises(ValueError, match="a key has 0 bytes"):
         Signer(b"")
