@@ -13,12 +13,15 @@ from export.checks.precision import MOST_LOSS
 from export.checks.sensitivity import PrecisionError
 from export.model_directory import export
 from stream.bundled import recordings
-from stream.engine.endings import padding_of
 from stream.errors import DifferenceError
 from stream.manifest import read_manifest
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
 from stream.progress import show_count
+from stream.validation.flags import padding_of
+from stream.validation.record import NOTES
+
+WRITTEN = {"training", "wer", "export", *NOTES}  # notes that have a form of their own
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -94,6 +97,8 @@ def _note(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT, such as language=en")
+    if name in WRITTEN:
+        raise argparse.ArgumentTypeError(f"{name}: Rill writes this note itself")
     return name, value
 
 

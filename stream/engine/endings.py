@@ -16,31 +16,12 @@ and a client that stops sending when it hears silence, would lose that word. Rul
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
 
 from stream.decoding.channels import Speech
-from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Integers
-
-LONGEST = 5.0  # seconds of silence that flags take
-
-
-def padding_of(seconds: str) -> int:
-    """Return the zeros, samples, of a flag that gives seconds.
-
-    Raises:
-        ArgumentTypeError: it is no number from 0 to `LONGEST`.
-    """
-    try:
-        value = float(seconds)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{seconds!r}; want 0 to {LONGEST:g} seconds")
-    return round(value * SAMPLE_RATE)
 
 
 class Endings:

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 from stream.backends import BACKENDS
 from stream.decoding.decoding import BEAMS
 from stream.decoding.options import WHOLE, add_flags, value_flags
-from stream.engine.endings import padding_of
 from stream.engine.front_end import FRONT_ENDS
+from stream.front_end.log_mel import SAMPLE_RATE
 
 Group: TypeAlias = argparse._ArgumentGroup
 
 # By the value of --state-resets: whether states are reset, run by run.
 RESETS = {"off": (False,), "on": (True,), "both": (False, True)}
+LONGEST_PADDING = 5.0  # seconds
 
 
 def add_recordings(group: Group) -> None:
@@ -201,3 +202,18 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error(f"--compare-full compares greedy decoding: leave {arguments.decoder} out")
     if arguments.compare_full and arguments.state_resets != "off":
         parser.error("--compare-full compares states that go on: leave --state-resets out")
+
+
+def padding_of(seconds: str) -> int:
+    """Return the zeros, samples, of a flag that gives seconds.
+
+    Raises:
+        ArgumentTypeError: it is no number from 0 to `LONGEST_PADDING`.
+    """
+    try:
+        value = float(seconds)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= LONGEST_PADDING:
+        raise argparse.ArgumentTypeError(f"{seconds!r}; want 0 to {LONGEST_PADDING:g} seconds")
+    return round(value * SAMPLE_RATE)

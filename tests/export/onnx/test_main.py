@@ -368,6 +368,13 @@ def silence() -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.parametrize("note", ["training=x", "evaluations=x", "no separator"])
+def test_a_note_that_rill_writes_itself_is_refused(note: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["--ckpt", str(tmp_path), "--output", str(tmp_path / "model"), "--note", note])
+    assert error.value.code == 2
+
+
 def test_what_an_older_export_measured_is_not_said_of_this_one(tmp_path: Path) -> None:
     network = quiet_network()
     network.notes["export"] = {"recordings": 1, "wer": {"float32": 0.0}}

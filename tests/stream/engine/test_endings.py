@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 
 import msgspec
@@ -18,7 +17,7 @@ from stream.decoding.decoding import Decoding, Search
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.greedy import Token
 from stream.encoders.lstm import LSTM
-from stream.engine.endings import Endings, padding_of
+from stream.engine.endings import Endings
 from stream.engine.engine import Engine, Result
 from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser
@@ -190,14 +189,3 @@ def test_a_character_that_was_cut_short_keeps_its_place() -> None:
     endings.add(np.array([0]), [Speech([second], [" b"], "", endpoint=True)])
     closed = endings.close(0, Speech((), (), "!"))
     assert closed == Speech([first, second], [" a", "\ufffd b"], "!")
-
-
-@pytest.mark.parametrize("seconds, samples", [("0", 0), ("0.4", 6400), ("5", 80_000)])
-def test_a_flag_gives_seconds(seconds: str, samples: int) -> None:
-    assert padding_of(seconds) == samples
-
-
-@pytest.mark.parametrize("seconds", ["-1", "5.1", "nan", "much"])
-def test_a_flag_that_is_no_length_is_refused(seconds: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=f"'{seconds}'; want 0 to 5 seconds"):
-        padding_of(seconds)
