@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=PENALTIES,
         metavar="P",
         help=f"natural-logarithm units (default: {' '.join(f'{p:g}' for p in PENALTIES)}); "
-        "of one, nothing is measured",
+        "with only one, nothing is measured",
     )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="take N recordings, evenly spaced (default: all)"

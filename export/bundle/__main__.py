@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     output = Path(arguments.archive) if arguments.archive else None
     if output is not None and output.resolve().parent == model.resolve():
         parser.error(f"--archive {output} is in the model directory; choose a place outside it")
+    if output is not None and not output.parent.is_dir():
+        parser.error(f"--archive {output}: there is no folder {output.parent}")
     files = check(model)
     print("\n".join(report(files)))
     if arguments.most_mb is not None and total(files) > 1e6 * arguments.most_mb:

@@ -60,7 +60,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
 
 
 def _unpack(archive: Path, place: Path) -> Path:
-    folder, last = "", "its first entry"
+    folder = last = ""
     try:
         with _Limited(archive) as packed:
             with tarfile.open(fileobj=packed, mode="r|") as tar:
@@ -84,7 +84,10 @@ def _unpack(archive: Path, place: Path) -> Path:
     except FileExistsError:
         raise DifferenceError(f"{archive}: {last!r} is there twice") from None
     except DAMAGE as error:
-        raise DifferenceError(f"{archive}: is damaged at or after {last!r}: {error}") from error
+        where = f" at or after {last!r}" if last else ""
+        raise DifferenceError(
+            f"{archive}: is not a bundle, or is damaged{where}: {error}"
+        ) from error
     if not folder:
         raise DifferenceError(f"{archive}: is empty")
     return place / folder

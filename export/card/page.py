@@ -31,7 +31,7 @@ def card(path: Path) -> str:
         ModelError: it is none, or damaged.
     """
     if not (path / INDEX).is_file():
-        raise ModelError("is not a model directory, which alone has a card", path)
+        raise ModelError("is not a model directory; only model directories have cards", path)
     network = open_model(path)
     opening, heading, end = str(network.notes.get(TEXT, "")).partition("\n## ")
     parts = [

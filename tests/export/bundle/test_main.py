@@ -40,13 +40,14 @@ def test_a_model_that_is_too_large_is_not_written(
     assert not (tmp_path / "a.tar.gz").exists()
 
 
-def test_an_archive_does_not_contain_itself(
+def test_an_archive_has_a_folder_and_does_not_contain_itself(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as error:
-        __main__.main([str(model), "--archive", str(model / "a.tar.gz")])
-    assert error.value.code == 2
-    assert "is in the model directory" in capsys.readouterr().err
+    for place, fault in (("a.tar.gz", "is in the model directory"), ("x/a", "there is no folder")):
+        with pytest.raises(SystemExit) as error:
+            __main__.main([str(model), "--archive", str(model / place)])
+        assert error.value.code == 2
+        assert fault in capsys.readouterr().err
     assert verify.main([str(model)]) == 0
 
 
