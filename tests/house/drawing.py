@@ -8,6 +8,7 @@ depends on what. The same sources give the same bytes.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Mapping
 
 from tests.house.imports import ARROWS, MODULES, PACKAGES, part_of, rooms
@@ -60,7 +61,8 @@ def _untangled(rows: list[list[str]], edges: Mapping[str, set[str]]) -> list[lis
     for _ in range(8):
         place = {n: (i + 0.5) / len(row) for row in rows for i, n in enumerate(row)}
         for row in rows:
-            row.sort(key=lambda n: sum(place[o] for o in links[n]) / max(len(links[n]), 1))
+            # fsum does not depend on the order of a set, which differs from process to process.
+            row.sort(key=lambda n: math.fsum(place[o] for o in links[n]) / max(len(links[n]), 1))
             place |= {n: (i + 0.5) / len(row) for i, n in enumerate(row)}
     return rows
 
