@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from server.adapters.realtime_settings import NO_SESSION, asked_model, decode_session
+from server.adapters.realtime_settings import NO_SESSION, Mistake, asked_model, decode_session
 from server.adapters.wyoming import Offer, Wyoming
 from server.engine.channels import Channel
 from server.engine.models import Model, Models
@@ -70,7 +70,12 @@ class Streams:
         exchange = exchange_of(request)
         grant = exchange.grant
         if grant.secret and "model" not in exchange.query:
-            asked = asked_model(decode_session(grant.secret.session))
+            try:
+                asked = asked_model(decode_session(grant.secret.session))
+            except Mistake as mistake:  # signed by a server of another version
+                raise Refusal(
+                    400, str(mistake), param=mistake.param, code=mistake.code
+                ) from mistake
             query += f"&model={quote(asked)}" if asked else ""
         parameters = route.parse(f"{route.path}?{query}", self._models.served)
         model = self._models[parameters.model]

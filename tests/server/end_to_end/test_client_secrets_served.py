@@ -102,6 +102,15 @@ async def test_the_settings_of_its_session_hold_until_the_client_sets_others() -
             assert given["turn_detection"]["silence_duration_ms"] == 700
 
 
+async def test_settings_of_a_server_of_another_version_are_refused_before_the_upgrade() -> None:
+    access = Access(keyring("one"))
+    (account,) = access.keyring
+    value, _ = access.make_secret(account, 60, b'{"from_the_future": true}')
+    async with serving(ScriptedEngine(1), settings=Settings(access)) as service:
+        assert await status_of(f"ws://127.0.0.1:{service.port}/v1/realtime?token={value}") == 400
+        await service.until_free()
+
+
 async def test_every_server_with_the_key_takes_it_until_it_expires_or_its_token_ends() -> None:
     now = 1000.0
     first, second = keyring("one"), keyring("one")

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from server.demo import knowledge, notes_of
+from tests.server.scripted import ScriptedEngine, serving
+
+
+async def test_the_notes_are_asked_for_without_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with serving(ScriptedEngine(1)) as service:
+        assert await asyncio.to_thread(notes_of, service.url) == {}
+
+
+def test_a_model_without_notes_has_no_paragraph() -> None:
+    assert knowledge({}) == ""
+    assert knowledge({"knows": "digits", "example": "one two"}) == (
+        'The model knows digits. Try "one two".\n\n'
+    )
