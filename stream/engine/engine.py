@@ -324,7 +324,11 @@ class Engine:
         for slot in self._endings.finishing:
             if due[slot] or self._endings.padded[slot] or not self._rings.received[slot]:
                 continue
-            if self._decoder.muted[slot] and not self._rings.rest(slot).any():
+            rest = self._rings.rest(slot)
+            mutes = len(rest) >= self.chunk_samples and (
+                self._zeros[slot] >= (self._mute_chunks or NEVER)
+            )
+            if (mutes or self._decoder.muted[slot]) and not rest.any():
                 self._rings.drop_rest(slot)  # it ends as if muted chunks had not come
             self._endings.padded[slot] = True
             if self._endings.silence.size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from stream.front_end.log_mel import CARD_FLOOR
 from stream.model.network import open_model
 from stream.model.specification import Specification
 from stream.recogniser import Recogniser
+from tests.server.scripted import talking_network
 from tests.tiny import talking_ctc, tiny_network
 from train.evaluation import by_length, pad, tokens_of_all, training_tokens
 from train.model import Transducer
@@ -168,3 +170,21 @@ def test_batches_hold_all_in_order_and_no_more_seconds_than_asked() -> None:
     assert [i for rows in found for i in rows] == list(range(7))
     for rows in found:
         assert len(rows) == 1 or max(seconds[i] for i in rows) * len(rows) <= 10.0
+
+
+@pytest.mark.parametrize("padding", [0, 6400])
+def test_a_stream_that_ends_just_before_it_is_muted_has_the_tokens_of_training(
+    padding: int,
+) -> None:
+    network = talking_network()
+    specification = msgspec.structs.replace(
+        network.specification, mute_chunks=2, initial_padding=False, final_padding=padding
+    )
+    network = replace(network, specification=specification)
+    noise = np.random.default_rng(0).normal(0.0, 0.1, 1796)
+    # The chunk that would be muted has come, and the first samples of the next one have not.
+    for zeros in range(3300, 4300, 100):
+        samples = np.pad(noise, (315, zeros)).astype(np.float32)
+        results = Recogniser(network, "numpy").stream(samples)
+        found = [(token.id, token.step) for result in results for token in result.tokens]
+        assert found == training_tokens(network, [samples])[0], zeros
