@@ -55,6 +55,10 @@ NEEDS: dict[str, tuple[str, str] | None] = {
     "train": ("train", "--config {config} --output {folder}/run"),
     "train.data": ("train", "check {manifest} --normalise lowercase"),
     "train.average": ("train", "{folder}/a.pt {folder}/b.pt --output {folder}/c.pt"),
+    "train.blank_penalty": (
+        "train",
+        "{checkpoint} --manifest {manifest} --output {folder}/b.pt",
+    ),
     "train.curves": None,
     "train.mel_stats": None,
     "train.recipe": None,
