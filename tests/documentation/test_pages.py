@@ -202,17 +202,6 @@ def test_shell_runs(block: Block, desk: Path) -> None:
     assert done.returncode == 0, f"{block.tested}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
-def copied_or_linked(source: str, target: str) -> None:
-    """Copy what commands write into a model directory, link its large files where that can be done."""
-    if (
-        target.endswith((".onnx", ".safetensors"))
-        and os.stat(source).st_dev == os.stat(Path(target).parent).st_dev
-    ):
-        os.link(source, target)
-    else:
-        shutil.copy(source, target)
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder with the files that the pages name."""
@@ -247,6 +236,6 @@ def desk(tmp_path: Path) -> Path:
     for model in ("models/en-commands", "best.pt", "runs/hard/best.pt", "runs/fr/best.pt"):
         (tmp_path / model).parent.mkdir(exist_ok=True)
         (tmp_path / model).symlink_to(model_path())
-    shutil.copytree(model_path(), tmp_path / "models" / "mine", copy_function=copied_or_linked)
+    shutil.copytree(model_path(), tmp_path / "models" / "mine")
     (tmp_path / "mine.md").write_text("It knows what it was trained on.")
     return tmp_path

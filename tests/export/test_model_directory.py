@@ -78,5 +78,6 @@ def test_progress_says_what_is_streamed(tmp_path: Path) -> None:
         most_loss=1e9,
         progress=lambda *shown: seen.append(shown),
     )
-    assert seen[0] == ("calibration", 2, 2)
-    assert seen[1:] == [(name, n, 2) for name in ("float32", "int8") for n in (1, 2)]
+    delay = [("word delay", n, 2) for n in (1, 2)]
+    rates = [(name, n, 2) for name in ("float32", "int8") for n in (1, 2)]
+    assert seen == [*delay, ("calibration", 2, 2), *rates]

@@ -97,7 +97,10 @@ async def test_a_failure_of_the_server_is_an_error_object_too(
 async def test_a_refusal_at_deepgrams_path_is_deepgrams_error_and_names_the_request() -> None:
     async with serving(ScriptedEngine(1)) as service:
         for query, text in (
-            ("encoding=speex", "encoding is 'speex'; want one of linear16, mulaw, alaw"),
+            (
+                "encoding=speex",
+                "encoding is 'speex'; want one of linear16, mulaw, alaw, opus, ogg-opus",
+            ),
             ("diarize=true", "diarize is 'true'; this is not done here; leave it out"),
             ("encoding=mulaw&encoding=alaw", "'encoding' is given twice"),
         ):
