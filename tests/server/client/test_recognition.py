@@ -53,7 +53,8 @@ def test_hotwords_are_spelt_and_obeyed() -> None:
         recognition(parsed("--hotwords", "日本"))
     with pytest.raises(ArgumentError, match="--hotwords: .*boost 'loud'"):
         recognition(parsed("--hotwords", "left:loud"))
-    assert said("--hotwords=Thirty:-9", "--decoder", "beam").transcript == "enter one seventy one"
+    assert "thirty" in said("--decoder", "beam").transcript
+    assert "thirty" not in said("--hotwords=Thirty:-9", "--decoder", "beam").transcript
 
 
 def test_a_server_has_its_own_model_and_decoder() -> None:
