@@ -144,7 +144,7 @@ def test_a_pipe_is_decoded_as_it_comes(
     count = len(first) + sum(map(len, chunks))
     writer.join()
     assert 0 <= count - 8 * len(NOISE) < 1500
-    assert ("it is heard when the pipe ends" in caplog.text) == (not live)
+    assert ("it is transcribed when the pipe ends" in caplog.text) == (not live)
 
 
 @pytest.mark.parametrize("container", ["flac", "ogg", "opus"])
