@@ -35,7 +35,7 @@ from stream.model.specification import Specification
 from stream.stage import Floats, Integers, State
 from stream.vocabulary import Vocabulary
 
-TOKENIZER = Path(__file__).parent / "tokenizer.model"  # of 111 words and letters
+TOKENIZER = Path(__file__).parent / "data" / "tokenizer.model"  # of 111 words and letters
 VERSIONS: dict[Format, str] = {"1.4": "v1.4.0", "1.14": "v1.14.0"}
 EOS = 1  # a piece like any other here
 MARGIN = 1e-3  # between the best logit and the next: a hundred times what backends differ by
