@@ -80,7 +80,7 @@ def test_a_model_of_generation_1_14_is_decoded_with_its_running_count(tmp_path: 
     counted = [[(token.id, token.step) for token in tokens] for tokens in streamed]
     assert training_tokens(running, said) == counted
     differ = [a != b for a, b in zip(training_tokens(by_frame, said), counted, strict=True)]
-    assert differ == [True, True]
+    assert any(differ), "the recordings do not tell the two counters apart"
 
 
 @pytest.mark.parametrize("decoder", ["ctc", "both"])
