@@ -75,12 +75,12 @@ def test_a_model_of_generation_1_14_is_decoded_with_its_running_count(tmp_path: 
     by_frame = replace(bundled, arrays=arrays, specification=soft)
     write_checkpoint(from_network(by_frame, "1.14"), tmp_path / "model.hw.pt")
     running = open_model(tmp_path / "model.hw.pt")
-    said = [recordings()[i].read() for i in (5, 8)]
+    said = [recordings()[i].read() for i in (3, 5)]
     streamed = [Recogniser(running).transcribe(samples).tokens for samples in said]
     counted = [[(token.id, token.step) for token in tokens] for tokens in streamed]
     assert training_tokens(running, said) == counted
     differ = [a != b for a, b in zip(training_tokens(by_frame, said), counted, strict=True)]
-    assert any(differ), "the recordings do not tell the two counters apart"
+    assert differ == [True, True]
 
 
 @pytest.mark.parametrize("decoder", ["ctc", "both"])

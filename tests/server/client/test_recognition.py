@@ -53,8 +53,7 @@ def test_hotwords_are_spelt_and_obeyed() -> None:
         recognition(parsed("--hotwords", "日本"))
     with pytest.raises(ArgumentError, match="--hotwords: .*boost 'loud'"):
         recognition(parsed("--hotwords", "left:loud"))
-    assert "thirty" in said("--decoder", "beam").transcript
-    assert "thirty" not in said("--hotwords=Thirty:-9", "--decoder", "beam").transcript
+    assert said("--hotwords=Thirty:-9", "--decoder", "beam").transcript == "enter one three one"
 
 
 def test_a_server_has_its_own_model_and_decoder() -> None:
