@@ -36,6 +36,7 @@ export class TranscriptView {
     element.addEventListener("keydown", (event) => this.#walk(event));
     element.addEventListener("blur", () => this.#point(null));
     element.addEventListener("scroll", () => this.#point(null));
+    addEventListener("resize", () => this.#point(this.#current));
   }
 
   /** Begin the section of a stream, whose text is in a language; `name` is that of its downloads. */

@@ -227,7 +227,7 @@ class Page:
             )
 
     async def resize(self, width: int, height: int, *, phone: bool = False) -> None:
-        """Give the page a window of so many pixels."""
+        """Give the page a window of so many pixels, and time to draw itself in it."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -235,6 +235,9 @@ class Page:
             deviceScaleFactor=2 if phone else 1,
             mobile=phone,
         )
+        await self.until(f"innerWidth === {width} && innerHeight === {height}")
+        frame = "new Promise((drawn) => requestAnimationFrame(drawn))"
+        await self.evaluate(f"{frame}.then(() => {frame})")
 
     async def prefer(self, scheme: str, *, motion: str = "no-preference") -> None:
         """Let the reader prefer "light" or "dark", and, with `motion` "reduce", that nothing moves."""
