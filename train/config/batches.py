@@ -33,7 +33,9 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             follows itself.
         join_seconds: longest joined row.
         splice: probability that the rows of a batch of joined clips are spliced: each clip gives a run of its
-            words, of which the data set says when they sound, and none is silent in between.
+            words, of which the data set says when they sound, and nothing is silent in between.
+        splice_apart: probability that the runs of a spliced batch stand apart, with silences between them as
+            between whole clips: so words that a corpus has in sentences alone are learned alone, too.
         splice_words: range of the number of words in a run.
         without_speech: probability that a row has noise only and no tokens.
     """
@@ -50,6 +52,7 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     repeat: float = 0.0
     join_seconds: float = 10.0
     splice: float = 0.0
+    splice_apart: float = 0.0
     splice_words: tuple[int, int] = (1, 4)
     without_speech: float = 0.02
 
@@ -60,7 +63,7 @@ class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ValueError(f"batches.{name} is {value}, wants more than 0")
         if self.accumulate < 1:
             raise ValueError(f"batches.accumulate is {self.accumulate}, wants at least 1")
-        for name in ("balance", "join", "repeat", "splice", "without_speech"):
+        for name in ("balance", "join", "repeat", "splice", "splice_apart", "without_speech"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"batches.{name} is {getattr(self, name)}, wants 0 to 1")
         if not all(0.0 <= weight < math.inf for weight in self.weights.values()):

@@ -34,10 +34,13 @@ INEFFECTIVE: dict[str, tuple[Callable[[Config], bool], str]] = {
         f"batches.{key}": (lambda c: not c.batches.join, "batches.join is 0")
         for key in ("join_until", "join_clips", "join_seconds", "repeat", "splice")
     },
-    "batches.splice_words": (
-        lambda c: not (c.batches.join and c.batches.splice),
-        "batches.join or batches.splice is 0",
-    ),
+    **{
+        f"batches.{key}": (
+            lambda c: not (c.batches.join and c.batches.splice),
+            "batches.join or batches.splice is 0",
+        )
+        for key in ("splice_apart", "splice_words")
+    },
     "augmentation.long_zeros": (lambda c: not c.batches.join, "batches.join is 0"),
     "augmentation.long_zeros_seconds": (
         lambda c: not (c.batches.join and c.augmentation.long_zeros),

@@ -198,6 +198,15 @@ def crossfaded(pieces: Sequence[Samples]) -> Samples:
     return row
 
 
+def faded(piece: Samples) -> Samples:
+    """Fade a piece in and out, so that where it was cut is not heard."""
+    ramp = np.linspace(0.0, 1.0, min(FADE, len(piece) // 2), dtype=np.float32)
+    x = piece.copy()
+    x[: len(ramp)] *= ramp
+    x[len(x) - len(ramp) :] *= ramp[::-1]
+    return x
+
+
 def spec_augment(z: Tensor, lengths: Tensor, config: AugmentationConfig, rng: Generator) -> Tensor:
     """Mask bands and stretches of normalised frames with zeros (NUMERICS 1.7).
 

@@ -40,11 +40,13 @@ class Chosen:
         rows: the clips of each row.
         joined: whether rows are of several.
         spliced: whether each gives some of its words only.
+        apart: whether silences are between those of a row.
     """
 
     rows: Sequence[Sequence[Place]]
     joined: bool = False
     spliced: bool = False
+    apart: bool = True
 
 
 class Clips(Protocol):
@@ -144,8 +146,17 @@ class Batches:
                 words = self.rows.config.splice_words
                 clips = [piece_of(clip, words, self.clips.encode, rng) for clip in clips]
             if clips:
-                kinds = {"long_silences": chosen.joined, "spliced": chosen.spliced}
-                rows.append(self.rows.row(clips, rng, update, any_clip, **kinds))
+                rows.append(
+                    self.rows.row(
+                        clips,
+                        rng,
+                        update,
+                        any_clip,
+                        long_silences=chosen.joined,
+                        spliced=chosen.spliced,
+                        apart=chosen.apart,
+                    )
+                )
         return self.rows.padded(rows or [self.rows.silence(rng)], number, tuple(skipped))
 
     def padded_seconds(self, turn: int) -> float:

@@ -115,7 +115,7 @@ class Chance:
 
         joining = Joining(self.config, self._gap_seconds, rng)
         rows = [joining.row(draw, self.seconds) for _ in range(joining.rows)]
-        return Chosen(rows, joined=True, spliced=joining.spliced)
+        return Chosen(rows, joined=True, spliced=joining.spliced, apart=joining.apart)
 
 
 def balanced(texts: Sequence[str], names: Sequence[str], balance: float) -> NDArray[np.float64]:

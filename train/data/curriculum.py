@@ -84,13 +84,17 @@ class Joining:
 
     Attributes:
         rows: how many fit into the batch.
-        spliced: whether clips give some of their words, and no silences are between them.
+        spliced: whether clips give some of their words.
+        apart: whether silences are between the clips.
     """
 
     def __init__(self, config: BatchConfig, gap_seconds: float, rng: np.random.Generator) -> None:
         self._config, self._rng = config, rng
         self.spliced = config.splice > 0.0 and rng.random() < config.splice
-        self._gap_seconds = 0.0 if self.spliced else gap_seconds
+        self.apart = not self.spliced or (
+            config.splice_apart > 0.0 and rng.random() < config.splice_apart
+        )
+        self._gap_seconds = gap_seconds if self.apart else 0.0
         self._target = rng.uniform(SHORTEST_ROW, config.join_seconds)
         self.rows = max(1, int(config.seconds / (self._target + 1.0)))
 

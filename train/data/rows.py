@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.augmentation import at_update, augment, coloured_noise, crossfaded, joined
+from train.data.augmentation import at_update, augment, coloured_noise, crossfaded, faded, joined
 from train.data.records.record import Origin
 from train.data.records.words import TimedWord
 from train.text.spellings import Spellings
@@ -115,6 +115,7 @@ class Rows:
         *,
         long_silences: bool = False,
         spliced: bool = False,
+        apart: bool = True,
     ) -> Row:
         """Return a row.
 
@@ -123,15 +124,17 @@ class Rows:
             update: from which augmentation with a schedule follows.
             any_clip: draws a clip of the training set, for babble.
             long_silences: whether there may be long ones between the clips.
-            spliced: whether clips follow each other without a silence.
+            spliced: whether clips were cut out of others.
+            apart: whether there are silences between the clips.
         """
         if rng.random() < self.config.without_speech:
             return Row(self._without_speech(sum(len(clip.audio) for clip in clips), rng), [])
         augmentation = at_update(self.augmentation, update)
         audio = [augment(c.samples(), rng, augmentation, self.noise, any_clip) for c in clips]
-        pieces = [crossfaded(audio)] if spliced else audio
-        row = joined(pieces, rng, augmentation, long_silences, self.noise)
         seen = [(clip.origin, len(x)) for clip, x in zip(clips, audio, strict=True)]
+        if spliced:
+            audio = [faded(x) for x in audio] if apart else [crossfaded(audio)]
+        row = joined(audio, rng, augmentation, long_silences, self.noise)
         return Row(row, [token for clip in clips for token in self._tokens(clip, rng)], seen)
 
     def _tokens(self, clip: Clip, rng: np.random.Generator) -> Sequence[int]:

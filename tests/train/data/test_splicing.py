@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.augmentation import crossfaded
+from train.data.augmentation import crossfaded, faded
 from train.data.batches import Batches
 from train.data.chance import Chance
 from train.data.corpus import Corpus
@@ -77,17 +77,25 @@ def test_pieces_fade_into_each_other() -> None:
     assert (np.diff(row) <= 0.0).all() and np.abs(np.diff(row)).max() < 0.02
 
 
+def test_a_piece_that_stands_apart_fades_in_and_out() -> None:
+    piece = np.full(1000, 0.5, np.float32)
+    x = faded(piece)
+    assert x[0] == x[-1] == 0.0 and (x[160:-160] == 0.5).all() and np.abs(np.diff(x)).max() < 0.01
+    assert (piece == 0.5).all()
+    assert len(faded(piece[:100])) == 100
+
+
 PLAIN: dict[str, Any] = {
     **{"speed": 0.0, "reverberation": 0.0, "narrowband": 0.0, "noise": 0.0, "dither": 0.0},
     **{"gain_db": (0.0, 0.0), "lead_seconds": 0.0, "gap_seconds": 0.0, "long_zeros": 0.0},
 }
 
 
-def spliced(words: list[tuple[TimedWord, ...]] | None) -> Batches:
+def spliced(words: list[tuple[TimedWord, ...]] | None, **options: Any) -> Batches:
     corpus = Corpus([AUDIO] * 6, [CLIP.tokens] * 6, ["a"] * 6, [CLIP.text] * 6, None, words, encode)
     config = BatchConfig(
         **{"seconds": 30.0, "join": 1.0, "join_from": 0, "join_until": 0, "without_speech": 0.0},
-        **{"splice": 1.0, "join_clips": (4, 4)},
+        **{"splice": 1.0, "join_clips": (4, 4), **options},
     )
     augmentation = AugmentationConfig(**PLAIN)
     chance = Chance(corpus, config, augmentation.gap_seconds, 1)
@@ -105,6 +113,13 @@ def test_spliced_rows_have_words_beside_others_without_a_silence() -> None:
     assert len(neighbours - {(n, n + 1) for n in range(8)}) > 5
     again = spliced([WORDS] * 6).batch(1)
     assert np.array_equal(batch.audio, again.audio)
+
+
+def test_spliced_words_may_stand_apart() -> None:
+    batch = spliced([WORDS] * 6, splice_apart=1.0, splice_words=(1, 1)).batch(1)
+    for row, samples, count in zip(batch.audio, batch.samples, batch.token_lengths, strict=True):
+        changes = np.flatnonzero(np.diff(row[:samples]))  # a word is constant, a silence is noise
+        assert (np.diff(changes) > 1000).sum() == count
 
 
 def test_splicing_without_times_is_refused_with_the_command_that_makes_them() -> None:

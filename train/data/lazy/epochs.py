@@ -101,7 +101,7 @@ class Epochs:
             row = self._row(joining, due, rng)
             due = [place for place in due if place not in row]
             rows.append(row)
-        return Chosen(rows, joined=True, spliced=joining.spliced)
+        return Chosen(rows, joined=True, spliced=joining.spliced, apart=joining.apart)
 
     def _row(self, joining: Joining, due: list[Place], rng: np.random.Generator) -> list[Place]:
         waiting = iter(due)
