@@ -6,9 +6,13 @@ It knows no family: a graph says what it needs, by its inputs and outputs. `expo
 2. A state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in the
    graph's order, of the types and shapes that it declares. At the start of a stream it is filled with the
    graph's metadata "zero.NAME", or with 0, which is 128 for uint8.
-3. The encoder takes a chunk of input frames, x (B, n, inputs), and gives f, (B, J) or (B, frames, J). A
-   further input, (B, k) float32, says which of the last k frames of the chunk are present: 1, else 0.
-4. The prediction network takes token, (B,) int64, and gives g; the joint takes f and g and gives logits.
+3. A cache is a state of the last L entries, the oldest first, (B, L, width). A graph takes the whole cache,
+   and gives the entries that a step adds under the name and ".new", (B, added, width): they come after
+   the others, and as many of the oldest drop out. So nothing is copied where who keeps the cache can append.
+4. The encoder takes a chunk of input frames, x (B, n, inputs), and gives f, (B, J) or (B, frames, J). Where n
+   is no number in the graph, the graph serves every chunk length of the family. A further input, (B, k)
+   float32, says which of the last k frames of the chunk are present: 1, else 0.
+5. The prediction network takes token, (B,) int64, and gives g; the joint takes f and g and gives logits.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from stream.model.network import Network
 from stream.model.specification import ModelError
 from stream.stage import Floats, Integers, Mask, State
 
-AFTER = ".after"
+AFTER, NEW = ".after", ".new"
 TYPES: dict[str, tuple[type, int]] = {  # of states, with their zeros
     "tensor(float)": (np.float32, 0),
     "tensor(int16)": (np.int16, 0),
@@ -67,11 +71,15 @@ class _Step:
         self._session = open_session(graph, threads)
         outputs = [output.name for output in self._session.get_outputs()]
         self.inputs = {value.name: value for value in self._session.get_inputs()}
-        self._states = {
-            name: self.inputs.pop(name) for name in list(self.inputs) if f"{name}{AFTER}" in outputs
-        }
-        self._wanted = [name for name in outputs if not name.endswith(AFTER)]
-        self._wanted += [f"{name}{AFTER}" for name in self._states]
+        # Each state with the output that follows from it.
+        self._states, following = {}, {}
+        for name in list(self.inputs):
+            for ending in (AFTER, NEW):
+                if (output := f"{name}{ending}") in outputs:
+                    self._states[name], following[name] = self.inputs.pop(name), output
+        self.caches = [following[name].endswith(NEW) for name in self._states]
+        self._wanted = [name for name in outputs if name not in following.values()]
+        self._wanted += following.values()
         self._zeros = self._session.get_modelmeta().custom_metadata_map
 
     def initial_state(self, batch: int) -> State:
@@ -87,9 +95,22 @@ class _Step:
         self, inputs: dict[str, NDArray[np.generic]], state: State = ()
     ) -> tuple[Floats, State]:
         """Run the graph; returns its one output and the state after."""
+        output, following = self.step(inputs, state)
+        leaves = zip(self.caches, state, following, strict=True)
+        return output, tuple(_appended(*each) if cached else each[1] for cached, *each in leaves)
+
+    def step(
+        self, inputs: dict[str, NDArray[np.generic]], state: State = ()
+    ) -> tuple[Floats, State]:
+        """Run the graph; returns its one output, and of each state what the graph gives of it (rule 3)."""
         inputs.update(zip(self._states, state, strict=True))
-        output, *after = self._session.run(self._wanted, inputs)
-        return output, tuple(after)
+        output, *following = self._session.run(self._wanted, inputs)
+        return output, tuple(following)
+
+
+def _appended(cache: NDArray[np.generic], new: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return a cache with new entries at its end, as long as it was."""
+    return np.concatenate([cache, new], axis=1)[:, new.shape[1] :]
 
 
 class OnnxBackend(Backend):
@@ -120,9 +141,14 @@ class OnnxBackend(Backend):
                 why = " ".join(str(error).split())  # on one line
                 raise ModelError(f"{name} cannot be run: {why}{otherwise}", network.path) from error
         self._encoder = self._steps["encoder"]
-        further = dict(self._encoder.inputs)
-        self._chunk = further.pop("x").shape[1]
-        self._present = {name: value.shape[1] for name, value in further.items()}
+        chunk = network.specification.encoder.chunk_inputs
+        # A length that is a name in the graph is that of the chunk (rule 4).
+        lengths = {
+            name: length if isinstance(length := value.shape[1], int) else chunk
+            for name, value in self._encoder.inputs.items()
+        }
+        self._chunk = lengths.pop("x")
+        self._present = lengths
 
     def initial_state(self, batch: int) -> tuple[State, State]:
         """Return an array for each state input of the encoder and the prediction network."""
