@@ -50,6 +50,21 @@ def any_noise(samples: int, rng: Generator, recordings: list[Samples]) -> Sample
     return coloured_noise(samples, rng)
 
 
+def room(
+    samples: int, rng: Generator, recordings: list[Samples], dbfs: tuple[float, float]
+) -> Samples:
+    """Draw the sound of a room without speech: a piece of a recording of noise, or synthetic noise.
+
+    Args:
+        dbfs: range of its level, dB below full scale.
+    """
+    noise = lengthened(any_noise(samples, rng, recordings), samples)
+    begin = int(rng.integers(len(noise) - samples + 1))
+    piece = noise[begin : begin + samples]
+    level = max(float(np.sqrt(np.mean(np.square(piece, dtype=np.float64)))), 1e-9)
+    return piece * np.float32(10.0 ** (rng.uniform(*dbfs) / 20.0) / level)
+
+
 def add_noise(
     x: Samples, rng: Generator, recordings: list[Samples], snr_db: tuple[float, float]
 ) -> Samples:
@@ -147,11 +162,7 @@ def silence(
         seconds = rng.uniform(*config.long_zeros_seconds)
     samples = int(seconds * SAMPLE_RATE)
     if config.room and samples and rng.random() < config.room:
-        noise = lengthened(any_noise(samples, rng, recordings), samples)
-        begin = int(rng.integers(len(noise) - samples + 1))
-        piece = noise[begin : begin + samples]
-        power = max(float(np.sqrt(np.mean(np.square(piece, dtype=np.float64)))), 1e-9)
-        return piece * np.float32(10.0 ** (rng.uniform(*config.room_dbfs) / 20.0) / power)
+        return room(samples, rng, recordings, config.room_dbfs)
     if samples == 0 or rng.random() < config.digital_zeros:
         return np.zeros(samples, np.float32)
     return coloured_noise(samples, rng) * np.float32(level)

@@ -24,9 +24,9 @@ from torch import Tensor
 from stream.front_end.gate import FRAMES_PER_SECOND
 from stream.front_end.log_mel import HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from train.config.batches import HistoryConfig
-from train.data.augmentation import coloured_noise
+from train.data.augmentation import room
 
-NOISE_SECONDS = 2.0  # of which a room's statistics are measured
+NOISE_SAMPLES = 2 * SAMPLE_RATE  # of which a room's statistics are measured
 
 
 def histories(
@@ -53,14 +53,15 @@ def histories(
     means, variances = (leaf.clone() for leaf in state)
     if alpha == 0.0:
         return means, variances
-    padding = front_end.final_padding // HOP
+    padding, unpadded = front_end.final_padding // HOP, replace(front_end, final_padding=0)
     for row in range(len(frames)):
         drawn, seconds = rng.random(), np.exp(rng.uniform(*np.log(config.seconds)))
         if drawn < config.rows:
             other = int(rng.integers(len(frames)))
             heard = frames[other, : max(int(counts[other]) - padding, 0)]
         elif drawn < config.rows + config.noise:
-            heard = _room(noise, config, front_end, rng).to(frames)
+            sound = torch.from_numpy(room(NOISE_SAMPLES, rng, noise, config.noise_dbfs))
+            heard = streamed_log_mel(sound[None], unpadded)[0].to(frames)
         else:
             continue
         if len(heard) == 0:
@@ -74,25 +75,3 @@ def histories(
         means[row] += (1.0 - kept) * between
     # A bin that only the floor was heard in has next to no variance, and no stream is there that long.
     return means, torch.maximum(variances, 1e-3 * state[1])
-
-
-def _room(
-    noise: list[NDArray[np.float32]],
-    config: HistoryConfig,
-    front_end: FrontEnd,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Draw a room; return its log-mel frames, (n, 80)."""
-    samples = int(NOISE_SECONDS * SAMPLE_RATE)
-    sound = coloured_noise(samples, rng)
-    if noise and rng.random() < 0.6:
-        recording = noise[rng.integers(len(noise))]
-        begin = int(rng.integers(max(len(recording) - samples, 1)))
-        sound = recording[begin : begin + samples]
-    power = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) or 1.0
-    level = 10.0 ** (rng.uniform(*config.noise_dbfs) / 20.0)
-    frames: Tensor = streamed_log_mel(
-        torch.from_numpy((sound * (level / power)).astype(np.float32))[None],
-        replace(front_end, final_padding=0),
-    )[0]
-    return frames

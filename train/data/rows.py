@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.config.batches import AugmentationConfig, BatchConfig
-from train.data.augmentation import at_update, augment, coloured_noise, crossfaded, faded, joined
+from train.data.augmentation import at_update, augment, crossfaded, faded, joined, room
 from train.data.records.record import Origin
 from train.data.records.words import TimedWord
 from train.text.spellings import Spellings
+
+WITHOUT_SPEECH_DBFS = (-75.0, -15.0)  # levels of rows without speech
 
 Samples: TypeAlias = NDArray[np.float32]
 Place: TypeAlias = tuple[int, int]  # of a clip: its data set, and its number there
@@ -148,12 +150,7 @@ class Rows:
         return Row(self._without_speech(SAMPLE_RATE, rng), [])
 
     def _without_speech(self, samples: int, rng: np.random.Generator) -> Samples:
-        level = np.float32(10.0 ** rng.uniform(-4.0, -1.0))
-        if self.noise and rng.random() < 0.5:
-            recording = self.noise[rng.integers(len(self.noise))]
-            start = int(rng.integers(max(len(recording) - samples, 1)))
-            return recording[start : start + samples] * np.float32(rng.uniform(0.2, 1.0))
-        return coloured_noise(samples, rng) * level
+        return room(samples, rng, self.noise, WITHOUT_SPEECH_DBFS)
 
     @staticmethod
     def padded(rows: Sequence[Row], number: int, skipped: tuple[str, ...]) -> Batch:
