@@ -73,7 +73,7 @@ class Run:
             self.config,
             self.start,
             self.learner,
-            self.material.hours,
+            self.material.recordings,
             writes=self.ranks.leads,
         )
         if self.resumed is not None:

@@ -78,6 +78,28 @@ def _data(stages: Sequence[Notes]) -> Iterator[str]:
         "Hours of speech that were learned from, as they were drawn and augmented: a recording counts as often as "
         "it was heard."
     )
+    yield from _recordings(stages)
+
+
+def _recordings(stages: Sequence[Notes]) -> Iterator[str]:
+    """Yield the table of the last training set whose recordings are known."""
+    for stage in reversed(stages):
+        if corpora := stage.get("recordings"):
+            yield f"The training set of `{stage['run']}`, before augmentation:"
+            percents = list(next(iter(corpora.values()))["percentiles"])
+            rows = [
+                [
+                    corpus,
+                    f"{about['recordings']:,}",
+                    f"{about['hours']:.2f}",
+                    *(f"{about['percentiles'][percent]:.2f}" for percent in percents),
+                ]
+                for corpus, about in corpora.items()
+            ]
+            head = ["corpus", "recordings", "hours", *(f"{percent} %" for percent in percents)]
+            yield table(head, rows)
+            yield "Percentiles are of the duration, in seconds."
+            return
 
 
 def _hours(of_runs: Sequence[float]) -> list[str]:

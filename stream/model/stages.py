@@ -4,6 +4,7 @@ Each says of itself, as far as its version of Rill wrote it down:
 
     run, updates, seed         its name, its length, its seed
     hours                      of recordings in its training set
+    recordings                 by corpus: number, hours, percentiles of the duration, seconds
     seen                       by corpus: hours learned from, as drawn, joined and augmented; licenses; synthetic
     seen_from                  the update that counting began at, where an older Rill made those before it
     settings, settings_sha256  what its configuration sets otherwise than by default; SHA-256 of RUN/config.json

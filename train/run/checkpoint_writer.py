@@ -14,6 +14,7 @@ from stream.encoders.lstm_layer import Activation
 from train import checkpoint
 from train.checkpoints.resume import LAST, Resumed, keep
 from train.config.run import Config
+from train.data.records.recordings import Recordings
 from train.run.learner import Learner
 from train.run.provenance import stage
 from train.run.start import Start
@@ -25,7 +26,7 @@ class CheckpointWriter:
 
     Attributes:
         folder, config, start, learner: of the run.
-        hours: of recordings in its training set.
+        recordings: of its training set.
         writes: whether this process is the one that writes.
         best: the lowest dev WER so far by activation, fractions.
     """
@@ -34,7 +35,7 @@ class CheckpointWriter:
     config: Config
     start: Start
     learner: Learner
-    hours: float
+    recordings: Recordings
     writes: bool = True
     best: dict[str, float] = field(default_factory=dict)
 
@@ -130,7 +131,8 @@ class CheckpointWriter:
         return {
             "run": self.folder.name,
             "updates": self.learner.update,
-            "hours": round(self.hours, 2),
+            "hours": round(self.recordings.hours, 2),
+            "recordings": self.recordings.notes(),
             **stage(self.config, seen),
             **({} if self.start.parent is None else {"parent": self.start.parent}),
             **({} if origin is None else {"init": origin}),

@@ -19,6 +19,7 @@ from train.config.run import Config
 from train.data.batches import Batches, prefetch
 from train.data.lazy.workers import drawn_by_processes
 from train.data.records.record import Record
+from train.data.records.recordings import Recordings
 from train.data.rows import Batch, Rows
 from train.run.start import Start
 from train.run.training_set import spelt_utterances, training_set
@@ -32,7 +33,7 @@ class Material:
     Attributes:
         batches: of the training set.
         dev: utterances, and their audio, each (samples,) float32.
-        hours: of recordings in the training set, before augmentation.
+        recordings: of the training set.
         workers: processes that draw the batches; 0: a thread does.
         skip_limit: how many utterances may be left out.
     """
@@ -40,7 +41,7 @@ class Material:
     batches: Batches
     dev: Sequence[Utterance | Record]
     dev_audio: Sequence[NDArray[np.float32]]
-    hours: float
+    recordings: Recordings
     workers: int = 0
     skip_limit: int = 0
 
@@ -82,7 +83,9 @@ def material_of(config: Config, start: Start) -> Material:
     )
     dev_audio = [u.read() for u in dev]
     train = training_set(config, rows, start.tokenizer)
-    return Material(train.batches, dev, dev_audio, train.hours, train.workers, train.skip_limit)
+    return Material(
+        train.batches, dev, dev_audio, train.recordings, train.workers, train.skip_limit
+    )
 
 
 def _spellings(config: Config, tokenizer: bytes) -> Spellings | None:

@@ -22,9 +22,8 @@ from train.config.data import Data
 from train.config.keys import flat
 from train.config.run import Config
 from train.data.records.record import Origin
+from train.data.records.recordings import UNNAMED
 from train.data.rows import Batch
-
-UNNAMED = "unnamed"  # the corpus of utterances that name none
 
 
 class Seen:

@@ -30,6 +30,7 @@ from train.data.lazy.index_cache import index_of
 from train.data.lazy.sampler import Sampler
 from train.data.records.durations import with_durations
 from train.data.records.record import Record, check_there, strict
+from train.data.records.recordings import Recordings
 from train.data.rows import Rows
 from train.text.transcripts import SPELLING_OPTIONS, normalised, ruled
 
@@ -43,13 +44,13 @@ class TrainingSet:
 
     Attributes:
         batches: of it.
-        hours: of recordings, before augmentation.
+        recordings: of it.
         workers: processes that draw the batches; 0: a thread does.
         skip_limit: how many utterances may be left out.
     """
 
     batches: Batches
-    hours: float
+    recordings: Recordings
     workers: int = 0
     skip_limit: int = 0
 
@@ -112,14 +113,14 @@ def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
         train += some
         weights += [source.weight] * len(some)
     _check_synthetic(data, {u.corpus or "" for u in train})
-    seconds = sum(u.duration or 0.0 for u in train)
-    _check_memory(seconds)
+    recordings = Recordings.of((u.corpus, np.array([u.duration or 0.0], np.float32)) for u in train)
+    _check_memory(recordings.hours)
     weighted = weights if set(weights) != {1.0} else None
     corpus = Corpus.load(train, vocabulary.encode, _counter("train"), weighted)
     gap_seconds = config.augmentation.gap_seconds
     try:
         chance = Chance(corpus, config.batches, gap_seconds, config.seed)
-        return TrainingSet(Batches(corpus, chance, rows), seconds / 3600)
+        return TrainingSet(Batches(corpus, chance, rows), recordings)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -130,13 +131,13 @@ def _check_synthetic(data: Data, corpora: set[str]) -> None:
         raise ConfigError(f"data.synthetic has {unknown}; the corpora are {sorted(corpora)}")
 
 
-def _check_memory(seconds: float) -> None:
+def _check_memory(hours: float) -> None:
     """Refuse recordings that the machine has no memory for, before they are decoded."""
-    needed = seconds * SAMPLE_RATE * 2
+    needed = hours * 3600 * SAMPLE_RATE * 2
     there = ProcessMemory().there()
     if needed > MEMORY_SHARE * there:
         raise ConfigError(
-            f"data.cache is memory: {seconds / 3600:.0f} hours take {needed / 1e9:.0f} GB decoded, and "
+            f"data.cache is memory: {hours:.0f} hours take {needed / 1e9:.0f} GB decoded, and "
             f"the machine has {there / 1e9:.0f} GB. Set data.cache to disk or none"
         )
 
@@ -159,7 +160,7 @@ def _indexed(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
     print(f"train: {epoch}, drawn by {data.workers} processes", file=sys.stderr)
     return TrainingSet(
         Batches(IndexedClips(opened, texts, decoded), epochs, rows, skip),
-        sum(index.about.seconds for index in opened) / 3600,
+        Recordings.of(group for index in opened for group in index.durations_by_corpus()),
         data.workers,
         int(data.skip_share * sampler.utterances) if skip else 0,
     )

@@ -76,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     for module in learners["torch.nn.LSTM"].model.modules():
         if type(module) is LSTM:
             module.__class__ = TorchLSTM
-    updates = arguments.updates or math.ceil(material.hours * 3600 / config.batches.seconds)
+    updates = arguments.updates or math.ceil(
+        material.recordings.hours * 3600 / config.batches.seconds
+    )
     seconds: dict[str, list[float]] = {name: [] for name in learners}
     learned: dict[str, Learned] = {}
     audio = 0.0

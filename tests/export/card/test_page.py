@@ -28,6 +28,10 @@ HARD = {
     },
     "settings": {"model.hidden": 16, "updates": 1500, "seed": 2},
     "settings_sha256": "4a8d" * 16, "parent": "cafe" * 16,
+    "recordings": {
+        "an4": {"recordings": 848, "hours": 0.6283, "percentiles": {"5": 0.9, "50": 2.5, "95": 5.0}},
+        "synthetic-en": {"recordings": 3370, "hours": 2.08, "percentiles": {"5": 0.7, "50": 1.925, "95": 4.0}},
+    },
 }  # fmt: skip
 
 
@@ -110,6 +114,8 @@ def test_hours_are_shown_by_corpus_and_run_and_synthetic_speech_is_named(model: 
     assert "| synthetic-en | synthetic speech | 0.00 | 12.5 | 12.5 |" in page
     assert "| all |  | 30.2 | 20.5 | 50.8 |" in page
     assert "| synthetic-en | Apache-2.0 |" in page
+    assert "| corpus | recordings | hours | 5 % | 50 % | 95 % |" in page
+    assert "| synthetic-en | 3,370 | 2.08 | 0.70 | 1.93 | 4.00 |" in page
 
 
 def test_runs_have_seeds_versions_hashes_and_what_they_set(model: Path) -> None:

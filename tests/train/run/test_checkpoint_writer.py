@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,12 +13,15 @@ torch = pytest.importorskip("torch")
 from tests.train.tones import prepared
 from train import checkpoint
 from train.checkpoints.resume import Resumed
+from train.data.records.recordings import Recordings
 from train.run.checkpoint_writer import CheckpointWriter
+
+RECORDINGS = Recordings({"tones": np.array([600.0, 1200.0], np.float32)})
 
 
 def writer(folder: Path, output: Path, *settings: str, **keys: Any) -> CheckpointWriter:
     run = prepared(folder, output, *settings)
-    return CheckpointWriter(output, run.config, run.start, run.learner, hours=0.5, **keys)
+    return CheckpointWriter(output, run.config, run.start, run.learner, RECORDINGS, **keys)
 
 
 def files(folder: Path) -> list[str]:
@@ -40,6 +44,7 @@ def test_the_best_of_each_activation_is_written_when_it_is_better(
     assert hard["notes"]["wer"] == {"dev": {"all": 0.9}}
     training = hard["notes"]["training"]
     assert (training["run"], training["updates"], training["hours"]) == (tmp_path.name, 0, 0.5)
+    assert training["recordings"]["tones"]["recordings"] == 2
     assert training["seen"] == {} and "before" not in training
 
 

@@ -15,6 +15,7 @@ from stream.manifest import Utterance
 from stream.model.network import Network, open_model
 from tests.tiny import TEXTS, tiny_network
 from train.config.learning import Loss
+from train.data.records.recordings import Recordings
 from train.evaluation import training_tokens
 from train.loss.objective import Objective
 from train.model import Transducer
@@ -29,7 +30,7 @@ def references_of(network: Network, texts: list[str], audio: Audio) -> Reference
     torch.manual_seed(0)  # of the auxiliary heads
     objective = Objective(Transducer.from_network(network), Loss(ctc=0.0, bag=0.0)).eval()
     dev = [Utterance(id="", audio=Path("none.wav"), text=text, duration=1.0) for text in texts]
-    material = Material(cast(Any, None), dev, audio, 0.0)
+    material = Material(cast(Any, None), dev, audio, Recordings({}))
     return References(objective, network.normaliser, network.vocabulary, material)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -100,6 +101,13 @@ class Index:
         if not 0 <= number < len(self):
             raise IndexError(number)
         return self._records.read(number)
+
+    def durations_by_corpus(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Yield the name of each corpus and the durations of its utterances, seconds."""
+        begin = 0
+        for corpus, count in self.about.corpora:
+            yield corpus, np.asarray(self.durations[begin : begin + count], np.float32)
+            begin += count
 
     def faults(self) -> list[str]:
         """Return what was wrong with the utterances that are not in the index."""
