@@ -4,16 +4,19 @@
     levels     10 to 40 dB below the recordings' level, and the same rounded to 16 bits
     telephone  8 kHz, and G.711 by either law
     tones      DTMF and other tones after digital silence: words per minute
-    stream     all recordings as one stream that is never reset
+    stream     all recordings as one stream that is never reset, with pauses between them and without
 
 Each recording starts from the data set's statistics, except in `stream`. After noise it continues from the
-engine's saved state, computed once. Each row is compared with the same recordings without the condition.
+state of a slot that heard the noise, one of several in turn, each at another moment of it: what the model
+makes of one moment, such as half a word of babble, is not counted for all recordings. Each row is compared
+with the same recordings without the condition.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +35,9 @@ NOISE_SECONDS = (30.0, 300.0)
 NOISE_DBFS = (-60.0, -50.0, -40.0)
 LEVELS_DB = (-10.0, -20.0, -30.0, -40.0)
 TONE_SECONDS = 60.0
+MOMENTS = tuple(1.0 - 0.02 * k for k in range(8))  # of a noise's length, at which recordings begin
+PAUSE_SECONDS = 0.5
+PAUSE_DBFS = -60.0  # of the white noise in a pause
 PUSHED = 6 * SAMPLE_RATE  # samples handed in at once
 
 
@@ -111,14 +117,15 @@ class _Runs:
         scenario: str,
         name: str,
         change: Callable[[Floats], Floats],
-        source: int | None = None,
+        sources: Sequence[int] = (),
         invented: int | None = None,
         minutes: float = 0.0,
     ) -> Row:
-        """Run all recordings, changed, from fresh states or after what a slot heard."""
-        engine = self._engine
+        """Run all recordings, changed, from fresh states or each after what one of some slots heard."""
+        engine, following = self._engine, itertools.cycle(sources)
 
         def begin(slot: int) -> None:
+            source = next(following, None)
             if source is None:
                 engine.restart(slot, keep_statistics=False)
             else:
@@ -144,20 +151,38 @@ class _Runs:
         edits = rate.substitutions, rate.deletions, rate.insertions
         return Row(scenario, name, rate.wer, *edits, rate.words, self._plain, invented, minutes)
 
-    def hear(self, samples: Floats) -> tuple[int, list[str]]:
-        """Open a slot and let it hear some sound, whole chunks of it; return it and the words it said."""
+    def hear(self, sounds: Iterable[Floats]) -> dict[int, list[str]]:
+        """Let slots hear a sound each, whole chunks of it; return the open slots and the words they said.
+
+        One slot stays free: of more sounds the rest is not heard.
+        """
+        engine = self._engine
+        rest = {self._opened(): sound for sound in itertools.islice(sounds, engine.slots - 1)}
+        said: dict[int, str] = dict.fromkeys(rest, "")
+        while any(map(len, rest.values())):
+            for slot, sound in rest.items():
+                engine.push(slot, sound[:PUSHED])
+                rest[slot] = sound[PUSHED:]
+            while engine.pending():
+                for result in engine.tick():
+                    said[result.slot] += result.text
+        return {slot: text.split() for slot, text in said.items()}
+
+    def _opened(self) -> int:
         slot = self._engine.open()
         if slot is None:
             raise AssertionError("all slots are free between runs")
-        said = []
-        for begin in range(0, len(samples), PUSHED):
-            self._engine.push(slot, samples[begin : begin + PUSHED])
-            while self._engine.pending():
-                said += [result.text for result in self._engine.tick()]
-        return slot, "".join(said).split()
+        return slot
 
-    def close(self, slot: int) -> None:
-        self._engine.close(slot)
+    def close(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            self._engine.close(slot)
+
+    def say(self, sound: Floats) -> list[str]:
+        """Let a slot hear a sound; return the words it said."""
+        said = self.hear([sound])
+        self.close(said)
+        return next(iter(said.values()))
 
 
 def _unchanged(x: Floats) -> Floats:
@@ -168,10 +193,11 @@ def _behind_noise(runs: _Runs, noises: Mapping[str, Floats]) -> Iterator[Row]:
     for noise, samples in noises.items():
         for dbfs in NOISE_DBFS:
             for seconds in NOISE_SECONDS:
-                slot, said = runs.hear(signals.at_level(samples, seconds, dbfs))
+                said = runs.hear(signals.at_level(samples, seconds * m, dbfs) for m in MOMENTS)
+                invented = len(next(iter(said.values())))
                 name = f"{seconds:g} s of {noise}, {dbfs:g} dBFS"
-                yield runs.row("noise", name, _unchanged, slot, len(said), seconds / 60.0)
-                runs.close(slot)
+                yield runs.row("noise", name, _unchanged, list(said), invented, seconds / 60.0)
+                runs.close(said)
 
 
 def _levels(runs: _Runs) -> Iterator[Row]:
@@ -195,16 +221,18 @@ def _telephone(runs: _Runs) -> Iterator[Row]:
 
 def _tones(runs: _Runs) -> Iterator[Row]:
     for name in signals.TONES:
-        slot, said = runs.hear(signals.tones(name, TONE_SECONDS))
-        runs.close(slot)
+        said = runs.say(signals.tones(name, TONE_SECONDS))
         yield Row("tones", name, invented=len(said), minutes=TONE_SECONDS / 60.0)
 
 
 def _one_stream(runs: _Runs) -> Iterator[Row]:
-    samples = np.concatenate([u.read() for u in runs.utterances])
-    rest = np.zeros(SAMPLE_RATE, np.float32)  # for the last words
-    slot, said = runs.hear(np.concatenate([samples, rest]))
-    runs.close(slot)
     reference = " ".join(u.text for u in runs.utterances)
-    rate = word_error_rate([reference], [" ".join(said)])
-    yield runs.rated("stream", "one stream, never reset", rate)
+    rest = np.zeros(SAMPLE_RATE, np.float32)  # for the last words
+    for name, seconds in (("", 0.0), (f", {PAUSE_SECONDS:g} s between recordings", PAUSE_SECONDS)):
+        pieces = []
+        for number, utterance in enumerate(runs.utterances):
+            pause = signals.white_noise(seconds, seed=number)
+            pieces += [utterance.read(), pause * np.float32(10.0 ** (PAUSE_DBFS / 20.0))]
+        said = runs.say(np.concatenate([*pieces, rest]))
+        rate = word_error_rate([reference], [" ".join(said)])
+        yield runs.rated("stream", f"one stream, never reset{name}", rate)

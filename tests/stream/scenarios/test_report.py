@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from stream import validate
+from stream.engine.engine import load_engine
+from stream.manifest import Utterance
 from stream.model.directory import write
 from stream.scenarios import rows
 from tests.server.scripted import pcm, samples_of, talking_network
@@ -51,6 +54,7 @@ def test_all_scenarios_are_printed_and_written(
     said = capsys.readouterr()
     assert said.out.count("\n") == 2 + len(report["rows"])
     assert "| stream | one stream, never reset | " in said.out
+    assert "| stream | one stream, never reset, 0.5 s between recordings | " in said.out
     assert "tones: busy   " in said.err
 
 
@@ -90,3 +94,33 @@ def test_what_does_not_go_together_is_refused(
     missing = str(tmp_path / "none")
     assert validate.main([*flags, "--scenario", "noise", "--noise", missing]) == 2
     assert "no such folder of noise" in capsys.readouterr().err
+
+
+def test_recordings_begin_at_several_moments_of_a_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "NOISE_SECONDS", (2.0,))
+    write(talking_network(), tmp_path / "model", {})
+    engine = load_engine(tmp_path / "model", 10, "numpy")
+    followed: list[int] = []
+    follow = engine.follow
+
+    def noted(slot: int, source: int) -> None:
+        followed.append(source)
+        follow(slot, source)
+
+    monkeypatch.setattr(engine, "follow", noted)
+    utterances = []
+    for i in range(12):
+        soundfile.write(tmp_path / f"{i}.flac", samples_of(pcm(0.5, i)), 16_000)
+        path = tmp_path / f"{i}.flac"
+        utterances.append(Utterance(id=str(i), audio=path, text="a cat", duration=0.5))
+    noise = {"fan": samples_of(pcm(2.0, 9))}
+    found = list(rows.scenario_rows(engine, utterances, ["noise"], noise))
+    assert [row.name[:4] for row in found] == ["as t", *["2 s "] * 3]
+    assert len(followed) == 36
+    for row in range(3):
+        counts = Counter(followed[12 * row : 12 * (row + 1)])
+        assert sorted(counts.values()) == [1] * 4 + [2] * 4
+    free = [engine.open() for _ in range(10)]
+    assert None not in free
