@@ -28,6 +28,7 @@ EXTRAS = {
     "lhotse": "data",
     "matplotlib": "load",
     "mlflow": "mlflow",
+    "num2words": "languages",
     "numba": "train",
     "onnx": "train",
     "picows": "load",

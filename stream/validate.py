@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from stream.backends import default_backend
 from stream.bundled import model_path, recordings
@@ -278,12 +278,14 @@ def _scenarios(
 
 
 def _normalised(utterances: Sequence[Any], rules: str, network: Network) -> list[Any]:
-    from train.text.levels import TEXT_RULES
+    from train.text.levels import options_of
     from train.text.transcripts import normalised
 
-    if rules not in TEXT_RULES:
-        raise ArgumentError(f"--normalise is {rules!r}; want one of {', '.join(TEXT_RULES)}")
-    return normalised(utterances, cast("Any", rules), network.vocabulary.symbols)
+    try:
+        options_of(rules)
+    except ValueError as error:
+        raise ArgumentError(f"--normalise is {error}") from error
+    return normalised(utterances, rules, network.vocabulary.symbols)
 
 
 def _training_forward(decoding: Decoding) -> Reference:

@@ -85,6 +85,22 @@ def test_text_that_is_not_normalised_is_refused_with_its_characters(text: str) -
         build_tokenizer([text])
 
 
+def test_a_language_brings_its_letters_and_others_can_be_given(tmp_path: Path) -> None:
+    output, path = tmp_path / "t.model", manifest(tmp_path, "L’Été à 9 h")
+    command = ["--manifest", str(path), "--output", str(output), "--whole-words-from", "6"]
+    assert main([*command, "--normalise", "fr+numbers"]) == 0
+    vocabulary = Vocabulary(output.read_bytes())
+    assert vocabulary.decode(vocabulary.encode("l'été œuvre")) == "l'été œuvre"
+    assert len(vocabulary) == 1 + 4 + 1 + len(LETTERS + "àâæçèéêëîïôùûüÿœ")
+    assert main([*command, "--normalise", "fr+numbers+ascii"]) == 0
+    assert len(Vocabulary(output.read_bytes())) == 1 + 4 + 1 + len(LETTERS)
+
+    path = manifest(tmp_path, "ένα δύο")
+    assert main([*command, "--letters", "αβγδεέζηθικλμνξοπρσςτυύφχψω"]) == 0
+    vocabulary = Vocabulary(output.read_bytes())
+    assert vocabulary.decode(vocabulary.encode("ένα μέτρο")) == "ένα μέτρο"
+
+
 def manifest(folder: Path, text: str) -> Path:
     soundfile.write(folder / "a.wav", np.zeros(1600), 16000)
     path = folder / "m.jsonl"
@@ -140,7 +156,7 @@ def test_the_command_finds_subwords(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("flags", "said"),
     [
         (["--kind", "bpe"], "go with --pieces"),
-        (["--pieces", "12", "--whole-words-from", "3"], "goes without --pieces"),
+        (["--pieces", "12", "--whole-words-from", "3"], "go without --pieces"),
     ],
 )
 def test_flags_without_effect_are_refused(

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from train.text.levels import TextRules
+from train.text.levels import TextRules, options_of
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,7 +74,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         statistics: mel statistics, from `python -m train.mel_stats`, or Myrtle's folder with melmeans.pt and
             melvars.pt. None: those of the model that the run starts from, or measured on the training set.
         text: what is done to transcripts before they are spelt: nothing ("as-is"), or one of the rules of
-            `train.text.levels`: "lower", "standard", "ascii", a language, ...
+            `train.text.levels`: "lower", "standard", "ascii", a language, a Python file, ...
         unknown: whether transcripts that the tokenizer cannot spell are refused, or allowed and learned
             as `<unk>`.
         min_seconds, max_seconds: of the utterances that are learned; None: as long as they are.
@@ -114,6 +114,10 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     example: str = ""
 
     def __post_init__(self) -> None:
+        try:
+            options_of(self.text)
+        except ValueError as error:
+            raise ValueError(f"data.text is {error}") from error
         if not 0.0 <= self.min_seconds < self.longest:
             raise ValueError(
                 f"data.min_seconds is {self.min_seconds}, wants 0 or more, and less than max_seconds"

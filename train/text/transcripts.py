@@ -1,18 +1,25 @@
-"""Transcripts as they are learned and scored: those of a data set, by the rules of `data.text`."""
+"""Transcripts as they are learned and scored: those of a data set, by the rules of `data.text`.
+
+Rules of one's own are a Python file with a function `normalise(text: str) -> str`. It is run where training or a
+command names it, never because a model does.
+"""
 
 from __future__ import annotations
 
 import functools
+import runpy
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
 
+from stream.errors import ArgumentError
 from stream.manifest import ManifestError, Utterance
 from train.data.records.record import Record
 from train.data.records.words import TimedWord
 from train.text.languages import in_language
-from train.text.levels import LANGUAGES, Level, TextRules
+from train.text.levels import LANGUAGES, Level, TextRules, options_of
 from train.text.symbols import shielded
 
 SPELLING_OPTIONS = ("data.text=lowercase", "data.unknown=allow")  # see `check_spelling`
@@ -25,6 +32,8 @@ def ruled(rules: TextRules, symbols: Iterable[str] = ()) -> Callable[[str], str]
 
     Args:
         symbols: tokens such as `<EOS>` that pass unchanged.
+    Raises:
+        ArgumentError: the rules are a Python file that cannot be used.
     """
     if rules == "as-is":
         return str
@@ -33,14 +42,27 @@ def ruled(rules: TextRules, symbols: Iterable[str] = ()) -> Callable[[str], str]
 
 
 def _rule(rules: TextRules) -> Callable[[str], str]:
-    if rules == "lower":
+    name, options = options_of(rules)
+    if name.endswith(".py"):
+        return _function(Path(name))
+    if name == "lower":
         return str.lower
-    if rules in LANGUAGES:
-        return functools.partial(in_language, language=rules)
+    if name in LANGUAGES:
+        return functools.partial(in_language, language=name, options=options)
     from train.text.normaliser import normalise  # its tables of English take a second to load
 
-    level = "lowercase" if rules == "standard" else cast(Level, rules)
-    return functools.partial(normalise, level=level, standard=rules == "standard")
+    level = "lowercase" if name == "standard" else cast(Level, name)
+    return functools.partial(normalise, level=level, standard=name == "standard")
+
+
+def _function(path: Path) -> Callable[[str], str]:
+    """Return the function `normalise` of a Python file."""
+    if not path.is_file():
+        raise ArgumentError(f"{path}: there is no such file of text rules")
+    function = runpy.run_path(str(path)).get("normalise")
+    if not callable(function):
+        raise ArgumentError(f"{path}: has no function normalise(text), which text rules are")
+    return cast(Callable[[str], str], function)
 
 
 def normalised(utterances: Sequence[U], rules: TextRules, symbols: Iterable[str] = ()) -> list[U]:

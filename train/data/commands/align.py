@@ -23,7 +23,7 @@ from train.data.commands.reading import add_reading, read
 from train.data.formats.table import FORMATS, for_output
 from train.data.records.durations import with_durations
 from train.data.records.record import Record, strict
-from train.text.levels import TEXT_RULES
+from train.text.levels import SHOWN, text_rules
 from train.text.transcripts import ruled
 
 EXAMPLE = "train.jsonl train-words.jsonl --model runs/hard/best.pt"
@@ -46,9 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--normalise",
-        choices=TEXT_RULES,
+        type=text_rules,
+        metavar="RULES",
         default="as-is",
-        help="normalise texts as for the model, as data.text in training (default: %(default)s)",
+        help=f"normalise texts as for the model, as data.text in training: {SHOWN} (default: %(default)s)",
     )
 
 

@@ -39,7 +39,7 @@ from train.data.commands.reading import add_reading, counted
 from train.data.formats.table import FORMATS, for_output, read_records
 from train.data.records.durations import with_durations
 from train.data.records.record import Record, length_and_rate, name_of
-from train.text.levels import TEXT_RULES
+from train.text.levels import SHOWN, text_rules
 from train.text.transcripts import ruled
 
 EXAMPLE = "train.jsonl dev.jsonl --tokenizer tokenizer.model --fix train-fixed.jsonl"
@@ -61,9 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--normalise",
-        choices=TEXT_RULES,
+        type=text_rules,
+        metavar="RULES",
         default="as-is",
-        help="normalise texts first, as data.text in training (default: %(default)s)",
+        help=f"normalise texts first, as data.text in training: {SHOWN} (default: %(default)s)",
     )
     parser.add_argument(
         "--audio",
