@@ -68,11 +68,11 @@ def build(
     spec.check_layers(float_layers, "float_layers")
     model = WeightFile(network.arrays, None if inside else WEIGHTS)
     files = _graphs("", spec, lambda: Float32Graph([model]))
-    if "ctc" in spec.decoders:
+    if "ctc" in spec.heads:
         head = Float32Graph([model])
         ctc.write(head, spec.joint, spec.vocabulary + 1)
         files[CTC_GRAPH] = head.model("ctc")
-    if ranges is not None and "transducer" not in spec.decoders:
+    if ranges is not None and "transducer" not in spec.heads:
         raise ModelError("int8 graphs are a transducer's, and the model decodes with ctc alone")
     if ranges is not None:
         arrays = int8_arrays(network, ranges, float_layers)
@@ -129,7 +129,7 @@ def _graphs(kind: str, spec: Specification, new: Callable[[], Arithmetic]) -> di
     parts: dict[str, Callable[[Arithmetic], None]] = {
         "encoder": lambda graph: encoder_of(spec).write(graph, spec),
     }
-    if "transducer" in spec.decoders:
+    if "transducer" in spec.heads:
         parts["prediction"] = lambda graph: prediction_of(spec).write(graph, spec)
         parts["joint"] = lambda graph: joint.write(graph, spec.joint, spec.vocabulary + 1)
     files = {}

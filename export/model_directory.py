@@ -83,10 +83,10 @@ def export(
 
     given = network.specification.quantisation
     quantised = integers or given is not None
-    decoders = network.specification.decoders
-    if int8 and "transducer" not in decoders:
+    heads = network.specification.heads
+    if int8 and "transducer" not in heads:
         raise ArgumentError("int8 has no ctc, and the model has no other decoder: add --no-int8")
-    if integers and "ctc" in decoders:
+    if integers and "ctc" in heads:
         raise ArgumentError("--integers: integers have no ctc, which the model has; leave it out")
     network.specification.check_layers(float_layers, "--float-layers")
     if quantised and float_layers:

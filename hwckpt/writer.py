@@ -43,7 +43,7 @@ VERSIONS: dict[layout.Format, str] = {"1.4": "1.4.0", "1.14": "1.14.0"}
 def inexpressible(specification: Specification, format: layout.Format) -> list[str]:
     """Return which fields of a model a generation's file cannot record, one sentence for each."""
     found = []
-    if "ctc" in specification.decoders:
+    if "ctc" in specification.heads:
         found.append(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
     if format == "1.4" and specification.initial_padding:
         found.append("initial_padding is true; generation 1.4 has no padding before the signal")

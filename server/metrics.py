@@ -29,7 +29,7 @@ from stream import __version__
 from stream.front_end.log_mel import SAMPLE_RATE
 
 PYTHON = platform.python_version()
-ABOUT = ("backend", "decoder", "front_end", "language")  # of a model, once it is loaded
+ABOUT = ("backend", "head", "decoder", "front_end", "language")  # of a model, once it is loaded
 FAMILIES: Mapping[str, tuple[Callable[..., Any], str]] = {
     "channels_open": (GaugeMetricFamily, "Channels in use."),
     "channels_capacity": (GaugeMetricFamily, "Channels there are."),

@@ -35,7 +35,7 @@ from server.tokens.file import (
 from server.tokens.keyring import Keyring
 from stream.backends import BACKENDS
 from stream.decoding.decoding import DECODERS
-from stream.decoding.options import EOS_MODES, DecoderOptions, options_of
+from stream.decoding.options import EOS_MODES, HEADS, DecoderOptions, options_of
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
 
 logger = logging.getLogger(__name__)
@@ -202,12 +202,13 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         "root-protocol": ROOTS,
         "log-format": list(FORMATS),
         "log-level": LEVELS,
+        "head": HEADS,
         "decoder": DECODERS,
         "eos-mode": EOS_MODES,
     }
     for flag, choice in choices.items():
         chosen = getattr(arguments, field_of(flag))
-        if chosen not in choice:
+        if chosen is not None and chosen not in choice:
             raise OptionError(f"--{flag} is {chosen!r}; there are {', '.join(choice)}")
     if arguments.tls_key is not None and arguments.tls_cert is None:
         raise OptionError("--tls-key goes with --tls-cert")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,11 @@ from stream.backends import Backend, default_backend, load_backend
 from stream.bundled import model_path
 from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
+from stream.decoding.options import decoding_of
 from stream.engine.engine import Engine, Result
 from stream.engine.front_end import FrontEndKind
 from stream.model.network import Network, open_model
+from stream.model.specification import Head
 from stream.stage import Floats, Integers, Samples
 from stream.transcripts.transcript import TimedWord, Transcript
 
@@ -44,11 +47,13 @@ class Recogniser:
         decoding: greedy or beam search, and what goes with it; None: greedy.
         front_end: the model's in float, or the same in fixed point.
         keywords: boost of each keyword per character; see `stream.decoding.keywords`.
+        head: of the model, "transducer" or "ctc"; None: that of the decoding, or else the model's first.
     Attributes:
         network: the model.
     Raises:
         ModelError: the model cannot be read, or the backend cannot compute it.
-        ValueError: there is no such backend, or a keyword cannot be spelt with the model's pieces.
+        ValueError: there is no such backend, the model has no such head, or a keyword cannot be spelt with its
+            pieces.
     """
 
     def __init__(
@@ -58,12 +63,16 @@ class Recogniser:
         decoding: Decoding | Search | None = None,
         front_end: FrontEndKind = "float",
         keywords: Mapping[str, float] | None = None,
+        head: Head | None = None,
     ) -> None:
         if not isinstance(model, Network):
             model = open_model(model_path() if model is None else model)
         self.network = model
         if backend is None or isinstance(backend, str):
             backend = load_backend(backend or default_backend(model), model)
+        if head is not None:
+            chosen = decoding_of(model) if decoding is None else Decoding.of(decoding)
+            decoding = replace(chosen, head=head)
         self._engine = Engine(model, backend, 1, decoding, front_end)
         self._slot = self._engine.open(keywords) or 0
 

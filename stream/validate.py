@@ -243,6 +243,8 @@ def _conditions(
     name = "bundled recordings" if manifest is None else Path(manifest).name.partition(".")[0]
     backend = arguments.backend or default_backend(network)
     chosen = flags.chosen(build_parser(), arguments)
+    if options.head == network.specification.heads[0]:
+        del chosen["head"]  # what decodes by default
     if options.state_resets:
         chosen["state_resets"] = True
     if arguments.final_padding is not None:
@@ -292,7 +294,7 @@ def _training_forward(decoding: Decoding) -> Reference:
     from train.evaluation import training_tokens  # torch, which the core has not
 
     search = decoding.search if isinstance(decoding.search, GreedyConfig) else None
-    return functools.partial(training_tokens, decoder=decoding.decoder, search=search)
+    return functools.partial(training_tokens, head=decoding.head, search=search)
 
 
 def _standard_form() -> Callable[[str], str]:

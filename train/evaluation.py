@@ -22,7 +22,7 @@ from stream.engine.mute import Unmuted, unmuted
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
-from stream.model.specification import DecoderKind
+from stream.model.specification import Head
 from train.backend import TorchBackend
 from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
@@ -44,7 +44,7 @@ def tokens_of(
     module: Transducer,
     normaliser: Normaliser,
     audio: Sequence[NDArray[np.float32]],
-    decoder: DecoderKind | None = None,
+    head: Head | None = None,
     search: GreedyConfig | None = None,
     *,
     capped: bool = False,
@@ -53,7 +53,7 @@ def tokens_of(
 
     Args:
         audio: recordings, each (samples,) float32 at 16 kHz.
-        decoder: of the model; None: its first.
+        head: of the model; None: its first.
         search: options of the decoder.
         capped: whether an utterance with far more tokens than anybody can say is cut short.
     Returns:
@@ -98,7 +98,7 @@ def tokens_of(
     most = MOST + MOST_PER_STEP * counted
     if capped:
         search = replace(search or GreedyConfig(), sample_cap=int(most.max(initial=MOST)))
-    rows = greedy_rows(TorchBackend(module), len(pieces), search, decoder)
+    rows = greedy_rows(TorchBackend(module), len(pieces), search, head)
     tokens = rows.step(pad_sequence(heard, True).cpu().numpy(), np.arange(len(pieces)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for n, (row, segment, _, _) in enumerate(pieces):
@@ -116,27 +116,27 @@ def _ends(of: Unmuted) -> list[int]:
 def training_tokens(
     network: Network,
     audio: Sequence[NDArray[np.float32]],
-    decoder: DecoderKind | None = None,
+    head: Head | None = None,
     search: GreedyConfig | None = None,
 ) -> list[list[tuple[int, int]]]:
     """Decode recordings with the training forward of a network, in batches of similar length.
 
     Args:
         audio: recordings, each (samples,) float32 at 16 kHz.
-        decoder: of the model; None: its first.
+        head: of the model; None: its first.
         search: options of the decoder.
     Returns:
         for each recording, in the order given, its tokens as (id, step).
     """
     module = Transducer.from_network(network)
-    return tokens_of_all(module, network.normaliser, audio, decoder, search, capped=False)
+    return tokens_of_all(module, network.normaliser, audio, head, search, capped=False)
 
 
 def tokens_of_all(
     module: Transducer,
     normaliser: Normaliser,
     audio: Sequence[NDArray[np.float32]],
-    decoder: DecoderKind | None = None,
+    head: Head | None = None,
     search: GreedyConfig | None = None,
     *,
     capped: bool = True,
@@ -145,7 +145,7 @@ def tokens_of_all(
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
     for rows in by_length([len(samples) / SAMPLE_RATE for samples in audio], BATCH_SECONDS):
         batch = [audio[i] for i in rows]
-        some = tokens_of(module, normaliser, batch, decoder, search, capped=capped)
+        some = tokens_of(module, normaliser, batch, head, search, capped=capped)
         for i, tokens in zip(rows, some, strict=True):
             found[i] = tokens
     return found

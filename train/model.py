@@ -68,7 +68,7 @@ class Transducer(nn.Module):
     ) -> None:
         super().__init__()
         self.specification = spec = specification
-        transduces = "transducer" in spec.decoders
+        transduces = "transducer" in spec.heads
         drop = dropout or Dropout(0.0, 0.0, 0.0, 0.0)
         if spec.rounded and (normalised or drop.recurrent):
             raise ValueError(
@@ -89,7 +89,7 @@ class Transducer(nn.Module):
                 spec, "joint.prediction", spec.prediction.size, spec.joint
             )
             self.output = _linear(spec, "joint.output", spec.joint, spec.vocabulary + 1)
-        if "ctc" in spec.decoders:
+        if "ctc" in spec.heads:
             self.ctc = nn.Linear(spec.joint, spec.vocabulary + 1)
         self.register_state_dict_post_hook(_written)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_read)  # type: ignore[no-untyped-call]
@@ -248,9 +248,9 @@ class Transducer(nn.Module):
     def _linear_layers(self) -> dict[str, nn.Linear]:
         """Return the linear layers by the names of their arrays."""
         layers = {"joint.encoder": self.joint_encoder}
-        if "transducer" in self.specification.decoders:
+        if "transducer" in self.specification.heads:
             layers |= {"joint.prediction": self.joint_prediction, "joint.output": self.output}
-        if "ctc" in self.specification.decoders:
+        if "ctc" in self.specification.heads:
             layers["ctc"] = self.ctc
         return layers
 

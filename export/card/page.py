@@ -17,9 +17,15 @@ from export.card.training import licences, provenance
 from stream.encoders.lstm import LSTM
 from stream.model.directory import INDEX, NAMES, WEIGHTS
 from stream.model.network import Network, open_model
-from stream.model.specification import ModelError, Specification
+from stream.model.specification import Head, ModelError, Specification
+from stream.prediction.lstm import PredictionLSTM
 
 CARD = "README.md"
+HEADS: Mapping[tuple[Head, ...], str] = {
+    ("transducer",): "transducer",
+    ("transducer", "ctc"): "transducer with a CTC head",
+    ("ctc",): "CTC model",
+}
 TEXT = "about"  # the note that has the text by hand
 GENERATED = "<!-- Written by `rill export card`; edit the text that it was given, and the notes, instead. -->"
 
@@ -71,15 +77,22 @@ def _facts(network: Network, path: Path) -> Iterator[str]:
 
 
 def _network(specification: Specification) -> str:
+    heads = HEADS[specification.heads]
     if not isinstance(specification.encoder, LSTM):
-        return f"{type(specification.encoder).__name__} encoder"
-    layers = (
-        f"{specification.pre_layers} + {specification.post_layers} layers of {specification.hidden}"
-    )
-    return (
-        f"LSTM transducer, {specification.activation} activations: encoder {layers}, prediction network "
-        f"{specification.prediction_layers} of {specification.prediction_hidden}, joint {specification.joint}"
-    )
+        return f"{type(specification.encoder).__name__} encoder, {heads}"
+    parts = [
+        f"encoder {specification.pre_layers} + {specification.post_layers} layers of {specification.hidden}"
+    ]
+    prediction = specification.prediction
+    if "transducer" in specification.heads:
+        sizes = (
+            f"{prediction.depth} of {prediction.hidden}"
+            if isinstance(prediction, PredictionLSTM)
+            else f"{prediction.family} of {prediction.size}"
+        )
+        parts.append(f"prediction network {sizes}")
+    parts.append(f"joint {specification.joint}")
+    return f"LSTM {heads}, {specification.activation} activations: {', '.join(parts)}"
 
 
 def _front_end(specification: Specification) -> str:

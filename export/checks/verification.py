@@ -110,9 +110,8 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
         _close(name, outputs(reference, x), outputs(graphs, x, CHUNKS))
         for name, x in frames.items()
     )
-    for decoder in network.specification.decoders:
-        option = "ctc" if decoder == "ctc" else "greedy"
-        decoding = decoding_of(network, replace(WHOLE, decoder=option))
+    for head in network.specification.heads:
+        decoding = decoding_of(network, replace(WHOLE, head=head))
         model, written = (
             Recogniser(each, name, decoding) for each, name in ((network, "numpy"), (read, "onnx"))
         )
@@ -185,7 +184,7 @@ def encoding_by(backend: Backend) -> Callable[[Floats], Floats]:
 def outputs(backend: Backend, x: Floats, chunks: int = 1) -> Outputs:
     """Run a backend on frames, (B, S, inputs), in chunks of random length, and on random tokens."""
     rng = np.random.default_rng(0)
-    blank, decoders = backend.specification.blank, backend.specification.decoders
+    blank, heads = backend.specification.blank, backend.specification.heads
     present = np.ones(x.shape[:2], np.bool_)
     present[-1, -1] = False  # a stream that ends within a chunk
     family, rows = backend.specification.encoder, len(x)
@@ -201,13 +200,13 @@ def outputs(backend: Backend, x: Floats, chunks: int = 1) -> Outputs:
         encoded.append(f)
     f = np.concatenate(encoded, axis=1)
     parts: dict[str, NDArray[Any]] = {ENCODER: f}
-    for step, token in enumerate(tokens if "transducer" in decoders else ()):
+    for step, token in enumerate(tokens if "transducer" in heads else ()):
         g, prediction = backend.predict(token, prediction)
         predicted.append(g)
         logits.append(backend.join(f[:, step], g))
     if logits:
         parts |= {PREDICTION: np.stack(predicted, axis=1), "logits": np.stack(logits, axis=1)}
-    if "ctc" in decoders:
+    if "ctc" in heads:
         parts["CTC's log-probabilities"] = backend.ctc(f)
     return Outputs(parts, leaves_of((encoder, prediction)))
 

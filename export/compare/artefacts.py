@@ -102,7 +102,7 @@ def _transducer(network: Network) -> Network:
     Raises:
         ModelError: it decodes with CTC alone.
     """
-    if "transducer" not in network.specification.decoders:
+    if "transducer" not in network.specification.heads:
         raise ModelError("decodes with ctc alone; transducers are compared here", network.path)
     return network
 

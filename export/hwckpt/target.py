@@ -63,7 +63,7 @@ def choose(
     """
     specification = network.specification
     specification.require_lstm("a hardware checkpoint")
-    if "ctc" in specification.decoders:
+    if "ctc" in specification.heads:
         raise Refusal(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
     native = specification.generation
     if native is not None and inexpressible(specification, native):

@@ -68,7 +68,7 @@ def export(
     network.specification.require_lstm("a directory for sherpa-onnx")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
-    if "transducer" not in network.specification.decoders:
+    if "transducer" not in network.specification.heads:
         raise ModelError("decodes with ctc alone; a directory for sherpa-onnx holds a transducer")
     network = _without_gate(network)
     if int8:

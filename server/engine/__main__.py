@@ -117,6 +117,7 @@ def load(options: EngineOptions) -> Loaded:
         "backend": backend,
         "threads": threads,
         "front_end": options.front_end,
+        "head": network.specification.head(decoding.head),
         "decoder": options.decoder.decoder,
         "endpoint_silence": options.decoder.endpoint_silence,
         "endpoint_length": options.decoder.endpoint_length,

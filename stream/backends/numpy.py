@@ -21,7 +21,7 @@ class NumpyBackend(Backend):
         self.specification = spec = network.specification
         self._encoder, self._prediction = spec.encoder, spec.prediction
         self._encoder_arrays = self._encoder.prepare(network.arrays)
-        if "transducer" in spec.decoders:
+        if "transducer" in spec.heads:
             self._prediction_arrays = self._prediction.prepare(network.arrays)
         names = ("joint.encoder", "joint.prediction", "joint.output", "ctc")
         self._linear = {

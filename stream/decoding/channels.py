@@ -91,8 +91,7 @@ class ChannelDecoder:
         decoding: Decoding | Search | None,
         slots: int,
     ) -> None:
-        if not isinstance(decoding, Decoding):
-            decoding = Decoding(decoding or GreedyConfig())
+        decoding = Decoding.of(decoding or GreedyConfig())
         self._slots, self._resets = slots, decoding.resets
         self.row_count = slots if decoding.resets is None else 2 * slots
         self.eos, self._rows = decoding.rows(backend, vocabulary, self.row_count)

@@ -1,7 +1,6 @@
-"""Decoding: how the channels of an engine are decoded, as options; `DECODERS` names the decoders.
+"""Decoding: how the channels of an engine are decoded, as options: a search over one of the model's heads.
 
-A model has a transducer's decoder, a CTC head, or both (`Specification.decoders`). "greedy" and "beam" mean
-the first of them, "ctc" and "ctc-beam" the CTC head.
+A model has a transducer, a CTC head, or both (`Specification.heads`); either is searched greedily or with a beam.
 """
 
 from __future__ import annotations
@@ -19,21 +18,14 @@ from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.errors import ArgumentError
 from stream.language_model.ngram import Ngram
-from stream.model.specification import DecoderKind
+from stream.model.specification import Head
 from stream.vocabulary import Vocabulary
 
-__all__ = ["BEAMS", "DECODERS", "Decoding", "Search", "greedy_rows"]
+__all__ = ["DECODERS", "Decoding", "Search", "greedy_rows"]
 
 Search: TypeAlias = GreedyConfig | BeamConfig
 
-# By the name of an option: the decoder of the model; None: its first.
-DECODERS: dict[str, DecoderKind | None] = {
-    "greedy": None,
-    "beam": None,
-    "ctc": "ctc",
-    "ctc-beam": "ctc",
-}
-BEAMS = ("beam", "ctc-beam")  # those that search with a beam
+DECODERS = ("greedy", "beam")
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class Decoding:
         ngram: language model of a beam search.
         resets: when states are reset on long streams; None: never.
         endpoint: when a segment of speech ends; None: no endpoints are reported.
-        decoder: of the model; None: its first.
+        head: of the model, which is searched; None: its first.
     Raises:
         ArgumentError: an n-gram model without a beam.
     """
@@ -54,11 +46,16 @@ class Decoding:
     ngram: Ngram | None = None
     resets: ResetConfig | None = None
     endpoint: EndpointConfig | None = None
-    decoder: DecoderKind | None = None
+    head: Head | None = None
 
     def __post_init__(self) -> None:
         if self.ngram is not None and not isinstance(self.search, BeamConfig):
             raise ArgumentError("decoding: an n-gram model wants beam search")
+
+    @staticmethod
+    def of(decoding: Decoding | Search) -> Decoding:
+        """Return a decoding; of a search, one with nothing else."""
+        return decoding if isinstance(decoding, Decoding) else Decoding(decoding)
 
     def rows(
         self, backend: Backend, vocabulary: Vocabulary, count: int
@@ -66,11 +63,11 @@ class Decoding:
         """Return the id of `<EOS>`, where it is decoded as such, and rows of the decoder.
 
         Raises:
-            ArgumentError: the model has no such decoder.
+            ArgumentError: the model has no such head.
         """
         if isinstance(self.search, GreedyConfig):
-            return self.search.eos, greedy_rows(backend, count, self.search, self.decoder)
-        kind = CtcBeam if _is_ctc(backend, self.decoder) else TransducerBeam
+            return self.search.eos, greedy_rows(backend, count, self.search, self.head)
+        kind = CtcBeam if _is_ctc(backend, self.head) else TransducerBeam
         eos = self.search.eos
         beam = kind(backend, vocabulary, self.search, self.ngram)
         return None if eos is None else eos.id, BeamRows(beam, count)
@@ -80,23 +77,20 @@ def greedy_rows(
     backend: Backend,
     count: int,
     config: GreedyConfig | None = None,
-    decoder: DecoderKind | None = None,
+    head: Head | None = None,
 ) -> DecoderRows:
     """Return rows of a greedy decoder.
 
     Args:
         count: of the rows.
-        decoder: of the model; None: its first.
+        head: of the model; None: its first.
     Raises:
-        ArgumentError: the model has no such decoder.
+        ArgumentError: the model has no such head.
     """
-    if _is_ctc(backend, decoder):
+    if _is_ctc(backend, head):
         return GreedyRows(CtcGreedy(backend, config), count)
     return GreedyRows(Greedy(backend, config), count)
 
 
-def _is_ctc(backend: Backend, decoder: DecoderKind | None) -> bool:
-    there = backend.specification.decoders
-    if decoder is not None and decoder not in there:
-        raise ArgumentError(f"decoder {decoder}: the model has {' and '.join(there)} alone")
-    return (decoder or there[0]) == "ctc"
+def _is_ctc(backend: Backend, head: Head | None) -> bool:
+    return backend.specification.head(head) == "ctc"

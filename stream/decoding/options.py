@@ -11,9 +11,10 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import get_args
 
 from stream.decoding.beam import BeamConfig
-from stream.decoding.decoding import BEAMS, DECODERS, Decoding, Search
+from stream.decoding.decoding import DECODERS, Decoding, Search
 from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.eos import EOS, EosRule
 from stream.decoding.greedy import GreedyConfig
@@ -23,7 +24,9 @@ from stream.errors import ArgumentError
 from stream.language_model.files import ngram_of, open_ngram
 from stream.language_model.ngram import Ngram
 from stream.model.network import Network
+from stream.model.specification import Head
 
+HEADS: tuple[Head, ...] = get_args(Head)
 EOS_MODES = ("endpoint", "blank", "ignore", "text")
 OFF = "off"
 
@@ -33,7 +36,8 @@ class DecoderOptions:
     """How the streams of any model are decoded.
 
     Attributes:
-        decoder: one of `DECODERS`.
+        head: what is decoded, one of `HEADS`; None: the transducer of a model that has one.
+        decoder: how it is searched, one of `DECODERS`.
         beam_width: hypotheses that a beam search keeps.
         ngram: path of a language model of a beam search, ARPA or KenLM's probing binary; None: the one
             that a model carries, if any.
@@ -51,6 +55,7 @@ class DecoderOptions:
         ValueError: a number is out of its range.
     """
 
+    head: Head | None = None
     decoder: str = "greedy"
     beam_width: int = BeamConfig.width
     ngram: str | None = None
@@ -67,6 +72,7 @@ class DecoderOptions:
 
     def __post_init__(self) -> None:
         for name, value, known in (
+            ("head", self.head or HEADS[0], HEADS),
             ("decoder", self.decoder, DECODERS),
             ("eos-mode", self.eos_mode, EOS_MODES),
         ):
@@ -82,7 +88,7 @@ class DecoderOptions:
     @property
     def beam(self) -> bool:
         """Whether text is searched for with a beam."""
-        return self.decoder in BEAMS
+        return self.decoder == "beam"
 
     def skipped(self, pieces: Sequence[str]) -> frozenset[int]:
         """Return the ids of pieces that are no text."""
@@ -110,7 +116,7 @@ class DecoderOptions:
         resets = None
         if self.state_resets:
             resets = self._resets(frame_seconds)
-        return Decoding(self._search(eos), ngram, resets, endpoint, DECODERS[self.decoder])
+        return Decoding(self._search(eos), ngram, resets, endpoint, self.head)
 
     def _resets(self, frame_seconds: float) -> ResetConfig:
         """Return when states are reset, in encoder frames."""
@@ -207,11 +213,16 @@ def add_flags(add: Callable[..., None], usual: DecoderOptions) -> None:
         usual: the defaults.
     """
     add(
+        "head",
+        usual.head,
+        f"what is decoded: {', '.join(HEADS)}",
+        shown=f"{HEADS[0]}, if a model has it",
+    )
+    add(
         "decoder",
         usual.decoder,
         f"how text is searched for: {', '.join(DECODERS)}; a beam search weighs several "
-        "hypotheses, corrects provisional text, and takes more of the machine; ctc is for models with a "
-        "CTC head beside a transducer",
+        "hypotheses, corrects provisional text, and takes more of the machine",
     )
     add("beam-width", str(usual.beam_width), "hypotheses that a beam search keeps", int)
     add(

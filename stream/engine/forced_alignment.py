@@ -14,27 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.model.specification import DecoderKind
+from stream.model.specification import Head
 from stream.stage import Floats
 
 NODES_VALUES = 1 << 20  # logits computed at once: 4 MB in float32
 
 
 def forced_steps(
-    backend: Backend, f: Floats, tokens: Sequence[int], decoder: DecoderKind | None = None
+    backend: Backend, f: Floats, tokens: Sequence[int], head: Head | None = None
 ) -> list[int]:
     """Return the encoder frame of each token on the most probable path that emits them all.
 
     Args:
         f: (T, J) float32, a whole utterance from `Backend.encode`.
         tokens: of the text.
-        decoder: of the model; None: its first.
+        head: of the model; None: its first.
     Raises:
         ValueError: no path of T frames has as many tokens.
     """
     if not len(f):
         raise ValueError("forced alignment: there are no encoder frames")
-    if (decoder or backend.specification.decoders[0]) == "ctc":
+    if backend.specification.head(head) == "ctc":
         return ctc_path(backend.ctc(f[None])[0], tokens, backend.specification.blank)
     return transducer_path(*_lattice(backend, f, tokens))
 

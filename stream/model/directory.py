@@ -77,9 +77,9 @@ def graph_names(
     Args:
         names: `GRAPHS`, `INT8_GRAPHS` or `INTEGER_GRAPHS`; a CTC head is float32 beside any of them.
     """
-    decoders = specification.decoders
-    transducer = names if "transducer" in decoders else names[:1]
-    return (*transducer, CTC_GRAPH) if "ctc" in decoders else transducer
+    heads = specification.heads
+    transducer = names if "transducer" in heads else names[:1]
+    return (*transducer, CTC_GRAPH) if "ctc" in heads else transducer
 
 
 def recognises(path: Path) -> bool:

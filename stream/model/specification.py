@@ -29,7 +29,7 @@ from stream.prediction.family import Prediction
 from stream.prediction.lstm import PredictionLSTM
 from stream.words import WordDelay
 
-DecoderKind = Literal["transducer", "ctc"]
+Head = Literal["transducer", "ctc"]  # what turns encoder frames into scores of tokens
 
 
 class ModelError(InputError):
@@ -62,7 +62,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         sound_chunks: chunks with sound from which on a segment is decoded (`stream.engine.mute`); 0 = at once.
         quantisation: the integer formats that the weights are for (`stream.integer.network`), or None.
         decoder: what turns encoder frames into tokens: prediction network and joint ("transducer"), a CTC
-            head ("ctc"), or either ("both"). Absent is a transducer; `decoders` is what a model has.
+            head ("ctc"), or either ("both"). Absent is a transducer; `heads` is what a model has.
         symbol_counter: "running": a greedy decoder counts tokens on over encoder frames, as the hardware does
             from version 1.12 on (`stream.decoding.greedy`). Absent: it counts them frame by frame.
         other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
@@ -129,7 +129,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 f"quantisation: number_format is {self.number_format}, wants float32: a model is for "
                 "integers or for block floating point"
             )
-        if "ctc" in self.decoders:
+        if "ctc" in self.heads:
             raise ArgumentError(f"quantisation: decoder is {self.decoder}, integers have no ctc")
         self.check_layers(quantisation.weight_bits, "quantisation: weight_bits")
 
@@ -190,9 +190,19 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         )
 
     @property
-    def decoders(self) -> tuple[DecoderKind, ...]:
-        """The decoders that the model has; the first is used where nothing else is asked for."""
+    def heads(self) -> tuple[Head, ...]:
+        """The heads that the model has; the first decodes where no other is asked for."""
         return ("transducer", "ctc") if self.decoder == "both" else (self.decoder or "transducer",)
+
+    def head(self, wanted: Head | None = None) -> Head:
+        """Return the head that decodes: the one that is wanted, or the first.
+
+        Raises:
+            ArgumentError: the model has no such head.
+        """
+        if wanted is not None and wanted not in self.heads:
+            raise ArgumentError(f"head is {wanted!r}; the model has only {self.heads[0]!r}")
+        return wanted or self.heads[0]
 
     def require_lstm(self, target: str) -> None:
         """Refuse a target that computes LSTM layers and no other family.
@@ -213,7 +223,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def layer_names(self) -> tuple[str, ...]:
         """The names of the layers of both networks and of the joint, in the order of `shapes`."""
         encoder = self.encoder.layers()
-        if "transducer" not in self.decoders:
+        if "transducer" not in self.heads:
             return (*encoder, "joint.encoder")
         joint = ("joint.encoder", "joint.prediction", "joint.output")
         return (*encoder, *self.prediction.layers(), *joint)
@@ -227,11 +237,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         }
         classes = self.vocabulary + 1
         linear = [("joint.encoder", self.joint, self.encoder.size)]
-        if "transducer" in self.decoders:
+        if "transducer" in self.heads:
             shapes |= self.prediction.shapes(self.vocabulary)
             linear.append(("joint.prediction", self.joint, self.prediction.size))
             linear.append(("joint.output", classes, self.joint))
-        if "ctc" in self.decoders:
+        if "ctc" in self.heads:
             linear.append(("ctc", classes, self.joint))
         for name, rows, columns in linear:
             shapes[f"{name}.weight"] = (rows, columns)

@@ -12,7 +12,8 @@ Each says of itself, as far as its version of Rill wrote it down:
     parent                     SHA-256 of `weights.safetensors` of the model that it started from
     init                       what it took of that, where it took a part
     averaged                   updates of the checkpoints that its weights are the mean of
-    blank_penalty              by how much the bias of blank was lowered after it (`train.blank_penalty`)
+    blank_penalty              by how much the transducer's blank was lowered after it (`train.blank_penalty`)
+    ctc_blank_penalty          the same of a CTC head
 """
 
 from __future__ import annotations

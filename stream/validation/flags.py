@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from stream.backends import BACKENDS
-from stream.decoding.decoding import BEAMS
 from stream.decoding.options import WHOLE, add_flags, value_flags
 from stream.engine.front_end import FRONT_ENDS
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -191,15 +190,15 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error(f"--limit is {arguments.limit}; want 1 or more")
     if arguments.concatenate is not None and not arguments.concatenate > 0:
         parser.error(f"--concatenate is {arguments.concatenate:g}; want more than 0")
-    if arguments.decoder not in BEAMS:
+    if arguments.decoder != "beam":
         for flag in ("beam-width", "final-seconds"):
             field = flag.replace("-", "_")
             if getattr(arguments, field) != getattr(WHOLE, field):
-                parser.error(f"--{flag} goes with --decoder {' or '.join(BEAMS)}")
+                parser.error(f"--{flag} goes with --decoder beam")
     if arguments.compare_full and arguments.front_end != "float":
         parser.error("--compare-full compares the float front end: leave --front-end out")
-    if arguments.compare_full and arguments.decoder in BEAMS:
-        parser.error(f"--compare-full compares greedy decoding: leave {arguments.decoder} out")
+    if arguments.compare_full and arguments.decoder == "beam":
+        parser.error("--compare-full compares greedy decoding: leave --decoder beam out")
     if arguments.compare_full and arguments.state_resets != "off":
         parser.error("--compare-full compares states that go on: leave --state-resets out")
 

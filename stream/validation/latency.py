@@ -21,7 +21,7 @@ from stream.engine.forced_alignment import forced_steps
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.model.network import Network
-from stream.model.specification import DecoderKind
+from stream.model.specification import Head
 from stream.stage import whole
 from stream.validation.spoken import Spoken
 from stream.vocabulary import texts_of
@@ -68,7 +68,7 @@ class Latencies:
     Args:
         network: the model.
         backend: computes it.
-        decoder: of the model; None: its first.
+        head: of the model; None: its first.
         word_ends: words and their ends, by the name of a recording.
         align: whether other recordings are aligned.
     """
@@ -77,11 +77,11 @@ class Latencies:
         self,
         network: Network,
         backend: Backend,
-        decoder: DecoderKind | None,
+        head: Head | None,
         word_ends: Mapping[str, tuple[TimedWord, ...]],
         align: bool,
     ) -> None:
-        self._network, self._backend, self._decoder = network, backend, decoder
+        self._network, self._backend, self._head = network, backend, head
         self._word_ends, self._align = word_ends, align
         self._given: list[float] = []
         self._aligned: list[float] = []
@@ -122,7 +122,7 @@ class Latencies:
         x = stack(np.pad(z, ((0, 0), (0, -z.shape[1] % inputs), (0, 0))), spec.encoder.stack)
         f, _ = self._backend.encode(x, self._backend.initial_state(1)[0])
         try:
-            steps = forced_steps(self._backend, f[0], tokens, self._decoder)
+            steps = forced_steps(self._backend, f[0], tokens, self._head)
         except ValueError:  # more tokens than CTC has frames
             return []
         reference = list(zip(tokens, steps, strict=True))

@@ -107,8 +107,8 @@ def validate(
     trained = computed_by(backend, network)
     latency = None
     if align or word_ends is not None:
-        decoder = decoding.decoder if isinstance(decoding, Decoding) else None
-        latencies = Latencies(network, computed, decoder, word_ends or {}, align)
+        head = None if decoding is None else Decoding.of(decoding).head
+        latencies = Latencies(network, computed, head, word_ends or {}, align)
         for utterance, outcome in zip(utterances, outcomes, strict=True):
             emitted = list(zip(outcome.tokens, outcome.steps, strict=True))
             latencies.add(utterance, emitted, outcome.seconds)

@@ -261,7 +261,7 @@ def test_a_broken_recording_is_named_and_returns_3(
         (["--alpha", "1.5"], "alpha is 1.5"),
         (["--endpoint-silence", "0.01"], "silence is 0.01 s, wants 0.06 or more"),
         (["--state-resets", "--reset-overlap", "1"], "reset-overlap is 1 s of a segment of 15 s"),
-        (["--decoder", "best"], "decoder is 'best'; there are greedy, beam, ctc"),
+        (["--decoder", "best"], "decoder is 'best'; there are greedy, beam"),
         (["--ngram", "a.arpa", "--ngram-weight", "1"], "ngram is for a beam search"),
         (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
         (["--chunk-ms", "0"], "wants at least a sample"),

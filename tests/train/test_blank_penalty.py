@@ -9,8 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream.decoding.decoding import Decoding
 from stream.manifest import read_manifest
 from stream.model.network import open_model
+from stream.model.specification import Head
 from stream.validation import validate
 from tests.train.tones import command
 from train import __main__ as training
@@ -20,15 +22,24 @@ from train import blank_penalty, checkpoint
 @pytest.fixture(scope="module")
 def best(folder: Path) -> Path:
     run = folder / "runs" / "blank"
-    assert training.main(command(folder, run, "updates=6", "validate_every=6")) == 0
+    settings = "updates=6", "validate_every=6", "model.decoder=both"
+    assert training.main(command(folder, run, *settings)) == 0
     return run / "best.pt"
 
 
-def test_the_best_penalty_is_measured_and_written(
-    best: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("head", "name"), [("transducer", "joint.output.bias"), ("ctc", "ctc.bias")]
+)
+def test_the_best_penalty_of_a_head_is_measured_and_written(
+    best: Path,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    head: Head,
+    name: str,
 ) -> None:
     output, dev = tmp_path / "tuned.pt", folder / "dev.jsonl"
-    arguments = [str(best), "--manifest", str(dev), "--output", str(output)]
+    arguments = [str(best), "--manifest", str(dev), "--output", str(output), "--head", head]
     assert blank_penalty.main([*arguments, "--penalties", "-30", "0", "2", "--limit", "8"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert [row[0] for row in rows] == ["-30", "0", "2"]
@@ -36,11 +47,13 @@ def test_the_best_penalty_is_measured_and_written(
     chosen = min(rows, key=lambda row: (float(row[1]), abs(float(row[0]))))
     before, after = open_model(best), open_model(output)
     blank = before.specification.blank
-    change = after.arrays["joint.output.bias"] - before.arrays["joint.output.bias"]
+    changed = {key for key in after.arrays if (after.arrays[key] != before.arrays[key]).any()}
+    assert changed <= {name}
+    change = after.arrays[name] - before.arrays[name]
     assert change[blank] == pytest.approx(-float(chosen[0]), abs=1e-5)
     assert not np.delete(change, blank).any()
     utterances = read_manifest(dev)[:8]
-    streamed = validate(after, utterances, reset_stats=True).wer
+    streamed = validate(after, utterances, reset_stats=True, decoding=Decoding(head=head)).wer
     assert 100 * streamed == pytest.approx(float(chosen[1]), abs=0.01)
 
 
@@ -48,12 +61,18 @@ def test_a_single_penalty_is_taken_as_it_is_and_adds_to_the_one_before(
     best: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     once, twice = tmp_path / "once.pt", tmp_path / "twice.pt"
-    for source, output, penalty in ((best, once, "1.5"), (once, twice, "-0.5")):
-        arguments = [str(source), "--manifest", "none.jsonl", "--output", str(output)]
+    of_ctc = tmp_path / "of-ctc.pt"
+    for source, output, penalty, *head in (
+        (best, once, "1.5"),
+        (once, of_ctc, "2", "--head", "ctc"),
+        (of_ctc, twice, "-0.5"),
+    ):
+        arguments = [str(source), "--manifest", "none.jsonl", "--output", str(output), *head]
         assert blank_penalty.main([*arguments, "--penalties", penalty]) == 0
     assert capsys.readouterr().out == ""
     notes = checkpoint.load(twice)["notes"]
     assert notes["training"]["blank_penalty"] == 1.0
+    assert notes["training"]["ctc_blank_penalty"] == 2.0
     assert notes["wer"] == {}
 
 

@@ -14,7 +14,6 @@ from export.onnx.__main__ import main as export
 from server.client.stream import stream_audio
 from server.demo import running_server
 from stream import validate
-from stream.decoding.options import DecoderOptions
 from stream.manifest import read_manifest
 from stream.model import directory
 from stream.model.network import open_model
@@ -26,13 +25,13 @@ from train import __main__ as train
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("decoder", "option"), [("ctc", "greedy"), ("both", "ctc")])
+@pytest.mark.parametrize(("decoder", "head"), [("ctc", []), ("both", ["--head", "ctc"])])
 def test_what_is_trained_streams_is_exported_and_served_with_the_same_tokens(
     folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     decoder: str,
-    option: str,
+    head: list[str],
 ) -> None:
     settings = "updates=3", "validate_every=3", f"model.decoder={decoder}"
     assert train.main(command(folder, tmp_path / "run", *settings)) == 0
@@ -45,15 +44,14 @@ def test_what_is_trained_streams_is_exported_and_served_with_the_same_tokens(
 
     manifest = folder / "dev.jsonl"
     for model in ("run/best.pt", "exported"):
-        argv = ["--model", str(tmp_path / model), "--manifest", str(manifest), "--decoder", option]
+        argv = ["--model", str(tmp_path / model), "--manifest", str(manifest), *head]
         capsys.readouterr()
         assert validate.main([*argv, "--reset-stats", "--compare-full"]) == 0
         assert "0 different of 4" in capsys.readouterr().out
 
     network, (first, *_) = open_model(exported), read_manifest(manifest)
-    decoding = DecoderOptions(decoder=option).decoding(network.vocabulary.pieces)
-    want, _, tokens = Recogniser(network, "onnx", decoding).transcribe(first.read())
+    want, _, tokens = Recogniser(network, "onnx", head="ctc").transcribe(first.read())
     assert tokens
-    with running_server("--model", str(exported), "--decoder", option, "--slots", "1") as url:
+    with running_server("--model", str(exported), *head, "--slots", "1") as url:
         served = asyncio.run(stream_audio(f"{url}?{QUERY}", [first.read()], realtime=False))
     assert served.transcript == want

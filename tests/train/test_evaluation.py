@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 
 from hwckpt.writer import from_network, write_checkpoint
 from stream.bundled import model_path, recordings
-from stream.decoding.decoding import Decoding
 from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
 from stream.front_end.log_mel import CARD_FLOOR
@@ -89,7 +88,7 @@ def test_a_batch_gives_each_rows_streamed_tokens_of_ctc(decoder: str) -> None:
     got = training_tokens(network, audio(), "ctc")
     assert sum(map(len, got)) > 10
     for row, samples in zip(got, audio(), strict=True):
-        recogniser = Recogniser(network, "numpy", Decoding(decoder="ctc"))
+        recogniser = Recogniser(network, "numpy", head="ctc")
         results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
         results += recogniser.finish()
         assert row == [(token.id, token.step) for result in results for token in result.tokens]

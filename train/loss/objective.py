@@ -59,8 +59,8 @@ class Objective(nn.Module):
         self._pieces = _pieces(weights, pieces)
         self.set_penalties(1, (), 1)
         classes = model.specification.vocabulary + 1
-        self._decoders = model.specification.decoders
-        if "ctc" not in self._decoders:
+        self._heads = model.specification.heads
+        if "ctc" not in self._heads:
             self.ctc = nn.Linear(model.specification.joint, classes)
         self.bag = nn.Linear(model.specification.joint, classes)
 
@@ -100,16 +100,16 @@ class Objective(nn.Module):
         encoder, prediction, start = (None, None, None) if before is None else before
         f, steps = self.model.encode_rows(x, lengths, encoder)
         transducer = f.new_zeros(())
-        if "transducer" in self._decoders:
+        if "transducer" in self._heads:
             g = self.model.predict_prefixes(tokens, start, prediction)
             transducer = self._transducer(f, g, steps, tokens, token_lengths)
         ctc = self._ctc(f, steps, tokens, token_lengths)
         bag = self._bag(f, steps, tokens, token_lengths)
         share = max(1.0 - update / self.weights.help_updates, LEAST_SHARE)
-        if self._decoders == ("transducer",):
+        if self._heads == ("transducer",):
             total = transducer + share * (self.weights.ctc * ctc + self.weights.bag * bag)
         else:
-            weight = self.weights.ctc if "transducer" in self._decoders else 1.0
+            weight = self.weights.ctc if "transducer" in self._heads else 1.0
             total = transducer + weight * ctc + share * self.weights.bag * bag
         return Parts(total, transducer, ctc, bag)
 
@@ -132,7 +132,7 @@ class Objective(nn.Module):
         ).mean()
 
     def _ctc(self, f: Tensor, steps: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
-        if "ctc" in self._decoders:
+        if "ctc" in self._heads:
             log_probabilities = self.model.ctc_log_probabilities(f)
         else:
             log_probabilities = self.ctc(torch.relu(f)).float().log_softmax(-1)

@@ -12,6 +12,7 @@ from export.card import __main__
 from export.card.page import card
 from stream.model import directory
 from stream.model.specification import ModelError
+from stream.prediction.stateless import Stateless
 from tests.tiny import tiny_network
 
 SOFT = {
@@ -156,6 +157,24 @@ def test_a_model_without_notes_has_a_card(tmp_path: Path) -> None:
     directory.write(replace(tiny_network(), notes={}), tmp_path / "bare", {})
     page = card(tmp_path / "bare")
     assert page.startswith("# bare\n\n<!--") and "Nothing was recorded." in page
+
+
+def test_the_card_names_the_heads_and_how_each_was_validated(tmp_path: Path) -> None:
+    found = [
+        evaluation("dev", "onnx", 0.25),
+        evaluation("dev", "onnx", 0.27, options={"head": "ctc"}),
+    ]
+    both = replace(tiny_network(decoder="both"), notes={"evaluations": found})
+    directory.write(both, tmp_path / "both", {})
+    page = card(tmp_path / "both")
+    assert "| LSTM transducer with a CTC head, hard activations" in page
+    assert "| dev, statistics carried on, head ctc |" in page
+    stateless = tiny_network(other_prediction=Stateless(8))
+    directory.write(stateless, tmp_path / "stateless", {})
+    assert "prediction network stateless of 8, joint" in card(tmp_path / "stateless")
+    directory.write(tiny_network(decoder="ctc"), tmp_path / "ctc", {})
+    page = card(tmp_path / "ctc")
+    assert "| LSTM CTC model, hard activations" in page and "prediction network" not in page
 
 
 def test_the_command_writes_keeps_the_text_and_checks(

@@ -1,4 +1,4 @@
-"""Decoding: which decoder of a model its options choose, and what they refuse."""
+"""Decoding: which head of a model is searched how, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from stream.decoding.beam import BeamConfig
 from stream.decoding.ctc import CtcBeam, CtcGreedy
-from stream.decoding.decoding import BEAMS, DECODERS, Decoding, Search, greedy_rows
+from stream.decoding.decoding import Decoding, Search, greedy_rows
 from stream.decoding.greedy import Greedy, GreedyConfig
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.errors import ArgumentError
@@ -24,7 +24,7 @@ def backend(decoder: str) -> ScrambledBackend:
 
 
 @pytest.mark.parametrize(
-    ("decoder", "option", "greedy", "beam"),
+    ("decoder", "head", "greedy", "beam"),
     [
         ("transducer", None, Greedy, TransducerBeam),
         ("both", None, Greedy, TransducerBeam),
@@ -34,21 +34,21 @@ def backend(decoder: str) -> ScrambledBackend:
         ("ctc", "ctc", CtcGreedy, CtcBeam),
     ],
 )
-def test_the_decoder_is_the_one_asked_for_or_the_models_first(
-    decoder: str, option: str, greedy: type, beam: type
+def test_the_head_is_the_one_asked_for_or_the_models_first(
+    decoder: str, head: str | None, greedy: type, beam: type
 ) -> None:
     def kind(search: Search) -> type:
-        _, rows = Decoding(search, decoder=option).rows(backend(decoder), letters(PIECES), 2)  # type: ignore[arg-type]
+        _, rows = Decoding(search, head=head).rows(backend(decoder), letters(PIECES), 2)  # type: ignore[arg-type]
         return type(getattr(rows, "_greedy", None) or getattr(rows, "_beam", None))
 
     assert kind(GreedyConfig()) is greedy
     assert kind(BeamConfig()) is beam
 
 
-@pytest.mark.parametrize(("decoder", "option"), [("transducer", "ctc"), ("ctc", "transducer")])
-def test_a_decoder_that_the_model_has_not_is_refused(decoder: str, option: str) -> None:
-    with pytest.raises(ArgumentError, match=f"decoder {option}: the model has {decoder} alone"):
-        greedy_rows(backend(decoder), 1, decoder=option)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("there", "asked"), [("transducer", "ctc"), ("ctc", "transducer")])
+def test_a_head_that_the_model_lacks_is_refused(there: str, asked: str) -> None:
+    with pytest.raises(ArgumentError, match=f"head is '{asked}'; the model has only '{there}'"):
+        greedy_rows(backend(there), 1, head=asked)  # type: ignore[arg-type]
 
 
 def test_greedy_rows_decode_with_the_ctc_head() -> None:
@@ -56,10 +56,6 @@ def test_greedy_rows_decode_with_the_ctc_head() -> None:
     (tokens,) = greedy_rows(made, 1).step(f, np.array([0]))
     greedy = CtcGreedy(made)
     assert tokens == greedy.decode(f, np.array([0]), greedy.initial_state(1))[0] != []
-
-
-def test_every_beam_is_a_decoder() -> None:
-    assert set(BEAMS) < set(DECODERS)
 
 
 def test_an_ngram_model_wants_a_beam() -> None:

@@ -109,7 +109,7 @@ def test_what_computes_lstm_layers_only_refuses_other_families_by_name() -> None
 
 def test_a_specification_that_names_no_decoder_is_a_transducer_and_is_written_without_one() -> None:
     plain = Specification(vocabulary=4)
-    assert plain.decoders == ("transducer",)
+    assert plain.heads == ("transducer",)
     assert read_specification({"vocabulary": 4, "decoder": "transducer"}) == plain
     assert b"decoder" not in msgspec.json.encode(plain)
     assert "ctc.weight" not in plain.shapes()
@@ -120,7 +120,7 @@ def test_a_specification_that_names_no_decoder_is_a_transducer_and_is_written_wi
 )
 def test_the_decoder_says_which_arrays_there_are(decoder: str, decoders: tuple[str, ...]) -> None:
     specification = read_specification({"vocabulary": 4, "joint": 6, "decoder": decoder})
-    assert specification.decoders == decoders
+    assert specification.heads == decoders
     assert read_specification(msgspec.to_builtins(specification)) == specification
     shapes = specification.shapes()
     assert shapes["ctc.weight"] == (5, 6)
