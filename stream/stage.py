@@ -92,6 +92,18 @@ def write_rows(rows: NDArray[np.int64], new: State, state: State) -> None:
     map_state(put, new, state)
 
 
+def append(window: Array, frames: Array) -> Array:
+    """Return the last frames of a window with more behind it, as many as the window has.
+
+    Args:
+        window, frames: (..., n, size) and (..., m, size), the oldest frame first.
+    """
+    length, count = window.shape[-2], frames.shape[-2]
+    if count >= length:
+        return frames[..., count - length :, :]
+    return array_namespace(window).concat([window[..., count:, :], frames], axis=-2)
+
+
 def whole(stage: Stage, x: Array) -> Array:
     """Process x, (batch, frames, ...), in one step from the initial state."""
     state = map_state(lambda leaf: constant_like(leaf, x), stage.initial_state(len(x)))

@@ -20,6 +20,7 @@ class NumpyBackend(Backend):
     def __init__(self, network: Network) -> None:
         self.specification = spec = network.specification
         self._encoder, self._prediction = spec.encoder, spec.prediction
+        self.caches = self._encoder.caches
         self._encoder_arrays = self._encoder.prepare(network.arrays)
         if "transducer" in spec.heads:
             self._prediction_arrays = self._prediction.prepare(network.arrays)
@@ -37,6 +38,11 @@ class NumpyBackend(Backend):
     def encode(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
         h, state = self._encoder.step(self._encoder_arrays, x, state, present)
         return self._project("joint.encoder", h), state
+
+    def advance(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
+        """Encode a chunk; see `stream.encoders.family.Encoder.advance`."""
+        h, new = self._encoder.advance(self._encoder_arrays, x, state, present)
+        return self._project("joint.encoder", h), new
 
     def predict(self, tokens: Integers, state: State) -> tuple[Floats, State]:
         h, state = self._prediction.step(self._prediction_arrays, tokens[:, None], state)

@@ -6,9 +6,9 @@ It knows no family: a graph says what it needs, by its inputs and outputs. `expo
 2. A state is the tuple of a graph's inputs that come back as outputs of the same name and ".after", in the
    graph's order, of the types and shapes that it declares. At the start of a stream it is filled with the
    graph's metadata "zero.NAME", or with 0, which is 128 for uint8.
-3. A cache is a state of the last L entries, the oldest first, (B, L, width). A graph takes the whole cache,
-   and gives the entries that a step adds under the name and ".new", (B, added, width): they come after
-   the others, and as many of the oldest drop out. So nothing is copied where who keeps the cache can append.
+3. A cache is a state of the last L entries, the oldest first, (B, ..., L, width). A graph takes the whole cache,
+   and gives the entries that a step adds under the name and ".new", (B, ..., added, width): they come after
+   the others, and as many of the oldest drop out (`stream.backends.states`).
 4. The encoder takes a chunk of input frames, x (B, n, inputs), and gives f, (B, J) or (B, frames, J). Where n
    is no number in the graph, the graph serves every chunk length of the family. A further input, (B, k)
    float32, says which of the last k frames of the chunk are present: 1, else 0.
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from stream.backends import Backend
 from stream.backends.session import open_session
+from stream.encoders.family import appended
 from stream.model.directory import graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -77,7 +78,7 @@ class _Step:
             for ending in (AFTER, NEW):
                 if (output := f"{name}{ending}") in outputs:
                     self._states[name], following[name] = self.inputs.pop(name), output
-        self.caches = [following[name].endswith(NEW) for name in self._states]
+        self.caches = tuple(following[name].endswith(NEW) for name in self._states)
         self._wanted = [name for name in outputs if name not in following.values()]
         self._wanted += following.values()
         self._zeros = self._session.get_modelmeta().custom_metadata_map
@@ -94,23 +95,10 @@ class _Step:
     def run(
         self, inputs: dict[str, NDArray[np.generic]], state: State = ()
     ) -> tuple[Floats, State]:
-        """Run the graph; returns its one output and the state after."""
-        output, following = self.step(inputs, state)
-        leaves = zip(self.caches, state, following, strict=True)
-        return output, tuple(_appended(*each) if cached else each[1] for cached, *each in leaves)
-
-    def step(
-        self, inputs: dict[str, NDArray[np.generic]], state: State = ()
-    ) -> tuple[Floats, State]:
         """Run the graph; returns its one output, and of each state what the graph gives of it (rule 3)."""
         inputs.update(zip(self._states, state, strict=True))
         output, *following = self._session.run(self._wanted, inputs)
         return output, tuple(following)
-
-
-def _appended(cache: NDArray[np.generic], new: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return a cache with new entries at its end, as long as it was."""
-    return np.concatenate([cache, new], axis=1)[:, new.shape[1] :]
 
 
 class OnnxBackend(Backend):
@@ -141,6 +129,7 @@ class OnnxBackend(Backend):
                 why = " ".join(str(error).split())  # on one line
                 raise ModelError(f"{name} cannot be run: {why}{otherwise}", network.path) from error
         self._encoder = self._steps["encoder"]
+        self.caches = self._encoder.caches if any(self._encoder.caches) else None
         chunk = network.specification.encoder.chunk_inputs
         # A length that is a name in the graph is that of the chunk (rule 4).
         lengths = {
@@ -158,23 +147,28 @@ class OnnxBackend(Backend):
 
     def encode(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
         outputs = []
-        batch, frames, _ = x.shape
-        there = {name: np.ones((batch, last), np.float32) for name, last in self._present.items()}
-        for begin in range(0, frames, self._chunk):
-            end = begin + self._chunk
-            if present is not None:
-                there = {
-                    name: present[:, end - last : end].astype(np.float32)
-                    for name, last in self._present.items()
-                }
-            chunk = np.ascontiguousarray(x[:, begin:end])
-            f, state = self._encoder.run({"x": chunk, **there}, state)
-            outputs.append(f.reshape(batch, -1, f.shape[-1]))
+        for begin in range(0, x.shape[1], self._chunk):
+            chunk = slice(begin, begin + self._chunk)
+            there = None if present is None else present[:, chunk]
+            f, new = self.advance(x[:, chunk], state, there)
+            state = appended(self._encoder.caches, state, new)
+            outputs.append(f)
         if len(outputs) == 1:
             return outputs[0], state
         if not outputs:
-            return np.zeros((batch, 0, self.specification.joint), np.float32), state
+            return np.zeros((len(x), 0, self.specification.joint), np.float32), state
         return np.concatenate(outputs, axis=1), state
+
+    def advance(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
+        """Encode a chunk; see `stream.encoders.family.Encoder.advance`."""
+        if present is None:
+            present = np.ones(x.shape[:2], np.bool_)
+        there = {
+            name: present[:, self._chunk - last :].astype(np.float32)
+            for name, last in self._present.items()
+        }
+        f, new = self._encoder.run({"x": np.ascontiguousarray(x), **there}, state)
+        return f.reshape(len(x), -1, f.shape[-1]), new
 
     def predict(self, tokens: Integers, state: State) -> tuple[Floats, State]:
         return self._steps["prediction"].run({"token": tokens}, state)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE
-from stream.stage import Array, State
+from stream.stage import Array, State, append, map_state
 
 Arrays = Mapping[str, Array]
 
@@ -102,6 +102,24 @@ class Encoder(Family):
         """Return the shape of each of the encoder's arrays by its name, which begins with "encoder."."""
         raise NotImplementedError
 
+    @property
+    def caches(self) -> State | None:
+        """Which leaves of the state are caches, a tree of bool; None: there are none.
+
+        A cache holds the last frames of something, (batch, ..., n, size); a step appends to it, whose
+        frames drop as many of the oldest. `stream.backends.states` keeps caches without moving them.
+        """
+        return None
+
+    def advance(
+        self, arrays: Arrays, x: Array, state: State, present: Array | None = None
+    ) -> tuple[Array, State]:
+        """Encode as `step` does, but return in place of each cache only the frames to append to it.
+
+        A family with caches has this in place of `step`.
+        """
+        raise NotImplementedError
+
     def step(
         self, arrays: Arrays, x: Array, state: State, present: Array | None = None
     ) -> tuple[Array, State]:
@@ -119,4 +137,18 @@ class Encoder(Family):
         Returns:
             (batch, m, size), m = n chunk_frames / chunk_inputs, and the state after them.
         """
-        raise NotImplementedError
+        y, new = self.advance(arrays, x, state, present)
+        return y, appended(self.caches, state, new)
+
+
+def appended(caches: State, state: State, new: State) -> State:
+    """Return the state after a step.
+
+    Args:
+        caches: which leaves are caches.
+        state: before the step.
+        new: what replaces a leaf, or is appended to a cache.
+    """
+    return map_state(
+        lambda cache, before, after: append(before, after) if cache else after, caches, state, new
+    )

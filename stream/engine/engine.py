@@ -15,7 +15,7 @@ words need is computed at once (`stream.engine.endings`).
 
 A step runs no per-channel Python, except for channels that produced text. ONNX Runtime computes a batch of
 any size as fast as the next larger round one, so nothing is padded. Front end and normaliser are in
-`stream.engine.features`; the backend keeps the encoder's states (`stream.backends.states`). Encoder and
+`stream.engine.features`, the encoder's states in `stream.backends.states`. Encoder and
 decoder have rows, one for each slot, or two where states are reset (`stream.decoding.channels`).
 """
 
@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 
 from stream.backends import Backend, load_backend
-from stream.backends.states import encoder_states
+from stream.backends.states import EncoderStates
 from stream.decoding.channels import SILENCE, ChannelDecoder, Speech
 from stream.decoding.decoding import Decoding, Search
 from stream.decoding.greedy import Token
@@ -132,7 +132,7 @@ class Engine:
             self._encoder,
             slots,
         )
-        self._states = encoder_states(backend, self._decoder.row_count)
+        self._states = EncoderStates(backend, self._decoder.row_count)
         self._rings = Rings(slots, self.chunk_samples, self._features.lead)
         self._open = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given

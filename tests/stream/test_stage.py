@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.stage import Chain, constant_like, map_state, take_rows, whole, write_rows
+from stream.stage import Chain, append, constant_like, map_state, take_rows, whole, write_rows
 
 
 class Sum:
@@ -41,6 +41,16 @@ def test_a_function_reaches_every_leaf_of_a_tree() -> None:
 def test_trees_of_different_form_are_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
         map_state(lambda a, b: a, TREE, (TREE[0],))
+
+
+@pytest.mark.parametrize("count", [0, 2, 3, 5])
+def test_what_is_appended_to_a_window_drives_out_its_oldest_frames(count: int) -> None:
+    window, frames = (
+        np.arange(6).reshape(1, 3, 2),
+        np.arange(10, 10 + 2 * count).reshape(1, count, 2),
+    )
+    both = np.concatenate([window, frames], axis=1)
+    np.testing.assert_array_equal(append(window, frames), both[:, -3:])
 
 
 def test_rows_are_written_in_every_leaf() -> None:
