@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream.encoders.conformer import Conformer
 from stream.encoders.family import Encoder
 from stream.encoders.lstm import LSTM
 
 __all__ = ["FAMILIES", "Encoder"]
 
 # By the tag in a model's specification; a model that names none has an LSTM.
-FAMILIES: dict[str, Any] = {"lstm": LSTM}
+FAMILIES: dict[str, Any] = {"lstm": LSTM, "conformer": Conformer}

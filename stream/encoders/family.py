@@ -8,7 +8,7 @@ with its name, with the methods below; it holds no arrays. docs/encoders.md says
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE
 from stream.stage import Array, State, append, map_state
@@ -89,6 +89,24 @@ class Encoder(Family):
     def frame_seconds(self) -> float:
         """The time from one encoder frame to the next, seconds."""
         return self.frame_samples / SAMPLE_RATE
+
+    @property
+    def chunk_lengths(self) -> tuple[int, ...]:
+        """The lengths of a chunk to choose from, milliseconds: those that the model is trained with."""
+        return (self.chunk_samples * 1000 // SAMPLE_RATE,)
+
+    def with_chunk(self, ms: int) -> Self:
+        """Return this encoder with chunks of another length.
+
+        Raises:
+            ValueError: the model is not trained with chunks of so many milliseconds.
+        """
+        if ms not in self.chunk_lengths:
+            lengths = ", ".join(map(str, self.chunk_lengths))
+            raise ValueError(
+                f"a chunk of {ms} ms: the model is trained with chunks of {lengths} ms"
+            )
+        return self
 
     def frames(self, count: Any) -> Any:
         """Return the number of encoder frames of so many input frames, an integer or array of them.

@@ -1,0 +1,90 @@
+"""The convolution branch: gated linear units, a causal depthwise convolution, a norm over channels.
+
+    u = a sigmoid(b), (a, b) = W_in norm(x)
+    y[t] = W_out silu(norm(sum_k w[k] u[t - kernel + 1 + k] + bias))
+
+State: the last kernel - 1 frames of u, zeros at the start. Frames that are absent are zeros too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from stream.encoders.activations import sigmoid, silu
+from stream.encoders.family import Arrays
+from stream.encoders.norm import Norm
+from stream.stage import Array, State
+
+
+def depthwise(x: Array, state: Array, weight: Array) -> tuple[Array, Array]:
+    """Convolve each channel with its own kernel, looking back only.
+
+    Args:
+        x: (batch, n, channels).
+        state: (batch, kernel - 1, channels), the frames before x.
+        weight: (channels, kernel), the factor of the newest frame last.
+    Returns:
+        (batch, n, channels), and the state after x.
+    """
+    xp = array_namespace(x)
+    n, kernel = x.shape[1], weight.shape[1]
+    frames = xp.concat([state, x], axis=1)
+    y = frames[:, :n] * weight[:, 0]
+    for k in range(1, kernel):
+        y = y + frames[:, k : k + n] * weight[:, k]
+    return y, frames[:, n:]
+
+
+def zero_absent(x: Array, present: Array | None) -> Array:
+    """Return x, (batch, n, channels), with zeros for the frames that are absent."""
+    if present is None:
+        return x
+    xp = array_namespace(x)
+    return xp.where(present[:, :, None], x, xp.zeros_like(x))
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution branch.
+
+    Attributes:
+        name: of its arrays: `norm.…`, `input.weight` (2 size, size), `depthwise.weight` (size, kernel),
+            `depthwise.bias` (size,), `output_norm.…`, `output.weight` (size, size).
+        norm, output_norm: of its input, and of what the convolution gives.
+        kernel: frames that it sees, its own included.
+    """
+
+    name: str
+    norm: Norm
+    output_norm: Norm
+    kernel: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays by name."""
+        size = self.norm.size
+        return {
+            **self.norm.shapes(),
+            f"{self.name}.input.weight": (2 * size, size),
+            f"{self.name}.depthwise.weight": (size, self.kernel),
+            f"{self.name}.depthwise.bias": (size,),
+            **self.output_norm.shapes(),
+            f"{self.name}.output.weight": (size, size),
+        }
+
+    def initial_state(self, batch: int) -> State:
+        """Return zeros, (batch, kernel - 1, size)."""
+        return np.zeros((batch, self.kernel - 1, self.norm.size), np.float32)
+
+    def step(
+        self, arrays: Arrays, x: Array, state: State, present: Array | None
+    ) -> tuple[Array, State]:
+        """Return the branch's output for x, (batch, n, size), and the state after it."""
+        xp, size = array_namespace(x), self.norm.size
+        both = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
+        u = zero_absent(both[..., :size] * sigmoid(both[..., size:]), present)
+        y, state = depthwise(u, state, arrays[f"{self.name}.depthwise.weight"])
+        y = silu(self.output_norm.of(arrays, y + arrays[f"{self.name}.depthwise.bias"]))
+        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), state
