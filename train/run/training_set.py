@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.engine.process_memory import ProcessMemory
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError
 from stream.spelling import check_spelling, unspelt
 from stream.vocabulary import Vocabulary
-from train.compute.process_memory import ProcessMemory
 from train.config.data import Data, Source
 from train.config.file import resolve
 from train.config.run import Config, ConfigError

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream.engine.process_memory import ProcessMemory
 from train.compute.memory import CudaMemory, bytes_of, memory_of
-from train.compute.process_memory import ProcessMemory
 
 
 def test_the_bytes_of_a_state_are_those_of_its_tensors() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from stream.engine.process_memory import ProcessMemory
 from tests.train.run.corpus import minimal_command, minimal_settings, write_minimal
 from train import __main__
-from train.compute.process_memory import ProcessMemory
 from train.config.file import load_config
 from train.dry_run.estimate import Estimate, estimated, size, span
 

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from stream.engine import process_memory
 from tests.train.run.corpus import minimal_command
 from train import __main__
-from train.compute import process_memory
 
 
 def test_recordings_that_a_container_has_no_memory_for_are_refused(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.compute import process_memory
-from train.compute.process_memory import STATUS, ProcessMemory
+from stream.engine import process_memory
+from stream.engine.process_memory import STATUS, ProcessMemory
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="wants Linux's /proc")
