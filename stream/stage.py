@@ -78,6 +78,11 @@ def leaves_of(state: State) -> list[Array]:
     return leaves
 
 
+def bytes_of(state: State) -> int:
+    """Return the bytes of a state of NumPy arrays."""
+    return sum(leaf.nbytes for leaf in leaves_of(state))
+
+
 def take_rows(state: State, rows: NDArray[np.int64]) -> State:
     """Return a copy of some rows of a state of NumPy arrays."""
     return map_state(lambda leaf: leaf.take(rows, axis=0), state)

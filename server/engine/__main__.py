@@ -124,6 +124,7 @@ def load(options: EngineOptions) -> Loaded:
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": engine.chunk_samples,
+        "channel_bytes": engine.channel_bytes,
         "bundled": is_bundled(path),
         "notes": network.notes,
     }

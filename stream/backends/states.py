@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
-from stream.stage import Floats, Integers, Mask, leaves_of, map_state
+from stream.stage import Floats, Integers, Mask, bytes_of, map_state
 
 
 class EncoderStates:
@@ -41,7 +41,7 @@ class EncoderStates:
         self._leaves = map_state(
             lambda cache, leaf: (_Rings if cache else _Rows)(leaf, rows), caches, fresh
         )
-        self.bytes_a_row = sum(leaf.nbytes for leaf in leaves_of(fresh))
+        self.bytes_a_row = bytes_of(fresh)
 
     def encode(self, x: Floats, rows: Integers, present: Mask | None = None) -> Floats:
         """Encode input frames of some rows and advance these.

@@ -44,7 +44,7 @@ from stream.engine.front_end import FrontEndKind
 from stream.engine.rings import Rings
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network, open_model
-from stream.stage import Floats, Integers, Mask, Samples
+from stream.stage import Floats, Integers, Mask, Samples, bytes_of
 from stream.words import WordDelay
 
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
@@ -101,6 +101,7 @@ class Engine:
         front_end: the model's in float, or the same in fixed point.
     Attributes:
         chunk_samples: samples that a step takes of a slot.
+        channel_bytes: memory that a slot takes, most of it the states of the encoder.
     Raises:
         ModelError: the fixed front end cannot be this model's.
     """
@@ -140,6 +141,12 @@ class Engine:
         self._sounds = np.zeros(slots, np.int64)  # chunks with sound in a segment
         self._due_at = np.full(slots, NEVER)  # samples in the ring with which the next one is due
         self._endings = Endings(slots, network.specification.final_padding)
+        of_prediction = bytes_of(backend.initial_state(1)[1])
+        self.channel_bytes = (
+            self._decoder.row_count // slots * (self._states.bytes_a_row + of_prediction)
+            + self._features.bytes_a_slot
+            + self._rings.bytes_a_slot
+        )
 
     def open(self, keywords: Mapping[str, float] | KeywordTrie | None = None) -> int | None:
         """Give out a free slot, in its initial state, or None where all are taken.

@@ -15,7 +15,7 @@ from stream.engine.levels import Levels
 from stream.front_end.log_mel import BINS, HOP
 from stream.front_end.stacking import stack
 from stream.model.network import Network
-from stream.stage import Floats, Integers, State, take_rows, write_rows
+from stream.stage import Floats, Integers, State, bytes_of, take_rows, write_rows
 
 BLOCK = 32  # channels whose spectra are computed together: those of more do not fit a core's cache
 
@@ -30,6 +30,7 @@ class ChannelFeatures:
         lead: samples that `prime` takes.
         primed: (slots,) bool, whether a slot needs none of these any more.
         levels: of the log-mel frames.
+        bytes_a_slot: memory that a slot takes.
     Raises:
         ModelError: the fixed front end cannot be this model's.
     """
@@ -42,6 +43,7 @@ class ChannelFeatures:
         self.primed = np.zeros(slots, np.bool_)
         self._framed = np.zeros(slots, np.bool_)  # whether a slot's stream has given a frame
         self._fresh, (self._front, self._statistics) = self._initial(1), self._initial(slots)
+        self.bytes_a_slot = bytes_of(self._fresh) + Levels.bytes_a_slot
         self._kept: dict[int, State] = {}  # statistics of slots that have ended
         self.levels = Levels(slots, float(np.log(network.specification.floor)))
 

@@ -24,6 +24,8 @@ class Levels:
         count: (slots,) int64, frames of each stream so far.
     """
 
+    bytes_a_slot = KEPT * np.dtype(np.float32).itemsize
+
     def __init__(self, slots: int, silence: float) -> None:
         self._ring = np.full((slots, KEPT), silence, np.float32)
         self._silence = silence

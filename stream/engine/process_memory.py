@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,5 +40,7 @@ def _status(name: str) -> int:
 
 
 def _peak() -> int:
+    import resource  # there is none on Windows
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024  # kilobytes, but for macOS

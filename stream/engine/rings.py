@@ -29,11 +29,13 @@ class Rings:
         lead: samples at the start of a stream that `take_lead` takes, at most a chunk.
     Attributes:
         received: (slots,) int64, samples of the stream so far.
+        bytes_a_slot: memory that a slot takes.
     """
 
     def __init__(self, slots: int, chunk: int, lead: int) -> None:
         self._ring = np.zeros((slots, CHUNKS, chunk), np.float32)
         self._flat = self._ring.reshape(slots, -1)
+        self.bytes_a_slot = self._ring.nbytes // slots
         self._chunk, self._lead, self._size = chunk, lead, CHUNKS * chunk
         self.received = np.zeros(slots, np.int64)
         self._stored = np.zeros(slots, np.int64)  # of them in the ring, or taken

@@ -1,10 +1,10 @@
-"""Self-test at start: what this machine can carry, measured within some three seconds.
+"""Self-test at start: what this machine can carry, measured within some three seconds, more for long chunks.
 
 1. Precision: int8 if the model directory has it, this machine runs it, and a step of `TRIAL` channels is
    faster than in float32.
 2. Threads: one, or all cores, whichever carries more channels.
 3. Capacity: from step times on an idle machine, estimate the most channels answered within `SHARE` of a
-   chunk. Rehearse that number beside a simulated event loop and clients (`stream.engine.rehearsal`),
+   chunk, and that `MEMORY` of the machine's memory holds. Rehearse that number beside a simulated event loop and clients (`stream.engine.rehearsal`),
    and lower it until it holds.
 
 Channels hear the bundled recordings, so that decoding costs what it does on speech. Loading the model
@@ -30,6 +30,7 @@ from stream.bundled import recordings
 from stream.decoding.decoding import Decoding, Search
 from stream.engine.engine import Engine
 from stream.engine.front_end import FrontEndKind
+from stream.engine.process_memory import ProcessMemory
 from stream.engine.rehearsal import busy, rehearse
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
@@ -49,7 +50,8 @@ PYTHON_SECONDS = 1.45e-3  # that `_python_seconds` measured there
 TRIAL = 32
 REPEATS = 3
 MOST = 4096  # channels
-REHEARSAL_SECONDS = 0.6
+MEMORY = 0.5  # of the machine's, for channels and the copies of them in a step
+REHEARSAL_SECONDS = 0.6  # but a chunk at least
 REHEARSALS = 8  # at most
 LATE = 0.99  # of all chunks are answered in time
 
@@ -61,6 +63,7 @@ class Plan:
     Attributes:
         backend, threads: for `stream.engine.engine.load_engine`.
         slots: channels that the machine carries in real time; at least 1.
+        channel_bytes: memory that each of them takes (`stream.engine.engine.Engine`).
         late: seconds within which `LATE` of their chunks were answered when it was tried.
         steps: (channels, seconds of their step) as measured with them, ascending.
         tried: (backend, threads, seconds of a step of `TRIAL` channels) of all that were tried.
@@ -69,6 +72,7 @@ class Plan:
     backend: str
     threads: int
     slots: int
+    channel_bytes: int
     late: float
     steps: tuple[tuple[int, float], ...]
     tried: tuple[tuple[str, int, float], ...]
@@ -81,7 +85,8 @@ class Plan:
         steps = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in self.steps)
         return (
             f"{self.slots} channels with {self.backend} on {self.threads} thread(s), "
-            f"{LATE:.0%} of their chunks answered within {1e3 * self.late:.0f} ms; "
+            f"{LATE:.0%} of their chunks answered within {1e3 * self.late:.0f} ms, "
+            f"{self.channel_bytes / 1e6:.2g} MB each; "
             f"a step of {TRIAL} channels takes with {tried}; channels and their step: {steps}"
         )
 
@@ -119,13 +124,16 @@ def self_test(
     if cores > 1 and best in ("onnx", "int8"):
         trials[cores] = trial(load_backend(best, network, cores))
         tried.append((best, cores, trials[cores].step(TRIAL)))
+    channel_bytes = single[best].channel_bytes
+    most = max(1, min(MOST, int(MEMORY * ProcessMemory().there() / (2 * channel_bytes))))
     plans = {
-        count: capacity(each.step, chunk, count, cores, pace) for count, each in trials.items()
+        count: capacity(each.step, chunk, count, cores, pace, most)
+        for count, each in trials.items()
     }
     threads = max(plans, key=lambda count: plans[count][0])
     slots, steps = plans[threads]
     slots, late = trials[threads].rehearsed(slots, pace)
-    return Plan(best, threads, slots, late, steps, tuple(tried))
+    return Plan(best, threads, slots, channel_bytes, late, steps, tuple(tried))
 
 
 def _python_seconds() -> float:
@@ -141,7 +149,12 @@ def _python_seconds() -> float:
 
 
 def capacity(
-    step: Callable[[int], float], chunk: float, threads: int, cores: int, pace: float = 1.0
+    step: Callable[[int], float],
+    chunk: float,
+    threads: int,
+    cores: int,
+    pace: float = 1.0,
+    most: int = MOST,
 ) -> tuple[int, tuple[tuple[int, float], ...]]:
     """Find the most channels that rule 3 lets hope for, between the doublings that were measured.
 
@@ -154,6 +167,7 @@ def capacity(
         threads: that a step takes.
         cores: of the machine.
         pace: what the event loop takes here, over what it took where that was measured.
+        most: channels.
     Returns:
         channels, at least 1, and (channels, seconds) as measured.
     """
@@ -166,10 +180,10 @@ def capacity(
         return np.maximum(engine, LOOP_SECONDS * pace * count)
 
     measured: list[tuple[int, float]] = []
-    count = TRIAL
-    while not measured or (load(*measured[-1]) < budget and count <= MOST):
+    count = min(TRIAL, most)
+    while not measured or (load(*measured[-1]) < budget and measured[-1][0] < most):
         measured.append((count, step(count)))
-        count *= 2
+        count = min(2 * count, most)
     if load(*measured[0]) > budget:
         measured.insert(0, (1, step(1)))
     counts = np.arange(1, measured[-1][0] + 1)
@@ -217,6 +231,12 @@ class _Trial:
         self._network, self._decoding, self._front_end = network, decoding, front_end
         self._backend, self._audio = backend, audio
 
+    @property
+    def channel_bytes(self) -> int:
+        """The memory that a channel takes."""
+        engine = Engine(self._network, self._backend, 1, self._decoding, self._front_end)
+        return engine.channel_bytes
+
     def step(self, channels: int) -> float:
         """Return the seconds of a step of so many channels, the median of a few."""
         engine = Engine(self._network, self._backend, channels, self._decoding, self._front_end)
@@ -236,11 +256,11 @@ class _Trial:
     def rehearsed(self, channels: int, pace: float) -> tuple[int, float]:
         """Return how many channels, at most these, are answered in time; and how late, seconds."""
         chunk = self._network.specification.encoder.chunk_seconds
-        budget = SHARE * chunk
+        budget, seconds = SHARE * chunk, max(REHEARSAL_SECONDS, chunk)
         for _ in range(REHEARSALS):
             engine = Engine(self._network, self._backend, channels, self._decoding, self._front_end)
             with busy(BESIDE_SECONDS * pace * channels / chunk):
-                latencies = rehearse(engine, self._audio, REHEARSAL_SECONDS, LINK_SECONDS * pace)
+                latencies = rehearse(engine, self._audio, seconds, LINK_SECONDS * pace)
             late = float(np.quantile(latencies, LATE))
             if late <= budget or channels == 1:
                 break

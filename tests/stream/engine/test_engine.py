@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from hwckpt import reader
 from stream.backends import load_backend
+from stream.decoding.decoding import Decoding
 from stream.decoding.greedy import Greedy, GreedyConfig
+from stream.decoding.overlap import ResetConfig
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Engine, Result, load_engine
 from stream.front_end.log_mel import streamed_log_mel
@@ -412,6 +414,26 @@ def test_an_hour_at_once_is_consumed_in_flat_memory() -> None:
     assert flat.backlog(slot) == len(hour) - 240 - 319 * CHUNK
     assert held[1] - held[0] < 50_000  # 300 chunks are 1.2 MB
     assert peak < 2_000_000  # the hour is 230 MB
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_the_memory_of_a_channel_is_what_another_slot_takes(resets: bool) -> None:
+    network = talking_network()
+    backend = load_backend("numpy", network)
+    decoding = Decoding(GreedyConfig(), resets=ResetConfig() if resets else None)
+
+    def allocated(slots: int) -> tuple[int, int]:
+        tracemalloc.start()
+        engine = Engine(network, backend, slots, decoding)
+        return tracemalloc.get_traced_memory()[0], engine.channel_bytes
+
+    try:
+        allocated(1)
+        few, stated = allocated(50)
+        many, _ = allocated(250)
+    finally:
+        tracemalloc.stop()
+    assert (many - few) / 200 == pytest.approx(stated, rel=0.1)
 
 
 def test_a_model_is_loaded_by_its_network_and_backend() -> None:

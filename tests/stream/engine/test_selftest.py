@@ -9,6 +9,8 @@ import pytest
 from stream.backends import load_backend
 from stream.bundled import model_path
 from stream.engine import selftest
+from stream.engine.engine import Engine
+from stream.engine.process_memory import ProcessMemory
 from stream.engine.selftest import (
     BESIDE_SECONDS,
     LINK_SECONDS,
@@ -57,6 +59,23 @@ def test_where_the_step_costs_nothing_the_event_loop_is_the_limit() -> None:
     slots, steps = capacity(lambda count: 1e-9, 0.06, 1, 2)
     assert slots == pytest.approx(BUDGET / LOOP_SECONDS, abs=1)
     assert len(steps) < 12
+
+
+@pytest.mark.parametrize("most", [1, 20, 32, 100])
+def test_there_are_never_more_channels_than_memory_holds(most: int) -> None:
+    slots, steps = capacity(lambda count: 1e-9, 0.06, 1, 2, most=most)
+    assert slots == max(count for count, _ in steps) == most
+
+
+def test_channels_are_as_many_as_half_of_the_memory_holds_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = tiny_network()
+    size = Engine(network, load_backend("numpy", network), 1).channel_bytes
+    monkeypatch.setattr(ProcessMemory, "there", lambda self: 4 * 3 * size)
+    plan = self_test(network)
+    assert plan.slots <= 3
+    assert plan.channel_bytes == size
 
 
 def test_a_model_without_graphs_is_measured_on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
