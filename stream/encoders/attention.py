@@ -3,7 +3,7 @@
 Each group of heads / groups heads shares a key and a value. Keys are cached as they are and rotated by their
 places in the cache, so that a stream's age never enters.
 
-State: keys and values of the last `left` frames, (batch, groups, left, head size) each.
+State: keys and values of the last `left` frames, (batch, groups, left, head size) each, both caches.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Attention:
     groups: int
     left: int
 
+    caches = (True, True)
+
     @property
     def head_size(self) -> int:
         """The size of a query, a key or a value."""
@@ -58,8 +60,10 @@ class Attention:
         shape = (batch, self.groups, self.left, self.head_size)
         return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
 
-    def step(self, arrays: Arrays, x: Array, state: State, windows: Windows) -> tuple[Array, State]:
-        """Return the branch's output for x, (batch, n, size), and the state after it."""
+    def advance(
+        self, arrays: Arrays, x: Array, state: State, windows: Windows
+    ) -> tuple[Array, State]:
+        """Return the branch's output for x, (batch, n, size), and its keys and values."""
         xp = array_namespace(x)
         batch, n, size = x.shape
         all_three = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
@@ -67,17 +71,16 @@ class Attention:
         queries = self._heads(all_three[..., :keys_at], self.heads // self.groups)
         keys = self._heads(all_three[..., keys_at:values_at], 1)[:, :, :, 0]
         values = self._heads(all_three[..., values_at:], 1)[:, :, :, 0]
-        keys = xp.concat([state[0], keys], axis=2)
-        values = xp.concat([state[1], values], axis=2)
+        all_keys = xp.concat([state[0], keys], axis=2)
         y = attend(
             windows.queries(windows.rotate(queries)),
-            windows.keys(windows.rotate(keys)),
-            windows.keys(values),
+            windows.keys(windows.rotate(all_keys)),
+            windows.keys(xp.concat([state[1], values], axis=2)),
             windows.seen,
         )
         y = xp.permute_dims(windows.frames_of(y), (0, 2, 1, 3, 4))
         y = xp.matmul(xp.reshape(y, (batch, n, size)), arrays[f"{self.name}.output.weight"].T)
-        return y, (keys[:, :, n:], values[:, :, n:])
+        return y, (keys, values)
 
     def _heads(self, x: Array, heads: int) -> Array:
         """Return (batch, n, groups x heads x head size) as (batch, groups, n, heads, head size)."""

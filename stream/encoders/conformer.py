@@ -1,7 +1,8 @@
 """The causal Conformer: attention in chunks or Mamba-2, causal convolutions, SwiGLU feed-forward.
 
 A whole utterance and a chunk are the same function: a step over any number of whole chunks gives, up to
-rounding, what a step for each of them gives, in values, states and gradients. A layer (Gulati et al., 2020), in which every branch normalises its input:
+rounding, what a step for each of them gives, in values, states and gradients. A layer (Gulati et al., 2020),
+in which every branch normalises its input:
 
     x = x + feed_forward1(x) / 2
     x = x + attention(x)               or mamba(x)
@@ -13,8 +14,8 @@ Arrays, by the names that each part gives them:
     encoder.subsampling.…
     encoder.N.{feed_forward1,attention|mamba,convolution,feed_forward2,norm}.…
 
-State: (of the subsampling; (batch, left) bool, which places of the caches hold a frame; for each layer (of
-attention or Mamba, of the convolution)).
+State: (of the subsampling; (batch, left) bool, which places of the caches of attention hold a frame; for each
+layer (of attention or Mamba, of the convolution)).
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from stream.encoders.attention import Attention
 from stream.encoders.convolution import Convolution, zero_absent
@@ -57,18 +57,23 @@ class Layer:
         """Return the states of the mixer and of the convolution."""
         return self.mixer.initial_state(batch), self.convolution.initial_state(batch)
 
-    def step(
+    @property
+    def caches(self) -> State:
+        """Which leaves of the state are caches."""
+        return self.mixer.caches, self.convolution.caches
+
+    def advance(
         self, arrays: Arrays, x: Array, state: State, present: Array | None, seen: Windows
     ) -> tuple[Array, State]:
-        """Return the layer's output for x, (batch, n, size), and the state after it."""
+        """Return the layer's output for x, (batch, n, size), and what its parts give for their states."""
         mixed, convolved = state
         x = x + 0.5 * self.feed_forward1.of(arrays, x)
         if isinstance(self.mixer, Mamba):
-            y, mixed = self.mixer.step(arrays, x, mixed, present)
+            y, mixed = self.mixer.advance(arrays, x, mixed, present)
         else:
-            y, mixed = self.mixer.step(arrays, x, mixed, seen)
+            y, mixed = self.mixer.advance(arrays, x, mixed, seen)
         x = x + y
-        y, convolved = self.convolution.step(arrays, x, convolved, present)
+        y, convolved = self.convolution.advance(arrays, x, convolved, present)
         x = x + y
         x = x + 0.5 * self.feed_forward2.of(arrays, x)
         return self.norm.of(arrays, x), (mixed, convolved)
@@ -197,13 +202,15 @@ class Conformer(
             tuple(layer.initial_state(batch) for layer in layers),
         )
 
-    def step(
+    @property
+    def caches(self) -> State:
+        subsampling, layers = parts_of(self)
+        return (False,) * len(subsampling.stages), False, tuple(layer.caches for layer in layers)
+
+    def advance(
         self, arrays: Arrays, x: Array, state: State, present: Array | None = None
     ) -> tuple[Array, State]:
         """Encode log-mel frames, (batch, subsampling n, 80) -> (batch, n, size)."""
-        xp = array_namespace(x)
-        if not x.shape[1]:
-            return xp.zeros((len(x), 0, self.size), dtype=x.dtype, device=device(x)), state
         subsampled, filled, before = state
         subsampling, layers = parts_of(self)
         x, subsampled = subsampling.step(arrays, zero_absent(x, present), subsampled)
@@ -213,7 +220,7 @@ class Conformer(
         seen = windows(filled, present, x, self.chunk_frames, self.left, head_size)
         after = []
         for layer, old in zip(layers, before, strict=True):
-            x, new = layer.step(arrays, x, old, present, seen)
+            x, new = layer.advance(arrays, x, old, present, seen)
             after.append(new)
         return x, (subsampled, seen.filled, tuple(after))
 

@@ -3,7 +3,7 @@
     u = a sigmoid(b), (a, b) = W_in norm(x)
     y[t] = W_out silu(norm(sum_k w[k] u[t - kernel + 1 + k] + bias))
 
-State: the last kernel - 1 frames of u, zeros at the start. Frames that are absent are zeros too.
+State: the last kernel - 1 frames of u, a cache, zeros at the start. Frames that are absent are zeros too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ from stream.encoders.norm import Norm
 from stream.stage import Array, State
 
 
-def depthwise(x: Array, state: Array, weight: Array) -> tuple[Array, Array]:
+def depthwise(x: Array, state: Array, weight: Array) -> Array:
     """Convolve each channel with its own kernel, looking back only.
 
     Args:
         x: (batch, n, channels).
         state: (batch, kernel - 1, channels), the frames before x.
         weight: (channels, kernel), the factor of the newest frame last.
-    Returns:
-        (batch, n, channels), and the state after x.
     """
     xp = array_namespace(x)
     n, kernel = x.shape[1], weight.shape[1]
@@ -35,7 +33,7 @@ def depthwise(x: Array, state: Array, weight: Array) -> tuple[Array, Array]:
     y = frames[:, :n] * weight[:, 0]
     for k in range(1, kernel):
         y = y + frames[:, k : k + n] * weight[:, k]
-    return y, frames[:, n:]
+    return y
 
 
 def zero_absent(x: Array, present: Array | None) -> Array:
@@ -62,6 +60,8 @@ class Convolution:
     output_norm: Norm
     kernel: int
 
+    caches = True
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays by name."""
         size = self.norm.size
@@ -78,13 +78,13 @@ class Convolution:
         """Return zeros, (batch, kernel - 1, size)."""
         return np.zeros((batch, self.kernel - 1, self.norm.size), np.float32)
 
-    def step(
+    def advance(
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
-        """Return the branch's output for x, (batch, n, size), and the state after it."""
+        """Return the branch's output for x, (batch, n, size), and u."""
         xp, size = array_namespace(x), self.norm.size
         both = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
         u = zero_absent(both[..., :size] * sigmoid(both[..., size:]), present)
-        y, state = depthwise(u, state, arrays[f"{self.name}.depthwise.weight"])
+        y = depthwise(u, state, arrays[f"{self.name}.depthwise.weight"])
         y = silu(self.output_norm.of(arrays, y + arrays[f"{self.name}.depthwise.bias"]))
-        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), state
+        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), u

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from array_api_compat import array_namespace, device
+
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE
 from stream.stage import Array, State, append, map_state
 
@@ -155,6 +157,11 @@ class Encoder(Family):
         Returns:
             (batch, m, size), m = n chunk_frames / chunk_inputs, and the state after them.
         """
+        if not x.shape[1]:
+            empty = array_namespace(x).zeros(
+                (len(x), 0, self.size), dtype=x.dtype, device=device(x)
+            )
+            return empty, state
         y, new = self.advance(arrays, x, state, present)
         return y, appended(self.caches, state, new)
 

@@ -7,7 +7,7 @@
 `recurrence` computes S and y frame by frame; `scan` the same by matrix products over blocks of frames.
 An absent frame has dt = 0, so it leaves S as it is.
 
-State: the last kernel - 1 frames before the convolution, and S, (batch, heads, head size, state); zeros.
+State: the last kernel - 1 frames before the convolution, a cache, and S, (batch, heads, head size, state); zeros.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Mamba:
     heads: int
     state: int
 
+    caches = (True, False)
+
     @property
     def inner(self) -> int:
         """The size of x, y and z."""
@@ -78,16 +80,16 @@ class Mamba:
             np.zeros((batch, self.heads, self.inner // self.heads, self.state), np.float32),
         )
 
-    def step(
+    def advance(
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
-        """Return the branch's output for x, (batch, n, size), and the state after it."""
+        """Return the branch's output for x, (batch, n, size), the frames of the cache, and S after it."""
         xp, inner = array_namespace(x), self.inner
         before, recurrent = state
         parts = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
-        z, u = parts[..., :inner], parts[..., inner : inner + self.convolved]
-        u = zero_absent(u, present)
-        u, before = depthwise(u, before, arrays[f"{self.name}.depthwise.weight"])
+        z, new = parts[..., :inner], parts[..., inner : inner + self.convolved]
+        new = zero_absent(new, present)
+        u = depthwise(new, before, arrays[f"{self.name}.depthwise.weight"])
         u = silu(u + arrays[f"{self.name}.depthwise.bias"])
         v = xp.reshape(u[..., :inner], (*u.shape[:2], self.heads, -1))
         b, c = u[..., inner : inner + self.state], u[..., inner + self.state :]
@@ -99,7 +101,7 @@ class Mamba:
         y = y + v * arrays[f"{self.name}.skip_scale"][:, None]
         y = xp.reshape(y, (*y.shape[:2], inner)) * silu(z)
         y = self.output_norm.of(arrays, y)
-        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), (before, recurrent)
+        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), (new, recurrent)
 
 
 def recurrence(u: Array, decay: Array, b: Array, c: Array, state: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from stream import encoders
 from stream.backends import Backend, load_backend
 from stream.backends.onnx import OnnxBackend
 from stream.backends.states import EncoderStates
+from stream.encoders.conformer import Conformer
 from stream.encoders.family import Arrays, Encoder
 from stream.stage import Array, State
 from tests.tiny import tiny_network
@@ -93,10 +94,13 @@ def graph() -> bytes:
     return bytes(model.SerializeToString())
 
 
-@pytest.fixture(params=["numpy", "graph", "without caches"])
+@pytest.fixture(params=["numpy", "graph", "conformer", "without caches"])
 def backend(request: Any, monkeypatch: pytest.MonkeyPatch) -> Backend:
     if request.param == "without caches":
         return load_backend("numpy", tiny_network())
+    if request.param == "conformer":
+        sizes = Conformer(3, 16, 4, 2, 4, mamba_every=3, feed_forward=16, chunk_ms=120)
+        return load_backend("numpy", tiny_network(other_encoder=sizes))
     monkeypatch.setitem(encoders.FAMILIES, "remembering", Remembering)
     network = tiny_network(other_encoder=Remembering())
     if request.param == "numpy":
