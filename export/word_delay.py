@@ -83,7 +83,7 @@ def _heard(
     chunk = specification.encoder.chunk_samples
     found = streams.run([utterance.read for utterance in utterances], chunk, progress)
     for utterance, results in zip(utterances, found, strict=True):
-        levels = streamed_log_mel(utterance.read()[None], specification.front_end)[0].max(-1)
+        levels = streamed_log_mel(utterance.read()[None], network.front_end)[0].max(-1)
         yield _Heard(
             [text for result in results for text in result.texts],
             [token.step for result in results for token in result.tokens],

@@ -82,10 +82,11 @@ def from_network(
         The checkpoint; `notes` holds what a user should know before loading it into a card.
     Raises:
         CheckpointError: the generation cannot express the model; the message names each field.
-        ModelError: the model has networks of another family than the LSTM.
+        ModelError: the model has networks of another family than the LSTM, or frames that no card has.
     """
     specification = network.specification
     specification.require_lstm("a hardware checkpoint")
+    specification.require_common_features("a hardware checkpoint")
     refused = inexpressible(specification, format)
     if network.ngram is not None and format == "1.4":
         refused.append("there is an n-gram; generation 1.4 has none")

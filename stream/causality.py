@@ -13,8 +13,7 @@ import numpy as np
 from stream.encoders.family import Encoder
 from stream.errors import DifferenceError
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
-from stream.front_end.normaliser import Normaliser
-from stream.stage import Floats, whole
+from stream.stage import Floats, Stage, whole
 
 CHUNKS = 6  # of the encoder
 FRAMES = 36  # log-mel frames
@@ -43,7 +42,7 @@ def check_causal(encode: Callable[[Floats], Floats], encoder: Encoder, name: str
     _check(encode, x, prefixes, f"{name}: encoder frame", encoder.frame_seconds)
 
 
-def check_features_causal(front_end: FrontEnd, normaliser: Normaliser) -> None:
+def check_features_causal(front_end: FrontEnd, normaliser: Stage) -> None:
     """Check the front end, samples to log-mel, and the normaliser, frame by frame.
 
     Raises:

@@ -14,7 +14,8 @@ import sentencepiece
 
 from stream.backends import load_backend
 from stream.bundled import model_path
-from stream.front_end.log_mel import streamed_log_mel
+from stream.front_end.filterbank import MEL
+from stream.front_end.log_mel import mel_bank, streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.model.directory import GRAPHS, INT8_GRAPHS, INT8_WEIGHTS, write
 from stream.model.network import Network, open_model
@@ -77,11 +78,17 @@ def tiny_network(seed: int = 0, **specification: Any) -> Network:
     chosen = tiny_specification(**specification)
     rng = np.random.default_rng(seed)
     arrays = {}
-    for name, shape in chosen.shapes().items():
+    shapes = chosen.shapes()
+    learned = shapes.pop(MEL, None) is not None
+    for name, shape in shapes.items():
         scale = 1.0 / np.sqrt(shape[-1]) if len(shape) == 2 else 0.2
         arrays[name] = rng.normal(0.0, scale, shape).astype(np.float32)
-    arrays["normaliser.mean"] = rng.normal(-12.0, 2.0, 80).astype(np.float32)
-    arrays["normaliser.variance"] = rng.uniform(4.0, 16.0, 80).astype(np.float32)
+    if chosen.has_statistics:
+        arrays["normaliser.mean"] = rng.normal(-12.0, 2.0, 80).astype(np.float32)
+        arrays["normaliser.variance"] = rng.uniform(4.0, 16.0, 80).astype(np.float32)
+    if learned:
+        bank = mel_bank(chosen.front_end.spectrum)
+        arrays[MEL] = (bank * rng.uniform(0.5, 1.5, bank.shape)).astype(np.float32)
     return Network(chosen, arrays, tiny_tokenizer(), {"corpus": "random"})
 
 
@@ -90,7 +97,7 @@ def talking_ctc(network: Network) -> Network:
     backend = load_backend("numpy", network)
     noise = np.random.default_rng(0).standard_normal((1, 32_000)) * 0.3
     heard = (noise * np.abs(np.sin(np.arange(32_000) / 700))).astype(np.float32)
-    frames = whole(network.normaliser, streamed_log_mel(heard, network.specification.front_end))
+    frames = whole(network.normaliser, streamed_log_mel(heard, network.front_end))
     x = stack(frames[:, : frames.shape[1] // 6 * 6])
     f, _ = backend.encode(x, backend.initial_state(1)[0])
     weight = 20.0 * network.arrays["ctc.weight"]

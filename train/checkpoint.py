@@ -19,6 +19,7 @@ import numpy as np
 from stream.files.atomic import replacing
 from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification, read_specification
+from stream.stage import Floats
 
 if TYPE_CHECKING:  # recognising a checkpoint needs no torch, and a board has none
     from train.model import Transducer
@@ -95,7 +96,7 @@ def read(path: Path) -> Network:
         module.load_state_dict(content["averaged"])
         return network_of(
             module,
-            (np.array(content["mean"], np.float32), np.array(content["variance"], np.float32)),
+            statistics_in(content),
             content["tokenizer"],
             dict(content["notes"]),
             path,
@@ -113,9 +114,15 @@ def ngram_in(content: Mapping[str, Any]) -> NgramFile | None:
     return None if ngram is None else NgramFile(ngram["binary"], ngram["weight"])
 
 
+def statistics_in(content: Mapping[str, Any]) -> dict[str, Floats]:
+    """Return the arrays of the normaliser of a loaded checkpoint, none for a model without statistics."""
+    names = () if "normaliser" in content["specification"] else ("mean", "variance")
+    return {f"normaliser.{name}": np.array(content[name], np.float32) for name in names}
+
+
 def network_of(
     module: Transducer,
-    statistics: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
+    statistics: Mapping[str, Floats],
     tokenizer: bytes,
     notes: dict[str, Any],
     path: Path | None = None,
@@ -124,11 +131,7 @@ def network_of(
     """Fold a module into a `Network`.
 
     Args:
-        statistics: mean and variance of log-mel, each (80,) float32.
+        statistics: the arrays of its normaliser.
     """
-    arrays = {
-        "normaliser.mean": statistics[0],
-        "normaliser.variance": statistics[1],
-        **module.arrays(),
-    }
+    arrays = {**statistics, **module.arrays()}
     return Network(module.specification, arrays, tokenizer, notes, path, ngram)

@@ -20,9 +20,9 @@ from stream.decoding.decoding import greedy_rows
 from stream.decoding.greedy import GreedyConfig
 from stream.engine.mute import Unmuted, unmuted
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.front_end.normaliser import Normaliser
 from stream.model.network import Network
 from stream.model.specification import Head
+from stream.stage import Stage
 from train.backend import TorchBackend
 from train.data.features import log_mel, normalised, stacked
 from train.model import Transducer, lengths_to_mask
@@ -42,7 +42,7 @@ def pad(audio: Sequence[NDArray[np.float32]]) -> tuple[torch.Tensor, torch.Tenso
 @torch.inference_mode()
 def tokens_of(
     module: Transducer,
-    normaliser: Normaliser,
+    normaliser: Stage,
     audio: Sequence[NDArray[np.float32]],
     head: Head | None = None,
     search: GreedyConfig | None = None,
@@ -59,7 +59,7 @@ def tokens_of(
     Returns:
         for each recording its tokens as (id, step).
     """
-    specification, front_end = module.specification, module.specification.front_end
+    specification, front_end = module.specification, module.front_end
     encoder = specification.encoder
     cuts = [
         unmuted(
@@ -134,7 +134,7 @@ def training_tokens(
 
 def tokens_of_all(
     module: Transducer,
-    normaliser: Normaliser,
+    normaliser: Stage,
     audio: Sequence[NDArray[np.float32]],
     head: Head | None = None,
     search: GreedyConfig | None = None,

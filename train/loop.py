@@ -97,7 +97,7 @@ class Run:
         """
         torch.set_flush_denormal(True)  # gradients under 1e-38 make matrix products crawl
         specification = self.learner.model.specification
-        check_features_causal(specification.front_end, self.learner.normaliser)
+        check_features_causal(self.learner.front_end(), self.learner.normaliser)
         check_causal(self.learner.encoder_outputs(), specification.encoder, "training forward")
         self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder) if self.ranks.leads else contextlib.nullcontext():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stream.front_end.filterbank import MEL
+from stream.front_end.log_mel import FrontEnd
 from stream.model.network import Network
 from stream.model.specification import Specification
 from stream.stage import State
@@ -23,6 +26,7 @@ from train.config.learning import Dropout
 from train.encoders import encoder_form
 from train.encoders.input_norm import InputNorm
 from train.encoders.lstm import fold
+from train.mel import LearnedMel
 from train.prediction import prediction_form
 
 # Names in checkpoints are those from before there were families: (in checkpoints, in the module).
@@ -49,7 +53,8 @@ class Transducer(nn.Module):
     """Encoder and prediction network with the joint's linear layers, and a CTC head where there is one.
 
     A model that decodes with CTC alone has no prediction network and no joint: `prediction` is None, and
-    `joint_prediction` and `output` are not there, as `ctc` is not where there is no CTC head.
+    `joint_prediction` and `output` are not there, as `ctc` is not where there is no CTC head. `mel` is None where
+    the filters of the front end are fixed.
 
     Args:
         specification: sizes, activation, number format and quantisation.
@@ -77,6 +82,8 @@ class Transducer(nn.Module):
                 "that are rounded"
             )
 
+        learned = spec.front_end.learned
+        self.mel = LearnedMel(spec.front_end.spectrum) if learned else None
         self.encoder = encoder_form(spec, normalised=normalised, dropout=drop)
         self.prediction = prediction_form(spec, drop) if transduces else None
         self.encoder_dropout = nn.Dropout(drop.encoder)
@@ -94,6 +101,11 @@ class Transducer(nn.Module):
         self.register_state_dict_post_hook(_written)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_read)  # type: ignore[no-untyped-call]
 
+    def project(self) -> None:
+        """Move weights that have bounds back into them, after an update."""
+        if self.mel is not None:
+            self.mel.project()
+
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1)."""
         self.encoder.initialise(generator)
@@ -104,6 +116,12 @@ class Transducer(nn.Module):
                 bound = linear.in_features**-0.5
                 linear.weight.uniform_(-bound, bound, generator=generator)
                 linear.bias.uniform_(-bound, bound, generator=generator)
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The front end; filters that are learned are in the graph of their gradient."""
+        front_end = self.specification.front_end
+        return front_end if self.mel is None else replace(front_end, mel=self.mel())
 
     def initial_state(self, batch: int) -> tuple[State, State]:
         """Return the states of encoder and prediction network at the start of a stream."""
@@ -214,7 +232,8 @@ class Transducer(nn.Module):
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the arrays of a `Network`, statistics aside, with the normalisation folded in."""
-        arrays = self.encoder.arrays()
+        arrays: dict[str, Tensor] = {} if self.mel is None else {MEL: self.mel().detach()}
+        arrays |= self.encoder.arrays()
         if self.prediction is not None:
             arrays |= self.prediction.arrays()
         for name, linear in self._linear_layers().items():
@@ -237,6 +256,8 @@ class Transducer(nn.Module):
             for norm in module.modules():
                 if isinstance(norm, InputNorm):
                     norm.variance.fill_(1.0 - norm.epsilon)
+            if module.mel is not None:
+                module.mel.load(arrays[MEL])
             module.encoder.load(arrays)
             if module.prediction is not None:
                 module.prediction.load(arrays)

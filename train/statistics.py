@@ -54,8 +54,11 @@ class Statistics:
 
 
 def measure(audio: Iterable[NDArray[np.float32]], front_end: FrontEnd) -> Statistics:
-    """Measure recordings, each (samples,) float32 at 16 kHz, without the silence that is added at their ends."""
-    front_end = replace(front_end, final_padding=0)
+    """Measure recordings, each (samples,) float32 at 16 kHz, without the silence that is added at their ends.
+
+    Of filters that will be learned the statistics are those of the bank that they begin as.
+    """
+    front_end = replace(front_end, final_padding=0, learned=False)
     statistics = Statistics()
     for samples in audio:
         statistics.add(streamed_log_mel(samples[None], front_end)[0])

@@ -149,7 +149,7 @@ def _segments(network: Network, audio: Sequence[Floats], *, muted: bool) -> list
     rows = []
     for number, samples in enumerate(audio):
         kept = unmuted(samples, chunk, spec.mute_chunks if muted else 0, spec.front_end.lead)
-        log_mel = streamed_log_mel(kept.samples[None], spec.front_end)
+        log_mel = streamed_log_mel(kept.samples[None], network.front_end)
         z = whole(network.normaliser, log_mel)
         frames = chunk // HOP  # log-mel frames of a chunk
         ends = [*(segment.first * frames for segment in kept.segments[1:]), None]

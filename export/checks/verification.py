@@ -85,7 +85,7 @@ def verify(network: Network, written: Path) -> float:
         "random frames": np.random.default_rng(0).standard_normal(shape, np.float32),
         "bundled recordings": next(batches(network, recordings())).x,
     }
-    check_features_causal(network.specification.front_end, network.normaliser)
+    check_features_causal(network.front_end, network.normaliser)
     largest = _verify_float32(network, read, frames)
     if (written / INT8_WEIGHTS).exists():
         _verify_int8(network, read, frames, written / INT8_WEIGHTS)

@@ -71,7 +71,7 @@ def export(
         AudioError: a recording cannot be decoded.
     """
     spec = target.network.specification
-    check_features_causal(spec.front_end, target.network.normaliser)
+    check_features_causal(target.network.front_end, target.network.normaliser)
     check_causal(
         encoding_by(load_backend("numpy", target.network)), spec.encoder, str(network.path)
     )

@@ -59,10 +59,11 @@ def choose(
     Raises:
         Refusal: the format has another arithmetic and convert is false, there is no such alpha, or the
             model has a CTC head.
-        ModelError: the model has networks of another family than the LSTM.
+        ModelError: the model has networks of another family than the LSTM, or frames that no card has.
     """
     specification = network.specification
     specification.require_lstm("a hardware checkpoint")
+    specification.require_common_features("a hardware checkpoint")
     if "ctc" in specification.heads:
         raise Refusal(f"decoder is {specification.decoder}; hardware checkpoints have no ctc")
     native = specification.generation

@@ -66,6 +66,7 @@ def export(
     from export.sherpa.graph import wrap
 
     network.specification.require_lstm("a directory for sherpa-onnx")
+    network.specification.require_common_features("a directory for sherpa-onnx")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
     if "transducer" not in network.specification.heads:
@@ -122,7 +123,7 @@ def verify(network: Network, backend: OnnxBackend, written: Path) -> int:
     greedy = Greedy(backend, GreedyConfig(SYMBOLS_PER_STEP, "frame"))
     compared = 0
     for utterance in recordings():
-        frames = streamed_log_mel(utterance.read()[None], network.specification.front_end)
+        frames = streamed_log_mel(utterance.read()[None], network.front_end)
         frames = frames[:, : frames.shape[1] // contract.window * contract.window]
         x = stack(whole(network.normaliser, frames))
         f, _ = backend.encode(x, backend.initial_state(1)[0])

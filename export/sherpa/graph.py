@@ -175,8 +175,8 @@ def _normalise(
     graph: _Inner, x: str, statistics: str, count: str, network: Network
 ) -> tuple[str, str]:
     """Add rule 2; returns z (B, 6, 80) and mean and variance, (B, 1, 2, 80), after."""
-    normaliser = network.normaliser
-    stored = graph.constant("statistics", np.stack([normaliser.mean, normaliser.variance])[None])
+    statistic = [network.arrays[f"normaliser.{name}"] for name in ("mean", "variance")]
+    stored = graph.constant("statistics", np.stack(statistic)[None])
     begun = graph.node("Greater", [count, graph.constant("none", np.array(0, np.int64))])
     begun = graph.node("Unsqueeze", [begun, graph.axes(1, 2)])
     cached = graph.node("Squeeze", [statistics, graph.axes(1)])
@@ -187,8 +187,8 @@ def _normalise(
     if network.specification.floor > FLOOR:
         x = graph.node("Max", [x, graph.number(float(np.log(network.specification.floor)))])
     means, variances = [mean] * FRAMES, [variance] * FRAMES
-    if normaliser.alpha:
-        alpha, rest = graph.number(normaliser.alpha), graph.number(1.0 - normaliser.alpha)
+    if weight := network.specification.alpha:
+        alpha, rest = graph.number(weight), graph.number(1.0 - weight)
         first = graph.node("Split", [x], outputs=FRAMES, axis=1, num_outputs=FRAMES)
         for n in range(FRAMES):
             difference = graph.node("Sub", [f"{first}.{n}" if n else first, mean])

@@ -153,7 +153,7 @@ def stacked_frames(
         pcm: (samples,).
         statistics: of the normaliser, one row; None for the network's own.
     """
-    frames = streamed_log_mel(pcm[None].astype(np.float32) / 32768, network.specification.front_end)
+    frames = streamed_log_mel(pcm[None].astype(np.float32) / 32768, network.front_end)
     state = network.normaliser.initial_state(1) if statistics is None else statistics
     z, after = network.normaliser.step(frames, state)
     return whole_stacks(z), after

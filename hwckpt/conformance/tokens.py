@@ -124,7 +124,7 @@ def _features(
     """Return stacked frames, (1, S, 240), and the statistics of the next utterance."""
     if z["normalisation"] == "per_utterance":
         samples = pcm.astype(np.float32) / 32768
-        frames = streamed_log_mel(samples[None], network.specification.front_end)
+        frames = streamed_log_mel(samples[None], network.front_end)
         return models.whole_stacks(utterance_normalise(frames)), statistics
     x, after = models.stacked_frames(network, pcm, statistics)
     return x, after if _carried(z) else statistics

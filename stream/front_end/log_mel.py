@@ -1,7 +1,8 @@
 """Samples to log-mel frames: the front end of NUMERICS 1, as stages.
 
 16 kHz mono samples in [-1, 1] (not clipped), (batch, samples) float -> (batch, frames, 80), natural
-log of mel power, one frame every 10 ms. Written over the array namespace of its input: NumPy serves
+log of mel power, one frame every 10 ms. The filters are Slaney's mel bank or, of a model that learned
+its own, an array (`stream.front_end.filterbank`). Written over the array namespace of its input: NumPy serves
 and torch trains through these lines. Reading audio files is in `stream.audio`, normalising in
 `stream.front_end.normaliser`, joining frames in `stream.front_end.stacking`.
 
@@ -22,11 +23,11 @@ with more than window - 160 samples (padding included) gives one, zero-filled af
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, to_device
 from numpy.typing import NDArray
 
 from stream.front_end.gain_control import Gain, GainControl
@@ -38,6 +39,11 @@ FFT = 512
 BINS = 80
 PRE_EMPHASIS = 0.97  # fixed in the generations' code, whatever their configuration says
 CARD_FLOOR = 1e-20  # floor of mel power before the log, on Myrtle's card; log = -46.05
+LEAST_POWER = (
+    1e-36  # of a spectrum of which magnitudes are taken: the gradient of a root at 0 is infinite
+)
+
+Spectrum: TypeAlias = Literal["power", "magnitude"]
 
 
 @functools.cache
@@ -59,6 +65,19 @@ def mel_matrix() -> NDArray[np.float64]:
     falling = (high - bin_hz) / (high - centre)
     matrix: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
     return 2.0 / (high - low) * matrix
+
+
+@functools.cache
+def mel_bank(spectrum: Spectrum) -> NDArray[np.float64]:
+    """Return the filters, (80, 257), of a fixed bank; a learned one begins with them.
+
+    Those for magnitudes are scaled so that a flat spectrum gives the frames that it gives as power.
+    """
+    if spectrum == "power":
+        return mel_matrix()
+    matrix = mel_matrix()
+    bank: NDArray[np.float64] = matrix / np.sqrt(matrix.sum(axis=1, keepdims=True))
+    return bank
 
 
 class PreEmphasis:
@@ -85,14 +104,24 @@ class LogMel:
     Args:
         window: 320 or 400 samples (20 or 25 ms), or any length from 161 to 512.
         floor: smallest mel power; the log is of max(power, floor).
+        spectrum: that the filters are applied to.
+        mel: the filters, (80, 257), of NumPy or, while they are learned, of torch; None: the fixed bank.
     """
 
     block = HOP
 
-    def __init__(self, window: int, floor: float) -> None:
-        self.window, self.floor = window, floor
+    def __init__(
+        self,
+        window: int,
+        floor: float,
+        spectrum: Spectrum = "power",
+        mel: Array | None = None,
+    ) -> None:
+        self.window, self.floor, self.spectrum = window, floor, spectrum
         self._hann = np.concatenate([hann(window), np.zeros(FFT - window)])
-        self._mel = np.ascontiguousarray(mel_matrix().T)
+        self._learning = mel is not None and not isinstance(mel, np.ndarray)
+        bank = mel_bank(spectrum) if mel is None else mel
+        self._mel = bank.T if self._learning else np.ascontiguousarray(bank.T)
         self._constants: dict[Any, tuple[Array, Array]] = {}
 
     def initial_state(self, batch: int) -> State:
@@ -127,7 +156,10 @@ class LogMel:
         windows = xp.concat([*slices, beyond], axis=2)
         spectrum = xp.fft.rfft(xp.astype(windows, xp.float64) * window)
         power = xp.astype(xp.square(xp.real(spectrum)) + xp.square(xp.imag(spectrum)), x.dtype)
-        energy = xp.matmul(power, mel)
+        if self.spectrum == "magnitude":
+            energy = xp.square(xp.matmul(xp.sqrt(xp.clip(power, LEAST_POWER, None)), mel))
+        else:
+            energy = xp.matmul(power, mel)
         return xp.log(xp.clip(energy, self.floor, None)), after
 
     def _in(self, x: Array, where: Any) -> tuple[Array, Array]:
@@ -135,7 +167,11 @@ class LogMel:
         key = (xp.__name__, str(x.dtype), str(where))
         if key not in self._constants:
             hann = xp.asarray(self._hann, device=where)
-            self._constants[key] = (hann, constant_like(self._mel, x))
+            if self._learning:  # stays in the graph of its gradient, which asarray would leave
+                mel = to_device(xp.astype(self._mel, x.dtype), where)
+            else:
+                mel = constant_like(self._mel, x)
+            self._constants[key] = (hann, mel)
         return self._constants[key]
 
 
@@ -153,6 +189,9 @@ class FrontEnd:
         final_padding: zeros, in samples, that an utterance is lengthened with at its end.
         unit: of the frames, nats; fixed point has another.
         gain_control: how quiet channels are lifted and tones taken out; None: not.
+        spectrum: that the filters are applied to.
+        learned: whether the filters are an array of the model, which computing frames needs.
+        mel: that array, (80, 257), of NumPy, or of torch while it is learned.
     """
 
     window: int
@@ -160,6 +199,9 @@ class FrontEnd:
     initial_padding: bool
     final_padding: int = 0
     gain_control: GainControl | None = None
+    spectrum: Spectrum = "power"
+    learned: bool = False
+    mel: Array | None = field(default=None, compare=False, repr=False)
 
     block = HOP
     unit = 1.0
@@ -167,10 +209,14 @@ class FrontEnd:
     @functools.cached_property
     def _stages(self) -> tuple[Stage, ...]:
         """Pre-emphasis, log-mel, and the gain where it is controlled."""
-        if self.gain_control is None:
-            return PreEmphasis(), LogMel(self.window, self.floor)
-        log_mel = LogMel(self.window, self.gain_control.lowest(self.floor))
-        return PreEmphasis(), log_mel, Gain(self.gain_control, self.floor)
+        if self.learned and self.mel is None:
+            raise ValueError(
+                "front end: the filters are learned; take that of the network, which has them"
+            )
+        control = self.gain_control
+        floor = self.floor if control is None else control.lowest(self.floor)
+        stages = PreEmphasis(), LogMel(self.window, floor, self.spectrum, self.mel)
+        return stages if control is None else (*stages, Gain(control, self.floor))
 
     @property
     def lead(self) -> int:
@@ -183,13 +229,12 @@ class FrontEnd:
 
     def prime(self, x: Array) -> State:
         """Return the state after the first `lead` samples of a stream, x (batch, lead)."""
-        xp = array_namespace(x)
         if x.shape[1] != self.lead:
             raise ValueError(f"front end: primed with {x.shape[1]} samples, wants {self.lead}")
         state = map_state(lambda leaf: constant_like(leaf, x), self.initial_state(len(x)))
         if self.initial_padding:
             return state
-        tail, previous = self._stages[0].step(x, xp.asarray(x[:, :1]))
+        tail, previous = self._stages[0].step(x, x[:, :1])
         return (previous, tail, *state[2:])
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:

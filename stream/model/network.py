@@ -9,7 +9,8 @@ Arrays, float32; E size of the encoder, P of the prediction network, J of the jo
     encoder.…, prediction.…                                             of their families
     joint.encoder.{weight, bias}, joint.prediction.…, joint.output.…    (J, E), (J, P), (C, J)
     ctc.{weight, bias}                                                  (C, J), where there is a CTC head
-    normaliser.{mean, variance}                                         (80,)
+    normaliser.{mean, variance}                                         (80,), where frames are normalised by statistics
+    front_end.mel                                                       (80, 257), where the filters are learned
 
 The arithmetic is NUMERICS 3, by `stream.backends`.
 """
@@ -30,8 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.extras import explain_missing_extras
+from stream.front_end.filterbank import MEL, check_bank
+from stream.front_end.frame_normaliser import AboveFloor, LayerNormaliser
+from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
 from stream.model.specification import ModelError, Specification
+from stream.stage import Stage
 from stream.vocabulary import Vocabulary
 
 
@@ -86,8 +91,13 @@ class Network:
             if not np.isfinite(array).all():
                 at = np.argwhere(~np.isfinite(array))[0].tolist()
                 raise ModelError(f"{name} is not finite at {at}", self.path)
-        if np.any(self.arrays["normaliser.variance"] <= 0.0):
+        if self.specification.has_statistics and np.any(self.arrays["normaliser.variance"] <= 0.0):
             raise ModelError("normaliser.variance has a bin that is not positive", self.path)
+        if self.specification.front_end.learned:
+            try:
+                check_bank(self.arrays[MEL])
+            except ValueError as error:
+                raise ModelError(str(error), self.path) from None
         if len(self.vocabulary) != self.specification.vocabulary:
             raise ModelError(
                 f"the tokenizer has {len(self.vocabulary)} pieces, "
@@ -115,14 +125,14 @@ class Network:
         return Vocabulary(self.tokenizer)
 
     @functools.cached_property
-    def normaliser(self) -> Normaliser:
-        """The normaliser with this model's statistics."""
-        return Normaliser(
-            self.arrays["normaliser.mean"],
-            self.arrays["normaliser.variance"],
-            self.specification.alpha,
-            self.specification.gate,
-        )
+    def front_end(self) -> FrontEnd:
+        """The front end, with this model's filters where they are learned."""
+        return replace(self.specification.front_end, mel=self.arrays.get(MEL))
+
+    @functools.cached_property
+    def normaliser(self) -> Stage:
+        """The normaliser, with this model's statistics where it has any."""
+        return normaliser_of(self.specification, self.arrays)
 
     def layer(self, name: str) -> dict[str, NDArray[np.float32]]:
         """Return the arrays of a layer by what their names add to the layer's."""
@@ -139,6 +149,20 @@ class Network:
             if not (layer := self.layer(f"{stack}.{n}")):
                 return
             yield layer
+
+
+def normaliser_of(specification: Specification, arrays: Mapping[str, NDArray[np.float32]]) -> Stage:
+    """Return the normaliser that a specification describes, with the statistics among the arrays."""
+    if specification.normaliser == "layer":
+        return LayerNormaliser()
+    if specification.normaliser == "none":
+        return AboveFloor(specification.floor)
+    return Normaliser(
+        arrays["normaliser.mean"],
+        arrays["normaliser.variance"],
+        specification.alpha,
+        specification.gate,
+    )
 
 
 # Modules with `recognises(path)` and `read(path)`, asked in this order. By name, because stream stands

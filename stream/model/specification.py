@@ -21,9 +21,10 @@ from stream.encoders.family import Encoder
 from stream.encoders.lstm import LSTM
 from stream.encoders.lstm_layer import Activation, NumberFormat
 from stream.errors import ArgumentError, InputError
+from stream.front_end.filterbank import MEL, Filterbank
 from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
-from stream.front_end.log_mel import BINS, FrontEnd
+from stream.front_end.log_mel import BINS, FFT, FrontEnd
 from stream.model.quantisation import Quantisation
 from stream.prediction.family import Prediction
 from stream.prediction.lstm import PredictionLSTM
@@ -67,6 +68,9 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             from version 1.12 on (`stream.decoding.greedy`). Absent: it counts them frame by frame.
         other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
             "prediction". `encoder` and `prediction` are what a model has.
+        filterbank: of the front end; in files "front_end". Absent is the fixed mel bank over power.
+        normaliser: "layer", each frame by its own mean and variance, or "none" (`stream.front_end.frame_normaliser`);
+            absent, or "statistics": by running or global statistics (`alpha`, `gate`).
     """
 
     window: int = 400
@@ -93,6 +97,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     symbol_counter: Literal["running"] | UnsetType = UNSET
     other_encoder: Encoder | UnsetType = msgspec.field(default=UNSET, name="encoder")
     other_prediction: Prediction | UnsetType = msgspec.field(default=UNSET, name="prediction")
+    filterbank: Filterbank | UnsetType = msgspec.field(default=UNSET, name="front_end")
+    normaliser: Literal["statistics", "layer", "none"] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         positive = ("pre_layers", "post_layers", "hidden", "prediction_layers", "prediction_hidden")
@@ -110,8 +116,18 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         for name in ("mute_chunks", "sound_chunks"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
-        if self.decoder == "transducer":  # in files that is said by saying nothing
-            msgspec.structs.force_setattr(self, "decoder", UNSET)
+        # In files these are said by saying nothing.
+        for name, usual in (
+            ("decoder", "transducer"),
+            ("filterbank", Filterbank()),
+            ("normaliser", "statistics"),
+        ):
+            if getattr(self, name) == usual:
+                msgspec.structs.force_setattr(self, name, UNSET)
+        if self.gate is not None and not self.has_statistics:
+            raise ArgumentError(
+                f"gate is set, and normaliser is {self.normaliser}: there are no statistics to gate"
+            )
         if self.number_format != "float32":
             self.require_lstm(f"number_format {self.number_format}")
         if self.quantisation is not None:
@@ -152,14 +168,23 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def front_end(self) -> FrontEnd:
-        """The front end that this specification describes."""
+        """The front end that this specification describes; `Network.front_end` has learned filters, too."""
+        filters = self.filterbank or Filterbank()
         return FrontEnd(
-            self.window, self.floor, self.initial_padding, self.final_padding, self.gain_control
+            self.window,
+            self.floor,
+            self.initial_padding,
+            self.final_padding,
+            self.gain_control,
+            filters.spectrum,
+            filters.mel == "learned",
         )
 
     @property
     def generation(self) -> Literal["1.4", "1.14"] | None:
         """The hardware generation whose arithmetic this is, the log floor left aside, or None."""
+        if self.uncommon_features():
+            return None
         if self.activation == "hard" and self.alpha > 0.0:
             return None if self.initial_padding else "1.4"
         if self.activation == "soft" and self.alpha == 0.0:
@@ -204,6 +229,36 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ArgumentError(f"head is {wanted!r}; the model has only {self.heads[0]!r}")
         return wanted or self.heads[0]
 
+    @property
+    def has_statistics(self) -> bool:
+        """Whether frames are normalised by statistics, which are arrays of the model then."""
+        return self.normaliser is UNSET
+
+    def uncommon_features(self) -> list[str]:
+        """Return what of the input frames only Rill's own float front end computes, in words."""
+        found = []
+        if self.front_end.learned:
+            found.append("the mel is learned")
+        if self.front_end.spectrum != "power":
+            found.append(f"the mel is of the {self.front_end.spectrum} spectrum")
+        if not self.has_statistics:
+            found.append(f"normaliser is {self.normaliser}")
+        return found
+
+    def require_common_features(self, target: str) -> None:
+        """Refuse a target whose input frames are the fixed mel of power, normalised by statistics.
+
+        Args:
+            target: what the model shall be written or computed as, for the message.
+        Raises:
+            ModelError: the model's frames are others.
+        """
+        if found := self.uncommon_features():
+            raise ModelError(
+                f"{target} has frames of a fixed mel over the power spectrum, normalised by statistics, "
+                f"and of this model {' and '.join(found)}"
+            )
+
     def require_lstm(self, target: str) -> None:
         """Refuse a target that computes LSTM layers and no other family.
 
@@ -230,11 +285,12 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every array by name, in the order of the signal's way."""
-        shapes: dict[str, tuple[int, ...]] = {
-            "normaliser.mean": (BINS,),
-            "normaliser.variance": (BINS,),
-            **self.encoder.shapes(),
-        }
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.front_end.learned:
+            shapes[MEL] = (BINS, FFT // 2 + 1)
+        if self.has_statistics:
+            shapes |= {"normaliser.mean": (BINS,), "normaliser.variance": (BINS,)}
+        shapes |= self.encoder.shapes()
         classes = self.vocabulary + 1
         linear = [("joint.encoder", self.joint, self.encoder.size)]
         if "transducer" in self.heads:

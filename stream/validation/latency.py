@@ -114,7 +114,7 @@ class Latencies:
         tokens = vocabulary.encode(spoken.text)
         if not tokens or vocabulary.unknown(spoken.text):
             return []
-        log_mel = streamed_log_mel(spoken.read()[None], spec.front_end)
+        log_mel = streamed_log_mel(spoken.read()[None], self._network.front_end)
         if not log_mel.shape[1]:
             return []
         inputs = spec.encoder.stack * spec.encoder.chunk_inputs

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stream.backends import load_backend
 from stream.backends.numpy import NumpyBackend
 from stream.encoders.lstm_layer import LSTMLayer
+from stream.front_end.frame_normaliser import AboveFloor, LayerNormaliser
 from stream.front_end.gain_control import Gain, GainControl
 from stream.front_end.gate import Gate
 from stream.front_end.log_mel import FrontEnd, LogMel, PreEmphasis
@@ -26,6 +27,7 @@ from tests.tiny import tiny_network
 
 MEAN = np.linspace(-12.0, -4.0, 80, dtype=np.float32)
 VARIANCE = np.linspace(1.0, 9.0, 80, dtype=np.float32)
+LEARNED = np.random.default_rng(0).uniform(0.0, 0.01, (80, 257)).astype(np.float32)
 # float32's last digits: BLAS sums a product of one frame in another order than one of many. A log-mel
 # value is the log of such a sum.
 LOG_MEL = 1e-4
@@ -72,9 +74,13 @@ STAGES: dict[str, tuple[Any, ...]] = {
     "pre-emphasis": (PreEmphasis, 40, ()),
     "log-mel of 20 ms": (lambda: LogMel(320, 1e-20), 12, (), LOG_MEL),
     "log-mel of 25 ms": (lambda: LogMel(400, 2.0**-23), 12, (), LOG_MEL),
+    "log-mel of magnitudes": (lambda: LogMel(400, 2.0**-23, "magnitude"), 12, (), LOG_MEL),
+    "log-mel of learned filters": (lambda: LogMel(400, 2.0**-23, mel=LEARNED), 12, (), LOG_MEL),
     "front end": (front_end, 12, (), LOG_MEL),
     "EWMA normaliser": (lambda: Normaliser(MEAN, VARIANCE, 0.05), 12, (80,)),
     "global normaliser": (lambda: Normaliser(MEAN, VARIANCE, 0.0), 12, (80,)),
+    "layer normaliser": (LayerNormaliser, 12, (80,)),
+    "no normaliser": (lambda: AboveFloor(2.0**-23), 12, (80,)),
     "front end and normaliser": (before_stacking, 12, (), LOG_MEL),
     "front end in fixed point": (fixed_front_end, 12, ()),
     "front end and normaliser in fixed point": (fixed_before_stacking, 12, ()),

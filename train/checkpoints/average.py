@@ -95,7 +95,7 @@ def _trained(content: Mapping[str, Any]) -> int:
 def _check_same(
     content: Mapping[str, Any], latest: Mapping[str, Any], path: Path, other: Path
 ) -> None:
-    wrong = [key for key in SAME if content.get(key) != latest[key]]
+    wrong = [key for key in SAME if content.get(key) != latest.get(key)]
     shapes = [
         {name: value.shape for name, value in each["averaged"].items()}
         for each in (content, latest)

@@ -113,6 +113,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for name, (value, want) in wanted.items():
             if value != want:
                 raise ValueError(f"{name} is {value}, quantize = {self.quantize} wants {want}")
+        if not specification.has_statistics and self.normalisation.stream_share < 1.0:
+            raise ValueError(
+                f"normalisation.stream_share is {self.normalisation.stream_share}, and model.normaliser is "
+                f"{specification.normaliser}: there are no statistics of a stream to blend with"
+            )
         if specification.decoder == "both" and not self.loss.ctc > 0.0:
             raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
         self._check_length()

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from stream.encoders.family import Encoder
 from stream.front_end.log_mel import HOP, FrontEnd, frame_count, streamed_log_mel
-from stream.front_end.normaliser import Normaliser, utterance_normalise
+from stream.front_end.normaliser import utterance_normalise
 from stream.front_end.stacking import stack
-from stream.stage import State, constant_like, map_state
+from stream.stage import Stage, State, constant_like, map_state
 from train.model import lengths_to_mask
 
 ROWS = 8  # transformed at once: their spectra stay in the cache, which is worth a factor of 3
@@ -45,13 +45,13 @@ def log_mel(audio: Tensor, samples: Tensor, front_end: FrontEnd) -> tuple[Tensor
 def normalised(
     frames: Tensor,
     counts: Tensor,
-    normaliser: Normaliser,
+    normaliser: Stage,
     statistics: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Normalise the frames of a batch, (B, F, 80), and set those past a row's end to zero.
 
     Args:
-        statistics: mean and variance at the start, each (B, 80); None: the data set's.
+        statistics: mean and variance at the start, each (B, 80); None: the data set's, or there are none.
     """
     state: State = map_state(
         lambda leaf: constant_like(leaf, frames), normaliser.initial_state(len(frames))
@@ -70,9 +70,14 @@ def normalised_by_themselves(frames: Tensor, counts: Tensor) -> Tensor:
     """
     z = torch.zeros_like(frames)
     for row, count in enumerate(counts.tolist()):
-        if count:
-            z[row, :count] = utterance_normalise(frames[row : row + 1, :count])[0]
-    return torch.nan_to_num(z, nan=0.0, posinf=0.0, neginf=0.0)
+        own = frames[row : row + 1, :count]
+        changes = own.detach().std(1, correction=0) > 0.0
+        if changes.any():
+            # A ramp stands in for a bin that never changes: 0 / 0 has no gradient, not even where it is not used.
+            ramp = torch.arange(count, device=own.device)[:, None].to(own)
+            standing_in = utterance_normalise(torch.where(changes[:, None], own, ramp))
+            z[row, :count] = torch.where(changes[:, None], standing_in, 0.0)[0]
+    return z
 
 
 def stacked(z: Tensor, counts: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
     encoder            everything of the encoder              joint.output    the output layer
     encoder.pre.0      its first layer                        prediction.embedding
     ctc, bag           heads that only help training, or the model's own CTC head
+    front_end          the filters, where they are learned
 
 A key stands for the array of that name, or for all below it; of several keys the longest counts.
 """
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.optim import Optimizer
 
+from stream.front_end.filterbank import MEL
 from train.config.learning import OUTPUT, Optimiser
 from train.config.run import ConfigError
 from train.optimiser.lamb import Lamb
@@ -25,6 +27,7 @@ T = TypeVar("T")
 # From the names of parameters to those of arrays, in this order.
 RENAMED = (
     (r"^model\.", ""),
+    (r"^mel\.weight$", MEL),
     (r"^(encoder|prediction)\.(?=\1-)", ""),  # of families that train through `step`
     (r"(?<=[a-z0-9])-", "."),
     (r"\.lstm\.(?=weight_|bias_)", "."),

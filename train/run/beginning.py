@@ -6,13 +6,17 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
+from stream.front_end.filterbank import Filterbank
 from stream.language_model.kenlm import read_kenlm
 from stream.language_model.ngram import Ngram, NgramError
 from stream.model.network import NgramFile, open_model
 from stream.model.specification import Specification
+from stream.stage import Floats
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.checkpoints.resume import Resumed
@@ -24,8 +28,10 @@ from train.run.provenance import weights_sha256
 from train.run.start import Start, checkpoint_start, folded_start
 from train.statistics import read_statistics
 
-# Of a specification, what the frames of an encoder follow from.
+# Keys of a model that the frames of an encoder follow from.
 FRAMES = ("window", "floor", "initial_padding", "final_padding", "alpha", "gate", "gain_control")
+# Those that files leave out where they are usual, and what they are then.
+USUAL = {"front_end": msgspec.to_builtins(Filterbank()), "normaliser": "statistics"}
 
 
 def start_of(
@@ -56,7 +62,8 @@ def start_of(
         else:
             start = _with_own(config, start, config.init, folder)
     else:
-        start = Start(tokenizer_of(config, folder), *statistics_of(config, folder))
+        start = Start(tokenizer_of(config, folder), _measured(config, folder))
+    start = _with_wanted_statistics(config, start, folder)
     return start if config.ngram is None else replace(start, ngram=_ngram(config, start.tokenizer))
 
 
@@ -86,8 +93,22 @@ def _with_own(config: Config, start: Start, init: InitConfig, folder: Path | Non
         print(f"statistics: those of {start.source}, as its encoder{unread}", file=sys.stderr)
         return start
     print("statistics: those of the training set, since the encoder is new", file=sys.stderr)
+    return replace(start, statistics=_measured(config, folder))
+
+
+def _measured(config: Config, folder: Path | None) -> dict[str, Floats]:
+    """Return the statistics that a configuration names, or the training set's, where its model has any."""
+    if not config.specification(1).has_statistics:
+        return {}
     mean, variance = statistics_of(config, folder)
-    return replace(start, mean=mean, variance=variance)
+    return {"normaliser.mean": mean, "normaliser.variance": variance}
+
+
+def _with_wanted_statistics(config: Config, start: Start, folder: Path | None) -> Start:
+    """Return a start with statistics if the run's model has some, and without if it has none."""
+    if bool(start.statistics) == config.specification(1).has_statistics:
+        return start
+    return replace(start, statistics=_measured(config, folder))
 
 
 def _check_agreement(config: Config, start: Start, source: str) -> None:
@@ -102,8 +123,8 @@ def _check_agreement(config: Config, start: Start, source: str) -> None:
     if config.data.statistics is not None:
         statistics = resolve(config.data.statistics)
         if statistics.exists():
-            mean, variance = read_statistics(statistics)
-            if not (np.array_equal(mean, start.mean) and np.array_equal(variance, start.variance)):
+            given = read_statistics(statistics)
+            if not all(map(np.array_equal, given, start.statistics.values())):
                 print(f"data.statistics is not read: those of {source} are taken", file=sys.stderr)
 
 
@@ -114,10 +135,10 @@ def _initial(config: Config, path: Path) -> Start:
         content = checkpoint.load(path)
         specification = checkpoint.specification_of(content, path)
         if not specification.rounded:
-            _show_other_frames(config, specification, path)
+            _check_frames(config, specification, path)
             return checkpoint_start(content, source, weights=True)
     network = open_model(path)
-    _show_other_frames(config, network.specification, path)
+    _check_frames(config, network.specification, path)
     if config.quantize != "none":
         return folded_start(network, source)
     encoder = config.init is None or config.init.encoder
@@ -129,16 +150,29 @@ def _initial(config: Config, path: Path) -> Start:
     return folded_start(network, source, normalised=True)
 
 
-def _show_other_frames(config: Config, theirs: Specification, path: Path) -> None:
-    """Say where the frames of a run are others than those that the model learned from."""
-    own = config.specification(theirs.vocabulary)
-    if config.init is None or config.init.encoder:
-        for key in FRAMES:
-            if getattr(own, key) != getattr(theirs, key):
-                print(
-                    f"model.{key} is {getattr(own, key)}, and {path} learned with {getattr(theirs, key)}",
-                    file=sys.stderr,
-                )
+def _check_frames(config: Config, theirs: Specification, path: Path) -> None:
+    """Say where the frames of a run are others than those that the model learned from.
+
+    Raises:
+        ConfigError: the model learned its filters, and the run has none, or of another spectrum.
+    """
+    if config.init is not None and not config.init.encoder:
+        return
+    own, others = (_of_frames(each) for each in (config.specification(theirs.vocabulary), theirs))
+    if theirs.front_end.learned and own["front_end"] != others["front_end"]:
+        raise ConfigError(
+            f"model.front_end is {own['front_end']}: {path} has learned filters, {others['front_end']}, and its "
+            'encoder goes by their frames. Set the same; optimiser.freeze = ["front_end"] keeps them as they are'
+        )
+    for key, value in own.items():
+        if value != others[key]:
+            print(f"model.{key} is {value}, and {path} learned with {others[key]}", file=sys.stderr)
+
+
+def _of_frames(specification: Specification) -> dict[str, Any]:
+    """Return the keys of a configuration's model that its frames follow from."""
+    keys = USUAL | msgspec.to_builtins(specification)
+    return {key: keys[key] for key in (*FRAMES, *USUAL)}
 
 
 def _ngram(config: Config, tokenizer: bytes) -> NgramFile | None:

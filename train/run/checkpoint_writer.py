@@ -108,8 +108,10 @@ class CheckpointWriter:
                 msgspec.structs.replace(specification, activation=activation or self._own)
             ),
             "averaged": self.learner.average.state_dict(),
-            "mean": self.start.mean.tolist(),
-            "variance": self.start.variance.tolist(),
+            **{
+                name.removeprefix("normaliser."): array.tolist()
+                for name, array in self.start.statistics.items()
+            },
             "tokenizer": self.start.tokenizer,
             "config": msgspec.to_builtins(self.config),
             "notes": {

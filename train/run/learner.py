@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from stream.encoders.lstm_layer import Activation
-from stream.front_end.log_mel import SAMPLE_RATE
-from stream.front_end.normaliser import Normaliser
+from stream.front_end.log_mel import SAMPLE_RATE, FrontEnd
+from stream.model.network import normaliser_of
 from stream.model.specification import ModelError
 from stream.vocabulary import Vocabulary
 from train import checkpoint
@@ -89,7 +90,7 @@ class Learner:
         vocabulary = Vocabulary(start.tokenizer)
         self._pieces = vocabulary.pieces
         plain = config.specification(len(vocabulary))
-        self.normaliser = Normaliser(start.mean, start.variance, plain.alpha, plain.gate)
+        self.normaliser = normaliser_of(plain, start.statistics)
         self._frames = InputFrames(config, material.batches.rows, self.normaliser, self.device)
         specification = specification_of(
             config, start, material, self._frames, len(vocabulary), resumed
@@ -156,6 +157,7 @@ class Learner:
             ),
         )
         norm = self.optimiser.step()
+        self.model.project()
         self._scaler.update()
         advance_norms(self.model, ranks.gathered_tensors)
         self.average.update(self.model)
@@ -181,7 +183,7 @@ class Learner:
         """
         key = batch.number + 1
         torch.manual_seed(self.config.seed * 1_000_003 + key)  # dropout, and what follows
-        inputs = self._frames.of(batch, key, self.model.specification, self._stream_share())
+        inputs = self._frames.of(batch, key, self.model, self._stream_share())
         before = None
         if part is not None:
             before = self._passing.before(self.update, part, self.model, len(inputs.x))
@@ -230,6 +232,12 @@ class Learner:
         for milestone in sorted(self.calendar.milestones):
             if milestone > end:
                 yield f"milestones: the run ends at update {end}, before {milestone}"
+
+    def front_end(self) -> FrontEnd:
+        """Return the front end as it is now, of NumPy arrays."""
+        front_end = self.model.front_end
+        mel = front_end.mel
+        return front_end if mel is None else replace(front_end, mel=mel.detach().cpu().numpy())
 
     def encoder_outputs(self) -> Any:
         """Return the function x (1, n, inputs) -> f (1, E, J) of the model, in evaluation mode."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stream.model.network import Network, NgramFile
 from stream.model.stages import Stage, stages_of
-from train.checkpoint import ngram_in
+from train.checkpoint import ngram_in, statistics_in
 from train.model import Transducer
 
 
@@ -23,7 +23,8 @@ class Start:
 
     Attributes:
         tokenizer: bytes of the SentencePiece model.
-        mean, variance: (80,) float32 log-mel statistics of the training set.
+        statistics: `normaliser.mean` and `normaliser.variance` of the training set's log-mel, (80,) float32
+            each; empty for a model that has none.
         weights: a state of `Transducer`, with normalised layers except where the run quantises, or
             None for random ones.
         source: path of the model or checkpoint that all this is from; None: it is from the files that
@@ -36,8 +37,7 @@ class Start:
     """
 
     tokenizer: bytes
-    mean: NDArray[np.float32]
-    variance: NDArray[np.float32]
+    statistics: Mapping[str, NDArray[np.float32]]
     weights: dict[str, Tensor] | None = None
     source: str | None = None
     ngram: NgramFile | None = None
@@ -56,8 +56,7 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
     own = {} if weights else notes.get("training", {})
     return Start(
         content["tokenizer"],
-        np.array(content["mean"], np.float32),
-        np.array(content["variance"], np.float32),
+        statistics_in(content),
         content["averaged"] if weights else None,
         source,
         ngram_in(content),
@@ -78,8 +77,7 @@ def folded_start(network: Network, source: str | None = None, *, normalised: boo
     plain = replace(network, specification=specification).in_float()
     return Start(
         network.tokenizer,
-        network.arrays["normaliser.mean"],
-        network.arrays["normaliser.variance"],
+        {name: a for name, a in network.arrays.items() if name.startswith("normaliser.")},
         Transducer.from_network(plain, normalised=normalised).state_dict(),
         source,
         network.ngram,

@@ -21,6 +21,7 @@ from train.run.transfer import Transfer
 
 CALIBRATION_BATCHES = 8
 DECODERS = ("prediction.", "embedding.", "joint_prediction.", "output.", "ctc.")  # in a state
+MEL = "mel."  # of a start with a fixed bank there is none, and the one that is drawn is that bank
 
 
 def starting_model(
@@ -44,7 +45,7 @@ def starting_model(
         return model, transfer
     if start.weights is not None:
         # Decoders that the start has not stay as drawn, those that the run has not are left out.
-        weights = {k: v for k, v in own.items() if k.startswith(DECODERS)}
+        weights = {k: v for k, v in own.items() if k.startswith((*DECODERS, MEL))}
         weights |= {
             k: v for k, v in start.weights.items() if k in own or not k.startswith(DECODERS)
         }
@@ -88,7 +89,7 @@ def specification_of(
         model, _ = starting_model(config, start, specification, Dropout(0.0, 0.0, 0.0, 0.0))
         model.eval()
         drawn = (material.batches.batch(number) for number in range(CALIBRATION_BATCHES))
-        inputs = (frames.of(batch, 0, specification) for batch in drawn)
+        inputs = (frames.of(batch, 0, model) for batch in drawn)
         exponent = joint_exponent(largest_joint(model, inputs))
     quantisation = Quantisation(
         joint=exponent, weight_bits=weight_bits(config.quantize, specification)

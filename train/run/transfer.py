@@ -22,7 +22,7 @@ from train.config.init import InitConfig
 from train.config.run import ConfigError
 
 PARTS = {  # of a state, by what the names of their tensors begin with
-    "encoder": ("encoder.", "pre.", "post.", "joint_norm."),
+    "encoder": ("mel.", "encoder.", "pre.", "post.", "joint_norm."),
     "prediction": ("prediction.", "embedding."),
     "joint": ("joint_encoder.", "joint_prediction."),
     "output": ("output.", "ctc."),

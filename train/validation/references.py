@@ -11,7 +11,7 @@ from torch import Tensor
 from stream.engine.emission import word_latencies
 from stream.engine.forced_alignment import forced_steps
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.front_end.normaliser import Normaliser
+from stream.stage import Stage
 from stream.vocabulary import Vocabulary
 from stream.words import percentile
 from train.backend import TorchBackend
@@ -44,7 +44,7 @@ class References:
     """
 
     objective: Objective
-    normaliser: Normaliser
+    normaliser: Stage
     vocabulary: Vocabulary
     material: Material
 
@@ -103,7 +103,7 @@ class References:
         specification = self.objective.model.specification
         encoder = specification.encoder
         frames, counts = log_mel(
-            *pad([self.material.dev_audio[i] for i in rows]), specification.front_end
+            *pad([self.material.dev_audio[i] for i in rows]), self.objective.model.front_end
         )
         x, lengths = stacked(normalised(frames, counts, self.normaliser), counts, encoder)
         texts = [self.vocabulary.encode(self.material.dev[i].text) for i in rows]

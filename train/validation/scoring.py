@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import ErrorRate, word_error_rate
-from stream.front_end.normaliser import Normaliser
+from stream.stage import Stage
 from stream.vocabulary import Vocabulary
 from train.compute.ranks import ALONE, Ranks
 from train.evaluation import tokens_of_all
@@ -39,7 +39,7 @@ def activations_of(own: Activation) -> tuple[Activation, ...]:
 
 def scored(
     module: Transducer,
-    normaliser: Normaliser,
+    normaliser: Stage,
     vocabulary: Vocabulary,
     material: Material,
     ranks: Ranks = ALONE,

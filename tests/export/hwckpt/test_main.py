@@ -18,11 +18,13 @@ from export.hwckpt.target import Refusal, choose
 from hwckpt.reader import CheckpointError, network_of, read, read_checkpoint
 from hwckpt.writer import from_network, write_checkpoint
 from stream.bundled import recordings
+from stream.front_end.filterbank import Filterbank
 from stream.front_end.log_mel import CARD_FLOOR
 from stream.manifest import Utterance, read_manifest
 from stream.model import directory
 from stream.model.network import Network, NgramFile
 from stream.model.quantisation import Quantisation
+from stream.model.specification import ModelError
 from stream.validation import validate
 from tests.tiny import tiny_network
 
@@ -103,6 +105,15 @@ def test_a_model_with_a_ctc_head_is_refused(written: Any, capsys: Any, decoder: 
     said = f"decoder is {decoder}; hardware checkpoints have no ctc"
     assert said in capsys.readouterr().err
     with pytest.raises(CheckpointError, match=said):
+        from_network(network, "1.4")
+
+
+def test_frames_that_no_card_has_are_refused(written: Any, capsys: Any) -> None:
+    network = tiny_network(filterbank=Filterbank(mel="learned", spectrum="magnitude"))
+    assert main([*written(network), "--format", "1.4"]) == 3
+    said = "of this model the mel is learned and the mel is of the magnitude spectrum"
+    assert said in capsys.readouterr().err
+    with pytest.raises(ModelError, match=said):
         from_network(network, "1.4")
 
 

@@ -18,6 +18,7 @@ from export.sherpa import graph as sherpa_graphs
 from export.sherpa.__main__ import main
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
+from stream.front_end.filterbank import Filterbank
 from stream.model import directory
 from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser
@@ -105,6 +106,12 @@ def test_features_that_sherpa_onnx_has_not_are_refused(
     given = source(tmp_path / "m", tiny_network(**specification))
     assert main(["--ckpt", given, "--output", str(tmp_path / "s")]) == 3
     assert "sherpa-onnx' front end has a window of 400" in capsys.readouterr().err
+
+
+def test_learned_filters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = source(tmp_path / "m", tiny_network(filterbank=Filterbank(mel="learned")))
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s")]) == 3
+    assert "a directory for sherpa-onnx has frames of a fixed mel" in capsys.readouterr().err
 
 
 def test_the_transducer_of_a_model_with_both_decoders_is_written_and_ctc_alone_refused(

@@ -15,6 +15,7 @@ from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.engine.engine import Engine, load_engine
 from stream.engine.front_end import front_end_stages
+from stream.front_end.filterbank import Filterbank
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.normaliser import Normaliser
 from stream.integer.fixed import quantise_input
@@ -27,6 +28,7 @@ from stream.recogniser import Recogniser
 from stream.stage import whole
 from stream.validation import validate
 from tests.server.scripted import pcm, samples_of, talking_network
+from tests.tiny import tiny_network
 
 NOISE = [samples_of(pcm(seconds, seed)) for seed, seconds in enumerate((1.3, 0.9, 2.0))]
 GENERATIONS = {"1.4": (False, 0), "1.14": (True, 3840)}
@@ -167,6 +169,15 @@ def test_the_kinds_are_the_stages_that_they_are_named_for() -> None:
     assert type(integers) is FixedNormaliser
     with pytest.raises(ValueError, match="there is no kind 'fluid', only float, fixed"):
         front_end_stages(network, "fluid")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"filterbank": Filterbank(mel="learned")}, {"normaliser": "layer"}],
+)
+def test_frames_that_fixed_point_has_not_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="the fixed-point front end has frames of a fixed mel"):
+        front_end_stages(tiny_network(**changes), "fixed")
 
 
 @pytest.mark.parametrize("field", [{"floor": 1e-25}, {"alpha": 1e-9}])

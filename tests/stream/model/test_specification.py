@@ -9,6 +9,9 @@ import pytest
 
 from stream.encoders import FAMILIES, Encoder
 from stream.encoders.lstm import LSTM
+from stream.front_end.filterbank import MEL, Filterbank
+from stream.front_end.gate import Gate
+from stream.model.network import Network
 from stream.model.specification import ModelError, Specification, read_specification
 from stream.prediction.lstm import PredictionLSTM
 from tests.tiny import quantised, tiny_network
@@ -41,6 +44,51 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_specification_out_of_range_names_its_key(key: str, value: float) -> None:
     with pytest.raises(ValueError, match=key):
         Specification(vocabulary=4, **{key: value})  # type: ignore[arg-type]
+
+
+def test_filters_and_normaliser_are_written_only_where_they_are_not_the_usual_ones() -> None:
+    usual = Specification(vocabulary=4, filterbank=Filterbank(), normaliser="statistics")
+    assert msgspec.to_builtins(usual) == msgspec.to_builtins(Specification(vocabulary=4))
+    assert not {"front_end", "normaliser"} & msgspec.to_builtins(usual).keys()
+    content = {"vocabulary": 4, "front_end": {"mel": "learned"}, "normaliser": "layer"}
+    other = read_specification(content)
+    assert other.filterbank == Filterbank(mel="learned") and other.front_end.learned
+    assert read_specification(msgspec.to_builtins(other)) == other
+    assert other.shapes()[MEL] == (80, 257)
+    assert not any(name.startswith("normaliser.") for name in other.shapes())
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"filterbank": Filterbank(mel="learned")}, "the mel is learned"),
+        ({"filterbank": Filterbank(spectrum="magnitude")}, "the mel is of the magnitude spectrum"),
+        ({"normaliser": "layer"}, "normaliser is layer"),
+    ],
+)
+def test_frames_that_a_target_has_not_are_named_in_a_sentence(
+    changes: dict[str, Any], what: str
+) -> None:
+    specification = Specification(vocabulary=4, **changes)
+    with pytest.raises(
+        ModelError, match=f"^a card has frames of a fixed mel .* of this model {what}$"
+    ):
+        specification.require_common_features("a card")
+    assert specification.generation is None
+    Specification(vocabulary=4).require_common_features("a card")
+
+
+def test_a_gate_wants_statistics() -> None:
+    with pytest.raises(ValueError, match="gate is set, and normaliser is none"):
+        Specification(vocabulary=4, gate=Gate(), normaliser="none")
+
+
+def test_a_negative_weight_of_learned_filters_is_refused() -> None:
+    network = tiny_network(filterbank=Filterbank(mel="learned"))
+    bank = network.arrays[MEL].copy()
+    bank[2, 5] = -1.0
+    with pytest.raises(ModelError, match=rf"{MEL} is -1 at \[2, 5\]"):
+        Network(network.specification, {**network.arrays, MEL: bank}, network.tokenizer)
 
 
 def test_the_generation_is_that_of_the_arithmetic() -> None:
@@ -85,7 +133,7 @@ def test_another_family_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ({"family": "rnn"}, "encoder is of the family 'rnn', want one of lstm, echo"),
+        ({"family": "rnn"}, "encoder is of the family 'rnn', want one of .*, echo"),
         ({"size": 8}, "of the family None"),
         ({"family": "echo", "width": 8}, "unknown field `width`"),
     ],

@@ -107,14 +107,14 @@ def test_penalties_and_normalisation_follow_the_run(folder: Path) -> None:
     assert learner(folder).scheduled() == {}
     assert [delay for _, delay in seen] == [pytest.approx(0.1 * n) for n in (1, 2, 3)]
     plain = prepared(folder, folder / "unwritten", "statistics_jitter=0.0")
-    batches, specification = plain.material.batches, own.model.specification
+    batches, model = plain.material.batches, plain.learner.model
     for number, share in ((0, 0.0), (1, 0.5), (2, 1.0)):
         torch.manual_seed(0)
         want = plain.learner._frames.of(
-            batches.batch(number), number + 1, specification, stream_share=share
+            batches.batch(number), number + 1, model, stream_share=share
         )
         assert torch.equal(seen[number][0], want.x)
-        by_stream = plain.learner._frames.of(batches.batch(number), number + 1, specification)
+        by_stream = plain.learner._frames.of(batches.batch(number), number + 1, model)
         assert torch.equal(by_stream.x, want.x) == (share == 1.0)
 
 

@@ -25,8 +25,12 @@ def test_a_start_is_the_float_weights_of_any_model() -> None:
         network = tiny_network(2, **change)
         start = folded_start(network)
         assert start.tokenizer == network.tokenizer
-        np.testing.assert_array_equal(start.mean, network.arrays["normaliser.mean"])
-        np.testing.assert_array_equal(start.variance, network.arrays["normaliser.variance"])
+        np.testing.assert_array_equal(
+            start.statistics["normaliser.mean"], network.arrays["normaliser.mean"]
+        )
+        np.testing.assert_array_equal(
+            start.statistics["normaliser.variance"], network.arrays["normaliser.variance"]
+        )
         assert start.weights is not None
         assert start.weights.keys() == want.weights.keys()
         assert all(torch.equal(v, want.weights[k]) for k, v in start.weights.items())
