@@ -66,6 +66,9 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
     "Export": {
         "export onnx": Command("export.onnx.__main__", "a model directory for ONNX Runtime"),
         "export hwckpt": Command("export.hwckpt.__main__", "a hardware checkpoint"),
+        "export hardware": Command(
+            "export.hardware.__main__", "integers, C and vectors for a board"
+        ),
         "export sherpa": Command("export.sherpa.__main__", "a model for sherpa-onnx"),
         "export card": Command("export.card.__main__", "the card of a model: its README.md"),
         "export bundle": Command("export.bundle.__main__", "a model directory as one archive"),

@@ -1,0 +1,59 @@
+"""Directed streams of a hardware bundle: samples that bring about what recordings do not.
+
+Full scale and silence, tones, clicks, quiet channels, channels that are muted and come back, streams that end in
+the middle of a frame, a chunk or a window, and streams of one sample and of none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.model.specification import Specification
+
+Samples = NDArray[np.int16]
+
+
+def signals(specification: Specification, recordings: dict[str, Samples]) -> dict[str, Samples]:
+    """Return directed streams by name.
+
+    Args:
+        specification: whose mute the streams of zeros outlast.
+        recordings: of speech, one at least; some are played quietly, or with zeros around them.
+    """
+    rng = np.random.default_rng(0)
+    speech = min(recordings.values(), key=len)
+    chunk = specification.encoder.chunk_samples
+    muted = np.zeros((specification.mute_chunks + 3) * chunk + 77, np.int16)
+    time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    square = np.where(np.arange(4000) // 16 % 2 == 1, 32767, -32768)
+    click = np.zeros(3000)
+    click[[700, 1900]] = 32767, -32768
+    noise = rng.uniform(-32768, 32767, 8000)
+    noise[2000:5000] *= 2.0**-12
+    return {
+        "full-scale-noise": _pcm(noise),
+        "nyquist": _pcm(np.where(np.arange(3000) % 2 == 1, 32767, -32768)),
+        "square": _pcm(square),
+        "constant": np.full(3000, -32768, np.int16),
+        "tone": _pcm(20000 * np.sin(2 * np.pi * 1000 * time)),
+        "clicks": _pcm(click),
+        "least-bits": rng.integers(-1, 2, 4000).astype(np.int16),
+        "quiet-speech": _pcm(speech / 64),
+        "silence": muted,
+        "muted-speech": np.concatenate([speech, muted, speech[: len(speech) // 2], muted]),
+        "speech-after-zeros": np.concatenate([muted, speech]),
+        "speech-then-a-little-silence": np.concatenate([speech, muted[: 2 * chunk + 50]]),
+        "nothing": np.zeros(0, np.int16),
+        "one-sample": np.array([-12345], np.int16),
+        "less-than-the-lead": _pcm(rng.normal(0, 3000, 200)),
+        "less-than-a-frame": _pcm(rng.normal(0, 3000, 250)),
+        "less-than-a-chunk": _pcm(rng.normal(0, 3000, 700)),
+        "odd-end": _pcm(rng.normal(0, 3000, 3 * chunk + 5)),
+    }
+
+
+def _pcm(values: NDArray[np.floating]) -> Samples:
+    samples: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    return samples
