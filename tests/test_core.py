@@ -60,6 +60,7 @@ NEEDS: dict[str, tuple[str, str] | None] = {
         "{checkpoint} --manifest {manifest} --output {folder}/b.pt",
     ),
     "train.curves": None,
+    "train.lm": None,
     "train.mel_stats": None,
     "train.recipe": None,
     "train.sweep": ("train", "{folder} --manifest {manifest}"),

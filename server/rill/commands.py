@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "recipe": Command("train.recipe.__main__", "a model from a clone, step by step"),
         "data": Command("train.data.__main__", "check, convert and prepare training data"),
         "tokenizer": Command("train.tokenizer", "a vocabulary from transcripts"),
+        "lm": Command("train.lm.__main__", "a language model for beam search, of texts"),
         "statistics": Command("train.mel_stats", "log-mel statistics of a training set"),
         "curves": Command("train.curves", "the curves of runs, as a picture"),
         "sweep": Command("train.sweep", "which checkpoint of a run is best"),

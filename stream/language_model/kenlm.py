@@ -23,6 +23,7 @@ ids before it from right to left. The sign of a probability is a flag: all are n
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ class KenlmTable:
         """Return the id of a word, or None where the model does not have it."""
         if text == UNKNOWN:
             return 0
-        entry = _probe(self.words, _murmur(text.encode()))
+        entry = _probe(self.words, word_key(text))
         return None if entry is None else int(entry["id"])
 
     def find(self, words: Context) -> tuple[float, float] | None:
@@ -71,12 +72,7 @@ class KenlmTable:
         if len(words) == 1:
             entry = self.unigrams[words[0]]
         else:
-            key = words[-1]
-            for word in reversed(words[:-1]):
-                key = (key * 8978948897894561157 & MASK) ^ (
-                    (1 + word) * 17894857484156487943 & MASK
-                )
-            entry = _probe(self.longer[len(words) - 2], key)
+            entry = _probe(self.longer[len(words) - 2], ngram_key(words))
             if entry is None:
                 return None
         longest = len(words) == self.order > 1
@@ -93,8 +89,17 @@ def _probe(table: NDArray[Any], key: int) -> Any:
     return table[bucket]
 
 
-def _murmur(text: bytes) -> int:
-    """MurmurHash64A (Austin Appleby, public domain), seed 0."""
+def ngram_key(words: Sequence[int]) -> int:
+    """Return the key of an n-gram of two words or more, by their ids."""
+    key = words[-1]
+    for word in reversed(words[:-1]):
+        key = (key * 8978948897894561157 & MASK) ^ ((1 + word) * 17894857484156487943 & MASK)
+    return key
+
+
+def word_key(word: str) -> int:
+    """Return the key of a word: MurmurHash64A (Austin Appleby, public domain), seed 0."""
+    text = word.encode()
     multiplier = 0xC6A4A7935BD1E995
     h = len(text) * multiplier & MASK
     whole = len(text) // 8 * 8

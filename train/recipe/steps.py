@@ -6,6 +6,16 @@ A recipe is a folder with a recipe.toml:
     stages   configurations, each trained from the best model of the one before
     after    commands that come last: export, validations, card
 
+In a command, $VARIABLE is one of the environment, of which RILL_DATA and RILL_OUTPUT are the folders of --data and
+--output, and {NAME} is one of
+
+    {recipe}      the folder of the recipe      {model}        the model directory
+    {output}      the folder of all output      {checkpoint}   the best checkpoint of the last stage
+    {text}        data.text of the last stage   {language}     data.language of it
+
+A step has a name: that of its stage, or the words of the command before what is given to it, with a number where there
+are several: tokenizer, export-onnx, validate-2.
+
 1. A step is done if it ended well with the same command, configuration and input files, and what it wrote is there.
 2. Once a step is run, so are all that follow it.
 3. A run of training that was stopped is resumed. One whose configuration, data or start have changed since is
@@ -15,9 +25,12 @@ A recipe is a folder with a recipe.toml:
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -26,14 +39,17 @@ from stream.files.atomic import replace_json
 from stream.files.text import TextError, read_text
 from train.config.file import load_config, resolve
 from train.config.run import Config, ConfigError
+from train.recipe.knobs import Knobs, english_compatible
 
 FILE = "recipe.toml"
 OUTPUTS = ("--output", "--archive")  # options that name what a command writes
+PART = re.compile(r"(.*\S)=(?:0?\.\d+)")  # what `rill data split` writes, and its share
+NOTHING = Knobs()
 BEST, BEST_HARD = "best.pt", "best-hard.pt"
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A recipe.toml; its commands may name environment variables and {model}, {checkpoint}, {output}, {recipe}."""
+    """A recipe.toml; what its stages and commands may name is said above."""
 
     stages: tuple[str, ...]
     before: tuple[str, ...] = ()
@@ -52,12 +68,14 @@ class Step:
     """A command.
 
     Attributes:
+        name: unique in the recipe.
         line: as it is shown; environment variables stand as they were written.
         inputs: files that it reads, by which it is told whether they have changed.
         outputs: what it writes.
         config: of a run of training, else None.
     """
 
+    name: str
     line: str
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
@@ -93,57 +111,102 @@ def read_recipe(folder: Path) -> Recipe:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def steps_of(folder: Path, recipe: Recipe, output: Path) -> list[Step]:
+def steps_of(folder: Path, recipe: Recipe, output: Path, knobs: Knobs = NOTHING) -> list[Step]:
     """Return the steps of a recipe.
 
     Args:
         folder: of the recipe, whose name is the model's.
         output: folder of all that it writes.
+        knobs: what is set besides its files.
     Raises:
         ConfigError: a configuration is wrong, or a command names what there is not.
     """
-    runs = [output / Path(name).stem for name in recipe.stages]
-    if len(set(runs)) < len(runs):
+    files = [_filled(name, {"recipe": folder}) for name in recipe.stages]
+    stages = {Path(file).stem: file for file in files}
+    if len(stages) < len(files):
         raise ConfigError(f"{folder / FILE}: two stages have the same name")
+    knobs.check(stages)
+    overrides = {stage: knobs.of(stage) for stage in stages}
+    if knobs.english_compatible:
+        for stage, file in stages.items():
+            text = english_compatible(load_config(file, overrides[stage]).data.text)
+            overrides[stage].append(f"data.text={text}")
+    configs = {stage: load_config(file, overrides[stage]) for stage, file in stages.items()}
+    last = list(stages)[-1]
     places = {
         "model": output / "model" / folder.resolve().name,
-        "checkpoint": runs[-1] / BEST,
+        "checkpoint": output / last / BEST,
         "output": output,
         "recipe": folder,
+        "text": configs[last].data.text,
+        "language": configs[last].data.language,
     }
-    return [
+    steps = [
         *(_command(line, places) for line in recipe.before),
-        *_training(recipe.stages, runs),
+        *_training(stages, configs, overrides, output),
         *(_command(line, places) for line in recipe.after),
     ]
+    return list(_named(steps))
 
 
-def _command(line: str, places: Mapping[str, Path]) -> Step:
+def _filled(line: str, places: Mapping[str, object]) -> str:
     try:
-        line = line.format(**{name: shlex.quote(str(path)) for name, path in places.items()})
+        return line.format(**{name: shlex.quote(str(place)) for name, place in places.items()})
     except (KeyError, IndexError, ValueError) as error:
         raise ConfigError(f"{line!r}: there is no {error}, only {', '.join(places)}") from None
+
+
+def _command(line: str, places: Mapping[str, object]) -> Step:
+    line = _filled(line, places)
     words = [resolve(word) for word in shlex.split(line)]
     pairs = list(zip(words, words[1:], strict=False))
     outputs = tuple(word for option, word in pairs if str(option) in OUTPUTS)
-    return Step(line, tuple(word for word in words if word not in outputs), outputs)
+    outputs += tuple(Path(part[1]) for word in words if (part := PART.fullmatch(str(word))))
+    inputs = tuple(word for word in words if word not in outputs)
+    return Step(_name(line), line, inputs, outputs)
 
 
-def _training(names: Sequence[str], runs: Sequence[Path]) -> Iterator[Step]:
+def _name(line: str) -> str:
+    """Return the words of a command before its arguments: export-onnx."""
+    words = itertools.takewhile(
+        lambda word: re.fullmatch(r"[a-z][a-z-]*", word), shlex.split(line)[1:]
+    )
+    return "-".join(words)
+
+
+def _named(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield the steps with a number behind a name that there was before."""
+    seen: Counter[str] = Counter()
+    for step in steps:
+        seen[step.name] += 1
+        number = seen[step.name]
+        yield replace(step, name=f"{step.name}-{number}") if number > 1 else step
+
+
+def _training(
+    stages: Mapping[str, str],
+    configs: Mapping[str, Config],
+    overrides: Mapping[str, Sequence[str]],
+    output: Path,
+) -> Iterator[Step]:
     start: Path | None = None
-    configs = [load_config(name) for name in names]
-    for number, (name, run, config) in enumerate(zip(names, runs, configs, strict=True)):
-        line = shlex.join(["rill", "train", "--config", name, "--output", str(run)])
+    names = list(stages)
+    for number, stage in enumerate(names):
+        run, config = output / stage, configs[stage]
+        line = shlex.join(["rill", "train", "--config", stages[stage], "--output", str(run)])
         files = [config.data.tokenizer, config.data.statistics, config.data.dev_source.location]
         files += [source.location for source in config.data.sources]
+        files += [None if config.ngram is None else config.ngram.path]
+        files += [config.data.text] if config.data.text.endswith(".py") else []
         inputs = [resolve(file) for file in files if file is not None]
         if start is not None:
             line += f" --init-from {shlex.quote(str(start))}"
             inputs.append(start)
-        after = configs[number + 1 : number + 2]
-        hardens = any(_soft(config) and not _soft(each) for each in after)
+        line += "".join(f" --set {shlex.quote(override)}" for override in overrides[stage])
+        after = names[number + 1 : number + 2]
+        hardens = any(_soft(config) and not _soft(configs[each]) for each in after)
         start = run / (BEST_HARD if hardens else BEST)
-        yield Step(line, tuple(inputs), (start,), config)
+        yield Step(stage, line, tuple(inputs), (start,), config)
 
 
 def _soft(config: Config) -> bool:

@@ -9,9 +9,9 @@ import pytest
 
 from stream.language_model.files import ngram_of
 from stream.language_model.ngram import ArpaTable, read_arpa
+from stream.language_model.written import kenlm_binary
 from stream.model.network import NgramFile
 from stream.model.specification import ModelError
-from tests.stream.language_model.test_kenlm import binary
 from tests.stream.language_model.test_ngram import ARPA
 from tests.tiny import tiny_network
 
@@ -24,7 +24,7 @@ def table(tmp_path: Path) -> ArpaTable:
 
 
 def test_an_ngram_model_scores_with_the_weight_that_the_model_carries(table: ArpaTable) -> None:
-    content = binary(table)
+    content = kenlm_binary(table)
     light, heavy = (
         ngram_of(replace(tiny_network(), ngram=NgramFile(content, weight))) for weight in (0.5, 1.0)
     )
@@ -35,7 +35,7 @@ def test_an_ngram_model_scores_with_the_weight_that_the_model_carries(table: Arp
 
 
 def test_pieces_that_are_no_text_are_skipped(table: ArpaTable) -> None:
-    network = replace(tiny_network(), ngram=NgramFile(binary(table), 1.0))
+    network = replace(tiny_network(), ngram=NgramFile(kenlm_binary(table), 1.0))
     model = ngram_of(network, frozenset({3}))
     assert model is not None
     assert model.step(model.start, 3) == (0.0, model.start)

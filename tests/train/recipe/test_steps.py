@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from server.rill.__main__ import main as rill
 from stream.model.network import open_model
 from train import checkpoint
 from train.recipe import __main__
+from train.recipe.knobs import VARIABLES
 from train.recipe.steps import Record, read_recipe, steps_of
 
 RECIPE = """
@@ -36,6 +38,9 @@ def recipe(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     made = tmp_path / "tones"
     made.mkdir()
     monkeypatch.setenv("TONES", str(folder))
+    for variable in VARIABLES.values():  # the command sets some of them
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
     run = folder / "run.toml"
     for name, activation in (("soft", "soft"), ("hard", "hard")):
         settings = f'extends = "{run}"\nupdates = 2\nvalidate_every = 2\n'
@@ -61,6 +66,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield words_of
 
 
+NAMES = ["statistics", "soft", "hard", "export-onnx", "validate", "export-card"]
 ALL = ["statistics", "train", "train", "export onnx", "validate", "export card"]
 
 
@@ -89,7 +95,8 @@ def test_a_recipe_makes_a_model_once_and_then_what_changed_with_all_behind_it(
     capsys.readouterr()
     assert __main__.main(command) == 0 and ran == []
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(ALL) and not any("to do" in line for line in lines)
+    assert len(lines) == len(ALL) + 1 and not any("to do" in line for line in lines)
+    assert [line.split()[1] for line in lines[:-1]] == NAMES
 
     (recipe / "about.md").write_text("Hears three tones.\n")
     assert __main__.main(command) == 0
@@ -109,6 +116,14 @@ def test_a_recipe_makes_a_model_once_and_then_what_changed_with_all_behind_it(
     monkeypatch.setattr(__main__.subprocess, "run", run)
     ran.clear()
     assert __main__.main(command) == 0
+    assert ran == ["validate", "export card"]
+
+    # One step alone, done or not, and up to one; what comes behind has to be run again.
+    ran.clear()
+    assert __main__.main([*command, "--only", "validate"]) == 0
+    assert ran == ["validate"]
+    assert __main__.main([*command, "--until", "5"]) == 0 and ran == ["validate"]
+    assert __main__.main([*command, "--from", "export-card"]) == 0
     assert ran == ["validate", "export card"]
 
 
@@ -134,7 +149,11 @@ def test_steps_are_listed_and_nothing_is_run(
 ) -> None:
     assert __main__.main([str(recipe), "--output", str(tmp_path / "out"), "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert all(line.startswith("     to do  rill ") for line in lines) and len(lines) == 6
+    assert lines[0].startswith("  1  statistics          to do  rill statistics --config")
+    assert [line.split()[1] for line in lines[:-1]] == NAMES
+    assert (
+        all("  to do  rill " in line for line in lines[:-1]) and "0 s  of what is done" in lines[-1]
+    )
     assert "$TONES/dev.jsonl" in lines[3] and not (tmp_path / "out").exists() and ran == []
 
 
@@ -176,6 +195,69 @@ def test_a_step_that_fails_ends_the_recipe_with_its_status(
     lines = [line for line in text.splitlines() if not line.startswith("before")]
     (recipe / "recipe.toml").write_text(first + "\n".join(lines))
     assert __main__.main([str(recipe), "--output", str(tmp_path / "out")]) == 2
-    assert "step 1 ended with exit status 2: rill statistics" in capfd.readouterr().err
+    assert "step 1, statistics, ended with exit status 2: rill statistics" in capfd.readouterr().err
     state = json.loads((tmp_path / "out" / "steps.json").read_text())
     assert [each["seconds"] for each in state.values()] == [None]
+
+
+def test_keys_are_set_for_all_stages_or_for_one_on_the_command_line_and_by_variables(
+    recipe: Path,
+    ran: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RILL_OPTIMISER__RATE", "0.002")
+    monkeypatch.setenv("RILL_SEED", "5")
+    monkeypatch.setenv("RILL_PORT", "3030")  # of a server
+    monkeypatch.setenv("RILL_OUTPUT", str(tmp_path / "out"))
+    command = [str(recipe), "--list", "--set", "seed=7", "--set", "hard:updates=3"]
+    assert __main__.main([*command, "--english-compatible", "--set", "data.text=fr+numbers"]) == 0
+    _, soft, hard, *_ = capsys.readouterr().out.splitlines()
+    keys = "--set optimiser.rate=0.002 --set seed=5 --set seed=7"
+    folded = "--set data.text=fr+numbers --set data.text=fr+numbers+ascii"
+    assert soft.endswith(f"{tmp_path}/out/soft {keys} {folded}")
+    assert hard.endswith(f"best-hard.pt {keys} --set updates=3 {folded}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--set", "soft:update=3"], "unknown key update (did you mean updates?)"),
+        (["--set", "sof:updates=3"], "--set sof:updates=3: no stage 'sof', only soft, hard"),
+        (
+            ["--until", "validat"],
+            "no step 'validat'; there are statistics, soft, hard, export-onnx",
+        ),
+        (["--from", "hard"], "cannot begin with hard: soft has not written"),
+        (["--english-compatible"], "data.text is 'as-is': want one of de, en"),
+    ],
+)
+def test_what_a_recipe_has_not_is_named(
+    flags: list[str],
+    message: str,
+    recipe: Path,
+    ran: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert __main__.main([str(recipe), "--output", str(tmp_path / "out"), *flags]) == 2
+    assert message in capsys.readouterr().err and ran == []
+
+
+def test_commands_name_folders_the_language_and_its_rules(
+    recipe: Path, ran: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (recipe / "recipe.toml").write_text(
+        'stages = ["{recipe}/soft.toml"]\n'
+        'before = ["rill tokenizer --manifest $RILL_DATA/a.jsonl --normalise {text} --output {output}/t"]\n'
+        'after = ["rill data check x/{language}", "rill data check", "rill data split ./a b=0.9 c=.1"]\n'
+    )
+    flags = ["--set", "data.language=el", "--set", "data.text=lower", "--data", "corpora", "--list"]
+    assert __main__.main([str(recipe), "--output", "out", *flags]) == 0
+    tokenizer, soft, *checks, _ = capsys.readouterr().out.splitlines()
+    assert tokenizer.endswith("$RILL_DATA/a.jsonl --normalise lower --output out/t")
+    assert f"--config {recipe}/soft.toml --output out/soft " in soft
+    assert [line.split()[1] for line in checks] == ["data-check", "data-check-2", "data-split"]
+    assert steps_of(recipe, read_recipe(recipe), Path("out"))[-1].outputs == (Path("b"), Path("c"))
+    assert "x/el" in checks[0] and os.environ["RILL_DATA"] == "corpora"

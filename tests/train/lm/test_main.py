@@ -1,0 +1,83 @@
+"""The command: texts of a language to a language model that a beam search reads, and its perplexity."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("google.protobuf")
+
+from stream.language_model.files import open_ngram
+from stream.language_model.ngram import Ngram
+from stream.vocabulary import Vocabulary
+from train.lm.__main__ import main
+from train.tokenizer import build_tokenizer
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Path:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(build_tokenizer(["deux trois"] * 5, letters="abcdefghijklmnopqrstuvwxyzé'"))
+    return path
+
+
+def test_texts_become_ngrams_of_pieces_in_both_formats(
+    tokenizer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("2, 3\nDeux trois\n")
+    more = tmp_path / "more.py"
+    more.write_text("def sentences():\n    yield from ('trois deux', 'trois trois')\n")
+    flags = ["--tokenizer", str(tokenizer), "--normalise", "fr+numbers"]
+    command = ["build", "--text", str(texts), "--text", str(more), *flags, "--order", "2"]
+    pieces = Vocabulary(tokenizer.read_bytes()).pieces
+    scores = []
+    for name in ("a.arpa", "a.binary"):
+        assert main([*command, "--output", str(tmp_path / name)]) == 0
+        assert "34 + 7 n-grams of 4 texts" in capsys.readouterr().out
+        ngram = Ngram(open_ngram(tmp_path / name), pieces, 1.0)
+        deux, trois = pieces.index("▁deux"), pieces.index("▁trois")
+        scores.append([ngram.step(ngram.start, deux)[0], ngram.step((3,), trois)[0]])
+    assert scores[0][0] == pytest.approx(scores[1][0], abs=1e-5)
+
+    assert main(["score", str(tmp_path / "a.binary"), "--text", str(texts), *flags]) == 0
+    said = capsys.readouterr().out
+    first, second = scores[1][0], ngram.step(ngram.step(ngram.start, deux)[1], trois)[0]
+    assert f"perplexity {math.exp(-(first + second) / 2):.2f} a piece" in said
+    assert "of 4 words" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ([], 2, "there are no texts"),
+        (["--text", "{folder}/odd.txt"], 3, "the tokenizer cannot spell 'Ω' of 'Ω'"),
+        (["--text", "{folder}/none.py"], 2, "none.py: there is no such file"),
+        (["--text", "{folder}/empty.py"], 2, "empty.py: has no function sentences()"),
+        (
+            ["--text", "{folder}/empty.py", "--order", "7"],
+            2,
+            "empty.py: has no function sentences()",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    flags: list[str],
+    code: int,
+    message: str,
+    tokenizer: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "odd.txt").write_text("Ω\n")
+    (tmp_path / "empty.py").write_text("")
+    flags = [flag.format(folder=tmp_path) for flag in flags]
+    command = ["build", "--tokenizer", str(tokenizer), "--output", str(tmp_path / "lm"), *flags]
+    try:
+        assert main(command) == code
+    except SystemExit as ended:
+        assert ended.code == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "lm").exists()

@@ -1,0 +1,161 @@
+"""`python -m train.lm`: an n-gram language model of texts, over the pieces of a tokenizer."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stream.errors import ArgumentError, InputError
+from stream.files.atomic import replace_file
+from stream.files.text import TextError, read_text
+from stream.language_model.files import open_ngram
+from stream.language_model.ngram import Ngram
+from stream.language_model.written import arpa_text, kenlm_binary
+from stream.process import reports_errors, run_main
+from stream.vocabulary import Vocabulary
+from train.data.formats.table import read_records
+from train.data.records.record import strict
+from train.lm.kneser_ney import build_ngrams
+from train.lm.score import perplexity
+from train.text.levels import SHOWN, text_rules
+from train.text.transcripts import ruled
+
+ORDER = 4
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m train.lm`."""
+    parser = argparse.ArgumentParser(
+        prog="rill lm",
+        description="Language models for beam search, over the pieces of a tokenizer. rill lm COMMAND --help explains "
+        "a command.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = commands.add_parser(
+        "build",
+        help="Make a language model of texts.",
+        description="Make a language model of texts: n-grams by modified Kneser-Ney. A name that ends in .arpa is "
+        "written as text, any other as KenLM's probing binary.",
+        epilog="example: rill lm build --manifest train.jsonl --tokenizer tokenizer.model --output ngram.binary",
+        allow_abbrev=False,
+    )
+    _add_texts(build)
+    build.add_argument(
+        "--order",
+        type=int,
+        default=ORDER,
+        help="of the longest n-grams, 1 to 6 (default: %(default)s)",
+    )
+    build.add_argument("--output", required=True, metavar="FILE", help="language model")
+    score = commands.add_parser(
+        "score",
+        help="Measure how well a language model predicts texts.",
+        description="Print the perplexity of a language model on texts, a piece and a word: without the end of a text, "
+        "which a stream does not score.",
+        epilog="example: rill lm score ngram.binary --manifest dev.jsonl --tokenizer tokenizer.model",
+        allow_abbrev=False,
+    )
+    score.add_argument("model", metavar="FILE", help="ARPA or KenLM's probing binary")
+    _add_texts(score)
+    return parser
+
+
+def _add_texts(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--manifest",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="data set in any format, for its texts; may be repeated",
+    )
+    add(
+        "--text",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="texts, one a line, in UTF-8; or a Python file with a function sentences() that gives them; may be repeated",
+    )
+    add("--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the model")
+    add(
+        "--normalise",
+        type=text_rules,
+        default="as-is",
+        metavar="RULES",
+        help=f"normalise texts first, as data.text in training: {SHOWN} (default: %(default)s)",
+    )
+
+
+@reports_errors()
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if not arguments.manifest and not arguments.text:
+        parser.error("there are no texts: give --manifest or --text")
+    vocabulary = Vocabulary(Path(arguments.tokenizer).read_bytes())
+    rule = ruled(arguments.normalise, vocabulary.symbols)
+    texts = [rule(text) for text in _texts(arguments)]
+    for text in texts:
+        if unknown := vocabulary.unknown(text):
+            raise InputError(
+                f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: see --normalise"
+            )
+    tokens = [vocabulary.encode(text) for text in texts]
+    if arguments.command == "score":
+        return _score(Path(arguments.model), vocabulary, texts, tokens)
+    if not 1 <= arguments.order <= 6:
+        parser.error(f"--order is {arguments.order}; want 1 to 6")
+    pieces = vocabulary.pieces
+    table = build_ngrams(
+        ([pieces[token] for token in text] for text in tokens if text), arguments.order, pieces
+    )
+    output = Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    is_text = output.suffix == ".arpa"
+    content = arpa_text(table).encode() if is_text else kenlm_binary(table)
+    replace_file(output, content)
+    lengths = [sum(len(ngram) == n for ngram in table.ngrams) for n in range(1, table.order + 1)]
+    print(
+        f"{output}: {' + '.join(map(str, lengths))} n-grams of {len(texts)} texts, {len(content)} bytes"
+    )
+    return 0
+
+
+def _score(
+    model: Path, vocabulary: Vocabulary, texts: Sequence[str], tokens: Sequence[Sequence[int]]
+) -> int:
+    ngram = Ngram(open_ngram(model), vocabulary.pieces, 1.0)
+    words = sum(len(text.split()) for text in texts)
+    a_piece, a_word = perplexity(ngram, tokens, words)
+    print(f"{model}: perplexity {a_piece:.2f} a piece, {a_word:.2f} a word, of {words} words")
+    return 0
+
+
+def _texts(arguments: argparse.Namespace) -> Iterator[str]:
+    for path in arguments.manifest:
+        yield from (record.text for record in strict(read_records(path)))
+    for path in map(Path, arguments.text):
+        if path.suffix == ".py":
+            yield from _sentences(path)
+        else:
+            try:
+                yield from read_text(path).splitlines()
+            except TextError as error:
+                raise InputError(f"{path}: {error}") from error
+
+
+def _sentences(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        raise ArgumentError(f"{path}: there is no such file")
+    sentences = runpy.run_path(str(path)).get("sentences")
+    if not callable(sentences):
+        raise ArgumentError(f"{path}: has no function sentences(), which gives texts")
+    yield from sentences()
+
+
+if __name__ == "__main__":
+    run_main(main)
