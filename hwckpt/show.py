@@ -1,8 +1,10 @@
-"""Show what is in a hardware checkpoint, and what is unusual about it.
+"""Show what is in a model and what made it, or in what two models differ.
 
-    python -m hwckpt.show F [--json]
+    python -m hwckpt.show MODEL [--json]
+    python -m hwckpt.show MODEL OTHER [--json]
 
-Prints the container, every entry, the tensors with shapes and types, the statistics, the
+Of a model directory or a training checkpoint, and of two models of any format: `stream.model.description`. Of a
+hardware checkpoint by itself the file, as the rest of this module has it: the container, every entry, the tensors with shapes and types, the statistics, the
 tokenizer's pieces, and a list of findings. A file that can be read but is not a model (contradicting
 shapes, numbers that are not finite) is shown too, with the contradiction among the findings.
 """
@@ -20,13 +22,16 @@ import numpy as np
 
 from hwckpt import layout
 from hwckpt.checkpoint import HardwareCheckpoint
-from hwckpt.reader import network_of, read_checkpoint, summary
+from hwckpt.reader import network_of, read_checkpoint, recognises, summary
 from hwckpt.torch_file.container import TorchFile
+from stream.model.description import described, differences, lines
+from stream.model.network import open_model
 from stream.model.specification import ModelError
 from stream.process import reports_errors, run_main
 from stream.vocabulary import Vocabulary
 
 SCHEMA = "rill.hwckpt.show/1"
+MODEL_SCHEMA = "rill.show/1"
 DEAD = 1e-3  # variance of log-mel below which a bin is as good as constant
 SILENCE = -46.0  # log of the card's floor is -46.05: a bin with that mean was never heard
 
@@ -167,25 +172,46 @@ def _print(description: dict[str, Any]) -> None:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rill show",
-        description="Print what is in a hardware checkpoint, and what is unusual about it.",
-        epilog="example: rill show base.hw.pt --json",
+        description="Print what is in a model and what made it; of a hardware checkpoint also what is unusual about it. "
+        "Of two models, print in what they differ.",
+        epilog="example: rill show models/en-commands runs/fr/model/fr",
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, metavar="F", help="hardware checkpoint, any version")
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="model directory, training checkpoint or hardware checkpoint of any version",
+    )
+    parser.add_argument(
+        "other", type=Path, nargs="?", metavar="OTHER", help="model to compare with"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Print the description; 0 done, 3 the file is no hardware checkpoint."""
+    """Print the description; 0 done, 1 two models differ, 3 a file is no model."""
     arguments = build_parser().parse_args(argv)
-    description = describe(arguments.file)
+    path, other = arguments.model, arguments.other
+    if other is None and recognises(path):
+        description = describe(path)
+        if arguments.json:
+            print(json.dumps(description, ensure_ascii=False))
+        else:
+            _print(description)
+        return 0
+    sections = described(open_model(path))
+    if other is not None:
+        sections = differences(sections, described(open_model(other)))
     if arguments.json:
-        print(json.dumps(description, ensure_ascii=False))
+        print(
+            json.dumps({"schema": MODEL_SCHEMA, "path": str(path), **sections}, ensure_ascii=False)
+        )
     else:
-        _print(description)
-    return 0
+        print("\n".join(lines(sections)) or "no difference")
+    return 1 if other is not None and sections else 0
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
             "export.compare.__main__", "several models or arithmetics, side by side"
         ),
         "verify": Command("export.verify", "that a model or its archive is whole"),
-        "show": Command("hwckpt.show", "what is in a hardware checkpoint"),
+        "show": Command("hwckpt.show", "what is in a model, what made it, how two differ"),
     },
     "Export": {
         "export onnx": Command("export.onnx.__main__", "a model directory for ONNX Runtime"),

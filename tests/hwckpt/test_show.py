@@ -12,6 +12,7 @@ import pytest
 from hwckpt.reader import HardwareCheckpoint
 from hwckpt.show import describe, main
 from hwckpt.writer import from_network, write_checkpoint
+from stream.bundled import model_path
 from tests.tiny import tiny_network
 
 
@@ -111,4 +112,19 @@ def test_another_file_is_status_3(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "f").write_text("no checkpoint")
     assert main([str(tmp_path / "f")]) == 3
     assert main([str(tmp_path / "none")]) == 3
-    assert "not a readable torch file" in capsys.readouterr().err
+    assert "no such model. Name a model directory or a checkpoint" in capsys.readouterr().err
+
+
+def test_a_model_directory_is_shown_and_compared(
+    golden: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(model_path())
+    assert main([model]) == 0
+    out = capsys.readouterr().out
+    assert "model:\n  language " in out and "\nlast run:\n  run " in out
+    assert main([model, model]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+    assert main([model, str(golden / "hwckpt_v1.4.0.pt"), "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["schema"] == "rill.show/1" and shown["path"] == model
+    assert shown["network"]["hidden"] == "256 -> 48"

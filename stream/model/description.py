@@ -1,0 +1,121 @@
+"""What a model is and what made it, for a person to read; and in what two models differ.
+
+A description is sections of facts, all of them text: the model, its error rates, and the runs that made it, the last one
+first, so that those of two models stand side by side. `stream.model.stages` has the notes that it is made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from stream.model.directory import serialise
+from stream.model.network import Network
+from stream.model.stages import Stage, stages_of
+
+Facts: TypeAlias = dict[str, str]
+Description: TypeAlias = dict[str, Facts]
+
+NOTES = ("language", "knows", "example", "license", "author")
+SHOWN = 12  # digits of a SHA-256
+
+
+def described(network: Network) -> Description:
+    """Return the sections of a model's description.
+
+    Those of runs have all settings that differ from the defaults, by their keys.
+    """
+    sections = {
+        "model": _model(network),
+        "network": {
+            key: _text(value) for key, value in msgspec.to_builtins(network.specification).items()
+        },
+        "error rates": _rates(network.notes),
+    }
+    for number, stage in enumerate(reversed(stages_of(network.notes))):
+        title = "last run" if number == 0 else f"run {number} before it"
+        sections[title] = _stage(stage)
+    return {title: facts for title, facts in sections.items() if facts}
+
+
+def lines(description: Description) -> Iterator[str]:
+    """Yield a description line by line."""
+    for title, facts in description.items():
+        yield f"{title}:"
+        width = max(map(len, facts))
+        yield from (f"  {key:<{width}}  {value}" for key, value in facts.items())
+
+
+def differences(one: Description, other: Description) -> Description:
+    """Return the facts in which two descriptions differ, each as "one's -> the other's"."""
+    found: Description = {}
+    for title in [*one, *(title for title in other if title not in one)]:
+        a, b = one.get(title, {}), other.get(title, {})
+        keys = [*a, *(key for key in b if key not in a)]
+        facts = {
+            key: f"{a.get(key, 'none')} -> {b.get(key, 'none')}"
+            for key in keys
+            if a.get(key) != b.get(key)
+        }
+        if facts:
+            found[title] = facts
+    return found
+
+
+def _model(network: Network) -> Facts:
+    facts = {name: str(network.notes[name]) for name in NOTES if network.notes.get(name)}
+    size = sum(array.size for array in network.arrays.values())
+    facts["weights"] = f"{size:,}, SHA-256 {_hash(serialise(network))}"
+    facts["tokenizer"] = f"{len(network.vocabulary)} pieces, SHA-256 {_hash(network.tokenizer)}"
+    if (ngram := network.ngram) is not None:
+        size, weight = len(ngram.binary), ngram.weight
+        facts["n-gram model"] = f"{size:,} bytes, weight {weight}, SHA-256 {_hash(ngram.binary)}"
+    return facts
+
+
+def _rates(notes: Mapping[str, Any]) -> Facts:
+    return {
+        " ".join([each["data_set"], each["backend"], *_options(each)]): f"{100 * each['wer']:.2f} %"
+        for each in notes.get("evaluations", ())
+    }
+
+
+def _options(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in evaluation.get("options", {}).items():
+        yield key if value is True else f"{key}={value}"
+
+
+def _stage(stage: Stage) -> Facts:
+    facts = {
+        key: _text(stage[key])
+        for key in ("run", "updates", "seed", "rill", "torch", "averaged", "blank_penalty")
+        if key in stage
+    }
+    if "init" in stage or "parent" in stage:
+        parent = str(stage.get("parent", ""))[:SHOWN]
+        name = stage.get("init", {}).get("model")
+        facts["starts from"] = ", ".join(
+            [*([name] if name else []), *([f"SHA-256 {parent}"] if parent else [])]
+        )
+    for corpus, about in stage.get("seen", {}).items():
+        kind = ", synthetic" * bool(about.get("synthetic"))
+        licenses = "; ".join(about["licenses"]) or "no licence named"
+        facts[f"heard of {corpus}"] = f"{about['hours']:.2f} h{kind}, {licenses}"
+    for corpus, about in stage.get("recordings", {}).items():
+        seconds = ", ".join(f"{p} % {value:g}" for p, value in about["percentiles"].items())
+        facts[f"recordings of {corpus}"] = (
+            f"{about['recordings']:,}, {about['hours']:.2f} h; seconds: {seconds}"
+        )
+    return facts | {key: _text(value) for key, value in stage.get("settings", {}).items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:SHOWN]
