@@ -14,6 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from stream.encoders.family import Arrays
+from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
 from stream.encoders.windows import Windows
 from stream.stage import Array, State
@@ -66,7 +67,7 @@ class Attention:
         """Return the branch's output for x, (batch, n, size), and its keys and values."""
         xp = array_namespace(x)
         batch, n, size = x.shape
-        all_three = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
+        all_three = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
         keys_at, values_at = size, size + self.groups * self.head_size
         queries = self._heads(all_three[..., :keys_at], self.heads // self.groups)
         keys = self._heads(all_three[..., keys_at:values_at], 1)[:, :, :, 0]
@@ -79,7 +80,7 @@ class Attention:
             windows.seen,
         )
         y = xp.permute_dims(windows.frames_of(y), (0, 2, 1, 3, 4))
-        y = xp.matmul(xp.reshape(y, (batch, n, size)), arrays[f"{self.name}.output.weight"].T)
+        y = linear(xp.reshape(y, (batch, n, size)), arrays[f"{self.name}.output.weight"])
         return y, (keys, values)
 
     def _heads(self, x: Array, heads: int) -> Array:

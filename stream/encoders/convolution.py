@@ -15,6 +15,7 @@ from array_api_compat import array_namespace
 
 from stream.encoders.activations import sigmoid, silu
 from stream.encoders.family import Arrays
+from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
 from stream.stage import Array, State
 
@@ -82,9 +83,9 @@ class Convolution:
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
         """Return the branch's output for x, (batch, n, size), and u."""
-        xp, size = array_namespace(x), self.norm.size
-        both = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
+        size = self.norm.size
+        both = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
         u = zero_absent(both[..., :size] * sigmoid(both[..., size:]), present)
         y = depthwise(u, state, arrays[f"{self.name}.depthwise.weight"])
         y = silu(self.output_norm.of(arrays, y + arrays[f"{self.name}.depthwise.bias"]))
-        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), u
+        return linear(y, arrays[f"{self.name}.output.weight"]), u

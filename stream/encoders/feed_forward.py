@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
-
 from stream.encoders.activations import silu
 from stream.encoders.family import Arrays
+from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
 from stream.stage import Array
 
@@ -37,7 +36,6 @@ class FeedForward:
 
     def of(self, arrays: Arrays, x: Array) -> Array:
         """Return the branch's output for x, (batch, n, size)."""
-        xp = array_namespace(x)
-        both = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
+        both = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
         hidden = silu(both[..., : self.inner]) * both[..., self.inner :]
-        return xp.matmul(hidden, arrays[f"{self.name}.output.weight"].T)
+        return linear(hidden, arrays[f"{self.name}.output.weight"])

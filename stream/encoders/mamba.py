@@ -20,6 +20,7 @@ from array_api_compat import array_namespace
 from stream.encoders.activations import silu, softplus
 from stream.encoders.convolution import depthwise, zero_absent
 from stream.encoders.family import Arrays
+from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
 from stream.stage import Array, State, constant_like
 
@@ -86,7 +87,7 @@ class Mamba:
         """Return the branch's output for x, (batch, n, size), the frames of the cache, and S after it."""
         xp, inner = array_namespace(x), self.inner
         before, recurrent = state
-        parts = xp.matmul(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"].T)
+        parts = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
         z, new = parts[..., :inner], parts[..., inner : inner + self.convolved]
         new = zero_absent(new, present)
         u = depthwise(new, before, arrays[f"{self.name}.depthwise.weight"])
@@ -101,7 +102,7 @@ class Mamba:
         y = y + v * arrays[f"{self.name}.skip_scale"][:, None]
         y = xp.reshape(y, (*y.shape[:2], inner)) * silu(z)
         y = self.output_norm.of(arrays, y)
-        return xp.matmul(y, arrays[f"{self.name}.output.weight"].T), (new, recurrent)
+        return linear(y, arrays[f"{self.name}.output.weight"]), (new, recurrent)
 
 
 def recurrence(u: Array, decay: Array, b: Array, c: Array, state: Array) -> tuple[Array, Array]:

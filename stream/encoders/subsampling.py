@@ -17,6 +17,7 @@ from array_api_compat import array_namespace, device
 
 from stream.encoders.activations import silu
 from stream.encoders.family import Arrays
+from stream.encoders.linear import linear
 from stream.front_end.log_mel import BINS
 from stream.stage import Array, State
 
@@ -77,7 +78,7 @@ class Subsampling:
             y = silu(y + arrays[f"{self.name}.{n}.bias"])
             after.append(last)
         y = xp.reshape(y, (*y.shape[:2], -1))
-        y = xp.matmul(y, arrays[f"{self.name}.output.weight"].T)
+        y = linear(y, arrays[f"{self.name}.output.weight"])
         return y + arrays[f"{self.name}.output.bias"], tuple(after)
 
 
@@ -95,4 +96,4 @@ def _convolve(x: Array, state: Array, weight: Array, stride: int) -> tuple[Array
         for j in range(FREQUENCIES)
     ]
     kernel = xp.reshape(xp.permute_dims(weight, (0, 2, 3, 1)), (weight.shape[0], -1))
-    return xp.matmul(xp.concat(taps, axis=3), kernel.T), frames[:, x.shape[1] :]
+    return linear(xp.concat(taps, axis=3), kernel), frames[:, x.shape[1] :]
