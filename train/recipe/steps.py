@@ -43,6 +43,7 @@ from train.recipe.knobs import Knobs, english_compatible
 
 FILE = "recipe.toml"
 OUTPUTS = ("--output", "--archive")  # options that name what a command writes
+CONVERTING = (["rill", "data", "align"], ["rill", "data", "convert"])  # INPUT OUTPUT ...
 PART = re.compile(r"(.*\S)=(?:0?\.\d+)")  # what `rill data split` writes, and its share
 NOTHING = Knobs()
 BEST, BEST_HARD = "best.pt", "best-hard.pt"
@@ -161,6 +162,7 @@ def _command(line: str, places: Mapping[str, object]) -> Step:
     words = [resolve(word) for word in shlex.split(line)]
     pairs = list(zip(words, words[1:], strict=False))
     outputs = tuple(word for option, word in pairs if str(option) in OUTPUTS)
+    outputs += tuple(words[4:5] if list(map(str, words[:3])) in CONVERTING else ())
     outputs += tuple(Path(part[1]) for word in words if (part := PART.fullmatch(str(word))))
     inputs = tuple(word for word in words if word not in outputs)
     return Step(_name(line), line, inputs, outputs)

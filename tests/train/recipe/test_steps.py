@@ -261,3 +261,17 @@ def test_commands_name_folders_the_language_and_its_rules(
     assert [line.split()[1] for line in checks] == ["data-check", "data-check-2", "data-split"]
     assert steps_of(recipe, read_recipe(recipe), Path("out"))[-1].outputs == (Path("b"), Path("c"))
     assert "x/el" in checks[0] and os.environ["RILL_DATA"] == "corpora"
+
+
+@pytest.mark.parametrize("command", ["align", "convert"])
+def test_what_a_conversion_writes_is_not_what_it_depends_on(
+    recipe: Path, tmp_path: Path, command: str
+) -> None:
+    line = f"rill data {command} $TONES/dev.jsonl {tmp_path}/to.jsonl"
+    text = (recipe / "recipe.toml").read_text()
+    (recipe / "recipe.toml").write_text(text.replace("before = [", f'before = ["{line}",'))
+    step = steps_of(recipe, read_recipe(recipe), tmp_path / "out")[0]
+    key = step.key()
+    assert step.outputs == (tmp_path / "to.jsonl",)
+    (tmp_path / "to.jsonl").write_text("{}")
+    assert step.key() == key
