@@ -73,7 +73,7 @@ class Attention:
         keys = self._heads(all_three[..., keys_at:values_at], 1)[:, :, :, 0]
         values = self._heads(all_three[..., values_at:], 1)[:, :, :, 0]
         all_keys = xp.concat([state[0], keys], axis=2)
-        y = attend(
+        y = self.norm.operations.attend(
             windows.queries(windows.rotate(queries)),
             windows.keys(windows.rotate(all_keys)),
             windows.keys(xp.concat([state[1], values], axis=2)),
@@ -88,29 +88,3 @@ class Attention:
         xp = array_namespace(x)
         split = xp.reshape(x, (*x.shape[:2], self.groups, heads, self.head_size))
         return xp.permute_dims(split, (0, 2, 1, 3, 4))
-
-
-def attend(queries: Array, keys: Array, values: Array, seen: Array) -> Array:
-    """Return the mean of the values that each query sees, weighted by softmax(query key / sqrt(size)).
-
-    Args:
-        queries: (batch, groups, blocks, block, heads, size).
-        keys, values: (batch, groups, blocks, window, size).
-        seen: (batch, 1, blocks, block, 1, window) bool.
-    Returns:
-        The shape of the queries; zeros for a query that sees nothing.
-    """
-    xp = array_namespace(queries)
-    *front, block, heads, size = queries.shape
-    flat = xp.reshape(queries * size**-0.5, (*front, block * heads, size))
-    scores = xp.matmul(flat, xp.permute_dims(keys, (0, 1, 2, 4, 3)))
-    scores = xp.reshape(scores, (*front, block, heads, -1))
-    scores = xp.where(seen, scores, xp.full_like(scores, xp.finfo(scores.dtype).min))
-    weights = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
-    weights = xp.where(seen, weights, xp.zeros_like(weights))
-    # The largest weight is 1, unless nothing is seen.
-    weights = weights / xp.clip(xp.sum(weights, axis=-1, keepdims=True), 1.0, None)
-    weights = xp.reshape(weights, (*front, block * heads, -1))
-    # A value that is not seen has weight 0, and 0 times NaN is NaN. Where a NaN is seen, its key says so.
-    values = xp.where(xp.isnan(values), xp.zeros_like(values), values)
-    return xp.reshape(xp.matmul(weights, values), queries.shape)

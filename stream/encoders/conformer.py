@@ -1,8 +1,7 @@
 """The causal Conformer: attention in chunks or Mamba-2, causal convolutions, SwiGLU feed-forward.
 
 A whole utterance and a chunk are the same function: a step over any number of whole chunks gives, up to
-rounding, what a step for each of them gives, in values, states and gradients. A layer (Gulati et al., 2020),
-in which every branch normalises its input:
+rounding, what a step for each of them gives, in values, states and gradients. A layer (Gulati et al., 2020), in which every branch normalises its input:
 
     x = x + feed_forward1(x) / 2
     x = x + attention(x)               or mamba(x)
@@ -14,8 +13,8 @@ Arrays, by the names that each part gives them:
     encoder.subsampling.…
     encoder.N.{feed_forward1,attention|mamba,convolution,feed_forward2,norm}.…
 
-State: (of the subsampling; (batch, left) bool, which places of the caches of attention hold a frame; for each
-layer (of attention or Mamba, of the convolution)).
+State: (of the subsampling; (batch, left) bool, which places of the caches hold a frame; for each layer (of
+attention or Mamba, of the convolution)).
 """
 
 from __future__ import annotations
@@ -27,11 +26,12 @@ import msgspec
 import numpy as np
 
 from stream.encoders.attention import Attention
-from stream.encoders.convolution import Convolution, zero_absent
+from stream.encoders.convolution import Convolution
 from stream.encoders.family import Arrays, Encoder
 from stream.encoders.feed_forward import FeedForward
 from stream.encoders.mamba import Mamba
-from stream.encoders.norm import Norm, NormKind
+from stream.encoders.norm import Norm
+from stream.encoders.operations import PLAIN, NormKind, Operations, zero_absent
 from stream.encoders.subsampling import STRIDES, Subsampling
 from stream.encoders.windows import Windows, windows
 from stream.front_end.log_mel import HOP, SAMPLE_RATE
@@ -66,16 +66,16 @@ class Layer:
         self, arrays: Arrays, x: Array, state: State, present: Array | None, seen: Windows
     ) -> tuple[Array, State]:
         """Return the layer's output for x, (batch, n, size), and what its parts give for their states."""
-        mixed, convolved = state
-        x = x + 0.5 * self.feed_forward1.of(arrays, x)
+        (mixed, convolved), drop = state, self.norm.operations.drop
+        x = x + drop(0.5 * self.feed_forward1.of(arrays, x))
         if isinstance(self.mixer, Mamba):
             y, mixed = self.mixer.advance(arrays, x, mixed, present)
         else:
             y, mixed = self.mixer.advance(arrays, x, mixed, seen)
-        x = x + y
+        x = x + drop(y)
         y, convolved = self.convolution.advance(arrays, x, convolved, present)
-        x = x + y
-        x = x + 0.5 * self.feed_forward2.of(arrays, x)
+        x = x + drop(y)
+        x = x + drop(0.5 * self.feed_forward2.of(arrays, x))
         return self.norm.of(arrays, x), (mixed, convolved)
 
 
@@ -180,6 +180,10 @@ class Conformer(
         """The encoder frames before its chunk that a frame sees, whatever the chunk in use."""
         return self.left_chunks * max(self.chunk_lengths) // (10 * self.subsampling)
 
+    def has_mamba(self, layer: int) -> bool:
+        """Return whether a layer, counted from 0, has Mamba-2 in place of attention."""
+        return self.mamba_every > 0 and (layer + 1) % self.mamba_every == 0
+
     def with_chunk(self, ms: int) -> Conformer:
         return msgspec.structs.replace(super().with_chunk(ms), chunk_ms=ms)
 
@@ -211,14 +215,25 @@ class Conformer(
         self, arrays: Arrays, x: Array, state: State, present: Array | None = None
     ) -> tuple[Array, State]:
         """Encode log-mel frames, (batch, subsampling n, 80) -> (batch, n, size)."""
+        return self.advance_by(PLAIN, arrays, x, state, present)
+
+    def advance_by(
+        self,
+        operations: Operations,
+        arrays: Arrays,
+        x: Array,
+        state: State,
+        present: Array | None,
+    ) -> tuple[Array, State]:
+        """Encode as `advance` does, by these operations."""
         subsampled, filled, before = state
-        subsampling, layers = parts_of(self)
+        subsampling, layers = parts_of(self, operations)
         x, subsampled = subsampling.step(arrays, zero_absent(x, present), subsampled)
         if present is not None:  # a frame of which a part is present is
             present = present[:, :: self.subsampling]
         head_size = self.size // self.heads
         seen = windows(filled, present, x, self.chunk_frames, self.left, head_size)
-        after = []
+        x, after = operations.drop(x), []
         for layer, old in zip(layers, before, strict=True):
             x, new = layer.advance(arrays, x, old, present, seen)
             after.append(new)
@@ -226,44 +241,40 @@ class Conformer(
 
 
 @functools.lru_cache
-def parts_of(sizes: Conformer) -> tuple[Subsampling, tuple[Layer, ...]]:
+def parts_of(
+    sizes: Conformer, operations: Operations = PLAIN
+) -> tuple[Subsampling, tuple[Layer, ...]]:
     """Return the subsampling and the layers of an encoder."""
-    layers = tuple(_layer(sizes, n) for n in range(sizes.depth))
-    return (
-        Subsampling("encoder.subsampling", sizes.subsampling, sizes.channels, sizes.size),
-        layers,
-    )
+    size, joined, channels = sizes.size, sizes.subsampling, sizes.channels
+    subsampling = Subsampling("encoder.subsampling", joined, channels, size, operations)
+    return subsampling, tuple(_layer(sizes, n, operations) for n in range(sizes.depth))
 
 
-def _layer(sizes: Conformer, n: int) -> Layer:
-    name = f"encoder.{n}"
+def _layer(sizes: Conformer, n: int, operations: Operations) -> Layer:
+    name, left = f"encoder.{n}", sizes.left
 
     def norm(part: str, size: int = sizes.size) -> Norm:
-        return Norm(f"{name}.{part}", size, sizes.norm)
+        return Norm(f"{name}.{part}", size, sizes.norm, operations)
 
     def feed_forward(part: str) -> FeedForward:
         return FeedForward(f"{name}.{part}", norm(f"{part}.norm"), sizes.feed_forward)
 
-    mixer: Attention | Mamba
-    if sizes.mamba_every and n % sizes.mamba_every == sizes.mamba_every - 1:
-        inner = norm("mamba.output_norm", sizes.mamba_expand * sizes.size)
-        mixer = Mamba(
-            f"{name}.mamba", norm("mamba.norm"), inner, sizes.mamba_heads, sizes.mamba_state
-        )
-    else:
-        mixer = Attention(
-            f"{name}.attention", norm("attention.norm"), sizes.heads, sizes.groups, sizes.left
-        )
-    convolution = Convolution(
-        f"{name}.convolution",
-        norm("convolution.norm"),
-        norm("convolution.output_norm"),
-        sizes.kernel,
-    )
+    def mamba(part: str) -> Mamba:
+        inner = norm(f"{part}.output_norm", sizes.mamba_expand * sizes.size)
+        heads, state = sizes.mamba_heads, sizes.mamba_state
+        return Mamba(f"{name}.{part}", norm(f"{part}.norm"), inner, heads, state)
+
+    def attention(part: str) -> Attention:
+        return Attention(f"{name}.{part}", norm(f"{part}.norm"), sizes.heads, sizes.groups, left)
+
+    def convolution(part: str) -> Convolution:
+        norms = norm(f"{part}.norm"), norm(f"{part}.output_norm")
+        return Convolution(f"{name}.{part}", *norms, sizes.kernel)
+
     return Layer(
         feed_forward("feed_forward1"),
-        mixer,
-        convolution,
+        mamba("mamba") if sizes.has_mamba(n) else attention("attention"),
+        convolution("convolution"),
         feed_forward("feed_forward2"),
         norm("norm"),
     )

@@ -13,36 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from stream.encoders.activations import sigmoid, silu
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
+from stream.encoders.operations import zero_absent
 from stream.stage import Array, State
-
-
-def depthwise(x: Array, state: Array, weight: Array) -> Array:
-    """Convolve each channel with its own kernel, looking back only.
-
-    Args:
-        x: (batch, n, channels).
-        state: (batch, kernel - 1, channels), the frames before x.
-        weight: (channels, kernel), the factor of the newest frame last.
-    """
-    xp = array_namespace(x)
-    n, kernel = x.shape[1], weight.shape[1]
-    frames = xp.concat([state, x], axis=1)
-    y = frames[:, :n] * weight[:, 0]
-    for k in range(1, kernel):
-        y = y + frames[:, k : k + n] * weight[:, k]
-    return y
-
-
-def zero_absent(x: Array, present: Array | None) -> Array:
-    """Return x, (batch, n, channels), with zeros for the frames that are absent."""
-    if present is None:
-        return x
-    xp = array_namespace(x)
-    return xp.where(present[:, :, None], x, xp.zeros_like(x))
 
 
 @dataclass(frozen=True)
@@ -83,9 +58,11 @@ class Convolution:
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
         """Return the branch's output for x, (batch, n, size), and u."""
-        size = self.norm.size
+        xp, operations = array_namespace(x), self.norm.operations
         both = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
-        u = zero_absent(both[..., :size] * sigmoid(both[..., size:]), present)
-        y = depthwise(u, state, arrays[f"{self.name}.depthwise.weight"])
-        y = silu(self.output_norm.of(arrays, y + arrays[f"{self.name}.depthwise.bias"]))
-        return linear(y, arrays[f"{self.name}.output.weight"]), u
+        u = zero_absent(operations.glu(both), present)
+        y = operations.depthwise(
+            xp.concat([state, u], axis=1), arrays[f"{self.name}.depthwise.weight"]
+        )
+        y = self.output_norm.of(arrays, y + arrays[f"{self.name}.depthwise.bias"])
+        return linear(operations.silu(y), arrays[f"{self.name}.output.weight"]), u

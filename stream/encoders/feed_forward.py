@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream.encoders.activations import silu
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
@@ -37,5 +36,4 @@ class FeedForward:
     def of(self, arrays: Arrays, x: Array) -> Array:
         """Return the branch's output for x, (batch, n, size)."""
         both = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
-        hidden = silu(both[..., : self.inner]) * both[..., self.inner :]
-        return linear(hidden, arrays[f"{self.name}.output.weight"])
+        return linear(self.norm.operations.swiglu(both), arrays[f"{self.name}.output.weight"])

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from stream.encoders.activations import silu, softplus
-from stream.encoders.convolution import depthwise, zero_absent
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
+from stream.encoders.operations import known, zero_absent
 from stream.stage import Array, State, constant_like
 
 KERNEL = 4  # frames that the short convolution sees
@@ -85,22 +84,24 @@ class Mamba:
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
         """Return the branch's output for x, (batch, n, size), the frames of the cache, and S after it."""
-        xp, inner = array_namespace(x), self.inner
+        xp, operations, inner = array_namespace(x), self.norm.operations, self.inner
         before, recurrent = state
         parts = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
         z, new = parts[..., :inner], parts[..., inner : inner + self.convolved]
         new = zero_absent(new, present)
-        u = depthwise(new, before, arrays[f"{self.name}.depthwise.weight"])
-        u = silu(u + arrays[f"{self.name}.depthwise.bias"])
+        u = operations.depthwise(
+            xp.concat([before, new], axis=1), arrays[f"{self.name}.depthwise.weight"]
+        )
+        u = operations.silu(u + arrays[f"{self.name}.depthwise.bias"])
         v = xp.reshape(u[..., :inner], (*u.shape[:2], self.heads, -1))
         b, c = u[..., inner : inner + self.state], u[..., inner + self.state :]
-        dt = softplus(parts[..., inner + self.convolved :] + arrays[f"{self.name}.dt_bias"])
-        dt = zero_absent(dt, present)
+        dt = parts[..., inner + self.convolved :] + arrays[f"{self.name}.dt_bias"]
+        dt = zero_absent(xp.logaddexp(dt, xp.zeros_like(dt)), present)
         decay = -xp.exp(arrays[f"{self.name}.decay"]) * dt
         run = recurrence if x.shape[1] == 1 else scan
         y, recurrent = run(v * dt[..., None], decay, b, c, recurrent)
         y = y + v * arrays[f"{self.name}.skip_scale"][:, None]
-        y = xp.reshape(y, (*y.shape[:2], inner)) * silu(z)
+        y = xp.reshape(y, (*y.shape[:2], inner)) * operations.silu(z)
         y = self.output_norm.of(arrays, y)
         return linear(y, arrays[f"{self.name}.output.weight"]), (new, recurrent)
 
@@ -148,13 +149,11 @@ def _block(u: Array, decay: Array, b: Array, c: Array, state: Array) -> tuple[Ar
     between = xp.exp(xp.where(before, between, xp.full_like(between, -np.inf)))
     products = xp.matmul(c, xp.permute_dims(b, (0, 2, 1)))[:, None]
     weights = xp.where(before, products * between, xp.zeros_like(between))
-    # A frame that is still to come has weight 0, and 0 times NaN is NaN; from it on, its b says so.
-    known = xp.where(xp.isnan(u), xp.zeros_like(u), u)
-    known = xp.permute_dims(known, (0, 2, 1, 3))  # (batch, heads, n, head size)
-    y = xp.matmul(weights, known)
+    u = xp.permute_dims(known(u), (0, 2, 1, 3))  # (batch, heads, n, head size)
+    y = xp.matmul(weights, u)
     from_before = xp.matmul(c[:, None], xp.permute_dims(state, (0, 1, 3, 2)))
     y = y + xp.exp(total)[..., None] * from_before
-    left = xp.exp(total[..., -1:] - total)[..., None] * known
+    left = xp.exp(total[..., -1:] - total)[..., None] * u
     entered = xp.matmul(xp.permute_dims(left, (0, 1, 3, 2)), b[:, None])
     state = xp.exp(total[..., -1])[..., None, None] * state + entered
     return xp.permute_dims(y, (0, 2, 1, 3)), state

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from array_api_compat import array_namespace
 
 from stream.encoders.family import Arrays
+from stream.encoders.operations import NormKind, Operations
 from stream.stage import Array
-
-NormKind: TypeAlias = Literal["rms", "layer"]
-EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -22,11 +17,13 @@ class Norm:
         name: of its arrays, `scale` and with "layer" `bias`, (size,) each.
         size: of a vector.
         kind: "rms" divides by the root of the mean square; "layer" subtracts the mean before.
+        operations: that compute it.
     """
 
     name: str
     size: int
     kind: NormKind
+    operations: Operations
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays by name."""
@@ -35,9 +32,5 @@ class Norm:
 
     def of(self, arrays: Arrays, x: Array) -> Array:
         """Return x, (..., size), normalised."""
-        xp = array_namespace(x)
-        if self.kind == "layer":
-            x = x - xp.mean(x, axis=-1, keepdims=True)
-        scale = xp.mean(x * x, axis=-1, keepdims=True) + EPSILON
-        y = x / xp.sqrt(scale) * arrays[f"{self.name}.scale"]
-        return y + arrays[f"{self.name}.bias"] if self.kind == "layer" else y
+        bias = arrays[f"{self.name}.bias"] if self.kind == "layer" else None
+        return self.operations.normalise(x, arrays[f"{self.name}.scale"], bias)

@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
-from stream.encoders.activations import silu
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
+from stream.encoders.operations import Operations
 from stream.front_end.log_mel import BINS
 from stream.stage import Array, State
 
@@ -36,12 +36,14 @@ class Subsampling:
         joined: log-mel frames of an encoder frame, a key of `STRIDES`.
         channels: of every stage.
         size: of an encoder frame.
+        operations: that compute it.
     """
 
     name: str
     joined: int
     channels: int
     size: int
+    operations: Operations
 
     @property
     def stages(self) -> tuple[tuple[int, int, int], ...]:
@@ -74,26 +76,10 @@ class Subsampling:
         xp, after = array_namespace(x), []
         y = x[..., None]
         for n, (before, (stride, _, _)) in enumerate(zip(state, self.stages, strict=True)):
-            y, last = _convolve(y, before, arrays[f"{self.name}.{n}.weight"], stride)
-            y = silu(y + arrays[f"{self.name}.{n}.bias"])
-            after.append(last)
+            frames = xp.concat([before, y], axis=1)
+            after.append(frames[:, y.shape[1] :])
+            y = self.operations.convolve(frames, arrays[f"{self.name}.{n}.weight"], stride)
+            y = self.operations.silu(y + arrays[f"{self.name}.{n}.bias"])
         y = xp.reshape(y, (*y.shape[:2], -1))
         y = linear(y, arrays[f"{self.name}.output.weight"])
         return y + arrays[f"{self.name}.output.bias"], tuple(after)
-
-
-def _convolve(x: Array, state: Array, weight: Array, stride: int) -> tuple[Array, Array]:
-    """Convolve x, (batch, n, frequencies, channels); returns every `stride`-th frame, and the state."""
-    xp = array_namespace(x)
-    frames = xp.concat([state, x], axis=1)
-    batch, length, frequencies, channels = frames.shape
-    edge = xp.zeros((batch, length, 1, channels), dtype=frames.dtype, device=device(x))
-    padded = xp.concat([edge, frames, edge], axis=2)
-    out = x.shape[1] // stride
-    taps = [
-        padded[:, i : i + stride * (out - 1) + 1 : stride, j : j + frequencies : 2]
-        for i in range(weight.shape[2])
-        for j in range(FREQUENCIES)
-    ]
-    kernel = xp.reshape(xp.permute_dims(weight, (0, 2, 3, 1)), (weight.shape[0], -1))
-    return linear(xp.concat(taps, axis=3), kernel), frames[:, x.shape[1] :]

@@ -10,11 +10,12 @@ from typing import Any
 
 from stream.model.specification import Specification
 from train.config.learning import Dropout
+from train.encoders.conformer import ConformerEncoder
 from train.encoders.lstm import LSTMEncoder
 from train.encoders.step_form import StepForm
 
 # (specification, normalised, dropout) -> a module with the methods of `StepForm`, by the family's name.
-FORMS: dict[str, Any] = {"lstm": LSTMEncoder}
+FORMS: dict[str, Any] = {"lstm": LSTMEncoder, "conformer": ConformerEncoder}
 
 
 def encoder_form(specification: Specification, *, normalised: bool, dropout: Dropout) -> Any:
