@@ -17,7 +17,11 @@ from tests.places import REPOSITORY
 
 __all__ = ["PAGES", "Block", "blocks", "cases"]
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "recipes" / "README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 FENCED = re.compile(r"(?m)^( *)```(.*)\n((?:.*\n)*?)\1```$")
 NEEDS = re.compile(r"(?m)^# needs: (.+)\n")
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -33,6 +34,7 @@ from tests.documentation.pages import PAGES, Block, blocks, cases
 from tests.generate_docs import PACKAGES
 from tests.generate_docs import PAGES as GENERATED
 from tests.places import REPOSITORY
+from train.recipe.steps import Recipe
 
 LINKING = [*PAGES, REPOSITORY / "CHANGELOG.md", *sorted(REPOSITORY.glob("models/*/README.md"))]
 LANGUAGES = {"sh", "python", "pycon", "toml", "json", "yaml", "text", "mermaid"}
@@ -156,6 +158,8 @@ def test_a_configuration_can_be_loaded(block: Block, tmp_path: Path) -> None:
     elif text.startswith("port = "):
         (tmp_path / "tokens.toml").write_text(TOKENS)
         assert Configuration(["--config", str(path)], {}).options
+    elif text.startswith("stages = "):
+        assert msgspec.toml.decode(text, type=Recipe).stages
     else:
         load_training(path, text)
 
