@@ -158,7 +158,7 @@ def test_a_configuration_can_be_loaded(block: Block, tmp_path: Path) -> None:
     elif text.startswith("port = "):
         (tmp_path / "tokens.toml").write_text(TOKENS)
         assert Configuration(["--config", str(path)], {}).options
-    elif text.startswith("stages = "):
+    elif text.lstrip().startswith("stages = "):
         assert msgspec.toml.decode(text, type=Recipe).stages
     else:
         load_training(path, text)
