@@ -14,8 +14,9 @@ Before it is moved into place, file by file and backend by backend:
 5. Integers equal the network's weights within half a step and are as near, except for states, whose
    cells saturate. The graphs hold these integers and equal the NumPy integers bit for bit: on the
    frames of 3, and on random states that include the ends of all ranges.
-6. The bundled recordings, streamed in random chunks, give the tokens that they give whole: those of the
-   NumPy reference, or of the NumPy integers, where a backend must equal it.
+6. The bundled recordings, streamed in random pieces as a server streams them, give the input frames and the
+   tokens that they give whole, without an engine (`export.checks.streaming`): tokens of the NumPy reference,
+   or of the NumPy integers, where a backend must equal it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from export.checks.dequantised import check_weights, dequantise_int8, dequantise_integers
+from export.checks.streaming import check_streaming
 from export.checks.tracer import batches
 from export.errors import ExportError
 from stream.backends import Backend, load_backend
@@ -43,7 +45,6 @@ from stream.integer.network import to_integers
 from stream.model.directory import INT8_WEIGHTS, INTEGER_WEIGHTS
 from stream.model.network import Network, open_model
 from stream.model.specification import ModelError
-from stream.recogniser import Recogniser
 from stream.stage import Floats, leaves_of
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
@@ -112,10 +113,7 @@ def _verify_float32(network: Network, read: Network, frames: Frames) -> float:
     )
     for head in network.specification.heads:
         decoding = decoding_of(network, replace(WHOLE, head=head))
-        model, written = (
-            Recogniser(each, name, decoding) for each, name in ((network, "numpy"), (read, "onnx"))
-        )
-        _compare_tokens(model, written, "the model's are")
+        check_streaming(read, graphs, reference, decoding, recordings())
     return largest
 
 
@@ -137,7 +135,7 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
         _near(f"int8: {name}", want, got)
         _near_states(f"int8: {name}", want, got)
     _near_joint("int8", reference, graphs, 255 * stored["joint.scale"].item())
-    _compare_tokens(Recogniser(read, "int8"), Recogniser(read, "int8"), "int8: whole, they are")
+    check_streaming(read, graphs, graphs, decoding_of(read), recordings(), "int8: whole, they are")
 
 
 def _verify_integers(network: Network, read: Network, frames: Frames, weights: Path) -> None:
@@ -163,9 +161,7 @@ def _verify_integers(network: Network, read: Network, frames: Frames, weights: P
         want = outputs(reference, x)
         _near(f"integers: {name}", outputs(of_dequantised, x), want, 2.0 * largest)
         _equal(f"integers: {name}", want, outputs(graphs, x, CHUNKS))
-    _compare_tokens(
-        Recogniser(network, "integer"), Recogniser(read, "integer-onnx"), "the integers' are"
-    )
+    check_streaming(read, graphs, reference, decoding_of(read), recordings(), "the integers' are")
 
 
 def _checked(name: str, check: Callable[[], Result]) -> Result:
@@ -279,17 +275,3 @@ def _equal(name: str, want: Outputs, got: Outputs) -> None:
             raise ExportError(
                 f"{name}: {part} of the graph is not that of the integers, first at {at}"
             )
-
-
-def _compare_tokens(reference: Recogniser, streamed: Recogniser, whose: str) -> None:
-    """Refuse tokens of the bundled recordings, streamed in random chunks, that are not the reference's."""
-    rng = np.random.default_rng(0)
-    for utterance in recordings():
-        audio = utterance.read()
-        want = [(token.id, token.step) for token in reference.transcribe(audio).tokens]
-        cuts = np.cumsum(rng.integers(1, 4000, len(audio) // 2000))
-        results = streamed.stream(audio, cuts)
-        streamed.reset()
-        got = [(token.id, token.step) for result in results for token in result.tokens]
-        if got != want:
-            raise ExportError(f"{utterance.id}: streamed tokens {got}, {whose} {want}")
