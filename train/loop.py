@@ -31,6 +31,7 @@ from stream.causality import check_causal, check_features_causal
 from stream.encoders.lstm_layer import Activation
 from stream.errors import DifferenceError
 from stream.files.atomic import replace_file
+from stream.model.specification import Head
 from stream.vocabulary import Vocabulary
 from train.checkpoints.resume import LAST, Resumed, alone, updates
 from train.compute.ranks import Ranks, Silence
@@ -172,25 +173,30 @@ class Run:
     def _validate(self, monitor: Monitor) -> None:
         """Score the averaged weights on dev and keep the best."""
         monitor.validating()
-        own = self.learner.model.specification.activation
-        scores: dict[Activation, Score] = {}
-        improved: set[Activation] = set()
+        specification = self.learner.model.specification
+        own, head = specification.activation, specification.head(self.config.head)
+        scores: dict[str, Score] = {}
+        improved: set[str] = set()
         for activation in activations_of(own):
-            scores[activation] = score = scored(
-                self.learner.averaged(activation),
-                self.learner.normaliser,
-                self.vocabulary,
-                self.material,
-                self.ranks,
-            )
+            scores[activation] = score = self._scored(activation, head)
             if activation == own:
                 self.learner.wers.append(score.wer["all"])
             if self.checkpoints.validated(activation, score.wer):
                 improved.add(activation)
+        for other in specification.heads:
+            if other != head:
+                scores[other] = self._scored(own, other)
         if self.ranks.leads:
             references = References(
                 self.learner.evaluated(), self.learner.normaliser, self.vocabulary, self.material
             )
-            latency = references.latency(scores[own].tokens)
+            latency = references.latency(scores[own].tokens, head)
             losses = references.losses(self.update)
             monitor.validated(scores, self.checkpoints.best, improved, losses, latency)
+
+    def _scored(self, activation: Activation, head: Head) -> Score:
+        """Score the averaged weights with an activation, decoded by a head."""
+        averaged = self.learner.averaged(activation)
+        return scored(
+            averaged, self.learner.normaliser, self.vocabulary, self.material, head, self.ranks
+        )

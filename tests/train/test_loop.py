@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -29,7 +30,7 @@ from tests.conftest import REPOSITORY
 from tests.tiny import PIECES, tiny_tokenizer
 from tests.train.loggers.fakes import Fake
 from tests.train.tones import UPDATES, command, metrics, prepared
-from train import __main__, checkpoint
+from train import __main__, checkpoint, loop
 from train.config.file import load_config
 from train.config.run import ConfigError
 from train.data.batches import Batches
@@ -40,6 +41,8 @@ from train.model import Transducer
 from train.optimiser.lamb import Lamb
 from train.run import beginning
 from train.run.material import material_of
+from train.validation import scoring
+from train.validation.scoring import Score
 
 # Dies as if by a power cut, with the checkpoint of an update written but not yet in its place.
 KILLED = """
@@ -546,6 +549,39 @@ def test_a_run_takes_a_transducers_encoder_and_begins_a_ctc_head(
     for name in given.arrays.keys() & made.arrays.keys():
         assert made.arrays[name] == pytest.approx(given.arrays[name], abs=1e-5), name
     assert np.abs(made.arrays["ctc.weight"]).max() > 0.1
+
+
+def test_the_chosen_head_says_which_checkpoint_is_the_best(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = {"ctc": iter([0.9, 0.5, 0.7]), "transducer": iter([0.1, 0.2, 0.3])}
+
+    def scored(*given: Any) -> Score:
+        found = scoring.scored(*given)
+        return dataclasses.replace(found, wer={**found.wer, "all": next(heard[given[4]])})
+
+    monkeypatch.setattr(loop, "scored", scored)
+    settings = "updates=3", "validate_every=1", "model.decoder=both", "head=ctc"
+    assert __main__.main(command(folder, tmp_path / "run", *settings)) == 0
+    lines = metrics(tmp_path / "run")
+    assert [line["wer"]["hard"]["all"] for line in lines] == [0.9, 0.5, 0.7]
+    assert [line["wer"]["transducer"]["all"] for line in lines] == [0.1, 0.2, 0.3]
+    assert [line["best"] for line in lines] == [{"hard": 0.9}, {"hard": 0.5}, {"hard": 0.5}]
+    best = checkpoint.load(tmp_path / "run" / "best.pt")
+    assert best["notes"]["training"]["updates"] == 2
+    assert sorted(path.name for path in (tmp_path / "run").glob("best*")) == ["best.pt"]
+
+
+def test_a_run_that_keeps_a_ctc_head_starts_from_the_one_that_helped(
+    folder: Path, finished: Path, tmp_path: Path
+) -> None:
+    last = finished / "last.pt"
+    settings = "updates=1", "model.decoder=both", "optimiser.rate=1e-9", "optimiser.min_rate=1e-9"
+    started = [*command(folder, tmp_path / "run", *settings), "--init-from", str(last)]
+    assert __main__.main(started) == 0
+    helped, made = (checkpoint.load(path) for path in (last, tmp_path / "run" / "best.pt"))
+    for name in ("ctc.weight", "ctc.bias"):
+        torch.testing.assert_close(made["averaged"][name], helped["objective"][name])
 
 
 def test_a_soft_run_keeps_its_best_under_hard_activations_too(folder: Path, tmp_path: Path) -> None:

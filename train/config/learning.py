@@ -93,7 +93,8 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         ctc, bag: weights of the auxiliary losses on the encoder at the start, see `train.loss.objective`.
             A bag is for vocabularies of whole words. Where model.decoder is "both", `ctc` is the weight of the CTC
-            head's loss beside the transducer's, to the end; where it is "ctc", that weight is 1.
+            head's loss beside the transducer's, to the end; where it is "ctc", that weight is 1. The weight may
+            change during the run, as penalties may.
         help_updates: updates over which these weights fall to a tenth.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier. This one and the others are
             numbers, or change during the run, see `train.config.duration`.
@@ -106,7 +107,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             cache holds them, 256 on other devices.
     """
 
-    ctc: float = 0.3
+    ctc: Penalty = 0.3
     bag: float = 0.0
     help_updates: int = 1300
     delay_penalty: Penalty = 0.0
@@ -120,8 +121,10 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError(f"loss: help_updates is {self.help_updates}, wants at least 1")
         if self.joint_megabytes is not None and not 0.0 < self.joint_megabytes < math.inf:
             raise ValueError(f"loss: joint_megabytes is {self.joint_megabytes}, wants more than 0")
-        for key in ("delay_penalty", "eos_penalty", "star_penalty"):
+        for key in ("ctc", "delay_penalty", "eos_penalty", "star_penalty"):
             for value in values_of(f"loss.{key}", getattr(self, key)):
+                if key == "ctc" and not 0.0 <= value < math.inf:
+                    raise ValueError(f"loss: ctc is {value}, wants 0 or more")
                 if key == "star_penalty" and not 0.0 < value <= 1.0:
                     raise ValueError(f"loss: {key} is {value}, wants more than 0, 1 at most")
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import msgspec
 
 from stream.errors import ArgumentError
-from stream.model.specification import Specification, read_specification
+from stream.model.specification import Head, Specification, read_specification
 from train.config.batches import AugmentationConfig, BatchConfig, HistoryConfig
 from train.config.data import Data
-from train.config.duration import Duration, Normalisation, StatePassing, check_duration
+from train.config.duration import Duration, Normalisation, StatePassing, check_duration, values_of
 from train.config.init import InitConfig
 from train.config.learning import Dropout, Loss, Optimiser
 from train.config.log import Log
@@ -52,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         milestones, milestone_every: durations after which a checkpoint is written that is never removed.
         patience: validations without a better dev WER after which the run ends; None: it does not.
         min_delta: by how much a dev WER has to be lower to be better, a fraction.
+        head: whose WER says which checkpoint is the best, what patience counts and what schedules by WER wait
+            for, "transducer" or "ctc"; None: the model's first. Of a model with both, the other's is reported.
         keep: whether every validated state is kept, as update-000250.pt, for `train.sweep`.
         init: which parts of another model the run starts from; None: from all of that of `--init-from`.
         ngram: the n-gram model that checkpoints carry, for beam search; None: that of the model that the run
@@ -84,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     milestone_every: Duration | None = None
     patience: int | None = None
     min_delta: float = 0.0
+    head: Head | None = None
     keep: bool = False
     ngram: NgramConfig | None = None
     init: InitConfig | None = None
@@ -118,8 +121,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 f"normalisation.stream_share is {self.normalisation.stream_share}, and model.normaliser is "
                 f"{specification.normaliser}: there are no statistics of a stream to blend with"
             )
-        if specification.decoder == "both" and not self.loss.ctc > 0.0:
+        if specification.decoder == "both" and not any(values_of("loss.ctc", self.loss.ctc)):
             raise ValueError(f"loss.ctc is {self.loss.ctc}, model.decoder = both wants more than 0")
+        specification.head(self.head)
         self._check_length()
         for name in ("validate_every", "checkpoint_every"):
             check_duration(name, getattr(self, name), 1)

@@ -133,4 +133,5 @@ def validation_seconds(learner: Learner, material: Material, vocabulary: Vocabul
         scored(learner.averaged(own), learner.normaliser, vocabulary, some)
     took = time.perf_counter() - began
     whole, part = (sum(map(len, each.dev_audio)) for each in (material, some))
-    return took * len(activations_of(own)) * whole / max(part, 1)
+    times = len(activations_of(own)) + len(learner.model.specification.heads) - 1
+    return took * times * whole / max(part, 1)

@@ -65,12 +65,13 @@ class Objective(nn.Module):
         self.bag = nn.Linear(model.specification.joint, classes)
 
     def set_penalties(self, update: int, wers: Sequence[float], epoch: int) -> None:
-        """Have the penalties of an update; see `penalty_at`."""
+        """Have the penalties of an update, and the weight of CTC; see `penalty_at`."""
         weights = self.weights
 
         def now(penalty: Penalty) -> float:
             return penalty_at(penalty, update, wers, epoch)
 
+        self.ctc_weight = now(weights.ctc)
         self.penalties = Penalties(
             delay=now(weights.delay_penalty),
             eos_penalty=now(weights.eos_penalty),
@@ -107,9 +108,9 @@ class Objective(nn.Module):
         bag = self._bag(f, steps, tokens, token_lengths)
         share = max(1.0 - update / self.weights.help_updates, LEAST_SHARE)
         if self._heads == ("transducer",):
-            total = transducer + share * (self.weights.ctc * ctc + self.weights.bag * bag)
+            total = transducer + share * (self.ctc_weight * ctc + self.weights.bag * bag)
         else:
-            weight = self.weights.ctc if "transducer" in self._heads else 1.0
+            weight = self.ctc_weight if "transducer" in self._heads else 1.0
             total = transducer + weight * ctc + share * self.weights.bag * bag
         return Parts(total, transducer, ctc, bag)
 

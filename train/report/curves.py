@@ -35,10 +35,10 @@ def draw(runs: Sequence[Metrics], path: Path) -> None:
             smooth = learned.smooth()
             loss.plot(smooth.updates, smooth.values, color=colour, linewidth=1.8, label=label)
             _line(loss, dev, colour, "dev" if len(runs) == 1 else None, dashed=True)
-            for i, activation in enumerate(run.activations()):
-                shown = run.curve("wer", activation, "all")
+            for i, scored in enumerate(run.scored()):
+                shown = run.curve("wer", scored, "all")
                 capped = Curve(shown.updates, np.minimum(100.0 * shown.values, 100.0))
-                _line(wer, capped, colour, activation if len(runs) == 1 else None, dashed=i > 0)
+                _line(wer, capped, colour, scored if len(runs) == 1 else None, dashed=i > 0)
             rates = run.curve("rate")
             rate.plot(rates.updates, rates.values, color=colour, linewidth=1.8)
             late = run.curve("emission_latency", "p90_ms")

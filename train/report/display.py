@@ -77,10 +77,10 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Validated:
-    """What is shown of a validation, in one activation.
+    """What is shown of a validation, in one activation or by one head.
 
     Attributes:
-        update: after which it was; activation: of the model.
+        update: after which it was; scored: the activation, or a head beside the one that the run is judged by.
         wer: of `all` and by corpus, fractions.
         errors: substitutions, deletions, insertions, fractions of the words.
         best: whether no WER was lower before.
@@ -88,7 +88,7 @@ class Validated:
     """
 
     update: int
-    activation: str
+    scored: str
     wer: Mapping[str, float]
     errors: Mapping[str, float]
     best: bool
@@ -99,7 +99,7 @@ class Validated:
         """Return it as a line of text."""
         wer = ", ".join(f"{corpus} {percent(wer)}" for corpus, wer in self.wer.items())
         errors = ", ".join(f"{name[0].upper()} {percent(e)}" for name, e in self.errors.items())
-        parts = [f"update {self.update}", f"{self.activation} WER %: {wer} ({errors})"]
+        parts = [f"update {self.update}", f"{self.scored} WER %: {wer} ({errors})"]
         if self.best:
             parts.append("best")
         if self.loss is not None:
@@ -110,7 +110,7 @@ class Validated:
 
     def cells(self) -> dict[str, str]:
         """Return it as a row of a table, by the names of the columns."""
-        named = {"update": str(self.update), "": self.activation, "WER %": percent(self.wer["all"])}
+        named = {"update": str(self.update), "": self.scored, "WER %": percent(self.wer["all"])}
         named |= {corpus: percent(wer) for corpus, wer in self.wer.items() if corpus != "all"}
         named |= {name[:3]: percent(share) for name, share in self.errors.items()}
         named["loss"] = "" if self.loss is None else f"{self.loss:.3f}"

@@ -75,15 +75,15 @@ class Metrics:
         parts = [f"{self.name}: update {self.entries[-1]['update']}"]
         if hours := self.curve("hours").values.tolist():
             parts.append(f"{hours[-1]:.1f} h heard")
-        for activation in self.activations():
-            wer = self.curve("wer", activation, "all")
+        for scored in self.scored():
+            wer = self.curve("wer", scored, "all")
             least = int(wer.values.argmin())
             parts.append(
-                f"{activation} WER {percent(float(wer.values[-1]))} %, lowest "
+                f"{scored} WER {percent(float(wer.values[-1]))} %, lowest "
                 f"{percent(float(wer.values[least]))} % after {wer.updates[least]}"
             )
         return ", ".join(parts)
 
-    def activations(self) -> list[str]:
-        """Return the activations that were scored, the run's own first."""
+    def scored(self) -> list[str]:
+        """Return what was scored: activations, the run's own first, and heads."""
         return list(next((entry["wer"] for entry in self.entries if "wer" in entry), {}))

@@ -12,7 +12,6 @@ from types import TracebackType
 
 import msgspec
 
-from stream.encoders.lstm_layer import Activation
 from stream.files.atomic import replace_file
 from train.compute.memory import used_gb
 from train.compute.precision import shown
@@ -192,7 +191,7 @@ class Monitor:
 
     def validated(
         self,
-        scores: Mapping[Activation, Score],
+        scores: Mapping[str, Score],
         best: Mapping[str, float],
         improved: Collection[str],
         losses: Mapping[str, float],
@@ -201,7 +200,7 @@ class Monitor:
         """Show a validation.
 
         Args:
-            scores: by activation, the run's own first.
+            scores: by activation, the run's own first, then of the head that does not say which is the best.
             best: the lowest WER so far, by activation; improved: where this one is lower than before.
             losses: of the references, see `train.validation.references`.
             latency: of the words that were heard.

@@ -280,6 +280,7 @@ class Learner:
         """Return the present values of what changes during the run, besides the learning rate."""
         loss, penalties = self.config.loss, self.objective.penalties
         values = {
+            "ctc": self.objective.ctc_weight,
             "delay_penalty": penalties.delay,
             "eos_penalty": penalties.eos_penalty,
             "star_penalty": penalties.star_penalty,

@@ -57,7 +57,7 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
     return Start(
         content["tokenizer"],
         statistics_in(content),
-        content["averaged"] if weights else None,
+        {**_auxiliary_head(content), **content["averaged"]} if weights else None,
         source,
         ngram_in(content),
         content["tokenizer"],
@@ -65,6 +65,12 @@ def checkpoint_start(content: Mapping[str, Any], source: str | None, *, weights:
         stages=stages_of(notes) if weights else own.get("before", ()),
         parent=own.get("parent"),
     )
+
+
+def _auxiliary_head(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the CTC head that helped a transducer's training, of a last.pt: a run that keeps one starts from it."""
+    objective = content.get("objective", {})
+    return {name: tensor for name, tensor in objective.items() if name.startswith("ctc.")}
 
 
 def folded_start(network: Network, source: str | None = None, *, normalised: bool = False) -> Start:

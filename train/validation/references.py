@@ -11,6 +11,7 @@ from torch import Tensor
 from stream.engine.emission import word_latencies
 from stream.engine.forced_alignment import forced_steps
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.model.specification import Head
 from stream.stage import Stage
 from stream.vocabulary import Vocabulary
 from stream.words import percentile
@@ -66,11 +67,14 @@ class References:
         return {"loss": found.pop("total"), **found, "per_token": sums["total"] / max(tokens, 1)}
 
     @torch.inference_mode()
-    def latency(self, heard: Sequence[Sequence[tuple[int, int]]]) -> Latency | None:
+    def latency(
+        self, heard: Sequence[Sequence[tuple[int, int]]], head: Head | None = None
+    ) -> Latency | None:
         """Return how late words come that were heard as they were said; None: there is none.
 
         Args:
             heard: tokens of each utterance as (id, step).
+            head: that heard them; None: the model's first.
         """
         model, found = self.objective.model, list[float]()
         backend = TorchBackend(model)
@@ -83,7 +87,8 @@ class References:
             for n, row in enumerate(rows):
                 tokens = inputs.tokens[n, : int(inputs.token_lengths[n])].tolist()
                 try:
-                    aligned = forced_steps(backend, f[n, : int(steps[n])].cpu().numpy(), tokens)
+                    own = f[n, : int(steps[n])].cpu().numpy()
+                    aligned = forced_steps(backend, own, tokens, head)
                 except ValueError:  # more tokens than CTC has frames for
                     continue
                 said = list(zip(tokens, aligned, strict=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stream.encoders.lstm_layer import Activation
 from stream.error_rate import ErrorRate, word_error_rate
+from stream.model.specification import Head
 from stream.stage import Stage
 from stream.vocabulary import Vocabulary
 from train.compute.ranks import ALONE, Ranks
@@ -17,7 +18,7 @@ from train.run.material import Material
 
 @dataclass(frozen=True)
 class Score:
-    """What a model hears in the dev set.
+    """What a model hears in the dev set, by one head.
 
     Attributes:
         wer: word error rates of `all` and of each corpus, fractions.
@@ -42,6 +43,7 @@ def scored(
     normaliser: Stage,
     vocabulary: Vocabulary,
     material: Material,
+    head: Head | None = None,
     ranks: Ranks = ALONE,
 ) -> Score:
     """Decode the dev set and compare it with its references.
@@ -49,10 +51,11 @@ def scored(
     Args:
         module: in evaluation mode.
         normaliser: with the statistics that every utterance starts from.
+        head: that decodes; None: the model's first.
         ranks: among which the utterances are divided; each returns the same.
     """
     found: list[list[tuple[int, int]]] = [[] for _ in material.dev]
-    own = tokens_of_all(module, normaliser, material.dev_audio[ranks.rank :: ranks.count])
+    own = tokens_of_all(module, normaliser, material.dev_audio[ranks.rank :: ranks.count], head)
     for rank, tokens in enumerate(ranks.gathered(own)):
         found[rank :: ranks.count] = tokens
     texts = [vocabulary.decode([token for token, _ in tokens]) for tokens in found]

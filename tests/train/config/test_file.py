@@ -170,6 +170,7 @@ def test_a_wrong_value_is_named(small: Path, override: str, message: str) -> Non
             ],
             "model.decoder is ctc, quantize = int8 wants transducer",
         ),
+        (["head=ctc"], "head is 'ctc'; the model has only 'transducer'"),
         (["model.decoder=rnnt"], "model.decoder is 'rnnt', wants"),
     ],
 )

@@ -121,6 +121,16 @@ def test_a_model_with_both_decoders_keeps_its_ctc_head_and_the_weight_of_its_los
     assert own.model.ctc.weight.grad is not None and own.model.ctc.weight.grad.any()
 
 
+def test_the_weight_of_a_ctc_head_may_change_during_a_run() -> None:
+    own = with_decoder("both", ctc=Linear(first=1.0, last=0.2, ramp=10))
+    for update, weight in ((1, 0.92), (5, 0.6), (10, 0.2), (999, 0.2)):
+        own.set_penalties(update, (), 1)
+        parts = own(*batch(), update)
+        torch.testing.assert_close(parts.total, parts.transducer + weight * parts.ctc)
+    with pytest.raises(ValueError, match="loss: ctc is -1.0, wants 0 or more"):
+        Loss(ctc=Linear(first=1.0, last=-1.0, ramp=10))
+
+
 def test_a_model_of_ctc_alone_trains_neither_prediction_network_nor_joint() -> None:
     own = with_decoder("ctc", ctc=0.4)
     parts = own(*batch())

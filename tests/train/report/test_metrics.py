@@ -21,7 +21,7 @@ def test_curves_are_read_by_name_and_null_is_not_a_number(tmp_path: Path) -> Non
     assert loss.values[0] == 4.0 and math.isnan(loss.values[1])
     assert metrics.curve("wer", "hard", "all").values.tolist() == [1.0]
     assert metrics.curve("dev", "loss").updates.tolist() == []
-    assert metrics.activations() == ["soft", "hard"]
+    assert metrics.scored() == ["soft", "hard"]
 
 
 def test_a_long_curve_is_smoothed_to_means_of_neighbours(tmp_path: Path) -> None:
