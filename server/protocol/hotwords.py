@@ -5,7 +5,9 @@ Their effect on a decoder is in `stream.decoding.keywords`. Rules:
 1. A hotword is a word, several words, or a part of one; with a space before it, it matches only at
    the start of a word. Its boost, natural log per character, is `BOOST` unless the client sets it;
    a negative boost makes it less likely.
-2. A capital letter that the model has only in lower case is taken as lower case.
+2. What the model lacks is taken as what it has of the same, as rules for transcripts do: a capital letter as a small
+   one, a curly apostrophe as a straight one, a hyphen as a space, a ligature as its letters, a letter as the one without
+   accents. Letters are composed (NFC).
 3. A hotword that the model cannot spell is an error, which names it. In protocols whose clients send
    all words they know, such words are left out instead (`Speller.spellable`).
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +26,7 @@ from stream.vocabulary import WORD_MARK, Alphabet
 BOOST = 0.5
 MOST_BOOST = 10.0
 LOOKED_AT = 10
+OTHERWISE = {"’": "'", "ʼ": "'", "-": " ", "‐": " ", "‑": " ", "œ": "oe", "æ": "ae", "ß": "ss"}
 
 
 class HotwordError(ValueError):
@@ -114,6 +118,15 @@ def _spelt(character: str, alphabet: Alphabet) -> bool:
 
 def _folded(hotword: str, alphabet: Alphabet) -> str:
     """Rule 2; and one space between words, as before the first."""
-    known = alphabet.characters
-    characters = (c.lower() if c not in known and c.lower() in known else c for c in hotword)
+    characters = (_known(c, alphabet.characters) for c in unicodedata.normalize("NFC", hotword))
     return hotword[:1].isspace() * " " + " ".join("".join(characters).split())
+
+
+def _known(character: str, known: frozenset[str]) -> str:
+    """Return the first form of a character that is known; where none is, the character."""
+    small = character.lower()
+    plain = OTHERWISE.get(small) or unicodedata.normalize("NFD", small)[:1]
+    for form in (character, small, plain):
+        if known.issuperset(form.strip()):
+            return form
+    return character

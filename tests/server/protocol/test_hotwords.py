@@ -56,6 +56,23 @@ def test_large_letters_that_the_model_has_not_are_small_ones() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pieces", "hotword", "spelt"),
+    [
+        ("▁ abcdefghijklmnopqrstuvwxyz'éèœ", "L’Œuvre d'Hélène", "l'œuvre d'hélène"),
+        ("▁ abcdefghijklmnopqrstuvwxyz'éèœ", "Dix-huit", "dix huit"),
+        ("▁ abcdefghijklmnopqrstuvwxyz'éèœ", "He\u0301le\u0300ne señor", "hélène senor"),
+        ("▁ abcdefghijklmnopqrstuvwxyz'", "L’Œuvre d'Hélène", "l'oeuvre d'helene"),
+        ("▁ abcdefghijklmnopqrstuvwxyz'-LŒ", "L’Œuvre Dix-huit", "L'Œuvre dix-huit"),
+    ],
+)  # fmt: skip
+def test_what_the_model_lacks_is_taken_as_what_it_has_of_the_same(
+    pieces: str, hotword: str, spelt: str
+) -> None:
+    speller = Speller(Alphabet.of(pieces))
+    assert speller.spell({hotword: 1.0}) == {spelt: 1.0}
+
+
+@pytest.mark.parametrize(
     "hotwords, text",
     [
         (("zebra",), "hotword 'zebra' cannot be spelt: the model has no 'b'"),
