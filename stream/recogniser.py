@@ -48,12 +48,14 @@ class Recogniser:
         front_end: the model's in float, or the same in fixed point.
         keywords: boost of each keyword per character; see `stream.decoding.keywords`.
         head: of the model, "transducer" or "ctc"; None: that of the decoding, or else the model's first.
+        chunk_ms: length of a chunk, one that the model was trained with; None: the model's own. A backend that
+            is given has to compute the model with it.
     Attributes:
         network: the model.
     Raises:
         ModelError: the model cannot be read, or the backend cannot compute it.
-        ValueError: there is no such backend, the model has no such head, or a keyword cannot be spelt with its
-            pieces.
+        ValueError: there is no such backend, the model has no such head, it was not trained with such chunks, or a
+            keyword cannot be spelt with its pieces.
     """
 
     def __init__(
@@ -64,9 +66,12 @@ class Recogniser:
         front_end: FrontEndKind = "float",
         keywords: Mapping[str, float] | None = None,
         head: Head | None = None,
+        chunk_ms: float | None = None,
     ) -> None:
         if not isinstance(model, Network):
             model = open_model(model_path() if model is None else model)
+        if chunk_ms is not None:
+            model = model.with_chunk(chunk_ms)
         self.network = model
         if backend is None or isinstance(backend, str):
             backend = load_backend(backend or default_backend(model), model)

@@ -2,7 +2,8 @@
 
 `--reset-stats` starts every utterance from the data set's statistics; without it they carry on in the
 order of the recordings. `--compare-full` compares the streamed tokens with those of the training forward
-over whole utterances, token by token and step by step. `--scenario` measures conditions instead
+over whole utterances, token by token and step by step. `--chunk-ms` chooses among the lengths of chunk that the
+model was trained with. `--scenario` measures conditions instead
 (`stream.scenarios.rows`). Several models, or a folder of checkpoints, make a table.
 """
 
@@ -102,9 +103,13 @@ def main(argv: list[str] | None = None) -> int:
         for resets in flags.RESETS[arguments.state_resets]
     ]
     models = [path for model in arguments.model or [model_path()] for path in models_in(model)]
-    runs = list(itertools.product(models, options))
+    runs = [
+        (*run, chosen)
+        for model in models
+        for run, chosen in itertools.product(_with_chunks(model, arguments.chunk_ms), options)
+    ]
     if len(runs) > 1 and (arguments.predictions or arguments.ctm or arguments.scenario):
-        parser.error("--predictions, --ctm and --scenario are for one model, decoded one way")
+        parser.error("--predictions, --ctm and --scenario are for one model, run one way")
     spoken, scored = _recordings(arguments)
     if not scored and (flags.wants_transcripts(arguments) or len(runs) > 1):
         parser.error(
@@ -116,13 +121,14 @@ def main(argv: list[str] | None = None) -> int:
         places = {model: target_of(model, arguments.record) for model in models}
     if arguments.scenario:
         place = places[models[0]] if places else None
-        return _scenarios(arguments, models[0], options[0], spoken, place)
+        return _scenarios(arguments, _opened(*runs[0][:2]), options[0], spoken, place)
     rows = []
-    for model, chosen in runs:
-        name = f"{model}, states reset" if chosen.state_resets else str(model)
+    for model, chunk_ms, chosen in runs:
+        name = str(model) if chunk_ms is None else f"{model}, chunks of {chunk_ms} ms"
+        name += ", states reset" if chosen.state_resets else ""
         if len(runs) > 1:
             print(name, file=sys.stderr, flush=True)
-        network = open_model(model)
+        network = _opened(model, chunk_ms)
         report = _report(arguments, network, chosen, spoken, scored)
         rows.append(tables.Row(name, report))
         if places:
@@ -139,6 +145,18 @@ def main(argv: list[str] | None = None) -> int:
     else:
         _show(report, network, arguments)
     return 1 if any(row.report.different for row in rows) else 0
+
+
+def _with_chunks(model: Path, asked: int | str | None) -> list[tuple[Path, int | None]]:
+    """Return a model with each of the lengths of chunk that `--chunk-ms` asks for."""
+    if isinstance(asked, str):
+        return [(model, length) for length in open_model(model).specification.encoder.chunk_lengths]
+    return [(model, asked)]
+
+
+def _opened(model: Path, chunk_ms: int | None) -> Network:
+    network = open_model(model)
+    return network if chunk_ms is None else network.with_chunk(chunk_ms)
 
 
 def _recordings(arguments: argparse.Namespace) -> tuple[list[Any], bool]:
@@ -191,7 +209,6 @@ def _report(
         reset_stats=arguments.reset_stats,
         alpha=arguments.alpha,
         final_padding=arguments.final_padding,
-        chunk_ms=arguments.chunk_ms,
         decoding=decoding,
         front_end=arguments.front_end,
         reference=_training_forward(decoding) if arguments.compare_full else None,
@@ -245,6 +262,9 @@ def _conditions(
     chosen = flags.chosen(build_parser(), arguments)
     if options.head == network.specification.heads[0]:
         del chosen["head"]  # what decodes by default
+    encoder = network.specification.encoder
+    if len(encoder.chunk_lengths) > 1:
+        chosen["chunk_ms"] = encoder.chunk_length
     if options.state_resets:
         chosen["state_resets"] = True
     if arguments.final_padding is not None:
@@ -254,12 +274,11 @@ def _conditions(
 
 def _scenarios(
     arguments: argparse.Namespace,
-    model: Path,
+    network: Network,
     options: DecoderOptions,
     spoken: Sequence[Any],
     place: Path | None,
 ) -> int:
-    network = open_model(model)
     rows = scenario_report.run(
         network,
         _with_texts(arguments, network, spoken),

@@ -1,7 +1,7 @@
 """A causal convolution: the least encoder family, which the tests register and no product file knows.
 
-Log-mel frames are joined in fours, so an encoder frame is 40 ms, and a step takes 120 ms. It shows what
-docs/encoders.md says: `Convolution` is all that training, streaming and serving need, `graphs` is what
+Log-mel frames are joined in fours, so an encoder frame is 40 ms, and a step takes 120 ms, or one of several
+lengths. It shows what docs/encoders.md says: `Convolution` is all that training, streaming and serving need, `graphs` is what
 export to ONNX needs.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from stream.encoders.family import Arrays, Encoder
+from stream.front_end.log_mel import HOP, SAMPLE_RATE
 from stream.front_end.stacking import stack
 from stream.stage import Array, State
 
@@ -34,9 +35,19 @@ class Convolution(
     """y[t] = relu(W (x[t - 1], x[t]) + b) over joined frames x; state: the last one, (B, 320)."""
 
     size: int = 16
+    chunk_ms: int = 120
+    chunks_ms: tuple[int, ...] = ()
 
     stack = 1
-    frame_samples, chunk_samples = 640, 1920
+    frame_samples = HOP * JOINED
+
+    @property
+    def chunk_samples(self) -> int:
+        return self.chunk_ms * SAMPLE_RATE // 1000
+
+    @property
+    def chunk_lengths(self) -> tuple[int, ...]:
+        return self.chunks_ms or (self.chunk_ms,)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {WEIGHT: (self.size, 2 * JOINED * self.inputs), BIAS: (self.size,)}
@@ -67,24 +78,24 @@ def graphs() -> Any:
     class Graphs(Family):
         def write(self, graph: Any, specification: Any) -> None:
             encoder = specification.encoder
-            chunk, bins, joined = encoder.chunk_inputs, encoder.inputs, JOINED * encoder.inputs
+            bins, joined = encoder.inputs, JOINED * encoder.inputs
 
             def integers(name: str, *values: int) -> str:
                 return str(graph.constant(name, np.array(values, np.int64)))
 
-            x = graph.input("x", FLOAT, ["B", chunk, bins])
-            present = graph.input("present", FLOAT, ["B", chunk])
+            x = graph.input("x", FLOAT, ["B", "S", bins])
+            present = graph.input("present", FLOAT, ["B", "S"])
             before = graph.input("before", FLOAT, ["B", joined])
             mask = graph.node("Unsqueeze", [present, integers("last_axis", 2)])
             masked = graph.node("Mul", [x, mask])
-            frames = graph.node("Reshape", [masked, integers("joined", 0, chunk // JOINED, joined)])
+            frames = graph.node("Reshape", [masked, integers("joined", 0, -1, joined)])
             first = graph.node("Unsqueeze", [before, integers("time_axis", 1)])
             both = graph.node("Concat", [first, frames], axis=1)
             bounds = [integers("begin", 0), integers("end", -1), integers("time_axis", 1)]
             pairs = graph.node("Concat", [graph.node("Slice", [both, *bounds]), frames], axis=2)
             y = graph.node("Relu", [self._linear(graph, pairs, WEIGHT, BIAS)])
             f = self._linear(graph, y, "joint.encoder.weight", "joint.encoder.bias")
-            graph.output(f, "f", ["B", encoder.chunk_frames, specification.joint])
+            graph.output(f, "f", ["B", "E", specification.joint])
             last = graph.node("Gather", [both, integers("last", -1)], axis=1)
             after = graph.node("Squeeze", [last, integers("time_axis", 1)])
             graph.output(after, "before.after", ["B", joined])

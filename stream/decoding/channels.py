@@ -268,17 +268,19 @@ class ChannelDecoder:
                 Speech(tokens, said, "", waiting) if tokens or waiting else SILENCE
                 for tokens, said, waiting in zip(heard, texts, partials, strict=True)
             ]
-        emitted, eos = np.zeros((2, len(slots)), np.bool_)
+        after, eos = np.full(len(slots), NEVER), np.zeros(len(slots), np.bool_)
         for place, (slot, waiting) in enumerate(zip(slots.tolist(), partials, strict=True)):
             best = waiting[0].tokens if waiting else ()
             new = [t for t in (*heard[place], *best) if t.step > self._latest[slot]]
             if new:
-                emitted[place] = True
+                # The best path of a beam may change before this chunk: that is news of now.
+                behind = int(self._steps[slot]) - 1 - new[-1].step
+                after[place] = min(behind, self._frames - 1)
                 eos[place] = any(token.id == self._endpoint.config.eos for token in new)
                 self._latest[slot] = new[-1].step
         state = EndpointState(self._endpoints.steps[slots], self._endpoints.since[slots])
-        ends, after = self._endpoint.step(emitted, eos, state, self._silence[slots])
-        self._endpoints.steps[slots], self._endpoints.since[slots] = after
+        ends, counted = self._endpoint.step(after, eos, state, self._silence[slots])
+        self._endpoints.steps[slots], self._endpoints.since[slots] = counted
         return [
             self._closed(slot, tokens, said)._replace(endpoint=True)
             if end

@@ -1,13 +1,14 @@
 """Endpointing: where a segment of a stream ends, by silence, by length, by the `<EOS>` token.
 
-It is decided once per chunk, from the steps of tokens alone, and changes no state of encoder or decoder; a
-beam commits its best hypothesis (`stream.decoding.beam`). The next segment begins at the step after an
-endpoint. Rules:
+It is decided at the end of each chunk, from the steps of tokens alone, and changes no state of encoder or
+decoder; a beam commits its best hypothesis (`stream.decoding.beam`). The next segment begins with the chunk after
+an endpoint. Time is counted in encoder frames, of which a chunk may have several: silence begins at the frame of
+the last token, and a pause with speech behind it in the same chunk ends nothing. Rules:
 
 1. Trailing silence: the segment has a token, and none since for more than `silence` seconds.
 2. Nothing said: the segment has no token after `quiet` seconds.
 3. The segment is `length` seconds long.
-4. The token of this step is `<EOS>`.
+4. A token of this chunk is `<EOS>`.
 """
 
 from __future__ import annotations
@@ -89,20 +90,20 @@ class Endpointer:
         return self._silence if silence is None else max(1, round(silence / self._seconds))
 
     def step(
-        self, emitted: Mask, eos: Mask, state: EndpointState, silence: Integers | None = None
+        self, after: Integers, eos: Mask, state: EndpointState, silence: Integers | None = None
     ) -> tuple[Mask, EndpointState]:
-        """Decide at one step.
+        """Decide at the end of a chunk.
 
         Args:
-            emitted: (B,) whether a token came at this step.
-            eos: (B,) whether `<EOS>` was among them.
-            state: before the step.
-            silence: (B,) steps, rows with a rule 1 of their own; None: all have the configured one.
+            after: (B,) encoder frames of the chunk after its last token; NEVER: it has none.
+            eos: (B,) whether `<EOS>` is among its tokens.
+            state: before the chunk.
+            silence: (B,) encoder frames, rows with a rule 1 of their own; None: all have the configured one.
         Returns:
-            (B,) whether the segment ends with this step, and the state after it.
+            (B,) whether the segment ends with this chunk, and the state after it.
         """
-        steps, frames = state.steps + self._frames, self._frames
-        since = np.where(emitted, 0, np.where(state.since == NEVER, NEVER, state.since + frames))
+        steps = state.steps + self._frames
+        since = np.minimum(after, np.minimum(state.since + self._frames, NEVER))
         silent = (since != NEVER) & (since > (self._silence if silence is None else silence))
         quiet = (since == NEVER) & (steps >= self._quiet)
         ends = silent | quiet | (steps >= self._length)

@@ -184,9 +184,6 @@ class Conformer(
         """Return whether a layer, counted from 0, has Mamba-2 in place of attention."""
         return self.mamba_every > 0 and (layer + 1) % self.mamba_every == 0
 
-    def with_chunk(self, ms: int) -> Conformer:
-        return msgspec.structs.replace(super().with_chunk(ms), chunk_ms=ms)
-
     def shapes(self) -> dict[str, tuple[int, ...]]:
         subsampling, layers = parts_of(self)
         shapes = subsampling.shapes()

@@ -8,10 +8,12 @@ with its name, with the methods below; it holds no arrays. docs/encoders.md says
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import msgspec
 from array_api_compat import array_namespace, device
 
+from stream.errors import ArgumentError
 from stream.front_end.log_mel import BINS, HOP, SAMPLE_RATE
 from stream.stage import Array, State, append, map_state
 
@@ -63,6 +65,32 @@ class Encoder(Family):
         raise NotImplementedError
 
     @property
+    def chunk_length(self) -> int:
+        """The length of a chunk, milliseconds."""
+        return 1000 * self.chunk_samples // SAMPLE_RATE
+
+    @property
+    def chunk_lengths(self) -> tuple[int, ...]:
+        """The lengths of a chunk to choose from, milliseconds: those that the model is trained with."""
+        return (self.chunk_length,)
+
+    def with_chunk(self, ms: float) -> Self:
+        """Return this encoder with chunks of another length: a family with several has a field `chunk_ms`.
+
+        Raises:
+            ArgumentError: the model is not trained with chunks of so many milliseconds.
+        """
+        if ms not in self.chunk_lengths:
+            lengths = ", ".join(map(str, self.chunk_lengths))
+            raise ArgumentError(
+                f"a chunk of {ms:g} ms: the model is trained with chunks of {lengths} ms"
+            )
+        if ms == self.chunk_length:
+            return self
+        other: Any = msgspec.structs.replace(cast(Any, self), chunk_ms=int(ms))
+        return cast(Self, other)
+
+    @property
     def frame_samples(self) -> int:
         """The samples from one encoder frame to the next."""
         raise NotImplementedError
@@ -92,23 +120,12 @@ class Encoder(Family):
         """The time from one encoder frame to the next, seconds."""
         return self.frame_samples / SAMPLE_RATE
 
-    @property
-    def chunk_lengths(self) -> tuple[int, ...]:
-        """The lengths of a chunk to choose from, milliseconds: those that the model is trained with."""
-        return (self.chunk_samples * 1000 // SAMPLE_RATE,)
+    def chunk_end(self, frame: Any) -> Any:
+        """Return the first encoder frame after the chunk of a frame, an integer or array of them.
 
-    def with_chunk(self, ms: int) -> Self:
-        """Return this encoder with chunks of another length.
-
-        Raises:
-            ValueError: the model is not trained with chunks of so many milliseconds.
+        A frame is known only when its whole chunk has been heard.
         """
-        if ms not in self.chunk_lengths:
-            lengths = ", ".join(map(str, self.chunk_lengths))
-            raise ValueError(
-                f"a chunk of {ms} ms: the model is trained with chunks of {lengths} ms"
-            )
-        return self
+        return (frame // self.chunk_frames + 1) * self.chunk_frames
 
     def frames(self, count: Any) -> Any:
         """Return the number of encoder frames of so many input frames, an integer or array of them.

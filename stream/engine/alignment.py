@@ -17,7 +17,8 @@ tokens puts it. Boundaries are counted in log-mel frames, 10 ms; boundary b lies
 3. The start of a word is settled when its first token comes; its end with the first token of the next,
    at an endpoint, at the end of the stream, or `HOLD` later. So times do not depend on how the audio
    was cut, and nothing is computed but where a word begins or ends.
-4. Words do not overlap and lie within the audio. A word has at least a frame, unless more words are
+4. A word begins before the last encoder frame of the chunk that its first token comes with: a frame of a long
+   chunk may know of sound that follows it. Words do not overlap and lie within the audio. A word has at least a frame, unless more words are
    emitted than there are frames.
 5. Within a word a token begins as long after the word as it was emitted after the first token, and
    ends where the next one begins.
@@ -45,7 +46,8 @@ EVIDENCE = 0.2  # of a vote
 SPREAD = 17.0  # frames, of the delays
 CORE = 45  # frames before an emission, in which the word is at its loudest
 BEFORE = 90  # frames from a word's start to its first token, at most
-EARLY, LATE = 35, 50  # frames that a word's end may lie before and after its last token's frame
+# Frames that a word's end may lie before its last token's frame, and after the chunk of that.
+EARLY, LATE = 35, 50
 SHORTEST = 6  # frames of a word, where the next token leaves so many
 HOLD = 600  # log-mel frames, 6 s
 NEVER = np.iinfo(np.int64).max
@@ -113,6 +115,7 @@ class Alignment:
         slots: int,
     ) -> None:
         self._levels, self._delay = levels, delay
+        self._encoder = encoder
         self._frames = encoder.frame_samples // HOP  # log-mel frames of an encoder frame
         # The middle of frame k is sample 160 k + window / 2, less what was padded.
         padding = 0 if front_end.lead else front_end.window - HOP
@@ -181,7 +184,7 @@ class Alignment:
         if samples is not None:
             last = max(first, min(last, samples // HOP - self._shift))
             level = level[: last - first]  # without the silence after the end: it is not the room's
-        return _Sound(first, level, last, self._delay, self._frames)
+        return _Sound(first, level, last, self._delay, self._encoder)
 
     def _close(self, slot: int, sound: _Sound) -> list[Span]:
         word = self._words[slot]
@@ -216,11 +219,14 @@ class _Sound:
         level: (n,) of the frames from it on.
         last: boundary at the end of the audio.
         delay: of the model's tokens.
-        frames: log-mel frames of an encoder frame.
+        encoder: that numbers the tokens' frames.
     """
 
-    def __init__(self, first: int, level: Floats, last: int, delay: WordDelay, frames: int) -> None:
-        self._first, self._level, self._last, self._frames = first, level, last, frames
+    def __init__(
+        self, first: int, level: Floats, last: int, delay: WordDelay, encoder: Encoder
+    ) -> None:
+        self._first, self._level, self._last = first, level, last
+        self._encoder, self._frames = encoder, encoder.frame_samples // HOP
         self._starts, self._ends = 100 * delay.start, 100 * delay.end
 
     @functools.cached_property
@@ -230,7 +236,7 @@ class _Sound:
 
     def start(self, step: int, ended: int) -> int:
         """Return the start of a word whose first token came at a step, `ended` or later."""
-        last = max(ended, min(self._frames * step, self._last - 1))
+        last = max(ended, min(self._latest_start(step), self._last - 1))
         first = min(max(ended, self._frames * step - BEFORE), last)
         return first + int(self._start_scores(first, last, step).argmax())
 
@@ -242,13 +248,16 @@ class _Sound:
 
     def between(self, word: _Word, step: int) -> tuple[int, int]:
         """Return the end of a word and the start of the next, whose first token came at a step."""
-        last = min(max(self._frames * step, word.start + 1), self._last - 1)
+        last = min(max(self._latest_start(step), word.start + 1), self._last - 1)
         first = min(self._earliest_end(word), last)
         ends = self._end_scores(first, last, word.last)
         starts = self._start_scores(first, last, step)
         start = int((np.maximum.accumulate(ends) + starts).argmax())
         end = int(ends[: start + 1].argmax())
         return first + end, first + start
+
+    def _latest_start(self, step: int) -> int:
+        return self._frames * (int(self._encoder.chunk_end(step)) - 1)
 
     def _earliest_end(self, word: _Word) -> int:
         return max(word.start + SHORTEST, self._frames * (word.last + 1) - EARLY)
@@ -257,16 +266,17 @@ class _Sound:
         """Return the scores of the boundaries `first` to `last` as the start of a word (rule 2)."""
         emitted = self._frames * step
         scores = -self._distances(first, last, emitted - self._starts)
-        scores -= self._votes(first, last, emitted)
+        scores -= self._votes(first, last, emitted, self._latest_start(step))
         scores[: max(emitted - BEFORE - first, 0)] = -np.inf
         return scores
 
     def _end_scores(self, first: int, last: int, step: int) -> Scores:
         """Return the scores of the boundaries `first` to `last` as the end of a word (rule 2)."""
         emitted = self._frames * (step + 1)
-        scores = self._votes(first, last, emitted)
+        known = self._frames * int(self._encoder.chunk_end(step))
+        scores = self._votes(first, last, emitted, known)
         scores -= self._distances(first, last, emitted - self._ends)
-        scores[max(emitted + LATE + 1 - first, 0) :] = -np.inf
+        scores[max(known + LATE + 1 - first, 0) :] = -np.inf
         return scores
 
     def _distances(self, first: int, last: int, expected: float) -> Scores:
@@ -276,24 +286,26 @@ class _Sound:
         distances *= distances
         return distances
 
-    def _votes(self, first: int, last: int, emitted: int) -> Scores:
+    def _votes(self, first: int, last: int, emitted: int, known: int) -> Scores:
         """Return the votes between `first` and each boundary up to `last`, summed (rule 1).
 
         Args:
             emitted: boundary at the frame of the word's first or last token.
+            known: boundary up to which its chunk was heard; `emitted` where a chunk is one frame.
         """
         sums = np.zeros(last - first + 1)
         begin, end = max(first - self._first, 0), min(last - self._first, len(self._level))
         if begin >= end:
             return sums  # forgotten
-        at = min(max(emitted - self._first, 1), len(self._level))
-        loudest = float(self._level[max(at - CORE, 0) : at].max())
+        since = max(min(emitted - self._first, len(self._level)) - CORE, 0)
+        at = min(max(known - self._first, 1), len(self._level))
+        loudest = float(self._level[min(since, at - 1) : at].max())
         floor = self._floor
         threshold = max(loudest - DROP, min(floor + MARGIN, (floor + loudest) / 2))
         votes = (self._level[begin:end] - np.float32(threshold)) * np.float32(EVIDENCE / WIDTH)
         np.minimum(votes, EVIDENCE, out=votes)
         np.maximum(votes, -EVIDENCE, out=votes)
-        known = begin + self._first - first + 1
-        np.cumsum(votes, out=sums[known : known + len(votes)])
-        sums[known + len(votes) :] = sums[known + len(votes) - 1]
+        counted = begin + self._first - first + 1
+        np.cumsum(votes, out=sums[counted : counted + len(votes)])
+        sums[counted + len(votes) :] = sums[counted + len(votes) - 1]
         return sums

@@ -1,4 +1,4 @@
-"""Emission latency: how long after a word has sounded its last token comes.
+"""Emission latency: how long after a word has sounded its last token comes, with the end of its chunk.
 
 What a model hears is compared with its reference: forced alignment (`stream.engine.forced_alignment`) gives the frame
 of each token of the reference, and the level of the sound around it (`stream.engine.alignment`) when each word
@@ -41,14 +41,14 @@ def word_latencies(
     heard, _ = texts_of((token for token, _ in hypothesis), vocabulary.texts)
     steps = [step for _, step in reference]
     spans = word_spans(said, sounding_spans(specification, levels, said, steps))
-    seconds = specification.encoder.frame_seconds
+    encoder = specification.encoder
     return emission_latencies(
         [(word.text, span.end) for word, span in zip(group(said, steps), spans, strict=True)],
         [
-            (word.text, seconds * (word.last + 1))
+            (word.text, encoder.frame_seconds * encoder.chunk_end(word.last))
             for word in group(heard, [step for _, step in hypothesis])
         ],
-        seconds,
+        encoder.frame_seconds,
     )
 
 
@@ -62,7 +62,8 @@ def sounding_spans(
         texts: of the tokens, a space before a new word; steps: the encoder frame of each.
     """
     encoder, front_end = specification.encoder, specification.front_end
-    ring = Levels(1, float(np.log(specification.floor)))
+    silence = float(np.log(specification.floor))
+    ring = Levels(1, silence, encoder.chunk_samples // HOP)
     delay = specification.word_delay or WordDelay()
     alignment = Alignment(ring, delay, front_end, encoder, 1)
     alignment.begin(0)

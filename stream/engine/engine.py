@@ -41,7 +41,7 @@ from stream.engine.alignment import Alignment, Span
 from stream.engine.endings import Endings
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
-from stream.engine.rings import Rings
+from stream.engine.rings import Rings, chunks_waiting
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network, open_model
 from stream.stage import Floats, Integers, Mask, Samples, bytes_of
@@ -134,7 +134,9 @@ class Engine:
             slots,
         )
         self._states = EncoderStates(backend, self._decoder.row_count)
-        self._rings = Rings(slots, self.chunk_samples, self._features.lead)
+        self._rings = Rings(
+            slots, self.chunk_samples, self._features.lead, chunks_waiting(self.chunk_samples)
+        )
         self._open = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given
         self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
@@ -456,8 +458,8 @@ class Engine:
         if not last:
             self._chunks[rows] = ended
             self._due_at[rows] += self.chunk_samples
-        frames = begun * self._encoder.chunk_frames
-        for slot in rows[self._alignment.due[rows] <= frames].tolist():
+        newest = (begun + 1) * self._encoder.chunk_frames - 1
+        for slot in rows[self._alignment.due[rows] <= newest].tolist():
             self._alignment.settle(slot)
         starts, ends = (
             (chunks * self.chunk_samples / SAMPLE_RATE).tolist() for chunks in (begun, ended)

@@ -43,9 +43,10 @@ class ChannelFeatures:
         self.primed = np.zeros(slots, np.bool_)
         self._framed = np.zeros(slots, np.bool_)  # whether a slot's stream has given a frame
         self._fresh, (self._front, self._statistics) = self._initial(1), self._initial(slots)
-        self.bytes_a_slot = bytes_of(self._fresh) + Levels.bytes_a_slot
         self._kept: dict[int, State] = {}  # statistics of slots that have ended
-        self.levels = Levels(slots, float(np.log(network.specification.floor)))
+        silence = float(np.log(network.specification.floor))
+        self.levels = Levels(slots, silence, self._frames)
+        self.bytes_a_slot = bytes_of(self._fresh) + self.levels.bytes_a_slot
 
     def _initial(self, batch: int) -> tuple[State, State]:
         return self._front_end.initial_state(batch), self._normaliser.initial_state(batch)

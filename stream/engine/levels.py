@@ -11,7 +11,8 @@ import numpy as np
 
 from stream.stage import Floats, Integers
 
-KEPT = 800  # frames of 10 ms: the longest that a word waits (`stream.engine.alignment.HOLD`) and its sound
+# Frames of 10 ms before a chunk: the longest that a word waits (`stream.engine.alignment.HOLD`), and its sound.
+KEPT = 794
 
 
 class Levels:
@@ -20,14 +21,16 @@ class Levels:
     Args:
         slots: of the engine.
         silence: level of a frame without sound.
+        chunk: frames of a chunk.
     Attributes:
         count: (slots,) int64, frames of each stream so far.
+        bytes_a_slot: memory that a slot takes.
     """
 
-    bytes_a_slot = KEPT * np.dtype(np.float32).itemsize
-
-    def __init__(self, slots: int, silence: float) -> None:
-        self._ring = np.full((slots, KEPT), silence, np.float32)
+    def __init__(self, slots: int, silence: float, chunk: int) -> None:
+        self._kept = KEPT + chunk
+        self._ring = np.full((slots, self._kept), silence, np.float32)
+        self.bytes_a_slot = self._ring.nbytes // slots
         self._silence = silence
         self.count = np.zeros(slots, np.int64)
 
@@ -37,7 +40,7 @@ class Levels:
 
     def put(self, rows: Integers, levels: Floats) -> None:
         """Add the next frames, (R, n), of some slots, (R,)."""
-        places = (self.count[rows, None] + np.arange(levels.shape[1])) % KEPT
+        places = (self.count[rows, None] + np.arange(levels.shape[1])) % self._kept
         self._ring[rows[:, None], places] = levels
         self.count[rows] += levels.shape[1]
 
@@ -47,8 +50,8 @@ class Levels:
 
     def recent(self, slot: int) -> tuple[int, Floats]:
         """Return the number of the first frame that is kept of a slot, and the levels from it on."""
-        count = int(self.count[slot])
-        if count <= KEPT:
+        count, kept = int(self.count[slot]), self._kept
+        if count <= kept:
             return 0, self._ring[slot, :count]
-        ring, place = self._ring[slot], count % KEPT
-        return count - KEPT, np.concatenate([ring[place:], ring[:place]])
+        ring, place = self._ring[slot], count % kept
+        return count - kept, np.concatenate([ring[place:], ring[:place]])

@@ -17,8 +17,15 @@ import numpy as np
 
 from stream.stage import Floats, Integers, Samples
 
-CHUNKS = 6  # of a slot: twice what a live stream has waiting at its worst
+CHUNKS = 6  # of 60 ms, of a slot: twice what a live stream has waiting at its worst
+WAITING = CHUNKS * 960  # samples
+LEAST = 3  # chunks: one that comes, one that waits, and the lead
 FULL_SCALE = np.float32(1.0 / 32768.0)
+
+
+def chunks_waiting(chunk: int) -> int:
+    """Return how many chunks of so many samples a live stream's ring holds."""
+    return max(LEAST, -(-WAITING // chunk))
 
 
 class Rings:
@@ -27,16 +34,17 @@ class Rings:
     Args:
         chunk: samples that `take_chunks` takes.
         lead: samples at the start of a stream that `take_lead` takes, at most a chunk.
+        chunks: that a ring holds.
     Attributes:
         received: (slots,) int64, samples of the stream so far.
         bytes_a_slot: memory that a slot takes.
     """
 
-    def __init__(self, slots: int, chunk: int, lead: int) -> None:
-        self._ring = np.zeros((slots, CHUNKS, chunk), np.float32)
+    def __init__(self, slots: int, chunk: int, lead: int, chunks: int = CHUNKS) -> None:
+        self._ring = np.zeros((slots, chunks, chunk), np.float32)
         self._flat = self._ring.reshape(slots, -1)
         self.bytes_a_slot = self._ring.nbytes // slots
-        self._chunk, self._lead, self._size = chunk, lead, CHUNKS * chunk
+        self._chunk, self._lead, self._size = chunk, lead, chunks * chunk
         self.received = np.zeros(slots, np.int64)
         self._stored = np.zeros(slots, np.int64)  # of them in the ring, or taken
         self._taken = np.zeros(slots, np.int64)
@@ -65,7 +73,7 @@ class Rings:
             return
         if samples.dtype == np.int16:
             samples = samples * FULL_SCALE
-        place = stored // self._chunk % CHUNKS  # a chunk lies across two, by rule 1
+        place = stored // self._chunk % self._ring.shape[1]  # a chunk lies across two, by rule 1
         self._ring[rows, place - 1, self._chunk - self._lead :] = samples[:, : self._lead]
         self._ring[rows, place, : self._chunk - self._lead] = samples[:, self._lead :]
         self._stored[rows] += self._chunk

@@ -31,14 +31,14 @@ class Streams:
     def run(
         self,
         recordings: Sequence[Callable[[], Floats]],
-        chunk: int,
+        piece: int,
         progress: Progress | None = None,
     ) -> list[list[Result]]:
         """Return the results of each recording.
 
         Args:
             recordings: each returns its samples, (n,) at 16 kHz, when it is due.
-            chunk: samples handed in at once.
+            piece: samples handed in at once.
             progress: called with (recordings done, recordings).
         """
         engine = self._engine
@@ -63,8 +63,8 @@ class Streams:
             begin(slot)
         while of:
             for slot, audio in list(rest.items()):
-                engine.push(slot, audio[:chunk])
-                rest[slot] = audio[chunk:]
+                engine.push(slot, audio[:piece])
+                rest[slot] = audio[piece:]
                 if not len(rest[slot]):
                     del rest[slot]
                     engine.finish(slot)

@@ -119,6 +119,19 @@ class Network:
         )
         return replace(self, specification=specification)
 
+    def with_chunk(self, ms: float) -> Network:
+        """Return this model with chunks of another length, one that it was trained with.
+
+        Raises:
+            ArgumentError: it was not trained with such chunks.
+        """
+        specification = self.specification.with_chunk(ms)
+        return (
+            self
+            if specification is self.specification
+            else replace(self, specification=specification)
+        )
+
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """The pieces, their texts, and the encoder of texts."""

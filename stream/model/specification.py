@@ -205,6 +205,28 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             self.pre_layers, self.post_layers, self.hidden, self.activation, self.number_format
         )
 
+    def with_chunk(self, ms: float) -> Specification:
+        """Return the specification with another length of chunk, one that the encoder was trained with.
+
+        What is counted in chunks, `mute_chunks` and `sound_chunks`, lasts at least as long as before.
+
+        Raises:
+            ArgumentError: the encoder was not trained with such chunks.
+        """
+        before, after = self.encoder, self.encoder.with_chunk(ms)
+        if after == before:
+            return self
+
+        def lasting(chunks: int) -> int:
+            return -(-chunks * before.chunk_samples // after.chunk_samples)
+
+        return msgspec.structs.replace(
+            self,
+            other_encoder=after,
+            mute_chunks=lasting(self.mute_chunks),
+            sound_chunks=lasting(self.sound_chunks),
+        )
+
     @property
     def prediction(self) -> Prediction:
         """The prediction network's family and sizes."""

@@ -184,6 +184,10 @@ class _Runs:
         self.close(said)
         return next(iter(said.values()))
 
+    def silence(self) -> Floats:
+        """Return a second for the last words, and a chunk, since `hear` drops what is less than one."""
+        return np.zeros(SAMPLE_RATE + self._engine.chunk_samples, np.float32)
+
 
 def _unchanged(x: Floats) -> Floats:
     return x
@@ -227,12 +231,11 @@ def _tones(runs: _Runs) -> Iterator[Row]:
 
 def _one_stream(runs: _Runs) -> Iterator[Row]:
     reference = " ".join(u.text for u in runs.utterances)
-    rest = np.zeros(SAMPLE_RATE, np.float32)  # for the last words
     for name, seconds in (("", 0.0), (f", {PAUSE_SECONDS:g} s between recordings", PAUSE_SECONDS)):
         pieces = []
         for number, utterance in enumerate(runs.utterances):
             pause = signals.white_noise(seconds, seed=number)
             pieces += [utterance.read(), pause * np.float32(10.0 ** (PAUSE_DBFS / 20.0))]
-        said = runs.say(np.concatenate([*pieces, rest]))
+        said = runs.say(np.concatenate([*pieces, runs.silence()]))
         rate = word_error_rate([reference], [" ".join(said)])
         yield runs.rated("stream", f"one stream, never reset{name}", rate)

@@ -16,6 +16,7 @@ Group: TypeAlias = argparse._ArgumentGroup
 # By the value of --state-resets: whether states are reset, run by run.
 RESETS = {"off": (False,), "on": (True,), "both": (False, True)}
 LONGEST_PADDING = 5.0  # seconds
+ALL = "all"
 
 
 def add_recordings(group: Group) -> None:
@@ -91,7 +92,11 @@ def add_model(group: Group) -> None:
         help="override the silence computed after each recording, seconds",
     )
     add(
-        "--chunk-ms", type=float, metavar="N", help="audio handed in at once, ms (default: a chunk)"
+        "--chunk-ms",
+        type=chunk_or_all,
+        metavar="MS",
+        help="length of a chunk, one that the model was trained with, or all: each of them, in a table "
+        "(default: the model's own)",
     )
 
 
@@ -160,6 +165,7 @@ def add_reports(group: Group) -> None:
 # Flags that change no error rate, or that `--record` names otherwise.
 NO_OPTIONS = {
     *("manifest", "root", "model", "backend", "record", "scenario", "noise", "state_resets"),
+    "chunk_ms",
     *("breakdown", "latency", "reference_ctm", "compare_full", "json", "predictions", "ctm"),
 }
 
@@ -201,6 +207,20 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error("--compare-full compares greedy decoding: leave --decoder beam out")
     if arguments.compare_full and arguments.state_resets != "off":
         parser.error("--compare-full compares states that go on: leave --state-resets out")
+
+
+def chunk_or_all(text: str) -> int | str:
+    """Return the value of `--chunk-ms`: milliseconds, or "all".
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
+    if text == ALL:
+        return ALL
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}; want milliseconds, or {ALL}") from error
 
 
 def padding_of(seconds: str) -> int:

@@ -1,5 +1,8 @@
 """Emission latency: how long after a word ends its last token comes (NUMERICS 4.6).
 
+A token comes with the end of its chunk, so waiting for the rest of a long chunk counts. As in NUMERICS, half an
+encoder frame is no latency.
+
 The end of each word is given, by the data set or a CTM file, or found by forced alignment
 (`stream.engine.emission`). Only words that were said and heard count. Forced alignment starts from the data set's
 statistics, and leaves out recordings longer than `LONGEST`, whose lattice would be too large, and texts that the
@@ -104,10 +107,10 @@ class Latencies:
 
     def _behind(self, said: Sequence[TimedWord], emitted: Sequence[tuple[int, int]]) -> list[float]:
         heard, _ = texts_of((token for token, _ in emitted), self._network.vocabulary.texts)
-        seconds = self._network.specification.encoder.frame_seconds
+        encoder = self._network.specification.encoder
         words = group(heard, [step for _, step in emitted])
-        ends = [(word.text, seconds * (word.last + 1)) for word in words]
-        return emission_latencies(said, ends, seconds)
+        ends = [(w.text, encoder.frame_seconds * encoder.chunk_end(w.last)) for w in words]
+        return emission_latencies(said, ends, encoder.frame_seconds)
 
     def _behind_alignment(self, spoken: Spoken, emitted: Sequence[tuple[int, int]]) -> list[float]:
         spec, vocabulary = self._network.specification, self._network.vocabulary

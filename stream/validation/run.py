@@ -44,7 +44,7 @@ def validate(
     reset_stats: bool = False,
     alpha: float | None = None,
     final_padding: int | None = None,
-    chunk_ms: float | None = None,
+    piece_ms: float | None = None,
     decoding: Decoding | Search | None = None,
     front_end: FrontEndKind = "float",
     reference: Reference | None = None,
@@ -57,13 +57,13 @@ def validate(
     """Stream utterances and score them.
 
     Args:
-        network: the model.
+        network: the model, with its chunks of the length in question (`Network.with_chunk`).
         utterances: of a manifest.
         backend: its name; None: `default_backend`.
         reset_stats: whether every utterance starts from the data set's statistics.
         alpha: overrides the model's weight of a new frame in the statistics.
         final_padding: overrides the zeros that are computed after each recording, samples.
-        chunk_ms: audio handed in at once, on which no result depends; None: a chunk of the model.
+        piece_ms: audio handed in at once, on which no result depends; None: a chunk of the model.
         decoding: greedy or beam search, and what goes with it; None: greedy, as the model is decoded.
         front_end: the model's in float, or the same in fixed point.
         reference: the training forward, in floats or integers as the backend, to compare every token
@@ -82,10 +82,10 @@ def validate(
             "the training forward starts every utterance from the data set's statistics: "
             "--compare-full wants --reset-stats"
         )
-    if chunk_ms is None:
-        chunk_ms = 1000 * network.specification.encoder.chunk_seconds
-    if not 1 <= chunk_ms * SAMPLE_RATE / 1000 < float("inf"):
-        raise ArgumentError(f"a chunk of {chunk_ms} ms: wants at least a sample, 0.0625 ms")
+    if piece_ms is None:
+        piece_ms = network.specification.encoder.chunk_length
+    if not 1 <= piece_ms * SAMPLE_RATE / 1000 < float("inf"):
+        raise ArgumentError(f"pieces of {piece_ms} ms: want at least a sample, 0.0625 ms")
     given = {"alpha": alpha, "final_padding": final_padding}
     overrides = {name: value for name, value in given.items() if value is not None}
     specification = msgspec.structs.replace(network.specification, **overrides)
@@ -95,10 +95,10 @@ def validate(
     computed = load_backend(backend, network)
     engine = Engine(network, computed, slots, decoding, front_end)
     stream = Streams(engine, lambda slot: engine.restart(slot, keep_statistics=not reset_stats))
-    chunk = int(chunk_ms * SAMPLE_RATE / 1000)
+    piece = int(piece_ms * SAMPLE_RATE / 1000)
     seconds = [0.0] * len(utterances)
     results = stream.run(
-        [functools.partial(_read, u, seconds, i) for i, u in enumerate(utterances)], chunk, progress
+        [functools.partial(_read, u, seconds, i) for i, u in enumerate(utterances)], piece, progress
     )
     outcomes = [
         _outcome(network, utterance, of, length)

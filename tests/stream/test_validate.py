@@ -264,7 +264,7 @@ def test_a_broken_recording_is_named_and_returns_3(
         (["--decoder", "best"], "decoder is 'best'; there are greedy, beam"),
         (["--ngram", "a.arpa", "--ngram-weight", "1"], "ngram is for a beam search"),
         (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
-        (["--chunk-ms", "0"], "wants at least a sample"),
+        (["--chunk-ms", "240"], "the model is trained with chunks of 60 ms"),
     ],
 )
 def test_arguments_out_of_range_return_2(

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.decoding.endpoint import EndpointConfig, Endpointer
+from stream.decoding.endpoint import NEVER, EndpointConfig, Endpointer
 from stream.encoders.lstm import LSTM
+from stream.stage import Integers, Mask
+from tests.convolution import Convolution
 
 EOS = 7
 
@@ -18,11 +20,16 @@ def ends(config: EndpointConfig, tokens: dict[int, int], steps: int) -> list[int
     endpointer = Endpointer(config, LSTM())
     state, found = endpointer.initial_state(1), []
     for step in range(steps):
-        emitted = np.array([step in tokens])
+        emitted = after(np.array([step in tokens]))
         eos = np.array([tokens.get(step) == EOS])
         (ended,), state = endpointer.step(emitted, eos, state)
         found += [step] * bool(ended)
     return found
+
+
+def after(emitted: Mask) -> Integers:
+    """Return what `Endpointer.step` takes where a chunk is one frame, which has a token or not."""
+    return np.where(emitted, 0, NEVER)
 
 
 def only(**rules: Any) -> EndpointConfig:
@@ -39,7 +46,9 @@ def test_a_row_may_have_a_silence_of_its_own() -> None:
     own = np.array([endpointer.steps(None), endpointer.steps(0.12), endpointer.steps(0.01)])
     state, found = endpointer.initial_state(3), [[], [], []]  # type: ignore[var-annotated]
     for step in range(20):
-        ended, state = endpointer.step(np.full(3, step == 3), np.zeros(3, np.bool_), state, own)
+        ended, state = endpointer.step(
+            after(np.full(3, step == 3)), np.zeros(3, np.bool_), state, own
+        )
         for row in np.flatnonzero(ended):
             found[row].append(step)
     assert found == [[14], [6], [5]]
@@ -67,6 +76,16 @@ def test_the_eos_token_ends_a_segment_where_the_model_has_one() -> None:
     assert ends(only(), {9: EOS}, 30) == []
 
 
+def test_in_a_long_chunk_silence_counts_from_the_frame_of_the_last_token() -> None:
+    encoder = Convolution(chunk_ms=1000)  # 25 frames of 40 ms
+    endpointer = Endpointer(only(silence=0.6), encoder)  # more than 15 frames
+    for frame, wanted in ((8, True), (9, False)):
+        behind = np.array([24 - frame])
+        (ended,), state = endpointer.step(behind, np.array([False]), endpointer.initial_state(1))
+        assert ended == wanted
+        assert wanted or endpointer.step(np.array([NEVER]), np.array([False]), state)[0].all()
+
+
 def test_rows_are_independent() -> None:
     endpointer = Endpointer(EndpointConfig(silence=0.6, quiet=0.9, length=1.2), LSTM())
     rng = np.random.default_rng(0)
@@ -75,12 +94,12 @@ def test_rows_are_independent() -> None:
     state = endpointer.initial_state(5)
     together = []
     for step in range(200):
-        ended, state = endpointer.step(emitted[step], eos[step], state)
+        ended, state = endpointer.step(after(emitted[step]), eos[step], state)
         together.append(ended)
     for row in range(5):
         one = endpointer.initial_state(1)
         for step in range(200):
-            ended, one = endpointer.step(emitted[step, [row]], eos[step, [row]], one)
+            ended, one = endpointer.step(after(emitted[step, [row]]), eos[step, [row]], one)
             assert ended[0] == together[step][row]
     assert np.any(together)
 

@@ -55,7 +55,7 @@ def aligned(
     ended: bool = True,
 ) -> list[Span]:
     """Run a stream: each token comes with the chunk of its step, or so many chunks later."""
-    levels = Levels(1, NOISE)
+    levels = Levels(1, NOISE, 6)
     alignment = Alignment(levels, DELAY, FrontEnd(400, 2.0**-23, padded), LSTM(), 1)
     alignment.begin(0)
     row, spans = np.array([0]), []

@@ -41,7 +41,7 @@ def alone(utterance: Utterance) -> tuple[str, list[int]]:
 def test_with_reset_statistics_each_utterance_says_what_it_says_alone(
     utterances: list[Utterance],
 ) -> None:
-    report = validate(talking_network(), utterances, reset_stats=True, chunk_ms=37.0)
+    report = validate(talking_network(), utterances, reset_stats=True, piece_ms=37.0)
     assert [(o.hypothesis, o.tokens) for o in report.utterances] == [alone(u) for u in utterances]
     assert sum(bool(o.tokens) for o in report.utterances) > 10
     assert [(o.id, o.reference) for o in report.utterances] == [(u.id, u.text) for u in utterances]
@@ -61,8 +61,8 @@ def test_without_it_the_statistics_carry_on_in_the_order_of_the_manifest(
     assert want != [alone(u)[1] for u in utterances]
 
 
-def test_no_result_depends_on_the_chunk(utterances: list[Utterance]) -> None:
-    reports = [validate(talking_network(), utterances[:4], chunk_ms=ms) for ms in (1.0, 60.0, 9e3)]
+def test_no_result_depends_on_the_pieces_of_audio(utterances: list[Utterance]) -> None:
+    reports = [validate(talking_network(), utterances[:4], piece_ms=ms) for ms in (1.0, 60.0, 9e3)]
     tokens = [[o.tokens for o in report.utterances] for report in reports]
     assert tokens[0] == tokens[1] == tokens[2]
 
@@ -134,10 +134,10 @@ def test_a_comparison_wants_reset_statistics(utterances: list[Utterance]) -> Non
         validate(talking_network(), utterances, reference=in_one_go)
 
 
-@pytest.mark.parametrize("chunk_ms", [0.0, -1.0, 0.06, float("nan"), float("inf")])
-def test_a_chunk_of_less_than_a_sample_is_refused(chunk_ms: float) -> None:
-    with pytest.raises(ValueError, match="wants at least a sample"):
-        validate(talking_network(), [], chunk_ms=chunk_ms)
+@pytest.mark.parametrize("piece_ms", [0.0, -1.0, 0.06, float("nan"), float("inf")])
+def test_a_piece_of_less_than_a_sample_is_refused(piece_ms: float) -> None:
+    with pytest.raises(ValueError, match="want at least a sample"):
+        validate(talking_network(), [], piece_ms=piece_ms)
 
 
 def test_a_recording_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+"""One model at every length of chunk that it was trained with: the same text wherever it runs, for each of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream import validate
+from stream.backends import load_backend
+from stream.bundled import recordings
+from stream.decoding.greedy import GreedyConfig
+from stream.encoders.conformer import Conformer
+from stream.encoders.lstm import LSTM
+from stream.engine.engine import Engine, Result
+from stream.errors import ArgumentError
+from stream.model.directory import write
+from stream.model.network import Network, open_model
+from stream.recogniser import Recogniser
+from stream.stage import Floats
+from stream.validation import validate as validated
+from tests.server.scripted import pcm, samples_of
+from tests.tiny import tiny_network, tiny_specification
+
+LENGTHS = (40, 120, 240, 1000)  # ms
+FEW = GreedyConfig(symbols_per_step=2)  # a random model says most that it may
+every_length = pytest.mark.parametrize("chunk_ms", LENGTHS)
+
+
+@functools.cache
+def network() -> Network:
+    """Return a random model for chunks of 120 ms, trained with all lengths; it mutes after 360 ms of zeros."""
+    family = Conformer(
+        depth=2,
+        size=16,
+        heads=2,
+        groups=1,
+        kernel=3,
+        mamba_every=2,
+        mamba_heads=2,
+        mamba_state=4,
+        feed_forward=16,
+        channels=4,
+        chunk_ms=120,
+        chunks_ms=LENGTHS,
+    )
+    counted = {"final_padding": 3200, "mute_chunks": 3, "sound_chunks": 2}
+    random = tiny_network(6, other_encoder=family, **counted)
+    arrays = {n: array + np.float32(n.endswith("scale")) for n, array in random.arrays.items()}
+    arrays["joint.encoder.weight"] = 6 * arrays["joint.encoder.weight"]
+    return replace(random, arrays=arrays)
+
+
+def sound(seconds: float, seed: int = 0) -> Floats:
+    """Return noise with a pause of zeros in its middle, as of a line on hold."""
+    samples = samples_of(pcm(seconds, seed)).copy()
+    samples[len(samples) // 3 : 2 * len(samples) // 3] = 0.0
+    return samples
+
+
+def said(results: Sequence[Result]) -> list[tuple[int, int]]:
+    return [(token.id, token.step) for result in results for token in result.tokens]
+
+
+def test_a_length_that_was_not_trained_is_refused_and_those_that_were_are_named() -> None:
+    trained = "a chunk of 60 ms: the model is trained with chunks of 40, 120, 240, 1000 ms"
+    with pytest.raises(ArgumentError, match=trained):
+        network().with_chunk(60)
+    with pytest.raises(ArgumentError, match="a chunk of 240 ms: .* chunks of 60 ms"):
+        Recogniser(tiny_network(), chunk_ms=240)
+    assert LSTM().with_chunk(60) == LSTM()
+    assert tiny_network().with_chunk(60).specification == tiny_specification()
+
+
+def test_what_is_counted_in_chunks_lasts_as_long_in_others() -> None:
+    counted = {
+        ms: (of.mute_chunks, of.sound_chunks)
+        for ms in LENGTHS
+        for of in [network().specification.with_chunk(ms)]
+    }
+    assert counted == {40: (9, 6), 120: (3, 2), 240: (2, 1), 1000: (1, 1)}
+
+
+def test_a_model_directory_keeps_its_own_length_and_all_others(tmp_path: Path) -> None:
+    write(network(), tmp_path / "model", {})
+    encoder = open_model(tmp_path / "model").specification.encoder
+    assert (encoder.chunk_length, encoder.chunk_lengths) == (120, LENGTHS)
+    assert Recogniser(tmp_path / "model", "numpy").network.specification.encoder == encoder
+
+
+@every_length
+def test_a_chunk_is_answered_when_its_last_sample_has_come(chunk_ms: int) -> None:
+    recogniser = Recogniser(network(), chunk_ms=chunk_ms)
+    size = 16 * chunk_ms
+    assert not recogniser.push(sound(1.2)[: size - 1])
+    (result,) = recogniser.push(np.zeros(1, np.float32))
+    assert (result.start, result.end) == (0.0, chunk_ms / 1000)
+
+
+@every_length
+def test_streamed_tokens_are_those_of_the_training_forward(chunk_ms: int) -> None:
+    pytest.importorskip("torch")
+    from train.evaluation import training_tokens
+
+    chosen, spoken = network().with_chunk(chunk_ms), recordings()[-3:]
+    reference = functools.partial(training_tokens, search=FEW)
+    report = validated(
+        chosen, spoken, reset_stats=True, reference=reference, decoding=FEW, piece_ms=70.0
+    )
+    assert report.different == 0
+    assert sum(len(outcome.tokens) for outcome in report.utterances) > 20
+
+
+@every_length
+@settings(max_examples=8)
+@given(ends=st.lists(st.integers(0, 40_000), max_size=6), length=st.integers(1, 40_000))
+def test_no_result_depends_on_the_pieces_in_which_audio_comes(
+    chunk_ms: int, ends: list[int], length: int
+) -> None:
+    samples = sound(2.5)[:length]
+    want = _recogniser(chunk_ms).stream(samples)
+    assert _recogniser(chunk_ms).stream(samples, sorted(ends)) == want
+    assert len(want) == length // (16 * chunk_ms) + 1  # and the closing one
+    assert want[-1].last
+
+
+def _recogniser(chunk_ms: int) -> Recogniser:
+    return Recogniser(network(), "numpy", FEW, chunk_ms=chunk_ms)
+
+
+@every_length
+def test_an_engine_says_of_each_channel_what_a_recogniser_says_whoever_joins_and_leaves(
+    chunk_ms: int,
+) -> None:
+    chosen = network().with_chunk(chunk_ms)
+    engine = Engine(chosen, load_backend("numpy", chosen), 3, FEW)
+    rng = np.random.default_rng(chunk_ms)
+    streams = [sound(rng.uniform(0.3, 2.5), seed) for seed in range(5)]
+    waiting, rest, of = list(range(5)), {}, {}
+    found: dict[int, list[Result]] = {number: [] for number in waiting}
+    while waiting or of:
+        if waiting and rng.random() < 0.3 and (slot := engine.open()) is not None:
+            of[slot] = waiting.pop(0)
+            rest[slot] = streams[of[slot]]
+        for slot in list(rest):
+            count = int(rng.integers(1, 6000))
+            engine.push(slot, rest[slot][:count])
+            rest[slot] = rest[slot][count:]
+            if not len(rest[slot]):
+                del rest[slot]
+                engine.finish(slot)
+        for result in engine.tick():
+            found[of[result.slot]].append(result)
+            if result.last:
+                engine.close(result.slot)
+                del of[result.slot]
+    for number, samples in enumerate(streams):
+        want = _recogniser(chunk_ms).stream(samples)
+        assert said(found[number]) == said(want)
+        assert [r.end for r in found[number]] == [r.end for r in want]
+        assert [r.spans for r in found[number]] == [r.spans for r in want]
+    assert any(map(said, found.values()))
+
+
+def test_a_length_of_chunk_changes_what_is_said() -> None:
+    texts = {tuple(said(_recogniser(ms).stream(sound(2.5)))) for ms in LENGTHS}
+    assert len(texts) == len(LENGTHS)
+
+
+@every_length
+def test_words_lie_in_the_audio_one_after_another(chunk_ms: int) -> None:
+    for seed in range(2):
+        spans = [s for r in _recogniser(chunk_ms).stream(sound(3.0, seed)) for s in r.spans]
+        assert len(spans) > 3
+        assert all(0.0 <= span.start <= span.end <= 3.0 for span in spans)
+        assert spans == sorted(spans)
+
+
+@every_length
+def test_an_upload_of_minutes_fits_whatever_a_ring_holds(chunk_ms: int) -> None:
+    recogniser = _recogniser(chunk_ms)
+    results = recogniser.push(np.tile(sound(1.0), 20)) + recogniser.finish()
+    assert len(results) == 20_000 // chunk_ms + 1
+
+
+def test_validation_takes_one_length_or_all_in_a_table_and_records_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    write(network(), model, {})
+    flags = ["--model", str(model), "--backend", "numpy", "--limit", "1", "--allow-unk"]
+    assert validate.main([*flags, "--chunk-ms", "all", "--record"]) == 0
+    printed = capsys.readouterr().out
+    assert [f"chunks of {ms} ms" in printed for ms in LENGTHS] == [True] * 4
+    kept: list[dict[str, Any]] = list(open_model(model).notes["evaluations"])
+    assert [each["options"]["chunk_ms"] for each in kept] == list(LENGTHS)
+    assert validate.main([*flags, "--chunk-ms", "60"]) == 2
+    assert "trained with chunks of 40, 120, 240, 1000 ms" in capsys.readouterr().err
