@@ -80,7 +80,7 @@ async def _serve(chosen: Options, settings: Settings) -> str | None:
         logger.warning("%s", warning)
     models = Models(
         *(
-            Model(name, in_process(_engine_options(path, chosen)), chosen.supervision)
+            Model(name, in_process(_engine_options(name, path, chosen)), chosen.supervision)
             for name, path in chosen.models.items()
         ),
         aliases=chosen.aliases,
@@ -113,11 +113,12 @@ async def _serve(chosen: Options, settings: Settings) -> str | None:
     return failure
 
 
-def _engine_options(path: Path | None, chosen: Options) -> EngineOptions:
+def _engine_options(name: str, path: Path | None, chosen: Options) -> EngineOptions:
     """Return what the process of a model's engine is told."""
     return EngineOptions(
         path=None if path is None else str(path),
         backend=chosen.backend,
+        chunk_ms=chosen.chunks.get(name),
         front_end=chosen.front_end,
         slots=chosen.slots,
         models=len(chosen.models),

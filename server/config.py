@@ -180,6 +180,8 @@ def _spelled(action: argparse.Action, value: Any, folder: Path) -> str:
         if not isinstance(value, bool):
             raise ValueError("true or false")
         return str(int(value))
+    if action.dest == "chunk_ms" and type(value) is int:
+        return str(value)
     if action.dest in LISTS and isinstance(value, list):
         if not all(isinstance(each, str) and "," not in each for each in value):
             raise ValueError("a list of strings")

@@ -21,7 +21,7 @@ from stream.decoding.options import DecoderOptions, add_flags, value_flags
 
 AUTO = "auto"
 # How a configuration file writes them: as lists of strings, as tables, as paths from its folder.
-LISTS = ("allowed_origins", "allowed_hosts", "trusted_proxies")
+LISTS = ("allowed_origins", "allowed_hosts", "trusted_proxies", "chunk_ms")
 TABLES = ("model", "alias")
 PATHS = ("model", "ngram", "token_file", "client_secret_key", "tls_cert", "tls_key")
 LIMITS = {
@@ -113,6 +113,14 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "backend",
         AUTO,
         f"what computes the models: {', '.join(sorted(BACKENDS))}; {AUTO}: the fastest",
+    )
+    add(
+        "chunk-ms",
+        None,
+        "length of a chunk, ms, one that the models are trained with; NAME=MS,NAME=MS gives some models their own, "
+        "and a model that is served under two names may have two",
+        str,
+        "each model's own",
     )
     add("front-end", "float", "number format of the models' front end: float, fixed")
     add_flags(add, DecoderOptions())

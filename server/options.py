@@ -62,6 +62,7 @@ class Options:
         aliases: further names, and the model of each.
         host, port, wyoming_port: to listen on; no Wyoming if None.
         backend: what computes the models; None: the fastest.
+        chunks: lengths of a chunk, ms, of models that do not use their own.
         front_end: in float or in fixed point.
         slots: channels of each model, the most streams at a time; None: what the machine carries.
         decoder: how streams are decoded.
@@ -77,6 +78,7 @@ class Options:
     port: int
     wyoming_port: int | None
     backend: str | None
+    chunks: Mapping[str, int]
     front_end: FrontEndKind
     slots: int | None
     decoder: DecoderOptions
@@ -219,6 +221,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Optio
         models=models,
         aliases=aliases,
         backend=None if arguments.backend == AUTO else arguments.backend,
+        chunks=_chunks(arguments.chunk_ms or "", models),
         decoder=_decoder(arguments),
         limits=Limits(**fields),
         supervision=Supervision(
@@ -273,6 +276,19 @@ def _models(values: list[str]) -> dict[str, Path | None]:
             raise OptionError(f"--model has {name!r} twice; give each model a name: NAME=PATH")
         models[name] = Path(path)
     return models or {"general": None}
+
+
+def _chunks(text: str, models: Mapping[str, Path | None]) -> dict[str, int]:
+    """Return the lengths of chunks that are asked for: MS for all models, or NAME=MS for some."""
+    chunks: dict[str, int] = {}
+    for value in filter(None, (value.strip() for value in text.split(","))):
+        name, equals, length = value.rpartition("=")
+        if not length.isdecimal() or (equals and name not in models):
+            raise OptionError(
+                f"--chunk-ms is {value!r}; want MS, or NAME=MS of {', '.join(models)}"
+            )
+        chunks |= dict.fromkeys([name] if equals else models, int(length))
+    return chunks
 
 
 def _aliases(values: list[str], models: Mapping[str, Path | None]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.client.stream import stream_audio
 from stream import validate
 from stream.backends import load_backend
 from stream.bundled import recordings
@@ -26,7 +27,7 @@ from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser
 from stream.stage import Floats
 from stream.validation import validate as validated
-from tests.server.scripted import pcm, samples_of
+from tests.server.scripted import pcm, samples_of, serving
 from tests.tiny import tiny_network, tiny_specification
 
 LENGTHS = (40, 120, 240, 1000)  # ms
@@ -172,6 +173,17 @@ def test_an_engine_says_of_each_channel_what_a_recogniser_says_whoever_joins_and
 def test_a_length_of_chunk_changes_what_is_said() -> None:
     texts = {tuple(said(_recogniser(ms).stream(sound(2.5)))) for ms in LENGTHS}
     assert len(texts) == len(LENGTHS)
+
+
+@pytest.mark.parametrize("chunk_ms", [40, 240])
+async def test_a_server_says_what_a_recogniser_says(chunk_ms: int) -> None:
+    chosen, audio = network().with_chunk(chunk_ms), pcm(1.1)
+    engine = Engine(chosen, load_backend("numpy", chosen), 2, FEW)
+    async with serving(engine, slots=2) as service:
+        outcome = await stream_audio(service.url, [samples_of(audio)], realtime=False)
+    want = _recogniser(chunk_ms).stream(samples_of(audio))
+    assert outcome.transcript == "".join(result.text for result in want).strip()
+    assert len(outcome.latencies) == min(len(want) - 1, 1100 // 60)
 
 
 @every_length

@@ -3,8 +3,8 @@
 Messages are defined in `server.adapters.myrtle_messages`. Times are seconds from the start of the
 stream. Rules of the audio, besides those of `server.protocol.states`:
 
-1. Audio is cut into chunks, whatever the messages contain, even within a sample. Each chunk of 1920
-   bytes (60 ms) gets a response, with or without text, in order: clients in lock-step wait for it.
+1. Audio is cut into chunks, whatever the messages contain, even within a sample. Each chunk, 1920 bytes
+   (60 ms) of an LSTM, gets a response, with or without text, in order: clients in lock-step wait for it.
    It is exactly one, unless text becomes final while other text stays provisional: then the final
    response is followed by the provisional one.
 2. An empty binary message ends the stream. One closing response follows, then Close 1000.

@@ -9,13 +9,14 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from stream.front_end.log_mel import SAMPLE_RATE
 from stream.stage import Floats
 
 PATH = "/asr/v0.1/stream"
 SUBPROTOCOL = "stream.asr.api.myrtle.ai"
 QUERY = "content_type=audio/x-raw;format=S16LE;channels=1;rate=16000"
 SAMPLE_BYTES = 2
-CHUNK, CHUNK_SECONDS = 960, 0.06  # of the audio that a response answers, in samples and seconds
+CHUNK, CHUNK_SECONDS = 960, 0.06  # of the audio in a client's message, in samples and seconds
 # The response to a silent chunk, as `Response` encodes it; most are such, and %r writes a float as
 # JSON does.
 NOTHING = (
@@ -59,6 +60,11 @@ class Response(msgspec.Struct):
 
 
 read_response = msgspec.json.Decoder(Response).decode
+
+
+def messages_until(end: float) -> int:
+    """Return how many messages of `CHUNK` samples it takes to the end of a response, seconds."""
+    return -(-round(end * SAMPLE_RATE) // CHUNK)
 
 
 def pcm_bytes(samples: Floats) -> bytes:

@@ -112,7 +112,7 @@ class Batch:
         if self._latencies:
             print(
                 f"CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms "
-                f"over {len(outcome.latencies)} chunks of 60 ms",
+                f"over {len(outcome.latencies)} chunks",
                 file=sys.stderr,
             )
 

@@ -49,7 +49,12 @@ def add_recognition_flags(parser: argparse.ArgumentParser) -> None:
         choices=sorted(BACKENDS),
         help="what computes (default: onnx for a model directory, else numpy)",
     )
-
+    group.add_argument(
+        "--chunk-ms",
+        type=int,
+        metavar="MS",
+        help="length of a chunk, one that the model is trained with (default: the model's own)",
+    )
     add_flags(value_flags(group), DecoderOptions())
     group.add_argument(
         "--state-resets", action="store_true", help="reset the states of long streams"
@@ -76,7 +81,9 @@ def recognition(arguments: argparse.Namespace, *, realtime: bool = False) -> Rec
     except HotwordError as error:
         raise ArgumentError(f"--hotwords: {error}") from error
     decoding = decoding_of(network, options)
-    recogniser = Recogniser(network, arguments.backend, decoding, keywords=keywords)
+    recogniser = Recogniser(
+        network, arguments.backend, decoding, keywords=keywords, chunk_ms=arguments.chunk_ms
+    )
     return partial(recognise_here, recogniser)
 
 

@@ -1,11 +1,12 @@
 """One stream to a server, from the client's side: audio in, growing text and latencies out.
 
 It speaks Myrtle's websocket API, greedy or beam, to this server or to Myrtle's. Audio is (n,) float32 at
-16 kHz in pieces of any size; it is sent as 60 ms messages (1920 bytes), so that the k-th response
-which belongs to new audio answers the k-th message. The caller opens files and microphones.
+16 kHz in pieces of any size; it is sent as 60 ms messages (1920 bytes). A response says by its `end` how much
+audio it answers: a message where the model's chunks are 60 ms, several where they are longer. The caller opens
+files and microphones.
 
-Compute latency (CL) is the time from sending a 60 ms message to receiving its response; CL50 and
-CL99 are its percentiles, sorted[int(n * p / 100)]. A last message of less than 60 ms has none.
+Compute latency (CL) is the time from sending the message that completes a chunk to receiving its response; CL50
+and CL99 are its percentiles, sorted[int(n * p / 100)]. A last message of less than 60 ms has none.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from server.adapters.myrtle_messages import (
     QUERY,
     SAMPLE_BYTES,
     Response,
+    messages_until,
     pcm_bytes,
     read_response,
 )
@@ -91,7 +93,7 @@ async def stream_audio(
         url: of the server, "ws://host:port"; a path and query of one's own are left as they are.
         chunks: the audio, (n,) float32 at 16 kHz each, any n; a microphone gives an async iterable.
         on_text: called when the text changes, with all final text and the provisional text after it.
-        realtime: send chunk k at k * 60 ms, as a microphone would; else as fast as it is taken.
+        realtime: send message k at k * 60 ms, as a microphone would; else as fast as it is taken.
     Raises:
         StreamError: no server answers there, it refused the stream, or it did not end it well.
     Whatever `chunks` raises is raised, and ends the stream.
@@ -141,7 +143,8 @@ class _Stream:
         self._connection = connection
         self._url = url
         self._on_text = on_text
-        self._sent: list[float] = []  # when each whole chunk left
+        self._sent: list[float] = []  # when each whole message left
+        self._answered = 0  # messages
         self._samples = 0
         self._latencies: list[float] = []
         self._final = ""
@@ -166,7 +169,6 @@ class _Stream:
 
     async def receive(self) -> None:
         """Take responses until the server closes."""
-        latest_end = 0.0
         provisional = ""
         while True:
             try:
@@ -187,9 +189,9 @@ class _Stream:
                     self._final.strip(),
                 ) from error
             # With beam search a chunk may have a final and a partial response: the first counts.
-            if response.end > latest_end and len(self._latencies) < len(self._sent):
-                self._latencies.append(now - self._sent[len(self._latencies)])
-            latest_end = max(latest_end, response.end)
+            if (answered := messages_until(response.end)) > self._answered < len(self._sent):
+                self._answered = min(answered, len(self._sent))
+                self._latencies.append(now - self._sent[self._answered - 1])
             self._add_words(response)
             before = (self._final, provisional)
             if response.is_provisional:

@@ -96,11 +96,15 @@ def load(options: EngineOptions) -> Loaded:
 
     Raises:
         ModelError: the model cannot be read, or no backend can compute it.
+        ArgumentError: it is not trained with chunks of that length.
         OSError: there is no such file.
     """
     path = model_path() if options.path is None else Path(options.path)
     logger.info("loading %s", path)
     network = open_model(path)
+    if options.chunk_ms is not None:
+        network = network.with_chunk(options.chunk_ms)
+    encoder = network.specification.encoder
     decoding = decoding_of(network, options.decoder)
     slots, backend, threads = options.slots, options.backend, options.threads
     if slots is None:
@@ -124,6 +128,8 @@ def load(options: EngineOptions) -> Loaded:
         "ngram": decoding.ngram is not None,
         "sample_rate": SAMPLE_RATE,
         "chunk_samples": engine.chunk_samples,
+        "chunk_ms": encoder.chunk_length,
+        "chunks_ms": list(encoder.chunk_lengths),
         "channel_bytes": engine.channel_bytes,
         "bundled": is_bundled(path),
         "notes": network.notes,

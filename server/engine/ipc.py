@@ -38,6 +38,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: of the model; None: the bundled one.
         backend: what computes it; None: the fastest.
+        chunk_ms: length of a chunk; None: the model's own.
         threads: of one operator, where `slots` is given.
         front_end: the model's in float, or the same in fixed point.
         slots: streams at a time; None: what the machine carries, shared by `models`.
@@ -57,6 +58,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     log_descriptor: int = 2
     log_level: str = "info"
     threads: int = 1
+    chunk_ms: int | None = None
 
 
 class Open(_Message, tag=0, frozen=True):

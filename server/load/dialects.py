@@ -1,17 +1,17 @@
 """The messages of two protocols from the client's side, without I/O.
 
 A `Dialect` makes messages of audio; the `Responses` of a stream get every message of the server, count
-the answered chunks, and keep what was said when. Audio is (n,) float32 at 16 kHz, sent as 60 ms messages
+the messages that it answered, and keep what was said when. Audio is (n,) float32 at 16 kHz, sent as 60 ms messages
 (960 samples), of which only the last of a stream may be shorter.
 
 Myrtle (also `python -m server`):
 1. 16-bit samples; an empty binary message ends the stream; the server closes with 1000.
-2. A response answers a chunk if its `end` is later than that of all before it: with beam search a
-   chunk may have a final and a provisional response, of which the first counts.
+2. A response answers a chunk, and with it the messages up to its `end`, if that is later than all before it:
+   with beam search a chunk may have a final and a provisional response, of which the first counts.
 
 sherpa-onnx:
 3. Samples are float32; the text `Done` ends the stream; the server says `Done!`, or just closes.
-4. Every response answers a chunk. Text grows within a segment and may change until the next one
+4. Every response answers a chunk, which has to be one message, 60 ms. Text grows within a segment and may change until the next one
    begins; segments are separated by a space.
 5. The front end looks ahead, so a chunk can be decoded only after one or more later messages:
    `server.load.player.messages_ahead` finds out how many. Latency counts from the message that
@@ -29,7 +29,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.adapters.myrtle_messages import CHUNK, SAMPLE_BYTES, pcm_bytes, read_response
+from server.adapters.myrtle_messages import (
+    CHUNK,
+    SAMPLE_BYTES,
+    messages_until,
+    pcm_bytes,
+    read_response,
+)
 from server.client.stream import DEFAULT_URL, stream_url
 
 
@@ -52,13 +58,15 @@ class Responses(ABC):
     """One stream's messages from the server.
 
     Attributes:
-        answered: chunks.
+        answered: messages.
+        chunk: messages of a chunk, as far as responses have shown it.
         said: in order.
         ended: whether the server has sent its last message.
     """
 
     def __init__(self) -> None:
         self.answered = 0
+        self.chunk = 1
         self.said: list[Said] = []
         self.ended = False
         self._text = ""  # provisional
@@ -115,8 +123,6 @@ _read_sherpa = msgspec.json.Decoder(_SherpaResponse).decode
 class _MyrtleResponses(Responses):
     """Rules 1 and 2."""
 
-    _latest_end = 0.0
-
     def receive(self, message: bytes, now: float) -> bool:
         try:
             response = read_response(message)
@@ -130,10 +136,11 @@ class _MyrtleResponses(Responses):
         elif text:
             self.said.append(Said(now, text, final=True))
             self._text = ""
-        if response.end <= self._latest_end:
+        messages = messages_until(response.end) - self.answered
+        if messages <= 0:
             return False
-        self._latest_end = response.end
-        self.answered += 1
+        self.answered += messages
+        self.chunk = max(self.chunk, messages)
         return True
 
     def close(self, now: float) -> None:

@@ -1,12 +1,13 @@
 """Connections that play recordings, and the loop that paces all of them.
 
-1. Chunk k of a stream, from 1, leaves 60 ms * k after the stream's start, as of a microphone; a stream
+1. Message k of a stream, from 1, leaves 60 ms * k after the stream's start, as of a microphone; a stream
    starts a random part of 60 ms after its connection is open. The message that ends a stream leaves
    with the last chunk.
 2. One loop sends for all streams: it wakes at most every millisecond and sends whatever is due, which
    costs a fraction of one timer per stream. How late chunks leave is recorded, and latencies count
    from when they left.
-3. A chunk's latency ends when its response is read from the socket.
+3. A chunk is one message, or several where the server's are longer than 60 ms. Its latency begins with the last
+   one of them and ends when its response is read from the socket.
 
 Needs picows, the websocket library with the lowest CPU per message (docs/load.md).
 """
@@ -79,7 +80,7 @@ class Player(WSListener):
         ahead: messages after a chunk without which it cannot be answered (`messages_ahead`).
     Attributes:
         responses: what came.
-        sent: when each whole chunk left, seconds of `time.perf_counter`.
+        sent: when each whole message left, seconds of `time.perf_counter`.
         start: of the stream, on the same clock.
         ended: done when the connection is over; the result is what went wrong, or None.
     """
@@ -101,8 +102,9 @@ class Player(WSListener):
 
     @property
     def unanswered(self) -> list[float]:
-        """When each chunk was sent that could have been answered and was not."""
-        return self.sent[self.responses.answered + self._ahead :]
+        """When each chunk was sent, with its last message, that could have been answered and was not."""
+        chunk = self.responses.chunk
+        return self.sent[self.responses.answered + self._ahead + chunk - 1 :: chunk]
 
     @property
     def text(self) -> str:

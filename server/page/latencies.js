@@ -1,4 +1,4 @@
-/* Compute latencies so far, ms: the time from sending a 60 ms chunk to its response. */
+/* Compute latencies so far, ms: from sending the audio that completes a chunk of the model to its response. */
 
 /** Values in order, for percentiles at any time. */
 export class Latencies {

@@ -103,12 +103,13 @@ async function converse({ heading, name, measured }, send, signal) {
   const model = picker.chosen;
   const transcript = new Transcript();
   const began = performance.now();
-  const connection = new Stream(streamAddress(model?.name), (response, latency) => {
+  const connection = new Stream(streamAddress(model?.name), (response, latency, chunks) => {
     transcript.add(response);
     view.show();
     showText();
     if (response.end_of_utterance) announcer.follow(transcript.utterances());
     if (latency === null) return;
+    for (let k = 1; k < chunks; k++) chart.answer(null); // they waited for the last one
     chart.answer(measured ? latency : null);
     const speed = response.end / ((performance.now() - began) / 1000);
     figures.answer(measured ? latency : null, measured ? null : speed);

@@ -1,21 +1,22 @@
 /* One stream over the server's websocket: chunks out, responses in, the time between the two.
 
    1. Chunks may be sent before the socket is open: they wait, none is lost.
-   2. The k-th response whose audio ends later than that of all before it answers the k-th chunk:
-      with beam search a chunk may have two responses, of which the first counts. A last piece of
-      less than 60 ms is answered by the response to the end, and has no latency.
+   2. A response answers all chunks up to its end, more than one where the model's own are longer than
+      60 ms. With beam search there may be two responses with one end, of which the first counts. A last
+      piece of less than 60 ms is answered by the response to the end, and has no latency.
    3. An empty message ends the stream. The server answers it, and closes. */
 
-import { CHUNK } from "./audio/pcm.js";
+import { CHUNK, RATE } from "./audio/pcm.js";
 
 const WINDOW = 100; // chunks on their way at a time, where nothing else holds the sender back
 
-/** A stream; `onResponse` gets each response and the latency in ms, null where it answers no chunk. */
+/** A stream; `onResponse` gets each response, the latency in ms of the last chunk that it answers, null where
+    it answers none, and how many it answers. */
 export class Stream {
   #socket;
   #waiting = [];
   #sent = []; // when each whole chunk left, until it is answered
-  #heard = 0;
+  #answered = 0; // chunks
   #onResponse;
   #wake = () => {};
   #opened = false;
@@ -67,11 +68,13 @@ export class Stream {
 
   #answer(response) {
     let latency = null;
-    if (response.end > this.#heard && this.#sent.length) {
-      latency = performance.now() - this.#sent.shift();
-      this.#heard = response.end;
+    const until = Math.ceil(Math.round(response.end * RATE) / CHUNK);
+    const chunks = Math.max(0, Math.min(until - this.#answered, this.#sent.length));
+    if (chunks) {
+      latency = performance.now() - this.#sent.splice(0, chunks).pop();
+      this.#answered += chunks;
     }
-    this.#onResponse(response, latency);
+    this.#onResponse(response, latency, chunks);
     this.#wake();
   }
 }

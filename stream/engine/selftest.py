@@ -4,8 +4,8 @@
    faster than in float32.
 2. Threads: one, or all cores, whichever carries more channels.
 3. Capacity: from step times on an idle machine, estimate the most channels answered within `SHARE` of a
-   chunk, and that `MEMORY` of the machine's memory holds. Rehearse that number beside a simulated event loop and clients (`stream.engine.rehearsal`),
-   and lower it until it holds.
+   chunk, and that `MEMORY` of the machine's memory holds. Rehearse that number beside a simulated event loop
+   and clients (`stream.engine.rehearsal`), and lower it until it holds.
 
 Channels hear the bundled recordings, so that decoding costs what it does on speech. Loading the model
 is not counted in the three seconds.
@@ -40,12 +40,13 @@ from stream.stage import Floats, Integers
 logger = logging.getLogger(__name__)
 
 SHARE = 0.8  # of a chunk's time; the rest is for messages on their way
-# What a channel's chunk costs the server's event loop, audio in and text out, so that the loop is busy for
+# What 60 ms of a channel cost the server's event loop, audio in and text out, so that the loop is busy for
 # half of the time where this fills `SHARE`: it computes for 27 us. Measured on 2 cores of an AMD EPYC with
 # 700 to 1010 streams of the bundled model, 2026-11-29.
 LOOP_SECONDS = 42e-6
 BESIDE_SECONDS = 48e-6  # what event loop and load client compute for it there, 27 and 21 us
-LINK_SECONDS = 14e-6  # what the engine's process computes for it beside the step, its messages
+LINK_SECONDS = 14e-6  # what the engine's process computes for a chunk beside the step, its messages
+MESSAGE_SECONDS = 0.06  # of audio in a client's message, also where a chunk is longer
 PYTHON_SECONDS = 1.45e-3  # that `_python_seconds` measured there
 TRIAL = 32
 REPEATS = 3
@@ -174,10 +175,11 @@ def capacity(
     budget = SHARE * chunk
 
     def load(count: int | Integers, seconds: float | NDArray[np.float64]) -> Any:
-        beside = BESIDE_SECONDS * pace * count / chunk  # cores
+        beside = BESIDE_SECONDS * pace * count / min(chunk, MESSAGE_SECONDS)  # cores
         lost = np.clip(beside - (cores - threads), 0.0, 0.99)
         engine = (seconds + LINK_SECONDS * pace * count) / (1.0 - lost)
-        return np.maximum(engine, LOOP_SECONDS * pace * count)
+        messages = max(1.0, chunk / MESSAGE_SECONDS)
+        return np.maximum(engine, LOOP_SECONDS * pace * count * messages)
 
     measured: list[tuple[int, float]] = []
     count = min(TRIAL, most)
@@ -259,7 +261,7 @@ class _Trial:
         budget, seconds = SHARE * chunk, max(REHEARSAL_SECONDS, chunk)
         for _ in range(REHEARSALS):
             engine = Engine(self._network, self._backend, channels, self._decoding, self._front_end)
-            with busy(BESIDE_SECONDS * pace * channels / chunk):
+            with busy(BESIDE_SECONDS * pace * channels / min(chunk, MESSAGE_SECONDS)):
                 latencies = rehearse(engine, self._audio, seconds, LINK_SECONDS * pace)
             late = float(np.quantile(latencies, LATE))
             if late <= budget or channels == 1:

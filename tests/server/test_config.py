@@ -80,6 +80,7 @@ def test_the_file_may_be_named_by_a_variable(file: Path) -> None:
         ("strict_myrtle = 1", "strict_myrtle is 1; want true or false"),
         ("host = 1", "host is 1; want a string"),
         ("host = ['a']", "host is ['a']; want a string"),
+        ("chunk_ms = 0.24", "chunk_ms is 0.24; want a string, or a list of them"),
         ("allowed_hosts = [1]", "allowed_hosts is [1]; want a list of strings"),
         ("allowed_hosts = ['a,b']", "allowed_hosts is ['a,b']; want a list of strings"),
         ("model = 'x'", "model is 'x'; want a table: [model]"),

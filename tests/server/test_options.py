@@ -31,6 +31,18 @@ def test_without_flags_the_bundled_model_is_served_to_this_machine() -> None:
     assert got.settings().tls is None
 
 
+def test_a_length_of_chunk_is_for_all_models_or_for_those_that_are_named() -> None:
+    models = ("--model", "fast=/a", "--model", "exact=/a", "--model", "/b")
+    assert options(*models).chunks == {}
+    everywhere = dict.fromkeys(("fast", "exact", "general"), 240)
+    assert options(*models, "--chunk-ms", "240").chunks == everywhere
+    named = options(*models, RILL_CHUNK_MS="240, fast=120, exact=960").chunks
+    assert named == {"fast": 120, "exact": 960, "general": 240}
+    for wrong in ("fast", "other=120", "fast=0.1", "-60"):
+        with pytest.raises(OptionError, match="--chunk-ms is .*; want MS, or NAME=MS of fast"):
+            options(*models, f"--chunk-ms={wrong}")
+
+
 def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:
     variables = {
         "RILL_MODEL": "a=/models/a, /models/b",

@@ -30,6 +30,7 @@ def order(
     front_end: FrontEndKind = "float",
     backend: str | None = "onnx",
     slots: int | None = 2,
+    chunk_ms: int | None = None,
 ) -> EngineOptions:
     return EngineOptions(
         path=None if path is None else str(path),
@@ -39,6 +40,7 @@ def order(
         models=1,
         decoder=DecoderOptions(),
         log_format="text",
+        chunk_ms=chunk_ms,
     )
 
 
@@ -126,6 +128,21 @@ async def test_signals_for_all_processes_leave_it_to_the_server_when_to_end() ->
         await heard.over.wait()
     assert heard.fault is None
     await channels.stop()
+
+
+async def test_a_length_of_chunk_that_the_model_is_not_trained_with_is_refused() -> None:
+    channels = Channels(in_process(order(chunk_ms=240)))
+    with pytest.raises(LoadError, match="a chunk of 240 ms: the model is trained with .* 60 ms"):
+        await channels.start()
+    await channels.stop()
+
+
+async def test_a_length_of_chunk_is_told_with_those_to_choose_from() -> None:
+    channels = Channels(in_process(order(chunk_ms=60)))
+    await channels.start()
+    about = channels.ready.about
+    await channels.stop()
+    assert (about["chunk_ms"], about["chunks_ms"]) == (60, [60])
 
 
 async def test_a_model_that_is_none_is_named(tmp_path: Path) -> None:

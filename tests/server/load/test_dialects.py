@@ -56,6 +56,14 @@ def test_a_final_and_a_provisional_response_of_a_chunk_answer_it_once() -> None:
     ]
 
 
+def test_a_response_answers_all_messages_of_a_long_chunk() -> None:
+    responses = MYRTLE.responses()
+    for number, answered in ((1, 4), (2, 8)):
+        assert responses.receive(myrtle(0.24 * number, ""), 0.0)
+        assert responses.answered == answered
+    assert responses.chunk == 4
+
+
 def test_sherpas_text_is_final_when_the_next_segment_begins_or_it_is_done() -> None:
     responses = SHERPA.responses()
     for now, message in enumerate(

@@ -129,6 +129,20 @@ async def test_latencies_of_a_server_that_answers_in_time_are_its_delays(clock: 
     assert player.unanswered == []
 
 
+async def test_a_long_chunk_counts_from_its_last_message(clock: Clock) -> None:
+    player, transport, timings = connected(11)
+    for message in range(11):
+        clock.now = 100.0 + CHUNK * message
+        player.send_next()
+        if message in (3, 7):
+            clock.now += 0.02
+            hear(player, transport, myrtle(message + 1))
+    assert list(timings.latency) == pytest.approx([0.02, 0.02])
+    assert player.unanswered == []  # the last three are no chunk yet
+    player.sent.append(clock.now)
+    assert player.unanswered == [clock.now]
+
+
 async def test_with_look_ahead_a_chunk_counts_from_the_message_that_completes_it(
     clock: Clock,
 ) -> None:
