@@ -63,6 +63,7 @@ def _facts(network: Network, path: Path) -> Iterator[str]:
     megabytes = sum((path / name).stat().st_size for name in present) / 1e6
     facts: Mapping[str, Any] = {
         "language": notes.get("language"),
+        "version": notes.get("version"),
         "knows": notes.get("knows"),
         "say, for example": notes.get("example"),
         "network": f"{_network(specification)}; {weights:,} weights, {specification.vocabulary} tokens",
@@ -71,6 +72,7 @@ def _facts(network: Network, path: Path) -> Iterator[str]:
         "size": f"{megabytes:.1f} MB in {len(present)} files",
         "licence": notes.get("license"),
         "author": notes.get("author"),
+        "contact": notes.get("contact"),
         f"SHA-256 of `{WEIGHTS}`": hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest(),
     }
     yield table(["", ""], [[name, str(value)] for name, value in facts.items() if value])

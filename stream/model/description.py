@@ -20,7 +20,7 @@ from stream.model.stages import Stage, stages_of
 Facts: TypeAlias = dict[str, str]
 Description: TypeAlias = dict[str, Facts]
 
-NOTES = ("language", "knows", "example", "license", "author")
+NOTES = ("language", "version", "knows", "example", "license", "author", "contact")
 SHOWN = 12  # digits of a SHA-256
 
 

@@ -56,6 +56,8 @@ NOTES: dict[str, Any] = {
     "license": "Apache-2.0",
     "language": "en",
     "author": "us",
+    "contact": "us@example.org",
+    "version": "1.0",
     "about": "Hears digits.\n\n## What it cannot do\n\nHear prose.",
     "training": {**HARD, "before": [SOFT]},
     "evaluations": [
@@ -83,10 +85,11 @@ def line(page: str, begin: str) -> str:
     return found
 
 
-def test_the_text_by_hand_opens_and_ends_the_card(model: Path) -> None:
+def test_the_text_by_hand_opens_and_ends_the_card_with_facts_between(model: Path) -> None:
     page = card(model)
     assert page.startswith("# digits\n\nHears digits.\n\n<!-- Written by `rill export card`")
     assert page.endswith("\n## What it cannot do\n\nHear prose.\n")
+    assert "| version | 1.0 |" in page and "| contact | us@example.org |" in page
 
 
 def test_error_rates_stand_by_data_set_corpus_and_arithmetic(model: Path) -> None:

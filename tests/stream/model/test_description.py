@@ -10,6 +10,7 @@ from tests.tiny import tiny_network
 
 NOTES = {
     "language": "fr",
+    "version": "1.0",
     "license": "Apache-2.0",
     "evaluations": [
         {"data_set": "dev", "backend": "int8", "options": {"reset_stats": True}, "wer": 0.125},
@@ -41,6 +42,7 @@ def network() -> Network:
 def test_a_model_is_described_with_its_figures_and_runs_the_last_one_first() -> None:
     found = described(network())
     assert list(found) == ["model", "network", "error rates", "last run", "run 1 before it"]
+    assert list(found["model"])[:3] == ["language", "version", "license"]
     assert found["model"]["language"] == "fr"
     assert found["model"]["n-gram model"].startswith("6 bytes, weight 0.2, SHA-256 ")
     assert found["error rates"] == {
