@@ -25,6 +25,9 @@ from export.onnx.int8 import Int8Graph
 from export.onnx.integer import IntegerGraph
 from export.onnx.prediction import prediction_of
 from export.onnx.ranges import Ranges
+from export.watched import WatchedBackend
+from stream.backends import Backend
+from stream.backends.numpy import NumpyBackend
 from stream.integer.network import IntegerLayer, IntegerNetwork, to_integers
 from stream.model.directory import CTC_GRAPH, INT8_WEIGHTS, INTEGER_WEIGHTS, WEIGHTS
 from stream.model.network import Network
@@ -72,8 +75,6 @@ def build(
         head = Float32Graph([model])
         ctc.write(head, spec.joint, spec.vocabulary + 1)
         files[CTC_GRAPH] = head.model("ctc")
-    if ranges is not None and "transducer" not in spec.heads:
-        raise ModelError("int8 graphs are a transducer's, and the model decodes with ctc alone")
     if ranges is not None:
         arrays = int8_arrays(network, ranges, float_layers)
         rounded = WeightFile(arrays, None if inside else INT8_WEIGHTS)
@@ -103,13 +104,26 @@ def build_integers(
     return {**_graphs(".integer", network.specification, new), **_content(file)}
 
 
+def calibrating(network: Network) -> Backend:
+    """Return the backend that `export.calibration` takes ranges from.
+
+    Raises:
+        ModelError: the encoder family has no graphs.
+    """
+    if not encoder_of(network.specification).calibrated:
+        return NumpyBackend(network)
+    return WatchedBackend(network, build(network, inside=True))
+
+
 def int8_arrays(network: Network, ranges: Ranges, float_layers: Collection[str] = ()) -> Arrays:
     """Return the content of `weights.int8.safetensors`, by name."""
-    return {
-        **encoder_of(network.specification).int8_arrays(network, ranges, float_layers),
-        **prediction_of(network.specification).int8_arrays(network, ranges, float_layers),
-        **int8.joint_arrays(network, ranges, float_layers),
-    }
+    parts = [encoder_of(network.specification)]
+    if "transducer" in network.specification.heads:
+        parts.append(prediction_of(network.specification))
+    arrays = dict(int8.joint_arrays(network, ranges, float_layers))
+    for part in parts:
+        arrays |= part.int8_arrays(network, ranges, float_layers)
+    return arrays
 
 
 def integer_arrays(network: IntegerNetwork) -> Arrays:

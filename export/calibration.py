@@ -6,7 +6,7 @@ The recordings pass front end, normaliser and encoder once, in float32, each as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +25,8 @@ class Calibration:
     """A network on recordings.
 
     Args:
-        backend: that computes it, in float32.
+        backend: that computes it, in float32; for `ranges` one that watches the layers of a family which
+            has to be calibrated (`export.onnx.watched`).
         utterances: the recordings; their texts are not looked at.
         progress: called with how many are encoded, and how many there are.
     Attributes:
@@ -43,7 +44,7 @@ class Calibration:
         utterances: Sequence[Utterance],
         progress: Progress | None = None,
     ) -> None:
-        self._backend = backend
+        self._network, self._backend = network, backend
         self.seconds = self.x = 0.0
         # f (B, T, J), projected encoder frames; (B,) frames that count.
         self._batches: list[tuple[Floats, Integers]] = []
@@ -81,7 +82,13 @@ class Calibration:
 
     def ranges(self) -> Ranges:
         """Return the ranges that int8 needs for what was computed."""
-        return Ranges(self.x, self.joint())
+        from export.onnx.prediction import prediction_of
+
+        layers: Mapping[str, float] = getattr(self._backend, "layers", {})
+        if "transducer" not in self._network.specification.heads:
+            return Ranges(self.x, None, layers)
+        bounds = prediction_of(self._network.specification).ranges(self._network)
+        return Ranges(self.x, self.joint(), {**layers, **bounds})
 
 
 class _Watched:

@@ -19,7 +19,6 @@ from export.checks.verification import verify
 from export.onnx.ranges import Ranges
 from export.post_training import calibrated
 from export.word_delay import measured
-from stream.backends import load_backend
 from stream.bundled import recordings
 from stream.errors import ArgumentError
 from stream.manifest import Utterance
@@ -79,13 +78,11 @@ def export(
         AudioError: a recording cannot be decoded.
         ArgumentError: the arguments contradict each other or the model.
     """
-    from export.build import build
+    from export.build import build, calibrating
 
     given = network.specification.quantisation
     quantised = integers or given is not None
     heads = network.specification.heads
-    if int8 and "transducer" not in heads:
-        raise ArgumentError("int8 has no ctc, and the model has no other decoder: add --no-int8")
     if integers and "ctc" in heads:
         raise ArgumentError("--integers: integers have no ctc, which the model has; leave it out")
     network.specification.check_layers(float_layers, "--float-layers")
@@ -113,8 +110,9 @@ def export(
     if int8 and (chosen := network.specification.quantisation) is not None:
         ranges = Ranges.of(chosen)
     elif int8:
-        backend = load_backend("numpy", network)
-        ranges = Calibration(network, backend, calibration, showing("calibration")).ranges()
+        ranges = Calibration(
+            network, calibrating(network), calibration, showing("calibration")
+        ).ranges()
     files = build(
         network, ranges=ranges, float_layers=float_layers, integers=quantised, standard=standard
     )

@@ -41,8 +41,9 @@ def dequantise_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tup
     spec = network.specification
     arrays: Arrays = dict(network.arrays)
     allowed: Arrays = {}
-    step = max(float(np.abs(arrays[EMBEDDING]).max()), 1e-12) / 127.0
+    step = 0.0
     if EMBEDDING in stored:
+        step = max(float(np.abs(arrays[EMBEDDING]).max()), 1e-12) / 127.0
         arrays[EMBEDDING] = (stored[EMBEDDING][:-1] - float(ZERO)) * step
         allowed[EMBEDDING] = np.array(step / 2)
 
@@ -75,18 +76,20 @@ def dequantise_int8(network: Network, stored: Mapping[str, NDArray[Any]]) -> tup
 
     def linear(name: str, of_input: float) -> None:
         largest = np.abs(network.arrays[f"{name}.weight"]).max(axis=1, keepdims=True)
-        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = (
+        arrays[f"{name}.weight"], allowed[f"{name}.weight"] = (
             weight(name, of_input),
-            stored[f"{name}.bias"],
+            largest / 254.0,
         )
-        allowed[f"{name}.weight"], allowed[f"{name}.bias"] = largest / 254.0, np.array(BIAS_ERROR)
+        if f"{name}.bias" in arrays:
+            arrays[f"{name}.bias"] = stored[f"{name}.bias"]
+            allowed[f"{name}.bias"] = np.array(BIAS_ERROR)
 
-    for name in spec.layer_names:
-        if f"{name}.scale" not in stored:
-            continue
-        if name.startswith("joint."):
+    for name in (key.removesuffix(".weight") for key in stored if key.endswith(".weight")):
+        if f"{name}.x.scale" in stored:
+            linear(name, stored[f"{name}.x.scale"].item())
+        elif name.startswith("joint."):
             linear(name, stored["joint.scale"].item() if name == "joint.output" else UNIT)
-        else:
+        elif name in spec.layer_names:  # of LSTMs, with its part ".input"
             layer(name, stored["x.scale"].item() if name.startswith("encoder.") else step)
     return _network(network, arrays), allowed
 

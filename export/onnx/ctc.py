@@ -9,6 +9,6 @@ from export.onnx.graph import FLOAT
 def write(graph: Float32Graph, size: int, classes: int) -> None:
     """Write the head of f, of a size, with so many classes."""
     hidden = graph.node("Relu", [graph.input("f", FLOAT, ["B", size])])
-    logits = graph.linear(hidden, "ctc.weight", "ctc.bias")
+    logits = graph.gemm(hidden, "ctc.weight", "ctc.bias")
     scores = graph.node("LogSoftmax", [logits], axis=1)
     graph.output(scores, "log_probabilities", ["B", classes])

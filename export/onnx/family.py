@@ -33,6 +33,15 @@ class Family:
         """
         raise self._lacks("ONNX graphs")
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether int8 needs ranges for linear layers of the part, of which the values have no bounds."""
+        return False
+
+    def ranges(self, network: Network) -> Mapping[str, float]:
+        """Return ranges for int8 that follow from the weights, by linear layer as `Ranges.layers`."""
+        return {}
+
     def int8_arrays(
         self, network: Network, ranges: Ranges, float_layers: Collection[str]
     ) -> Mapping[str, NDArray[Any]]:

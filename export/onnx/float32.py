@@ -14,9 +14,21 @@ from export.onnx.graph import FLOAT
 class Float32Graph(Arithmetic):
     """A graph that computes float32."""
 
-    def linear(self, x: str, weight: str, bias: str) -> str:
+    def gemm(self, x: str, weight: str, bias: str) -> str:
         """Add y = x W^T + b, with the weight as the network has it."""
         return self.node("Gemm", [x, self.weight(weight), self.weight(bias)], transB=1)
+
+    def linear(self, x: str, layer: str) -> str:
+        """Add a linear layer over the last axis of x, (B, ..., inputs), with a bias if the model has one."""
+        weight = self.node("Transpose", [self.weight(f"{layer}.weight")], perm=[1, 0])
+        y = self.node("MatMul", [x, weight])
+        if self.has(f"{layer}.bias"):
+            y = self.node("Add", [y, self.weight(f"{layer}.bias")])
+        return y
+
+    def silu(self, x: str) -> str:
+        """Add x sigmoid(x)."""
+        return self.node("Mul", [x, self.node("Sigmoid", [x])])
 
     def features(self, x: str, layer: str) -> str:
         return x
@@ -37,7 +49,7 @@ class Float32Graph(Arithmetic):
         return self.node("Mul", [embedded, self.node("Unsqueeze", [is_piece, axis])])
 
     def project(self, h: str, layer: str) -> str:
-        return self.linear(h, f"{layer}.weight", f"{layer}.bias")
+        return self.gemm(h, f"{layer}.weight", f"{layer}.bias")
 
     def join(self, f: str, g: str) -> tuple[str, int]:
         return self.project(self.add_relu(f, g), "joint.output"), FLOAT

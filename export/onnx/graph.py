@@ -107,6 +107,36 @@ class Graph:
         first = self.node("Split", [value], outputs=parts, axis=1, num_outputs=parts)
         return [first, *(f"{first}.{n}" for n in range(1, parts))]
 
+    def split_sizes(self, value: str, *sizes: int) -> list[str]:
+        """Add the parts of a value along its last axis, of these sizes."""
+        first = self.node("Split", [value, self.axes(*sizes)], outputs=len(sizes), axis=-1)
+        return [first, *(f"{first}.{n}" for n in range(1, len(sizes)))]
+
+    def reshape(self, value: str, *shape: int) -> str:
+        """Add a value in another shape; 0 keeps an axis, -1 is what is left."""
+        return self.node("Reshape", [value, self.axes(*shape)])
+
+    def unsqueeze(self, value: str, *axes: int) -> str:
+        """Add a value with more axes, of length 1, at these places."""
+        return self.node("Unsqueeze", [value, self.axes(*axes)])
+
+    def slice(self, value: str, begin: str, end: str, axis: int) -> str:
+        """Add a part of a value along an axis.
+
+        Args:
+            begin, end: (1,) int64.
+        """
+        return self.node("Slice", [value, begin, end, self.axes(axis)])
+
+    def axes(self, *axes: int) -> str:
+        """Return a constant of axes, or of any short vector of integers."""
+        name = "vector." + "_".join(map(str, axes))
+        return self.constant(name, np.array(axes, np.int64))
+
+    def number(self, value: float) -> str:
+        """Return a float32 constant."""
+        return self.constant(f"number.{value!r}", np.array(value, np.float32))
+
     def input(self, name: str, kind: int, shape: list[str | int]) -> str:
         """Add an input of the graph."""
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
@@ -127,8 +157,8 @@ class Graph:
         return name
 
     def has(self, name: str) -> bool:
-        """Return whether the first weight file has an array."""
-        return name in self.files[0].arrays
+        """Return whether a weight file has an array."""
+        return any(name in file.arrays for file in self.files)
 
     def weight(self, name: str) -> str:
         """Add an array of the weight files."""

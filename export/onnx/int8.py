@@ -1,8 +1,8 @@
 """Graphs in int8: u8 activations, s8 weights, scales that no batch changes.
 
 1. The output of an LSTM layer, h, lies in [-1, 1] whatever the activation, so its scale is 1/127, a
-   constant. The encoder's input, the embedding and the joint's hidden vector have scales of their
-   own: from `Ranges`, the embedding's from its largest weight. Beyond them values saturate.
+   constant. Every other input of a product has a scale of its own: the embedding's follows from its
+   largest weight, all others from `Ranges`. Beyond them values saturate.
 2. A weight has one scale per output, its largest magnitude over 127. Ties go to even.
 3. The products are integer, so a row's sum does not depend on what it is batched with; scale, bias
    and all that follows are float32, element by element.
@@ -15,7 +15,7 @@ in the first one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,7 @@ from stream.stage import Floats
 
 ZERO = 128  # of signed activations
 UNIT = np.float32(1.0 / 127.0)  # scale of h
+INPUT_SCALE = ".x.scale"  # of a layer whose input has a range of its own
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -46,7 +47,7 @@ def embedding(weight: Floats) -> tuple[NDArray[np.uint8], float]:
     return np.concatenate([steps.astype(np.uint8), start]), largest / 127.0
 
 
-def linear_arrays(name: str, weight: Floats, bias: Floats, scale: float) -> Arrays:
+def linear_arrays(name: str, weight: Floats, bias: Floats | None, scale: float) -> Arrays:
     """Return the arrays of a linear layer: weight (inputs, outputs) int8, scale, bias (rule 2).
 
     Args:
@@ -54,25 +55,49 @@ def linear_arrays(name: str, weight: Floats, bias: Floats, scale: float) -> Arra
         scale: of the input.
     """
     column = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127.0
-    return {
+    arrays: Arrays = {
         f"{name}.weight": np.rint(weight / column[:, None]).astype(np.int8).T,
         f"{name}.scale": (column * scale).astype(np.float32),
-        f"{name}.bias": bias.astype(np.float32),
     }
+    if bias is not None:
+        arrays[f"{name}.bias"] = bias.astype(np.float32)
+    return arrays
+
+
+def calibrated_arrays(
+    network: Network, prefix: str, ranges: Mapping[str, float], float_layers: Collection[str]
+) -> Arrays:
+    """Return the arrays of the linear layers with a range of their own, and the scale of each one's input.
+
+    Args:
+        prefix: of their names.
+        ranges: `Ranges.layers`.
+        float_layers: left out with all that is within them.
+    """
+    arrays: Arrays = {}
+    for name, largest in ranges.items():
+        if name.startswith(prefix) and not is_within(name, float_layers):
+            weight, bias = (network.arrays.get(f"{name}.{key}") for key in ("weight", "bias"))
+            assert weight is not None
+            arrays |= linear_arrays(name, weight, bias, largest / 127.0)
+            arrays[f"{name}{INPUT_SCALE}"] = np.array(largest / 127.0, np.float32)
+    return arrays
+
+
+def is_within(name: str, layers: Collection[str]) -> bool:
+    """Return whether a linear layer is one of these layers or a part of one."""
+    return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
 
 
 def joint_arrays(network: Network, ranges: Ranges, float_layers: Collection[str]) -> Arrays:
-    """Return the arrays of the joint, except its layers in float, and the scales of `Ranges`."""
-    arrays: Arrays = {
-        "x.scale": np.array(input_scale(ranges), np.float32),
-        "joint.scale": np.array(ranges.joint / LEVELS, np.float32),
-    }
-    for name, scale in (
-        ("joint.encoder", float(UNIT)),
-        ("joint.prediction", float(UNIT)),
-        ("joint.output", ranges.joint / LEVELS),
-    ):
-        if name not in float_layers:
+    """Return the arrays of the joint, except its layers in float, and the scale of its hidden vector."""
+    arrays = calibrated_arrays(network, "joint.", ranges.layers, float_layers)
+    scales = {"joint.encoder": float(UNIT)}
+    if ranges.joint is not None:
+        scales |= {"joint.prediction": float(UNIT), "joint.output": ranges.joint / LEVELS}
+        arrays["joint.scale"] = np.array(ranges.joint / LEVELS, np.float32)
+    for name, scale in scales.items():
+        if name not in (*ranges.layers, *float_layers):
             weight, bias = (network.arrays[f"{name}.{key}"] for key in ("weight", "bias"))
             arrays |= linear_arrays(name, weight, bias, scale)
     return arrays
@@ -98,6 +123,13 @@ class Int8Graph(Float32Graph):
             self._octets[h] = self.quantise(h, self.constant("unit", np.array(UNIT)))
         return self._octets[h]
 
+    def linear(self, x: str, layer: str) -> str:
+        if self.is_float(layer):
+            return super().linear(x, layer)
+        if self.has(scale := f"{layer}{INPUT_SCALE}"):
+            return self.product(self.quantise(x, self.weight(scale)), layer)
+        return self.product(self.octets(x), layer)
+
     def product(self, x: str, name: str, zero: int = ZERO) -> str:
         """Add the product of u8 activations and a weight, scaled and with its bias."""
         return self.scaled_product(
@@ -106,7 +138,7 @@ class Int8Graph(Float32Graph):
             self.constant("one", np.array(1.0, np.float32)),
             self.weight(f"{name}.scale"),
             self.zero_point(zero),
-            self.weight(f"{name}.bias"),
+            self.weight(f"{name}.bias") if self.has(f"{name}.bias") else "",
         )
 
     def features(self, x: str, layer: str) -> str:
@@ -131,9 +163,7 @@ class Int8Graph(Float32Graph):
         return self.node("Gather", [self.weight("prediction.embedding"), token], axis=0)
 
     def project(self, h: str, layer: str) -> str:
-        if self.is_float(layer):
-            return super().project(h, layer)
-        return self.product(self.octets(h), layer)
+        return super().project(h, layer) if self.is_float(layer) else self.linear(h, layer)
 
     def join(self, f: str, g: str) -> tuple[str, int]:
         if self.is_float("joint.output"):

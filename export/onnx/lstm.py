@@ -156,8 +156,8 @@ def _float32_layer(
     graph: Float32Graph, x: str, h: str, c: str, name: str, activation: str
 ) -> tuple[str, str]:
     """Add one step of a layer; returns h and c."""
-    from_x = graph.linear(x, f"{name}.weight_ih", f"{name}.bias_ih")
-    from_h = graph.linear(h, f"{name}.weight_hh", f"{name}.bias_hh")
+    from_x = graph.gemm(x, f"{name}.weight_ih", f"{name}.bias_ih")
+    from_h = graph.gemm(h, f"{name}.weight_hh", f"{name}.bias_hh")
     gates = graph.node("Add", [from_x, from_h])
 
     def sigmoid(a: str) -> str:

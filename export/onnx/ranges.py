@@ -1,8 +1,9 @@
-"""Ranges of the int8 graphs: the largest magnitudes that they represent."""
+"""Ranges of the int8 graphs: the largest magnitudes that they represent, and a graph that finds them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,17 +18,20 @@ class Ranges:
 
     Attributes:
         x: of the encoder's input, normalised log-mel.
-        joint: of the joint's hidden vector, after its ReLU.
+        joint: of the joint's hidden vector, after its ReLU; None of a model without a joint.
+        layers: of the inputs of linear layers, by their names, where no bound is known as it is for LSTMs.
     Raises:
         ValueError: one is not a positive number.
     """
 
     x: float
-    joint: float
+    joint: float | None
+    layers: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("x", "joint"):
-            if not 0.0 < (value := getattr(self, name)) < np.inf:
+        joint = {} if self.joint is None else {"joint": self.joint}
+        for name, value in ({"x": self.x} | joint | dict(self.layers)).items():
+            if not 0.0 < value < np.inf:
                 raise ValueError(f"int8: the range of {name} is {value}, wants a positive number")
 
     @classmethod

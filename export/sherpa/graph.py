@@ -92,15 +92,6 @@ class _Inner(Graph):
         """Add the inner graph; all its inputs were fed."""
         self.nodes.extend(self.inner.node)
 
-    def axes(self, *axes: int) -> str:
-        """Return a constant of axes, or of any short vector of integers."""
-        name = "vector." + "_".join(map(str, axes))
-        return self.constant(name, np.array(axes, np.int64))
-
-    def number(self, value: float) -> str:
-        """Return a float32 constant."""
-        return self.constant(f"number.{value!r}", np.array(value, np.float32))
-
     def from_cache(self, value: str, kind: int) -> str:
         """Return a state as the inner graph has it (rule 1)."""
         if kind == UINT8:

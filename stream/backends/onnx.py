@@ -73,12 +73,12 @@ class _Step:
         outputs = [output.name for output in self._session.get_outputs()]
         self.inputs = {value.name: value for value in self._session.get_inputs()}
         # Each state with the output that follows from it.
-        self._states, following = {}, {}
+        self.states, following = {}, {}
         for name in list(self.inputs):
             for ending in (AFTER, NEW):
                 if (output := f"{name}{ending}") in outputs:
-                    self._states[name], following[name] = self.inputs.pop(name), output
-        self.caches = tuple(following[name].endswith(NEW) for name in self._states)
+                    self.states[name], following[name] = self.inputs.pop(name), output
+        self.caches = tuple(following[name].endswith(NEW) for name in self.states)
         self._wanted = [name for name in outputs if name not in following.values()]
         self._wanted += following.values()
         self._zeros = self._session.get_modelmeta().custom_metadata_map
@@ -86,7 +86,7 @@ class _Step:
     def initial_state(self, batch: int) -> State:
         """Return the state at the start of a stream."""
         leaves = []
-        for name, value in self._states.items():
+        for name, value in self.states.items():
             dtype, zero = TYPES[value.type]
             zero = self._zeros.get(f"zero.{name}", zero)
             leaves.append(np.full((batch, *value.shape[1:]), dtype(zero), dtype))
@@ -96,7 +96,7 @@ class _Step:
         self, inputs: dict[str, NDArray[np.generic]], state: State = ()
     ) -> tuple[Floats, State]:
         """Run the graph; returns its one output, and of each state what the graph gives of it (rule 3)."""
-        inputs.update(zip(self._states, state, strict=True))
+        inputs.update(zip(self.states, state, strict=True))
         output, *following = self._session.run(self._wanted, inputs)
         return output, tuple(following)
 
@@ -138,6 +138,11 @@ class OnnxBackend(Backend):
         }
         self._chunk = lengths.pop("x")
         self._present = lengths
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The names of the leaves of the encoder's state."""
+        return tuple(self._encoder.states)
 
     def initial_state(self, batch: int) -> tuple[State, State]:
         """Return an array for each state input of the encoder and the prediction network."""

@@ -136,19 +136,20 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         path: a new or empty folder, or an older model directory, which is replaced; files in that
             one which are no part of the model, such as a model card, stay.
         graphs: bytes of the ONNX graphs by their names, `graph_names`; all of them, or none for a
-            model that only the NumPy backends run. Beside them all of the int8 ones, `INT8_GRAPHS` and
-            `INT8_WEIGHTS`, or none, and so with the integer ones.
+            model that only the NumPy backends run. Beside them all of the int8 ones and `INT8_WEIGHTS`, or
+            none, and so with the integer ones.
     Yields:
         the temporary folder, beside `path`.
     Raises:
         ModelError: the path is something else than a model directory.
         ValueError: some graphs are missing or unknown.
     """
-    beside: tuple[set[str], ...] = (set(), INT8, INTEGER, INT8 | INTEGER)
     wanted = graph_names(network.specification)
+    rounded = {*graph_names(network.specification, INT8_GRAPHS), INT8_WEIGHTS}
+    beside: tuple[set[str], ...] = (set(), rounded, INTEGER, rounded | INTEGER)
     if graphs and set(graphs) not in [{*wanted, *more} for more in beside]:
         raise ValueError(
-            f"graphs are {sorted(graphs)}, want {sorted(wanted)}, those and {sorted(INT8)} or "
+            f"graphs are {sorted(graphs)}, want {sorted(wanted)}, those and {sorted(rounded)} or "
             f"{sorted(INTEGER)} or both, or none"
         )
     occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))

@@ -56,6 +56,7 @@ class LSTM(Family):
         """Return the weights of all layers but those in float."""
         scale = input_scale(ranges)
         return {
+            "x.scale": np.array(scale, np.float32),
             **lstm.int8_arrays(network, PRE, scale, float_layers),
             **lstm.int8_arrays(network, POST, None, float_layers),
         }
