@@ -98,10 +98,16 @@ def _network(specification: Specification) -> str:
 
 
 def _front_end(specification: Specification) -> str:
-    parts = [
+    statistics = (
         f"running statistics, alpha {specification.alpha:g}"
         if specification.alpha
-        else "global statistics",
+        else "global statistics"
+    )
+    front_end = specification.front_end
+    parts = [
+        *(["learned mel"] if front_end.learned else []),
+        *(["magnitudes"] if front_end.spectrum == "magnitude" else []),
+        statistics if specification.has_statistics else f"normaliser {specification.normaliser}",
         f"log floor {specification.floor:g}",
         *(["gate"] if specification.gate else []),
         *(["gain control"] if specification.gain_control else []),

@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.front_end.log_mel import Spectrum
+from stream.front_end.log_mel import Spectrum, mel_bank
 
 MEL = "front_end.mel"  # name of the array
 
@@ -40,6 +40,13 @@ class Filterbank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     mel: Literal["fixed", "learned"] = "fixed"
     spectrum: Spectrum = "power"
+
+
+def distance(bank: NDArray[np.float32], spectrum: Spectrum) -> float:
+    """Return how far learned filters, (80, 257), are from the fixed ones: a share of these, mean over filters."""
+    fixed = mel_bank(spectrum)
+    moved = np.linalg.norm(bank - fixed, axis=1) / np.linalg.norm(fixed, axis=1)
+    return float(moved.mean())
 
 
 def check_bank(bank: NDArray[np.float32]) -> None:

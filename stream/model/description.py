@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from stream.front_end.filterbank import MEL, distance
 from stream.model.directory import serialise
 from stream.model.network import Network
 from stream.model.stages import Stage, stages_of
@@ -71,6 +72,9 @@ def _model(network: Network) -> Facts:
     size = sum(array.size for array in network.arrays.values())
     facts["weights"] = f"{size:,}, SHA-256 {_hash(serialise(network))}"
     facts["tokenizer"] = f"{len(network.vocabulary)} pieces, SHA-256 {_hash(network.tokenizer)}"
+    if (front_end := network.front_end).learned:
+        moved = 100 * distance(network.arrays[MEL], front_end.spectrum)
+        facts["learned mel"] = f"{moved:.1f} % away from the fixed filters"
     if (ngram := network.ngram) is not None:
         size, weight = len(ngram.binary), ngram.weight
         facts["n-gram model"] = f"{size:,} bytes, weight {weight}, SHA-256 {_hash(ngram.binary)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,27 @@ def test_the_gradient_of_samples_is_finite_without_any_energy() -> None:
     frames, _ = log_mel(x, torch.tensor([4000]), module.front_end)
     frames.sum().backward()
     assert x.grad is not None and torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("mistake", ["no least power", "no floor"])
+def test_what_keeps_the_gradient_finite_is_needed(
+    mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a gradient at zero energy is 0 times infinity; a specification refuses to have no floor."""
+    network = tiny_network(**(LEARNED if mistake == "no floor" else LEARNED_MAGNITUDE))
+    module = Transducer.from_network(network)
+    front_end = module.front_end
+    if mistake == "no floor":
+        front_end = replace(front_end, floor=0.0)
+        with pytest.raises(ValueError, match="floor is 0.0"):
+            tiny_network(floor=0.0)
+    else:
+        monkeypatch.setattr("stream.front_end.log_mel.LEAST_POWER", 0.0)
+    x = torch.zeros(1, 4000, requires_grad=True)
+    frames, _ = log_mel(x, torch.tensor([4000]), front_end)
+    frames.sum().backward()
+    gradient = module.mel.weight.grad if mistake == "no floor" else x.grad
+    assert gradient is not None and not torch.isfinite(gradient).all()
 
 
 def test_rows_normalised_by_themselves_have_a_finite_gradient_in_bins_that_never_change() -> None:

@@ -147,9 +147,10 @@ def estimated(
     trial = tried(learner, material, vocabulary, calendar.end)
     specification = learner.model.specification
     weights = sum(each.numel() for each in learner.model.parameters())
+    mel = "learned mel, " if specification.front_end.learned else ""
     return Estimate(
         folder,
-        f"{weights:,} weights, {specification.encoder.family} encoder, {specification.activation}; "
+        f"{weights:,} weights, {mel}{specification.encoder.family} encoder, {specification.activation}; "
         f"{len(vocabulary)} pieces",
         first,
         calendar,

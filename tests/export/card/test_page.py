@@ -10,6 +10,7 @@ import pytest
 
 from export.card import __main__
 from export.card.page import card
+from stream.front_end.filterbank import Filterbank
 from stream.model import directory
 from stream.model.specification import ModelError
 from stream.prediction.stateless import Stateless
@@ -160,6 +161,15 @@ def test_a_model_without_notes_has_a_card(tmp_path: Path) -> None:
     directory.write(replace(tiny_network(), notes={}), tmp_path / "bare", {})
     page = card(tmp_path / "bare")
     assert page.startswith("# bare\n\n<!--") and "Nothing was recorded." in page
+
+
+def test_the_card_names_learned_filters_and_a_normaliser_without_statistics(
+    tmp_path: Path,
+) -> None:
+    filters = Filterbank(mel="learned", spectrum="magnitude")
+    network = tiny_network(filterbank=filters, normaliser="layer")
+    directory.write(network, tmp_path / "learned", {})
+    assert "learned mel, magnitudes, normaliser layer, log floor" in card(tmp_path / "learned")
 
 
 def test_the_card_names_the_heads_and_how_each_was_validated(tmp_path: Path) -> None:

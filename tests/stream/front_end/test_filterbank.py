@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream.front_end.filterbank import MEL, Filterbank, check_bank
+from stream.front_end.filterbank import MEL, Filterbank, check_bank, distance
 from stream.front_end.log_mel import FrontEnd, hann, mel_bank, streamed_log_mel
 from tests.tiny import tiny_network
 
@@ -72,3 +72,9 @@ def test_a_negative_weight_is_named() -> None:
     bank[3, 8] = -0.25
     with pytest.raises(ValueError, match=rf"{MEL} is -0.25 at \[3, 8\]"):
         check_bank(bank)
+
+
+def test_the_distance_is_a_share_of_the_fixed_filters() -> None:
+    bank = mel_bank("magnitude").astype(np.float32)
+    assert distance(bank, "magnitude") < 1e-6
+    np.testing.assert_allclose(distance(np.float32(1.25) * bank, "magnitude"), 0.25, rtol=1e-5)

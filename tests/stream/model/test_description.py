@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from stream.front_end.filterbank import Filterbank
 from stream.model.description import described, differences, lines
 from stream.model.network import Network, NgramFile
 from tests.tiny import tiny_network
@@ -68,6 +69,13 @@ def test_a_model_is_described_with_its_figures_and_runs_the_last_one_first() -> 
 def test_models_of_which_nothing_is_known_have_a_network_and_weights() -> None:
     found = described(replace(tiny_network(), notes={}))
     assert list(found) == ["model", "network"] and list(found["model"]) == ["weights", "tokenizer"]
+
+
+def test_learned_filters_say_how_far_they_are_from_the_fixed_ones() -> None:
+    found = described(tiny_network(filterbank=Filterbank(mel="learned"), normaliser="layer"))
+    assert found["model"]["learned mel"].endswith(" % away from the fixed filters")
+    assert found["network"]["front_end"] == '{"mel": "learned", "spectrum": "power"}'
+    assert found["network"]["normaliser"] == "layer"
 
 
 def test_two_models_differ_in_what_was_changed() -> None:

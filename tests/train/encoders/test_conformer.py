@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,12 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.causality import check_causal
+from stream.causality import CausalityError, check_causal
 from stream.encoders.conformer import Conformer
 from stream.stage import map_state
 from tests.tiny import tiny_specification
+from tests.train.tones import prepared
 from train.config.learning import Dropout
-from train.encoders.conformer import ConformerEncoder
+from train.encoders.conformer import ConformerEncoder, TorchOperations
 
 SIZES = Conformer(
     depth=2,
@@ -124,3 +126,19 @@ def test_steps_and_decays_of_mamba_begin_where_its_authors_have_them() -> None:
     decays = arrays["encoder.1.mamba.decay"].exp()
     assert ((decays > 0.99) & (decays < 16.1)).all()
     assert (arrays["encoder.1.mamba.skip_scale"] == 1).all()
+
+
+def test_a_convolution_that_sees_the_next_chunk_is_refused_before_the_first_update(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depthwise = TorchOperations.depthwise
+
+    def centred(self: TorchOperations, frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return depthwise(self, torch.cat([frames[:, 1:], frames[:, :1]], dim=1), weight)
+
+    monkeypatch.setattr(TorchOperations, "depthwise", centred)
+    encoder = 'model.encoder={ family="conformer", layers=1, size=16, heads=2, feed_forward=16, chunk_ms=120 }'
+    run = prepared(folder, tmp_path / "run", encoder)
+    with pytest.raises(CausalityError, match="training forward: encoder frame"):
+        run.train()
+    assert not (tmp_path / "run").exists()
