@@ -92,7 +92,7 @@ def check_spelling(
     advice = (
         f"They can be spelt in small letters: {normalise}"
         if missing.small
-        else f"Normalise them, with {normalise} for English, or use a tokenizer that has them"
+        else f"Normalise them, as with {normalise}, or use a tokenizer that has them"
     )
     where = missing.example
     message = f"{missing} {advice}. To take them as <unk>: {allow}."

@@ -29,7 +29,7 @@ from stream.files.atomic import replace_file
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, read_manifest, spaced
 from stream.model.network import Network, models_in, open_model
-from stream.model.stages import without_places
+from stream.model.stages import text_rules_of, without_places
 from stream.process import reports_errors, run_main
 from stream.progress import show_count
 from stream.scenarios import report as scenario_report
@@ -243,7 +243,8 @@ def _with_texts(
     if arguments.normalise:
         spoken = _normalised(spoken, arguments.normalise, network)
     if not arguments.allow_unk:
-        check_spelling(network.vocabulary, spoken, "--normalise lowercase", "--allow-unk")
+        rules = text_rules_of(network.notes) or "lowercase"
+        check_spelling(network.vocabulary, spoken, f"--normalise {rules}", "--allow-unk")
     elif missing := unspelt(network.vocabulary, spoken):
         print(missing, file=sys.stderr)
     return spoken

@@ -41,3 +41,11 @@ def stages_of(notes: Mapping[str, Any]) -> list[Stage]:
     last = dict(notes.get("training", {}))
     before = last.pop("before", [])
     return [*before, last] if last else []
+
+
+def text_rules_of(notes: Mapping[str, Any]) -> str | None:
+    """Return the rules of the transcripts that a model learned, `data.text` of its last run that says so."""
+    for stage in reversed(stages_of(notes)):
+        if rules := stage.get("settings", {}).get("data.text"):
+            return str(rules)
+    return None

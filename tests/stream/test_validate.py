@@ -17,7 +17,7 @@ from stream.decoding import options
 from stream.error_rate import character_error_rate
 from stream.extras import install_command
 from stream.language_model.ngram import Ngram, Table
-from stream.model.directory import write
+from stream.model.directory import note, write
 from tests.places import REPOSITORY
 from tests.server.scripted import pcm, samples_of, talking_network
 from tests.tiny import tiny_network
@@ -167,6 +167,11 @@ def test_texts_that_the_tokenizer_cannot_spell_are_refused_unless_allowed(
     said = capsys.readouterr().err
     assert "manifest.jsonl: line 3: the tokenizer cannot spell 1 of 3 transcripts" in said
     assert "--normalise lowercase" in said and "--allow-unk" in said
+    note(tmp_path / "model", lambda notes: {"training": {"settings": {"data.text": "lower"}}})
+    assert validate.main(flags) == 3
+    assert "in small letters: --normalise lower." in capsys.readouterr().err
+    assert validate.main([*flags, "--normalise", "lower"]) == 0
+    capsys.readouterr()
     assert validate.main([*flags, "--allow-unk"]) == 0
     captured = capsys.readouterr()
     assert "cannot spell 1 of 3" in captured.err and "said  TEN hats" in captured.out

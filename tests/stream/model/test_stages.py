@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.model.stages import stages_of, without_places
+from stream.model.stages import stages_of, text_rules_of, without_places
 
 
 def test_runs_come_first_one_first() -> None:
@@ -12,6 +12,13 @@ def test_runs_come_first_one_first() -> None:
     ]  # fmt: skip
     assert stages_of({"training": soft}) == [soft]
     assert stages_of({"license": "MIT"}) == []
+
+
+def test_the_rules_of_transcripts_are_those_of_the_last_run_that_says_them() -> None:
+    before = [{"settings": {"data.text": "fr+numbers"}}, {"settings": {"updates": 3}}]
+    assert text_rules_of({"training": {"run": "int8", "before": before}}) == "fr+numbers"
+    assert text_rules_of({"training": {"run": "soft"}}) is None
+    assert text_rules_of({}) is None
 
 
 def test_absolute_paths_become_names_and_all_else_stays() -> None:
