@@ -24,6 +24,7 @@ from stream.ctm import TimedWord, read_ctm
 from stream.decoding.decoding import Decoding
 from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import DecoderOptions, decoding_of, options_of
+from stream.engine.selftest import self_test
 from stream.errors import ArgumentError
 from stream.files.atomic import replace_file
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -41,6 +42,7 @@ from stream.validation.files import write_ctm, write_predictions
 from stream.validation.record import (
     Conditions,
     conditions,
+    record_capacity,
     record_report,
     record_rows,
     target_of,
@@ -90,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
             "alpha",
             "final-padding",
             "ctm",
+            "capacity",
             "standardise",
             "predictions",
             "breakdown",
@@ -133,6 +136,8 @@ def main(argv: list[str] | None = None) -> int:
         rows.append(tables.Row(name, report))
         if places:
             record_report(places[model], _conditions(arguments, network, chosen, spoken), report)
+        if arguments.capacity:
+            _measure_capacity(arguments, network, chosen, name, places[model] if places else None)
     if arguments.json:
         replace_file(Path(arguments.json), json.dumps(_content(rows)).encode() + b"\n")
     report = rows[0].report
@@ -218,6 +223,22 @@ def _report(
         align=arguments.latency,
         progress=show_count,
     )
+
+
+def _measure_capacity(
+    arguments: argparse.Namespace,
+    network: Network,
+    options: DecoderOptions,
+    name: str,
+    place: Path | None,
+) -> None:
+    from server.processes import machine
+
+    decoding = decoding_of(network, options)
+    plan = self_test(network, arguments.backend, decoding, arguments.front_end)
+    print(f"{name}: {plan}")
+    if place is not None:
+        record_capacity(place, network, plan, machine())
 
 
 def _word_ends(

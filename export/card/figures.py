@@ -24,18 +24,22 @@ ARITHMETICS = {
 }
 
 
-def error_rates(notes: Notes) -> Iterator[str]:
-    """Yield the section of word error rates."""
-    evaluations: Sequence[Notes] = notes.get("evaluations", [])
+def error_rates(notes: Notes, chunk_ms: int) -> Iterator[str]:
+    """Yield the section of word error rates, of a model with chunks of its own length."""
+    evaluations: Sequence[Notes] = [
+        each
+        for each in notes.get("evaluations", [])
+        if each["options"].get("chunk_ms", chunk_ms) == chunk_ms
+    ]
     yield "## Word error rate, %"
     if not evaluations:
         yield from _of_training(notes)
         return
-    columns = sorted({_column(each) for each in evaluations})
+    columns = sorted({column_of(each) for each in evaluations})
     groups: dict[tuple[str, str, int, int], dict[tuple[int, str], Notes]] = {}
     for each in evaluations:
-        group = each["data_set"], _how(each["options"]), each["recordings"], each["words"]
-        groups.setdefault(group, {})[_column(each)] = each
+        group = each["data_set"], how_of(each["options"]), each["recordings"], each["words"]
+        groups.setdefault(group, {})[column_of(each)] = each
     rows = []
     for (data_set, how, recordings, words), found in sorted(groups.items()):
         counts = [f"{recordings:,}", f"{words:,}"]
@@ -52,7 +56,7 @@ def error_rates(notes: Notes) -> Iterator[str]:
     yield table(["data set", "recordings", "words", *(title for _, title in columns)], rows)
     yield (
         "Streamed, every recording from the training set's statistics unless the row says otherwise "
-        f"(`rill validate --record`). Measured {_dates(evaluations)}."
+        f"(`rill validate --record`). Measured {dates_of(evaluations)}."
     )
 
 
@@ -71,7 +75,7 @@ def _of_training(notes: Notes) -> Iterator[str]:
     yield table(["", "arithmetic", "WER"], rows) if rows else "Nothing was recorded."
 
 
-def _column(evaluation: Notes) -> tuple[int, str]:
+def column_of(evaluation: Notes) -> tuple[int, str]:
     """Return the column of an evaluation: its place, and its title."""
     backend, artefact = evaluation["backend"], evaluation["artefact"]
     place = list(BACKENDS).index(backend) if backend in BACKENDS else len(BACKENDS)
@@ -82,9 +86,11 @@ def _column(evaluation: Notes) -> tuple[int, str]:
     return place + 100, f"{artefact}, {title}"
 
 
-def _how(options: Notes) -> str:
-    """Return what a row says of its options: what is not a new channel for each recording."""
-    others = {name: value for name, value in options.items() if name != "reset_stats"}
+def how_of(options: Notes) -> str:
+    """Return what a row says of its options: what is not a new channel for each recording, nor a length of chunk."""
+    others = {
+        name: value for name, value in options.items() if name not in ("reset_stats", "chunk_ms")
+    }
     said = [] if options.get("reset_stats") else ["statistics carried on"]
     for name, value in others.items():
         word = name.replace("_", " ")
@@ -99,7 +105,7 @@ def conditions(notes: Notes) -> Iterator[str]:
         return
     yield "## Rooms, levels, telephones"
     for run in runs:
-        _, arithmetic = _column(run)
+        _, arithmetic = column_of(run)
         yield (
             f"{run['recordings']:,} recordings of {run['data_set']}, {arithmetic}, {run['date']} "
             "(`rill validate --scenario --record`):"
@@ -107,6 +113,6 @@ def conditions(notes: Notes) -> Iterator[str]:
         yield report.table(msgspec.convert(row, Row) for row in run["rows"])
 
 
-def _dates(evaluations: Sequence[Notes]) -> str:
+def dates_of(evaluations: Sequence[Notes]) -> str:
     dates = sorted({each["date"] for each in evaluations})
     return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from export.card.chunks import chunk_lengths
 from export.card.figures import conditions, error_rates
 from export.card.markdown import table
 from export.card.training import licences, provenance
@@ -39,13 +40,15 @@ def card(path: Path) -> str:
     if not (path / INDEX).is_file():
         raise ModelError("is not a model directory; only model directories have cards", path)
     network = open_model(path)
+    encoder = network.specification.encoder
     opening, heading, end = str(network.notes.get(TEXT, "")).partition("\n## ")
     parts = [
         f"# {path.resolve().name}",
         opening.strip(),
         GENERATED,
         *_facts(network, path),
-        *error_rates(network.notes),
+        *error_rates(network.notes, encoder.chunk_length),
+        *chunk_lengths(network.notes, encoder),
         *conditions(network.notes),
         *provenance(network.notes),
         *licences(network.notes),

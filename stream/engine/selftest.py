@@ -106,9 +106,7 @@ def self_test(
     Raises:
         ModelError: no backend can compute the network.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = usable_cores()
     audio = np.concatenate([utterance.read() for utterance in recordings()])
     loaded = {backend: load_backend(backend, network)} if backend else load_available(network)
 
@@ -135,6 +133,13 @@ def self_test(
     slots, steps = plans[threads]
     slots, late = trials[threads].rehearsed(slots, pace)
     return Plan(best, threads, slots, channel_bytes, late, steps, tuple(tried))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _python_seconds() -> float:

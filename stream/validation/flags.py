@@ -144,6 +144,11 @@ def add_reports(group: Group) -> None:
         action="store_true",
         help="compare every token with the training forward (needs torch)",
     )
+    add(
+        "--capacity",
+        action="store_true",
+        help="run the self-test of rill serve, too: how many streams at a time this machine carries",
+    )
     add("--json", metavar="F", help="write the report as JSON")
     add(
         "--record",
@@ -166,7 +171,16 @@ def add_reports(group: Group) -> None:
 NO_OPTIONS = {
     *("manifest", "root", "model", "backend", "record", "scenario", "noise", "state_resets"),
     "chunk_ms",
-    *("breakdown", "latency", "reference_ctm", "compare_full", "json", "predictions", "ctm"),
+    *(
+        "breakdown",
+        "latency",
+        "reference_ctm",
+        "compare_full",
+        "json",
+        "predictions",
+        "ctm",
+        "capacity",
+    ),
 }
 
 

@@ -2,8 +2,9 @@
 
     evaluations   word error rates, one entry for each data set, artefact, backend and set of options
     scenarios     the rows of `stream.scenarios`, likewise
+    capacity      streams at a time, one entry for each length of chunk, backend and machine
 
-A later entry of the same four replaces the earlier one. No weight, graph or tokenizer changes, and neither do
+A later entry of the same kind replaces the earlier one. No weight, graph or tokenizer changes, and neither do
 their SHA-256.
 """
 
@@ -19,13 +20,21 @@ from typing import Any
 import numpy as np
 
 from stream import __version__
+from stream.engine.selftest import Plan, usable_cores
 from stream.errors import ArgumentError
 from stream.model import directory
 from stream.model.network import Network, kind_of, open_model
 from stream.scenarios.rows import Row
 from stream.validation.report import Report
 
-NOTES = ("evaluations", "scenarios")
+NOTES = ("evaluations", "scenarios", "capacity")
+MEASURED = (
+    "data_set",
+    "artefact",
+    "backend",
+    "options",
+)  # entries that differ in one of them are kept
+CARRIED = ("chunk_ms", "backend", "machine")
 
 
 @dataclass(frozen=True)
@@ -103,28 +112,41 @@ def record_report(path: Path, under: Conditions, report: Report) -> None:
         }
         for group in report.corpora
     }
-    _keep(path, "evaluations", under, {**found, "corpora": corpora})
+    latency = {} if report.latency is None else {"latency": asdict(report.latency)}
+    entry = {**asdict(under), **found, "corpora": corpora, **latency}
+    _keep(path, "evaluations", MEASURED, entry)
 
 
 def record_rows(path: Path, under: Conditions, rows: Iterable[Row]) -> None:
     """Keep the rows of scenarios; see `record_report`."""
-    _keep(path, "scenarios", under, {"rows": [asdict(row) for row in rows]})
+    entry = {**asdict(under), "rows": [asdict(row) for row in rows]}
+    _keep(path, "scenarios", MEASURED, entry)
 
 
-def _keep(path: Path, name: str, under: Conditions, found: Mapping[str, Any]) -> None:
+def record_capacity(path: Path, network: Network, plan: Plan, machine: str) -> None:
+    """Keep how many streams a machine carries; see `record_report`."""
+    entry = {
+        "chunk_ms": network.specification.encoder.chunk_length,
+        "backend": plan.backend,
+        "machine": machine,
+        "streams": plan.slots,
+        "cores": usable_cores(),
+        "threads": plan.threads,
+        "late_ms": round(1000 * plan.late, 1),
+    }
+    _keep(path, "capacity", CARRIED, entry)
+
+
+def _keep(path: Path, name: str, key: Sequence[str], found: Mapping[str, Any]) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    entry = {**asdict(under), **found, "rill": __version__, "date": today}
+    entry = {**found, "rill": __version__, "date": today}
 
     def kept(notes: Mapping[str, Any]) -> dict[str, Any]:
         earlier: Sequence[Mapping[str, Any]] = notes.get(name, [])
-        others = [each for each in earlier if _key(each) != _key(entry)]
+        others = [each for each in earlier if any(each[part] != entry[part] for part in key)]
         return {**notes, name: [*others, entry]}
 
     directory.note(path, kept)
-
-
-def _key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry[name] for name in ("data_set", "artefact", "backend", "options"))
 
 
 def _finite(value: float) -> float | None:

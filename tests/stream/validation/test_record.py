@@ -14,6 +14,7 @@ import soundfile
 
 from hwckpt.writer import from_network, write_checkpoint
 from stream import validate
+from stream.engine.selftest import Plan
 from stream.model import directory
 from stream.model.network import open_model
 from tests.server.scripted import pcm, samples_of, talking_network
@@ -64,6 +65,20 @@ def test_a_validation_is_kept_and_the_next_of_its_kind_replaces_it(
     after = json.loads((tmp_path / "model" / "model.json").read_text())
     assert after["files"] == before["files"]
     assert after["specification"] == before["specification"]
+
+
+def test_capacity_is_kept_for_each_machine_and_length_of_chunk(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    plan = Plan("numpy", 1, 30, 1_000_000, 0.0123, (), ())
+    monkeypatch.setattr(validate, "self_test", lambda *_: plan)
+    model = ["--model", str(tmp_path / "model"), "--record", "--capacity", "--limit", "1"]
+    for _ in range(2):
+        assert validate.main([*model, *flags]) == 0
+    assert "30 channels with numpy on 1 thread(s)" in capsys.readouterr().out
+    (kept,) = notes(tmp_path)["capacity"]
+    assert (kept["chunk_ms"], kept["streams"], kept["late_ms"]) == (60, 30, 12.3)
+    assert kept["cores"] >= 1 and kept["machine"]
 
 
 def test_options_are_kept_as_they_were_given_but_for_the_folders_of_this_machine(

@@ -1,0 +1,54 @@
+"""Lengths of chunk: what each costs in errors and gives in latency and streams, a row for each.
+
+`rill validate --chunk-ms all --record --latency --capacity` writes the notes that this reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from export.card.figures import column_of, dates_of, how_of
+from export.card.markdown import percent, table
+from stream.encoders.family import Encoder
+
+Notes: TypeAlias = Mapping[str, Any]
+
+
+def chunk_lengths(notes: Notes, encoder: Encoder) -> Iterator[str]:
+    """Yield the section of the lengths of chunk that a model serves."""
+    evaluations: Sequence[Notes] = notes.get("evaluations", [])
+    capacity: Sequence[Notes] = notes.get("capacity", [])
+    if len(encoder.chunk_lengths) < 2 and not capacity:
+        return
+    columns: dict[str, dict[int, str]] = {}
+    for each in sorted(evaluations, key=column_of):
+        length = each["options"].get("chunk_ms", encoder.chunk_length)
+        what = f"{each['data_set']}{how_of(each['options'])}"
+        columns.setdefault(f"WER, %, {what}, {column_of(each)[1]}", {})[length] = percent(
+            each["wer"]
+        )
+        if latency := each.get("latency"):
+            times = f"{latency['p50_ms']:.0f} / {latency['p90_ms']:.0f}"
+            title = f"emission latency, ms, {what}, median / 90 %"
+            columns.setdefault(title, {}).setdefault(length, times)
+    for each in capacity:
+        title = f"streams a core, `{each['backend']}`"
+        streams = f"{each['streams'] / each['cores']:.0f}"
+        columns.setdefault(title, {})[each["chunk_ms"]] = streams
+    yield "## Lengths of chunk"
+    rows = [
+        [f"{length} ms", *(column.get(length, "") for column in columns.values())]
+        for length in encoder.chunk_lengths
+    ]
+    yield table(["chunk", *columns], rows)
+    said = (
+        "`--chunk-ms` chooses one; a token is emitted with the end of its chunk, so emission latency has "
+        "the wait for it."
+    )
+    if capacity:
+        machines = " and ".join(sorted({each["machine"] for each in capacity}))
+        said += (
+            f" Streams are those of the self-test at start, on {machines}, {dates_of(capacity)}."
+        )
+    yield said
