@@ -58,8 +58,8 @@ def stream_arrays(integers: IntegerNetwork) -> tuple[ArrayEntry, ...]:
         for n in range(len(layers)):
             name = f"{stack}.{n}"
             found += [
-                _entry(f"{name}.h", "i8", (size,), "hidden state after each step", HIDDEN_EXPONENT),
                 _entry(f"{name}.c", "i16", (size,), "cell after each step", CELL_EXPONENT),
+                _entry(f"{name}.h", "i8", (size,), "hidden state after each step", HIDDEN_EXPONENT),
             ]
     output = integers.joint_output.exponent
     return (

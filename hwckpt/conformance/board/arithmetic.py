@@ -1,0 +1,321 @@
+"""The integer rules with their usual faults: one function a rule, every choice in it a field of `Rules`.
+
+`Rules()` is the specification, that of `stream.integer.fixed`. A fault is another value of one field. Rules by number:
+docs/integer.md and docs/integer-front-end.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwckpt.hardware_bundle import Bundle, LayerEntry
+from stream.integer import fixed
+from stream.integer.normaliser import DIFFERENCE, MEAN, inverse_root, update
+
+Ints = NDArray[Any]  # of integers
+Rounding = Callable[[Ints, int], Ints]
+GATES = "ifgo"
+
+
+def half_up(a: Ints, s: int) -> Ints:
+    """Return a / 2^s, halves rounded up."""
+    rounded: Ints = a if s == 0 else (a + (1 << (s - 1))) >> s
+    return rounded
+
+
+def half_away(a: Ints, s: int) -> Ints:
+    """Return a / 2^s, halves rounded away from zero."""
+    rounded: Ints = np.sign(a) * half_up(np.abs(a), s)
+    return rounded
+
+
+def downwards(a: Ints, s: int) -> Ints:
+    """Return a / 2^s rounded down, as a shift does alone."""
+    return a >> s
+
+
+def to_zero(a: Ints, s: int) -> Ints:
+    """Return a / 2^s rounded to zero, as C's division does."""
+    rounded: Ints = np.sign(a) * (np.abs(a) >> s)
+    return rounded
+
+
+ROUNDINGS: Mapping[str, Rounding] = {
+    "half to even": fixed.rhe,
+    "half up": half_up,
+    "half away from zero": half_away,
+    "down": downwards,
+    "to zero": to_zero,
+}
+
+
+def wrapped(a: Ints, bits: int) -> Ints:
+    """Return the low bits as a signed integer, as a register keeps them."""
+    half = 1 << (bits - 1)
+    return ((a + half) & ((1 << bits) - 1)) - half
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Every choice that the rules make; an attribute that is named after a value is its rounding.
+
+    Attributes:
+        z, c, h, e, a, x: roundings, names of `ROUNDINGS`.
+        shifts: how far the right shift of a value is off, by its name; of `x` and `h` in front, the left shift
+            of that product.
+        wraps: values that wrap around instead of saturating.
+        gates: the order in which the rows of an LSTM layer are taken.
+        one: the most of a sigmoid.
+        cell_clamped: whether h is of clamp(c).
+        bias: factor of it.
+        unsigned: operands of products that are taken as unsigned bytes: "weights", "x", "h".
+        signed_a: whether the joint's hidden vector is taken as signed.
+        transposed: whether W_hh is.
+        without: of a layer: "x", "h" or "c", which is taken as zeros.
+        in_place: whether rows read the h that rows before them have written.
+        relu: of the joint.
+        most_a: the most of the joint's hidden vector.
+        newer_first: whether the newer frame of a pair comes first.
+        old_statistics: whether a frame is normalised before it updates the statistics.
+        updates: whether statistics are updated.
+    """
+
+    z: str = "half to even"
+    c: str = "half to even"
+    h: str = "half to even"
+    e: str = "half to even"
+    a: str = "half to even"
+    x: str = "half to even"
+    shifts: Mapping[str, int] | None = None
+    wraps: frozenset[str] = frozenset()
+    gates: str = GATES
+    one: int = fixed.ONE_Q15
+    cell_clamped: bool = True
+    bias: int = 1
+    unsigned: frozenset[str] = frozenset()
+    signed_a: bool = False
+    transposed: bool = False
+    without: str = ""
+    in_place: bool = False
+    relu: bool = True
+    most_a: int = fixed.UNSIGNED_MOST
+    newer_first: bool = False
+    old_statistics: bool = False
+    updates: bool = True
+
+    def rounded(self, name: str, a: Ints, s: int) -> Ints:
+        """Round a value by its name."""
+        shift = s + (self.shifts or {}).get(name, 0)
+        return ROUNDINGS[getattr(self, name)](a, shift) if shift >= 0 else a << -shift
+
+    def left(self, name: str, a: Ints, s: int) -> Ints:
+        """Shift a product left."""
+        shift = s + (self.shifts or {}).get(f"{name} product", 0)
+        return a << shift if shift >= 0 else a >> -shift
+
+    def narrow(self, name: str, a: Ints, bits: int) -> Ints:
+        """Saturate a value by its name."""
+        return wrapped(a, bits) if name in self.wraps else fixed.saturate(a, bits)
+
+    def operand(self, name: str, a: Ints) -> Ints:
+        """Return an operand of a product as it is taken."""
+        wide = a.astype(np.int64)
+        return wide & 255 if name in self.unsigned else wide
+
+
+def _shift_faults(name: str, what: str) -> dict[str, dict[str, Any]]:
+    return {
+        f"shift of {what}: {abs(n)} too {'large' if n > 0 else 'small'}": {"shifts": {name: n}}
+        for n in (1, -1, 2, -2)
+    }
+
+
+def _faults(*groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Rules]:
+    return {name: replace(Rules(), **fields) for group in groups for name, fields in group.items()}
+
+
+def _rounding_faults(name: str) -> dict[str, dict[str, Any]]:
+    return {
+        f"rounding of {name}: {kind} in place of half to even": {name: kind}
+        for kind in ROUNDINGS
+        if kind != "half to even"
+    }
+
+
+def _wrap_fault(name: str) -> dict[str, dict[str, Any]]:
+    return {f"saturation of {name}: it wraps around": {"wraps": frozenset({name})}}
+
+
+_LINEAR: dict[str, dict[str, Any]] = {
+    "bias: missing": {"bias": 0},
+    "sign of the bias: it is subtracted": {"bias": -1},
+    "sign of the weights: taken as unsigned": {"unsigned": frozenset({"weights"})},
+}
+LSTM_FAULTS = _faults(
+    {
+        f"order of gates: rows taken as {' '.join(order)}": {"gates": "".join(order)}
+        for order in permutations(GATES)
+        if "".join(order) != GATES
+    },
+    _rounding_faults("z"),
+    _rounding_faults("c"),
+    _rounding_faults("h"),
+    _shift_faults("z", "z (the layer's shift)"),
+    _shift_faults("x product", "the product with x (shift_x)"),
+    _shift_faults("h product", "the product with h (shift_h)"),
+    _shift_faults("c", "c (15)"),
+    _shift_faults("h", "h (20)"),
+    _wrap_fault("z"),
+    _wrap_fault("c"),
+    _wrap_fault("h"),
+    _LINEAR,
+    {
+        "saturation of gates: 1 is 32767 in place of 32768": {"one": fixed.ONE_Q15 - 1},
+        "saturation of the cell: h is of c, not of clamp(c)": {"cell_clamped": False},
+        "sign of x: taken as unsigned": {"unsigned": frozenset({"x"})},
+        "sign of h: taken as unsigned": {"unsigned": frozenset({"h"})},
+        "order of weights: weight_hh transposed": {"transposed": True},
+        "order of a pair: the newer frame first": {"newer_first": True},
+        "state: the input is taken as zeros": {"without": "x"},
+        "state: h before is taken as zeros": {"without": "h"},
+        "state: c before is taken as zeros": {"without": "c"},
+        "state: rows read h while it is being replaced": {"in_place": True},
+    },
+)
+PROJECTION_FAULTS = _faults(
+    _rounding_faults("e"),
+    _shift_faults("e", "e (the layer's shift)"),
+    _shift_faults("x product", "the product (shift_x)"),
+    _wrap_fault("e"),
+    _LINEAR,
+    {"sign of h: taken as unsigned": {"unsigned": frozenset({"x"})}},
+)
+JOINT_FAULTS = _faults(
+    _rounding_faults("a"),
+    _shift_faults("a", "a (6)"),
+    {
+        "saturation of a: at 127 in place of 255": {"most_a": 127},
+        "saturation of a: it wraps around": {"wraps": frozenset({"a"})},
+        "sign: sums below 0 are not 0": {"relu": False},
+    },
+)
+OUTPUT_FAULTS = _faults(_LINEAR, {"sign of a: taken as signed": {"signed_a": True}})
+INPUT_FAULTS = _faults(
+    _rounding_faults("x"),
+    _shift_faults("x", "x (36 - input_exponent)"),
+    _wrap_fault("x"),
+    {
+        "order of rules: a frame is normalised before it updates the statistics": {
+            "old_statistics": True
+        },
+        "state: the statistics are not updated": {"updates": False},
+    },
+)
+
+
+def lstm(
+    bundle: Bundle, layer: LayerEntry, x: Ints, h: Ints, c: Ints, rules: Rules
+) -> dict[str, Ints]:
+    """Compute one step of an LSTM layer, x (I,), h and c (H,) (rule 3): acc, z, c, h."""
+    weights = {
+        key: rules.operand("weights", bundle.array(f"{layer.name}.{key}"))
+        for key in ("weight_ih", "weight_hh")
+    }
+    if rules.transposed:
+        blocks = weights["weight_hh"].reshape(4, layer.outputs, layer.outputs)
+        weights["weight_hh"] = blocks.transpose(0, 2, 1).reshape(-1, layer.outputs)
+    bias = rules.bias * bundle.array(f"{layer.name}.bias").astype(np.int64)
+    if rules.newer_first:
+        x = np.concatenate(np.split(x, 2)[::-1])
+    taken = {"x": x, "h": h, "c": c.astype(np.int64)}
+    if rules.without:
+        taken[rules.without] = np.zeros_like(taken[rules.without])
+    of_x = rules.left("x", weights["weight_ih"] @ rules.operand("x", taken["x"]), layer.shift_x)
+
+    def finish(hidden: Ints) -> dict[str, Ints]:
+        of_h = rules.left("h", weights["weight_hh"] @ rules.operand("h", hidden), layer.shift_h)
+        acc = of_x + of_h + bias
+        z = rules.narrow("z", rules.rounded("z", acc, layer.shift), 16)
+        parts = dict(zip(rules.gates, np.split(z, 4), strict=True))
+        i, f, o = (np.clip(parts[gate] + fixed.HALF_Q15, 0, rules.one) for gate in "ifo")
+        p = f * taken["c"] + i * fixed.hard_tanh(parts["g"])
+        cell = rules.narrow("c", rules.rounded("c", p, fixed.GATE_BITS), 16)
+        u = o * (fixed.hard_tanh(cell) if rules.cell_clamped else cell)
+        after = rules.narrow("h", rules.rounded("h", u, fixed.HIDDEN_SHIFT), 8)
+        return {"acc": acc, "z": z, "c": cell, "h": after}
+
+    values = finish(taken["h"])
+    if not rules.in_place:
+        return values
+    hidden, cell = taken["h"].astype(np.int64), np.zeros_like(taken["c"])
+    for unit in range(layer.outputs):
+        of_unit = finish(hidden)
+        hidden[unit], cell[unit] = of_unit["h"][unit], of_unit["c"][unit]
+    return {**values, "c": cell, "h": hidden}
+
+
+def projection(bundle: Bundle, layer: LayerEntry, h: Ints, rules: Rules) -> dict[str, Ints]:
+    """Compute one projection of h (rule 5): acc, e."""
+    weight = rules.operand("weights", bundle.array(f"{layer.name}.weight"))
+    bias = rules.bias * bundle.array(f"{layer.name}.bias").astype(np.int64)
+    acc = rules.left("x", weight @ rules.operand("x", h), layer.shift_x) + bias
+    return {"acc": acc, "e": rules.narrow("e", rules.rounded("e", acc, layer.shift), 16)}
+
+
+def joint(bundle: Bundle, e: Ints, g: Ints, rules: Rules) -> dict[str, Ints]:
+    """Compute the joint's hidden vector of e and g (rule 6): a."""
+    total = e.astype(np.int64) + g
+    positive = np.maximum(total, 0) if rules.relu else total
+    a = rules.rounded("a", positive, fixed.JOINT_SHIFT)
+    return {"a": (a if "a" in rules.wraps else np.minimum(a, rules.most_a)) & 255}
+
+
+def output(bundle: Bundle, layer: LayerEntry, a: Ints, rules: Rules) -> dict[str, Ints]:
+    """Compute the logits of a (rule 7)."""
+    weight = rules.operand("weights", bundle.array(f"{layer.name}.weight"))
+    taken = wrapped(a.astype(np.int64), 8) if rules.signed_a else a.astype(np.int64)
+    bias = rules.bias * bundle.array(f"{layer.name}.bias").astype(np.int64)
+    return {"logits": (weight @ taken << layer.shift_x) + bias}
+
+
+def inputs(bundle: Bundle, frames: Ints, rules: Rules) -> Ints:
+    """Normalise the frames of a stream, (F, 80) (rules 10.12 to 10.16), and join them in threes: (S, 240)."""
+    constants = bundle.manifest.constants
+    mean, variance = (bundle.array(name).astype(np.int64) for name in ("mean", "variance"))
+    gate = _Gate(constants) if constants["gate"] else None
+    rows = []
+    for frame in frames.astype(np.int64):
+        weight = constants["alpha"] if rules.updates and (not gate or gate.opens(frame)) else 0
+        before = mean, variance
+        mean, variance = update(frame, mean, variance, weight)
+        of_mean, of_variance = before if rules.old_statistics else (mean, variance)
+        d = fixed.rhe((frame << 14) - of_mean, MEAN - DIFFERENCE)
+        root, k = inverse_root(of_variance)
+        scaled = rules.rounded("x", (d * root) << k, 36 - constants["input_exponent"])
+        rows.append(rules.narrow("x", scaled, 8))
+    padded = rows + [np.zeros(80, np.int64)] * (-len(rows) % 3)
+    return np.array(padded, np.int64).reshape(-1, 240)
+
+
+class _Gate:
+    """Rules 10.20 and 10.21, by the constants of a bundle."""
+
+    def __init__(self, constants: Mapping[str, int]) -> None:
+        self._constants = constants
+        self._level = self._background = constants["gate_loudest"]
+        self._left = constants["gate_hold"]
+
+    def opens(self, frame: Ints) -> bool:
+        """Return whether a frame teaches the statistics."""
+        c = self._constants
+        self._level += int(fixed.rhe(np.array(int(frame.sum()) - self._level), 2))
+        self._background = min(self._background + c["gate_rise"], self._level)
+        speech = self._level > self._background + c["gate_margin"]
+        self._left = c["gate_hold"] if speech else max(self._left - 1, 0)
+        return self._left > 0
