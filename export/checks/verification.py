@@ -30,7 +30,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
@@ -88,16 +87,7 @@ def verify(network: Network, written: Path) -> float:
             raise ExportError(f"{part} is not the model's")
     check_features_causal(network.front_end, network.normaliser)
     lengths = network.specification.encoder.chunk_lengths
-    return max(_verify(_in_chunks(network, ms), _in_chunks(read, ms), written) for ms in lengths)
-
-
-def _in_chunks(network: Network, ms: int) -> Network:
-    """Return the network with chunks of a length that it was trained with."""
-    before = network.specification.encoder
-    if (encoder := before.with_chunk(ms)) == before:
-        return network
-    specification = msgspec.structs.replace(network.specification, other_encoder=encoder)
-    return replace(network, specification=specification)
+    return max(_verify(network.with_chunk(ms), read.with_chunk(ms), written) for ms in lengths)
 
 
 def _verify(network: Network, read: Network, written: Path) -> float:

@@ -104,9 +104,11 @@ def to_integers(network: Network) -> IntegerNetwork:
     """Return the integers of a network.
 
     Raises:
-        ModelError: the network has no quantisation, the exponent of a weight is out of range, or
-            an accumulator may overflow; the message names the layer, and the row.
+        ModelError: the network has layers of another family than the LSTM, or no quantisation; the exponent
+            of a weight is out of range, or an accumulator may overflow: then the message names the layer,
+            and the row.
     """
+    network.specification.require_lstm("integer arithmetic")
     chosen = network.specification.quantisation
     if chosen is None:
         raise ModelError(

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -26,15 +25,18 @@ from export.errors import ExportError
 from export.model_directory import export
 from export.onnx.encoders import attention
 from export.onnx.ranges import Ranges
+from hwckpt.writer import from_network
 from stream.backends import Backend, load_backend
 from stream.backends.int8 import rows_are_independent
 from stream.backends.onnx import OnnxBackend
+from stream.backends.unsigned_weights import unsigned_weights
 from stream.bundled import recordings
 from stream.encoders.conformer import Conformer
 from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
 from stream.recogniser import Recogniser
 from stream.stage import leaves_of
-from tests.tiny import tiny_network
+from tests.tiny import quantised, tiny_network
 
 SIZES: dict[str, Any] = {
     "depth": 3,
@@ -73,12 +75,6 @@ def network(**sizes: Any) -> Network:
     return Network(made.specification, arrays, made.tokenizer, made.notes)
 
 
-def in_chunks(made: Network, chunk_ms: int) -> Network:
-    encoder = made.specification.encoder.with_chunk(chunk_ms)
-    specification = msgspec.structs.replace(made.specification, other_encoder=encoder)
-    return replace(made, specification=specification)
-
-
 @functools.cache
 def files(kind: str = "float32") -> dict[str, bytes]:
     return build(network(), inside=True, ranges=ranges() if kind == "int8" else None)
@@ -90,7 +86,7 @@ def ranges() -> Ranges:
 
 
 def backend(kind: str, chunk_ms: int) -> Backend:
-    made = in_chunks(network(), chunk_ms)
+    made = network().with_chunk(chunk_ms)
     if kind == "numpy":
         return load_backend("numpy", made)
     return OnnxBackend(
@@ -110,7 +106,7 @@ def encode(made: Backend, x: Any, present: Any = None) -> Any:
 def test_one_graph_computes_what_numpy_does_with_chunks_of_any_length(sizes: Any) -> None:
     graphs = build(network(**sizes), inside=True)
     for chunk_ms in network(**sizes).specification.encoder.chunk_lengths:
-        made = in_chunks(network(**sizes), chunk_ms)
+        made = network(**sizes).with_chunk(chunk_ms)
         encoder = made.specification.encoder
         x = noise(2, 9 * encoder.chunk_inputs, 80)
         present = np.ones(x.shape[:2], np.bool_)
@@ -159,6 +155,27 @@ def test_int8_is_near_to_float32_and_its_rows_are_independent_bit_for_bit() -> N
     assert rows_are_independent(backend("int8", 240))
 
 
+def test_u8_weights_for_cpus_without_vnni_give_the_same_bits() -> None:
+    graphs = {name: graph for name, graph in files("int8").items() if ".int8." in name}
+    unsigned = {name: unsigned_weights(graph) for name, graph in graphs.items()}
+    assert unsigned["encoder.int8.onnx"] != graphs["encoder.int8.onnx"]
+    x = noise(2, 24, 80)
+    want, got = (encode(OnnxBackend(network(), each), x) for each in (graphs, unsigned))
+    np.testing.assert_array_equal(got, want)
+
+
+def test_standard_operators_compute_the_same_but_for_rounding() -> None:
+    made = build(network(), inside=True, ranges=ranges(), standard=True)
+    standard = {name: graph for name, graph in made.items() if ".int8." in name}
+    domains = {
+        node.domain for node in onnx.load_from_string(standard["encoder.int8.onnx"]).graph.node
+    }
+    assert domains == {""}
+    x = noise(2, 24, 80)
+    got = encode(OnnxBackend(network(), standard), x)
+    np.testing.assert_allclose(got, encode(backend("int8", 120), x), rtol=0, atol=1e-5)
+
+
 def test_layers_in_float_leave_int8_with_the_weights_of_the_model() -> None:
     names = network().specification.encoder.layers()
     made = build(network(), inside=True, ranges=ranges(), float_layers=[*names, "joint.encoder"])
@@ -181,7 +198,7 @@ def test_what_is_exported_says_the_same_in_chunks_of_each_length(tmp_path: Path)
     assert exported.int8 is not None
     read, counts = open_model(tmp_path / "model"), []
     for chunk_ms in (40, 120, 240):
-        made = in_chunks(read, chunk_ms)
+        made = read.with_chunk(chunk_ms)
         for recording in recordings()[-4:]:
             want, got = (
                 [(token.id, token.step) for token in of.transcribe(recording.read()).tokens]
@@ -301,3 +318,14 @@ def test_states_are_named_and_caches_are_told_from_what_a_step_replaces() -> Non
         "convolution.2": True,
     }
     assert all(leaf.dtype == np.float32 for leaf in leaves_of(made.initial_state(1)[0]))
+
+
+def test_what_computes_lstms_alone_refuses_the_family_in_one_sentence(tmp_path: Path) -> None:
+    whose = "is for LSTM layers, and the model's encoder is of the family 'conformer'$"
+    with pytest.raises(ModelError, match=f"^a hardware checkpoint {whose}"):
+        from_network(network(), "1.4")
+    for name in ("bfp16", "integer"):
+        with pytest.raises(ModelError, match=whose):
+            load_backend(name, network())
+    with pytest.raises(ModelError, match=f"^a quantisation {whose}"):
+        quantised(network())
