@@ -176,6 +176,15 @@ class Conformer(
         return self.chunks_ms or (self.chunk_ms,)
 
     @property
+    def macs_a_second(self) -> float:
+        subsampling, _ = parts_of(self)
+        mambas = sum(map(self.has_mamba, range(self.depth)))
+        seen = 2 * (self.left + self.chunk_frames) * self.size  # products with keys and values
+        recurrent = 3 * self.mamba_expand * self.size * self.mamba_state
+        more = (self.depth - mambas) * seen + mambas * recurrent + subsampling.repeated_macs
+        return super().macs_a_second + more / self.frame_seconds
+
+    @property
     def left(self) -> int:
         """The encoder frames before its chunk that a frame sees, whatever the chunk in use."""
         return self.left_chunks * max(self.chunk_lengths) // (10 * self.subsampling)

@@ -7,6 +7,7 @@ with its name, with the methods below; it holds no arrays. docs/encoders.md says
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
@@ -126,6 +127,12 @@ class Encoder(Family):
         A frame is known only when its whole chunk has been heard.
         """
         return (frame // self.chunk_frames + 1) * self.chunk_frames
+
+    @property
+    def macs_a_second(self) -> float:
+        """The multiply-adds of a second of audio, those of element-wise functions left out."""
+        weights = sum(math.prod(shape) for shape in self.shapes().values() if len(shape) > 1)
+        return weights / self.frame_seconds
 
     def frames(self, count: Any) -> Any:
         """Return the number of encoder frames of so many input frames, an integer or array of them.

@@ -11,6 +11,8 @@ State: ((h, c) of each layer before the pairs, (h, c) of each layer after them),
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from stream.encoders.family import Arrays, Encoder
@@ -67,6 +69,12 @@ class LSTM(
             ("encoder.pre", self.pre_layers, STACK * BINS),
             ("encoder.post", self.post_layers, PAIR * self.hidden),
         )
+
+    @property
+    def macs_a_second(self) -> float:
+        shapes = self.shapes().items()
+        before = sum(math.prod(s) for name, s in shapes if ".pre." in name and len(s) > 1)
+        return super().macs_a_second + before * (PAIR - 1) / self.frame_seconds
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {

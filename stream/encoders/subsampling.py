@@ -10,6 +10,7 @@ before each stage, zeros at the start.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,15 @@ class Subsampling:
             (stride, self.channels if n else 1, BINS >> n)
             for n, stride in enumerate(STRIDES[self.joined])
         )
+
+    @property
+    def repeated_macs(self) -> int:
+        """The multiply-adds of an encoder frame above one for each weight: kernels are used all over it."""
+        shapes, macs, left = self.shapes(), 0, self.joined
+        for n, (stride, _, frequencies) in enumerate(self.stages):
+            left //= stride  # outputs of the stage in an encoder frame
+            macs += math.prod(shapes[f"{self.name}.{n}.weight"]) * (left * frequencies // 2 - 1)
+        return macs
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays by name."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.front_end.log_mel import SAMPLE_RATE
+from stream.stage import bytes_of
 from stream.vocabulary import Vocabulary
 from train.checkpoints.resume import Resumed
 from train.compute.memory import memory_of
@@ -15,6 +16,7 @@ from train.config.run import Config
 from train.dry_run.disk import Disk, disk_of
 from train.dry_run.inputs import check_opens, check_spelt
 from train.dry_run.trial import Trial, tried
+from train.model import Transducer
 from train.run.beginning import start_of
 from train.run.learner import Learner
 from train.run.material import material_of
@@ -145,13 +147,9 @@ def estimated(
     first, calendar = learner.update, learner.calendar
     vocabulary = Vocabulary(start.tokenizer)
     trial = tried(learner, material, vocabulary, calendar.end)
-    specification = learner.model.specification
-    weights = sum(each.numel() for each in learner.model.parameters())
-    mel = "learned mel, " if specification.front_end.learned else ""
     return Estimate(
         folder,
-        f"{weights:,} weights, {mel}{specification.encoder.family} encoder, {specification.activation}; "
-        f"{len(vocabulary)} pieces",
+        described(learner.model, len(vocabulary)),
         first,
         calendar,
         material.recordings.hours,
@@ -168,6 +166,19 @@ def estimated(
             calendar,
         ),
         memory_of(learner.device).there(),
+    )
+
+
+def described(model: Transducer, pieces: int) -> str:
+    """Return the weights of a model, its kind, and what its encoder costs, in words."""
+    specification = model.specification
+    encoder = specification.encoder
+    weights = sum(each.numel() for each in model.parameters())
+    mel = "learned mel, " if specification.front_end.learned else ""
+    return (
+        f"{weights:,} weights, {mel}{encoder.family} encoder, {specification.activation}; {pieces} pieces; "
+        f"{encoder.macs_a_second / 1e6:.3g} million multiply-adds a second of audio in the encoder, whose "
+        f"state takes {size(bytes_of(encoder.initial_state(1)))} a stream"
     )
 
 

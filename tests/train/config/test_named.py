@@ -1,4 +1,4 @@
-"""The configurations that ship: Myrtle's sizes, found by name, from five lines of one's own."""
+"""The configurations that ship, found by name: Myrtle's sizes, and three sizes of Conformers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ PARAMETERS = {
     "large": (17407, 195_590_400),
 }
 
+# Millions of parameters with as many pieces as they ask for, and of the encoder.
+CONFORMERS = {"conformer-s": (12, 10), "conformer-m": (32, 30), "conformer-l": (174, 165)}
+
 
 def test_the_shipped_names_are_those_of_the_table() -> None:
-    assert NAMED.keys() == PARAMETERS.keys()
+    assert NAMED.keys() == PARAMETERS.keys() | CONFORMERS.keys()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -37,6 +40,18 @@ def test_five_lines_and_a_name_give_a_model_of_myrtles_size(name: str, tmp_path:
     assert weights == parameters
     factor = 1.0 if pieces == 1023 else 1.0 / math.sqrt(pieces / 1024)
     assert config.optimiser.joint_factor == pytest.approx(factor, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", CONFORMERS)
+def test_a_conformer_has_the_size_that_its_file_says(name: str) -> None:
+    config = load_config(name, ["data.train=['a.jsonl']", "data.dev=b.jsonl"])
+    specification = config.specification(config.data.pieces)
+    sizes = [
+        sum(map(math.prod, each.shapes().values())) / 1e6
+        for each in (specification, specification.encoder)
+    ]
+    assert tuple(map(round, sizes)) == CONFORMERS[name]
+    assert specification.heads == ("transducer", "ctc")
 
 
 def test_a_name_is_a_configuration_wherever_one_is_named(tmp_path: Path) -> None:

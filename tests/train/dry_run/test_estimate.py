@@ -45,6 +45,7 @@ def test_a_dry_run_prints_what_a_run_would_take_and_writes_nothing(
         "model", "data", "length", "memory", "speed", "time", "disk",
     ]  # fmt: skip
     assert "lstm encoder, soft;" in lines[1]
+    assert "multiply-adds a second of audio" in lines[1]
     assert "40 updates from update 0" in lines[3]
     assert not run.parent.exists()
 

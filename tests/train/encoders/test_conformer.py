@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.utils import flop_counter
+
 from stream.causality import CausalityError, check_causal
 from stream.encoders.conformer import Conformer
 from stream.stage import map_state
@@ -142,3 +144,13 @@ def test_a_convolution_that_sees_the_next_chunk_is_refused_before_the_first_upda
     with pytest.raises(CausalityError, match="training forward: encoder frame"):
         run.train()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("subsampling", [4, 6, 8])
+def test_multiply_adds_are_those_that_torch_counts(subsampling: int) -> None:
+    made = form(mamba_every=0, subsampling=subsampling, chunk_ms=240, chunks_ms=()).eval()
+    chunk = torch.zeros(1, made.sizes.chunk_inputs, 80, dtype=torch.float64)
+    with flop_counter.FlopCounterMode(display=False) as counter:
+        made.step(chunk, made.initial_state(1))
+    counted = counter.get_total_flops() / 2 / made.sizes.chunk_seconds
+    assert made.sizes.macs_a_second == pytest.approx(counted)

@@ -1,4 +1,4 @@
-"""Configurations that ship with Rill and are asked for by name: testing, base, large."""
+"""Configurations that ship with Rill and are asked for by name."""
 
 from __future__ import annotations
 
