@@ -98,7 +98,9 @@ def talking_ctc(network: Network) -> Network:
     noise = np.random.default_rng(0).standard_normal((1, 32_000)) * 0.3
     heard = (noise * np.abs(np.sin(np.arange(32_000) / 700))).astype(np.float32)
     frames = whole(network.normaliser, streamed_log_mel(heard, network.front_end))
-    x = stack(frames[:, : frames.shape[1] // 6 * 6])
+    encoder = network.specification.encoder
+    inputs = encoder.stack * encoder.chunk_inputs
+    x = stack(frames[:, : frames.shape[1] // inputs * inputs], encoder.stack)
     f, _ = backend.encode(x, backend.initial_state(1)[0])
     weight = 20.0 * network.arrays["ctc.weight"]
     bias = -weight @ np.maximum(f[0], 0.0).mean(axis=0)

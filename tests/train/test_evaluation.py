@@ -13,11 +13,12 @@ torch = pytest.importorskip("torch")
 
 from hwckpt.writer import from_network, write_checkpoint
 from stream.bundled import model_path, recordings
+from stream.encoders.conformer import Conformer
 from stream.front_end.gain_control import GainControl
 from stream.front_end.gate import Gate
 from stream.front_end.log_mel import CARD_FLOOR
 from stream.model.network import open_model
-from stream.model.specification import Specification
+from stream.model.specification import Head, Specification
 from stream.recogniser import Recogniser
 from tests.server.scripted import talking_network
 from tests.tiny import talking_ctc, tiny_network
@@ -89,6 +90,25 @@ def test_a_batch_gives_each_rows_streamed_tokens_of_ctc(decoder: str) -> None:
     assert sum(map(len, got)) > 10
     for row, samples in zip(got, audio(), strict=True):
         recogniser = Recogniser(network, "numpy", head="ctc")
+        results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
+        results += recogniser.finish()
+        assert row == [(token.id, token.step) for result in results for token in result.tokens]
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+@pytest.mark.parametrize("ms", [60, 300])
+def test_a_conformer_streams_what_either_head_was_trained_for_at_each_chunk(
+    ms: int, head: Head
+) -> None:
+    conformer = Conformer(
+        depth=2, size=16, kernel=4, feed_forward=24, channels=3, subsampling=6, mamba_every=2,
+        mamba_heads=4, mamba_state=5, chunk_ms=ms, chunks_ms=(60, 300),
+    )  # fmt: skip
+    network = talking_ctc(tiny_network(5, decoder="both", other_encoder=conformer))
+    got = training_tokens(network, audio(), head)
+    assert sum(map(len, got)) > 10
+    for row, samples in zip(got, audio(), strict=True):
+        recogniser = Recogniser(network, "numpy", head=head)
         results = [r for piece in np.array_split(samples, 7) for r in recogniser.push(piece)]
         results += recogniser.finish()
         assert row == [(token.id, token.step) for result in results for token in result.tokens]

@@ -160,6 +160,62 @@ def test_without_pruning_the_score_of_a_text_is_the_sum_over_its_alignments(seed
         assert found[said] == pytest.approx(score, abs=1e-5)
 
 
+class Bigrams:
+    """A bigram model over a, b and c: seen pairs have probabilities of their own, others back off."""
+
+    order = 2
+
+    def word(self, text: str) -> int | None:
+        return {"<s>": 0, "a": 1, "b": 2, "c": 3}.get(text)
+
+    def find(self, words: tuple[int, ...]) -> tuple[float, float] | None:
+        seen = {(0, 1): -0.2, (1, 2): -0.1, (2, 2): -0.9, (3, 1): -0.4, (1, 1): -1.3}
+        return (-0.5 * words[0], -0.25) if len(words) == 1 else _with_back_off(seen.get(words))
+
+
+def _with_back_off(value: float | None) -> tuple[float, float] | None:
+    return None if value is None else (value, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_pruning_n_grams_and_keywords_add_to_each_text_what_they_are_worth(
+    seed: int,
+) -> None:
+    backend, f = ScrambledBackend(3), frames(1, 4, seed)
+    log_probabilities = backend.ctc(f)[0].astype(np.float64)
+    want: dict[tuple[int, ...], float] = {}
+    for alignment in itertools.product(range(4), repeat=4):
+        said = collapsed(alignment, 3)
+        score = sum(log_probabilities[t, c] for t, c in enumerate(alignment))
+        want[said] = np.logaddexp(want.get(said, -np.inf), score)
+    ngram = Ngram(Bigrams(), ABC.pieces, 0.7)
+    trie = KeywordTrie({"ab": 1.5, "c": 0.5}, ABC.spellings)
+    for said in want:  # the terms depend on the text alone, not on its alignments
+        context, node = ngram.start, 0
+        for token in said:
+            term, context = ngram.step(context, token)
+            boost, node = trie.step(node, token)
+            want[said] += term + boost
+    beam = CtcBeam(backend, ABC, EVERYTHING, ngram)
+    _, (state,) = beam_run(beam, f, states=[beam.initial_state(trie)])
+    found = {tuple(ids(list(path.tokens))): path.score for path in state.paths}
+    assert found.keys() == want.keys()
+    for said, score in want.items():
+        assert found[said] == pytest.approx(score, abs=1e-5)
+    best = max(want, key=lambda said: want[said])
+    assert tuple(ids(beam.commit(state)[0])) == best
+
+
+def test_fuzzy_logits_leave_the_likeliest_classes_as_they_are() -> None:
+    backend, f = ScrambledBackend(PIECES, 4000.0, 2000.0), frames(2, 20, 3)
+    config = BeamConfig(temperature=1.0)
+    exact, fuzzy = (
+        beam_tokens(CtcBeam(backend, letters(PIECES, "z"), each), f)
+        for each in (config, replace(config, fuzzy=True))
+    )
+    assert [ids(row) for row in fuzzy] == [ids(row) for row in exact] != [[], []]
+
+
 def test_the_beam_finds_what_is_said_more_often_than_the_best_alignment() -> None:
     # The best alignment is blank, blank: 0.36; but a has three: 0.24 + 0.24 + 0.16.
     head = Written([4, 0.001, 0.001, 6], [4, 0.001, 0.001, 6])
