@@ -16,7 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from stream.backends import default_backend
 from stream.bundled import model_path, recordings
@@ -361,6 +361,8 @@ def _print(lines: Iterable[str]) -> None:
 def _show(report: Report, network: Network, arguments: argparse.Namespace) -> None:
     if not report.scored:
         _print(f"{outcome.id}\t{outcome.hypothesis}" for outcome in report.utterances)
+        if arguments.compare_full:
+            _show_differences(report, network, sys.stderr)
         return
     _print(tables.worst(report))
     if arguments.breakdown:
@@ -368,9 +370,14 @@ def _show(report: Report, network: Network, arguments: argparse.Namespace) -> No
     print(tables.rates(report))
     if arguments.latency or arguments.reference_ctm:
         print(tables.latency(report))
-    _print(tables.differences(report, network))
     if arguments.compare_full:
-        print(f"{report.different} different of {len(report.utterances)}")
+        _show_differences(report, network, sys.stdout)
+
+
+def _show_differences(report: Report, network: Network, file: TextIO) -> None:
+    for line in tables.differences(report, network):
+        print(line, file=file)
+    print(f"{report.different} different of {len(report.utterances)}", file=file)
 
 
 if __name__ == "__main__":

@@ -160,7 +160,11 @@ def report_of(
     found = list(outcomes)
     if not scored:
         nan = math.nan
-        return Report(False, nan, 0, 0, 0, 0, nan, None, None, rtf, found, latency=latency)
+        return Report(
+            *(False, nan, 0, 0, 0, 0, nan, None, None, rtf, found),
+            latency=latency,
+            differences=list(differences),
+        )
     said, heard = [form(o.reference) for o in found], [form(o.hypothesis) for o in found]
     pairs = aligned_words(said, heard)
     rate = ErrorRate.of(pair for row in pairs for pair in row)

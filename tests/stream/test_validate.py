@@ -218,6 +218,18 @@ def test_a_difference_from_the_training_forward_is_shown_and_returns_1(
     assert "at step 1" in printed and printed.endswith("3 different of 3\n")
 
 
+def test_streaming_is_compared_where_there_are_no_references_too(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        validate, "_training_forward", lambda _: lambda network, audio: [[(3, 1)] for _ in audio]
+    )
+    assert validate.main([*flags, "--no-reference", "--reset-stats", "--compare-full"]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err.endswith("3 different of 3\n")
+
+
 def test_a_comparison_without_reset_statistics_is_a_wrong_command_line(
     flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
