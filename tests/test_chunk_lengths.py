@@ -17,7 +17,11 @@ from server.client.stream import stream_audio
 from stream import validate
 from stream.backends import load_backend
 from stream.bundled import recordings
+from stream.decoding.beam import BeamConfig
+from stream.decoding.decoding import Decoding
+from stream.decoding.endpoint import EndpointConfig
 from stream.decoding.greedy import GreedyConfig
+from stream.decoding.overlap import ResetConfig
 from stream.encoders.conformer import Conformer
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Engine, Result
@@ -168,6 +172,46 @@ def test_an_engine_says_of_each_channel_what_a_recogniser_says_whoever_joins_and
         assert [r.end for r in found[number]] == [r.end for r in want]
         assert [r.spans for r in found[number]] == [r.spans for r in want]
     assert any(map(said, found.values()))
+
+
+@every_length
+def test_one_graph_says_the_same_with_every_length(chunk_ms: int, exported: Path) -> None:
+    want = _recogniser(chunk_ms).stream(sound(1.3))
+    got = Recogniser(exported, "onnx", FEW, chunk_ms=chunk_ms).stream(sound(1.3), [700, 9001])
+    assert said(got) == said(want)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnx", reason="needs onnx: pip install 'rill-asr[train]'")
+    from export.build import build
+
+    path = tmp_path_factory.mktemp("exported") / "model"
+    write(network(), path, build(network()))
+    return path
+
+
+@pytest.mark.parametrize("chunk_ms", [40, 1000])
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding(BeamConfig(width=2), endpoint=EndpointConfig(silence=0.2, length=1.0)),
+        Decoding(FEW, resets=ResetConfig(50, 20), endpoint=EndpointConfig(silence=0.2, length=1.0)),
+    ],
+    ids=["beam", "resets"],
+)
+def test_beams_endpoints_and_resets_do_not_depend_on_the_pieces(
+    chunk_ms: int, decoding: Decoding
+) -> None:
+    audio = sound(3.0)
+    want, got = (
+        Recogniser(network(), "numpy", decoding, chunk_ms=chunk_ms).stream(audio, ends)
+        for ends in ([], [5, 9000, 9001, 40_000])
+    )
+    assert got == want
+    assert any(result.endpoint for result in want)
+    steps = [step for _, step in said(want)]
+    assert steps == sorted(steps) and len(steps) > 20
 
 
 def test_a_length_of_chunk_changes_what_is_said() -> None:

@@ -1,7 +1,7 @@
 """sherpa-onnx's websocket protocol (the C++ online server), as a dialect.
 
 Audio is binary: little-endian float32 samples in [-1, 1], messages of any size, at 16 kHz unless the
-server is told otherwise. Every chunk of 60 ms is answered with one text message, with or without
+server is told otherwise. Every chunk, 60 ms of an LSTM, is answered with one text message, with or without
 text. The text message "Done" ends the stream; "Done!" follows the last result, and then the client
 closes. Results have the format of sherpa-onnx, byte for byte:
 
