@@ -36,7 +36,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     [
         (("rill", "tr"), ["transcribe", "train"]),
         (("rill", "--"), ["--help", "--version"]),
-        (("rill", "export", ""), ["onnx", "hwckpt", "sherpa", "card", "bundle"]),
+        (("rill", "export", ""), ["onnx", "hwckpt", "hardware", "sherpa", "card", "bundle"]),
         (("rill", "export", "onnx", "--outp"), ["--output"]),
         (("rill", "transcribe", "--format", ""), ["text", "json", "jsonl", "srt", "vtt", "ctm"]),
         (("rill", "transcribe", "a.wav", "--format", "s"), ["srt"]),
