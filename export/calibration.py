@@ -6,7 +6,7 @@ The recordings pass front end, normaliser and encoder once, in float32, each as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -57,6 +57,12 @@ class Calibration:
             done += len(x)
             if progress:
                 progress(done, len(utterances))
+
+    def outputs(self) -> Iterator[Floats]:
+        """Yield f of each recording, (frames, J)."""
+        for f, lengths in self._batches:
+            for row, length in zip(f, lengths, strict=True):
+                yield row[:length]
 
     def decode(self, backend: Backend | None = None) -> list[list[Token]]:
         """Decode all recordings greedily.

@@ -4,6 +4,8 @@ It has the shape of a real model and emits tokens at a real model's rate, so tha
 would; its text is nonsense. Random weights alone emit nothing or run in circles of tokens, whatever the
 bias of blank. So a few units beat time, and the rest is random:
 
+With a Conformer it is a direction of its output that changes its sign (`export.crossing`); with LSTMs:
+
 1. Units 0 and 1 of the last encoder layer turn: each step rotates (h0, h1) by an angle and lengthens
    it, the clip of the hard activation keeps it at 1. h0 changes its sign at the rate that is wanted.
 2. Unit 0 of the last prediction layer changes its sign with every token.
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,16 +30,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.calibration import Calibration
+from export.crossing import emit_at_crossings
 from hwckpt.layout import SIZES
 from stream.backends.numpy import NumpyBackend
 from stream.bundled import model_path, recordings
 from stream.errors import InputError
-from stream.manifest import read_manifest
+from stream.manifest import Utterance, read_manifest
 from stream.model import directory
 from stream.model.network import Network, open_model
 from stream.model.specification import Specification
 from stream.process import reports_errors, run_main
 from stream.stage import Floats
+from train.config.file import load_config
+from train.config.named import NAMED
 from train.text.pieces import write_pieces
 
 # NUMERICS 3.5, with the arithmetic of the bundled model where the shape leaves it open.
@@ -44,6 +51,7 @@ SHAPES = {
     "testing": Specification(window=320, **SIZES["testing"]),
 }
 BUNDLED = "bundled"
+CONFORMERS = tuple(name for name in NAMED if name.startswith("conformer"))
 GAIN = 2.0  # of the LSTMs' weights: with less, a hard LSTM forgets its input
 OPEN = 8.0  # bias of a gate that is always 1; its negative, of one that is always 0
 LENGTHENING, KICK = 1.1, 0.05  # of the turning units: a step, and at the start
@@ -63,7 +71,11 @@ def pieces(count: int) -> bytes:
 
 
 def random_network(
-    specification: Specification, statistics: Network, rate: float, seed: int = 0
+    specification: Specification,
+    statistics: Network,
+    rate: float,
+    seed: int = 0,
+    utterances: Sequence[Utterance] = (),
 ) -> Network:
     """Return a network of random weights.
 
@@ -73,6 +85,7 @@ def random_network(
             for a trained one.
         rate: tokens a second, 1 to 8.
         seed: of the weights.
+        utterances: recordings on which a Conformer is set to the rate.
     """
     rng = np.random.default_rng(seed)
     arrays: dict[str, Floats] = {}
@@ -80,14 +93,19 @@ def random_network(
         if name.startswith("normaliser."):
             arrays[name] = statistics.arrays[name]
         elif len(shape) == 1:
-            arrays[name] = np.zeros(shape, np.float32)
+            arrays[name] = np.full(shape, float(name.endswith("scale")), np.float32)
         else:
             gain = GAIN if "weight_" in name else 1.0
-            scale = 1.0 if name.endswith("embedding") else gain / np.sqrt(shape[1])
+            scale = 1.0 if name.endswith("embedding") else gain / np.sqrt(math.prod(shape[1:]))
             arrays[name] = rng.standard_normal(shape, np.float32) * np.float32(scale)
-    _beat(arrays, specification, rate)
     notes = {"corpus": "none: random weights, for measuring speed", "seed": seed}
-    return Network(specification, arrays, pieces(specification.vocabulary), notes)
+    network = Network(specification, arrays, pieces(specification.vocabulary), notes)
+    if specification.encoder.family == "lstm":
+        _beat(arrays, specification, rate)
+    else:
+        heard = Calibration(network, NumpyBackend(network), utterances)
+        emit_at_crossings(arrays, specification, heard.outputs(), heard.seconds, rate)
+    return network
 
 
 def _beat(arrays: dict[str, Floats], specification: Specification, rate: float) -> None:
@@ -126,6 +144,14 @@ def _plain_units(
     arrays[f"{layer}.bias_ih"][2 * hidden] = kick
 
 
+def shape(name: str, bundled: Specification) -> Specification:
+    """Return the specification of a shape; that of the bundled model becomes hard."""
+    if name in CONFORMERS:
+        config = load_config(name, ["data.train=['-']", "data.dev='-'"])
+        return config.specification(config.data.pieces)
+    return SHAPES.get(name, msgspec.structs.replace(bundled, activation="hard"))
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.random",
@@ -135,7 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--shape",
-        choices=[*SHAPES, BUNDLED],
+        choices=[*SHAPES, *CONFORMERS, BUNDLED],
         default="base",
         help="sizes of the layers (default: base)",
     )
@@ -166,17 +192,16 @@ def main(argv: list[str] | None = None) -> int:
     rate, output = arguments.tokens_per_second, Path(arguments.output)
     if not 1.0 <= rate <= 8.0:
         parser.error(f"--tokens-per-second is {rate}; want 1 to 8")
-    from export.build import build
+    from export.build import build, calibrating
 
     bundled = open_model(model_path())
     if arguments.manifest:
         utterances = read_manifest(Path(arguments.manifest))
     else:
         utterances = [each for each in recordings() if " " in each.text]
-    hard = msgspec.structs.replace(bundled.specification, activation="hard")
-    specification = SHAPES.get(arguments.shape, hard)
-    network = random_network(specification, bundled, rate, arguments.seed)
-    calibration = Calibration(network, NumpyBackend(network), utterances)
+    specification = shape(arguments.shape, bundled.specification)
+    network = random_network(specification, bundled, rate, arguments.seed, utterances)
+    calibration = Calibration(network, calibrating(network), utterances)
     found, ranges = calibration.rate(), calibration.ranges()
     if abs(found - rate) > ALLOWED * rate:
         raise InputError(f"--tokens-per-second {rate}: the model emits {found:.2f}")

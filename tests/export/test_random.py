@@ -13,9 +13,11 @@ from export.calibration import Calibration
 from export.random import SHAPES, main, pieces, random_network
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
+from stream.encoders.conformer import Conformer
 from stream.manifest import read_manifest
 from stream.model.network import Network, open_model
 from stream.model.specification import Specification
+from stream.prediction.stateless import Stateless
 from stream.vocabulary import Vocabulary
 
 SMALL = Specification(hidden=24, prediction_hidden=12, joint=16, vocabulary=50)
@@ -51,6 +53,23 @@ def test_the_rate_is_held_on_any_recording(bundled: Network, rate: float) -> Non
         assert calibration.rate() == pytest.approx(rate, rel=0.25, abs=1.0)
     calibration = Calibration(network, backend, recordings()[:6])
     assert calibration.rate() == pytest.approx(rate, rel=0.25)
+
+
+@pytest.mark.parametrize("rate", [2.0, 4.0, 8.0])
+def test_a_conformer_holds_the_rate_and_repeats_no_token(bundled: Network, rate: float) -> None:
+    encoder = Conformer(
+        depth=2, size=32, feed_forward=48, channels=4, mamba_every=2, mamba_state=8, chunk_ms=240
+    )
+    prediction = Stateless(size=8, context=2)
+    specification = Specification(
+        other_encoder=encoder, other_prediction=prediction, joint=32, vocabulary=50
+    )
+    network = random_network(specification, bundled, rate, utterances=recordings())
+    calibration = Calibration(network, load_backend("numpy", network), recordings())
+    assert calibration.rate() == pytest.approx(rate, rel=0.25)
+    for tokens in calibration.decode():
+        ids = np.array([0, *(token.id for token in tokens)])
+        assert (np.diff(ids % 2) != 0).all()  # odd and even ones in turns
 
 
 def test_tokens_depend_on_what_is_heard(bundled: Network) -> None:
