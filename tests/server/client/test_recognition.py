@@ -56,8 +56,19 @@ def test_hotwords_are_spelt_and_obeyed() -> None:
     assert said("--hotwords=Thirty:-9", "--decoder", "beam").transcript == "enter one three one"
 
 
+def test_a_length_of_chunk_is_one_that_the_model_is_trained_with() -> None:
+    assert said("--chunk-ms", "60").transcript == said().transcript
+    with pytest.raises(ArgumentError, match="a chunk of 240 ms: .* chunks of 60 ms"):
+        recognition(parsed("--chunk-ms", "240"))
+
+
 def test_a_server_has_its_own_model_and_decoder() -> None:
-    for flag, value in (("--model", "m"), ("--decoder", "beam"), ("--endpoint-silence", "off")):
+    for flag, value in (
+        ("--model", "m"),
+        ("--decoder", "beam"),
+        ("--endpoint-silence", "off"),
+        ("--chunk-ms", "60"),
+    ):
         with pytest.raises(ArgumentError, match=f"{flag} goes without --url"):
             recognition(parsed("--url", "ws://x", flag, value))
     recognition(parsed("--url", "ws://x", "--hotwords", "left"))

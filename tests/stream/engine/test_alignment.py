@@ -23,6 +23,7 @@ from stream.front_end.log_mel import FrontEnd
 from stream.model.network import Network
 from stream.words import WordDelay, percentile
 from tests.benchmarks.word_times import BUNDLED, Unit, compare, read_references, recognise, spoilt
+from tests.convolution import Convolution
 from tests.server.scripted import pcm, samples_of, talking_network
 from tests.stream.engine.driving import streamed
 
@@ -265,3 +266,16 @@ def test_words_of_the_bundled_model_lie_over_their_sound(
     assert statistics.median(errors.lengths) > 0.2
     late = statistics.median(errors.emitted)
     assert -0.15 < late < 0.15
+
+
+def test_a_frame_of_a_long_chunk_may_know_a_word_that_follows_it() -> None:
+    levels, delay = Levels(1, NOISE, 100), WordDelay(-0.35, -0.75)
+    for chunk_ms, start, end in ((40, 0.0, 0.55), (1000, 0.4, 0.8)):
+        encoder = Convolution(chunk_ms=chunk_ms)
+        alignment = Alignment(levels, delay, FrontEnd(400, 2.0**-23, False), encoder, 1)
+        levels.begin(0)
+        alignment.begin(0)
+        levels.put(np.array([0]), sound(1.0, (0.4, 0.8))[None])
+        (span,) = alignment.add(0, [(TEXTS[ONE], 0)], closes=True)
+        assert span.start == pytest.approx(start, abs=0.03)
+        assert span.end == pytest.approx(end, abs=0.05)

@@ -10,10 +10,13 @@ import pytest
 from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.ctm import read_ctm
+from stream.manifest import Utterance
 from stream.model.network import open_model
 from stream.validation import validate
 from stream.validation.latency import Latencies, latency_of, words_of
+from tests.convolution import Convolution
 from tests.places import REPOSITORY
+from tests.tiny import tiny_network
 
 CTM = REPOSITORY / "tests/benchmarks/bundled_words.ctm"
 
@@ -67,3 +70,20 @@ def test_a_ctm_names_a_recording_by_id_name_or_stem() -> None:
     for key in ("a/1.wav", "1.wav", "1"):
         assert words_of({key: words}, "a/1.wav") == words
     assert words_of({"2": words}, "a/1.wav") is None
+
+
+def test_a_token_comes_with_the_end_of_its_chunk() -> None:
+    family = Convolution(chunk_ms=40, chunks_ms=(40, 240, 1000))
+    network = tiny_network(other_encoder=family)
+    cat = network.vocabulary.encode("cat")
+    medians = []
+    for chunk_ms in family.chunks_ms:
+        chosen = network.with_chunk(chunk_ms)
+        ends = {"a": (("cat", 0.5),)}
+        found = Latencies(chosen, load_backend("numpy", chosen), None, ends, align=False)
+        spoken = Utterance(id="a", audio=Path("a.wav"), text="cat", duration=2.0)
+        found.add(spoken, [(token, 14) for token in cat], 2.0)  # from 0.56 to 0.6 s
+        latency = found.of_all()
+        assert latency is not None
+        medians.append(latency.p50_ms)
+    assert medians == pytest.approx([100 - 20, 220 - 20, 500 - 20])
