@@ -122,19 +122,16 @@ def export(
             return Exported(difference, None, None)
         read = open_model(written)
         baseline = Baseline(read, validation, progress)
-        wer = {"float32": baseline.wer}
         found = of_integers = None
         if ranges is not None:
             found = baseline.compare(read, "int8", "int8")
             if not found.loss <= most_loss:
                 raise int8_error(network, ranges, baseline, most_loss, found, float_layers)
-            wer["int8"] = found.wer
         if quantised:
             of_integers = baseline.compare(read, "integer-onnx", "integers")
             if not of_integers.loss <= most_loss:
                 raise integer_error(network, baseline, most_loss, of_integers)
-            wer["integers"] = of_integers.wer
         if baseline.words:
-            found_here = {"export": {"recordings": len(validation), "wer": wer}}
+            found_here = {"export": {"recordings": len(validation), "wer": baseline.rates}}
             directory.note(written, lambda notes: {**notes, **found_here})
         return Exported(difference, found, of_integers)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from export.checks import precision
 from export.checks.precision import Baseline, Precision
 from stream.bundled import model_path, recordings
+from stream.decoding.decoding import Decoding
 from stream.model import directory
 from stream.model.network import open_model
+from stream.validation.report import Outcome, Report, report_of
+from tests.tiny import tiny_network
 
 
 def test_the_loss_without_texts_is_what_changes() -> None:
@@ -33,6 +38,22 @@ def test_a_backend_is_compared_with_float32_and_with_the_texts(tmp_path: Path) -
         open_model(tmp_path / "mute"), "numpy", "mute"
     )
     assert found == Precision(1.0, 0.0, 1.0, 2, 2)
+
+
+def test_of_two_heads_the_one_that_loses_more_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = {("int8", "ctc"): "one too"}
+
+    def streamed(*_: Any, backend: str, decoding: Decoding, **__: Any) -> Report:
+        text = heard.get((backend, str(decoding.head)), "one two")
+        return report_of([Outcome("a", "one two", text, [], [], [])], 0.1)
+
+    monkeypatch.setattr(precision, "validate", streamed)
+    network = tiny_network(decoder="both")
+    baseline = Baseline(network, recordings()[:1])
+    found = baseline.compare(network, "int8", "int8")
+    assert found == Precision(0.5, 0.0, 0.5, 2, 1, "ctc")
+    assert str(found).startswith("WER of 1 recordings by ctc 0.00 % -> 50.00 %")
+    assert baseline.rates == {"float32": 0.0, "float32, ctc": 0.0, "int8": 0.0, "int8, ctc": 0.5}
 
 
 def test_float32_is_streamed_once_and_progress_says_what_is() -> None:
