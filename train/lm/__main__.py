@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.manifest and not arguments.text:
         parser.error("there are no texts: give --manifest or --text")
-    vocabulary = Vocabulary(Path(arguments.tokenizer).read_bytes())
+    vocabulary = _vocabulary(Path(arguments.tokenizer))
     rule = ruled(arguments.normalise, vocabulary.symbols)
     texts = [rule(text) for text in _texts(arguments)]
     for text in texts:
@@ -123,6 +123,13 @@ def main(argv: list[str] | None = None) -> int:
         f"{output}: {' + '.join(map(str, lengths))} n-grams of {len(texts)} texts, {len(content)} bytes"
     )
     return 0
+
+
+def _vocabulary(path: Path) -> Vocabulary:
+    try:
+        return Vocabulary(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _score(

@@ -56,10 +56,11 @@ def test_texts_become_ngrams_of_pieces_in_both_formats(
         (["--text", "{folder}/odd.txt"], 3, "the tokenizer cannot spell 'Ω' of 'Ω'"),
         (["--text", "{folder}/none.py"], 2, "none.py: there is no such file"),
         (["--text", "{folder}/empty.py"], 2, "empty.py: has no function sentences()"),
+        (["--text", "{folder}/fine.txt", "--order", "7"], 2, "--order is 7; want 1 to 6"),
         (
-            ["--text", "{folder}/empty.py", "--order", "7"],
-            2,
-            "empty.py: has no function sentences()",
+            ["--text", "{folder}/fine.txt", "--tokenizer", "{folder}/fine.txt"],
+            3,
+            "fine.txt: not a Sent",
         ),
     ],
 )
@@ -73,6 +74,7 @@ def test_what_cannot_be_used_is_named(
 ) -> None:
     (tmp_path / "odd.txt").write_text("Ω\n")
     (tmp_path / "empty.py").write_text("")
+    (tmp_path / "fine.txt").write_text("deux\n")
     flags = [flag.format(folder=tmp_path) for flag in flags]
     command = ["build", "--tokenizer", str(tokenizer), "--output", str(tmp_path / "lm"), *flags]
     try:
