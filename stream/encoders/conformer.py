@@ -1,7 +1,8 @@
 """The causal Conformer: attention in chunks or Mamba-2, causal convolutions, SwiGLU feed-forward.
 
 A whole utterance and a chunk are the same function: a step over any number of whole chunks gives, up to
-rounding, what a step for each of them gives, in values, states and gradients. A layer (Gulati et al., 2020), in which every branch normalises its input:
+rounding, what a step for each of them gives, in values, states and gradients. A layer (Gulati et al., 2020),
+in which every branch normalises its input:
 
     x = x + feed_forward1(x) / 2
     x = x + attention(x)               or mamba(x)
@@ -95,9 +96,9 @@ class Conformer(
         heads, groups: of attention: queries, and keys and values that they share.
         kernel: encoder frames that a convolution sees.
         left_chunks: how far attention looks back behind a chunk, in chunks of the longest length.
-        mamba_every: every how manieth layer has Mamba-2 in place of attention; 0: none.
-        mamba_heads, mamba_state, mamba_expand: of Mamba-2: heads, size of B and C, and how many times
-            `size` are computed with.
+        mamba_every: 3: the third layer, the sixth and so on have Mamba-2 in place of attention; 0: none has.
+        mamba_heads, mamba_state, mamba_expand: of Mamba-2: heads, size of B and C, and the size that it
+            computes with as a multiple of `size`.
         feed_forward: size inside of SwiGLU.
         subsampling: log-mel frames, 10 ms each, of an encoder frame: 4, 6 or 8.
         channels: of the convolutions that subsample.
