@@ -25,6 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="new folder to write")
     parser.add_argument(
+        "--head", choices=["transducer", "ctc"], help="of a model with both (default: transducer)"
+    )
+    parser.add_argument(
         "--int8", action="store_true", help="with the int8 graphs of a model directory"
     )
     parser.add_argument(
@@ -53,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         compared = export(
             network,
             output,
+            head=arguments.head,
             int8=arguments.int8,
             signed_weights=arguments.signed_weights,
         )

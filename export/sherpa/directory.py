@@ -1,7 +1,8 @@
 """Write a model for sherpa-onnx, and run it before it is moved into place.
 
 The files are encoder.onnx, decoder.onnx, joiner.onnx and tokens.txt, which sherpa-onnx 1.13.5 and later
-loads as a streaming transducer. With int8 they hold the model directory's own int8 graphs, with u8
+loads as a streaming transducer; of a CTC head model.onnx and tokens.txt, which it loads as NeMo's streaming CTC model.
+With int8 they hold the model directory's own int8 graphs, with u8
 weights: products of u8 and s8 saturate on a CPU without VNNI, about which sherpa-onnx does not warn. The
 files are fed as sherpa-onnx feeds them, with Rill's features of the bundled recordings. If the tokens are
 not Rill's, nothing is left behind.
@@ -15,8 +16,9 @@ model is written, and compared, without them.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,23 +36,29 @@ from stream.bundled import recordings
 from stream.decoding.greedy import Greedy, GreedyConfig
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
-from stream.model.directory import GRAPHS, INT8_GRAPHS
+from stream.model.directory import CTC_GRAPH, GRAPHS, INT8_GRAPHS
 from stream.model.network import Network
-from stream.model.specification import ModelError
+from stream.model.specification import Head, ModelError
 from stream.stage import Floats, whole
 
 SYMBOLS_PER_STEP = 10  # of sherpa-onnx
-PARTS = ("encoder", "prediction", "joint")
+MODEL = "model.onnx"  # of a CTC head
 
 
 def export(
-    network: Network, output: Path, *, int8: bool = False, signed_weights: bool = False
+    network: Network,
+    output: Path,
+    *,
+    head: Head | None = None,
+    int8: bool = False,
+    signed_weights: bool = False,
 ) -> int:
     """Write and verify a directory for sherpa-onnx.
 
     Args:
         network: the model, of number format float32.
         output: folder to write; there is none yet, or an empty one.
+        head: "transducer" or "ctc"; None: the first that the model has.
         int8: take the int8 graphs of the network's model directory.
         signed_weights: leave their weights s8, for CPUs with VNNI, AMX or of ARM only.
     Returns:
@@ -65,24 +73,30 @@ def export(
     from export.build import build
     from export.sherpa.graph import wrap
 
-    network.specification.require_lstm("a directory for sherpa-onnx")
+    head = network.specification.head(head)
+    if head == "transducer" and network.specification.prediction.family != "lstm":
+        raise ModelError(
+            "sherpa-onnx' streaming transducers have an LSTM for prediction network, and the model's is of the "
+            f"family {network.specification.prediction.family!r}",
+            network.path,
+        )
     network.specification.require_common_features("a directory for sherpa-onnx")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError("exists and is not an empty folder; choose another place", output)
-    if "transducer" not in network.specification.heads:
-        raise ModelError("decodes with ctc alone; a directory for sherpa-onnx holds a transducer")
     network = _without_gate(network)
+    encoder, *transducer = INT8_GRAPHS if int8 else GRAPHS
+    names = [encoder, *(transducer if head == "transducer" else [CTC_GRAPH])]
     if int8:
-        paths = located(
-            network, INT8_GRAPHS, "has no int8 graphs; write them: python -m export.onnx"
-        )
-        graphs = [onnx.load(path).SerializeToString() for path in paths.values()]  # weights inside
+        paths = located(network, names, "has no int8 graphs; write them: python -m export.onnx")
+        graphs = {
+            n: onnx.load(path).SerializeToString() for n, path in paths.items()
+        }  # weights inside
         if not signed_weights:
-            graphs = [unsigned_weights(graph) for graph in graphs]
+            graphs = {name: unsigned_weights(graph) for name, graph in graphs.items()}
     else:
         built = build(network, inside=True)
-        graphs = [built[name] for name in GRAPHS]
-    files = wrap(network, dict(zip(PARTS, graphs, strict=True)))
+        graphs = {name: built[name] for name in names}
+    files = wrap(network, {name.partition(".")[0]: graph for name, graph in graphs.items()})
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
         written = Path(temporary) / output.name
@@ -90,7 +104,7 @@ def export(
         for name, content in files.items():
             (written / name).write_bytes(content)
         (written / "tokens.txt").write_text(_tokens(network), encoding="utf-8")
-        backend = OnnxBackend(network, dict(zip(GRAPHS, graphs, strict=True)))
+        backend = OnnxBackend(network, graphs)
         compared = verify(network, backend, written)
         written.rename(output)
     return compared
@@ -119,44 +133,76 @@ def verify(network: Network, backend: OnnxBackend, written: Path) -> int:
     Raises:
         ExportError: tokens differ.
     """
-    contract = _Contract(written)
-    greedy = Greedy(backend, GreedyConfig(SYMBOLS_PER_STEP, "frame"))
+    ctc = (written / MODEL).exists()
+    contract = _CtcContract(written) if ctc else _Contract(written)
     compared = 0
     for utterance in recordings():
         frames = streamed_log_mel(utterance.read()[None], network.front_end)
         frames = frames[:, : frames.shape[1] // contract.window * contract.window]
-        x = stack(whole(network.normaliser, frames))
+        x = stack(whole(network.normaliser, frames), network.specification.encoder.stack)
         f, _ = backend.encode(x, backend.initial_state(1)[0])
-        want = [token.id for token in greedy.step(f, greedy.initial_state(1))[0][0]]
+        if ctc:
+            want = _collapsed(backend.ctc(f)[0], network.specification.blank)
+        else:
+            greedy = Greedy(backend, GreedyConfig(SYMBOLS_PER_STEP, "frame"))
+            want = [token.id for token in greedy.step(f, greedy.initial_state(1))[0][0]]
         if (got := contract.decode(frames)) != want:
             raise ExportError(f"{utterance.id}: tokens are {got}, the model's are {want}")
         compared += len(want)
     return compared
 
 
-class _Contract:
-    """The three models of a directory, fed as sherpa-onnx does: by position, greedily."""
+def _collapsed(scores: Floats, blank: int) -> list[int]:
+    """Return the tokens of CTC's log-probabilities, (T, C), greedily."""
+    best = [blank, *map(int, scores.argmax(axis=1))]
+    return [now for before, now in itertools.pairwise(best) if now not in (before, blank)]
 
-    def __init__(self, directory: Path) -> None:
-        self._encoder, self._decoder, self._joiner = (
-            open_session(str(directory / f"{name}.onnx"))
-            for name in ("encoder", "decoder", "joiner")
-        )
+
+class _CtcContract:
+    """The model of a directory, fed as sherpa-onnx does: by position, a chunk of frames at a time."""
+
+    def __init__(self, directory: Path, name: str = MODEL) -> None:
+        self._encoder = open_session(str(directory / name))
         self._metadata: Mapping[str, str] = self._encoder.get_modelmeta().custom_metadata_map
         self.window = int(self._metadata["window_size"])
         self._blank = int(self._metadata["vocab_size"])
 
     def decode(self, frames: Floats) -> list[int]:
         """Return the tokens of log-mel frames, (1, window n, 80)."""
+        return _collapsed(
+            np.concatenate([scores[0] for scores in self._encode(frames)]), self._blank
+        )
+
+    def _encode(self, frames: Floats) -> Iterator[Floats]:
+        """Yield the first output for each chunk."""
         caches: list[Any] = [self._cache("channel"), self._cache("time"), np.zeros(1, np.int64)]
+        length = np.array([self.window], np.int64)
+        for begin in range(0, frames.shape[1], self.window):
+            x = frames[:, begin : begin + self.window].transpose(0, 2, 1)
+            output, _, *caches = _run(self._encoder, x, length, *caches)
+            yield output
+
+    def _cache(self, name: str) -> Floats:
+        shape = [int(self._metadata[f"cache_last_{name}_dim{n}"]) for n in (1, 2, 3)]
+        return np.zeros((1, *shape), np.float32)
+
+
+class _Contract(_CtcContract):
+    """The three models of a directory, fed as sherpa-onnx does, greedily."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, "encoder.onnx")
+        self._decoder, self._joiner = (
+            open_session(str(directory / f"{name}.onnx")) for name in ("decoder", "joiner")
+        )
+
+    def decode(self, frames: Floats) -> list[int]:
         shape = [int(self._metadata[f"pred_{name}"]) for name in ("rnn_layers", "hidden")]
         state = [np.zeros((shape[0], 1, shape[1]), np.float32)] * 2
         g, state = self._predict(self._blank, state)
-        length = np.array([self.window], np.int64)
         tokens = []
-        for begin in range(0, frames.shape[1], self.window):
-            x = frames[:, begin : begin + self.window].transpose(0, 2, 1)
-            f, _, *caches = _run(self._encoder, x, length, *caches)
+        encoded = np.concatenate([*self._encode(frames)], axis=2)
+        for f in np.split(encoded, encoded.shape[2], axis=2):
             for _ in range(SYMBOLS_PER_STEP):
                 token = int(_run(self._joiner, f, g)[0].argmax())
                 if token == self._blank:
@@ -164,10 +210,6 @@ class _Contract:
                 tokens.append(token)
                 g, state = self._predict(token, state)
         return tokens
-
-    def _cache(self, name: str) -> Floats:
-        shape = [int(self._metadata[f"cache_last_{name}_dim{n}"]) for n in (1, 2, 3)]
-        return np.zeros((1, *shape), np.float32)
 
     def _predict(self, token: int, state: list[Floats]) -> tuple[Floats, list[Floats]]:
         inputs = np.array([[token]], np.int32), np.ones(1, np.int32), *state

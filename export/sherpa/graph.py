@@ -1,19 +1,21 @@
-"""Rill's graphs with the inputs and outputs of sherpa-onnx's stateful transducer, the one for NeMo.
+"""Rill's graphs with the inputs and outputs of sherpa-onnx's stateful transducer or CTC model, those for NeMo.
 
 The graphs of one step are taken as they are, float32 or int8; nodes before and after them make what
 sherpa-onnx 2 feeds and reads, by position:
 
-    encoder   features (B, 80, 6), length (B,) int64, cache_last_channel (B, 1, 1, S),
+    encoder   features (B, 80, n), length (B,) int64, cache_last_channel (B, 1, 1, S),
               cache_last_time (B, 1, 2, 80), cache_last_channel_len (B,) int64
-              -> f (B, J, 1), length (B,) int64, the three caches
+              -> f (B, J, m), length (B,) int64, the three caches
+    ctc       the same -> log_probabilities (B, m, C), the rest
     decoder   token (1, 1) int32, length (1,) int32, h, c (layers, 1, P) -> g (1, J, 1), length, h, c
     joiner    f (1, J, 1), g (1, J, 1) -> logits (1, 1, 1, C)
 
-float32 unless stated otherwise. S is all of an encoder's states, flattened.
+float32 unless stated otherwise. S is all of an encoder's states, flattened; n are the log-mel frames of its chunk,
+m its encoder frames. The decoder is an LSTM's.
 
 1. Caches begin as zeros. The encoder's third counts frames: while it is 0 the running statistics are
    the data set's. A state of int8, whose zero is 128, lies in its cache less 128.
-2. The normaliser is unrolled over the six frames in the order of `stream.front_end.normaliser`, so that it rounds
+2. The normaliser is unrolled over the frames of a chunk in the order of `stream.front_end.normaliser`, so that it rounds
    as that does, and int8 after it gives the same integers.
 3. What sherpa-onnx has to know is in the encoder's metadata; one missing integer ends its process.
 """
@@ -27,25 +29,25 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from export.onnx.graph import FLOAT, INT64, Graph
-from stream.encoders.lstm import PAIR
-from stream.front_end.log_mel import BINS
+from stream.backends.onnx import AFTER, NEW
+from stream.front_end.log_mel import BINS, HOP
 from stream.front_end.stacking import STACK
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
 INT32, UINT8 = TensorProto.INT32, TensorProto.UINT8
-FRAMES = STACK * PAIR  # of an encoder step
 FLOOR = 2.0**-23  # of mel power, in sherpa-onnx' front end
+END = np.iinfo(np.int64).max  # of a slice that goes to the end
 LEAST_VARIANCE = 1e-6  # its digital silence is constant, and a variance that decays to 0 divides
 ZERO = 128  # of a u8 state
-INNER = "inner."
+INNER, HEAD = "inner.", "head."
 
 
 def wrap(network: Network, graphs: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return sherpa-onnx' three models.
+    """Return sherpa-onnx' three models of a transducer, or the one of a CTC model.
 
     Args:
-        graphs: of one step, with their weights inside: "encoder", "prediction" and "joint".
+        graphs: of one step, with their weights inside: "encoder", and "prediction" and "joint" or "ctc".
     Returns:
         serialised models by file name.
     Raises:
@@ -59,6 +61,8 @@ def wrap(network: Network, graphs: Mapping[str, bytes]) -> dict[str, bytes]:
             network.path,
         )
     inner = {name: onnx.load_from_string(content) for name, content in graphs.items()}
+    if "ctc" in inner:
+        return {"model.onnx": _encoder(_Inner(inner["encoder"]), network, inner["ctc"])}
     return {
         "encoder.onnx": _encoder(_Inner(inner["encoder"]), network),
         "decoder.onnx": _decoder(_Inner(inner["prediction"]), network),
@@ -77,10 +81,15 @@ class _Inner(Graph):
         super().__init__()
         self.inner = compose.add_prefix(model, INNER).graph
         self.initializers = {each.name: each for each in self.inner.initializer}
+        self._outputs = {value.name for value in self.inner.output}
         self.states = [
-            (name, kind.elem_type, [dim.dim_value for dim in kind.shape.dim[1:]])
+            (
+                value.name.removeprefix(INNER),
+                kind.elem_type,
+                [dim.dim_value for dim in kind.shape.dim[1:]],
+            )
             for value in self.inner.input
-            if (name := value.name.removeprefix(INNER))[0] in "hc"
+            if {f"{value.name}{AFTER}", f"{value.name}{NEW}"} & self._outputs
             for kind in [value.type.tensor_type]
         ]
 
@@ -104,14 +113,21 @@ class _Inner(Graph):
             return self.node("Sub", [self.node("Cast", [value], to=FLOAT), self.number(ZERO)])
         return value
 
-    def after(self, name: str) -> str:
-        """Return the name of a state after the step."""
-        return f"{INNER}{name}.after"
+    def after(self, name: str, frames: int) -> str:
+        """Return a state after the step, whose encoder frames are so many."""
+        state = f"{INNER}{name}"
+        if f"{state}{AFTER}" in self._outputs:
+            return f"{state}{AFTER}"
+        longer = self.node("Concat", [state, f"{state}{NEW}"], axis=1)
+        return self.slice(longer, self.axes(frames), self.axes(END), 1)
 
 
-def _encoder(graph: _Inner, network: Network) -> bytes:
+def _encoder(graph: _Inner, network: Network, head: onnx.ModelProto | None = None) -> bytes:
+    """Return the encoder, or with a head a CTC model."""
     spec = network.specification
-    x = graph.input("features", FLOAT, ["B", BINS, FRAMES])
+    encoder = spec.encoder
+    inputs = encoder.chunk_samples // HOP
+    x = graph.input("features", FLOAT, ["B", BINS, inputs])
     length = graph.input("length", INT64, ["B"])
     sizes = [int(np.prod(shape)) for _, _, shape in graph.states]
     channel = graph.input("cache_last_channel", FLOAT, ["B", 1, 1, sum(sizes)])
@@ -119,23 +135,35 @@ def _encoder(graph: _Inner, network: Network) -> bytes:
     count = graph.input("cache_last_channel_len", INT64, ["B"])
 
     z, statistics = _normalise(graph, x, statistics, count, network)
-    graph.feed("x", graph.node("Reshape", [z, graph.axes(0, PAIR, STACK * BINS)]))
-    whole = graph.node("Greater", [length, graph.constant("stack", np.array(STACK, np.int64))])
-    graph.feed(
-        "second", graph.node("Unsqueeze", [graph.node("Cast", [whole], to=FLOAT), graph.axes(1)])
-    )
+    graph.feed("x", graph.node("Reshape", [z, graph.axes(0, encoder.chunk_inputs, encoder.inputs)]))
+    if encoder.family == "lstm":
+        whole = graph.node("Greater", [length, graph.constant("stack", np.array(STACK, np.int64))])
+        there = graph.node("Unsqueeze", [graph.node("Cast", [whole], to=FLOAT), graph.axes(1)])
+        graph.feed("second", there)
+    else:
+        order = graph.constant("order", np.arange(inputs))
+        there = graph.node("Less", [order, graph.unsqueeze(length, 1)])
+        graph.feed("present", graph.node("Cast", [there], to=FLOAT))
     first = graph.node("Split", [channel, graph.axes(*sizes)], outputs=len(sizes), axis=3)
     for n, (name, kind, shape) in enumerate(graph.states):
         part = graph.from_cache(f"{first}.{n}" if n else first, kind)
         graph.feed(name, graph.node("Reshape", [part, graph.axes(0, *shape)]))
     graph.insert()
 
-    f = graph.node("Unsqueeze", [f"{INNER}f", graph.axes(2)])
-    graph.output(f, "outputs", ["B", spec.joint, 1])
+    if head is not None:
+        scores = _scores(graph, head, spec.joint, encoder.chunk_frames)
+        graph.output(scores, "log_probabilities", ["B", encoder.chunk_frames, spec.vocabulary + 1])
+    elif encoder.family == "lstm":
+        f = graph.node("Unsqueeze", [f"{INNER}f", graph.axes(2)])
+        graph.output(f, "outputs", ["B", spec.joint, 1])
+    else:
+        f = graph.node("Transpose", [f"{INNER}f"], perm=[0, 2, 1])
+        graph.output(f, "outputs", ["B", spec.joint, encoder.chunk_frames])
     graph.output(length, "output_length", ["B"], INT64)
     parts = [
-        graph.node("Reshape", [graph.to_cache(graph.after(name), kind), graph.axes(0, 1, 1, -1)])
+        graph.node("Reshape", [graph.to_cache(after, kind), graph.axes(0, 1, 1, -1)])
         for name, kind, _ in graph.states
+        for after in [graph.after(name, encoder.chunk_frames)]
     ]
     packed = graph.node("Concat", parts, axis=3)
     graph.output(packed, "next_cache_last_channel", ["B", 1, 1, sum(sizes)])
@@ -146,15 +174,30 @@ def _encoder(graph: _Inner, network: Network) -> bytes:
         "encoder",
         {
             "vocab_size": spec.vocabulary,
-            "window_size": FRAMES,
-            "chunk_shift": FRAMES,
-            "subsampling_factor": FRAMES,
+            "window_size": inputs,
+            "chunk_shift": inputs,
+            "subsampling_factor": encoder.frame_samples // HOP,
             "normalize_type": "NA",  # it is in the graph
-            "pred_rnn_layers": spec.prediction_layers,
-            "pred_hidden": spec.prediction_hidden,
+            **({} if head else {"pred_rnn_layers": spec.prediction_layers}),
+            **({} if head else {"pred_hidden": spec.prediction_hidden}),
             **dict(zip(_dimensions("channel"), (1, 1, sum(sizes)), strict=True)),
             **dict(zip(_dimensions("time"), (1, 2, BINS), strict=True)),
         },
+    )
+
+
+def _scores(graph: _Inner, head: onnx.ModelProto, joint: int, frames: int) -> str:
+    """Add CTC's log-probabilities, (B, frames, C), of the encoder's frames."""
+    inner = compose.add_prefix(head, HEAD).graph
+    graph.initializers |= {each.name: each for each in inner.initializer}
+    rows = graph.reshape(f"{INNER}f", -1, joint)
+    graph.nodes.append(helper.make_node("Identity", [rows], [f"{HEAD}f"]))
+    graph.nodes.extend(inner.node)
+    return graph.reshape(
+        f"{HEAD}log_probabilities",
+        -1,
+        frames,
+        inner.output[0].type.tensor_type.shape.dim[1].dim_value,
     )
 
 
@@ -177,11 +220,12 @@ def _normalise(
     x = graph.node("Transpose", [x], perm=[0, 2, 1])
     if network.specification.floor > FLOOR:
         x = graph.node("Max", [x, graph.number(float(np.log(network.specification.floor)))])
-    means, variances = [mean] * FRAMES, [variance] * FRAMES
+    frames = network.specification.encoder.chunk_samples // HOP
+    means, variances = [mean] * frames, [variance] * frames
     if weight := network.specification.alpha:
         alpha, rest = graph.number(weight), graph.number(1.0 - weight)
-        first = graph.node("Split", [x], outputs=FRAMES, axis=1, num_outputs=FRAMES)
-        for n in range(FRAMES):
+        first = graph.node("Split", [x], outputs=frames, axis=1, num_outputs=frames)
+        for n in range(frames):
             difference = graph.node("Sub", [f"{first}.{n}" if n else first, mean])
             scaled = graph.node("Mul", [alpha, difference])
             mean = graph.node("Add", [mean, scaled])
@@ -224,7 +268,7 @@ def _decoder(graph: _Inner, network: Network) -> bytes:
         for name, kind, shape in graph.states:
             if name[0] != packed_kind:
                 continue
-            row = graph.to_cache(graph.after(name), kind)
+            row = graph.to_cache(graph.after(name, 0), kind)
             if len(shape) == 1:
                 rows.append(graph.node("Unsqueeze", [row, graph.axes(0)]))
             else:

@@ -18,11 +18,14 @@ from export.sherpa import graph as sherpa_graphs
 from export.sherpa.__main__ import main
 from stream.audio import read_audio
 from stream.bundled import model_path, recordings
+from stream.encoders.conformer import Conformer
 from stream.front_end.filterbank import Filterbank
 from stream.model import directory
 from stream.model.network import Network, open_model
+from stream.model.specification import ModelError
+from stream.prediction.stateless import Stateless
 from stream.recogniser import Recogniser
-from tests.tiny import tiny_network
+from tests.tiny import talking_ctc, tiny_network
 
 FILES = {"encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"}
 TAIL = 0.8  # s of zeros that sherpa-onnx' server puts behind a stream
@@ -114,16 +117,6 @@ def test_learned_filters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "a directory for sherpa-onnx has frames of a fixed mel" in capsys.readouterr().err
 
 
-def test_the_transducer_of_a_model_with_both_decoders_is_written_and_ctc_alone_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for decoder, status in (("both", 0), ("ctc", 3)):
-        given = source(tmp_path / decoder, tiny_network(decoder=decoder))
-        assert main(["--ckpt", given, "--output", str(tmp_path / f"{decoder}-out")]) == status
-    assert "decodes with ctc alone; a directory for sherpa-onnx holds" in capsys.readouterr().err
-    assert not (tmp_path / "ctc-out").exists()
-
-
 def test_int8_wants_a_directory_that_has_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +153,52 @@ def test_what_stands_at_the_output_is_not_overwritten(
     open_model(given)
 
 
+def conformer(**specification: Any) -> Network:
+    """Return a random Conformer whose tokens change with what is heard."""
+    sizes = Conformer(
+        depth=2, size=16, feed_forward=24, channels=3, kernel=4, mamba_every=2, mamba_heads=4,
+        mamba_state=5, chunk_ms=240, chunks_ms=(80, 240),
+    )  # fmt: skip
+    return tiny_network(1, other_encoder=sizes, **specification)
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+def test_a_conformer_is_written_with_either_head(
+    tmp_path: Path, head: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = talking_ctc(conformer(decoder="both"))
+    given = source(tmp_path / "m", network)
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s"), "--head", head]) == 0
+    assert "verified: 0 tokens" not in capsys.readouterr().out
+    files = {"model.onnx", "tokens.txt"} if head == "ctc" else FILES
+    assert {file.name for file in (tmp_path / "s").iterdir()} == files
+
+
+def test_a_ctc_head_of_lstms_is_written_too(tmp_path: Path) -> None:
+    network = talking_ctc(tiny_network(decoder="ctc"))
+    assert module.export(network, tmp_path / "s") > 0
+
+
+def test_a_prediction_network_that_sherpa_onnx_has_not_is_refused_by_name(tmp_path: Path) -> None:
+    network = conformer(other_prediction=Stateless(8), decoder="both")
+    with pytest.raises(ModelError, match="an LSTM for prediction network, .* family 'stateless'"):
+        module.export(network, tmp_path / "s")
+    assert module.export(talking_ctc(network), tmp_path / "s", head="ctc") > 0
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+def test_sherpa_onnx_loads_a_conformer_and_hears_something(tmp_path: Path, head: Any) -> None:
+    path = tmp_path / "s"
+    module.export(talking_ctc(conformer(decoder="both", alpha=0.0)), path, head=head)
+    theirs = loaded(path)
+    stream = theirs.create_stream()
+    stream.accept_waveform(16_000, padded(read_audio(recordings()[0].audio)))
+    stream.input_finished()
+    while theirs.is_ready(stream):
+        theirs.decode_stream(stream)
+    assert len(theirs.get_result(stream)) > 3
+
+
 @pytest.fixture(scope="module", params=["onnx", "int8"])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The bundled model for sherpa-onnx, float32 or int8, and the backend that it should equal."""
@@ -169,11 +208,14 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def loaded(path: Path) -> Any:
-    """Return sherpa-onnx' recogniser, its frames cut as Rill's are."""
+    """Return sherpa-onnx' recogniser, of a transducer with frames cut as Rill's are."""
     sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="needs: pip install sherpa-onnx")
+    tokens = str(path / "tokens.txt")
+    if (model := path / "model.onnx").exists():
+        return sherpa_onnx.OnlineRecognizer.from_nemo_ctc(tokens, str(model), num_threads=1)
     files = {name: str(path / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
     return sherpa_onnx.OnlineRecognizer.from_transducer(
-        **files, tokens=str(path / "tokens.txt"), num_threads=1, snip_edges=True
+        **files, tokens=tokens, num_threads=1, snip_edges=True
     )
 
 
