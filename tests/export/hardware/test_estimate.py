@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from export.hardware.__main__ import main
+from export.hardware.costs import macs_per_second
+from export.hardware.devices import DEVICES, Device
+from export.hardware.estimate import estimate
+from hwckpt.hardware_bundle import Bundle
+from hwckpt.layout import SIZES
+from stream.model.specification import Specification
+from tests.tiny import tiny_specification
+
+BASE = Specification(**SIZES["base"])
+
+
+def device(multipliers: int, memory: float, bandwidth: float = 0.0, clock: float = 1e8) -> Device:
+    return Device("test", multipliers, 1, memory, bandwidth, clock, "")
+
+
+def test_base_has_the_arithmetic_that_is_published_for_it() -> None:
+    found = estimate(BASE, DEVICES["kria-k26"], 0.0)
+    assert found.weights == pytest.approx(84.7e6, rel=0.01)
+    assert found.macs == pytest.approx(1.5e9, rel=0.05)  # 81.7 M a step and the joint
+    assert 450 < found.streams < 520
+
+
+def test_a_model_on_the_chip_needs_no_memory_beside_it() -> None:
+    found = estimate(tiny_specification(), device(4, 1e6))
+    assert found.on_chip == ("weights", "states")
+    assert found.streams > 0
+
+
+def test_more_multipliers_carry_more_streams_until_memory_ends() -> None:
+    streams = [estimate(tiny_specification(), device(n, 1e6)).streams for n in (4, 16, 64, 4096)]
+    assert streams == sorted(streams)
+    assert estimate(tiny_specification(), device(4096, 2e5, clock=1e9)).bound == "memory"
+
+
+def test_weights_that_neither_fit_nor_pass_in_time_carry_nobody() -> None:
+    found = estimate(BASE, device(100, 1e6, bandwidth=1.3e9))
+    assert (found.streams, found.bound) == (0, "bandwidth")
+    assert estimate(BASE, device(100, 1e6, bandwidth=1.6e9)).streams > 0
+
+
+def test_states_beside_the_chip_share_its_bandwidth_with_the_weights() -> None:
+    few = estimate(BASE, device(100_000, 1e5, bandwidth=1.6e9))
+    more = estimate(BASE, device(100_000, 1e5, bandwidth=3.2e9))
+    assert few.bound == more.bound == "bandwidth"
+    assert more.streams > few.streams > 0
+
+
+def test_the_bundle_counts_the_same_products(bundle_of: Callable[[str], Bundle]) -> None:
+    bundle = bundle_of("plain")
+    layers = [cost for cost in bundle.manifest.costs if cost.part != "front_end"]
+    found = estimate(tiny_specification(), device(4, 1e6), 2.0)
+    assert macs_per_second(layers, 2.0) == pytest.approx(found.macs)
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "--shape", "base"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"| {name} |" in printed for name in DEVICES)
+    assert (
+        main(["estimate", "--shape", "bundled", "--dsps", "64", "--ram", "4", "--bandwidth", "1"])
+        == 0
+    )
+    assert "| yours | 6.4 G |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["estimate", "--dsps", "64"], "needs both --dsps and --ram"),
+        (["estimate", "--device", "zu9eg", "--dsps", "1", "--ram", "1"], "leave one out"),
+    ],
+)
+def test_half_a_device_is_a_wrong_command_line(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(flags) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_bundle_needs_a_model_and_a_place() -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["--ckpt", "model"])
+    assert refused.value.code == 2
