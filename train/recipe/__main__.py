@@ -31,7 +31,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--set, too: optimiser.rate by RILL_OPTIMISER__RATE.",
         allow_abbrev=False,
     )
-    given = {name: environment.get(variable) for name, variable in VARIABLES.items()}
+    given = {name: environment.get(variable) or None for name, variable in VARIABLES.items()}
     parser.add_argument("recipe", metavar="FOLDER", help="folder with a recipe.toml")
     parser.add_argument(
         "--data",
@@ -105,6 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     last = _place(steps, arguments.only or arguments.until)
     if first is not None:
         _check_before(steps[:first], arguments.only or arguments.first)
+    if last is not None and (first or 0) > last:
+        parser.error(f"--until {arguments.until} comes before --from {arguments.first}")
     for number in range(first or 0, len(steps) if last is None else last + 1):
         if number == first or not record.done(steps[number]):
             status = _run(number, steps, record)

@@ -230,6 +230,7 @@ def test_keys_are_set_for_all_stages_or_for_one_on_the_command_line_and_by_varia
             "no step 'validat'; there are statistics, soft, hard, export-onnx",
         ),
         (["--from", "hard"], "cannot begin with hard: soft has not written"),
+        (["--from", "statistics", "--until", "none"], "no step 'none'"),
         (["--english-compatible"], "data.text is 'as-is': want one of de, en"),
     ],
 )
@@ -275,3 +276,26 @@ def test_what_a_conversion_writes_is_not_what_it_depends_on(
     assert step.outputs == (tmp_path / "to.jsonl",)
     (tmp_path / "to.jsonl").write_text("{}")
     assert step.key() == key
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--from", "soft", "--until", "1"], "--until 1 comes before --from soft"),
+        (["--only", "soft", "--until", "1"], "--only goes without --from and --until"),
+        ([], "--output is missing"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(
+    flags: list[str],
+    message: str,
+    recipe: Path,
+    ran: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = ["--output", str(tmp_path / "out")] if flags else []
+    with pytest.raises(SystemExit) as ended:
+        __main__.main([str(recipe), *output, *flags])
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+    assert ran == []
