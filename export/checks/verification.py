@@ -152,7 +152,9 @@ def _verify_int8(network: Network, read: Network, frames: Frames, weights: Path)
         _near_states(f"int8: {name}", want, got)
     if "joint.scale" in stored:
         _near_joint("int8", reference, graphs, 255 * stored["joint.scale"].item())
-    check_streaming(read, graphs, graphs, decoding_of(read), recordings(), "int8: whole, they are")
+    for head in network.specification.heads:
+        decoding = decoding_of(read, replace(WHOLE, head=head))
+        check_streaming(read, graphs, graphs, decoding, recordings(), "int8: whole, they are")
 
 
 def _verify_integers(network: Network, read: Network, frames: Frames, weights: Path) -> None:

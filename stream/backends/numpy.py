@@ -32,8 +32,10 @@ class NumpyBackend(Backend):
         }
 
     def initial_state(self, batch: int) -> tuple[State, State]:
-        """Return the families' initial states."""
-        return self._encoder.initial_state(batch), self._prediction.initial_state(batch)
+        """Return the families' initial states; that of a model without a prediction network is empty."""
+        transduces = "transducer" in self.specification.heads
+        prediction = self._prediction.initial_state(batch) if transduces else ()
+        return self._encoder.initial_state(batch), prediction
 
     def encode(self, x: Floats, state: State, present: Mask | None = None) -> tuple[Floats, State]:
         h, state = self._encoder.step(self._encoder_arrays, x, state, present)

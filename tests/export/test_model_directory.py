@@ -14,8 +14,11 @@ from export.errors import ExportError
 from export.model_directory import export
 from stream.backends.onnx import OnnxBackend
 from stream.bundled import recordings
+from stream.errors import ArgumentError
 from stream.model import directory
-from tests.tiny import quantised, quiet_network
+from stream.model.network import open_model
+from stream.recogniser import Recogniser
+from tests.tiny import quantised, quiet_network, talking_ctc, tiny_network
 
 build = builder.build
 
@@ -38,6 +41,21 @@ def test_a_refused_export_leaves_the_older_model(
     with pytest.raises(ExportError, match="random frames: encoder output differs"):
         export(quiet_network(seed=7), output)
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "both"])
+def test_a_ctc_head_is_decoded_from_the_frames_of_the_int8_encoder(
+    tmp_path: Path, decoder: str
+) -> None:
+    network = talking_ctc(tiny_network(3, decoder=decoder))
+    found = export(network, tmp_path / "model", most_loss=9.0)
+    assert found.int8 is not None and found.int8.recordings == 2
+    written, said = open_model(tmp_path / "model"), recordings()[-1].read()
+    for backend in ("onnx", "int8"):
+        recogniser = Recogniser(written, backend, head="ctc")
+        assert recogniser.transcribe(said).tokens
+    with pytest.raises(ArgumentError, match="--integers: integers have no ctc"):
+        export(network, tmp_path / "integers", integers=True)
 
 
 def test_weights_that_are_not_the_models_are_refused(
