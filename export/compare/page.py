@@ -212,7 +212,7 @@ def _disagreements(comparison: Comparison, clips: Mapping[str, Clip]) -> str:
     more = f'<p class="note">{left} more are in the JSON.</p>' if left > 0 else ""
     return (
         f"<section><h2>Disagreements</h2><p class='note'>Those with most differences "
-        f"first. Tokens stand at their frames, of 60 ms; marked ones differ from the reference. A line "
+        f"first. Tokens stand at their encoder frames; marked ones differ from the reference. A line "
         f"shows where an artefact first diverges from it. Click a wave to play from there.</p>{cards}"
         f"{more}</section>"
     )
