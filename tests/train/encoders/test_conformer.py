@@ -16,10 +16,13 @@ from torch.utils import flop_counter
 from stream.causality import CausalityError, check_causal
 from stream.encoders.conformer import Conformer
 from stream.stage import map_state
-from tests.tiny import tiny_specification
+from tests.tiny import tiny_network, tiny_specification
 from tests.train.tones import prepared
 from train.config.learning import Dropout
 from train.encoders.conformer import ConformerEncoder, TorchOperations
+from train.model import Transducer
+from train.run.inputs import Inputs
+from train.run.state_passing import states_after
 
 SIZES = Conformer(
     depth=2,
@@ -154,3 +157,17 @@ def test_multiply_adds_are_those_that_torch_counts(subsampling: int) -> None:
         made.step(chunk, made.initial_state(1))
     counted = counter.get_total_flops() / 2 / made.sizes.chunk_seconds
     assert made.sizes.macs_a_second == pytest.approx(counted)
+
+
+def test_a_row_that_goes_on_from_another_is_the_rest_of_one_utterance() -> None:
+    own = Transducer.from_network(tiny_network(2, other_encoder=SIZES))
+    x = torch.randn(2, 48, 80, generator=torch.Generator().manual_seed(0))
+    tokens = torch.zeros(2, 0, dtype=torch.int64)
+    counts = torch.zeros(2, dtype=torch.int64)
+    whole, _ = own.encode_rows(x, torch.tensor([48, 48]))
+    first = Inputs(x[:, :24], torch.tensor([24, 11]), tokens, counts)
+    passed = states_after(own, first, None)
+    f, _ = own.encode_rows(x[:, 24:], torch.tensor([24, 24]), passed.encoder)
+    torch.testing.assert_close(f[0], whole[0, 4:])
+    _, filled, _ = passed.encoder  # the second row ended in its first chunk
+    assert filled.sum(1).tolist() == [4, 2]
