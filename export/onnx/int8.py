@@ -4,8 +4,8 @@
    constant. Every other input of a product has a scale of its own: the embedding's follows from its
    largest weight, all others from `Ranges`. Beyond them values saturate.
 2. A weight has one scale per output, its largest magnitude over 127. Ties go to even.
-3. The products are integer, so a row's sum does not depend on what it is batched with; scale, bias
-   and all that follows are float32, element by element.
+3. The products with weights are integer, so a row's sum does not depend on what it is batched with; scale,
+   bias and all that follows are float32, element by element or, as in attention, row by row.
 4. A layer that is kept in float computes what `export.onnx.float32` does, on float32 activations: h
    becomes u8 where the next layer takes that. The embedding goes with the first prediction layer.
 

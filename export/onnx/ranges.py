@@ -1,4 +1,4 @@
-"""Ranges of the int8 graphs: the largest magnitudes that they represent, and a graph that finds them."""
+"""Ranges of the int8 graphs: the largest magnitudes that they represent."""
 
 from __future__ import annotations
 

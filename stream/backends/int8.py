@@ -1,9 +1,9 @@
 """The int8 backend: ONNX Runtime on the int8 graphs of a model directory.
 
-A row's result is the same bit for bit in any batch and slot: products are integer, and the rest is
-element by element. Layers that the export kept in float have float32 products, whose order of summation
-is the machine's; so when a model is loaded rows are computed alone and side by side, and it is logged
-where their last bits differ.
+A row's result is the same bit for bit in any batch and slot: products with weights are integer, and the rest
+is element by element or row by row. Layers that the export kept in float have float32 products, whose order
+of summation is the machine's, as have the products of attention; so when a model is loaded rows are computed
+alone and side by side, and it is logged where their last bits differ.
 """
 
 from __future__ import annotations
