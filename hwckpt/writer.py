@@ -29,10 +29,9 @@ from hwckpt.checkpoint import HardwareCheckpoint, Ngram
 from hwckpt.reader import read_checkpoint
 from hwckpt.torch_file.container import CheckpointError
 from hwckpt.torch_file.pickler import Pickler, StateDict
-from stream.decoding.greedy import GreedyConfig
 from stream.files.atomic import replacing
 from stream.model.network import Network
-from stream.model.specification import Specification
+from stream.model.specification import SYMBOLS_PER_STEP, Specification
 
 ROOT = "archive"
 ALIGNMENT = 64  # bytes
@@ -149,8 +148,13 @@ def card_notes(specification: Specification, format: layout.Format) -> list[str]
     if (specification.symbol_counter == "running") != (format == "1.14"):
         resets = "after so many tokens only" if format == "1.14" else "at every encoder frame"
         notes.append(
-            f"generation {format} resets the count of {GreedyConfig.symbols_per_step} tokens, after which "
+            f"generation {format} resets the count of {SYMBOLS_PER_STEP} tokens, after which "
             f"time has to move on, {resets}; the model is decoded otherwise, and the file cannot record it"
+        )
+    if specification.token_cap != SYMBOLS_PER_STEP:
+        notes.append(
+            f"the model has symbols_per_step {specification.token_cap}, which the file cannot record; the "
+            f"card goes on to the next encoder frame after {SYMBOLS_PER_STEP} tokens"
         )
     if specification.quantisation is not None:
         notes.append("the model is for integers (its quantisation), which the file cannot record")

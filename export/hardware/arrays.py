@@ -48,8 +48,6 @@ from stream.integer.normaliser import (
 from stream.model.network import Network
 from stream.model.specification import ModelError
 
-SYMBOLS_PER_STEP = 30  # NUMERICS 4.1
-
 
 class ModelArray(NamedTuple):
     """An array of the bundle and its values."""
@@ -221,7 +219,7 @@ def model_constants(network: Network, integers: IntegerNetwork) -> dict[str, int
         "prediction_hidden": specification.prediction_hidden,
         "joint": specification.joint,
         "classes": specification.blank + 1,
-        "symbols": SYMBOLS_PER_STEP,
+        "symbols": specification.token_cap,
         "running_symbols": int(specification.symbol_counter == "running"),
     }
     if control is not None:

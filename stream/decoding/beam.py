@@ -54,7 +54,8 @@ class BeamConfig:
         temperature: divisor of the logits.
         score_threshold: of rule 3, natural log per token; None: off.
         token_threshold: of rule 1, natural log; None: off.
-        symbols_per_step: most tokens of a hypothesis in a frame, of a transducer.
+        symbols_per_step: most tokens of a hypothesis in a frame, of a transducer; the model's specification may
+            allow fewer.
         final_delay: seconds after which a final is forced; None: never.
         eos: how `<EOS>` is decoded; None: as any piece.
         fuzzy: whether logits pass `stream.decoding.fuzzy` first.

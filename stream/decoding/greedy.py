@@ -53,7 +53,7 @@ class GreedyConfig:
     """Options of a greedy decoder.
 
     Attributes:
-        symbols_per_step: most tokens before time must move on.
+        symbols_per_step: most tokens before time must move on; None: as the model's specification says.
         counter: "frame" or "running", see the rules above; None: as the model's specification says.
         sample_cap: most tokens of an utterance, or None.
         eos: id of the `<EOS>` token where the tokenizer has one, else None.
@@ -61,7 +61,7 @@ class GreedyConfig:
         eos_alpha, eos_beta: of `EosRule`.
     """
 
-    symbols_per_step: int = 30
+    symbols_per_step: int | None = None
     counter: Literal["frame", "running"] | None = None
     sample_cap: int | None = None
     eos: int | None = None
@@ -70,7 +70,7 @@ class GreedyConfig:
     eos_beta: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.symbols_per_step < 1:
+        if self.symbols_per_step is not None and self.symbols_per_step < 1:
             raise ValueError(
                 f"greedy: symbols_per_step is {self.symbols_per_step}, wants 1 or more"
             )
@@ -129,6 +129,7 @@ class Greedy:
         self.blank = backend.specification.blank
         self.config.check_eos(self.blank)
         self._eos = self.config.eos_rule
+        self._cap = self.config.symbols_per_step or backend.specification.token_cap
         own = backend.specification.symbol_counter or "frame"
         self._running = (self.config.counter or own) == "running"
 
@@ -209,7 +210,7 @@ class Greedy:
             count[at] += 1
             emitted[at] += 1
             self._advance(at, ids, state)
-            full = count[at] >= config.symbols_per_step
+            full = count[at] >= self._cap
             if self._running:
                 count[at[full]] = 0
             live = live[~full]

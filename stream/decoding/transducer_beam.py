@@ -35,7 +35,8 @@ class TransducerBeam(Beam):
     def _prepare(self) -> Node:
         _, start = self.backend.initial_state(1)
         root = Node(self.blank, map_state(lambda leaf: leaf[0], start))
-        self._limits = Limits(self.config.width, self.config.symbols_per_step, self.blank)
+        cap = min(self.config.symbols_per_step, self.backend.specification.token_cap)
+        self._limits = Limits(self.config.width, cap, self.blank)
         self._predict([root])
         return root
 

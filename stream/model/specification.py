@@ -30,6 +30,7 @@ from stream.prediction.family import Prediction
 from stream.prediction.lstm import PredictionLSTM
 from stream.words import WordDelay
 
+SYMBOLS_PER_STEP = 30  # of a greedy decoder, where a model does not say (NUMERICS 4.1)
 Head = Literal["transducer", "ctc"]  # what turns encoder frames into scores of tokens
 
 
@@ -66,6 +67,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             head ("ctc"), or either ("both"). Absent is a transducer; `heads` is what a model has.
         symbol_counter: "running": a greedy decoder counts tokens on over encoder frames, as the hardware does
             from version 1.12 on (`stream.decoding.greedy`). Absent: it counts them frame by frame.
+        symbols_per_step: most tokens of an encoder frame, of a transducer: a greedy decoder goes on to the next
+            then. Absent: 30, as on Myrtle's hardware.
         other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
             "prediction". `encoder` and `prediction` are what a model has.
         filterbank: of the front end; in files "front_end". Absent is the fixed mel bank over power.
@@ -95,6 +98,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     quantisation: Quantisation | None = None
     decoder: Literal["transducer", "ctc", "both"] | UnsetType = UNSET
     symbol_counter: Literal["running"] | UnsetType = UNSET
+    symbols_per_step: int | UnsetType = UNSET
     other_encoder: Encoder | UnsetType = msgspec.field(default=UNSET, name="encoder")
     other_prediction: Prediction | UnsetType = msgspec.field(default=UNSET, name="prediction")
     filterbank: Filterbank | UnsetType = msgspec.field(default=UNSET, name="front_end")
@@ -116,8 +120,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         for name in ("mute_chunks", "sound_chunks"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
+        if self.symbols_per_step is not UNSET and self.symbols_per_step < 1:
+            raise ValueError(f"symbols_per_step is {self.symbols_per_step}, wants at least 1")
         # In files these are said by saying nothing.
         for name, usual in (
+            ("symbols_per_step", SYMBOLS_PER_STEP),
             ("decoder", "transducer"),
             ("filterbank", Filterbank()),
             ("normaliser", "statistics"),
@@ -160,6 +167,11 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 raise ArgumentError(
                     f"{whose} names {name!r}, the layers are {', '.join(self.layer_names)}"
                 )
+
+    @property
+    def token_cap(self) -> int:
+        """The most tokens of an encoder frame."""
+        return self.symbols_per_step or SYMBOLS_PER_STEP
 
     @property
     def blank(self) -> int:

@@ -197,6 +197,11 @@ def test_a_counter_of_tokens_that_the_file_cannot_say_is_noted() -> None:
     assert "at every encoder frame" in noted[-1]
 
 
+def test_a_cap_of_tokens_that_the_file_cannot_say_is_noted() -> None:
+    noted = from_network(model("1.4", symbols_per_step=2), "1.4").notes
+    assert "symbols_per_step 2, which the file cannot record" in noted[-1]
+
+
 def test_numbers_of_every_size_come_back(tmp_path: Path) -> None:
     checkpoint = from_network(model("1.4"), "1.4")
     for step in (0, 255, 256, -1, 2**31 - 1, 2**31, -(2**40), 2**70):

@@ -448,3 +448,12 @@ def test_a_models_specification_says_how_tokens_are_counted() -> None:
     assert by_frame != counted_on
     assert decode(FRAMES, GreedyConfig(5)) == by_frame
     assert decode(FRAMES, GreedyConfig(5), running) == counted_on
+
+
+@pytest.mark.parametrize("cap", [1, 2])
+def test_a_models_specification_says_how_many_tokens_a_frame_may_have(cap: int) -> None:
+    capped = NumpyBackend(tiny_network(6, symbols_per_step=cap))
+    capped.__dict__ |= {k: v for k, v in talkative().__dict__.items() if k != "specification"}
+    found = decode(FRAMES, None, capped)
+    assert found == decode(FRAMES, GreedyConfig(cap)) != decode(FRAMES)
+    assert decode(FRAMES, GreedyConfig(5), capped) == decode(FRAMES, GreedyConfig(5))

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -348,3 +349,15 @@ def test_logits_that_are_no_numbers_name_their_row() -> None:
 def test_fewer_classes_than_the_width_are_no_error() -> None:
     search = beam(replace(EVERYTHING, width=50), 2)
     assert len(run(search, frames(1, 2))[1][0].paths) > 4
+
+
+def test_a_models_specification_limits_the_tokens_of_a_frame() -> None:
+    f = frames(4, 12)
+    capped = beam(blank=0.0)
+    capped.backend.specification = msgspec.structs.replace(  # type: ignore[misc]
+        capped.backend.specification, symbols_per_step=1
+    )
+    found, _ = run(capped, f)
+    assert found == run(beam(BeamConfig(symbols_per_step=1), blank=0.0), f)[0]
+    assert found != run(beam(blank=0.0), f)[0]
+    assert all(len({token.step for token in row}) == len(row) for row in found)
