@@ -156,7 +156,7 @@ class OnnxBackend(Backend):
             chunk = slice(begin, begin + self._chunk)
             there = None if present is None else present[:, chunk]
             f, new = self.advance(x[:, chunk], state, there)
-            state = appended(self._encoder.caches, state, new)
+            state = new if self.caches is None else appended(self.caches, state, new)
             outputs.append(f)
         if len(outputs) == 1:
             return outputs[0], state

@@ -17,6 +17,7 @@ from stream.front_end.filterbank import MEL, distance
 from stream.model.directory import serialise
 from stream.model.network import Network
 from stream.model.stages import Stage, stages_of
+from stream.stage import bytes_of
 
 Facts: TypeAlias = dict[str, str]
 Description: TypeAlias = dict[str, Facts]
@@ -72,6 +73,8 @@ def _model(network: Network) -> Facts:
     size = sum(array.size for array in network.arrays.values())
     facts["weights"] = f"{size:,}, SHA-256 {_hash(serialise(network))}"
     facts["tokenizer"] = f"{len(network.vocabulary)} pieces, SHA-256 {_hash(network.tokenizer)}"
+    state = bytes_of(network.specification.encoder.initial_state(1))
+    facts["a stream"] = f"{state:,} bytes of encoder state in float32"
     if (front_end := network.front_end).learned:
         moved = 100 * distance(network.arrays[MEL], front_end.spectrum)
         facts["learned mel"] = f"{moved:.1f} % away from the fixed filters"

@@ -68,7 +68,10 @@ def test_a_model_is_described_with_its_figures_and_runs_the_last_one_first() -> 
 
 def test_models_of_which_nothing_is_known_have_a_network_and_weights() -> None:
     found = described(replace(tiny_network(), notes={}))
-    assert list(found) == ["model", "network"] and list(found["model"]) == ["weights", "tokenizer"]
+    assert list(found) == ["model", "network"]
+    assert list(found["model"]) == ["weights", "tokenizer", "a stream"]
+    # (h, c) of 16 units for each of two layers.
+    assert found["model"]["a stream"] == "256 bytes of encoder state in float32"
 
 
 def test_learned_filters_say_how_far_they_are_from_the_fixed_ones() -> None:
