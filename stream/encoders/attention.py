@@ -16,6 +16,7 @@ from array_api_compat import array_namespace
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
+from stream.encoders.operations import Operations
 from stream.encoders.windows import Windows
 from stream.stage import Array, State
 
@@ -31,6 +32,7 @@ class Attention:
         norm: of its input.
         heads, groups: number of queries, and of keys and values; head h is of group h groups // heads.
         left: frames that are cached.
+        operations: that compute it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Attention:
     heads: int
     groups: int
     left: int
+    operations: Operations
 
     caches = (True, True)
 
@@ -73,7 +76,7 @@ class Attention:
         keys = self._heads(all_three[..., keys_at:values_at], 1)[:, :, :, 0]
         values = self._heads(all_three[..., values_at:], 1)[:, :, :, 0]
         all_keys = xp.concat([state[0], keys], axis=2)
-        y = self.norm.operations.attend(
+        y = self.operations.attend(
             windows.queries(windows.rotate(queries)),
             windows.keys(windows.rotate(all_keys)),
             windows.keys(xp.concat([state[1], values], axis=2)),

@@ -41,13 +41,14 @@ from stream.stage import Array, State
 
 @dataclass(frozen=True)
 class Layer:
-    """The parts of a layer; `mixer` is what looks far back."""
+    """The parts of a layer; `mixer` is what looks far back, and `operations` drop values of the branches."""
 
     feed_forward1: FeedForward
     mixer: Attention | Mamba
     convolution: Convolution
     feed_forward2: FeedForward
     norm: Norm
+    operations: Operations
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays by name."""
@@ -67,7 +68,7 @@ class Layer:
         self, arrays: Arrays, x: Array, state: State, present: Array | None, seen: Windows
     ) -> tuple[Array, State]:
         """Return the layer's output for x, (batch, n, size), and what its parts give for their states."""
-        (mixed, convolved), drop = state, self.norm.operations.drop
+        (mixed, convolved), drop = state, self.operations.drop
         x = x + drop(0.5 * self.feed_forward1.of(arrays, x))
         if isinstance(self.mixer, Mamba):
             y, mixed = self.mixer.advance(arrays, x, mixed, present)
@@ -264,19 +265,20 @@ def _layer(sizes: Conformer, n: int, operations: Operations) -> Layer:
         return Norm(f"{name}.{part}", size, sizes.norm, operations)
 
     def feed_forward(part: str) -> FeedForward:
-        return FeedForward(f"{name}.{part}", norm(f"{part}.norm"), sizes.feed_forward)
+        return FeedForward(f"{name}.{part}", norm(f"{part}.norm"), sizes.feed_forward, operations)
 
     def mamba(part: str) -> Mamba:
         inner = norm(f"{part}.output_norm", sizes.mamba_expand * sizes.size)
         heads, state = sizes.mamba_heads, sizes.mamba_state
-        return Mamba(f"{name}.{part}", norm(f"{part}.norm"), inner, heads, state)
+        return Mamba(f"{name}.{part}", norm(f"{part}.norm"), inner, heads, state, operations)
 
     def attention(part: str) -> Attention:
-        return Attention(f"{name}.{part}", norm(f"{part}.norm"), sizes.heads, sizes.groups, left)
+        heads, groups = sizes.heads, sizes.groups
+        return Attention(f"{name}.{part}", norm(f"{part}.norm"), heads, groups, left, operations)
 
     def convolution(part: str) -> Convolution:
         norms = norm(f"{part}.norm"), norm(f"{part}.output_norm")
-        return Convolution(f"{name}.{part}", *norms, sizes.kernel)
+        return Convolution(f"{name}.{part}", *norms, sizes.kernel, operations)
 
     return Layer(
         feed_forward("feed_forward1"),
@@ -284,4 +286,5 @@ def _layer(sizes: Conformer, n: int, operations: Operations) -> Layer:
         convolution("convolution"),
         feed_forward("feed_forward2"),
         norm("norm"),
+        operations,
     )

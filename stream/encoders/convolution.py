@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
-from stream.encoders.operations import zero_absent
+from stream.encoders.operations import Operations, zero_absent
 from stream.stage import Array, State
 
 
@@ -29,12 +29,14 @@ class Convolution:
             `depthwise.bias` (size,), `output_norm.…`, `output.weight` (size, size).
         norm, output_norm: of its input, and of what the convolution gives.
         kernel: frames that it sees, its own included.
+        operations: that compute it.
     """
 
     name: str
     norm: Norm
     output_norm: Norm
     kernel: int
+    operations: Operations
 
     caches = True
 
@@ -58,11 +60,11 @@ class Convolution:
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
         """Return the branch's output for x, (batch, n, size), and u."""
-        xp, operations = array_namespace(x), self.norm.operations
+        xp = array_namespace(x)
         both = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
-        u = zero_absent(operations.glu(both), present)
-        y = operations.depthwise(
+        u = zero_absent(self.operations.glu(both), present)
+        y = self.operations.depthwise(
             xp.concat([state, u], axis=1), arrays[f"{self.name}.depthwise.weight"]
         )
         y = self.output_norm.of(arrays, y + arrays[f"{self.name}.depthwise.bias"])
-        return linear(operations.silu(y), arrays[f"{self.name}.output.weight"]), u
+        return linear(self.operations.silu(y), arrays[f"{self.name}.output.weight"]), u

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
+from stream.encoders.operations import Operations
 from stream.stage import Array
 
 
@@ -19,11 +20,13 @@ class FeedForward:
             `output.weight` (size, inner).
         norm: of its input.
         inner: size between the two products.
+        operations: that compute it.
     """
 
     name: str
     norm: Norm
     inner: int
+    operations: Operations
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays by name."""
@@ -36,4 +39,4 @@ class FeedForward:
     def of(self, arrays: Arrays, x: Array) -> Array:
         """Return the branch's output for x, (batch, n, size)."""
         both = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
-        return linear(self.norm.operations.swiglu(both), arrays[f"{self.name}.output.weight"])
+        return linear(self.operations.swiglu(both), arrays[f"{self.name}.output.weight"])

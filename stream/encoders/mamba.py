@@ -20,7 +20,7 @@ from array_api_compat import array_namespace
 from stream.encoders.family import Arrays
 from stream.encoders.linear import linear
 from stream.encoders.norm import Norm
-from stream.encoders.operations import known, zero_absent
+from stream.encoders.operations import Operations, known, zero_absent
 from stream.stage import Array, State, constant_like
 
 KERNEL = 4  # frames that the short convolution sees
@@ -38,6 +38,7 @@ class Mamba:
         norm, output_norm: of its input, and of the gated y, whose size is `inner`.
         heads: number of recurrences, each over inner / heads values of x.
         state: size of B and C, which the heads share.
+        operations: that compute it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Mamba:
     output_norm: Norm
     heads: int
     state: int
+    operations: Operations
 
     caches = (True, False)
 
@@ -84,15 +86,15 @@ class Mamba:
         self, arrays: Arrays, x: Array, state: State, present: Array | None
     ) -> tuple[Array, State]:
         """Return the branch's output for x, (batch, n, size), the frames of the cache, and S after it."""
-        xp, operations, inner = array_namespace(x), self.norm.operations, self.inner
+        xp, inner = array_namespace(x), self.inner
         before, recurrent = state
         parts = linear(self.norm.of(arrays, x), arrays[f"{self.name}.input.weight"])
         z, new = parts[..., :inner], parts[..., inner : inner + self.convolved]
         new = zero_absent(new, present)
-        u = operations.depthwise(
+        u = self.operations.depthwise(
             xp.concat([before, new], axis=1), arrays[f"{self.name}.depthwise.weight"]
         )
-        u = operations.silu(u + arrays[f"{self.name}.depthwise.bias"])
+        u = self.operations.silu(u + arrays[f"{self.name}.depthwise.bias"])
         v = xp.reshape(u[..., :inner], (*u.shape[:2], self.heads, -1))
         b, c = u[..., inner : inner + self.state], u[..., inner + self.state :]
         dt = parts[..., inner + self.convolved :] + arrays[f"{self.name}.dt_bias"]
@@ -101,7 +103,7 @@ class Mamba:
         run = recurrence if x.shape[1] == 1 else scan
         y, recurrent = run(v * dt[..., None], decay, b, c, recurrent)
         y = y + v * arrays[f"{self.name}.skip_scale"][:, None]
-        y = xp.reshape(y, (*y.shape[:2], inner)) * operations.silu(z)
+        y = xp.reshape(y, (*y.shape[:2], inner)) * self.operations.silu(z)
         y = self.output_norm.of(arrays, y)
         return linear(y, arrays[f"{self.name}.output.weight"]), (new, recurrent)
 

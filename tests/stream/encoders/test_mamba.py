@@ -59,7 +59,7 @@ def test_the_scan_has_the_gradients_of_the_recurrence() -> None:
 
 def test_absent_frames_leave_the_state_as_it_is() -> None:
     norm = Norm("m.norm", 8, "rms", PLAIN)
-    mamba = Mamba("m", norm, Norm("m.output_norm", 16, "rms", PLAIN), heads=4, state=3)
+    mamba = Mamba("m", norm, Norm("m.output_norm", 16, "rms", PLAIN), 4, 3, PLAIN)
     rng = np.random.default_rng(0)
     arrays = {name: rng.normal(0, 0.5, shape) for name, shape in mamba.shapes().items()}
     x = rng.standard_normal((1, 9, 8))
