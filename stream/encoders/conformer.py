@@ -153,12 +153,20 @@ class Conformer(
                     f"mamba_heads is {self.mamba_heads}, wants a divisor of mamba_expand x size, "
                     f"{self.mamba_expand * self.size}"
                 )
-        for chunk in (self.chunk_ms, *self.chunks_ms):
+        for field, chunk in (
+            ("chunk_ms", self.chunk_ms),
+            *(("chunks_ms", length) for length in self.chunks_ms),
+        ):
             if chunk < 1 or chunk % (10 * self.subsampling):
+                says = "is" if field == "chunk_ms" else "has"
                 raise ValueError(
-                    f"a chunk of {chunk} ms is no multiple of an encoder frame, "
+                    f"{field} {says} {chunk}, wants a multiple of an encoder frame, "
                     f"{10 * self.subsampling} ms"
                 )
+        if len(set(self.chunks_ms)) < len(self.chunks_ms):
+            raise ValueError(
+                f"chunks_ms is {', '.join(map(str, self.chunks_ms))}, wants each length once"
+            )
         if self.chunks_ms and self.chunk_ms not in self.chunks_ms:
             raise ValueError(
                 f"chunk_ms is {self.chunk_ms}, wants one of chunks_ms, "

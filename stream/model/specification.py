@@ -354,9 +354,20 @@ def decode_family(kind: type[Any], content: Any) -> Any:
     Raises:
         msgspec.ValidationError: there is no such family, or it has no such key.
     """
-    known = encoders.FAMILIES if kind is Encoder else prediction.FAMILIES
+    known = families(kind)
+    part = "encoder" if kind is Encoder else "prediction network"
     name = content.get("family") if isinstance(content, dict) else None
+    if name is None:
+        wanted = " or ".join(f'"{family}"' for family in known)
+        raise ValueError(f"{part} is no table with its family, {wanted}")
     if name not in known:
-        part = "encoder" if kind is Encoder else "prediction network"
-        raise ValueError(f"{part} is of the family {name!r}, want one of {', '.join(known)}")
-    return msgspec.convert(content, known[name])
+        raise ValueError(f"{part} is of the family {name!r}, wants {' or '.join(known)}")
+    try:
+        return msgspec.convert(content, known[name])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{part}: {error}") from error  # msgspec adds the place of the table
+
+
+def families(kind: type[Any]) -> Mapping[str, Any]:
+    """Return the families of encoders, or of prediction networks, by name."""
+    return encoders.FAMILIES if kind is Encoder else prediction.FAMILIES

@@ -45,7 +45,7 @@ class Stateless(
     def __post_init__(self) -> None:
         for name in ("size", "context"):
             if getattr(self, name) < 1:
-                raise ValueError(f"prediction.{name} is {getattr(self, name)}, wants at least 1")
+                raise ValueError(f"{name} is {getattr(self, name)}, wants at least 1")
 
     def shapes(self, vocabulary: int) -> dict[str, tuple[int, ...]]:
         return {EMBEDDING: (vocabulary, self.size), WEIGHT: (self.size, self.context)}

@@ -26,6 +26,10 @@ REQUIRED: dict[KeyPath, tuple[Any, str]] = {
     ("data", "train"): (["-"], 'data sets to learn from, as in train = ["train.jsonl"]'),
     ("data", "dev"): ("-", 'the data set that is validated on, as in dev = "dev.jsonl"'),
 }
+TAGS = (
+    "family",
+    "schedule",
+)  # say what a table is: only with them are its other keys right or wrong
 WORDS = {
     "str": "a string",
     "int": "a whole number",
@@ -57,7 +61,7 @@ def checked(tree: dict[str, Any], where: Callable[[str], str]) -> Config:
             if path is None:
                 found.append(("", str(error)))
                 break
-            found.append((dotted(path), _described(path, _at(tree, path), str(error))))
+            found.append((dotted(path), _described(path, tree, str(error))))
             _set_aside(tree, path)
     if not found:
         return config
@@ -84,6 +88,8 @@ def _culprit(tree: dict[str, Any], message: str) -> KeyPath | None:
         return math.inf if named is None else named.start()
 
     for path in sorted(_leaves(tree, ()), key=place):
+        if path[-1] in TAGS and place(path) == math.inf:
+            continue
         without = copy.deepcopy(tree)
         if not _set_aside(without, path):
             continue
@@ -109,7 +115,12 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[KeyPath]:
 
 
 def _set_aside(tree: dict[str, Any], path: KeyPath) -> bool:
-    """Give a key its default, or what stands for it; returns whether that is another value."""
+    """Give a key its default, or what stands for it; returns whether that is another value.
+
+    A tag takes its table with it.
+    """
+    if path[-1] in TAGS:
+        path = path[:-1]
     table = _at(tree, path[:-1])
     if path in REQUIRED:
         before, table[path[-1]] = table[path[-1]], copy.deepcopy(REQUIRED[path][0])
@@ -124,28 +135,27 @@ def _at(tree: Any, path: KeyPath) -> Any:
     return tree
 
 
-def _described(path: KeyPath, value: Any, message: str) -> str:
+def _described(path: KeyPath, tree: dict[str, Any], message: str) -> str:
     """Return msgspec's message as a sentence: key, value, what is wanted."""
-    key = dotted(path)
-    message = re.sub(r" - at `\$[^`]*`$", "", message)
-    message = message.removeprefix("model: ")
-    message = re.sub(r" - at `\$[^`]*`$", "", message)
+    key, value = dotted(path), _at(tree, path)
+    message = re.sub(r"( - at `\$[^`]*`)+$", "", message).removeprefix("model: ")
+    plain = re.sub(r"^(encoder|prediction network): ", "", message)
     shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    if wanted := re.fullmatch(r"Expected `([\w| ]+)`, got `\w+`", message):
+    if wanted := re.fullmatch(r"Expected `([\w| ]+)`, got `\w+`", plain):
         words = [WORDS[name.strip()] for name in wanted[1].split("|") if name.strip() in WORDS]
         return f"{key} is {shown}, wants {' or '.join(words)}"
-    if message.startswith("Invalid enum value") and (options := _options(path)):
+    if plain.startswith("Invalid enum value") and (options := _options(path, tree)):
         return f"{key} is {shown}, wants {', '.join(map(str, options))}"
-    if message.startswith(("Expected", "Invalid", "Object")):
-        return f"{key} is {shown}: {message}"
+    if plain.startswith(("Expected", "Invalid", "Object")):
+        return f"{key} is {shown}: {plain}"
     return message
 
 
-def _options(path: KeyPath) -> list[Any]:
+def _options(path: KeyPath, tree: dict[str, Any]) -> list[Any]:
     """Return the values of a key that has a list of them, or nothing."""
     return [
         option
-        for alternative in alternatives(annotation_of(path))
+        for alternative in alternatives(annotation_of(path, tree))
         if get_origin(alternative) is Literal
         for option in get_args(alternative)
     ]

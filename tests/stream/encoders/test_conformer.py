@@ -149,7 +149,12 @@ def test_a_chunk_that_the_model_is_not_trained_with_is_refused() -> None:
         ({"subsampling": 5}, "subsampling is 5, wants 4, 6 or 8"),
         ({"left_chunks": -1}, "left_chunks is -1, wants at least 0"),
         ({"mamba_heads": 3}, "mamba_heads is 3, wants a divisor of mamba_expand x size, 32"),
-        ({"chunks_ms": (120, 100)}, "a chunk of 100 ms is no multiple of an encoder frame, 60 ms"),
+        (
+            {"chunks_ms": (120, 100)},
+            "chunks_ms has 100, wants a multiple of an encoder frame, 60 ms",
+        ),
+        ({"chunk_ms": 0}, "chunk_ms is 0, wants a multiple of an encoder frame, 60 ms"),
+        ({"chunks_ms": (120, 120)}, "chunks_ms is 120, 120, wants each length once"),
         ({"chunk_ms": 180}, "chunk_ms is 180, wants one of chunks_ms, 60, 120, 240"),
     ],
 )

@@ -133,8 +133,8 @@ def test_another_family_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ({"family": "rnn"}, "encoder is of the family 'rnn', want one of .*, echo"),
-        ({"size": 8}, "of the family None"),
+        ({"family": "rnn"}, "encoder is of the family 'rnn', wants .* or echo"),
+        ({"size": 8}, 'encoder is no table with its family, "lstm" or '),
         ({"family": "echo", "width": 8}, "unknown field `width`"),
     ],
 )

@@ -97,6 +97,35 @@ def test_one_fault_is_one_line() -> None:
     assert tree["data"]["dev"] == 3  # type: ignore[index]
 
 
+FILES = {"train": ["a"], "dev": "b"}
+
+
+def test_keys_of_an_encoder_are_checked_as_all_others() -> None:
+    encoder = {"family": "conformer", "sise": 3, "norm": "batch", "subsampling": 6, "chunk_ms": 100}
+    tree = {"model": {"encoder": encoder, "prediction": {"family": "stateless"}}, "data": FILES}
+    _, *lines = message_of(tree).splitlines()
+    assert [line.strip() for line in lines] == [
+        "run.toml: unknown key model.encoder.sise (did you mean model.encoder.size?)",
+        "run.toml: model.encoder.norm is 'batch', wants rms, layer",
+        "run.toml: encoder: chunk_ms is 100, wants a multiple of an encoder frame, 60 ms",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            {"model": {"encoder": {"family": "rnn"}}},
+            "encoder is of the family 'rnn', wants lstm or ",
+        ),
+        ({"loss": {"ctc": {"schedule": "liner"}}}, "loss.ctc.schedule is 'liner': Invalid value"),
+    ],
+)
+def test_a_wrong_tag_is_one_fault(table: dict[str, Any], said: str) -> None:
+    (line,) = message_of({"model": {}, "data": FILES, **table}).splitlines()
+    assert line.startswith(f"run.toml: {said}")
+
+
 def _needed(kind: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for field in msgspec.structs.fields(kind):
         if field.required:

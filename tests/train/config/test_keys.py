@@ -44,11 +44,20 @@ def test_known_keys_stay() -> None:
 
 
 def test_a_key_has_the_type_of_its_struct() -> None:
-    assert annotation_of(("optimiser", "rate")) is float
-    assert set(alternatives(annotation_of(("data", "max_seconds")))) == {float, type(None)}
-    assert annotation_of(("data", "train", 0, "weight")) is float
-    assert annotation_of(("model", "hidden")) is int
-    assert annotation_of(("no", "such")) is None
+    tree = {
+        "optimiser": {"rate": 1},
+        "data": {"max_seconds": 1, "train": [{"weight": 1}]},
+        "model": {"hidden": 1, "encoder": {"family": "conformer", "kernel": 1}},
+        "loss": {"ctc": {"schedule": "wer", "below": 1}},
+        "no": {"such": 1},
+    }
+    assert annotation_of(("optimiser", "rate"), tree) is float
+    assert set(alternatives(annotation_of(("data", "max_seconds"), tree))) == {float, type(None)}
+    assert annotation_of(("data", "train", 0, "weight"), tree) is float
+    assert annotation_of(("model", "hidden"), tree) is int
+    assert annotation_of(("model", "encoder", "kernel"), tree) is int
+    assert annotation_of(("loss", "ctc", "below"), tree) is float
+    assert annotation_of(("no", "such"), tree) is None
 
 
 def test_tables_are_flat_by_their_paths_and_tuples_are_lists() -> None:
