@@ -23,6 +23,7 @@ Facts: TypeAlias = dict[str, str]
 Description: TypeAlias = dict[str, Facts]
 
 NOTES = ("language", "version", "knows", "example", "license", "author", "contact")
+RUN = ("run", "updates", "seed", "rill", "torch", "averaged", "blank_penalty", "ctc_blank_penalty")
 SHOWN = 12  # digits of a SHA-256
 
 
@@ -97,11 +98,7 @@ def _options(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stage(stage: Stage) -> Facts:
-    facts = {
-        key: _text(stage[key])
-        for key in ("run", "updates", "seed", "rill", "torch", "averaged", "blank_penalty")
-        if key in stage
-    }
+    facts = {key: _text(stage[key]) for key in RUN if key in stage}
     if "init" in stage or "parent" in stage:
         parent = str(stage.get("parent", ""))[:SHOWN]
         name = stage.get("init", {}).get("model")

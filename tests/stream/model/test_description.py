@@ -20,6 +20,7 @@ NOTES = {
     "training": {
         "run": "int8",
         "updates": 700,
+        "ctc_blank_penalty": 0.5,
         "settings": {"data.text": "fr+numbers", "optimiser.rate": 0.0004},
         "parent": "69e9becc36e26176a4c8d26c22d34db858ceff297da41cf3c07643d24b3dd55a",
         "before": [
@@ -53,6 +54,7 @@ def test_a_model_is_described_with_its_figures_and_runs_the_last_one_first() -> 
     assert found["last run"] == {
         "run": "int8",
         "updates": "700",
+        "ctc_blank_penalty": "0.5",
         "starts from": "SHA-256 69e9becc36e2",
         "data.text": "fr+numbers",
         "optimiser.rate": "0.0004",
