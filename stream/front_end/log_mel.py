@@ -39,9 +39,7 @@ FFT = 512
 BINS = 80
 PRE_EMPHASIS = 0.97  # fixed in the generations' code, whatever their configuration says
 CARD_FLOOR = 1e-20  # floor of mel power before the log, on Myrtle's card; log = -46.05
-LEAST_POWER = (
-    1e-36  # of a spectrum of which magnitudes are taken: the gradient of a root at 0 is infinite
-)
+LEAST_POWER = 1e-36  # of which a magnitude is taken: the gradient of a root at 0 is infinite
 
 Spectrum: TypeAlias = Literal["power", "magnitude"]
 

@@ -126,11 +126,9 @@ class Network:
             ArgumentError: it was not trained with such chunks.
         """
         specification = self.specification.with_chunk(ms)
-        return (
-            self
-            if specification is self.specification
-            else replace(self, specification=specification)
-        )
+        if specification is self.specification:
+            return self
+        return replace(self, specification=specification)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:

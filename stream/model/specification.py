@@ -67,8 +67,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             head ("ctc"), or either ("both"). Absent is a transducer; `heads` is what a model has.
         symbol_counter: "running": a greedy decoder counts tokens on over encoder frames, as the hardware does
             from version 1.12 on (`stream.decoding.greedy`). Absent: it counts them frame by frame.
-        symbols_per_step: most tokens of an encoder frame, of a transducer: a greedy decoder goes on to the next
-            then. Absent: 30, as on Myrtle's hardware.
+        symbols_per_step: most tokens of an encoder frame, of a transducer: then decoding goes on to the next
+            frame. Absent: 30 in a greedy search, as on Myrtle's hardware.
         other_encoder, other_prediction: of another family than the LSTM; in files "encoder" and
             "prediction". `encoder` and `prediction` are what a model has.
         filterbank: of the front end; in files "front_end". Absent is the fixed mel bank over power.
@@ -157,10 +157,10 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         self.check_layers(quantisation.weight_bits, "quantisation: weight_bits")
 
     def check_layers(self, names: Iterable[str], whose: str) -> None:
-        """Refuse names that are none of `layer_names`.
+        """Refuse names that are not among `layer_names`.
 
         Raises:
-            ArgumentError: a name is; the message begins with `whose`.
+            ArgumentError: a name is not; the message begins with `whose`.
         """
         for name in names:
             if name not in self.layer_names:
@@ -269,7 +269,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return self.normaliser is UNSET
 
     def uncommon_features(self) -> list[str]:
-        """Return what of the input frames only Rill's own float front end computes, in words."""
+        """Return, in words, what in the model's input frames only Rill's float front end computes."""
         found = []
         if self.front_end.learned:
             found.append("the mel is learned")
@@ -280,26 +280,26 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return found
 
     def require_common_features(self, target: str) -> None:
-        """Refuse a target whose input frames are the fixed mel of power, normalised by statistics.
+        """Refuse a target that computes frames only by the fixed mel of power, normalised by statistics.
 
         Args:
-            target: what the model shall be written or computed as, for the message.
+            target: what the model is to be written or computed as, for the message.
         Raises:
-            ModelError: the model's frames are others.
+            ModelError: the model has other frames.
         """
         if found := self.uncommon_features():
             raise ModelError(
-                f"{target} has frames of a fixed mel over the power spectrum, normalised by statistics, "
-                f"and of this model {' and '.join(found)}"
+                f"{target} wants frames of the fixed mel over the power spectrum, normalised by statistics; "
+                f"in this model {' and '.join(found)}"
             )
 
     def require_lstm(self, target: str) -> None:
         """Refuse a target that computes LSTM layers and no other family.
 
         Args:
-            target: what the model shall be written or computed as, for the message.
+            target: what the model is to be written or computed as, for the message.
         Raises:
-            ModelError: encoder or prediction network are of another family.
+            ModelError: the encoder or the prediction network is of another family.
         """
         for part, family in (("encoder", self.encoder), ("prediction", self.prediction)):
             if family.family != "lstm":

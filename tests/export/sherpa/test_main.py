@@ -114,7 +114,7 @@ def test_features_that_sherpa_onnx_has_not_are_refused(
 def test_learned_filters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = source(tmp_path / "m", tiny_network(filterbank=Filterbank(mel="learned")))
     assert main(["--ckpt", given, "--output", str(tmp_path / "s")]) == 3
-    assert "a directory for sherpa-onnx has frames of a fixed mel" in capsys.readouterr().err
+    assert "a directory for sherpa-onnx wants frames of the fixed mel" in capsys.readouterr().err
 
 
 def test_int8_wants_a_directory_that_has_it(

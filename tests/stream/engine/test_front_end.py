@@ -176,7 +176,7 @@ def test_the_kinds_are_the_stages_that_they_are_named_for() -> None:
     [{"filterbank": Filterbank(mel="learned")}, {"normaliser": "layer"}],
 )
 def test_frames_that_fixed_point_has_not_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match="the fixed-point front end has frames of a fixed mel"):
+    with pytest.raises(ModelError, match="the fixed-point front end wants frames of the fixed mel"):
         front_end_stages(tiny_network(**changes), "fixed")
 
 

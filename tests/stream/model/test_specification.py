@@ -71,7 +71,7 @@ def test_frames_that_a_target_has_not_are_named_in_a_sentence(
 ) -> None:
     specification = Specification(vocabulary=4, **changes)
     with pytest.raises(
-        ModelError, match=f"^a card has frames of a fixed mel .* of this model {what}$"
+        ModelError, match=f"^a card wants frames of the fixed mel .*; in this model {what}$"
     ):
         specification.require_common_features("a card")
     assert specification.generation is None
