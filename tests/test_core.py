@@ -32,6 +32,7 @@ NEEDS: dict[str, tuple[str, str] | None] = {
     "export.bundle": None,
     "export.card": None,
     "export.compare": ("train", "{model}:numpy {model}:torch --manifest {manifest}"),
+    "export.hardware": None,
     "export.hwckpt": ("train", "--ckpt {checkpoint}"),
     "export.onnx": ("train", "--ckpt {model} --output {folder}/m --no-int8"),
     "export.random": ("train", "--shape testing --output {folder}/m"),
