@@ -22,9 +22,12 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import sentencepiece
+
+from stream.errors import InputError
 
 WORD_MARK = "▁"
 REPLACEMENT = "\ufffd"
@@ -197,3 +200,16 @@ class Vocabulary:
     def decode(self, tokens: list[int]) -> str:
         """Return the transcript of whole tokens, without the leading space."""
         return str(self._processor.decode(tokens))
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a SentencePiece model file.
+
+    Raises:
+        InputError: it is none.
+        OSError: it cannot be read.
+    """
+    try:
+        return Vocabulary(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -14,7 +14,7 @@ from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram
 from stream.language_model.written import arpa_text, kenlm_binary
 from stream.process import reports_errors, run_main
-from stream.vocabulary import Vocabulary
+from stream.vocabulary import Vocabulary, read_vocabulary
 from train.data.formats.table import read_records
 from train.data.records.record import strict
 from train.lm.kneser_ney import build_ngrams
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.manifest and not arguments.text:
         parser.error("there are no texts: give --manifest or --text")
-    vocabulary = _vocabulary(Path(arguments.tokenizer))
+    vocabulary = read_vocabulary(Path(arguments.tokenizer))
     rule = ruled(arguments.normalise, vocabulary.symbols)
     texts = [rule(text) for text in _texts(arguments)]
     for text in texts:
@@ -123,13 +123,6 @@ def main(argv: list[str] | None = None) -> int:
         f"{output}: {' + '.join(map(str, lengths))} n-grams of {len(texts)} texts, {len(content)} bytes"
     )
     return 0
-
-
-def _vocabulary(path: Path) -> Vocabulary:
-    try:
-        return Vocabulary(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _score(

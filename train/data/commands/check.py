@@ -34,7 +34,7 @@ from stream.audio import AudioError
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError, check_length
-from stream.vocabulary import Vocabulary
+from stream.vocabulary import Vocabulary, read_vocabulary
 from train.data.commands.reading import add_reading, counted
 from train.data.formats.table import FORMATS, for_output, read_records
 from train.data.records.durations import with_durations
@@ -158,9 +158,7 @@ LEFT_OUT = frozenset({"unreadable", "recording", "duration", "pace", "duplicate"
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    vocabulary = None
-    if arguments.tokenizer:
-        vocabulary = Vocabulary(Path(arguments.tokenizer).read_bytes())
+    vocabulary = read_vocabulary(Path(arguments.tokenizer)) if arguments.tokenizer else None
     if not 0.0 <= arguments.min_seconds < arguments.max_seconds:
         raise ArgumentError(
             f"--min-seconds is {arguments.min_seconds}; want less than --max-seconds"

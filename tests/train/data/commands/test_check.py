@@ -116,3 +116,12 @@ def test_a_set_that_cannot_be_read_on_does_not_hide_the_faults_of_the_next(
     out = capsys.readouterr().out
     assert f"unreadable: {cut}: cannot be read: Compressed file ended" in out
     assert "set.jsonl: line 2: b.wav: the text is empty" in out
+
+
+def test_a_file_that_is_no_tokenizer_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_text("not one")
+    assert main(["check", str(path), "--tokenizer", str(path)]) == 3
+    assert f"{path}: not a SentencePiece model" in capsys.readouterr().err
