@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.hardware.bundle import write_bundle
 from export.hardware.costs import macs_per_second
-from export.hardware.devices import DEVICES, Device
+from export.hardware.devices import DEVICES, GIGA, MBIT, Device
 from export.hardware.estimate import TOKENS, estimate, table
 from hwckpt.layout import SIZES
 from stream.bundled import model_path, recordings
 from stream.errors import ArgumentError
-from stream.manifest import read_manifest
+from stream.manifest import Utterance, read_manifest
 from stream.model.network import open_model
 from stream.model.specification import Specification
 from stream.process import reports_errors, run_main
+
+CLOCK = 100.0  # MHz, of a device whose clock is not given
+OWN = ("dsps", "ram", "bandwidth", "clock")  # flags that describe a device
+FOREIGN = re.compile(
+    r"[^A-Za-z0-9._-]+"
+)  # what names of cases do without: cases.txt has a space between words
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,11 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--bandwidth",
         type=float,
-        default=0.0,
         metavar="GBS",
         help="of its external memory, GB/s (default: 0)",
     )
-    add("--clock", type=float, default=100.0, metavar="MHZ", help="its clock (default: 100)")
+    add("--clock", type=float, metavar="MHZ", help=f"its clock (default: {CLOCK:g})")
     add(
         "--tokens",
         type=float,
@@ -87,13 +96,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--ckpt and --output are required, or the command estimate")
     network = open_model(arguments.ckpt)
     utterances = read_manifest(arguments.manifest) if arguments.manifest else recordings()
-    audio = {
-        utterance.audio.stem: np.clip(np.rint(utterance.read() * 32768.0), -32768, 32767).astype(
-            np.int16
-        )
-        for utterance in utterances
-    }
-    texts = {utterance.audio.stem: utterance.text for utterance in utterances}
+    named = _named(utterances)
+    audio = {name: _samples(utterance) for name, utterance in named.items()}
+    texts = {name: utterance.text for name, utterance in named.items()}
     manifest = write_bundle(
         network, arguments.output, audio, texts, lambda name: print(name, file=sys.stderr)
     )
@@ -107,26 +112,51 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _named(utterances: Iterable[Utterance]) -> dict[str, Utterance]:
+    """Return utterances by names for their cases: of their files, with a number where there are several."""
+    named: dict[str, Utterance] = {}
+    for utterance in utterances:
+        stem = name = FOREIGN.sub("-", utterance.audio.stem)
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{stem}-{number}"
+        named[name] = utterance
+    return named
+
+
+def _samples(utterance: Utterance) -> NDArray[np.int16]:
+    samples: NDArray[np.int16] = (
+        np.rint(utterance.read() * 32768.0).clip(-32768, 32767).astype(np.int16)
+    )
+    return samples
+
+
 def _estimate(arguments: argparse.Namespace) -> int:
     """Print the estimates for one device or all."""
-    if (arguments.dsps is None) != (arguments.ram is None):
+    own = {flag: value for flag in OWN if (value := getattr(arguments, flag)) is not None}
+    if arguments.device is not None and own:
+        raise ArgumentError(f"--device and --{next(iter(own))} are two devices: leave one out")
+    if own and not {"dsps", "ram"} <= own.keys():
         raise ArgumentError("a device of your own needs both --dsps and --ram")
-    if arguments.device is not None and arguments.dsps is not None:
-        raise ArgumentError("--device and --dsps are two devices: leave one out")
+    for flag, value in (own | {"tokens": arguments.tokens}).items():
+        zero = flag in ("bandwidth", "tokens")  # is a value, too
+        if not 0.0 <= value < math.inf or not (value or zero):
+            raise ArgumentError(
+                f"--{flag} is {value}; want {'0 or more' if zero else 'more than 0'}"
+            )
     if arguments.shape in SIZES:
         specification = Specification(**SIZES[arguments.shape])
     else:
         path = model_path() if arguments.shape == "bundled" else Path(arguments.shape)
         specification = open_model(path).specification
     devices = DEVICES if arguments.device is None else {arguments.device: DEVICES[arguments.device]}
-    if arguments.dsps is not None:
-        memory, bandwidth, clock = (
-            arguments.ram * 1e6,
-            arguments.bandwidth * 1e9,
-            arguments.clock * 1e6,
+    if own:
+        bandwidth, clock = own.get("bandwidth", 0.0) * GIGA, own.get("clock", CLOCK) * 1e6
+        yours = Device(
+            "yours", own["dsps"], 1, own["ram"] * MBIT, bandwidth, clock, "of the command line"
         )
-        own = Device("yours", arguments.dsps, 1, memory, bandwidth, clock, "of the command line")
-        devices = {own.name: own}
+        devices = {yours.name: yours}
     found = estimate(specification, next(iter(devices.values())), arguments.tokens)
     print(
         f"{arguments.shape}: {found.weights / 1e6:.2f} MB of weights, {found.state} bytes of state a stream, "

@@ -88,13 +88,13 @@ def write_bundle(
     Args:
         network: a model with a quantisation.
         output: folder to write; an older bundle there is replaced.
-        recordings: streams of the vectors by name, 16 kHz; directed ones are added.
+        recordings: streams of the vectors, 16 kHz, by a name without spaces, in ASCII; directed ones are added.
         texts: what is said in them.
         progress: is told each stream.
     Raises:
         ModelError: the model has no integers, or its front end no fixed form.
         ExportError: the engine says other tokens than the vectors.
-        ArgumentError: there is something else at `output`.
+        ArgumentError: there is something else at `output`, or a recording has the name of a directed case.
     """
     if output.exists() and not (output / MANIFEST).is_file() and any(output.iterdir()):
         raise ArgumentError(f"{output}: not empty, and no hardware bundle; name another folder")
@@ -174,6 +174,9 @@ def _streams(
 ) -> list[CaseEntry]:
     """Write the vectors of all streams."""
     directed = signals(network.specification, dict(recordings))
+    layers = [name for name, _ in network_layers(integers)]
+    if taken := [name for name in (*directed, *layers) if name in recordings]:
+        raise ArgumentError(f"a recording is called {taken[0]}, as a directed case is: rename it")
     recogniser = Recogniser(network, "integer", front_end="fixed")
     cases = []
     for name, pcm in {**recordings, **directed}.items():

@@ -114,3 +114,25 @@ def test_the_command_writes_a_bundle_of_a_manifest(
     assert "million multiply-accumulates a second" in capsys.readouterr().out
     manifest = Bundle(output).manifest
     assert next(case.text for case in manifest.cases if case.name == "babble") == "the cat"
+
+
+def test_recordings_of_one_name_or_a_foreign_one_keep_their_vectors(tmp_path: Path) -> None:
+    write(small_network("plain"), tmp_path / "model", {})
+    lines = []
+    for number, name in enumerate(("a/one.wav", "b/one.wav", "b/l’été 1.wav")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, small_recordings()["babble"], 16_000)
+        lines.append({"audio_filepath": name, "duration": 1.5, "text": str(number)})
+    (tmp_path / "dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["--ckpt", str(tmp_path / "model"), "--manifest", str(tmp_path / "dev.jsonl")]
+    assert main([*command, "--output", str(tmp_path / "board")]) == 0
+    texts = {case.name: case.text for case in Bundle(tmp_path / "board").manifest.cases}
+    assert [texts[name] for name in ("one", "one-2", "l-t-1")] == ["0", "1", "2"]
+
+
+def test_a_recording_with_the_name_of_a_directed_case_is_refused(tmp_path: Path) -> None:
+    recordings = {"silence": small_recordings()["babble"]}
+    with pytest.raises(ArgumentError, match="called silence, as a directed case is"):
+        write_bundle(small_network("plain"), tmp_path / "out", recordings)
+    assert list(tmp_path.iterdir()) == []

@@ -75,9 +75,14 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["estimate", "--dsps", "64"], "needs both --dsps and --ram"),
         (["estimate", "--device", "zu9eg", "--dsps", "1", "--ram", "1"], "leave one out"),
+        (["estimate", "--device", "zu9eg", "--clock", "100"], "leave one out"),
+        (["estimate", "--bandwidth", "1"], "needs both --dsps and --ram"),
+        (["estimate", "--dsps", "0", "--ram", "1"], "--dsps is 0; want more than 0"),
+        (["estimate", "--dsps", "1", "--ram", "nan"], "--ram is nan; want more than 0"),
+        (["estimate", "--tokens", "-1"], "--tokens is -1.0; want 0 or more"),
     ],
 )
-def test_half_a_device_is_a_wrong_command_line(
+def test_half_a_device_or_one_of_nothing_is_a_wrong_command_line(
     flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(flags) == 2
