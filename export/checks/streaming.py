@@ -29,7 +29,7 @@ from stream.recogniser import Recogniser
 from stream.stage import Floats, Mask, whole
 
 FRAME_TOLERANCE = (
-    0.01  # of normalised frames, whose deviation is about 1: what another cut rounds otherwise
+    0.01  # of normalised frames, whose deviation is about 1, for what another cut rounds
 )
 FULL_SCALE = 32768.0  # of samples of 16 bits
 

@@ -60,7 +60,7 @@ class Attention:
         }
 
     def initial_state(self, batch: int) -> State:
-        """Return keys and values of zeros; which of them hold a frame is the encoder's to know."""
+        """Return keys and values of zeros; the state of the encoder says which of them hold a frame."""
         shape = (batch, self.groups, self.left, self.head_size)
         return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
 

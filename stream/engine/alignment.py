@@ -18,8 +18,8 @@ tokens puts it. Boundaries are counted in log-mel frames, 10 ms; boundary b lies
    at an endpoint, at the end of the stream, or `HOLD` later. So times do not depend on how the audio
    was cut, and nothing is computed but where a word begins or ends.
 4. A word begins before the last encoder frame of the chunk that its first token comes with: a frame of a long
-   chunk may know of sound that follows it. Words do not overlap and lie within the audio. A word has at least a frame, unless more words are
-   emitted than there are frames.
+   chunk may know of sound that follows it. Words do not overlap and lie within the audio. A word has at least
+   a frame, unless more words are emitted than there are frames.
 5. Within a word a token begins as long after the word as it was emitted after the first token, and
    ends where the next one begins.
 """

@@ -1,4 +1,4 @@
-"""Self-test at start: what this machine can carry, measured within some three seconds, more for long chunks.
+"""Self-test at start: what this machine can carry, measured in about three seconds, longer where chunks are long.
 
 1. Precision: int8 if the model directory has it, this machine runs it, and a step of `TRIAL` channels is
    faster than in float32.

@@ -170,17 +170,8 @@ def add_reports(group: Group) -> None:
 # Flags that change no error rate, or that `--record` names otherwise.
 NO_OPTIONS = {
     *("manifest", "root", "model", "backend", "record", "scenario", "noise", "state_resets"),
-    "chunk_ms",
-    *(
-        "breakdown",
-        "latency",
-        "reference_ctm",
-        "compare_full",
-        "json",
-        "predictions",
-        "ctm",
-        "capacity",
-    ),
+    *("breakdown", "latency", "reference_ctm", "compare_full", "json", "predictions", "ctm"),
+    *("chunk_ms", "capacity"),
 }
 
 

@@ -28,12 +28,8 @@ from stream.scenarios.rows import Row
 from stream.validation.report import Report
 
 NOTES = ("evaluations", "scenarios", "capacity")
-MEASURED = (
-    "data_set",
-    "artefact",
-    "backend",
-    "options",
-)  # entries that differ in one of them are kept
+# Keys of an entry: an earlier one that differs in one of them is kept.
+MEASURED = ("data_set", "artefact", "backend", "options")
 CARRIED = ("chunk_ms", "backend", "machine")
 
 
