@@ -1,6 +1,6 @@
-"""Which fault explains a difference: each of `arithmetic` is tried on the inputs of the row that differs.
+"""Which fault explains a difference: each of `faults` is tried on the inputs of the row that differs.
 
-At the first difference all inputs are still those of the vectors. So a fault that gives the board's very row is the
+At the first difference all inputs are still those of the vectors. So a fault that gives exactly the board's row is the
 answer, and more than one where the row cannot tell them apart. Where none does, the values are looked at alone: byte
 order, sign, a shift, rows or columns that are out of place, the last bit.
 """
@@ -16,6 +16,13 @@ from numpy.typing import NDArray
 from hwckpt.conformance.board import arithmetic
 from hwckpt.conformance.board.arithmetic import Rules
 from hwckpt.conformance.board.differences import Difference
+from hwckpt.conformance.board.faults import (
+    INPUT_FAULTS,
+    JOINT_FAULTS,
+    LSTM_FAULTS,
+    OUTPUT_FAULTS,
+    PROJECTION_FAULTS,
+)
 from hwckpt.hardware_bundle import DTYPES, Bundle
 from stream.integer.log_mel import FixedLogMel, emphasise
 
@@ -58,12 +65,12 @@ def _candidates(
         given = (values["x"][row], values["h_before"][row], values["c_before"][row])
         yield (
             lambda rules: arithmetic.lstm(bundle, layer, *given, rules)[array],
-            arithmetic.LSTM_FAULTS,
+            LSTM_FAULTS,
         )
     elif case.kind == "projection":
         yield (
             lambda rules: arithmetic.projection(bundle, layer, values["h"][row], rules)[array],
-            arithmetic.PROJECTION_FAULTS,
+            PROJECTION_FAULTS,
         )
     else:
         yield from _of_joint(bundle, array, values["e"][row], values["g"][row])
@@ -73,13 +80,13 @@ def _of_joint(
     bundle: Bundle, array: str, e: Ints, g: Ints
 ) -> Iterator[tuple[Step, Mapping[str, Rules]]]:
     if array == "a":
-        yield lambda rules: arithmetic.joint(bundle, e, g, rules)["a"], arithmetic.JOINT_FAULTS
+        yield lambda rules: arithmetic.joint(bundle, e, g, rules)["a"], JOINT_FAULTS
     elif array == "logits":
         a = arithmetic.joint(bundle, e, g, Rules())["a"]
         layer = bundle.layer("joint.output")
         yield (
             lambda rules: arithmetic.output(bundle, layer, a, rules)["logits"],
-            arithmetic.OUTPUT_FAULTS,
+            OUTPUT_FAULTS,
         )
 
 
@@ -90,7 +97,7 @@ def _of_stream(
         until = 3 * (row + 1)
         yield (
             lambda rules: arithmetic.inputs(bundle, values["frames"][:until], rules)[row],
-            arithmetic.INPUT_FAULTS,
+            INPUT_FAULTS,
         )
     elif array in ("e", "g"):
         name = {"e": "joint.encoder", "g": "joint.prediction"}[array]
@@ -98,7 +105,7 @@ def _of_stream(
         layer = bundle.layer(name)
         yield (
             lambda rules: arithmetic.projection(bundle, layer, h, rules)["e"],
-            arithmetic.PROJECTION_FAULTS,
+            PROJECTION_FAULTS,
         )
     elif array in ("a", "logits"):
         before = int(np.searchsorted(values["joints"], row, side="right")) - 1
@@ -130,7 +137,7 @@ def _of_layer(
             def step(rules: Rules, x: Ints = x, h: Ints = h, c: Ints = c) -> Ints:
                 return arithmetic.lstm(bundle, layer, x, h, c, rules)[part]
 
-            yield step, arithmetic.LSTM_FAULTS
+            yield step, LSTM_FAULTS
 
 
 def _inputs_of(bundle: Bundle, name: str, row: int, values: Mapping[str, Ints]) -> Iterator[Ints]:
