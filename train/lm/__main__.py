@@ -22,7 +22,7 @@ from train.lm.score import perplexity
 from train.text.levels import SHOWN, text_rules
 from train.text.transcripts import ruled
 
-ORDER = 4
+ORDER, LONGEST = 4, 6
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,8 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--order",
         type=int,
+        choices=range(1, LONGEST + 1),
         default=ORDER,
-        help="of the longest n-grams, 1 to 6 (default: %(default)s)",
+        metavar="N",
+        help=f"of the longest n-grams, 1 to {LONGEST} (default: %(default)s)",
     )
     build.add_argument("--output", required=True, metavar="FILE", help="language model")
     score = commands.add_parser(
@@ -107,8 +109,6 @@ def main(argv: list[str] | None = None) -> int:
     tokens = [vocabulary.encode(text) for text in texts]
     if arguments.command == "score":
         return _score(Path(arguments.model), vocabulary, texts, tokens)
-    if not 1 <= arguments.order <= 6:
-        parser.error(f"--order is {arguments.order}; want 1 to 6")
     pieces = vocabulary.pieces
     table = build_ngrams(
         ([pieces[token] for token in text] for text in tokens if text), arguments.order, pieces

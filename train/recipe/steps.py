@@ -35,6 +35,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import InputError
 from stream.files.atomic import replace_json
 from stream.files.text import TextError, read_text
 from train.config.file import load_config, resolve
@@ -153,8 +154,8 @@ def steps_of(folder: Path, recipe: Recipe, output: Path, knobs: Knobs = NOTHING)
 def _filled(line: str, places: Mapping[str, object]) -> str:
     try:
         return line.format(**{name: shlex.quote(str(place)) for name, place in places.items()})
-    except (KeyError, IndexError, ValueError) as error:
-        raise ConfigError(f"{line!r}: there is no {error}, only {', '.join(places)}") from None
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{line!r}: {error}; braces name {', '.join(places)}") from None
 
 
 def _command(line: str, places: Mapping[str, object]) -> Step:
@@ -232,13 +233,18 @@ class Record:
 
     Args:
         output: folder of the recipe's output.
+    Raises:
+        InputError: the file is broken.
     """
 
     def __init__(self, output: Path) -> None:
         self._path = output / "steps.json"
         self.states: dict[str, State] = {}
         if self._path.is_file():
-            self.states = msgspec.json.decode(self._path.read_bytes(), type=dict[str, State])
+            try:
+                self.states = msgspec.json.decode(self._path.read_bytes(), type=dict[str, State])
+            except msgspec.DecodeError as error:
+                raise InputError(f"{self._path}: {error}; remove it to run all steps") from error
 
     def done(self, step: Step) -> bool:
         """Return whether a step need not be run (rule 1)."""

@@ -56,7 +56,7 @@ def test_texts_become_ngrams_of_pieces_in_both_formats(
         (["--text", "{folder}/odd.txt"], 3, "the tokenizer cannot spell 'Ω' of 'Ω'"),
         (["--text", "{folder}/none.py"], 2, "none.py: there is no such file"),
         (["--text", "{folder}/empty.py"], 2, "empty.py: has no function sentences()"),
-        (["--text", "{folder}/fine.txt", "--order", "7"], 2, "--order is 7; want 1 to 6"),
+        (["--text", "{folder}/fine.txt", "--order", "7"], 2, "--order: invalid choice: 7"),
         (
             ["--text", "{folder}/fine.txt", "--tokenizer", "{folder}/fine.txt"],
             3,
