@@ -8,7 +8,6 @@ chunk, and the frames before it are the cache.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,28 +19,20 @@ BASE = 10_000.0  # of the rotation's wavelengths (Su et al., 2021)
 
 
 @dataclass(frozen=True)
-class Windows:
-    """The windows of a step.
+class Blocks:
+    """The frames of a step in blocks.
 
     Attributes:
         frames: encoder frames of the step.
         left: frames before a chunk that it sees.
         block: frames of a block, a multiple of a chunk; the last block is filled up.
         blocks: their number.
-        filled: (batch, left) bool, which places of the cache hold a frame after the step.
-        seen: (batch, 1, blocks, block, 1, left + block) bool, whether a frame sees a place of its window.
-        cosines, sines: (left + frames, head size / 2), the rotation of each place, the oldest cached
-            one first. Products of rotated vectors depend on the distance between their places alone.
     """
 
     frames: int
     left: int
     block: int
     blocks: int
-    filled: Array
-    seen: Array
-    cosines: Array
-    sines: Array
 
     def queries(self, x: Array) -> Array:
         """Return x, (batch, groups, frames, …), in blocks, (batch, groups, blocks, block, …)."""
@@ -74,6 +65,23 @@ class Windows:
         shape = (*blocks.shape[:2], self.blocks * self.block, *blocks.shape[4:])
         return xp.reshape(blocks, shape)[:, :, : self.frames]
 
+
+@dataclass(frozen=True)
+class Windows(Blocks):
+    """The windows of a step.
+
+    Attributes:
+        filled: (batch, left) bool, which places of the cache hold a frame after the step.
+        seen: (batch, 1, blocks, block, 1, left + block) bool, whether a frame sees a place of its window.
+        cosines, sines: (left + frames, head size / 2), the rotation of each place, the oldest cached
+            one first. Products of rotated vectors depend on the distance between their places alone.
+    """
+
+    filled: Array
+    seen: Array
+    cosines: Array
+    sines: Array
+
     def rotate(self, x: Array) -> Array:
         """Rotate vectors by their places, the newest of which is the step's last frame.
 
@@ -105,24 +113,20 @@ def windows(
     xp = array_namespace(like)
     batch, frames = like.shape[:2]
     block = min(frames, chunk * max(1, -(-left // chunk)))
-    blocks = -(-frames // block)
-    places = np.arange(left + frames)[:, None] * BASE ** (-np.arange(0, head_size, 2) / head_size)
+    blocks = Blocks(frames, left, block, -(-frames // block))
     if present is None:
         present = xp.ones((batch, frames), dtype=xp.bool, device=device(like))
     there = xp.concat([filled, present], axis=1)
-    found = Windows(
-        frames,
-        left,
-        block,
-        blocks,
-        filled=there[:, frames:],
-        seen=there,
-        cosines=constant_like(np.cos(places), like),
-        sines=constant_like(np.sin(places), like),
-    )
     # The place in its window where the window of a frame's chunk begins.
     first = np.arange(block)[:, None] // chunk * chunk
     place = np.arange(left + block)[None, :]
     near = constant_like((place >= first) & (place < first + left + chunk), like)
-    there = found.keys(there[:, None])[:, :, :, None, None, :]
-    return dataclasses.replace(found, seen=there & near[:, None, :])
+    in_windows = blocks.keys(there[:, None])[:, :, :, None, None, :]
+    places = np.arange(left + frames)[:, None] * BASE ** (-np.arange(0, head_size, 2) / head_size)
+    return Windows(
+        *(frames, left, block, blocks.blocks),
+        filled=there[:, frames:],
+        seen=in_windows & near[:, None, :],
+        cosines=constant_like(np.cos(places), like),
+        sines=constant_like(np.sin(places), like),
+    )
