@@ -106,6 +106,8 @@ class ConformerEncoder(StepForm):
 
     def step(self, x: Tensor, state: State, *present: Tensor | None) -> tuple[Tensor, State]:
         """Encode input frames; see `stream.encoders.family`."""
+        if not x.shape[1]:
+            return super().step(x, state, *present)
         x = x.to(next(self.parameters()).dtype)
         mask = present[0] if present else None
         if not self.training:

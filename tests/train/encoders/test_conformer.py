@@ -81,6 +81,16 @@ def test_it_has_the_values_and_gradients_of_the_step(ms: int, norm: Any) -> None
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_is_encoded_of_recordings_without_a_frame(training: bool) -> None:
+    made = form().train(training)
+    state = made.initial_state(ROWS)
+    x, present = inputs(0)
+    y, after = made.step(x, state, present)
+    assert y.shape == (ROWS, 0, SIZES.size)
+    assert after is state
+
+
 def test_each_batch_is_learned_with_one_of_the_chunks_and_all_come() -> None:
     made, (x, present) = form().train(), inputs()
     seen = set()
