@@ -54,7 +54,7 @@ TITLES = {
     "Dr": "docteur",
     "Pr": "professeur",
 }
-# Singular, and whether it is feminine; the plural has an s behind each word.
+# Singular, and whether it is feminine; the plural has an s behind the first word.
 MEASURES = {
     "kg": ("kilogramme", False),
     "g": ("gramme", False),
@@ -102,7 +102,7 @@ def read_out(text: str) -> str:
     text = _MINUS.sub("moins ", text)
     text = _TIME.sub(lambda match: _time(match[1], match[2] or match[3]), text)
     text = _AMOUNT.sub(lambda match: _amount(match[1], match[2] or match[4], match[3]), text)
-    text = _ORDINAL.sub(lambda match: _ordinal(int(match[1]), match[2]), text)
+    text = _ORDINAL.sub(lambda match: _ordinal(match[1], match[2]), text)
     text = _MEASURE.sub(lambda match: _measure(match[1], match[2], *MEASURES[match[3]]), text)
     text = _DECIMAL.sub(lambda match: _decimal(match[1], match[2]), text)
     return _INTEGER.sub(lambda match: _digits(match[0]), text)
@@ -172,12 +172,20 @@ def _counted(number: float, words: str) -> str:
     """Return the plural of words from two on."""
     if number < 2 or words == "pour cent":
         return words
-    return "-".join(word + "s" for word in words.split("-"))
+    first, hyphen, rest = words.partition("-")
+    return f"{first}s{hyphen}{rest}"
 
 
 def _measure(whole: str, part: str | None, name: str, feminine: bool) -> str:
     number = _decimal(whole, part) if part else _digits(whole, feminine)
-    return f"{number} {_counted(int(whole), name)}"
+    return _joined(number, _counted(int(whole), name))
+
+
+def _joined(number: str, words: str) -> str:
+    """Return a number and what it counts: un million d'euros, deux cents euros."""
+    if not number.endswith(("million", "millions", "milliard", "milliards")):
+        return f"{number} {words}"
+    return f"{number} d'{words}" if words[0] in "eh" else f"{number} de {words}"
 
 
 def _time(hours: str, minutes: str | None) -> str:
@@ -188,12 +196,15 @@ def _time(hours: str, minutes: str | None) -> str:
 
 def _amount(whole: str, cents: str | None, sign: str) -> str:
     name, feminine = CURRENCIES[sign]
-    said = f"{_digits(whole, feminine)} {_counted(int(whole), name)}"
+    said = _joined(_digits(whole, feminine), _counted(int(whole), name))
     number = int((cents or "").ljust(2, "0"))
     return f"{said} {cardinal(number)}" if number else said
 
 
-def _ordinal(number: int, ending: str) -> str:
+def _ordinal(figures: str, ending: str) -> str:
+    if len(figures) > LONGEST:
+        return f"{_digits(figures)} {ending}"
+    number = int(figures)
     plural = "s" * ending.endswith("s")
     if number == 1 and ending[0] in "erè" and ending not in ("e", "es", "ème", "èmes"):
         return ("premier" if ending.startswith("er") else "première") + plural

@@ -67,13 +67,16 @@ def test_what_counts_feminine_things_ends_in_une() -> None:
         ("3,5 kg", "trois virgule cinq kilogrammes"),
         ("1,5 kg", "un virgule cinq kilogramme"),
         ("0,05 mm", "zéro virgule zéro cinq millimètre"),
-        ("90 km/h", "quatre-vingt-dix kilomètres-heures"),
+        ("90 km/h", "quatre-vingt-dix kilomètres-heure"),
         ("21 t", "vingt et une tonnes"),
         ("3 200 m", "trois mille deux cents mètres"),
         ("100 %", "cent pour cent"),
         ("3,50 €", "trois euros cinquante"),
         ("1 €", "un euro"),
         ("1 £", "une livre"),
+        ("1 000 000 €, 2 000 000,50 £", "un million d'euros, deux millions de livres cinquante"),
+        ("1 000 000 000 kg", "un milliard de kilogrammes"),
+        ("1 200 000 ha", "un million deux cent mille hectares"),
         ("1er mai", "premier mai"),
         ("la 1re, la 2e", "la première, la deuxième"),
         ("le 21e et le 9ème", "le vingt et unième et le neuvième"),
@@ -85,6 +88,7 @@ def test_what_counts_feminine_things_ends_in_une() -> None:
         ("M. Dupont et Mme Durand", "Monsieur Dupont et madame Durand"),
         ("le m. de M. X", "le m. de monsieur X"),
         ("1234567890123", "un deux trois quatre cinq six sept huit neuf zéro un deux trois"),
+        ("9999999999999e", f"{'neuf ' * 13}e"),
     ],
 )
 def test_what_stands_around_figures_is_read(text: str, said: str) -> None:
@@ -97,6 +101,7 @@ def test_thousands_are_joined_and_telephone_numbers_are_not() -> None:
 
 
 @example("1er2h3,4€")
+@example("12345678901234e")
 @given(text=st.text(alphabet="0123456789 ,.:hm€%er-M°'\u202fà", max_size=20))
 def test_no_figure_is_left_in_any_text(text: str) -> None:
     assert not re.search(r"\d", read_out(joined_thousands(text)))
