@@ -157,7 +157,7 @@ class Bundle:
     """A bundle that was opened: its manifest, and its arrays on demand.
 
     Raises:
-        BundleError: the folder is none, or of a version that this reader does not know.
+        BundleError: the folder is not a bundle, or of a version that this reader does not know.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -197,7 +197,7 @@ class Bundle:
         """Compare all files with the manifest.
 
         Raises:
-            BundleError: a file is missing or another; it is named.
+            BundleError: a file is missing or differs; it is named.
         """
         for name, entry in self.manifest.files.items():
             path = self.folder / name

@@ -3,9 +3,9 @@
     python -m hwckpt.show MODEL [--json]
     python -m hwckpt.show MODEL OTHER [--json]
 
-Of a model directory or a training checkpoint, and of two models of any format: `stream.model.description`. Of a
-hardware checkpoint by itself the file, as the rest of this module has it: the container, every entry, the tensors with shapes and types, the statistics, the
-tokenizer's pieces, and a list of findings. A file that can be read but is not a model (contradicting
+Model directories, training checkpoints and comparisons of two models of any format are described by
+`stream.model.description`; a hardware checkpoint, here: the container, every entry, the tensors with shapes and types,
+the statistics, the tokenizer's pieces, and a list of findings. A file that can be read but is not a model (contradicting
 shapes, numbers that are not finite) is shown too, with the contradiction among the findings.
 """
 

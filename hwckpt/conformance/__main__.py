@@ -1,8 +1,8 @@
 """`python -m hwckpt.conformance DIR`: check Rill against the vector files of a folder.
 
 With `--against DUMPED` the folder is a hardware bundle, and what a board computed is compared with its vectors
-(`hwckpt.conformance.board`). Files are recognised by name; docs/numerics.md, section 8, lists them. Exit status 0: all pass; 1: a check
-fails; 2: no such folder; 3: a file is not understood.
+(`hwckpt.conformance.board`). Files are recognised by name; docs/numerics.md, section 8, lists them. Exit status 0: all
+pass; 1: a check fails; 2: no such folder; 3: a file is not understood.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
  * rill_dump BUNDLE OUT reads BUNDLE/vectors/cases.txt, a case a line (its kind, its name, its layer), and writes
  * OUT/NAME/ARRAY.bin, little-endian. A host program: what a board does in its place is up to the board. */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,7 +221,7 @@ int main(int argc, char **argv)
     while (fscanf(cases, "%63s %255s %255s", kind, name, layer) == 3) {
         snprintf(in, sizeof in, "%.500s/vectors/%s", argv[1], name);
         snprintf(folder, sizeof folder, "%.500s/%s", argv[2], name);
-        if (mkdir(folder, 0777) != 0) {
+        if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
             stop("cannot make", folder);
         }
         run_case(kind, in, layer);
