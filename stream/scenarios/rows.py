@@ -4,7 +4,8 @@
     levels     10 to 40 dB below the recordings' level, and the same rounded to 16 bits
     telephone  8 kHz, and G.711 by either law
     tones      DTMF and other tones after digital silence: words per minute
-    stream     all recordings as one stream that is never reset, with pauses between them and without
+    stream     all recordings in random order, since manifests are often sorted by word, as one stream that is
+               never reset, with pauses between them and without
 
 Each recording starts from the data set's statistics, except in `stream`. After noise it continues from the
 state of a slot that heard the noise, one of several in turn, each at another moment of it: what the model
@@ -230,10 +231,12 @@ def _tones(runs: _Runs) -> Iterator[Row]:
 
 
 def _one_stream(runs: _Runs) -> Iterator[Row]:
-    reference = " ".join(u.text for u in runs.utterances)
+    order = np.random.default_rng(0).permutation(len(runs.utterances))
+    utterances = [runs.utterances[n] for n in order]
+    reference = " ".join(u.text for u in utterances)
     for name, seconds in (("", 0.0), (f", {PAUSE_SECONDS:g} s between recordings", PAUSE_SECONDS)):
         pieces = []
-        for number, utterance in enumerate(runs.utterances):
+        for number, utterance in enumerate(utterances):
             pause = signals.white_noise(seconds, seed=number)
             pieces += [utterance.read(), pause * np.float32(10.0 ** (PAUSE_DBFS / 20.0))]
         said = runs.say(np.concatenate([*pieces, runs.silence()]))

@@ -435,7 +435,7 @@ def test_a_folder_of_checkpoints_makes_a_table(
     assert [run["name"] for run in runs] == names
     with pytest.raises(SystemExit, match="2"):
         validate.main([*argv, "--predictions", str(tmp_path / "p.txt")])
-    assert "for one model, decoded one way" in capsys.readouterr().err
+    assert "for one model, run one way" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_model_is_named_and_returns_3(

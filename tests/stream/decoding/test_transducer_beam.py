@@ -353,11 +353,9 @@ def test_fewer_classes_than_the_width_are_no_error() -> None:
 
 def test_a_models_specification_limits_the_tokens_of_a_frame() -> None:
     f = frames(4, 12)
-    capped = beam(blank=0.0)
-    capped.backend.specification = msgspec.structs.replace(  # type: ignore[misc]
-        capped.backend.specification, symbols_per_step=1
-    )
-    found, _ = run(capped, f)
+    backend = ScrambledBackend(PIECES, blank=0.0)
+    backend.specification = msgspec.structs.replace(backend.specification, symbols_per_step=1)
+    found, _ = run(TransducerBeam(backend, letters(PIECES)), f)
     assert found == run(beam(BeamConfig(symbols_per_step=1), blank=0.0), f)[0]
     assert found != run(beam(blank=0.0), f)[0]
     assert all(len({token.step for token in row}) == len(row) for row in found)

@@ -73,9 +73,9 @@ def test_words_at_the_very_end_of_a_recording_are_not_lost() -> None:
         changed = msgspec.structs.replace(bundled.specification, final_padding=padding)
         recognisers[padding] = Recogniser(replace(bundled, specification=changed))
     lost = {0: 0, PADDING: 0}
-    for utterance in recordings()[::2]:
+    for utterance in recordings():
         samples = utterance.read()
-        loud = np.flatnonzero(np.abs(samples) > 0.05 * np.abs(samples).max())
+        loud = np.flatnonzero(np.abs(samples) > 0.2 * np.abs(samples).max())
         trimmed = samples[: loud[-1]]
         for padding, recogniser in recognisers.items():
             text = recogniser.transcribe(trimmed).text
