@@ -111,7 +111,7 @@ def test_a_model_with_a_ctc_head_is_refused(written: Any, capsys: Any, decoder: 
 def test_frames_that_no_card_has_are_refused(written: Any, capsys: Any) -> None:
     network = tiny_network(filterbank=Filterbank(mel="learned", spectrum="magnitude"))
     assert main([*written(network), "--format", "1.4"]) == 3
-    said = "of this model the mel is learned and the mel is of the magnitude spectrum"
+    said = "in this model the mel is learned and the mel is of the magnitude spectrum"
     assert said in capsys.readouterr().err
     with pytest.raises(ModelError, match=said):
         from_network(network, "1.4")
