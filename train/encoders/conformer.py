@@ -72,6 +72,9 @@ class TorchOperations(Operations):
         return y.masked_fill(~seen.any(-1, keepdim=True), 0.0)
 
 
+SILU_GAIN = 1.68  # by which weights keep the power of unit noise behind a SiLU
+
+
 class ConformerEncoder(StepForm):
     """The encoder `stream.encoders.conformer.Conformer`.
 
@@ -89,13 +92,18 @@ class ConformerEncoder(StepForm):
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights as `StepForm` does.
 
-        Those at the end of a branch are smaller by the root of the number of layers. Mamba-2 begins with
+        Those at the end of a branch are smaller by the root of the number of layers, and those of the
+        subsampling as large as it takes for frames of unit power: beside smaller ones what the branches of the
+        first layer add, soon a constant, is all that the others see, and nothing is learned. Mamba-2 begins with
         steps and decays spread evenly, in their logarithms and as they are.
         """
         super().initialise(generator)
         with torch.no_grad():
             for name, parameter in self._parameters_by_name().items():
-                if name.endswith(".output.weight") and "subsampling" not in name:
+                if "subsampling" in name and name.endswith(".weight"):
+                    first = name.endswith(".0.weight")
+                    parameter.mul_(math.sqrt(3.0) * (1.0 if first else SILU_GAIN))
+                elif name.endswith(".output.weight"):
                     parameter.mul_(self.sizes.depth**-0.5)
                 elif name.endswith(".dt_bias"):
                     low, high = map(math.log, DT)
