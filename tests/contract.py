@@ -12,6 +12,7 @@ Stages are NumPy's here. What a stage computes is its own test's business.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -170,3 +171,9 @@ def leaves(state: State) -> list[NDArray[Any]]:
     found: list[NDArray[Any]] = []
     map_state(found.append, state)
     return found
+
+
+CHECKS = (
+    *(check_state, check_rows, check_causality, check_reset, check_saving),
+    functools.partial(check_chunking, cuts=[0, 1, 1, 3, 4, 6]),
+)

@@ -144,17 +144,7 @@ def encoder_of(backend: str) -> Case:
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
-@pytest.mark.parametrize(
-    "check",
-    [
-        contract.check_state,
-        contract.check_rows,
-        contract.check_causality,
-        contract.check_reset,
-        contract.check_saving,
-        functools.partial(contract.check_chunking, cuts=[0, 1, 1, 3, 4, 6]),
-    ],
-)
+@pytest.mark.parametrize("check", contract.CHECKS)
 def test_the_other_backends_encoders_keep_the_contract(backend: str, check: object) -> None:
     assert callable(check)
     check(encoder_of(backend))

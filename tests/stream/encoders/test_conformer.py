@@ -269,17 +269,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize(
-    "check",
-    [
-        contract.check_state,
-        contract.check_rows,
-        contract.check_causality,
-        contract.check_reset,
-        contract.check_saving,
-        functools.partial(contract.check_chunking, cuts=[0, 1, 1, 3, 4, 6]),
-    ],
-)
+@pytest.mark.parametrize("check", contract.CHECKS)
 def test_it_keeps_the_contract_of_a_stage(check: Any, case: contract.Case) -> None:
     check(case)
 
