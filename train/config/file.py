@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from stream import bundled
 from train.config.faults import checked
 from train.config.layers import read_layers
 from train.config.run import Config, ConfigError
@@ -204,3 +205,12 @@ def resolve(name: str) -> Path:
     if missing := re.search(r"\$\{?(\w+)", path):
         raise ConfigError(f"{name}: set the environment variable {missing[1]} to that folder")
     return Path(path)
+
+
+def resolve_model(name: str) -> Path:
+    """Return the path of a model that a configuration names; the bundled one has a name in place of a path.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    return bundled.model_path() if name == bundled.NAME else resolve(name)

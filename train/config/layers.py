@@ -53,6 +53,8 @@ class Layers:
     def override(self, override: str) -> str:
         """Set what an override such as "optimiser.rate=0.004" says; returns its key.
 
+        "null" takes a value away, as in "init=null": TOML has no word for it.
+
         Raises:
             ConfigError: it is not KEY=VALUE, or goes through a key that is no table.
         """
@@ -62,13 +64,15 @@ class Layers:
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            value = text  # a bare word is a string
+            value = None if text == "null" else text  # any other bare word is a string
         key, value = current_item(said.strip(), value)
         drop_other_length(self.tree, {key: value})
         *tables, last = key.split(".")
         tree, origin = self.tree, f"--set {override}"
         for number, table in enumerate(tables, 1):
-            tree = tree.setdefault(table, {})
+            if tree.get(table) is None:
+                tree[table] = {}
+            tree = tree[table]
             if not isinstance(tree, dict):
                 raise ConfigError(f"{origin}: {table} is not a table")
             self.origins.setdefault(".".join(tables[:number]), origin)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
 from stream.errors import ArgumentError, InputError
 from stream.vocabulary import Vocabulary
-from train.config.file import resolve
+from train.config.file import resolve, resolve_model
 from train.config.run import Config, ConfigError
 from train.run.training_set import indexes, spelt_utterances, utterances_of
 
@@ -45,7 +46,8 @@ def _openings(config: Config, resumes: bool) -> Iterator[tuple[str, Callable[[],
     paths["ngram.path"] = None if config.ngram is None else config.ngram.path
     if not resumes:
         paths |= {"data.tokenizer": data.tokenizer, "data.statistics": data.statistics}
-        paths["init.model"] = None if config.init is None else config.init.model
+        if config.init is not None and config.init.model is not None:
+            yield "init.model", partial(_check_exists, config.init.model, resolve_model)
     for key, path in paths.items():
         if path is not None:
             yield key, partial(_check_exists, path)
@@ -57,9 +59,9 @@ def _openings(config: Config, resumes: bool) -> Iterator[tuple[str, Callable[[],
     yield "data.dev", partial(utterances_of, data.dev_source)
 
 
-def _check_exists(name: str) -> None:
-    if not resolve(name).exists():
-        raise ConfigError(f"no {resolve(name)}")
+def _check_exists(name: str, place: Callable[[str], Path] = resolve) -> None:
+    if not place(name).exists():
+        raise ConfigError(f"no {place(name)}")
 
 
 def _run_all(checks: Iterator[tuple[str, Callable[[], object]]]) -> None:

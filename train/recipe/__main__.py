@@ -32,7 +32,13 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     given = {name: environment.get(variable) or None for name, variable in VARIABLES.items()}
-    parser.add_argument("recipe", metavar="FOLDER", help="folder with a recipe.toml")
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default=given["recipe"],
+        metavar="FOLDER",
+        help="folder with a recipe.toml, $RILL_RECIPE in it and its configurations",
+    )
     parser.add_argument(
         "--data",
         default=given["data"],
@@ -71,6 +77,13 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "repeated",
     )
     parser.add_argument(
+        "--init-from",
+        default=given["init_from"],
+        metavar="MODEL",
+        help="model whose encoder, and rows of pieces, the first stage starts from, in place of the one that its "
+        "configuration names: a checkpoint, a model directory, en-commands; none: from scratch",
+    )
+    parser.add_argument(
         "--english-compatible",
         action="store_true",
         default=given["english_compatible"] in ("1", "true", "yes", "on"),
@@ -87,12 +100,19 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     parser = build_parser(os.environ)
     arguments = parser.parse_args(argv)
+    if arguments.recipe is None:
+        parser.error("FOLDER is missing: the folder of the recipe")
     if arguments.output is None:
         parser.error("--output is missing: the folder of its runs and of the model")
     if arguments.only is not None and (arguments.first or arguments.until):
         parser.error("--only goes without --from and --until")
-    knobs = Knobs((*of_environment(os.environ), *arguments.set), arguments.english_compatible)
-    for name in ("data", "output"):  # for the commands and configurations, which name them
+    overrides = (*of_environment(os.environ), *arguments.set)
+    knobs = Knobs(overrides, arguments.english_compatible, arguments.init_from)
+    for name in (
+        "recipe",
+        "data",
+        "output",
+    ):  # for the commands and configurations, which name them
         if (place := getattr(arguments, name)) is not None:
             os.environ[VARIABLES[name]] = place
     folder, output = Path(arguments.recipe), Path(arguments.output)

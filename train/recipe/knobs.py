@@ -19,7 +19,16 @@ from train.text.levels import LANGUAGES, options_of
 PREFIX = "RILL_"
 VARIABLES = {  # of the flags of `rill recipe`
     name: PREFIX + name.upper()
-    for name in ("data", "output", "from", "until", "only", "english_compatible")
+    for name in (
+        "recipe",
+        "data",
+        "output",
+        "from",
+        "until",
+        "only",
+        "init_from",
+        "english_compatible",
+    )
 }
 
 
@@ -30,10 +39,13 @@ class Knobs:
     Attributes:
         overrides: KEY=VALUE or STAGE:KEY=VALUE, later ones over earlier ones.
         english_compatible: whether transcripts are folded to the alphabet of English.
+        init_from: the model that the first stage takes its parts from, in place of the one that its
+            configuration names; "none": it starts from scratch.
     """
 
     overrides: Sequence[str] = ()
     english_compatible: bool = False
+    init_from: str | None = None
 
     def of(self, stage: str) -> list[str]:
         """Return the overrides of a stage, KEY=VALUE."""
@@ -54,6 +66,15 @@ class Knobs:
             name, _ = _parted(override)
             if name is not None and name not in there:
                 raise ConfigError(f"--set {override}: no stage {name!r}, only {', '.join(there)}")
+
+
+def start_from(init_from: str) -> tuple[str, ...]:
+    """Return the overrides of a first stage for `Knobs.init_from`."""
+    if (
+        init_from == "none"
+    ):  # a run from scratch learns the normalisation that a folded model has not
+        return "init=null", "freeze_norms_from=null"
+    return (f"init.model={init_from}",)
 
 
 def _parted(override: str) -> tuple[str | None, str]:

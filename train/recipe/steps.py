@@ -6,8 +6,8 @@ A recipe is a folder with a recipe.toml:
     stages   configurations, each trained from the best model of the one before
     after    commands that come last: export, validations, card
 
-In a command, $VARIABLE is one of the environment, of which RILL_DATA and RILL_OUTPUT are the folders of --data and
---output, and {NAME} is one of
+In a command, $VARIABLE is one of the environment, of which RILL_RECIPE, RILL_DATA and RILL_OUTPUT are the folders of the
+recipe, of --data and of --output, and {NAME} is one of
 
     {recipe}      the folder of the recipe      {model}        the model directory
     {output}      the folder of all output      {checkpoint}   the best checkpoint of the last stage
@@ -29,7 +29,7 @@ import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,9 +38,9 @@ import msgspec
 from stream.errors import InputError
 from stream.files.atomic import replace_json
 from stream.files.text import TextError, read_text
-from train.config.file import load_config, resolve
+from train.config.file import load_config, resolve, resolve_model
 from train.config.run import Config, ConfigError
-from train.recipe.knobs import Knobs, english_compatible
+from train.recipe.knobs import Knobs, english_compatible, start_from
 
 FILE = "recipe.toml"
 OUTPUTS = ("--output", "--archive")  # options that name what a command writes
@@ -123,12 +123,14 @@ def steps_of(folder: Path, recipe: Recipe, output: Path, knobs: Knobs = NOTHING)
     Raises:
         ConfigError: a configuration is wrong, or a command names what there is not.
     """
-    files = [_filled(name, {"recipe": folder}) for name in recipe.stages]
+    files = [_filled(name, {"recipe": folder}, str) for name in recipe.stages]
     stages = {Path(file).stem: file for file in files}
     if len(stages) < len(files):
         raise ConfigError(f"{folder / FILE}: two stages have the same name")
     knobs.check(stages)
     overrides = {stage: knobs.of(stage) for stage in stages}
+    if knobs.init_from is not None:
+        overrides[next(iter(stages))].extend(start_from(knobs.init_from))
     if knobs.english_compatible:
         for stage, file in stages.items():
             text = english_compatible(load_config(file, overrides[stage]).data.text)
@@ -151,9 +153,11 @@ def steps_of(folder: Path, recipe: Recipe, output: Path, knobs: Knobs = NOTHING)
     return list(_named(steps))
 
 
-def _filled(line: str, places: Mapping[str, object]) -> str:
+def _filled(
+    line: str, places: Mapping[str, object], quoted: Callable[[str], str] = shlex.quote
+) -> str:
     try:
-        return line.format(**{name: shlex.quote(str(place)) for name, place in places.items()})
+        return line.format(**{name: quoted(str(place)) for name, place in places.items()})
     except (KeyError, IndexError, AttributeError, ValueError) as error:
         raise ConfigError(f"{line!r}: {error}; braces name {', '.join(places)}") from None
 
@@ -202,6 +206,9 @@ def _training(
         files += [None if config.ngram is None else config.ngram.path]
         files += [config.data.text] if config.data.text.endswith(".py") else []
         inputs = [resolve(file) for file in files if file is not None]
+        if start is None and config.init is not None and config.init.model is not None:
+            model = resolve_model(config.init.model)
+            inputs.append(model / "model.json" if model.is_dir() else model)
         if start is not None:
             line += f" --init-from {shlex.quote(str(start))}"
             inputs.append(start)

@@ -20,7 +20,7 @@ from stream.stage import Floats
 from stream.vocabulary import Vocabulary
 from train import checkpoint
 from train.checkpoints.resume import Resumed
-from train.config.file import resolve
+from train.config.file import resolve, resolve_model
 from train.config.init import InitConfig
 from train.config.run import Config, ConfigError
 from train.run.derived import statistics_of, tokenizer_of
@@ -73,7 +73,7 @@ def _model(config: Config, init_from: str | None) -> str | None:
         return init_from
     if config.init.model is None:
         raise ConfigError("init.model is missing: the model to start from, here or as --init-from")
-    return str(resolve(config.init.model))
+    return str(resolve_model(config.init.model))
 
 
 def _with_own(config: Config, start: Start, init: InitConfig, folder: Path | None) -> Start:

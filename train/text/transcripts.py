@@ -7,6 +7,7 @@ command names it, never because a model does.
 from __future__ import annotations
 
 import functools
+import os
 import runpy
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def ruled(rules: TextRules, symbols: Iterable[str] = ()) -> Callable[[str], str]
 def _rule(rules: TextRules) -> Callable[[str], str]:
     name, options = options_of(rules)
     if name.endswith(".py"):
-        return _function(Path(name))
+        return _function(Path(os.path.expandvars(name)))
     if name == "lower":
         return str.lower
     if name in LANGUAGES:

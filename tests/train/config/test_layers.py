@@ -35,3 +35,14 @@ def test_a_list_is_replaced_and_a_table_merged(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('[data]\ntrain = ["a", "b"]\ndev = "d"\n')
     (tmp_path / "b.toml").write_text('extends = "a.toml"\n[data]\ntrain = ["c"]\n')
     assert read_layers(tmp_path / "b.toml").tree["data"] == {"train": ["c"], "dev": "d"}
+
+
+def test_null_takes_a_value_away_and_a_later_key_puts_a_table_there_again(tmp_path: Path) -> None:
+    top = tmp_path / "top.toml"
+    top.write_text('extends = "testing"\npatience = 3\n[init]\nmodel = "a"\n')
+    layers = read_layers(top)
+    layers.override("patience=null")
+    layers.override("init=null")
+    assert layers.tree["patience"] is None and layers.tree["init"] is None
+    layers.override("init.model=b")
+    assert layers.tree["init"] == {"model": "b"}

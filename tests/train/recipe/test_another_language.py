@@ -43,14 +43,14 @@ def test_a_greek_model_is_made_by_a_folder_alone(
         return CompletedProcess(command, rill(command[3:]))
 
     torch.set_num_threads(1)
-    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.chdir(tmp_path)  # a recipe may be run from any folder
     monkeypatch.setattr(__main__.subprocess, "run", run)
-    for variable in ("RILL_DATA", "RILL_OUTPUT"):  # the command sets them
+    for variable in ("RILL_RECIPE", "RILL_DATA", "RILL_OUTPUT"):  # the command sets them
         monkeypatch.setenv(variable, "")
     corpus(tmp_path / "data")
     output = tmp_path / "out"
     command = [
-        "tests/train/recipe/greek",
+        str(REPOSITORY / "tests" / "train" / "recipe" / "greek"),
         "--data",
         str(tmp_path / "data"),
         "--output",

@@ -16,9 +16,11 @@ torch = pytest.importorskip("torch")
 
 from server.rill.__main__ import main as rill
 from stream.model.network import open_model
+from tests.places import REPOSITORY
 from train import checkpoint
+from train.config.file import resolve_model
 from train.recipe import __main__
-from train.recipe.knobs import VARIABLES
+from train.recipe.knobs import VARIABLES, Knobs
 from train.recipe.steps import Record, read_recipe, steps_of
 
 RECIPE = """
@@ -157,14 +159,65 @@ def test_steps_are_listed_and_nothing_is_run(
     assert "$TONES/dev.jsonl" in lines[3] and not (tmp_path / "out").exists() and ran == []
 
 
-def test_a_folder_may_have_a_space_in_its_name(recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["en-commands", "fr"])
+def test_the_recipes_here_name_files_that_are_there_from_any_folder(
+    name: str, ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RILL_DATA", "")
+    monkeypatch.setenv("RILL_OUTPUT", "out")
+    folder = REPOSITORY / "recipes" / name
+    steps = steps_of(folder, read_recipe(folder), Path("out"))
+    named = [word for step in steps for word in step.words if "recipes/" in word]
+    assert [word for word in named if not Path(word).exists()] == [] and named
+    starts = [step.config.init for step in steps if step.config is not None]
+    models = [start.model for start in starts if start is not None and start.model is not None]
+    assert all(resolve_model(model).is_dir() for model in models)
+
+
+def test_folders_may_have_a_space_in_their_names(recipe: Path, tmp_path: Path) -> None:
+    recipe = recipe.rename(tmp_path / "my tones")
+    text = (recipe / "recipe.toml").read_text()
+    text = text.replace(str(tmp_path / "tones"), "{recipe}").replace("{{", "{")
+    (recipe / "recipe.toml").write_text(text)
     output = tmp_path / "my models"
     steps = steps_of(recipe, read_recipe(recipe), output)
     assert str(output / "hard" / "best.pt") in steps[3].words
     assert steps[2].words[-3:] == [
         str(output / "hard"), "--init-from", str(output / "soft" / "best-hard.pt")
     ]  # fmt: skip
-    assert steps[3].outputs == (output / "model" / "tones",)
+    assert steps[3].outputs == (output / "model" / "my tones",)
+    assert steps[2].config is not None and str(recipe / "hard.toml") in steps[2].words
+
+
+def test_the_first_stage_starts_from_another_model_or_from_scratch(
+    recipe: Path, ran: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(recipe), "--output", str(tmp_path / "out"), "--list", "--init-from"]
+    assert __main__.main([*command, "en-commands"]) == 0
+    soft, hard = capsys.readouterr().out.splitlines()[1:3]
+    assert soft.endswith("--set init.model=en-commands") and "--set" not in hard
+
+    config = recipe / "soft.toml"
+    config.write_text(config.read_text() + '[init]\nmodel = "other.pt"\n')
+    assert __main__.main([*command, "none"]) == 0
+    soft = capsys.readouterr().out.splitlines()[1]
+    assert soft.endswith("--set init=null --set freeze_norms_from=null")
+    knobs = Knobs(init_from="none")
+    assert steps_of(recipe, read_recipe(recipe), tmp_path, knobs)[1].config.init is None
+
+
+def test_a_stage_is_trained_again_if_the_model_that_it_starts_from_has_changed(
+    recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "parent").mkdir()
+    notes = tmp_path / "parent" / "model.json"
+    notes.write_text("{}")
+    knobs = Knobs(init_from=str(tmp_path / "parent"))
+    step = steps_of(recipe, read_recipe(recipe), tmp_path / "out", knobs)[1]
+    key = step.key()
+    notes.write_text('{"other": 1}')
+    assert step.key() != key
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ RECIPE = Path(__file__).parent / "greek"
 @pytest.fixture(autouse=True)
 def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restore what the command sets."""
-    for name in ("RILL_DATA", "RILL_OUTPUT"):
+    for name in ("RILL_RECIPE", "RILL_DATA", "RILL_OUTPUT"):
         monkeypatch.setenv(name, "")
 
 
