@@ -108,7 +108,7 @@ def from_network(
         rnnt_config=config if format == "1.4" else configuration.reduced_config(config),
         ngram=_ngram(network) if format == "1.14" else None,
         metadata=tuple(layout.metadata(format, specification)),
-        notes=tuple(card_notes(specification, format)),
+        notes=tuple([*card_notes(specification, format), *_fusion_notes(network)]),
     )
 
 
@@ -116,6 +116,17 @@ def _ngram(network: Network) -> Ngram:
     if network.ngram is None:
         return Ngram()
     return Ngram(network.ngram.binary, network.ngram.weight)
+
+
+def _fusion_notes(network: Network) -> list[str]:
+    ngram = network.ngram
+    if ngram is None or not (ngram.word_bonus or ngram.unknown_penalty or ngram.internal_weight):
+        return []
+    return [
+        f"the n-gram model has word_bonus {ngram.word_bonus:g}, unknown_penalty {ngram.unknown_penalty:g} and "
+        f"internal_weight {ngram.internal_weight:g}, which the file cannot record; the card decodes with its weight "
+        "alone. rill lm tune --beta-max 0 finds the weight for that"
+    ]
 
 
 def _repeated(state_dict: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -111,7 +111,7 @@ def read(path: Path) -> Network:
 def ngram_in(content: Mapping[str, Any]) -> NgramFile | None:
     """Return the n-gram model that a loaded checkpoint carries, or None."""
     ngram = content.get("ngram")
-    return None if ngram is None else NgramFile(ngram["binary"], ngram["weight"])
+    return None if ngram is None else NgramFile(**ngram)
 
 
 def statistics_in(content: Mapping[str, Any]) -> dict[str, Floats]:

@@ -7,7 +7,8 @@ and frame:
 
 1. The candidates are the `width` best classes, by log-softmax of the logits at `temperature` and after
    the EOS rule, less those more than `token_threshold` below the best; blank always.
-2. A token adds its log-probability and the terms of n-gram model and keywords to the score.
+2. A token adds its log-probability and the terms of language models (`stream.language_model.fusion`) and keywords
+   to the score.
 3. Of at most `width` hypotheses, those whose score per token is more than `score_threshold` below the
    best are dropped. Where these rules say score per token, CTC uses the plain score.
 4. Tokens that all hypotheses begin with are final: they are given out and removed, each with the
@@ -16,7 +17,8 @@ and frame:
 5. Where a token still waits `final_delay` and `GRACE` after its step, because finals trickle in, the
    same is done, so no final is later. This rule is ours; it comes after Myrtle's.
 6. `commit` makes the hypothesis of best score per token final, all of it, and drops the others: at the
-   end of a stream, at an endpoint, and after a terminal `<EOS>` in the hypothesis of best score.
+   end of a stream, at an endpoint, and after a terminal `<EOS>` in the hypothesis of best score. Here alone the
+   last word of each counts as complete, for a language model over words.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from stream.decoding.greedy import Token
 from stream.decoding.hypothesis import Candidates, Extender, Hypothesis, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
 from stream.errors import ArgumentError
-from stream.language_model.ngram import Ngram
+from stream.language_model.fusion import LanguageModel
 from stream.stage import Floats, Integers
 from stream.vocabulary import Vocabulary, texts_of
 
@@ -59,6 +61,7 @@ class BeamConfig:
         final_delay: seconds after which a final is forced; None: never.
         eos: how `<EOS>` is decoded; None: as any piece.
         fuzzy: whether logits pass `stream.decoding.fuzzy` first.
+        internal_weight: of `stream.language_model.fusion.Fusion`, of a transducer.
     Raises:
         ValueError: a number is out of its range.
     """
@@ -71,6 +74,7 @@ class BeamConfig:
     final_delay: float | None = 1.25
     eos: EosRule | None = None
     fuzzy: bool = False
+    internal_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("width", "symbols_per_step"):
@@ -107,7 +111,7 @@ class Beam(ABC):
 
     Args:
         config: options of the search.
-        ngram: language model over the pieces, or None.
+        ngram: language model, or None.
     Raises:
         ValueError: the config's `<EOS>` is no piece of the vocabulary.
     """
@@ -117,7 +121,7 @@ class Beam(ABC):
         backend: Backend,
         vocabulary: Vocabulary,
         config: BeamConfig | None = None,
-        ngram: Ngram | None = None,
+        ngram: LanguageModel | None = None,
     ) -> None:
         self.backend, self.vocabulary = backend, vocabulary
         self.blank = backend.specification.blank
@@ -193,9 +197,15 @@ class Beam(ABC):
 
     def commit(self, state: BeamState) -> tuple[list[Token], BeamState]:
         """Make the best hypothesis final (rule 6); returns its tokens and the state after."""
-        best = max(state.paths, key=self.rank)
+        best = max(state.paths, key=lambda path: self.rank(self._complete(path)))
         rest = best._replace(tokens=())
         return list(best.tokens), state._replace(paths=(rest,), last=state.step)
+
+    def _complete(self, path: Path) -> Path:
+        """Return a hypothesis as it scores where the text ends with it."""
+        if self.ngram is None:
+            return path
+        return path._replace(score=path.score + self.ngram.ending(path.context))
 
     def _finals(self, state: BeamState) -> tuple[list[Token], BeamState]:
         """Prune, give out what is final, and count the frame (rules 3 to 6)."""

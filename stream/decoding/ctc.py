@@ -33,6 +33,7 @@ from stream.decoding.beam import Beam, BeamState
 from stream.decoding.greedy import NO_KEYWORDS, GreedyConfig, Token, choose
 from stream.decoding.hypothesis import Candidates, Node, Path, log_add
 from stream.decoding.keywords import KeywordTrie
+from stream.errors import ArgumentError
 from stream.stage import Floats, Integers
 
 NEVER = -np.inf  # log-probability of no alignment
@@ -117,6 +118,10 @@ class CtcBeam(Beam):
     """
 
     def _prepare(self) -> Node:
+        if self.config.internal_weight:
+            raise ArgumentError(
+                "internal-weight is for a transducer's prediction network; a CTC head has no internal language model"
+            )
         self.config = replace(self.config, temperature=1.0, score_threshold=None)  # rule 4
         return Node(self.blank, ())
 

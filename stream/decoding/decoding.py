@@ -17,7 +17,7 @@ from stream.decoding.overlap import ResetConfig
 from stream.decoding.rows import BeamRows, DecoderRows, GreedyRows
 from stream.decoding.transducer_beam import TransducerBeam
 from stream.errors import ArgumentError
-from stream.language_model.ngram import Ngram
+from stream.language_model.fusion import LanguageModel
 from stream.model.specification import Head
 from stream.vocabulary import Vocabulary
 
@@ -43,7 +43,7 @@ class Decoding:
     """
 
     search: Search = field(default_factory=GreedyConfig)
-    ngram: Ngram | None = None
+    ngram: LanguageModel | None = None
     resets: ResetConfig | None = None
     endpoint: EndpointConfig | None = None
     head: Head | None = None

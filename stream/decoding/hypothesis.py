@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from stream.decoding.greedy import Token
 from stream.decoding.keywords import KeywordTrie
-from stream.language_model.ngram import Ngram
+from stream.language_model.fusion import Context, LanguageModel
 from stream.stage import Floats, State
 from stream.vocabulary import WORD_MARK, Piece, add
 
@@ -55,14 +55,16 @@ class Node:
         before: state of the prediction network before that token, until `g` is known.
         g: (J,) output of the prediction network after it, or None: not computed yet.
         prediction: state of the prediction network after it, without the batch axis.
+        internal: (C,) what the internal language model takes from the score of each class after it, or None: nothing.
     """
 
-    __slots__ = ("__weakref__", "_children", "before", "g", "prediction", "token")
+    __slots__ = ("__weakref__", "_children", "before", "g", "internal", "prediction", "token")
 
     def __init__(self, token: int, before: State) -> None:
         self.token, self.before = token, before
         self.g: Floats | None = None
         self.prediction: State = None
+        self.internal: Floats | None = None
         self._children: WeakValueDictionary[int, Node] | None = None  # few histories have any
 
     def child(self, token: int) -> Node:
@@ -98,14 +100,14 @@ class Path(NamedTuple):
     """A hypothesis in a search.
 
     Attributes:
-        score: natural log of its probability, with the terms of n-gram model and keywords.
+        score: natural log of its probability, with the terms of language models and keywords.
         length: tokens since the start of the stream, start of sequence included.
         tokens: tokens that are not final.
         node: the whole history.
         text: hash of the whole text.
         symbols: tokens of this frame.
         keyword: state of the keyword trie.
-        context: state of the n-gram model.
+        context: of the language model.
         blank, label: of the score, that of the alignments which end in blank and in the last token (CTC).
     """
 
@@ -116,7 +118,7 @@ class Path(NamedTuple):
     text: TextHash = TextHash()
     symbols: int = 0
     keyword: int = 0
-    context: tuple[int, ...] = ()
+    context: Context = ()
     blank: float = 0.0
     label: float = -math.inf
 
@@ -139,7 +141,7 @@ class Extender(NamedTuple):
     """
 
     pieces: Sequence[Piece]
-    ngram: Ngram | None
+    ngram: LanguageModel | None
 
     def extend(self, path: Path, score: float, token: Token, keywords: KeywordTrie | None) -> Path:
         """Return a path that is longer by a token.
@@ -154,6 +156,8 @@ class Extender(NamedTuple):
         if self.ngram is not None:
             term, context = self.ngram.step(context, token.id)
             score += term
+        if path.node.internal is not None:
+            score -= float(path.node.internal[token.id])
         if keywords is not None:
             term, keyword = keywords.step(keyword, token.id)
             score += term

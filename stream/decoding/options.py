@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import get_args
 
 from stream.decoding.beam import BeamConfig
@@ -21,14 +21,16 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.overlap import QUIET, ResetConfig
 from stream.encoders.lstm import LSTM
 from stream.errors import ArgumentError
-from stream.language_model.files import ngram_of, open_ngram
-from stream.language_model.ngram import Ngram
-from stream.model.network import Network
+from stream.language_model.files import language_model, ngram_of, open_ngram
+from stream.language_model.fusion import Fusion, LanguageModel, carried
+from stream.model.network import Network, NgramFile
 from stream.model.specification import Head
 
 HEADS: tuple[Head, ...] = get_args(Head)
 EOS_MODES = ("endpoint", "blank", "ignore", "text")
 OFF = "off"
+# Options that are weights of a language model, in the order of the fields of `Fusion`.
+FUSION = ("ngram_weight", "word_bonus", "unknown_penalty", "internal_weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +41,10 @@ class DecoderOptions:
         head: what is decoded, one of `HEADS`; None: the transducer of a model that has one.
         decoder: how it is searched, one of `DECODERS`.
         beam_width: hypotheses that a beam search keeps.
-        ngram: path of a language model of a beam search, ARPA or KenLM's probing binary; None: the one
-            that a model carries, if any.
-        ngram_weight: factor of its log-probabilities.
+        ngram: path of a language model of a beam search, ARPA or KenLM's binary; None: the one that a model
+            carries, if any.
+        ngram_weight: factor of its log-probabilities; None: the model's own, of one that it carries.
+        word_bonus, unknown_penalty, internal_weight: of `stream.language_model.fusion.Fusion`; None: likewise, else 0.
         final_seconds: after which text of a beam search becomes final; None: when it is certain.
         endpoint_silence: seconds without text that end an utterance; None: none do.
         endpoint_length: seconds after which an utterance ends in any case; None: never.
@@ -60,6 +63,9 @@ class DecoderOptions:
     beam_width: int = BeamConfig.width
     ngram: str | None = None
     ngram_weight: float | None = None
+    word_bonus: float | None = None
+    unknown_penalty: float | None = None
+    internal_weight: float | None = None
     final_seconds: float | None = BeamConfig.final_delay
     endpoint_silence: float | None = 1.2
     endpoint_length: float | None = 60.0
@@ -78,10 +84,13 @@ class DecoderOptions:
         ):
             if value not in known:
                 raise ArgumentError(f"{name} is {value!r}; there are {', '.join(known)}")
-        if (self.ngram is None) != (self.ngram_weight is None):
-            raise ArgumentError("ngram: the model and its weight, ngram-weight, go together")
-        if self.ngram is not None and not self.beam:
-            raise ArgumentError(f"ngram is for a beam search, decoder is {self.decoder}")
+        if self.ngram is not None and self.ngram_weight is None:
+            raise ArgumentError("ngram wants its weight, too: ngram-weight")
+        for name in ("ngram", *FUSION):
+            if getattr(self, name) is not None and not self.beam:
+                flag = name.replace("_", "-")
+                raise ArgumentError(f"{flag} is for a beam search, decoder is {self.decoder}")
+        self._fused(NgramFile(b"", 0.0))
         self.decoding(())
         self._eos_rule(0)
 
@@ -95,11 +104,37 @@ class DecoderOptions:
         eos = self._eos(pieces)
         return frozenset() if eos is None else frozenset({eos})
 
+    def fusion(self, network: Network) -> Fusion | None:
+        """Return how much the language model of a beam search of a model counts; None: the model does not say.
+
+        Raises:
+            ArgumentError: a weight is given, and no language model.
+        """
+        ngram = NgramFile(b"", None) if self.ngram is not None else network.ngram
+        if ngram is None:
+            for name in FUSION:
+                if getattr(self, name) is not None:
+                    flag = name.replace("_", "-")
+                    raise ArgumentError(f"{flag} goes with ngram: the model carries none")
+            return None
+        fusion = self._fused(ngram)
+        of_ctc = network.specification.head(self.head) == "ctc"
+        if fusion is not None and self.internal_weight is None and of_ctc:
+            return replace(fusion, internal_weight=0.0)  # the model's is of its transducer
+        return fusion
+
+    def _fused(self, ngram: NgramFile) -> Fusion | None:
+        given = {
+            of.name: getattr(self, name) for of, name in zip(fields(Fusion), FUSION, strict=True)
+        }
+        return carried(replace(ngram, **{name: v for name, v in given.items() if v is not None}))
+
     def decoding(
         self,
         pieces: Sequence[str],
-        ngram: Ngram | None = None,
+        ngram: LanguageModel | None = None,
         frame_seconds: float = LSTM().frame_seconds,
+        internal_weight: float = 0.0,
     ) -> Decoding:
         """Return how the streams of a model are decoded; `decoding_of` calls it with the model's own.
 
@@ -107,6 +142,7 @@ class DecoderOptions:
             pieces: of its vocabulary, by token id.
             ngram: language model of a beam search.
             frame_seconds: of its encoder frames.
+            internal_weight: of `Fusion`.
         """
         eos = self._eos(pieces)
         ends = eos if self.eos_mode == "endpoint" else None
@@ -116,7 +152,7 @@ class DecoderOptions:
         resets = None
         if self.state_resets:
             resets = self._resets(frame_seconds)
-        return Decoding(self._search(eos), ngram, resets, endpoint, self.head)
+        return Decoding(self._search(eos, internal_weight), ngram, resets, endpoint, self.head)
 
     def _resets(self, frame_seconds: float) -> ResetConfig:
         """Return when states are reset, in encoder frames."""
@@ -128,10 +164,15 @@ class DecoderOptions:
             )
         return ResetConfig(round(segment / frame_seconds), round(overlap / frame_seconds))
 
-    def _search(self, eos: int | None) -> Search:
+    def _search(self, eos: int | None, internal_weight: float) -> Search:
         rule = None if eos is None else self._eos_rule(eos)
         if self.beam:
-            return BeamConfig(self.beam_width, final_delay=self.final_seconds, eos=rule)
+            return BeamConfig(
+                self.beam_width,
+                final_delay=self.final_seconds,
+                eos=rule,
+                internal_weight=internal_weight,
+            )
         if rule is None:
             return GreedyConfig()
         if rule == EosRule(rule.id):  # what the rule changes nothing of
@@ -166,13 +207,16 @@ def decoding_of(network: Network, options: DecoderOptions = WHOLE) -> Decoding:
         NgramError: the file that the options name is no language model.
         FileNotFoundError: there is no such file.
     """
-    pieces = network.vocabulary.pieces
-    skipped, ngram = options.skipped(pieces), None
-    if options.ngram is not None and options.ngram_weight is not None:
-        ngram = Ngram(open_ngram(options.ngram), pieces, options.ngram_weight, skipped)
+    vocabulary, ngram = network.vocabulary, None
+    skipped = options.skipped(vocabulary.pieces)
+    fusion = options.fusion(network) if options.beam else None
+    if fusion is not None and options.ngram is not None:
+        ngram = language_model(open_ngram(options.ngram), vocabulary, fusion, skipped)
     elif options.beam:
-        ngram = ngram_of(network, skipped)
-    return options.decoding(pieces, ngram, network.specification.encoder.frame_seconds)
+        ngram = ngram_of(network, skipped, fusion)
+    internal = 0.0 if fusion is None else fusion.internal_weight
+    frame_seconds = network.specification.encoder.frame_seconds
+    return options.decoding(vocabulary.pieces, ngram, frame_seconds, internal)
 
 
 def value_flags(
@@ -228,11 +272,33 @@ def add_flags(add: Callable[..., None], usual: DecoderOptions) -> None:
     add(
         "ngram",
         None,
-        "language model of a beam search over the pieces of every model, ARPA or KenLM's probing "
-        "binary",
+        "language model of a beam search, over the pieces of every model or over words: ARPA or "
+        "KenLM's binary",
         shown="the one that a model carries, if any",
     )
-    add("ngram-weight", None, "factor of the log-probabilities of --ngram", float, "none")
+    own = "the model's own, if it carries an n-gram model, else 0"
+    add(
+        "ngram-weight",
+        None,
+        "factor of its log-probabilities, alpha",
+        float,
+        "the model's own, of one that it carries",
+    )
+    add("word-bonus", None, "added for each word, natural logarithm, beta", float, own)
+    add(
+        "unknown-penalty",
+        None,
+        "subtracted for each word that the language model does not know",
+        float,
+        own,
+    )
+    add(
+        "internal-weight",
+        None,
+        "factor of the log-probabilities of the transducer's internal language model, which are subtracted",
+        float,
+        own,
+    )
     add(
         "final-seconds",
         _shown(usual.final_seconds),

@@ -73,6 +73,18 @@ class TransducerBeam(Beam):
             node.g = g[row].copy()
             node.prediction = map_state(lambda leaf, row=row: leaf[row].copy(), after)
             node.before = None
+        if self.config.internal_weight:
+            for node, scores in zip(nodes, self._internal(g), strict=True):
+                node.internal = scores
+
+    def _internal(self, g: Floats) -> Floats:
+        """Return the weighted log-probabilities (N, C) of the internal language model; blank has none."""
+        logits = np.array(self.backend.join(np.zeros_like(g), g), np.float32)
+        logits[:, self.blank] = -np.inf
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        logits[:, self.blank] = 0.0
+        return logits * np.float32(self.config.internal_weight)
 
     def _candidates(self, f: Floats, rows: Integers, nodes: Sequence[Node]) -> list[Candidates]:
         """Return the classes by which each history may continue, f (B, J), one row for each node."""

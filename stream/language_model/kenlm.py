@@ -23,7 +23,7 @@ ids before it from right to left. The sign of a probability is a flag: all are n
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,22 +48,36 @@ class KenlmTable:
 
     Attributes:
         order: longest n-gram.
-        words: hash table of word ids.
+        ids: hash table of word ids.
         unigrams: probability and back-off by id.
         longer: hash tables of the orders from 2 on.
+        texts: of the words, each with a zero byte after it; empty where the file does not include them.
     """
 
     order: int
-    words: NDArray[Any]
+    ids: NDArray[Any]
     unigrams: NDArray[Any]
     longer: tuple[NDArray[Any], ...]
+    texts: bytes = b""
 
     def word(self, text: str) -> int | None:
         """Return the id of a word, or None where the model does not have it."""
         if text == UNKNOWN:
             return 0
-        entry = _probe(self.words, word_key(text))
+        entry = _probe(self.ids, word_key(text))
         return None if entry is None else int(entry["id"])
+
+    def words(self) -> Iterable[str]:
+        """Return all words.
+
+        Raises:
+            NgramError: the file does not include them.
+        """
+        if not self.texts:
+            raise NgramError(
+                "n-gram: the KenLM binary does not include its words; make it without vocabulary removed, or use ARPA"
+            )
+        return self.texts.decode(errors="replace").rstrip("\0").split("\0")
 
     def find(self, words: Context) -> tuple[float, float] | None:
         """Return log10 probability and back-off of an n-gram, or None."""
@@ -159,4 +173,4 @@ def read_kenlm(content: bytes) -> KenlmTable:
         raise NgramError("n-gram: a word of the KenLM binary has an id beyond its unigrams")
     middle = tuple(table(_MIDDLE, count) for count in counts[1:-1])
     longest = (table(_LONGEST, counts[-1]),) if order > 1 else ()
-    return KenlmTable(order, words, unigrams, middle + longest)
+    return KenlmTable(order, words, unigrams, middle + longest, content[place:])

@@ -80,8 +80,12 @@ def _model(network: Network) -> Facts:
         moved = 100 * distance(network.arrays[MEL], front_end.spectrum)
         facts["learned mel"] = f"{moved:.1f} % away from the fixed filters"
     if (ngram := network.ngram) is not None:
-        size, weight = len(ngram.binary), ngram.weight
-        facts["n-gram model"] = f"{size:,} bytes, weight {weight}, SHA-256 {_hash(ngram.binary)}"
+        more = {"word bonus": ngram.word_bonus, "unknown penalty": ngram.unknown_penalty}
+        more["internal weight"] = ngram.internal_weight
+        weights = [f"weight {ngram.weight}", *(f"{name} {v:g}" for name, v in more.items() if v)]
+        facts["n-gram model"] = ", ".join(
+            [f"{len(ngram.binary):,} bytes", *weights, f"SHA-256 {_hash(ngram.binary)}"]
+        )
     return facts
 
 

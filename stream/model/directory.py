@@ -52,6 +52,8 @@ INT8 = {*INT8_GRAPHS, INT8_WEIGHTS}
 INTEGER_GRAPHS = ("encoder.integer.onnx", "prediction.integer.onnx", "joint.integer.onnx")
 INTEGER_WEIGHTS = "weights.integer.safetensors"
 INTEGER = {*INTEGER_GRAPHS, INTEGER_WEIGHTS}
+# Keys of the index, in the order of the fields of `NgramFile` behind its binary.
+FUSION = ("ngram_weight", "ngram_word_bonus", "ngram_unknown_penalty", "ngram_internal_weight")
 NAMES = {WEIGHTS, TOKENIZER, NGRAM, CTC_GRAPH, *GRAPHS, *INT8, *INTEGER}
 
 
@@ -67,6 +69,9 @@ class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     files: dict[str, _File]
     notes: dict[str, Any]
     ngram_weight: float | None = None
+    ngram_word_bonus: float = 0.0
+    ngram_unknown_penalty: float = 0.0
+    ngram_internal_weight: float = 0.0
 
 
 def graph_names(
@@ -106,7 +111,7 @@ def read(path: Path) -> Network:
         raise ModelError(f"{WEIGHTS} is not a safetensors file: {error}", path) from error
     ngram = None
     if NGRAM in index.files:
-        ngram = NgramFile((path / NGRAM).read_bytes(), index.ngram_weight)
+        ngram = NgramFile((path / NGRAM).read_bytes(), *(getattr(index, key) for key in FUSION))
     tokenizer, notes = (path / TOKENIZER).read_bytes(), dict(index.notes)
     return Network(index.specification, arrays, tokenizer, notes, path, ngram)
 
@@ -168,11 +173,12 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         else:
             whole.mkdir()
         content = {WEIGHTS: serialise(network), TOKENIZER: network.tokenizer, **graphs}
-        weight = None
         if network.ngram is not None:
-            content[NGRAM], weight = network.ngram.binary, network.ngram.weight
+            content[NGRAM] = network.ngram.binary
         files = {name: _store(whole / name, content[name]) for name in sorted(content)}
-        index = _Index(FORMAT, "", network.specification, files, dict(network.notes), weight)
+        index = _Index(FORMAT, "", network.specification, files, dict(network.notes))
+        if network.ngram is not None:
+            index = msgspec.structs.replace(index, **_fusion(network.ngram))
         _write_index(whole, index)
         yield whole
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,6 +196,34 @@ def note(path: Path, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> N
     with locked(path):
         index = _read_index(path)
         _write_index(path, msgspec.structs.replace(index, sha256="", notes=change(index.notes)))
+
+
+def carry(
+    path: Path, ngram: NgramFile, change: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> None:
+    """Give a model directory another n-gram model, or other weights of it, and change its notes.
+
+    Whoever reads it while its n-gram model is replaced may find that one damaged, and has to read it again.
+
+    Raises:
+        ModelError: its index is not understood.
+    """
+    with locked(path):
+        index = _read_index(path)
+        file = _File(len(ngram.binary), hashlib.sha256(ngram.binary).hexdigest())
+        if index.files.get(NGRAM) != file:
+            replace_file(path / NGRAM, ngram.binary)
+        files = dict(sorted({**index.files, NGRAM: file}.items()))
+        notes = change(index.notes)
+        _write_index(
+            path,
+            msgspec.structs.replace(index, sha256="", files=files, notes=notes, **_fusion(ngram)),
+        )
+
+
+def _fusion(ngram: NgramFile) -> dict[str, float | None]:
+    values = (ngram.weight, ngram.word_bonus, ngram.unknown_penalty, ngram.internal_weight)
+    return dict(zip(FUSION, values, strict=True))
 
 
 def _replace(whole: Path, path: Path, retired: Path) -> None:

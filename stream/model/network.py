@@ -45,12 +45,16 @@ class NgramFile:
     """The n-gram language model that a model carries, as `stream.language_model.files` reads it.
 
     Attributes:
-        binary: content of a KenLM binary over the model's pieces.
+        binary: content of a KenLM binary over the model's pieces, or words.
         weight: factor of its log-probabilities; None: the model does not say.
+        word_bonus, unknown_penalty, internal_weight: of `stream.language_model.fusion.Fusion`.
     """
 
     binary: bytes
     weight: float | None
+    word_bonus: float = 0.0
+    unknown_penalty: float = 0.0
+    internal_weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,17 @@ def test_an_ngram_belongs_to_1_14(tmp_path: Path) -> None:
     assert read(tmp_path / "f.pt").ngram == ngram
 
 
+def test_of_an_ngram_the_weight_alone_is_recorded_and_the_rest_is_noted(tmp_path: Path) -> None:
+    ngram = NgramFile(b"lm", 0.05, word_bonus=0.5)
+    made = from_network(dataclasses.replace(model("1.14"), ngram=ngram), "1.14")
+    write_checkpoint(made, tmp_path / "f.pt")
+    assert read(tmp_path / "f.pt").ngram == NgramFile(b"lm", 0.05)
+    assert (
+        "has word_bonus 0.5, unknown_penalty 0 and internal_weight 0, which the file cannot"
+        in made.notes[-1]
+    )
+
+
 def test_sizes_that_the_card_does_not_load_are_noted() -> None:
     assert "base and large only" in from_network(model("1.14"), "1.14").notes[0]
     assert from_network(model("1.4"), "1.4").notes == ()

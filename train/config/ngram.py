@@ -11,7 +11,11 @@ class NgramConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         path: KenLM's binary.
         weight: factor of its log-probabilities.
+        word_bonus, unknown_penalty, internal_weight: of `stream.language_model.fusion.Fusion`.
     """
 
     path: str
     weight: float = 0.05
+    word_bonus: float = 0.0
+    unknown_penalty: float = 0.0
+    internal_weight: float = 0.0

@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 
 from stream.front_end.filterbank import Filterbank
+from stream.language_model.files import language_model
+from stream.language_model.fusion import Fusion
 from stream.language_model.kenlm import read_kenlm
-from stream.language_model.ngram import Ngram, NgramError
+from stream.language_model.ngram import NgramError
 from stream.model.network import NgramFile, open_model
 from stream.model.specification import Specification
 from stream.stage import Floats
@@ -176,15 +178,17 @@ def _of_frames(specification: Specification) -> dict[str, Any]:
 
 
 def _ngram(config: Config, tokenizer: bytes) -> NgramFile | None:
-    """Read the n-gram model that a configuration names, and check that it is over the pieces."""
+    """Read the n-gram model that a configuration names, and check that it can be used with the pieces."""
     if config.ngram is None:
         return None
     path = resolve(config.ngram.path)
     try:
         binary = path.read_bytes()
-        Ngram(read_kenlm(binary), Vocabulary(tokenizer).pieces, config.ngram.weight, frozenset())
+        of = config.ngram
+        fusion = Fusion(of.weight, of.word_bonus, of.unknown_penalty, of.internal_weight)
+        language_model(read_kenlm(binary), Vocabulary(tokenizer), fusion)
     except FileNotFoundError:
         raise ConfigError(f"ngram.path: no {path}") from None
     except (NgramError, OSError, ValueError) as error:
         raise ConfigError(f"ngram.path: {path} cannot be used: {error}") from error
-    return NgramFile(binary, config.ngram.weight)
+    return NgramFile(binary, **vars(fusion))

@@ -19,6 +19,7 @@ from stream.decoding.ctc import CtcBeam, CtcGreedy
 from stream.decoding.eos import EosRule
 from stream.decoding.greedy import GreedyConfig, Token
 from stream.decoding.keywords import KeywordTrie
+from stream.errors import ArgumentError
 from stream.language_model.ngram import Ngram
 from stream.model.specification import Specification
 from tests.stream.engine.scrambled import Pieces, ScrambledBackend, frames, letters
@@ -204,6 +205,11 @@ def test_without_pruning_n_grams_and_keywords_add_to_each_text_what_they_are_wor
         assert found[said] == pytest.approx(score, abs=1e-5)
     best = max(want, key=lambda said: want[said])
     assert tuple(ids(beam.commit(state)[0])) == best
+
+
+def test_there_is_no_internal_language_model() -> None:
+    with pytest.raises(ArgumentError, match="a CTC head has no internal language model"):
+        CtcBeam(ScrambledBackend(3), ABC, BeamConfig(internal_weight=0.5))
 
 
 def test_fuzzy_logits_leave_the_likeliest_classes_as_they_are() -> None:

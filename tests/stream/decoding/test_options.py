@@ -15,7 +15,9 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.options import WHOLE, DecoderOptions, decoding_of, seconds_or_off
 from stream.decoding.overlap import ResetConfig
 from stream.errors import ArgumentError
-from stream.model.network import open_model
+from stream.language_model.fusion import Fusion
+from stream.model.network import NgramFile, open_model
+from tests.tiny import tiny_network
 
 PIECES = ("<unk>", "▁a", "<EOS>")
 
@@ -41,9 +43,10 @@ def test_a_beam_search_gets_its_width_its_delay_and_what_goes_with_it() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"decoder": "beam", "ngram": "lm.arpa"}, "go together"),
-        ({"decoder": "beam", "ngram_weight": 0.5}, "go together"),
+        ({"decoder": "beam", "ngram": "lm.arpa"}, "ngram wants its weight, too"),
         ({"ngram": "lm.arpa", "ngram_weight": 0.5}, "ngram is for a beam search"),
+        ({"word_bonus": 0.5}, "word-bonus is for a beam search, decoder is greedy"),
+        ({"decoder": "beam", "internal_weight": float("nan")}, "internal-weight is nan"),
     ],
 )
 def test_a_language_model_wants_a_weight_and_a_beam(given: dict[str, Any], message: str) -> None:
@@ -111,6 +114,32 @@ def test_a_model_brings_its_end_of_speech_token_and_its_ngram_model(golden: Path
     beam = decoding_of(network, replace(WHOLE, decoder="beam"))
     assert isinstance(beam.search, BeamConfig) and beam.search.eos == EosRule(eos)
     assert beam.ngram is not None
+
+
+BEAM = replace(WHOLE, decoder="beam")
+CARRIED = NgramFile(b"lm", 0.5, word_bonus=0.25, internal_weight=0.125)
+
+
+def test_weights_that_are_not_given_are_those_that_the_model_carries() -> None:
+    network = replace(tiny_network(), ngram=CARRIED)
+    assert BEAM.fusion(network) == Fusion(0.5, 0.25, 0.0, 0.125)
+    given = replace(BEAM, ngram_weight=1.0, unknown_penalty=3.0, internal_weight=0.0)
+    assert given.fusion(network) == Fusion(1.0, 0.25, 3.0, 0.0)
+
+
+def test_weights_of_a_model_are_not_those_of_another_language_model() -> None:
+    given = replace(BEAM, ngram="lm.arpa", ngram_weight=1.0)
+    assert given.fusion(replace(tiny_network(), ngram=CARRIED)) == Fusion(1.0)
+
+
+def test_a_ctc_head_leaves_the_internal_language_model_of_the_transducer() -> None:
+    network = replace(tiny_network(decoder="both"), ngram=CARRIED)
+    assert replace(BEAM, head="ctc").fusion(network) == Fusion(0.5, 0.25)
+
+
+def test_a_weight_of_no_language_model_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="word-bonus goes with ngram: the model carries none"):
+        replace(BEAM, word_bonus=0.5).fusion(tiny_network())
 
 
 def test_an_unknown_decoder_is_named_with_those_there_are() -> None:

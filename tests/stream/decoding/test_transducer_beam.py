@@ -332,6 +332,26 @@ def test_an_ngram_changes_the_choice_and_not_the_recorded_probability() -> None:
     assert all(-8.0 < token.log_probability < 0.0 for token in tokens)
 
 
+def test_the_internal_language_model_is_the_joint_without_an_encoder() -> None:
+    backend, f = ScrambledBackend(PIECES, blank=1.0), frames(1, 12, 9)
+    config = BeamConfig(token_threshold=None, score_threshold=None, final_delay=None)
+    plain, without = (
+        TransducerBeam(backend, letters(PIECES), replace(config, internal_weight=weight))
+        for weight in (0.0, 0.5)
+    )
+    (path,) = plain.initial_state().paths
+    (same,) = without.initial_state().paths
+    logits = backend.join(np.zeros_like(same.node.g)[None], same.node.g[None])[0, :-1]
+    logits = logits.astype(np.float64)
+    log_probabilities = logits - np.log(np.exp(logits).sum())
+    for token in range(PIECES):
+        spoken = Token(token, 0, -0.5)
+        worth = plain._extender.extend(path, 0.0, spoken, None).score
+        left = without._extender.extend(same, 0.0, spoken, None).score
+        assert left == pytest.approx(worth - 0.5 * log_probabilities[token], abs=1e-5)
+    assert whole(plain, f) != whole(without, f)
+
+
 def test_logits_that_are_no_numbers_name_their_row() -> None:
     search = beam()
     join = search.backend.join

@@ -36,6 +36,14 @@ def test_it_scores_as_the_arpa_file_that_it_was_made_of(arpa: ArpaTable, tmp_pat
         assert log10s(Ngram(table, PIECES, 1.0), tokens) == pytest.approx(want, abs=1e-6)
 
 
+def test_words_are_listed_where_the_file_includes_them(arpa: ArpaTable) -> None:
+    content = kenlm_binary(arpa)
+    assert set(read_kenlm(content).words()) == set(arpa.ids)
+    text = sum(len(word.encode()) + 1 for word in arpa.ids)
+    with pytest.raises(NgramError, match="does not include its words"):
+        read_kenlm(content[:-text]).words()
+
+
 def test_words_hash_as_the_published_function_does() -> None:
     # Of the reference implementation, seed 0; lengths around a whole block of 8 bytes.
     assert word_key("") == 0

@@ -9,6 +9,7 @@ import pytest
 
 from stream.language_model import ngram
 from stream.language_model.files import open_ngram
+from stream.language_model.fusion import Fusion
 from stream.language_model.ngram import Ngram, NgramError, read_arpa
 
 ARPA = """\\data\\
@@ -62,6 +63,18 @@ def test_the_longest_ngram_counts_and_shorter_ones_cost_their_back_off(arpa: Pat
             -0.5 - 0.125 - 0.5,  # back-off of b b and of b, then a
         ]
     )
+
+
+def test_a_word_bonus_comes_with_the_mark_of_a_word_and_a_penalty_with_what_is_unknown(
+    arpa: Path,
+) -> None:
+    plain, fused = (
+        Ngram(read_arpa(arpa), PIECES, fusion) for fusion in (0.5, Fusion(0.5, 2.0, 3.0))
+    )
+    context = (2, 3)
+    differences = [fused.step(context, t)[0] - plain.step(context, t)[0] for t in range(4)]
+    assert differences == pytest.approx([0.0, 2.0, 0.0, -3.0])
+    assert fused.ending(context) == 0.0
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_taken(arpa: Path) -> None:

@@ -72,6 +72,28 @@ def test_an_ngram_model_is_kept_and_listed(tmp_path: Path, weight: float | None)
     assert open_model(tmp_path / "m").ngram == ngram
 
 
+def test_the_weights_of_an_ngram_model_are_kept(tmp_path: Path) -> None:
+    ngram = NgramFile(b"lm", 0.5, word_bonus=-0.25, unknown_penalty=4.0, internal_weight=0.125)
+    directory.write(replace(tiny_network(), ngram=ngram), tmp_path / "m", GRAPHS)
+    assert open_model(tmp_path / "m").ngram == ngram
+
+
+@pytest.mark.parametrize("before", [None, NgramFile(b"lm", 0.5), NgramFile(b"other", 0.5)])
+def test_a_directory_is_given_an_ngram_model_and_nothing_else(
+    tmp_path: Path, before: NgramFile | None
+) -> None:
+    path = tmp_path / "m"
+    directory.write(replace(tiny_network(), ngram=before), path, GRAPHS)
+    files = {file.name: file.read_bytes() for file in path.iterdir()}
+    ngram = NgramFile(b"lm", 0.75, word_bonus=0.5)
+    directory.carry(path, ngram, lambda notes: {**notes, "tuning": "done"})
+    read = open_model(path)
+    assert read.ngram == ngram
+    assert read.notes == {**tiny_network().notes, "tuning": "done"}
+    for name in files.keys() - {"model.json", "ngram.binary"}:
+        assert (path / name).read_bytes() == files[name]
+
+
 def test_a_directory_without_an_ngram_model_does_not_speak_of_one(model: Path) -> None:
     keys = json.loads((model / "model.json").read_text()).keys()
     assert list(keys) == ["format", "sha256", "specification", "files", "notes"]
