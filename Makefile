@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test quick check cpus wheels clients setup fmt bench docs lock clean
+.PHONY: help demo model test quick check rtl cpus wheels clients setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -64,6 +64,9 @@ check: .venv/installed ## formatting, linting, strict typing, layering, stale do
 	$(DEV) -m mypy --strict
 	$(DEV) -m pytest -q tests/test_layering.py
 	$(DEV) -m tests.generate_docs --check
+
+rtl: .venv/installed ## simulate the gateware in rtl/ (Debian: verilator, iverilog, yosys; without them tests skip)
+	RILL_RTL=1 $(DEV) -m pytest -q -rA tests/rtl
 
 cpus: .venv/installed ## same tokens without VNNI, without AVX and on ARM? (CPUS=all: on more)
 	$(DEV) -m tests.portability cpus $(CPUS)
