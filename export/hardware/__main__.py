@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from export.hardware.bundle import write_bundle
 from export.hardware.costs import macs_per_second
 from export.hardware.devices import DEVICES, GIGA, MBIT, Device
-from export.hardware.estimate import TOKENS, estimate, table
+from export.hardware.estimate import DELAY, TOKENS, estimate, table
+from export.hardware.published import page
 from hwckpt.layout import SIZES
 from stream.bundled import model_path, recordings
 from stream.errors import ArgumentError
@@ -24,8 +26,11 @@ from stream.model.network import open_model
 from stream.model.specification import Specification
 from stream.process import reports_errors, run_main
 
+ENOUGH = 10**12  # cells, of a device whose cells are not given
+PICTURES = (".svg", ".png")
 CLOCK = 100.0  # MHz, of a device whose clock is not given
-OWN = ("dsps", "ram", "bandwidth", "clock")  # flags that describe a device
+OWN = ("luts", "dsps", "ram", "bandwidth", "clock")  # flags that describe a device
+PLOTTED = ("ecp5-85", "artix7-100t", "zynq-7045", "kria-k26", "alveo-u250", "speedster7t")
 FOREIGN = re.compile(
     r"[^A-Za-z0-9._-]+"
 )  # what names of cases do without: cases.txt has a space between words
@@ -62,12 +67,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--shape",
         default="bundled",
         metavar="S",
-        help=f"{', '.join(SIZES)}, bundled, or a model (default: bundled)",
+        help=f"{', '.join(SIZES)}, bundled, or a model; several: with commas between them (default: bundled)",
     )
     add(
         "--device", choices=DEVICES, metavar="D", help=f"one of {', '.join(DEVICES)} (default: all)"
     )
-    add("--dsps", type=int, metavar="N", help="multipliers of a device of your own, a product each")
+    add("--luts", type=int, metavar="N", help="cells of a device of your own (default: enough)")
+    add("--dsps", type=int, metavar="N", help="its multipliers, a product each")
     add("--ram", type=float, metavar="MBIT", help="its memory on the chip")
     add(
         "--bandwidth",
@@ -82,6 +88,25 @@ def build_parser() -> argparse.ArgumentParser:
         default=TOKENS,
         metavar="N",
         help=f"tokens a second (default: {TOKENS:g})",
+    )
+    add(
+        "--delay",
+        type=float,
+        default=DELAY * 1000,
+        metavar="MS",
+        help="from the end of a chunk to its tokens; weights outside are read twice in it "
+        f"(default: {DELAY * 1000:g}, which is the most)",
+    )
+    add(
+        "--published",
+        action="store_true",
+        help="compare the arithmetic with published figures, each assumption said, and stop",
+    )
+    add(
+        "--plot",
+        type=Path,
+        metavar="F",
+        help=f"draw streams over bandwidth as .svg or .png, of one device or {len(PLOTTED)}, a panel for each shape",
     )
     return parser
 
@@ -134,6 +159,9 @@ def _samples(utterance: Utterance) -> NDArray[np.int16]:
 
 def _estimate(arguments: argparse.Namespace) -> int:
     """Print the estimates for one device or all."""
+    if arguments.published:
+        print("\n".join(page()))
+        return 0
     own = {flag: value for flag in OWN if (value := getattr(arguments, flag)) is not None}
     if arguments.device is not None and own:
         raise ArgumentError(f"--device and --{next(iter(own))} are two devices: leave one out")
@@ -145,25 +173,47 @@ def _estimate(arguments: argparse.Namespace) -> int:
             raise ArgumentError(
                 f"--{flag} is {value}; want {'0 or more' if zero else 'more than 0'}"
             )
-    if arguments.shape in SIZES:
-        specification = Specification(**SIZES[arguments.shape])
-    else:
-        path = model_path() if arguments.shape == "bundled" else Path(arguments.shape)
-        specification = open_model(path).specification
+    delay = arguments.delay / 1000
+    if not 0.0 < delay <= DELAY:
+        raise ArgumentError(
+            f"--delay is {arguments.delay:g}; want more than 0, {1000 * DELAY:g} at most"
+        )
+    shapes = {name: _specification(name) for name in arguments.shape.split(",")}
     devices = DEVICES if arguments.device is None else {arguments.device: DEVICES[arguments.device]}
     if own:
-        bandwidth, clock = own.get("bandwidth", 0.0) * GIGA, own.get("clock", CLOCK) * 1e6
-        yours = Device(
-            "yours", own["dsps"], 1, own["ram"] * MBIT, bandwidth, clock, "of the command line"
+        devices = {"yours": _own(own)}
+    if arguments.plot:
+        if arguments.plot.suffix not in PICTURES:
+            raise ArgumentError(
+                f"--plot is {arguments.plot}; it has to end in {' or '.join(PICTURES)}"
+            )
+        from export.hardware.plot import draw
+
+        drawn = {n: device for n, device in devices.items() if len(devices) == 1 or n in PLOTTED}
+        draw(shapes, drawn, arguments.plot, tokens=arguments.tokens, delay=delay)
+    for name, specification in shapes.items():
+        found = estimate(specification, next(iter(devices.values())), arguments.tokens, delay)
+        print(
+            f"{name}: {found.weights / 1e6:.2f} MB of weights, {found.state} bytes of state a stream, "
+            f"{found.macs / 1e6:.1f} million multiply-accumulates a second with {arguments.tokens:g} tokens a second\n"
         )
-        devices = {yours.name: yours}
-    found = estimate(specification, next(iter(devices.values())), arguments.tokens)
-    print(
-        f"{arguments.shape}: {found.weights / 1e6:.2f} MB of weights, {found.state} bytes of state a stream, "
-        f"{found.macs / 1e6:.1f} million multiply-accumulates a second with {arguments.tokens:g} tokens a second\n"
-    )
-    print("\n".join(table(specification, devices, arguments.tokens)))
+        print("\n".join(table(specification, devices, arguments.tokens, delay)))
     return 0
+
+
+def _specification(shape: str) -> Specification:
+    """Return the specification of a shape by name, or of a model."""
+    if shape in SIZES:
+        return Specification(**SIZES[shape])
+    return open_model(model_path() if shape == "bundled" else Path(shape)).specification
+
+
+def _own(flags: dict[str, Any]) -> Device:
+    """Return the device that the command line describes."""
+    bandwidth, clock = flags.get("bandwidth", 0.0) * GIGA, flags.get("clock", CLOCK) * 1e6
+    cells = flags.get("luts", ENOUGH)
+    memory = flags["ram"] * MBIT
+    return Device("yours", cells, flags["dsps"], 1, memory, bandwidth, clock, "of the command line")
 
 
 if __name__ == "__main__":

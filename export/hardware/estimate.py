@@ -2,11 +2,14 @@
 
 Arithmetic, not a simulation of a design. Its assumptions:
 
-1. All multipliers work on one layer. A step of it takes its multiply-accumulates over the products of a cycle, rounded up,
-   and `OVERHEAD` cycles for the pipeline: so was a layer of 32 lanes in simulation, 1175 cycles for 9216 products a gate.
+1. All multipliers work on one layer, as many as the cells around them allow: `CELLS_OF_MULTIPLIER` for each, and
+   `CELLS_BESIDE` for the rest, as measured on an ECP5, which adds in cells what larger chips add in the multiplier.
+   A step takes its multiply-accumulates over the products of a cycle, rounded up, and `OVERHEAD` cycles for the
+   pipeline: so was a layer of 32 lanes in simulation, 1175 cycles for 9216 products a gate.
 2. Weights and states lie on the chip, of whose memory `SHARE` is to be had, or outside; of the four ways the best is taken.
-3. Weights outside are read past all streams at once: one pass for each 60 ms serves every stream, reads layers before
-   the pairs twice, and the decoder once.
+3. Weights outside are read past all streams at once. A pass serves every stream with a chunk that is complete; it reads layers
+   before the pairs twice, and the decoder once. Streams are out of step with each other, so a chunk waits for the
+   pass that is under way and takes the next one: the delay is two passes. With 120 ms there is a pass each 60 ms.
 4. States outside (h, c, statistics) are read and written once each 60 ms, stream by stream.
 5. A stream emits `tokens` a second. Front end on the host or beside: its few multiplications are not counted.
 """
@@ -21,10 +24,12 @@ from export.hardware.devices import Device
 from stream.model.specification import Specification
 
 OVERHEAD = 20  # cycles of a layer's step besides its products
+CELLS_OF_MULTIPLIER, CELLS_BESIDE = 110, 770  # 4283 cells with 32 lanes, 14,800 with 128
 SHARE = 0.9  # of a chip's memory, that is to be had: blocks do not fill up
 CHUNKS = 1 / 0.06  # a second
 STATISTICS = 640  # bytes of running statistics
 TOKENS = 3.0  # a second
+DELAY = 0.12  # seconds, from the end of a chunk to its tokens
 # What lies on the chip.
 PLACES: tuple[tuple[str, ...], ...] = (("weights", "states"), ("weights",), ("states",), ())
 
@@ -44,7 +49,7 @@ class Estimate:
     Attributes:
         streams: the least of the bounds, whole ones.
         bound: the name of that.
-        bounds: streams by what limits them: "multipliers", "memory", "bandwidth".
+        bounds: streams by what limits them: "multipliers" or "cells", "memory", "bandwidth".
         on_chip: what lies on the chip: "weights", "states", both or neither.
         weights: bytes; state: bytes of a stream; macs: of a stream, a second.
     """
@@ -56,6 +61,13 @@ class Estimate:
     weights: int
     state: int
     macs: float
+
+
+def lanes_of(device: Device) -> tuple[int, str]:
+    """Return the products of a cycle, and what limits them: "multipliers" or "cells"."""
+    surrounded = max(device.cells - CELLS_BESIDE, 0) // CELLS_OF_MULTIPLIER
+    limit = "multipliers" if device.multipliers <= surrounded else "cells"
+    return min(device.multipliers, surrounded) * device.products, limit
 
 
 def layers_of(specification: Specification, tokens: float) -> list[Layer]:
@@ -79,8 +91,17 @@ def layers_of(specification: Specification, tokens: float) -> list[Layer]:
     ]
 
 
-def estimate(specification: Specification, device: Device, tokens: float = TOKENS) -> Estimate:
-    """Return how many real-time streams a device carries."""
+def estimate(
+    specification: Specification, device: Device, tokens: float = TOKENS, delay: float = DELAY
+) -> Estimate:
+    """Return how many real-time streams a device carries.
+
+    Args:
+        specification: of the model.
+        device: the chip and its memory.
+        tokens: of a stream, a second.
+        delay: seconds from the end of a chunk to its tokens, 0.12 at most, which weights outside have to be read in twice.
+    """
     s = specification
     specification.require_lstm("a chip's estimate")
     layers = layers_of(s, tokens)
@@ -89,12 +110,17 @@ def estimate(specification: Specification, device: Device, tokens: float = TOKEN
     encoder = s.hidden * (s.pre_layers + s.post_layers)
     prediction = s.prediction_hidden * s.prediction_layers
     state = 3 * (encoder + prediction) + 2 * s.joint + STATISTICS
-    lanes = device.multipliers * device.products
-    cycles = sum((math.ceil(layer.macs / lanes) + OVERHEAD) * layer.rate for layer in layers)
-    read = sum(layer.macs * max(layer.rate, CHUNKS) for layer in layers)
+    lanes, limit = lanes_of(device)
+    cycles = (
+        sum((math.ceil(layer.macs / lanes) + OVERHEAD) * layer.rate for layer in layers)
+        if lanes
+        else math.inf
+    )
+    passes = 2 / delay
+    read = passes * sum(layer.macs * max(layer.rate / CHUNKS, 1.0) for layer in layers)
     ways = {
         on_chip: {
-            "multipliers": device.clock / cycles,
+            limit: device.clock / cycles,
             **_memory_bounds(device, on_chip, weights, state, read),
         }
         for on_chip in PLACES
@@ -131,15 +157,17 @@ def _memory_bounds(
     }
 
 
-def table(specification: Specification, devices: Mapping[str, Device], tokens: float) -> list[str]:
+def table(
+    specification: Specification, devices: Mapping[str, Device], tokens: float, delay: float
+) -> list[str]:
     """Return the estimates for some devices as Markdown."""
     lines = [
         "| device | products a second | streams | limited by | on the chip | figures |",
         "|---|---|---|---|---|---|",
     ]
     for name, device in devices.items():
-        found = estimate(specification, device, tokens)
-        products = device.multipliers * device.products * device.clock / 1e9
+        found = estimate(specification, device, tokens, delay)
+        products = lanes_of(device)[0] * device.clock / 1e9
         place = " and ".join(found.on_chip) or "neither"
         lines.append(
             f"| {name} | {products:.1f} G | {found.streams} | {found.bound} | {place} | {device.source} |"
