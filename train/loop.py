@@ -118,7 +118,7 @@ class Run:
                 self.folder, self.config, self.material, self.calendar, self.learner, self.totals
             )
         end = self.update if self._out_of_patience() else self.calendar.end
-        drawn = self.material.drawn(self.update, end)
+        drawn = self.learner.drawn(end)
         with monitor, contextlib.closing(drawn):
             if self.resumed is None and self.learner.transfer is not None:
                 for line in self.learner.transfer.lines():

@@ -278,12 +278,13 @@ def frame_count(samples: int, front_end: FrontEnd) -> int:
     return max(after_lead // HOP, 1 if after_lead > 0 else 0)
 
 
-def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
+def streamed_log_mel(x: Array, front_end: FrontEnd, together: int | None = None) -> Array:
     """Compute the frames of whole utterances in one step.
 
     Args:
         x: (batch, samples), all rows of equal length; a padded batch has frames past a row's
             `frame_count`, which are to be ignored.
+        together: rows whose spectra are computed at once; None: all.
     Returns:
         (batch, frames, 80), frames = `frame_count(samples, front_end)`.
     """
@@ -298,4 +299,9 @@ def streamed_log_mel(x: Array, front_end: FrontEnd) -> Array:
     rest = x[:, front_end.lead :]
     if rest.shape[1] < HOP:
         return front_end.short_frame(rest, state)
-    return front_end.step(rest[:, : HOP * frames], state)[0]
+    rest, rows = rest[:, : HOP * frames], together or max(len(x), 1)
+    parts = []
+    for first in range(0, max(len(x), 1), rows):
+        some = slice(first, first + rows)
+        parts.append(front_end.log_mel(rest[some], tuple(leaf[some] for leaf in state[:2]))[0])
+    return front_end.controlled(xp.concat(parts, axis=0), state[2:])[0]

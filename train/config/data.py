@@ -79,12 +79,12 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             as `<unk>`.
         min_seconds, max_seconds: of the utterances that are learned; None: as long as they are.
         cache: where decoded recordings are kept: in memory, all before the first update; on disk, each
-            when it is first wanted; or nowhere. But for memory, `workers` processes read ahead, and
-            batches come in epochs.
+            when it is first wanted; or nowhere. But for memory, batches come in epochs.
         cache_folder: for indexes and what is kept on disk; None: rill in the user's cache.
         on_error: whether an utterance that cannot be used ends the run or is left out and listed in
             RUN/skipped.txt, up to a share of all, `skip_share`.
-        workers: processes that draw batches.
+        workers: processes that draw batches and compute their frames; 0: a thread draws. None: 2, and with the
+            recordings in memory, which each process has a copy of, 0.
         synthetic: names of the corpora of the training set that are synthetic speech, for the provenance.
         license, language, author: provenance, carried into every exported model.
         knows: what the model can hear, in a few words of English, such as "digits and letters"; example:
@@ -105,7 +105,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     cache_folder: str | None = None
     on_error: Literal["refuse", "skip"] = "refuse"
     skip_share: float = 0.01
-    workers: int = 2
+    workers: int | None = None
     synthetic: tuple[str, ...] = ()
     license: str = ""
     language: str = ""
@@ -126,10 +126,16 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError(f"data.skip_share is {self.skip_share}, wants 0 to 1")
         if self.pieces < 1:
             raise ValueError(f"data.pieces is {self.pieces}, wants at least 1")
-        if self.workers < 1:
-            raise ValueError(f"data.workers is {self.workers}, wants at least 1")
+        least = 0 if self.cache == "memory" else 1
+        if self.workers is not None and self.workers < least:
+            raise ValueError(f"data.workers is {self.workers}, wants at least {least}")
         if self.on_error == "skip" and self.cache == "memory":
             raise ValueError('data.on_error is "skip", wants data.cache = "disk" or "none"')
+
+    @property
+    def processes(self) -> int:
+        """`workers`, or how many there are where it is None."""
+        return (0 if self.cache == "memory" else 2) if self.workers is None else self.workers
 
     @property
     def longest(self) -> float:

@@ -25,6 +25,7 @@ from stream.front_end.gate import FRAMES_PER_SECOND
 from stream.front_end.log_mel import HOP, SAMPLE_RATE, FrontEnd, streamed_log_mel
 from train.config.batches import HistoryConfig
 from train.data.augmentation import room
+from train.data.features import ROWS
 
 NOISE_SAMPLES = 2 * SAMPLE_RATE  # of which a room's statistics are measured
 
@@ -54,16 +55,26 @@ def histories(
     if alpha == 0.0:
         return means, variances
     padding, unpadded = front_end.final_padding // HOP, replace(front_end, final_padding=0)
+    behind_rows: list[
+        tuple[int, float, int]
+    ] = []  # a row, the seconds that were heard before it, of which row
+    behind_rooms: list[tuple[int, float]] = []
+    rooms = []
     for row in range(len(frames)):
         drawn, seconds = rng.random(), np.exp(rng.uniform(*np.log(config.seconds)))
         if drawn < config.rows:
-            other = int(rng.integers(len(frames)))
-            heard = frames[other, : max(int(counts[other]) - padding, 0)]
+            behind_rows.append((row, seconds, int(rng.integers(len(frames)))))
         elif drawn < config.rows + config.noise:
-            sound = torch.from_numpy(room(NOISE_SAMPLES, rng, noise, config.noise_dbfs))
-            heard = streamed_log_mel(sound[None], unpadded)[0].to(frames)
-        else:
-            continue
+            behind_rooms.append((row, seconds))
+            rooms.append(room(NOISE_SAMPLES, rng, noise, config.noise_dbfs))
+    before = [
+        (row, seconds, frames[other, : max(int(counts[other]) - padding, 0)])
+        for row, seconds, other in behind_rows
+    ]
+    if rooms:
+        heard_rooms = streamed_log_mel(torch.from_numpy(np.stack(rooms)), unpadded, ROWS).to(frames)
+        before += [(*where, heard) for where, heard in zip(behind_rooms, heard_rooms, strict=True)]
+    for row, seconds, heard in before:
         if len(heard) == 0:
             continue
         kept = (1.0 - alpha) ** (FRAMES_PER_SECOND * seconds)

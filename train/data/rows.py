@@ -39,6 +39,8 @@ class Batch:
         number: the batch's, which keys all random draws for it, later ones too.
         skipped: for each utterance that was left out, what is wrong with it.
         seen: how many of the samples are speech of each origin, as they were augmented: no silences, no noise.
+        frames: (B, S, inputs) float32 input frames and those of each row, (B,) int64, where the process that
+            drew the batch computed them, and kept the audio to itself: (B, 0).
     """
 
     audio: Samples
@@ -48,6 +50,7 @@ class Batch:
     number: int = 0
     skipped: tuple[str, ...] = ()
     seen: Mapping[Origin, int] = field(default_factory=dict)
+    frames: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True)

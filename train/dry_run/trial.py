@@ -18,6 +18,7 @@ import torch
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.vocabulary import Vocabulary
 from train.compute.memory import bytes_of, memory_of
+from train.data.rows import Batch
 from train.run.data_wait import timed
 from train.run.learner import Learner
 from train.run.material import Material
@@ -76,7 +77,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     turns = range(first * parts, max(end, first + 1) * parts)
     memory = memory_of(learner.device)
     times, waits, audio, peaks = [], [], [], []
-    drawn = material.drawn(first, first + UPDATES)
+    drawn = learner.drawn(first + UPDATES)
     began = time.perf_counter()
     with contextlib.closing(drawn):
         for number, (waited, batches) in enumerate(timed(drawn)):
@@ -85,7 +86,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
             if number:  # the first one compiles kernels and allocates the optimiser's moments
                 waits.append(waited)
                 times.append(time.perf_counter() - start)
-                peaks.append((peak - before) / max(batch.audio.size for batch in batches))
+                peaks.append((peak - before) / max(map(padded_samples, batches)))
             audio.append(sum(float(batch.samples.sum()) for batch in batches) / SAMPLE_RATE)
             if times and time.perf_counter() - began > SECONDS:
                 break
@@ -96,7 +97,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     some = turns[:: max(1, len(turns) // TURNS)]
     largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
     between = memory.held()
-    needed = between + round(max(peaks) * largest.audio.size)
+    needed = between + round(max(peaks) * padded_samples(largest))
     fits = needed < memory.there()
     if fits:
         needed = memory.peak_during(functools.partial(learner.learn, [largest]))
@@ -105,7 +106,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
         waiting,
         float(np.mean(audio)),
         validation_seconds(learner, material, vocabulary),
-        Shape(len(largest.audio), largest.audio.shape[1] / SAMPLE_RATE),
+        Shape(len(largest.samples), int(largest.samples.max()) / SAMPLE_RATE),
         bytes_of(learner.objective.state_dict()) * 2
         + bytes_of(learner.average.state_dict())
         + bytes_of(learner.optimiser.state_dict()),
@@ -113,6 +114,11 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
         needed,
         fits,
     )
+
+
+def padded_samples(batch: Batch) -> int:
+    """Return the samples of a batch's rows, padded to one length."""
+    return len(batch.samples) * int(batch.samples.max())
 
 
 def drawing_seconds(material: Material, turns: range) -> float:

@@ -1,13 +1,20 @@
-"""From a batch of audio to what a model learns from: features, a channel's statistics, SpecAugment."""
+"""From a batch of audio to what a model learns from: features, a channel's statistics, SpecAugment.
+
+The processes that draw batches compute this, too (`FramedBatches`), so that an accelerator waits for neither; but for
+filters that are learned, whose gradient the training process needs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from stream.encoders.family import Encoder
 from stream.front_end.log_mel import FrontEnd
 from stream.front_end.normaliser import Normaliser
 from stream.stage import Stage
@@ -15,8 +22,7 @@ from train.config.run import Config
 from train.data.augmentation import spec_augment
 from train.data.features import log_mel, normalised, normalised_by_themselves, stacked
 from train.data.history import histories
-from train.data.rows import Batch, Rows
-from train.model import Transducer
+from train.data.rows import Batch, Drawn, Rows
 
 
 class Inputs(NamedTuple):
@@ -41,25 +47,38 @@ class InputFrames:
         config: of the run.
         rows: which knows the generators of a batch and the recordings of noise.
         normaliser: with the statistics of the data set, which rows start from, where there are any.
+        encoder: that takes them.
         device: where they are computed, and learned from.
     """
 
     config: Config
     rows: Rows
     normaliser: Stage
+    encoder: Encoder
     device: torch.device = torch.device("cpu")
 
-    def of(self, batch: Batch, key: int, model: Transducer, stream_share: float = 1.0) -> Inputs:
-        """Return the inputs of a batch, with their gradient where the model learns its filters.
+    def of(self, batch: Batch, front_end: FrontEnd, stream_share: float = 1.0) -> Inputs:
+        """Return the inputs of a batch, with their gradient where the front end's filters have one.
 
         Args:
-            key: of what is drawn, except for the statistics' jitter, which is drawn with torch's seed.
-            model: whose front end it is.
+            batch: where it has its frames, they are only brought to the device.
             stream_share: of normalisation by a stream's statistics; the rest is by a row's own.
         """
+        tokens = torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
+        if batch.frames is None:
+            frames = self._frames(batch, front_end, stream_share)
+        else:
+            x, lengths = map(torch.from_numpy, batch.frames)
+            frames = x, lengths
+        return Inputs(*(tensor.to(self.device) for tensor in (*frames, *tokens)))
+
+    def _frames(
+        self, batch: Batch, front_end: FrontEnd, stream_share: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B, S, inputs) normalised input frames and those of each row, (B,)."""
+        key = batch.number + 1
         # Spectra are float64's, which MPS has not.
         where = torch.device("cpu") if self.device.type == "mps" else self.device
-        front_end = model.front_end
         frames, counts = log_mel(
             torch.from_numpy(batch.audio).to(where), torch.from_numpy(batch.samples), front_end
         )
@@ -71,9 +90,7 @@ class InputFrames:
             own = normalised_by_themselves(frames, counts)
             z = stream_share * z + (1.0 - stream_share) * own
         z = spec_augment(z, counts, self.config.augmentation, self.rows.generator(key))
-        x, lengths = stacked(z, counts, model.specification.encoder)
-        tokens = torch.from_numpy(batch.tokens), torch.from_numpy(batch.token_lengths)
-        return Inputs(*(tensor.to(self.device) for tensor in (x, lengths, *tokens)))
+        return stacked(z, counts, self.encoder)
 
     @torch.no_grad()  # what a channel heard before is given, not learned
     def _beginnings(
@@ -89,7 +106,8 @@ class InputFrames:
             torch.from_numpy(statistic).to(frames.device).expand(len(frames), -1)
             for statistic in (normaliser.mean, normaliser.variance)
         )
-        jitter = self.config.statistics_jitter * torch.randn(len(frames), 1).to(frames.device)
+        drawn = self.rows.generator(key, stream=3).standard_normal((len(frames), 1), np.float32)
+        jitter = self.config.statistics_jitter * torch.from_numpy(drawn).to(frames.device)
         return histories(
             (mean + jitter * variance.sqrt(), variance),
             frames,
@@ -100,3 +118,30 @@ class InputFrames:
             normaliser.alpha,
             self.rows.generator(key, stream=2),
         )
+
+
+@dataclass(frozen=True)
+class FramedBatches:
+    """Batches with their input frames in place of their audio, for the processes that draw them.
+
+    Attributes:
+        batches: that are drawn.
+        frames: of them; on the CPU.
+        front_end: whose filters stay as they are.
+        stream_share: of an update, from 1.
+        parts: batches in an update.
+    """
+
+    batches: Drawn
+    frames: InputFrames
+    front_end: FrontEnd
+    stream_share: Callable[[int], float]
+    parts: int
+
+    def batch(self, turn: int) -> Batch:
+        """Return a batch."""
+        torch.set_num_threads(1)  # of each process; there are as many as draw
+        batch = self.batches.batch(turn)
+        share = self.stream_share(turn // self.parts + 1)
+        x, lengths, *_ = self.frames.of(batch, self.front_end, share)
+        return replace(batch, audio=batch.audio[:, :0], frames=(x.numpy(), lengths.numpy()))

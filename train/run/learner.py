@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +36,7 @@ from train.optimiser.average import Ema
 from train.optimiser.freezing import Freezing
 from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
 from train.optimiser.weights import groups, named_weights, optimiser_of, restore
-from train.run.inputs import InputFrames
+from train.run.inputs import FramedBatches, InputFrames
 from train.run.learned import Learned, Losses
 from train.run.material import Material
 from train.run.provenance import Seen
@@ -91,7 +92,8 @@ class Learner:
         self._pieces = vocabulary.pieces
         plain = config.specification(len(vocabulary))
         self.normaliser = normaliser_of(plain, start.statistics)
-        self._frames = InputFrames(config, material.batches.rows, self.normaliser, self.device)
+        rows, encoder = material.batches.rows, plain.encoder
+        self._frames = InputFrames(config, rows, self.normaliser, encoder, self.device)
         specification = specification_of(
             config, start, material, self._frames, len(vocabulary), resumed
         )
@@ -102,6 +104,11 @@ class Learner:
         self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = optimiser_of(self.objective, config.optimiser)
         self.freezing = Freezing.of(self.objective, config, self.calendar.epoch)
+        blend = config.normalisation
+        begins, ends = blend_span(blend, config.optimiser, self.calendar.epoch)
+        self._stream_share = functools.partial(
+            stream_share, start=begins, end=ends, first=blend.stream_share
+        )
         self._passing = PassedStates(config, self.calendar)
         self.average = Ema(model, config.optimiser.ema)
         if resumed is not None:
@@ -117,6 +124,18 @@ class Learner:
     def model(self) -> Transducer:
         """The model in training, not the averaged one."""
         return self.objective.model
+
+    def drawn(self, end: int) -> Generator[list[Batch]]:
+        """Yield the batches of the updates to come, to `end`, drawn ahead; by processes with their frames."""
+        framed = None
+        if self.model.mel is None:
+            frames = replace(self._frames, device=torch.device("cpu"))
+            batches = self.material.batches
+            shared = FramedBatches(
+                batches, frames, self.model.front_end, self._stream_share, batches.parts
+            )
+            framed = shared.batch
+        return self.material.drawn(self.update, end, framed)
 
     def learn(self, batches: Sequence[Batch]) -> Learned:
         """Make one update.
@@ -181,9 +200,8 @@ class Learner:
         Args:
             part: the batch's number in the update, for state passing; None: a trial, whose states are not kept.
         """
-        key = batch.number + 1
-        torch.manual_seed(self.config.seed * 1_000_003 + key)  # dropout, and what follows
-        inputs = self._frames.of(batch, key, self.model, self._stream_share())
+        torch.manual_seed(self.config.seed * 1_000_003 + batch.number + 1)  # of dropout
+        inputs = self._frames.of(batch, self.model.front_end, self._stream_share(self.update))
         before = None
         if part is not None:
             before = self._passing.before(self.update, part, self.model, len(inputs.x))
@@ -214,11 +232,6 @@ class Learner:
             forget_batches(self.model)
         self.config = msgspec.structs.replace(self.config, precision=chosen)
         return seconds
-
-    def _stream_share(self) -> float:
-        blend = self.config.normalisation
-        start, end = blend_span(blend, self.config.optimiser, self.calendar.epoch)
-        return stream_share(self.update, start=start, end=end, first=blend.stream_share)
 
     def remarks(self) -> Iterator[str]:
         """Yield a warning for each schedule that the run ends before."""
@@ -287,7 +300,7 @@ class Learner:
         }
         found = {k: v for k, v in values.items() if not isinstance(getattr(loss, k), float)}
         if self.config.normalisation.stream_share < 1.0:
-            found["stream_share"] = self._stream_share()
+            found["stream_share"] = self._stream_share(self.update)
         return found
 
     def finite(self) -> bool:

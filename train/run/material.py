@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,12 +50,18 @@ class Material:
         batches = replace(self.batches, rank=ranks.rank, ranks=ranks.count, parts=parts)
         return replace(self, batches=batches)
 
-    def drawn(self, start: int, end: int) -> Generator[list[Batch]]:
-        """Yield the batches of updates start to end, all parts of each, drawn ahead."""
+    def drawn(
+        self, start: int, end: int, framed: Callable[[int], Batch] | None = None
+    ) -> Generator[list[Batch]]:
+        """Yield the batches of updates start to end, all parts of each, drawn ahead.
+
+        Args:
+            framed: draws a batch with its input frames, which processes do where there are any.
+        """
         parts = self.batches.parts
         turns = start * parts, end * parts
         drawn = (
-            drawn_by_processes(self.batches, *turns, self.workers)
+            drawn_by_processes(framed or self.batches.batch, *turns, self.workers)
             if self.workers
             else prefetch(self.batches, *turns)
         )

@@ -89,7 +89,7 @@ def specification_of(
         model, _ = starting_model(config, start, specification, Dropout(0.0, 0.0, 0.0, 0.0))
         model.eval()
         drawn = (material.batches.batch(number) for number in range(CALIBRATION_BATCHES))
-        inputs = (frames.of(batch, 0, model) for batch in drawn)
+        inputs = (frames.of(batch, model.front_end) for batch in drawn)
         exponent = joint_exponent(largest_joint(model, inputs))
     quantisation = Quantisation(
         joint=exponent, weight_bits=weight_bits(config.quantize, specification)

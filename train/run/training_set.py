@@ -120,7 +120,7 @@ def _in_memory(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
     gap_seconds = config.augmentation.gap_seconds
     try:
         chance = Chance(corpus, config.batches, gap_seconds, config.seed)
-        return TrainingSet(Batches(corpus, chance, rows), recordings)
+        return TrainingSet(Batches(corpus, chance, rows), recordings, data.processes)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -157,11 +157,11 @@ def _indexed(config: Config, rows: Rows, tokenizer: bytes) -> TrainingSet:
     epochs = epochs_of(config, opened)
     sampler = epochs.sampler
     epoch = f"{sampler.utterances} utterances an epoch, {sampler.epoch} batches"
-    print(f"train: {epoch}, drawn by {data.workers} processes", file=sys.stderr)
+    print(f"train: {epoch}, drawn by {data.processes} processes", file=sys.stderr)
     return TrainingSet(
         Batches(IndexedClips(opened, texts, decoded), epochs, rows, skip),
         Recordings.of(group for index in opened for group in index.durations_by_corpus()),
-        data.workers,
+        data.processes,
         int(data.skip_share * sampler.utterances) if skip else 0,
     )
 

@@ -49,7 +49,7 @@ def test_a_table_that_names_none_or_two_is_refused(table: dict[str, Any], messag
     [
         ({"min_seconds": -1.0}, "data.min_seconds is -1.0"),
         ({"min_seconds": 5.0, "max_seconds": 5.0}, "less than max_seconds"),
-        ({"workers": 0}, "data.workers is 0, wants at least 1"),
+        ({"workers": -1}, "data.workers is -1, wants at least 0"),
         ({"skip_share": 2.0, "cache": "none"}, "data.skip_share is 2.0, wants 0 to 1"),
         ({"on_error": "skip"}, 'wants data.cache = "disk" or "none"'),
         ({"cache": "tape"}, "Invalid enum value 'tape'"),

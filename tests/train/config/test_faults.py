@@ -79,14 +79,14 @@ def test_a_value_that_is_wrong_beside_another_is_named_by_its_file(tmp_path: Pat
 
 
 def test_missing_keys_are_named_beside_wrong_ones() -> None:
-    message = message_of({"updates": 0, "data": {"workers": 0}})
+    message = message_of({"updates": 0, "data": {"workers": -1}})
     assert message.startswith("run.toml: 5 keys are wrong:\n")
     for expected in (
         "model is missing: a table [model] with the sizes, or extends",
         'data.train is missing: data sets to learn from, as in train = ["train.jsonl"]',
         'data.dev is missing: the data set that is validated on, as in dev = "dev.jsonl"',
         "updates is 0, wants at least 1",
-        "data.workers is 0, wants at least 1",
+        "data.workers is -1, wants at least 0",
     ):
         assert f"    run.toml: {expected}" in message
 

@@ -67,6 +67,22 @@ def test_adamw_has_no_trust_ratio(folder: Path) -> None:
     assert not learner(folder, "optimiser.kind=adamw").optimiser.trust_ratio
 
 
+@pytest.mark.parametrize("settings", [(), ("normalisation.stream_share=0.25",)], ids=str)
+def test_processes_that_draw_batches_compute_the_frames_that_are_learned(
+    folder: Path, settings: tuple[str, ...]
+) -> None:
+    own, drawing = (
+        learner(folder, f"data.workers={workers}", "statistics_jitter=0.3", *settings)
+        for workers in (0, 2)
+    )
+    for [batch], [framed] in zip(own.drawn(3), drawing.drawn(3), strict=True):
+        assert batch.frames is None and framed.frames is not None
+        assert framed.audio.size == 0 and (framed.samples == batch.samples).all()
+        assert own.learn([batch]) == drawing.learn([framed])
+    weights = (named_weights(each.objective).values() for each in (own, drawing))
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
 def test_a_part_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="optimiser.factors: the model has no decoder"):
         learner(folder, "optimiser.factors={ decoder = 0.1 }")
@@ -110,11 +126,9 @@ def test_penalties_and_normalisation_follow_the_run(folder: Path) -> None:
     batches, model = plain.material.batches, plain.learner.model
     for number, share in ((0, 0.0), (1, 0.5), (2, 1.0)):
         torch.manual_seed(0)
-        want = plain.learner._frames.of(
-            batches.batch(number), number + 1, model, stream_share=share
-        )
+        want = plain.learner._frames.of(batches.batch(number), model.front_end, share)
         assert torch.equal(seen[number][0], want.x)
-        by_stream = plain.learner._frames.of(batches.batch(number), number + 1, model)
+        by_stream = plain.learner._frames.of(batches.batch(number), model.front_end)
         assert torch.equal(by_stream.x, want.x) == (share == 1.0)
 
 

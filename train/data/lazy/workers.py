@@ -11,11 +11,11 @@ import contextlib
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 
 from stream.errors import ArgumentError, InputError
-from train.data.rows import Batch, Drawn
+from train.data.rows import Batch
 
 WAIT_SECONDS = 5.0  # for a worker to end
 
@@ -24,11 +24,13 @@ class WorkerError(OSError):
     """A worker that was ended, or failed for a reason that is no fault of the data."""
 
 
-def drawn_by_processes(batches: Drawn, start: int, end: int, workers: int) -> Generator[Batch]:
+def drawn_by_processes(
+    draw: Callable[[int], Batch], start: int, end: int, workers: int
+) -> Generator[Batch]:
     """Yield the batches of updates start to end.
 
     Args:
-        batches: what draws them; it is copied to each process.
+        draw: draws the batch of a number; it is copied to each process.
         workers: number of processes, 1 or more.
     Raises:
         InputError: a batch cannot be drawn; in its place.
@@ -41,7 +43,7 @@ def drawn_by_processes(batches: Drawn, start: int, end: int, workers: int) -> Ge
     processes = [
         context.Process(
             target=_work,
-            args=(batches, range(start + number, end, workers), sender),
+            args=(draw, range(start + number, end, workers), sender),
             name=f"data-{number}",
             daemon=True,
         )
@@ -73,12 +75,12 @@ def drawn_by_processes(batches: Drawn, start: int, end: int, workers: int) -> Ge
                 process.join(WAIT_SECONDS)
 
 
-def _work(batches: Drawn, updates: range, sender: Connection) -> None:
+def _work(draw: Callable[[int], Batch], updates: range, sender: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody wants the rest
         for update in updates:
             try:
-                item: Batch | Exception = batches.batch(update)
+                item: Batch | Exception = draw(update)
             except (InputError, OSError) as error:
                 item = InputError(str(error))  # as a value that can be sent
             except ArgumentError as error:

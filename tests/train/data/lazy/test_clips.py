@@ -126,6 +126,6 @@ def test_texts_are_normalised_before_they_are_spelt() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_draws_the_same_batches(workers: int, tmp_path: Path) -> None:
     own = lazy_batches(corpus(tmp_path))
-    got = list(drawn_by_processes(own, 2, 9, workers))
+    got = list(drawn_by_processes(own.batch, 2, 9, workers))
     assert len(got) == 7
     assert all(same(batch, own.batch(update)) for update, batch in enumerate(got, 2))

@@ -43,7 +43,7 @@ class Scripted:
 
 def numbers(batches: Scripted, workers: int) -> list[int]:
     got = []
-    for batch in drawn_by_processes(batches, 0, 6, workers):
+    for batch in drawn_by_processes(batches.batch, 0, 6, workers):
         got.append(int(batch.tokens[0, 0]))
     return got
 
@@ -53,7 +53,7 @@ def test_batches_come_in_their_order() -> None:
 
 
 def test_an_error_is_raised_behind_the_batches_before_it() -> None:
-    drawn = drawn_by_processes(Scripted(fails=3), 0, 6, 2)
+    drawn = drawn_by_processes(Scripted(fails=3).batch, 0, 6, 2)
     assert [int(next(drawn).samples[0]) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="no recording 3"):
         next(drawn)
@@ -70,7 +70,7 @@ def test_a_worker_that_is_killed_is_said_with_its_exit_code() -> None:
 
 
 def test_who_stops_early_leaves_no_process_behind() -> None:
-    drawn = drawn_by_processes(Scripted(), 0, 1000, 2)
+    drawn = drawn_by_processes(Scripted().batch, 0, 1000, 2)
     next(drawn)
     drawn.close()  # type: ignore[attr-defined]
     assert not [p for p in multiprocessing.active_children() if p.name.startswith("data-")]
