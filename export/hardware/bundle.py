@@ -10,7 +10,6 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -47,6 +46,7 @@ from hwckpt.hardware_bundle import (
     to_hex,
 )
 from stream.errors import ArgumentError
+from stream.files.atomic import folder_beside
 from stream.integer.network import IntegerNetwork, to_integers
 from stream.model.network import Network
 from stream.recogniser import Recogniser
@@ -105,8 +105,8 @@ def write_bundle(
     texts_of_tokens = _token_texts(network.vocabulary)
     table = costs(constants, layers, [array.entry for array in arrays])
     output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as place:
-        folder = Path(place) / output.name
+    with folder_beside(output) as place:
+        folder = place / output.name
         (folder / ARRAYS).mkdir(parents=True)
         for array in arrays:
             _write_array(folder / ARRAYS, array)

@@ -17,7 +17,6 @@ model is written, and compared, without them.
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from stream.backends.session import open_session
 from stream.backends.unsigned_weights import unsigned_weights
 from stream.bundled import recordings
 from stream.decoding.greedy import Greedy, GreedyConfig
+from stream.files.atomic import folder_beside
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.model.directory import CTC_GRAPH, GRAPHS, INT8_GRAPHS
@@ -98,8 +98,8 @@ def export(
         graphs = {name: built[name] for name in names}
     files = wrap(network, {name.partition(".")[0]: graph for name, graph in graphs.items()})
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
-        written = Path(temporary) / output.name
+    with folder_beside(output) as temporary:
+        written = temporary / output.name
         written.mkdir()
         for name, content in files.items():
             (written / name).write_bytes(content)

@@ -1,11 +1,13 @@
-"""Replace a file in one step: after a crash at any moment it is the old one or the new one, whole."""
+"""Replace a file or folder in one step: after a crash at any moment it is the old one or the new one, whole."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -47,6 +49,36 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`, or as near as there is a folder: a rename does not cross file systems.
+
+    It is removed afterwards; after a kill it may be left, and the next call removes it.
+    """
+    near = next(folder for folder in path.absolute().parents if folder.is_dir())
+    prefix = f".{path.name}-"
+    for left in [each for each in near.iterdir() if each.name.startswith(prefix)]:
+        if left.is_dir() and _unlocked(left):
+            shutil.rmtree(left)
+    with TemporaryDirectory(prefix=prefix, dir=near) as temporary, locked(Path(temporary)):
+        yield Path(temporary)
+
+
+def _unlocked(folder: Path) -> bool:
+    """Return whether no process holds the lock of a folder; where there are no locks, False."""
+    if fcntl is None:
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
     finally:
         os.close(handle)
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +34,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from stream.files.atomic import locked, replace_file
+from stream.files.atomic import folder_beside, locked, replace_file
 from stream.model.network import Network, NgramFile
 from stream.model.specification import ModelError, Specification, decode_family
 
@@ -161,10 +160,8 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
     if occupied and not recognises(path):
         raise ModelError("exists and is not a model directory; choose another place", path)
     path = path.resolve()
-    # Beside the path, or as near as there is a folder: renaming must not cross file systems.
-    near = next(folder for folder in path.parents if folder.is_dir())
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=near) as temporary:
-        whole = Path(temporary) / path.name
+    with folder_beside(path) as temporary:
+        whole = temporary / path.name
         if occupied:
             ours = {INDEX, *NAMES}
             shutil.copytree(
@@ -182,7 +179,7 @@ def writing(network: Network, path: Path, graphs: Mapping[str, bytes]) -> Iterat
         _write_index(whole, index)
         yield whole
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(whole, path, Path(temporary) / "retired")
+        _replace(whole, path, temporary / "retired")
 
 
 def note(path: Path, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:

@@ -1,8 +1,9 @@
+import sys
 from pathlib import Path
 
 import pytest
 
-from stream.files.atomic import replace_file, replace_json, replacing
+from stream.files.atomic import folder_beside, locked, replace_file, replace_json, replacing
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -76,3 +77,24 @@ def test_a_link_to_the_file_itself_is_not_left_behind(tmp_path: Path) -> None:
     with replacing(path) as partial:
         partial.hardlink_to(path)  # rename does nothing with two names of one file
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_made_beside_a_path_and_goes_with_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "model"
+    with folder_beside(path) as folder:
+        assert folder.parent == tmp_path and folder.name.startswith(".model-")
+        (folder / "model").mkdir()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_folders_that_a_killed_process_left_are_removed_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for name in (".model-left", ".model-used", ".models-other", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / ".model-file").touch()
+    with locked(tmp_path / ".model-used"), folder_beside(path):
+        assert not (tmp_path / ".model-left").exists()
+    expected = {".model-file", ".model-used", ".models-other", "model"}
+    assert {each.name for each in tmp_path.iterdir()} == expected
