@@ -31,6 +31,7 @@ EXTRAS = {
     "num2words": "languages",
     "numba": "train",
     "onnx": "train",
+    "optuna": "tune",
     "picows": "load",
     "pyarrow": "data",
     "rich": "train",

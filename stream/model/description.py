@@ -38,6 +38,7 @@ def described(network: Network) -> Description:
             key: _text(value) for key, value in msgspec.to_builtins(network.specification).items()
         },
         "error rates": _rates(network.notes),
+        "language model tuning": _tuning(network.notes),
     }
     for number, stage in enumerate(reversed(stages_of(network.notes))):
         title = "last run" if number == 0 else f"run {number} before it"
@@ -93,6 +94,20 @@ def _rates(notes: Mapping[str, Any]) -> Facts:
     return {
         " ".join([each["data_set"], each["backend"], *_options(each)]): f"{100 * each['wer']:.2f} %"
         for each in notes.get("evaluations", ())
+    }
+
+
+def _tuning(notes: Mapping[str, Any]) -> Facts:
+    """Return what `rill lm tune` has noted."""
+    tuning = notes.get("tuning")
+    if tuning is None:
+        return {}
+    rates = ", ".join(f"{name} {100 * wer:.2f} %" for name, wer in tuning["wer"].items())
+    values = ", ".join(f"{n.replace('_', ' ')} {v:.3g}" for n, v in tuning["values"].items())
+    return {
+        "values": values,
+        "WER": f"{rates}; {tuning['head']}, {tuning['data_set']}, {tuning['recordings']} recordings",
+        "search": tuning["search"],
     }
 
 

@@ -7,16 +7,19 @@ import runpy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
 from stream.errors import ArgumentError, InputError
 from stream.files.atomic import replace_file
 from stream.files.text import TextError, read_text
 from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram
 from stream.language_model.written import arpa_text, kenlm_binary
+from stream.model.network import open_model
 from stream.process import reports_errors, run_main
 from stream.vocabulary import Vocabulary, read_vocabulary
 from train.data.formats.table import read_records
 from train.data.records.record import strict
+from train.lm import tune as tuning
 from train.lm.kneser_ney import build_ngrams
 from train.lm.score import perplexity
 from train.text.levels import SHOWN, text_rules
@@ -62,6 +65,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     score.add_argument("model", metavar="FILE", help="ARPA or KenLM's probing binary")
     _add_texts(score)
+    tune = commands.add_parser(
+        "tune",
+        help="Find the weights of a language model by trials, and write them into a model.",
+        description="Decode recordings with several weights of a language model, and write the best into the model. "
+        "Encoder frames are computed once, so that a trial takes a beam search and no more.",
+        epilog="example: rill lm tune models/mine --manifest dev.jsonl --ngram ngram.binary --plot surface.svg",
+        allow_abbrev=False,
+    )
+    tuning.add_flags(tune)
     return parser
 
 
@@ -96,6 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    if arguments.command == "tune":
+        tuning.check(parser, arguments)
+        return _tune(arguments)
     if not arguments.manifest and not arguments.text:
         parser.error("there are no texts: give --manifest or --text")
     vocabulary = read_vocabulary(Path(arguments.tokenizer))
@@ -123,6 +138,16 @@ def main(argv: list[str] | None = None) -> int:
         f"{output}: {' + '.join(map(str, lengths))} n-grams of {len(texts)} texts, {len(content)} bytes"
     )
     return 0
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    network = open_model(arguments.model)
+    try:
+        hotwords = parse_hotwords(arguments.hotwords or "")
+        keywords = Speller(network.vocabulary.alphabet).spell(hotwords)
+    except HotwordError as error:
+        raise ArgumentError(f"--hotwords: {error}") from error
+    return tuning.tune(arguments, network, list(keywords))
 
 
 def _score(

@@ -41,6 +41,25 @@ def network() -> Network:
     return replace(tiny_network(), notes=NOTES, ngram=NgramFile(b"binary", 0.2))
 
 
+def test_the_tuning_of_a_language_model_is_described() -> None:
+    tuning = {
+        "data_set": "dev",
+        "recordings": 20,
+        "head": "ctc",
+        "values": {"weight": 0.25, "word_bonus": -0.5},
+        "wer": {"greedy": 0.5, "beam": 0.375, "tuned": 0.25},
+        "search": "seeded search, seed 0, 40 trials",
+    }
+    ngram = NgramFile(b"binary", 0.25, word_bonus=-0.5)
+    found = described(replace(tiny_network(), notes={"tuning": tuning}, ngram=ngram))
+    assert "weight 0.25, word bonus -0.5, SHA" in found["model"]["n-gram model"]
+    assert found["language model tuning"] == {
+        "values": "weight 0.25, word bonus -0.5",
+        "WER": "greedy 50.00 %, beam 37.50 %, tuned 25.00 %; ctc, dev, 20 recordings",
+        "search": "seeded search, seed 0, 40 trials",
+    }
+
+
 def test_a_model_is_described_with_its_figures_and_runs_the_last_one_first() -> None:
     found = described(network())
     assert list(found) == ["model", "network", "error rates", "last run", "run 1 before it"]
