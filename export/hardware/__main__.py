@@ -1,4 +1,4 @@
-"""`python -m export.hardware`: write a model as a hardware bundle (`export.hardware.bundle`); estimates for devices."""
+"""`python -m export.hardware`: hardware bundles (`export.hardware.bundle`), memory images of them, estimates for devices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from export.hardware.bundle import write_bundle
 from export.hardware.costs import macs_per_second
 from export.hardware.devices import DEVICES, GIGA, MBIT, Device
 from export.hardware.estimate import DELAY, TOKENS, estimate, table
+from export.hardware.images import transducer_images
 from export.hardware.published import page
+from hwckpt.hardware_bundle import Bundle
 from hwckpt.layout import SIZES
 from stream.bundled import model_path, recordings
 from stream.errors import ArgumentError
@@ -28,6 +30,7 @@ from stream.process import reports_errors, run_main
 
 ENOUGH = 10**12  # cells, of a device whose cells are not given
 PICTURES = (".svg", ".png")
+UNITS = 8  # of the gateware, 32 lanes
 CLOCK = 100.0  # MHz, of a device whose clock is not given
 OWN = ("luts", "dsps", "ram", "bandwidth", "clock")  # flags that describe a device
 PLOTTED = ("ecp5-85", "artix7-100t", "zynq-7045", "kria-k26", "alveo-u250", "speedster7t")
@@ -54,6 +57,31 @@ def build_parser() -> argparse.ArgumentParser:
         help="JSONL of utterances whose vectors it holds (default: the bundled recordings)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    images = commands.add_parser(
+        "images",
+        help="the memories of the gateware in rtl/",
+        description="Write the weights of a bundle as the words that the gateware in rtl/ reads, its other memories, and "
+        "its parameters (docs/rtl.md).",
+        epilog="example: rill export hardware images --bundle board --units 8 --output images",
+        allow_abbrev=False,
+    )
+    add = images.add_argument
+    add("--bundle", type=Path, required=True, metavar="DIR", help="hardware bundle")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add(
+        "--units",
+        type=int,
+        default=UNITS,
+        metavar="N",
+        help=f"units at a time, four multipliers each (default: {UNITS})",
+    )
+    add(
+        "--channels",
+        type=int,
+        default=1,
+        metavar="N",
+        help="streams that share each weight that is read (default: 1)",
+    )
     sizing = commands.add_parser(
         "estimate",
         help="how many streams a device carries",
@@ -117,8 +145,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "estimate":
         return _estimate(arguments)
+    if arguments.command == "images":
+        return _images(arguments)
     if arguments.ckpt is None or arguments.output is None:
-        parser.error("--ckpt and --output are required, or the command estimate")
+        parser.error("--ckpt and --output are required, or a command")
     network = open_model(arguments.ckpt)
     utterances = read_manifest(arguments.manifest) if arguments.manifest else recordings()
     named = _named(utterances)
@@ -134,6 +164,18 @@ def main(argv: list[str] | None = None) -> int:
         f"{macs_per_second(manifest.costs, 0.0) / 1e6:.1f} million multiply-accumulates a second; "
         f"{len(manifest.cases)} cases of vectors; {size:.1f} MB"
     )
+    return 0
+
+
+def _images(arguments: argparse.Namespace) -> int:
+    """Write the memories of the gateware."""
+    for flag in ("units", "channels"):
+        if (value := getattr(arguments, flag)) < 1:
+            raise ArgumentError(f"--{flag} is {value}; want 1 or more")
+    images = transducer_images(Bundle(arguments.bundle), arguments.units, arguments.channels)
+    images.write(arguments.output)
+    words, units = images.parameters["WEIGHT_WORDS"], images.parameters["UNITS"]
+    print(f"{arguments.output}: {words} words of {4 * units} weights")
     return 0
 
 

@@ -1,0 +1,176 @@
+// Replays chunks of x and writes down every value of `rill_transducer`.
+//
+//   +x=FILE       a line a byte of x, in hexadecimal, with its flags: 1xx the last one of a chunk, 2xx it begins a
+//                 segment, 4xx it is mute
+//   +trace=FILE   what was computed, in the order of computation; see `trace`
+//   +tokens       only tokens
+//   +idle +stall  the source pauses at random, the sink does
+//   +wait         so do the weights, before a group
+`timescale 1ns / 1ps
+module transducer_bench #(
+    parameter int UNITS = 8,
+    parameter int CHANNELS = 1,
+    parameter int WEIGHT_LATENCY = 2,
+    parameter int PRE_LAYERS = 1,
+    parameter int POST_LAYERS = 1,
+    parameter int PREDICTION_LAYERS = 1,
+    parameter int INPUTS = 240,
+    parameter int HIDDEN = 16,
+    parameter int PREDICTION_HIDDEN = 8,
+    parameter int JOINT = 16,
+    parameter int CLASSES = 21,
+    parameter int SYMBOLS = 30,
+    parameter int RUNNING_SYMBOLS = 0,
+    parameter int ACC_WIDTH = 24,
+    parameter int OPERAND_WIDTH = 12,
+    parameter int SIZE_WIDTH = 12,
+    parameter int ACT_STRIDE = 1024,
+    parameter int CELL_STRIDE = 64,
+    parameter int WEIGHT_WORDS = 16384,
+    parameter int BIAS_WORDS = 256,
+    parameter int EMBED_BASE = 0,
+    parameter int JOINT_BASE = 0
+);
+  localparam int CHANNEL_WIDTH = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
+  localparam int CLASS_WIDTH = $clog2(CLASSES);
+  localparam int WEIGHT_ADDR = $clog2(WEIGHT_WORDS);
+  localparam int BLANK = CLASSES - 1;
+
+  logic clk = 0, rst_n = 0;
+  logic x_valid = 0, x_ready, x_last = 0, x_begin = 0, x_mute = 0, token_valid, token_ready = 0, weight_ready = 0, weight_next;
+  logic [7:0] x_data = 0;
+  logic [CLASS_WIDTH-1:0] token;
+  logic [CHANNEL_WIDTH-1:0] token_channel;
+  logic [WEIGHT_ADDR-1:0] weight_addr;
+  logic [32*UNITS-1:0] weight_data;
+
+  rill_transducer #(
+      .UNITS(UNITS),
+      .CHANNELS(CHANNELS),
+      .WEIGHT_LATENCY(WEIGHT_LATENCY),
+      .PRE_LAYERS(PRE_LAYERS),
+      .POST_LAYERS(POST_LAYERS),
+      .PREDICTION_LAYERS(PREDICTION_LAYERS),
+      .INPUTS(INPUTS),
+      .HIDDEN(HIDDEN),
+      .PREDICTION_HIDDEN(PREDICTION_HIDDEN),
+      .JOINT(JOINT),
+      .CLASSES(CLASSES),
+      .SYMBOLS(SYMBOLS),
+      .RUNNING_SYMBOLS(RUNNING_SYMBOLS),
+      .ACC_WIDTH(ACC_WIDTH),
+      .OPERAND_WIDTH(OPERAND_WIDTH),
+      .SIZE_WIDTH(SIZE_WIDTH),
+      .ACT_STRIDE(ACT_STRIDE),
+      .CELL_STRIDE(CELL_STRIDE),
+      .WEIGHT_WORDS(WEIGHT_WORDS),
+      .BIAS_WORDS(BIAS_WORDS),
+      .EMBED_BASE(EMBED_BASE),
+      .JOINT_BASE(JOINT_BASE)
+  ) dut (
+      .clk_i(clk),
+      .rst_ni(rst_n),
+      .x_valid_i(x_valid),
+      .x_ready_o(x_ready),
+      .x_data_i(x_data),
+      .x_last_i(x_last),
+      .x_begin_i(x_begin),
+      .x_mute_i(x_mute),
+      .token_valid_o(token_valid),
+      .token_ready_i(token_ready),
+      .token_data_o(token),
+      .token_channel_o(token_channel),
+      .weight_ready_i(weight_ready),
+      .weight_next_o(weight_next),
+      .weight_addr_o(weight_addr),
+      .weight_data_i(weight_data)
+  );
+
+  // Weights that answer as late as block RAM does, or later.
+  localparam int WORD = 32 * UNITS;
+  logic [WORD-1:0] weight_word;
+  logic [WORD*(WEIGHT_LATENCY-1)-1:0] late_q;
+  wire [WORD*WEIGHT_LATENCY-1:0] words = {late_q, weight_word};
+
+  rill_rom #(
+      .WIDTH(WORD),
+      .DEPTH(WEIGHT_WORDS),
+      .FILE("weights.hex")
+  ) weights (
+      .clk_i(clk),
+      .raddr_i(weight_addr),
+      .rdata_o(weight_word)
+  );
+
+  always @(posedge clk) late_q <= words[WORD*(WEIGHT_LATENCY-1)-1:0];
+
+  assign weight_data = words[WORD*(WEIGHT_LATENCY-2)+:WORD];
+
+  always #5 clk = !clk;
+
+  string path;
+  int x_file, trace_file, got, value;
+  int chunks = 0, sent = 0, tokens = 0, clocks = 0;
+  logic idle, stall, waits, every;
+
+  // A line has the number of the layer, or fd for a, fe for a token or blank; the channel; the value; and c.
+  task automatic trace(input int kind, input int channel, input int value, input int c);
+    $fwrite(trace_file, "%h %h %h %h\n", 8'(kind), 8'(channel), value, 16'(c));
+  endtask
+
+  always @(negedge clk) begin
+    token_ready <= rst_n && (!stall || $urandom % 100 == 0);
+    weight_ready <= !waits || $urandom % 10 == 0;
+  end
+
+  always @(posedge clk)
+    if (rst_n) begin
+      // Neither waiting for x nor for the sink is computing.
+      if (dut.state_q != dut.LOAD && dut.state_q != dut.EMIT) clocks <= clocks + 1;
+      if (every && dut.h_valid) trace(int'(dut.layer_q), int'(dut.channel), int'(dut.h), int'(dut.c));
+      if (every && dut.row_valid)
+        trace(int'(dut.layer_q), int'(dut.channel),
+              (int'(dut.layer_q) == dut.OUTPUT_LAYER) ? int'(dut.row) : int'($signed(dut.projected)), 0);
+      if (every && dut.state_q == dut.JOIN && dut.pasted) trace('hfd, int'(dut.channel_q), int'(dut.a), 0);
+      if (token_valid && token_ready) begin
+        trace('hfe, int'(token_channel), int'(token), 0);
+        if (int'(token) == BLANK) chunks <= chunks + 1;
+        else tokens <= tokens + 1;
+      end
+    end
+
+  initial begin
+    idle = $test$plusargs("idle");
+    stall = $test$plusargs("stall");
+    waits = $test$plusargs("wait");
+    every = !$test$plusargs("tokens");
+    if (!$value$plusargs("x=%s", path)) $fatal(1, "+x=FILE is missing");
+    x_file = $fopen(path, "r");
+    if (!$value$plusargs("trace=%s", path)) $fatal(1, "+trace=FILE is missing");
+    trace_file = $fopen(path, "w");
+    repeat (4) @(negedge clk);
+    rst_n = 1;
+    got = $fscanf(x_file, "%h", value);
+    while (got == 1) begin
+      while (idle && $urandom % 3 != 0) @(negedge clk);
+      x_valid = 1;
+      x_data = 8'(value);
+      x_last = value[8];
+      x_begin = value[9];
+      x_mute = value[10];
+      #1;
+      while (!x_ready) begin
+        @(negedge clk);
+        #1;
+      end
+      if (x_last) sent = sent + 1;
+      @(negedge clk);
+      x_valid = 0;
+      got = $fscanf(x_file, "%h", value);
+    end
+    while (chunks != sent) @(negedge clk);
+    $display("%0d chunks, %0d tokens, %0d clocks", chunks, tokens, clocks);
+    $fclose(trace_file);
+    $finish;
+  end
+endmodule
