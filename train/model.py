@@ -7,6 +7,7 @@ network are the training forms of their families (`train.encoders`, `train.predi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,6 +48,13 @@ WRITTEN = (
 def lengths_to_mask(lengths: Tensor, count: int) -> Tensor:
     """Return (B, count) bool, True before each row's length."""
     return torch.arange(count, device=lengths.device)[None, :] < lengths[:, None]
+
+
+@torch.no_grad()
+def expect_blanks(layer: nn.Linear, blank: int, prior: float) -> None:
+    """Set the bias of an output layer such that a blank has about this probability, whatever the frame."""
+    others = layer.out_features - 1
+    layer.bias[blank] = math.log(others * prior / (1.0 - prior))
 
 
 class Transducer(nn.Module):
@@ -106,8 +114,12 @@ class Transducer(nn.Module):
         if self.mel is not None:
             self.mel.project()
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1)."""
+    def initialise(self, generator: torch.Generator, blank_prior: float = 0.0) -> None:
+        """Draw all weights (NUMERICS 3.4, generation 1.14: effective forget bias 1).
+
+        Args:
+            blank_prior: probability of a blank that the output layers begin with; 0: as they are drawn.
+        """
         self.encoder.initialise(generator)
         if self.prediction is not None:
             self.prediction.initialise(generator)
@@ -116,6 +128,10 @@ class Transducer(nn.Module):
                 bound = linear.in_features**-0.5
                 linear.weight.uniform_(-bound, bound, generator=generator)
                 linear.bias.uniform_(-bound, bound, generator=generator)
+        if blank_prior:
+            for name, linear in self._linear_layers().items():
+                if name in ("joint.output", "ctc"):
+                    expect_blanks(linear, self.specification.blank, blank_prior)
 
     @property
     def front_end(self) -> FrontEnd:

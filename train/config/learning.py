@@ -96,6 +96,9 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             head's loss beside the transducer's, to the end; where it is "ctc", that weight is 1. The weight may
             change during the run, as penalties may.
         help_updates: updates over which these weights fall to a tenth.
+        blank_prior: probability of a blank, below 1, that the output layers of the transducer and of CTC begin
+            with; 0: whatever their random weights give. Most frames are blanks, and the steps that teach it
+            otherwise go through the encoder. It has no effect on weights that come from another model.
         delay_penalty: lambda of NUMERICS 5.1; above 0, tokens come earlier. This one and the others are
             numbers, or change during the run, see `train.config.duration`.
         eos_penalty: the same for the piece `<EOS>`, on top of it, where the tokenizer has that piece.
@@ -110,6 +113,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ctc: Penalty = 0.3
     bag: float = 0.0
     help_updates: int = 1300
+    blank_prior: float = 0.0
     delay_penalty: Penalty = 0.0
     eos_penalty: Penalty = 0.0
     star: str | None = None
@@ -119,6 +123,10 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def __post_init__(self) -> None:
         if self.help_updates < 1:
             raise ValueError(f"loss: help_updates is {self.help_updates}, wants at least 1")
+        if not 0.0 <= self.blank_prior < 1.0:
+            raise ValueError(
+                f"loss: blank_prior is {self.blank_prior}, wants a probability from 0, below 1"
+            )
         if self.joint_megabytes is not None and not 0.0 < self.joint_megabytes < math.inf:
             raise ValueError(f"loss: joint_megabytes is {self.joint_megabytes}, wants more than 0")
         for key in ("ctc", "delay_penalty", "eos_penalty", "star_penalty"):

@@ -19,6 +19,7 @@ from stream.encoders.operations import EPSILON, Operations, known
 from stream.model.specification import Specification
 from stream.stage import State
 from train.config.learning import Dropout
+from train.encoders.input_norm import InputNorm
 from train.encoders.step_form import StepForm
 
 DT = (0.001, 0.1)  # least and largest step at the start, of Mamba-2 (Dao and Gu, 2024)
@@ -80,13 +81,17 @@ class ConformerEncoder(StepForm):
 
     Args:
         specification: of the model.
-        normalised: has no effect: the family has norms of its own.
+        normalised: whether its output is normalised, over frames and rows. The norms of the family leave in
+            place what all frames share, and heads that learn blanks first fill the frames with it.
         dropout: `encoder` is that of every branch.
+    Attributes:
+        output_norm: normalisation of the output, which the joint folds in; None: there is none.
     """
 
     def __init__(self, specification: Specification, *, normalised: bool, dropout: Dropout) -> None:
         self.sizes = cast(Conformer, specification.encoder)
         super().__init__(self.sizes, self.sizes.shapes())
+        self.output_norm = InputNorm(self.sizes.size) if normalised else None
         self._training, self._evaluation = TorchOperations(dropout.encoder), TorchOperations(0.0)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -139,4 +144,6 @@ class ConformerEncoder(StepForm):
         present: Tensor | None,
     ) -> tuple[Tensor, State]:
         y, new = sizes.advance_by(operations, self._parameters_by_name(), x, state, present)
+        if self.output_norm is not None:
+            y = self.output_norm(y, None if present is None else present[:, :: sizes.subsampling])
         return y, appended(sizes.caches, state, new)

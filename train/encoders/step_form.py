@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stream.encoders.family import Encoder
 from stream.prediction.family import Prediction
 from stream.stage import State, map_state
+from train.encoders.input_norm import InputNorm
 
 
 class StepForm(nn.Module):
@@ -21,13 +22,13 @@ class StepForm(nn.Module):
         family: that computes.
         shapes: of its arrays.
     Attributes:
-        output_norm: what is folded into the next layer: nothing.
+        output_norm: normalisation of the output, which the next layer folds in; None: there is none.
     """
 
     def __init__(self, family: Encoder | Prediction, shapes: Mapping[str, tuple[int, ...]]) -> None:
         super().__init__()
         self.family, self._names = family, tuple(shapes)
-        self.output_norm = None
+        self.output_norm: InputNorm | None = None
         for name, shape in shapes.items():
             self.register_parameter(_key(name), nn.Parameter(torch.zeros(shape)))
 

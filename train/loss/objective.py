@@ -23,7 +23,7 @@ from train.config.learning import Loss
 from train.config.run import ConfigError
 from train.loss.lattice import Penalties
 from train.loss.transducer import joint_transducer_loss
-from train.model import Transducer, lengths_to_mask
+from train.model import Transducer, expect_blanks, lengths_to_mask
 from train.schedules.penalties import penalty_at
 
 LEAST_SHARE = 0.1  # of the auxiliary weights, to the end
@@ -62,6 +62,8 @@ class Objective(nn.Module):
         self._heads = model.specification.heads
         if "ctc" not in self._heads:
             self.ctc = nn.Linear(model.specification.joint, classes)
+            if weights.blank_prior:
+                expect_blanks(self.ctc, model.specification.blank, weights.blank_prior)
         self.bag = nn.Linear(model.specification.joint, classes)
 
     def set_penalties(self, update: int, wers: Sequence[float], epoch: int) -> None:

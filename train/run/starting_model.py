@@ -35,7 +35,8 @@ def starting_model(
     """
     model = Transducer(specification, normalised=config.quantize == "none", dropout=dropout)
     torch.manual_seed(config.seed)
-    model.initialise(torch.Generator().manual_seed(config.seed))
+    generator = torch.Generator().manual_seed(config.seed)
+    model.initialise(generator, config.loss.blank_prior)
     own = model.state_dict()
     if start.weights is not None and config.init is not None:
         vocabularies = [Vocabulary(each) for each in (start.tokenizer, start.spelling)]

@@ -130,6 +130,7 @@ def test_overrides_are_typed_and_the_last_wins(small: Path) -> None:
         ("optimiser.freeze_until={ encoder = 0 }", r"freeze_until: encoder is 0, wants at least 1"),
         ("optimiser.half_life=0", r"half_life is 0, wants at least 1"),
         ("loss.help_updates=0", r"help_updates is 0, wants at least 1"),
+        ("loss.blank_prior=1", r"blank_prior is 1.0, wants a probability from 0, below 1"),
         ("loss.star_penalty=0", r"star_penalty is 0.0, wants more than 0, 1 at most"),
         ("dropout.encoder=nan", r"dropout.encoder is nan, wants 0 <= p < 1"),
         ("checkpoint_every=0", r"checkpoint_every is 0, wants at least 1"),

@@ -20,6 +20,7 @@ from tests.tiny import tiny_network, tiny_specification
 from tests.train.tones import prepared
 from train.config.learning import Dropout
 from train.encoders.conformer import ConformerEncoder, TorchOperations
+from train.encoders.input_norm import advance_norms
 from train.model import Transducer
 from train.run.inputs import Inputs
 from train.run.state_passing import states_after
@@ -45,7 +46,7 @@ def form(dropout: float = 0.0, **sizes: Any) -> ConformerEncoder:
     """Return a form with random weights, of double precision."""
     specification = tiny_specification(other_encoder=msgspec.structs.replace(SIZES, **sizes))
     drop = Dropout(encoder=dropout)
-    made = ConformerEncoder(specification, normalised=True, dropout=drop).double()
+    made = ConformerEncoder(specification, normalised=False, dropout=drop).double()
     made.initialise(torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in made.parameters():  # biases and scales, too
@@ -129,6 +130,26 @@ def test_its_forward_is_causal_chunk_by_chunk(ms: int) -> None:
         return made.step(torch.from_numpy(x), made.initial_state(len(x)))[0].numpy()
 
     check_causal(encode, made.sizes, "test")
+
+
+def test_what_all_frames_share_is_taken_out_of_its_output_and_folded_into_the_joint() -> None:
+    specification = tiny_specification(other_encoder=SIZES)
+    made = Transducer(specification, normalised=True).double()
+    made.initialise(torch.Generator().manual_seed(0))
+    x, present = inputs()
+    y, _ = made.encoder.step(x, made.encoder.initial_state(ROWS), present)
+    there = y[present[:, ::6]]
+    torch.testing.assert_close(there.mean(0), torch.zeros(16).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        there.std(0, correction=0), torch.ones(16).double(), rtol=0, atol=1e-3
+    )
+    advance_norms(made, lambda tensor: [tensor])
+    made.eval()
+    arrays = {name: torch.from_numpy(array) for name, array in made.arrays().items()}
+    h, _ = SIZES.step(arrays, x.float(), made.float().encoder.initial_state(ROWS), present)
+    want = h @ arrays["joint.encoder.weight"].T + arrays["joint.encoder.bias"]
+    f, _ = made.encode(x.float(), made.initial_state(ROWS)[0], present)
+    torch.testing.assert_close(f, want, rtol=0, atol=1e-4)
 
 
 def test_steps_and_decays_of_mamba_begin_where_its_authors_have_them() -> None:

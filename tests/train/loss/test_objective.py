@@ -96,6 +96,31 @@ def test_a_penalty_of_a_piece_that_is_not_there_is_refused(weights: Loss, messag
         Objective(module, weights, ["<unk>", "a"])
 
 
+@pytest.mark.parametrize("decoder", ["transducer", "ctc", "both"])
+def test_output_layers_begin_with_the_prior_of_a_blank_and_are_otherwise_as_drawn(
+    decoder: str,
+) -> None:
+    made = []
+    for prior in (0.0, 0.97):
+        module = Transducer(tiny_network(decoder=decoder).specification, normalised=False)
+        module.initialise(torch.Generator().manual_seed(1), prior)
+        torch.manual_seed(1)
+        made.append(Objective(module, Loss(blank_prior=prior)))
+    drawn, own = (each.state_dict() for each in made)
+    blank = made[0].model.specification.blank
+    layers = [name for name in drawn if name.endswith(("output.bias", "ctc.bias"))]
+    assert len(layers) == (1 if decoder == "ctc" else 2)
+    for name, value in drawn.items():
+        if name in layers:
+            others = torch.arange(len(value)) != blank
+            assert torch.equal(own[name][others], value[others])
+            alone = torch.zeros_like(value)
+            alone[blank] = own[name][blank]
+            assert float(alone.softmax(0)[blank]) == pytest.approx(0.97)
+        else:
+            assert torch.equal(own[name], value)
+
+
 def test_auxiliary_losses_fade_to_a_tenth_and_no_further() -> None:
     own = objective(ctc=0.3, bag=0.7, help_updates=100)
     for update, share in ((0, 1.0), (50, 0.5), (90, 0.1), (10_000, 0.1)):
