@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stream.language_model.binary import MAGIC
 from stream.language_model.fusion import Fusion, LanguageModel, carried
-from stream.language_model.kenlm import MAGIC, read_kenlm
+from stream.language_model.kenlm import read_kenlm
 from stream.language_model.ngram import Ngram, NgramError, Table, read_arpa
 from stream.language_model.words import WordNgram, is_over_words
 from stream.model.network import Network
@@ -14,7 +15,7 @@ from stream.vocabulary import Vocabulary
 
 
 def open_ngram(path: str | Path) -> Table:
-    """Read a language model, an ARPA file or KenLM's probing binary, told apart by content.
+    """Read a language model, an ARPA file or a KenLM binary, told apart by content.
 
     Raises:
         NgramError: it is neither.

@@ -1,6 +1,6 @@
 """N-gram language model over pieces: log-probabilities with back-off (Katz, 1987).
 
-`Ngram` looks for the longest n-gram that the model has in a `Table`: of an ARPA file here, of KenLM's binary
+`Ngram` looks for the longest n-gram that the model has in a `Table`: of an ARPA file here, of KenLM's binaries
 in `stream.language_model.kenlm`. The words of the model are the pieces of a vocabulary; for one over whole words
 see `stream.language_model.words`. Files have base 10 logarithms, `Ngram` returns natural ones.
 

@@ -1,14 +1,14 @@
-"""Language models as files: ARPA's text, and KenLM's probing binary as `stream.language_model.kenlm` describes it."""
+"""Language models as files: ARPA's text, and KenLM's probing binary as `stream.language_model.probing` describes it."""
 
 from __future__ import annotations
 
 import struct
 
-from stream.language_model.kenlm import LAYOUT, MAGIC, ngram_key, word_key
+from stream.language_model.binary import PROBING, header_bytes, word_key
 from stream.language_model.ngram import UNKNOWN, ArpaTable, NgramError
+from stream.language_model.probing import ngram_key
 
 MULTIPLIER = 1.5  # buckets an entry, KenLM's own choice
-WORDS_INCLUDED = 1
 
 
 def arpa_text(table: ArpaTable) -> str:
@@ -40,10 +40,8 @@ def kenlm_binary(table: ArpaTable) -> bytes:
     words = [UNKNOWN, *(word for word in table.ids if word != UNKNOWN)]
     place = {table.ids[word]: number for number, word in enumerate(words)}
     by_order = _by_order(_flagged(table))
-    content = MAGIC.ljust(56, b"\0") + LAYOUT
-    content += struct.pack("<B3xfiB3xI", table.order, MULTIPLIER, 0, WORDS_INCLUDED, 0)
-    content += struct.pack(f"<{table.order}Q", *map(len, by_order))
-    content += bytes(-len(content) % 8) + struct.pack("<II", 0, len(words))
+    content = header_bytes(table.order, MULTIPLIER, PROBING, list(map(len, by_order)))
+    content += struct.pack("<II", 0, len(words))
     ids = {word_key(word): struct.pack("<I", n) for n, word in enumerate(words) if n}
     content += _hashed(
         ids, 12, len(words)

@@ -6,22 +6,33 @@ The bundled model on its own recordings, every channel from a place of its own. 
 chunk by chunk, so that a busy machine is as busy for all of them. `extra_info` is of CPU seconds of
 one thread: a step of each (median), and its ratio to greedy's; with the words of both checked first to be
 mostly the same.
+
+`test_decoding_alone` leaves encoders out: frames of the recordings are computed once, and decoded by each decoder in turn.
+Its `extra_info` is of CPU milliseconds a second of audio. The language models are of random texts of the recordings' words.
 """
 
 from __future__ import annotations
 
+import random
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from stream.audio import read_audio
+from stream.backends import load_backend
 from stream.bundled import model_path, recordings
 from stream.decoding.options import DecoderOptions, decoding_of
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import load_engine
-from stream.model.network import open_model
+from stream.front_end.log_mel import SAMPLE_RATE
+from stream.language_model.written import arpa_text
+from stream.model.network import Network, open_model
+from train.lm.encoded import encode
+from train.lm.kneser_ney import build_ngrams
 
 CHUNK = LSTM.chunk_samples
 
@@ -71,3 +82,55 @@ def test_step(benchmark: Any, channels: int) -> None:
         benchmark.extra_info[f"{name}, ms"] = round(1e3 * step, 2)
         ratio = step / float(np.median(seconds["greedy"][5:]))
         benchmark.extra_info[f"{name}, times greedy"] = round(ratio, 2)
+
+
+def language_models(network: Network, folder: Path) -> dict[str, str]:
+    """Write trigrams over pieces and over words; returns their paths."""
+    words = sorted({word for each in recordings() for word in each.text.split()})
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices(words, k=5)) for _ in range(2000)]
+    vocabulary = network.vocabulary
+    of_pieces = ([vocabulary.pieces[i] for i in vocabulary.encode(text)] for text in texts)
+    tables = {"pieces": build_ngrams(of_pieces, 3, vocabulary.pieces)}
+    tables["words"] = build_ngrams((text.split() for text in texts), 3)
+    paths = {}
+    for name, table in tables.items():
+        (path := folder / f"{name}.arpa").write_text(arpa_text(table), "utf-8")
+        paths[name] = str(path)
+    return paths
+
+
+def test_decoding_alone(benchmark: Any, tmp_path: Path) -> None:
+    network = open_model(model_path())
+    backend = load_backend("onnx", network)
+    spoken = list(recordings()) * 6
+    seconds = sum(len(each.read()) for each in spoken) / SAMPLE_RATE
+    encoded = encode(network, spoken, backend)
+    beam = DECODERS["beam 4"]
+    paths = language_models(network, tmp_path)
+    weights: dict[str, Any] = {"ngram_weight": 0.2}
+    decoders = {
+        "greedy": DECODERS["greedy"],
+        "beam 4": beam,
+        "beam 4, n-gram of pieces": replace(beam, ngram=paths["pieces"], **weights),
+        "beam 4, n-gram of words": replace(beam, ngram=paths["words"], **weights),
+        "beam 4, n-gram of pieces, internal language model": replace(
+            beam, ngram=paths["pieces"], internal_weight=0.1, **weights
+        ),
+    }
+    decodings = {name: decoding_of(network, options) for name, options in decoders.items()}
+    taken: dict[str, list[float]] = {name: [] for name in decoders}
+    heard: dict[str, list[str]] = {}
+
+    def turn() -> None:
+        for name, decoding in decodings.items():
+            began = time.process_time()
+            heard[name] = encoded.transcripts(backend, network.vocabulary, decoding)
+            taken[name].append(time.process_time() - began)
+
+    benchmark.pedantic(turn, rounds=7)
+    said = set(" ".join(heard["greedy"]).split())
+    for name, texts in heard.items():
+        assert len(said & set(" ".join(texts).split())) > len(said) / 2, (name, texts)
+        cost = 1e3 * float(np.median(taken[name])) / seconds
+        benchmark.extra_info[f"{name}, ms a second of audio"] = round(cost, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import runpy
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from stream.errors import ArgumentError, InputError
 from stream.files.atomic import replace_file
 from stream.files.text import TextError, read_text
 from stream.language_model.files import open_ngram
-from stream.language_model.ngram import Ngram
+from stream.language_model.ngram import ArpaTable, Ngram, read_arpa
 from stream.language_model.written import arpa_text, kenlm_binary
+from stream.language_model.written_trie import kenlm_trie
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
 from stream.vocabulary import Vocabulary, read_vocabulary
@@ -41,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         "build",
         help="Make a language model of texts.",
         description="Make a language model of texts: n-grams by modified Kneser-Ney. A name that ends in .arpa is "
-        "written as text, any other as KenLM's probing binary.",
+        "written as text, any other as a KenLM binary.",
         epilog="example: rill lm build --manifest train.jsonl --tokenizer tokenizer.model --output ngram.binary",
         allow_abbrev=False,
     )
@@ -54,7 +56,16 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"of the longest n-grams, 1 to {LONGEST} (default: %(default)s)",
     )
-    build.add_argument("--output", required=True, metavar="FILE", help="language model")
+    _add_output(build)
+    convert = commands.add_parser(
+        "convert",
+        help="Write an ARPA file as a KenLM binary.",
+        description="Write an ARPA file as a KenLM binary, which models carry and which is read faster.",
+        epilog="example: rill lm convert lm.arpa --output lm.binary --kind trie --quantise 8",
+        allow_abbrev=False,
+    )
+    convert.add_argument("model", metavar="ARPA", help="language model")
+    _add_output(convert)
     score = commands.add_parser(
         "score",
         help="Measure how well a language model predicts texts.",
@@ -63,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: rill lm score ngram.binary --manifest dev.jsonl --tokenizer tokenizer.model",
         allow_abbrev=False,
     )
-    score.add_argument("model", metavar="FILE", help="ARPA or KenLM's probing binary")
+    score.add_argument("model", metavar="FILE", help="ARPA or KenLM binary")
     _add_texts(score)
     tune = commands.add_parser(
         "tune",
@@ -75,6 +86,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tuning.add_flags(tune)
     return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--output", required=True, metavar="FILE", help="language model to write")
+    add(
+        "--kind",
+        choices=("probing", "trie"),
+        default="probing",
+        help="of a KenLM binary: probing is read fastest, a trie is smallest (default: %(default)s)",
+    )
+    add(
+        "--quantise",
+        type=int,
+        metavar="BITS",
+        help="of each probability and back-off of a trie, 2 to 25 (default: 31 and 32)",
+    )
 
 
 def _add_texts(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +139,11 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command == "tune":
         tuning.check(parser, arguments)
         return _tune(arguments)
+    if arguments.command != "score" and arguments.quantise is not None and arguments.kind != "trie":
+        parser.error("--quantise goes with --kind trie")
+    if arguments.command == "convert":
+        _write(arguments, read_arpa(Path(arguments.model)), "")
+        return 0
     if not arguments.manifest and not arguments.text:
         parser.error("there are no texts: give --manifest or --text")
     vocabulary = read_vocabulary(Path(arguments.tokenizer))
@@ -128,16 +161,23 @@ def main(argv: list[str] | None = None) -> int:
     table = build_ngrams(
         ([pieces[token] for token in text] for text in tokens if text), arguments.order, pieces
     )
+    _write(arguments, table, f" of {len(texts)} texts")
+    return 0
+
+
+def _write(arguments: argparse.Namespace, table: ArpaTable, source: str) -> None:
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    is_text = output.suffix == ".arpa"
-    content = arpa_text(table).encode() if is_text else kenlm_binary(table)
+    if output.suffix == ".arpa":
+        content = arpa_text(table).encode()
+    elif arguments.kind == "trie":
+        content = kenlm_trie(table, arguments.quantise)
+    else:
+        content = kenlm_binary(table)
     replace_file(output, content)
-    lengths = [sum(len(ngram) == n for ngram in table.ngrams) for n in range(1, table.order + 1)]
-    print(
-        f"{output}: {' + '.join(map(str, lengths))} n-grams of {len(texts)} texts, {len(content)} bytes"
-    )
-    return 0
+    lengths = Counter(map(len, table.ngrams))
+    counts = " + ".join(str(lengths[n]) for n in range(1, table.order + 1))
+    print(f"{output}: {counts} n-grams{source}, {len(content)} bytes")
 
 
 def _tune(arguments: argparse.Namespace) -> int:

@@ -83,3 +83,23 @@ def test_what_cannot_be_used_is_named(
         assert ended.code == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "lm").exists()
+
+
+def test_an_arpa_file_becomes_a_binary_of_either_kind(
+    tokenizer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.txt").write_text("deux trois\ntrois deux deux\n")
+    arpa = tmp_path / "a.arpa"
+    command = ["build", "--text", str(tmp_path / "texts.txt"), "--tokenizer", str(tokenizer)]
+    assert main([*command, "--output", str(arpa)]) == 0
+    pieces = Vocabulary(tokenizer.read_bytes()).pieces
+    scores = []
+    for flags in ([], ["--kind", "trie"], ["--kind", "trie", "--quantise", "8"]):
+        output = tmp_path / f"{len(scores)}.binary"
+        assert main(["convert", str(arpa), "--output", str(output), *flags]) == 0
+        ngram = Ngram(open_ngram(output), pieces, 1.0)
+        scores.append(ngram.step(ngram.start, pieces.index("▁deux"))[0])
+    assert scores[1:] == pytest.approx([scores[0]] * 2, abs=1e-2)
+    with pytest.raises(SystemExit):
+        main(["convert", str(arpa), "--output", str(tmp_path / "lm"), "--quantise", "8"])
+    assert "--quantise goes with --kind trie" in capsys.readouterr().err
