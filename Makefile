@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test quick check rtl cpus wheels clients setup fmt bench docs lock clean
+.PHONY: help demo model test quick check rtl cpus wheels clients images setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -76,6 +76,9 @@ wheels: .venv/installed ## same tokens on every Python to be had, with oldest an
 
 clients: .venv/installed .cache/clients/installed ## the programs of docs/voice-agents.md, with the SDKs they are for
 	RILL_CLIENTS='$(CACHE)/clients/bin/python' $(DEV) -m pytest -q tests/documentation/test_recipes.py
+
+images: .venv/installed ## run the steps of the container files without an engine: minutes, gigabytes, the network
+	RILL_IMAGES=1 $(DEV) -m pytest -q tests/deploy/test_images.py
 
 setup: .venv-core/installed .venv/installed ## make both environments, run nothing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ import yaml
 from server import options
 from server.flags import make_parser
 from server.limits import Limits
+from tests.deploy.container import expanded, read
 from tests.places import REPOSITORY
 from tests.server.scripted import ScriptedEngine, serving
 
@@ -28,7 +31,7 @@ PORT = 3030
 IMAGE = "rill"
 ENDING_SECONDS = 30  # what the end of the streams may take after the drain: docs/operations.md
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-SERVERS = {name: each for name, each in COMPOSE["services"].items() if name != "balancer"}
+SERVERS = {name: each for name, each in COMPOSE["services"].items() if each["image"] == "rill"}
 MANIFESTS: dict[str, dict[str, Any]] = {
     manifest["kind"]: manifest
     for manifest in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
@@ -38,23 +41,16 @@ CONTAINER: dict[str, Any] = POD["spec"]["containers"][0]
 ENVIRONMENT: dict[str, str] = {each["name"]: each["value"] for each in CONTAINER["env"]}
 
 
-def read_instructions() -> list[tuple[str, str]]:
-    """Return the instructions of the container file and their arguments, continued lines joined."""
-    text = (DEPLOY / "Containerfile").read_text().replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
-
-
-INSTRUCTIONS = read_instructions()
+INSTRUCTIONS = read(DEPLOY / "Containerfile")
 
 
 def arguments(instruction: str) -> list[str]:
-    return [rest for name, rest in INSTRUCTIONS if name == instruction]
+    return [each.rest for each in INSTRUCTIONS if each.name == instruction]
 
 
-def image_environment() -> dict[str, str]:
+def image_environment(**given: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in " ".join(arguments("ENV")).split()]
-    return {name: value for name, _, value in pairs}
+    return {name: expanded(value, given) for name, _, value in pairs}
 
 
 def served_options(environment: dict[str, str]) -> options.Options:
@@ -71,18 +67,29 @@ def test_the_image_installs_the_core_lock_and_pyav_and_never_torch() -> None:
         f"--no-cache-dir --requirement requirements/core.txt {pyav}",
         "--no-cache-dir --no-deps .",
     ]
-    used = " ".join(rest for _, rest in INSTRUCTIONS).replace("/core.txt", "")
+    used = " ".join(each.rest for each in INSTRUCTIONS).replace("/core.txt", "")
     used += (REPOSITORY / "requirements" / "core.txt").read_text()
     assert not re.search(r"\btorch\b|requirements/(?!\s)|\[(train|dev|load)\b", used)
 
 
 def test_the_image_gets_what_the_wheel_is_made_of_and_all_of_it_exists() -> None:
-    copies = [rest.split() for rest in arguments("COPY") if not rest.startswith("--from")]
+    expand = functools.partial(expanded, variables={})
+    copies = [expand(rest).split() for rest in arguments("COPY") if rest[:6] != "--from"]
     sources = {source for copy in copies for source in copy[:-1]}
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     named = {*wheel["packages"], *wheel["force-include"], "README.md", "hatch_build.py"}
     assert named | {*PROJECT["project"]["license-files"], "pyproject.toml"} <= sources
     assert [source for source in sources if not (REPOSITORY / source).exists()] == []
+
+
+def test_the_image_serves_a_model_that_is_baked_in_under_the_name_of_the_bundled_one() -> None:
+    assert served_options(image_environment()).models == {"general": None}
+    baked = served_options(image_environment(MODEL="runs/fr/model/fr"))
+    (copy,) = (each for each in arguments("COPY") if "MODEL" in each)
+    source, target = expanded(copy, {"MODEL": "runs/fr/model/fr"}).split()
+    assert source == "runs/fr/model/fr"
+    assert baked.models == {"general": Path(target)}
+    assert COMPOSE["x-server"]["build"]["args"] == {"MODEL": "${MODEL:-}"}
 
 
 def test_both_stages_have_the_same_python_and_it_is_one_that_is_supported() -> None:

@@ -17,6 +17,7 @@ from train.data.commands import (
     rewrite,
     split,
     stats,
+    verify,
 )
 
 
@@ -34,6 +35,7 @@ class Command(Protocol):
 
 
 COMMANDS: Mapping[str, Command] = {
+    "verify": verify,
     "prepare": prepare,
     "check": check,
     "stats": stats,
