@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import runpy
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
 from stream.errors import ArgumentError, InputError
 from stream.files.atomic import replace_file
 from stream.files.text import TextError, read_text
-from stream.language_model.files import open_ngram
-from stream.language_model.ngram import ArpaTable, Ngram, read_arpa
+from stream.language_model.files import language_model, open_ngram
+from stream.language_model.fusion import Fusion
+from stream.language_model.ngram import ArpaTable, read_arpa
 from stream.language_model.written import arpa_text, kenlm_binary
 from stream.language_model.written_trie import kenlm_trie
 from stream.model.network import open_model
@@ -55,6 +57,19 @@ def build_parser() -> argparse.ArgumentParser:
         default=ORDER,
         metavar="N",
         help=f"of the longest n-grams, 1 to {LONGEST} (default: %(default)s)",
+    )
+    build.add_argument(
+        "--words",
+        action="store_true",
+        help="over whole words, for models of any tokenizer, not over pieces of one",
+    )
+    build.add_argument(
+        "--prune",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="COUNT",
+        help="leave out n-grams of so small counts: of 1 word, which has to be 0, of 2, and so on; the last goes for longer ones",
     )
     _add_output(build)
     convert = commands.add_parser(
@@ -121,7 +136,7 @@ def _add_texts(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="texts, one a line, in UTF-8; or a Python file with a function sentences() that gives them; may be repeated",
     )
-    add("--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the model")
+    add("--tokenizer", metavar="FILE", help="SentencePiece model of the model")
     add(
         "--normalise",
         type=text_rules,
@@ -146,23 +161,46 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not arguments.manifest and not arguments.text:
         parser.error("there are no texts: give --manifest or --text")
-    vocabulary = read_vocabulary(Path(arguments.tokenizer))
+    if arguments.command == "build":
+        if (arguments.tokenizer is None) != arguments.words:
+            parser.error("want --tokenizer, or --words")
+        if arguments.prune[:1] not in ([], [0]) or arguments.prune != sorted(arguments.prune):
+            parser.error(
+                f"--prune is {arguments.prune}; want 0 first, and none below the one before"
+            )
+        return _build(arguments)
+    if arguments.tokenizer is None:
+        parser.error("--tokenizer is missing")
+    return _score(arguments)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    taken = itertools.count()
+    words: Sequence[str] = ()
+    if arguments.words:
+        rule = ruled(arguments.normalise, ())
+        texts = (rule(text).split() for text in _texts(arguments))
+    else:
+        vocabulary = read_vocabulary(Path(arguments.tokenizer))
+        words = pieces = vocabulary.pieces
+        texts = ([pieces[i] for i in tokens] for _, tokens in _spelt(arguments, vocabulary))
+    counted = (text for text, _ in zip(filter(None, texts), taken, strict=False))
+    table = build_ngrams(counted, arguments.order, words, arguments.prune)
+    _write(arguments, table, f" of {next(taken)} texts")
+    return 0
+
+
+def _spelt(
+    arguments: argparse.Namespace, vocabulary: Vocabulary
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield the texts with their tokens."""
     rule = ruled(arguments.normalise, vocabulary.symbols)
-    texts = [rule(text) for text in _texts(arguments)]
-    for text in texts:
+    for text in map(rule, _texts(arguments)):
         if unknown := vocabulary.unknown(text):
             raise InputError(
                 f"the tokenizer cannot spell {''.join(unknown)!r} of {text!r}: see --normalise"
             )
-    tokens = [vocabulary.encode(text) for text in texts]
-    if arguments.command == "score":
-        return _score(Path(arguments.model), vocabulary, texts, tokens)
-    pieces = vocabulary.pieces
-    table = build_ngrams(
-        ([pieces[token] for token in text] for text in tokens if text), arguments.order, pieces
-    )
-    _write(arguments, table, f" of {len(texts)} texts")
-    return 0
+        yield text, vocabulary.encode(text)
 
 
 def _write(arguments: argparse.Namespace, table: ArpaTable, source: str) -> None:
@@ -190,13 +228,15 @@ def _tune(arguments: argparse.Namespace) -> int:
     return tuning.tune(arguments, network, list(keywords))
 
 
-def _score(
-    model: Path, vocabulary: Vocabulary, texts: Sequence[str], tokens: Sequence[Sequence[int]]
-) -> int:
-    ngram = Ngram(open_ngram(model), vocabulary.pieces, 1.0)
-    words = sum(len(text.split()) for text in texts)
-    a_piece, a_word = perplexity(ngram, tokens, words)
-    print(f"{model}: perplexity {a_piece:.2f} a piece, {a_word:.2f} a word, of {words} words")
+def _score(arguments: argparse.Namespace) -> int:
+    vocabulary = read_vocabulary(Path(arguments.tokenizer))
+    spelt = list(_spelt(arguments, vocabulary))
+    ngram = language_model(open_ngram(arguments.model), vocabulary, Fusion(1.0))
+    words = sum(len(text.split()) for text, _ in spelt)
+    a_piece, a_word = perplexity(ngram, (tokens for _, tokens in spelt), words)
+    print(
+        f"{arguments.model}: perplexity {a_piece:.2f} a piece, {a_word:.2f} a word, of {words} words"
+    )
     return 0
 
 

@@ -7,17 +7,19 @@
    between 0 and the count, as in little or artificial text, they are `FALLBACK`, as KenLM's --discount_fallback.
 3. What the discounts leave of a context goes to the next shorter one, in the end to all words of the vocabulary alike,
    <unk> and </s> among them.
+4. N-grams of small counts may be pruned: what they counted goes to the next shorter one, too. Discounts are those of
+   all counts, and an n-gram stays that begins or ends a longer one which stays.
 
 Source: Chen and Goodman (1998), an empirical study of smoothing techniques, section 3; Heafield et al. (2013), scalable
-modified Kneser-Ney language model estimation. Counts are in memory: this is for the texts of a vocabulary of commands,
-some millions of words; larger ones are for KenLM's lmplz, whose files Rill reads.
+modified Kneser-Ney language model estimation. Counts are in memory (docs/training.md says how much they take); larger
+texts are for KenLM's lmplz, whose files Rill reads.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from stream.errors import InputError
 from stream.language_model.ngram import BEGIN, UNKNOWN, ArpaTable, Context
@@ -28,7 +30,10 @@ NEVER = -99.0  # log10 probability of <s>, which is never predicted
 
 
 def build_ngrams(
-    texts: Iterable[Sequence[str]], order: int, words: Iterable[str] = ()
+    texts: Iterable[Sequence[str]],
+    order: int,
+    words: Iterable[str] = (),
+    prune: Sequence[int] = (),
 ) -> ArpaTable:
     """Return a language model of texts.
 
@@ -36,6 +41,8 @@ def build_ngrams(
         texts: each its words, or pieces.
         order: length of the longest n-grams.
         words: that the model knows though no text has them.
+        prune: of each order from 1 on, the largest count that is pruned; the last one goes for longer orders, too.
+            Unigrams are not pruned.
     Raises:
         InputError: there is no text.
     """
@@ -52,7 +59,8 @@ def build_ngrams(
         raise InputError("language model: there is no text")
     while not counts[-1]:  # no text is so long
         counts.pop()
-    return _estimated(ids, _adjusted(counts, ids[BEGIN]))
+    counts = _adjusted(counts, ids[BEGIN])
+    return _estimated(ids, counts, _kept(counts, prune))
 
 
 def _adjusted(counts: Sequence[Counter[Context]], begin: int) -> list[Counter[Context]]:
@@ -66,22 +74,40 @@ def _adjusted(counts: Sequence[Counter[Context]], begin: int) -> list[Counter[Co
     return adjusted
 
 
-def _estimated(ids: dict[str, int], counts: Sequence[Counter[Context]]) -> ArpaTable:
+def _kept(counts: Sequence[Counter[Context]], prune: Sequence[int]) -> list[Collection[Context]]:
+    """Return the n-grams of each order that stay (rule 4)."""
+    if not any(prune):
+        return list(counts)
+    kept: list[Collection[Context]] = []
+    longer: set[Context] = set()
+    for order in range(len(counts), 1, -1):
+        most = prune[min(order, len(prune)) - 1]
+        stay = {ngram for ngram, count in counts[order - 1].items() if count > most} | longer
+        longer = {ngram[:-1] for ngram in stay} | {ngram[1:] for ngram in stay}
+        kept.insert(0, stay & counts[order - 1].keys())
+    return [counts[0], *kept]
+
+
+def _estimated(
+    ids: dict[str, int], counts: Sequence[Counter[Context]], kept: Sequence[Collection[Context]]
+) -> ArpaTable:
     begin = ids[BEGIN]
     probabilities: dict[Context, float] = {}
     left: dict[Context, float] = {}  # of a context, what goes to the next shorter one
     uniform = 1.0 / (len(ids) - 1)
-    for ngrams in counts:
+    for ngrams, stay in zip(counts, kept, strict=True):
         discounts = _discounts(ngrams)
         totals: defaultdict[Context, int] = defaultdict(int)
         taken: defaultdict[Context, float] = defaultdict(float)
         for ngram, count in ngrams.items():
             totals[ngram[:-1]] += count
-            taken[ngram[:-1]] += discounts[min(count, 3) - 1]
+            taken[ngram[:-1]] += discounts[min(count, 3) - 1] if ngram in stay else count
         left |= {context: taken[context] / total for context, total in totals.items()}
         if () in totals:  # words that no text has are left to the uniform distribution
             probabilities |= {(n,): left[()] * uniform for n in ids.values() if n != begin}
         for ngram, count in ngrams.items():
+            if ngram not in stay:
+                continue
             context = ngram[:-1]
             below = probabilities[ngram[1:]] if context else uniform
             seen = (count - discounts[min(count, 3) - 1]) / totals[context]

@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 from stream.errors import InputError
-from stream.language_model.ngram import Ngram
+from stream.language_model.fusion import LanguageModel
 
 
-def perplexity(ngram: Ngram, texts: Iterable[Sequence[int]], words: int) -> tuple[float, float]:
+def perplexity(
+    ngram: LanguageModel, texts: Iterable[Sequence[int]], words: int
+) -> tuple[float, float]:
     """Return the perplexity a token and a word, of texts without their ends.
 
     Args:
@@ -25,6 +27,7 @@ def perplexity(ngram: Ngram, texts: Iterable[Sequence[int]], words: int) -> tupl
         for token in tokens:
             score, context = ngram.step(context, token)
             total, count = total - score, count + 1
+        total -= ngram.ending(context)
     if not count or not words:
         raise InputError("perplexity: there is no text")
     return math.exp(total / count), math.exp(total / words)

@@ -62,6 +62,32 @@ def test_probabilities_behind_any_context_add_up_to_one(texts: list[list[str]], 
         assert sum(probability(table, *context, word) for word in words) == pytest.approx(1.0)
 
 
+def test_what_is_pruned_counts_by_the_shorter_ngram_and_the_rest_adds_up_to_one() -> None:
+    # Bigrams <s>a 2, ab 1, b</s> 1, aa 1, a</s> 1 as above: those of count 1 go, whose counts are left to unigrams.
+    table = build_ngrams([["a", "b"], ["a", "a"]], 2, prune=[0, 1])
+    assert [ngram for ngram in table.ngrams if len(ngram) == 2] == [
+        (table.ids[BEGIN], table.ids["a"])
+    ]
+    assert probability(table, "a", "b") == pytest.approx(probability(table, "b"))
+    assert probability(table, BEGIN, "a") == pytest.approx(0.5 + 0.5 * 0.325)
+
+
+@given(
+    texts=st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=1, max_size=8),
+    prune=st.lists(st.integers(0, 3), max_size=3).map(sorted),
+)
+def test_a_pruned_model_adds_up_to_one_and_has_what_its_ngrams_begin_and_end_with(
+    texts: list[list[str]], prune: list[int]
+) -> None:
+    table = build_ngrams(texts, 3, prune=[0, *prune])
+    words = [word for word in table.ids if word != BEGIN]
+    contexts = [()] if table.order == 1 else itertools.product(table.ids, repeat=table.order - 1)
+    for context in itertools.islice(contexts, 30):
+        assert sum(probability(table, *context, word) for word in words) == pytest.approx(1.0)
+    for ngram in table.ngrams:
+        assert len(ngram) == 1 or {ngram[:-1], ngram[1:]} <= table.ngrams.keys()
+
+
 def test_no_text_makes_no_model() -> None:
     with pytest.raises(InputError, match="there is no text"):
         build_ngrams([], 3)

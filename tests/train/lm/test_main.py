@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("google.protobuf")
 
 from stream.language_model.files import open_ngram
-from stream.language_model.ngram import Ngram
+from stream.language_model.ngram import Ngram, log10_probability
 from stream.vocabulary import Vocabulary
 from train.lm.__main__ import main
 from train.tokenizer import build_tokenizer
@@ -53,6 +53,9 @@ def test_texts_become_ngrams_of_pieces_in_both_formats(
     ("flags", "code", "message"),
     [
         ([], 2, "there are no texts"),
+        (["--text", "{folder}/fine.txt", "--words"], 2, "want --tokenizer, or --words"),
+        (["--text", "{folder}/fine.txt", "--prune", "1"], 2, "--prune is [1]; want 0 first"),
+        (["--text", "{folder}/fine.txt", "--prune", "0", "2", "1"], 2, "none below the one before"),
         (["--text", "{folder}/odd.txt"], 3, "the tokenizer cannot spell 'Ω' of 'Ω'"),
         (["--text", "{folder}/none.py"], 2, "none.py: there is no such file"),
         (["--text", "{folder}/empty.py"], 2, "empty.py: has no function sentences()"),
@@ -103,3 +106,22 @@ def test_an_arpa_file_becomes_a_binary_of_either_kind(
     with pytest.raises(SystemExit):
         main(["convert", str(arpa), "--output", str(tmp_path / "lm"), "--quantise", "8"])
     assert "--quantise goes with --kind trie" in capsys.readouterr().err
+
+
+def test_a_model_over_words_is_built_and_scored_by_pieces(
+    tokenizer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("deux trois\ntrois deux deux\n\n")
+    output = str(tmp_path / "words.binary")
+    assert main(["build", "--words", "--order", "2", "--text", str(texts), "--output", output]) == 0
+    assert "5 + 7 n-grams of 2 texts" in capsys.readouterr().out
+    assert main(["score", output, "--text", str(texts), "--tokenizer", str(tokenizer)]) == 0
+    # <s> deux, deux trois, <s> trois, trois deux, deux deux: of bigrams by hand as in test_kneser_ney.
+    table = open_ngram(output)
+    ids = {word: table.word(word) for word in ("<s>", "deux", "trois")}
+    total = 0.0
+    for first, second in (("<s>", "deux"), ("deux", "trois"), ("<s>", "trois"), ("trois", "deux")):
+        total += log10_probability(table, (ids[first],), ids[second])  # type: ignore[arg-type]
+    total += log10_probability(table, (ids["deux"],), ids["deux"])  # type: ignore[arg-type]
+    assert f"{10 ** (-total / 5):.2f} a word, of 5 words" in capsys.readouterr().out
