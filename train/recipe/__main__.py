@@ -108,11 +108,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--only goes without --from and --until")
     overrides = (*of_environment(os.environ), *arguments.set)
     knobs = Knobs(overrides, arguments.english_compatible, arguments.init_from)
-    for name in (
-        "recipe",
-        "data",
-        "output",
-    ):  # for the commands and configurations, which name them
+    # For the commands and configurations, which name them.
+    for name in ("recipe", "data", "output"):
         if (place := getattr(arguments, name)) is not None:
             os.environ[VARIABLES[name]] = place
     folder, output = Path(arguments.recipe), Path(arguments.output)

@@ -2,7 +2,8 @@
 
 Those of LibriSpeech and Mini LibriSpeech are from the md5sum.txt beside the archives, those of Speech Commands from
 TensorFlow Datasets, which reads them. MLS has an md5sum.txt, and Common Voice shows the SHA-256 of each release where it
-is downloaded: too many to be listed here. AN4, Lingua Libre, M-AILABS, SLR57 and TrainingSpeech publish none.
+is downloaded: too many to be listed here. AN4, Lingua Libre, M-AILABS, SLR57 and TrainingSpeech publish none that we
+found.
 """
 
 from __future__ import annotations
