@@ -46,9 +46,9 @@ module rill_transducer #(
     parameter int BIAS_WORDS = 256,
     parameter int EMBED_BASE = 0,  // where activations of the prediction network's x and of a begin
     parameter int JOINT_BASE = 0,
-    parameter LAYERS = "layers.hex",
-    parameter BIASES = "biases.hex",
-    parameter EMBEDDING = "embedding.hex",
+    parameter LAYERS = "",
+    parameter BIASES = "",
+    parameter EMBEDDING = "",
     parameter int CHANNEL_WIDTH = (CHANNELS > 1) ? $clog2(CHANNELS) : 1,
     parameter int CLASS_WIDTH = $clog2(CLASSES),
     parameter int WEIGHT_ADDR = $clog2(WEIGHT_WORDS)
@@ -262,7 +262,7 @@ module rill_transducer #(
   /* verilator lint_on UNUSEDSIGNAL */
 
   initial begin
-    $readmemh(LAYERS, layers);
+    if (LAYERS != "") $readmemh(LAYERS, layers);
   end
 
   always_ff @(posedge clk_i) begin

@@ -29,12 +29,14 @@ module transducer_bench #(
     parameter int WEIGHT_WORDS = 16384,
     parameter int BIAS_WORDS = 256,
     parameter int EMBED_BASE = 0,
-    parameter int JOINT_BASE = 0
+    parameter int JOINT_BASE = 0,
+    parameter int LOADED = 0  // 1: the weights come over a stream
 );
   localparam int CHANNEL_WIDTH = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
   localparam int CLASS_WIDTH = $clog2(CLASSES);
   localparam int WEIGHT_ADDR = $clog2(WEIGHT_WORDS);
   localparam int BLANK = CLASSES - 1;
+  localparam int LAYER_COUNT = PRE_LAYERS + POST_LAYERS + PREDICTION_LAYERS + 3;
 
   logic clk = 0, rst_n = 0;
   logic x_valid = 0, x_ready, x_last = 0, x_begin = 0, x_mute = 0, token_valid, token_ready = 0, weight_ready = 0, weight_next;
@@ -66,7 +68,10 @@ module transducer_bench #(
       .WEIGHT_WORDS(WEIGHT_WORDS),
       .BIAS_WORDS(BIAS_WORDS),
       .EMBED_BASE(EMBED_BASE),
-      .JOINT_BASE(JOINT_BASE)
+      .JOINT_BASE(JOINT_BASE),
+      .LAYERS("layers.hex"),
+      .BIASES("biases.hex"),
+      .EMBEDDING("embedding.hex")
   ) dut (
       .clk_i(clk),
       .rst_ni(rst_n),
@@ -91,16 +96,55 @@ module transducer_bench #(
   logic [WORD-1:0] weight_word;
   logic [WORD*(WEIGHT_LATENCY-1)-1:0] late_q;
   wire [WORD*WEIGHT_LATENCY-1:0] words = {late_q, weight_word};
+  logic loaded;
 
-  rill_rom #(
-      .WIDTH(WORD),
-      .DEPTH(WEIGHT_WORDS),
-      .FILE("weights.hex")
-  ) weights (
-      .clk_i(clk),
-      .raddr_i(weight_addr),
-      .rdata_o(weight_word)
-  );
+  if (LOADED == 0) begin : g_rom
+    assign loaded = 1'b1;
+    rill_rom #(
+        .WIDTH(WORD),
+        .DEPTH(WEIGHT_WORDS),
+        .FILE("weights.hex")
+    ) weights (
+        .clk_i(clk),
+        .raddr_i(weight_addr),
+        .rdata_o(weight_word)
+    );
+  end else begin : g_stream
+    logic [WORD-1:0] image[0:WEIGHT_WORDS-1];
+    logic load_valid = 0, load_ready;
+    logic [7:0] load_data = 0;
+
+    rill_weights #(
+        .UNITS(UNITS),
+        .WORDS(WEIGHT_WORDS)
+    ) weights (
+        .clk_i(clk),
+        .rst_ni(rst_n),
+        .load_valid_i(load_valid),
+        .load_ready_o(load_ready),
+        .load_data_i(load_data),
+        .ready_o(loaded),
+        .raddr_i(weight_addr),
+        .rdata_o(weight_word)
+    );
+
+    initial begin
+      $readmemh("weights.hex", image);
+      wait (rst_n);
+      for (int n = 0; n < 4 * UNITS * WEIGHT_WORDS; n++) begin
+        while ($urandom % 3 == 0) @(negedge clk);
+        load_data = image[n/(4*UNITS)][8*(n%(4*UNITS))+:8];
+        load_valid = 1;
+        #1;
+        while (!load_ready) begin
+          @(negedge clk);
+          #1;
+        end
+        @(negedge clk);
+        load_valid = 0;
+      end
+    end
+  end
 
   always @(posedge clk) late_q <= words[WORD*(WEIGHT_LATENCY-1)-1:0];
 
@@ -110,7 +154,8 @@ module transducer_bench #(
 
   string path;
   int x_file, trace_file, got, value;
-  int chunks = 0, sent = 0, tokens = 0, clocks = 0;
+  int chunks = 0, sent = 0, tokens = 0, clocks = 0, now = 0, begun = 0;
+  int layer_clocks[0:LAYER_COUNT-1];  // of the last run of each layer
   logic idle, stall, waits, every;
 
   // A line has the number of the layer, or fd for a, fe for a token or blank; the channel; the value; and c.
@@ -120,11 +165,14 @@ module transducer_bench #(
 
   always @(negedge clk) begin
     token_ready <= rst_n && (!stall || $urandom % 100 == 0);
-    weight_ready <= !waits || $urandom % 10 == 0;
+    weight_ready <= loaded && (!waits || $urandom % 10 == 0);
   end
 
   always @(posedge clk)
     if (rst_n) begin
+      now <= now + 1;
+      if (dut.start) begun <= now;
+      if (dut.done) layer_clocks[dut.layer_q] <= now - begun;
       // Neither waiting for x nor for the sink is computing.
       if (dut.state_q != dut.LOAD && dut.state_q != dut.EMIT) clocks <= clocks + 1;
       if (every && dut.h_valid) trace(int'(dut.layer_q), int'(dut.channel), int'(dut.h), int'(dut.c));
@@ -170,6 +218,7 @@ module transducer_bench #(
     end
     while (chunks != sent) @(negedge clk);
     $display("%0d chunks, %0d tokens, %0d clocks", chunks, tokens, clocks);
+    for (int n = 0; n < LAYER_COUNT; n++) $display("layer %0d: %0d clocks", n, layer_clocks[n]);
     $fclose(trace_file);
     $finish;
   end

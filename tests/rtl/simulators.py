@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -50,10 +50,21 @@ class Icarus(Simulator):
     tool = "iverilog"
 
     def build(self, bench: str, parameters: Parameters, program: Path) -> None:
+        self.compile(bench, parameters, program, SOURCES)
+
+    def compile(
+        self,
+        bench: str,
+        parameters: Parameters,
+        program: Path,
+        sources: Iterable[Path],
+        options: tuple[str, ...] = (),
+    ) -> None:
+        """Build a bench around any sources."""
         sizes = [f"-P{bench}.{name}={value}" for name, value in parameters.items()]
-        files = [str(RTL / "bench" / f"{bench}.sv"), *map(str, SOURCES)]
+        files = [str(RTL / "bench" / f"{bench}.sv"), *map(str, sources)]
         execute(
-            ["iverilog", "-g2012", "-Wall", "-Wno-timescale", "-s", bench, *sizes]
+            ["iverilog", "-g2012", "-Wall", "-Wno-timescale", "-s", bench, *sizes, *options]
             + ["-o", str(program), *files],
             program.parent,
         )
@@ -69,9 +80,19 @@ class Verilator(Simulator):
         sizes = [f"-G{name}={value}" for name, value in parameters.items()]
         made = program.with_suffix(".made")
         execute(
-            ["verilator", "--binary", "--timing", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"]
+            [
+                "verilator",
+                "--binary",
+                "--timing",
+                "-O3",
+                "--x-assign",
+                "fast",
+                "-Wno-fatal",
+                "-Wno-lint",
+                "-Wno-style",
+            ]
             + ["--top-module", bench, "-y", str(RTL), *sizes, "--Mdir", str(made), "-o", "bench"]
-            + ["-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0", str(RTL / "bench" / f"{bench}.sv")],
+            + ["-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0", str(RTL / "bench" / f"{bench}.sv")],
             program.parent,
         )
         program.symlink_to(made / "bench")

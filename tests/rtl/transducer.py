@@ -21,7 +21,8 @@ __all__ = ["Chunk", "Run", "TransducerBench", "chunks_of"]
 Ints = NDArray[Any]
 LAST, BEGIN, MUTE = 0x100, 0x200, 0x400
 HIDDEN_VECTOR, TOKEN = 0xFD, 0xFE  # kinds of lines in a trace
-LINE = re.compile(r"(\d+) chunks, (\d+) tokens, (\d+) clocks")
+CLOCKS = re.compile(r"tokens, (\d+) clocks")
+LAYER_CLOCKS = re.compile(r"layer \d+: (\d+) clocks")
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class Run:
         arrays: by the names of the vectors; nothing but tokens where only these were asked for.
         frames: encoder frame of each token, from the first chunk of the run.
         clocks: of all chunks, without waiting for x and for who takes the tokens.
+        layer_clocks: of a run of each layer, by name.
     """
 
     arrays: dict[str, Ints]
     frames: Ints
     clocks: int
+    layer_clocks: dict[str, int]
 
 
 def chunks_of(bundle: Bundle, pcm: Ints, x: Ints) -> list[Chunk]:
@@ -103,11 +106,16 @@ class TransducerBench:
         units: int,
         channels: int = 1,
         weight_latency: int = 2,
+        loaded: bool = False,
     ) -> None:
         self._bundle, self._simulator, self._folder = bundle, simulator, folder
         images = transducer_images(bundle, units, channels)
         images.write(folder)
-        self._parameters = {**images.parameters, "WEIGHT_LATENCY": weight_latency}
+        self._parameters = {
+            **images.parameters,
+            "WEIGHT_LATENCY": weight_latency,
+            "LOADED": int(loaded),
+        }
 
     def run(self, chunks: list[Chunk], *options: str) -> list[Run]:
         """Return what each channel computes of chunks.
@@ -123,15 +131,17 @@ class TransducerBench:
             self._folder,
             ("x=x.hex", "trace=trace.hex", *options),
         )
-        found = LINE.search(printed)
+        found, each = CLOCKS.search(printed), LAYER_CLOCKS.findall(printed)
         assert found, printed
+        names = [layer.name for layer in self._bundle.manifest.layers]
+        clocks = dict(zip(names, map(int, each), strict=True))
         trace = _read_trace(self._folder / "trace.hex")
         return [
-            self._run(trace[trace[:, 1] == channel], int(found[3]))
+            self._run(trace[trace[:, 1] == channel], int(found[1]), clocks)
             for channel in range(self._parameters["CHANNELS"])
         ]
 
-    def _run(self, trace: Ints, clocks: int) -> Run:
+    def _run(self, trace: Ints, clocks: int, layer_clocks: dict[str, int]) -> Run:
         kinds, values = trace[:, 0], trace[:, 2]
         arrays, joint = {}, self._parameters["JOINT"]
         for number, layer in enumerate(self._bundle.manifest.layers):
@@ -145,7 +155,7 @@ class TransducerBench:
         labels = values[kinds == TOKEN]
         blank = labels == self._parameters["CLASSES"] - 1
         arrays["tokens"] = labels[~blank]
-        return Run(arrays, np.cumsum(blank)[~blank], clocks)
+        return Run(arrays, np.cumsum(blank)[~blank], clocks, layer_clocks)
 
 
 def _read_trace(path: Path) -> Ints:
