@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test quick check rtl cpus wheels clients images setup fmt bench docs lock clean
+.PHONY: help demo model test quick check rtl boards cpus wheels clients images setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -67,6 +67,9 @@ check: .venv/installed ## formatting, linting, strict typing, layering, stale do
 
 rtl: .venv/installed ## simulate the gateware in rtl/ (Debian: verilator, iverilog, yosys; without them tests skip)
 	RILL_RTL=1 $(DEV) -m pytest -q -rA tests/rtl
+
+boards: .venv/installed ## the C reference under qemu: same tokens as the engine? (MANIFEST=dev.jsonl: of 50 more, too)
+	$(DEV) -m tests.export.hardware.speech $(if $(MANIFEST),--manifest $(MANIFEST))
 
 cpus: .venv/installed ## same tokens without VNNI, without AVX and on ARM? (CPUS=all: on more)
 	$(DEV) -m tests.portability cpus $(CPUS)
