@@ -3,6 +3,7 @@
 //   +x=FILE       bytes of x, in hexadecimal: for each step, for each channel, INPUTS of them
 //   +state=FILE   h and c before each step, for each channel and unit; without it all begin with zeros, once
 //   +trace=FILE   what came: a line "h c" a unit, in hexadecimal, in the order of rill_walk
+//   +vcd=FILE     every signal of the layer
 //   +idle +stall  the source pauses at random, the sink does
 `timescale 1ns / 1ps
 module lstm_layer_bench #(
@@ -91,6 +92,10 @@ module lstm_layer_bench #(
     if ($value$plusargs("state=%s", path)) state_file = $fopen(path, "r");
     if (!$value$plusargs("trace=%s", path)) $fatal(1, "+trace=FILE is missing");
     trace_file = $fopen(path, "w");
+    if ($value$plusargs("vcd=%s", path)) begin
+      $dumpfile(path);
+      $dumpvars(0, dut);
+    end
     repeat (4) @(negedge clk);
     rst_n = 1;
     got = $fscanf(x_file, "%h", value);
