@@ -2,6 +2,7 @@
 
 The files are encoder.onnx, decoder.onnx, joiner.onnx and tokens.txt, which sherpa-onnx 1.13.5 and later
 loads as a streaming transducer; of a CTC head model.onnx and tokens.txt, which it loads as NeMo's streaming CTC model.
+Beside them lies bpe.vocab, by which sherpa-onnx spells hotwords for its beam search of a transducer.
 With int8 they hold the model directory's own int8 graphs, with u8
 weights: products of u8 and s8 saturate on a CPU without VNNI, about which sherpa-onnx does not warn. The
 files are fed as sherpa-onnx feeds them, with Rill's features of the bundled recordings. If the tokens are
@@ -25,6 +26,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnxruntime
+import sentencepiece
 from numpy.typing import NDArray
 
 from export.errors import ExportError
@@ -104,6 +106,7 @@ def export(
         for name, content in files.items():
             (written / name).write_bytes(content)
         (written / "tokens.txt").write_text(_tokens(network), encoding="utf-8")
+        (written / "bpe.vocab").write_text(_scores(network), encoding="utf-8")
         backend = OnnxBackend(network, graphs)
         compared = verify(network, backend, written)
         written.rename(output)
@@ -123,6 +126,13 @@ def _tokens(network: Network) -> str:
         if not piece or any(map(str.isspace, piece)):
             raise ModelError(f"piece {piece!r}: tokens.txt cannot hold white space", network.path)
     return "".join(f"{piece} {n}\n" for n, piece in enumerate(pieces))
+
+
+def _scores(network: Network) -> str:
+    """Return bpe.vocab: a piece and its score a line, as SentencePiece's trainer and icefall write it."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=network.tokenizer)
+    pieces = enumerate(network.vocabulary.pieces)
+    return "".join(f"{piece}\t{processor.get_score(n):g}\n" for n, piece in pieces)
 
 
 def verify(network: Network, backend: OnnxBackend, written: Path) -> int:

@@ -27,7 +27,7 @@ from stream.prediction.stateless import Stateless
 from stream.recogniser import Recogniser
 from tests.tiny import talking_ctc, tiny_network
 
-FILES = {"encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"}
+FILES = {"encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt", "bpe.vocab"}
 TAIL = 0.8  # s of zeros that sherpa-onnx' server puts behind a stream
 
 
@@ -66,6 +66,14 @@ def test_tokens_are_listed_with_blank_last(tmp_path: Path) -> None:
     assert [line.split() for line in lines[:-1]] == [
         [piece, str(n)] for n, piece in enumerate(network.vocabulary.pieces)
     ]
+
+
+def test_pieces_are_listed_with_their_scores(tmp_path: Path) -> None:
+    network = tiny_network()
+    assert main(["--ckpt", source(tmp_path / "m", network), "--output", str(tmp_path / "s")]) == 0
+    lines = (tmp_path / "s" / "bpe.vocab").read_text(encoding="utf-8").splitlines()
+    assert [line.split("\t")[0] for line in lines] == list(network.vocabulary.pieces)
+    assert all(float(line.split("\t")[1]) <= 0.0 for line in lines)
 
 
 def test_the_encoder_has_every_integer_without_which_sherpa_onnx_ends(tmp_path: Path) -> None:
@@ -207,7 +215,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return path, request.param
 
 
-def loaded(path: Path) -> Any:
+def loaded(path: Path, **search: Any) -> Any:
     """Return sherpa-onnx' recogniser, of a transducer with frames cut as Rill's are."""
     sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="needs: pip install sherpa-onnx")
     tokens = str(path / "tokens.txt")
@@ -215,7 +223,7 @@ def loaded(path: Path) -> Any:
         return sherpa_onnx.OnlineRecognizer.from_nemo_ctc(tokens, str(model), num_threads=1)
     files = {name: str(path / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
     return sherpa_onnx.OnlineRecognizer.from_transducer(
-        **files, tokens=tokens, num_threads=1, snip_edges=True
+        **files, tokens=tokens, num_threads=1, snip_edges=True, **search
     )
 
 
@@ -238,3 +246,24 @@ def test_sherpa_onnx_says_what_rill_says(written: tuple[Path, str]) -> None:
         theirs.decode_streams(ready)
     assert [theirs.get_result(stream).strip() for stream in streams] == wanted
     assert all(wanted)
+
+
+def test_sherpa_onnx_takes_hotwords_in_a_beam_search(written: tuple[Path, str]) -> None:
+    path, _ = written
+    (hotwords := path.parent / "hotwords.txt").write_text("three :8.0\n")
+    said = []
+    for more in ({}, {"hotwords_file": str(hotwords), "modeling_unit": "bpe"}):
+        if more:
+            more["bpe_vocab"] = str(path / "bpe.vocab")
+        theirs = loaded(path, decoding_method="modified_beam_search", **more)
+        streams = []
+        for recording in recordings()[:2]:
+            streams.append(theirs.create_stream())
+            streams[-1].accept_waveform(16_000, padded(read_audio(recording.audio)))
+            streams[-1].input_finished()
+        while ready := [stream for stream in streams if theirs.is_ready(stream)]:
+            theirs.decode_streams(ready)
+        said.append(" ".join(theirs.get_result(stream) for stream in streams))
+    plain, boosted = said
+    assert "five" in plain
+    assert boosted.split().count("three") > plain.split().count("three")
