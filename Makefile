@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test quick check rtl boards cpus wheels clients images setup fmt bench docs lock clean
+.PHONY: help demo model test quick check rtl boards mutants cpus wheels clients images setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -70,6 +70,9 @@ rtl: .venv/installed ## simulate the gateware in rtl/ (Debian: verilator, iveril
 
 boards: .venv/installed ## the C reference under qemu: same tokens as the engine? (MANIFEST=dev.jsonl: of 50 more, too)
 	$(DEV) -m tests.export.hardware.speech $(if $(MANIFEST),--manifest $(MANIFEST))
+
+mutants: .venv/installed ## change the C reference at every place, one at a time: do its vectors notice?
+	$(DEV) -m tests.export.hardware.mutants
 
 cpus: .venv/installed ## same tokens without VNNI, without AVX and on ARM? (CPUS=all: on more)
 	$(DEV) -m tests.portability cpus $(CPUS)
