@@ -26,6 +26,8 @@ from stream.model.specification import Specification
 from stream.stage import Floats
 from stream.words import WordDelay, group
 
+Progress = Callable[[int, int], None]  # of recordings: done, all
+
 FEWEST = 100  # edges; a median of fewer is unreliable
 MOST = 200  # recordings that are streamed
 PASSES = 20  # at most; the bundled model takes 3 to 5
@@ -36,33 +38,57 @@ SLOTS = 16
 def measured(
     network: Network,
     utterances: Sequence[Utterance],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     fewest: int = FEWEST,
 ) -> Network:
     """Return the network with its word delay, unchanged where there are too few words.
+
+    A model with several lengths of chunk has a delay for each: a token comes with the end of its chunk.
 
     Args:
         network: of number format float32.
         utterances: recordings of speech such as the model is for. Of more than `MOST`, those of the most words are
             streamed, since the delay matters within connected speech.
-        progress: called with (recordings done, recordings).
+        progress: called with (recordings done, recordings), each counted for every length of chunk.
         fewest: edges of words beside a pause that must be found.
     Raises:
         AudioError, ManifestError: a recording cannot be used.
     """
     most_words = sorted(utterances, key=lambda utterance: -len(utterance.text.split()))[:MOST]
-    heard = list(_heard(network, most_words, progress))
+    lengths = network.specification.encoder.chunk_lengths
+    delays: list[WordDelay] = []
+    for number, ms in enumerate(lengths):
+        delay = _delay(
+            network.with_chunk(ms), most_words, _part(progress, number, len(lengths)), fewest
+        )
+        if delay is None:
+            return network
+        delays.append(delay)
+    found = delays[0] if len(lengths) == 1 else tuple(delays)
+    specification = msgspec.structs.replace(network.specification, word_delay=found)
+    return replace(network, specification=specification)
+
+
+def _part(progress: Progress | None, number: int, parts: int) -> Progress | None:
+    """Return the progress of one of several equal parts of a whole."""
+    return progress and (lambda done, total: progress(number * total + done, parts * total))
+
+
+def _delay(
+    network: Network, utterances: Sequence[Utterance], progress: Progress | None, fewest: int
+) -> WordDelay | None:
+    """Return the word delay with the chunks in use, or None where there are too few words."""
+    heard = list(_heard(network, utterances, progress))
     delay = WordDelay()
     for _ in range(PASSES):
         specification = msgspec.structs.replace(network.specification, word_delay=delay)
         starts, ends = _delays(specification, heard)
         if min(len(starts), len(ends)) < fewest:
-            return network
+            return None
         before, delay = delay, WordDelay(_median(starts), _median(ends))
         if delay == before:
             break
-    specification = msgspec.structs.replace(network.specification, word_delay=delay)
-    return replace(network, specification=specification)
+    return delay
 
 
 @dataclass(frozen=True)
@@ -75,7 +101,7 @@ class _Heard:
 
 
 def _heard(
-    network: Network, utterances: Sequence[Utterance], progress: Callable[[int, int], None] | None
+    network: Network, utterances: Sequence[Utterance], progress: Progress | None
 ) -> Iterator[_Heard]:
     specification = network.specification
     engine = Engine(network, load_backend("numpy", network), SLOTS)

@@ -6,13 +6,16 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export.word_delay import measured
 from server.client.stream import stream_audio
 from stream import validate
 from stream.backends import load_backend
@@ -31,6 +34,7 @@ from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser
 from stream.stage import Floats
 from stream.validation import validate as validated
+from stream.words import WordDelay
 from tests.server.scripted import pcm, samples_of, serving
 from tests.tiny import tiny_network, tiny_specification
 
@@ -237,6 +241,43 @@ def test_words_lie_in_the_audio_one_after_another(chunk_ms: int) -> None:
         assert len(spans) > 3
         assert all(0.0 <= span.start <= span.end <= 3.0 for span in spans)
         assert spans == sorted(spans)
+
+
+@every_length
+def test_words_are_timed_by_the_delay_of_the_length_in_use(chunk_ms: int) -> None:
+    delays = tuple(WordDelay(0.1 * n, 0.05 * n) for n in range(len(LENGTHS)))
+    several, one = (
+        timed(delay).with_chunk(chunk_ms) for delay in (delays, delays[LENGTHS.index(chunk_ms)])
+    )
+    want, got = (Recogniser(of, "numpy", FEW).stream(sound(1.3)) for of in (one, several))
+    assert got == want
+    assert several.specification.usual_delay == one.specification.word_delay
+
+
+def timed(delay: WordDelay | tuple[WordDelay, ...]) -> Network:
+    specification = msgspec.structs.replace(network().specification, word_delay=delay)
+    return replace(network(), specification=specification)
+
+
+def test_an_export_measures_the_delay_with_every_length(tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    heard: Any = [
+        SimpleNamespace(text="any", read=functools.partial(sound, 1.5, n)) for n in (0, 1)
+    ]
+    found = measured(network(), heard, lambda *count: done.append(count), fewest=1)
+    delays = found.specification.word_delay
+    assert isinstance(delays, tuple) and len(set(delays)) > 1
+    assert done == [(n, 8) for n in range(1, 9)]
+    assert measured(found, heard, fewest=1).specification == found.specification
+    write(found, tmp_path / "model", {})
+    assert open_model(tmp_path / "model").specification == found.specification
+
+
+def test_delays_that_are_not_one_for_each_length_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match="word_delay has 3 entries, wants .* 40, 120, 240, 1000 ms"
+    ):
+        timed((WordDelay(),) * 3)
 
 
 @every_length

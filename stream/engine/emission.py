@@ -18,7 +18,7 @@ from stream.front_end.log_mel import HOP
 from stream.model.specification import Specification
 from stream.stage import Floats
 from stream.vocabulary import Vocabulary, texts_of
-from stream.words import WordDelay, emission_latencies, group
+from stream.words import emission_latencies, group
 
 
 def word_latencies(
@@ -64,8 +64,7 @@ def sounding_spans(
     encoder, front_end = specification.encoder, specification.front_end
     silence = float(np.log(specification.floor))
     ring = Levels(1, silence, encoder.chunk_samples // HOP)
-    delay = specification.word_delay or WordDelay()
-    alignment = Alignment(ring, delay, front_end, encoder, 1)
+    alignment = Alignment(ring, specification.usual_delay, front_end, encoder, 1)
     alignment.begin(0)
     frames = encoder.frame_samples // HOP
 

@@ -45,7 +45,6 @@ from stream.engine.rings import Rings, chunks_waiting
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network, open_model
 from stream.stage import Floats, Integers, Mask, Samples, bytes_of
-from stream.words import WordDelay
 
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
 NEVER = np.iinfo(np.int64).max
@@ -128,7 +127,7 @@ class Engine:
         self._keywords: list[KeywordTrie | None] = [None] * slots
         self._alignment = Alignment(
             self._features.levels,
-            network.specification.word_delay or WordDelay(),
+            network.specification.usual_delay,
             network.specification.front_end,
             self._encoder,
             slots,

@@ -60,7 +60,8 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         gain_control: how quiet channels are lifted and tones taken out (`stream.front_end.gain_control`), or None.
         gate: which frames update the running statistics (`stream.front_end.gate`), or None: all.
         mute_chunks: chunks of exact zeros after which a channel is muted (`stream.engine.mute`); 0 = never.
-        word_delay: of the tokens, for the times of words (`stream.engine.alignment`), or None: not measured.
+        word_delay: of the tokens, for the times of words (`stream.engine.alignment`), or None: not measured. Of an
+            encoder with several lengths of chunk, one for each, in the order of its `chunk_lengths`.
         sound_chunks: chunks with sound from which on a segment is decoded (`stream.engine.mute`); 0 = at once.
         quantisation: the integer formats that the weights are for (`stream.integer.network`), or None.
         decoder: what turns encoder frames into tokens: prediction network and joint ("transducer"), a CTC
@@ -93,7 +94,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     gain_control: GainControl | None = None
     gate: Gate | None = None
     mute_chunks: int = 0
-    word_delay: WordDelay | None = None
+    word_delay: WordDelay | tuple[WordDelay, ...] | None = None
     sound_chunks: int = 0
     quantisation: Quantisation | None = None
     decoder: Literal["transducer", "ctc", "both"] | UnsetType = UNSET
@@ -122,6 +123,13 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 raise ValueError(f"{name} is {getattr(self, name)}, wants at least 0")
         if self.symbols_per_step is not UNSET and self.symbols_per_step < 1:
             raise ValueError(f"symbols_per_step is {self.symbols_per_step}, wants at least 1")
+        if isinstance(self.word_delay, tuple):
+            lengths = self.encoder.chunk_lengths
+            if len(self.word_delay) != len(lengths):
+                raise ValueError(
+                    f"word_delay has {len(self.word_delay)} entries, wants one for each chunk of "
+                    f"{', '.join(map(str, lengths))} ms"
+                )
         # In files these are said by saying nothing.
         for name, usual in (
             ("symbols_per_step", SYMBOLS_PER_STEP),
@@ -238,6 +246,13 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             mute_chunks=lasting(self.mute_chunks),
             sound_chunks=lasting(self.sound_chunks),
         )
+
+    @property
+    def usual_delay(self) -> WordDelay:
+        """The word delay with the chunks in use; where none was measured, that of the bundled model."""
+        if isinstance(self.word_delay, tuple):
+            return self.word_delay[self.encoder.chunk_lengths.index(self.encoder.chunk_length)]
+        return self.word_delay or WordDelay()
 
     @property
     def prediction(self) -> Prediction:
