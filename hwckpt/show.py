@@ -24,7 +24,8 @@ from hwckpt import layout
 from hwckpt.checkpoint import HardwareCheckpoint
 from hwckpt.reader import network_of, read_checkpoint, recognises, summary
 from hwckpt.torch_file.container import TorchFile
-from stream.model.description import described, differences, lines
+from stream.engine.channel_memory import channel_bytes, megabytes
+from stream.model.description import Description, described, differences, lines
 from stream.model.network import open_model
 from stream.model.specification import ModelError
 from stream.process import reports_errors, run_main
@@ -202,9 +203,9 @@ def main(argv: list[str] | None = None) -> int:
         else:
             _print(description)
         return 0
-    sections = described(open_model(path))
+    sections = _described(path)
     if other is not None:
-        sections = differences(sections, described(open_model(other)))
+        sections = differences(sections, _described(other))
     if arguments.json:
         print(
             json.dumps({"schema": MODEL_SCHEMA, "path": str(path), **sections}, ensure_ascii=False)
@@ -212,6 +213,14 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print("\n".join(lines(sections)) or "no difference")
     return 1 if other is not None and sections else 0
+
+
+def _described(path: Path) -> Description:
+    network = open_model(path)
+    sections = described(network)
+    memory = megabytes(channel_bytes(network))
+    sections["model"]["a channel"] = f"{memory}, all its states and samples in float32"
+    return sections
 
 
 if __name__ == "__main__":

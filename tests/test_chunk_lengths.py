@@ -27,6 +27,7 @@ from stream.decoding.greedy import GreedyConfig
 from stream.decoding.overlap import ResetConfig
 from stream.encoders.conformer import Conformer
 from stream.encoders.lstm import LSTM
+from stream.engine.channel_memory import channel_bytes, megabytes
 from stream.engine.engine import Engine, Result
 from stream.errors import ArgumentError
 from stream.model.directory import write
@@ -278,6 +279,23 @@ def test_delays_that_are_not_one_for_each_length_are_refused() -> None:
         ValueError, match="word_delay has 3 entries, wants .* 40, 120, 240, 1000 ms"
     ):
         timed((WordDelay(),) * 3)
+
+
+def test_longer_chunks_take_more_memory_for_samples_and_the_same_caches() -> None:
+    found = channel_bytes(network())
+    assert list(found) == list(LENGTHS)
+    # The ring holds 360 ms at least, and three chunks.
+    samples = {40: 9 * 640, 120: 3 * 1920, 240: 3 * 3840, 1000: 3 * 16_000}
+    rest = {found[ms] - 4 * samples[ms] for ms in LENGTHS}
+    assert max(rest) - min(rest) <= 4 * 100  # levels of 10 ms, as many as a chunk has
+
+
+def test_the_memory_is_said_of_each_length_where_there_are_several() -> None:
+    assert megabytes({60: 51_234}) == "0.0512 MB"
+    assert megabytes({120: 1_310_000, 960: 1_480_000}) == (
+        "1.31 MB in chunks of 120 ms, 1.48 MB in chunks of 960 ms"
+    )
+    assert list(channel_bytes(tiny_network())) == [60]
 
 
 @every_length

@@ -1,4 +1,4 @@
-"""Lengths of chunk: what each costs in errors and gives in latency and streams, a row for each.
+"""Lengths of chunk: what each costs in errors, latency, streams and memory, a row for each.
 
 `rill validate --chunk-ms all --record --latency --capacity` writes the notes that this reads.
 """
@@ -10,13 +10,15 @@ from typing import Any, TypeAlias
 
 from export.card.figures import column_of, dates_of, how_of
 from export.card.markdown import percent, table
-from stream.encoders.family import Encoder
+from stream.engine.channel_memory import channel_bytes
+from stream.model.network import Network
 
 Notes: TypeAlias = Mapping[str, Any]
 
 
-def chunk_lengths(notes: Notes, encoder: Encoder) -> Iterator[str]:
+def chunk_lengths(network: Network) -> Iterator[str]:
     """Yield the section of the lengths of chunk that a model serves."""
+    notes, encoder = network.notes, network.specification.encoder
     evaluations: Sequence[Notes] = notes.get("evaluations", [])
     capacity: Sequence[Notes] = notes.get("capacity", [])
     if len(encoder.chunk_lengths) < 2 and not capacity:
@@ -36,6 +38,9 @@ def chunk_lengths(notes: Notes, encoder: Encoder) -> Iterator[str]:
         title = f"streams a core, `{each['backend']}`"
         streams = f"{each['streams'] / each['cores']:.0f}"
         columns.setdefault(title, {})[each["chunk_ms"]] = streams
+    columns["MB a channel"] = {
+        length: f"{size / 1e6:.2f}" for length, size in channel_bytes(network).items()
+    }
     yield "## Lengths of chunk"
     rows = [
         [f"{length} ms", *(column.get(length, "") for column in columns.values())]
@@ -44,7 +49,7 @@ def chunk_lengths(notes: Notes, encoder: Encoder) -> Iterator[str]:
     yield table(["chunk", *columns], rows)
     said = (
         "`--chunk-ms` chooses one; a token is emitted with the end of its chunk, so emission latency has "
-        "the wait for it."
+        "the wait for it. The memory of a channel is that of all its states and samples in float32."
     )
     if capacity:
         machines = " and ".join(sorted({each["machine"] for each in capacity}))

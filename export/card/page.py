@@ -48,7 +48,7 @@ def card(path: Path) -> str:
         GENERATED,
         *_facts(network, path),
         *error_rates(network.notes, encoder.chunk_length),
-        *chunk_lengths(network.notes, encoder),
+        *chunk_lengths(network),
         *conditions(network.notes),
         *provenance(network.notes),
         *licences(network.notes),

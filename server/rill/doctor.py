@@ -21,7 +21,10 @@ from server.processes import machine
 from server.rill.trial import FAULTY, Trial, processor_features, try_backend
 from stream import __version__
 from stream.backends import BACKENDS
+from stream.bundled import model_path
+from stream.engine.channel_memory import channel_bytes, megabytes
 from stream.extras import EXTRAS, MissingExtraError, install_command
+from stream.model.network import open_model
 from stream.process import reports_errors, run_main
 from stream.progress import show_line
 
@@ -35,6 +38,7 @@ class Findings(msgspec.Struct, frozen=True):
         versions: of Rill and of what it computes with.
         processor: cores and model; `features` are those of its instructions that backends gain from.
         backends: how each fared.
+        channel_bytes: memory of a channel of the bundled model, by length of chunk in milliseconds.
         microphone: its name, or why there is none.
         extras: the packages that each lacks; none where it is installed.
         port: whether the server's usual port is free.
@@ -44,6 +48,7 @@ class Findings(msgspec.Struct, frozen=True):
     processor: str
     features: tuple[str, ...]
     backends: tuple[Trial, ...]
+    channel_bytes: dict[int, int]
     microphone: str
     extras: dict[str, tuple[str, ...]]
     port: bool
@@ -87,6 +92,7 @@ def examine() -> Findings:
         machine(),
         processor_features(),
         tuple(backends),
+        channel_bytes(open_model(model_path())),
         _microphone(),
         {
             extra: tuple(
@@ -112,6 +118,9 @@ def report(found: Findings) -> str:
     for trial in found.backends:
         fared = f"{trial.speed:.1f} times real time" if not trial.fault else trial.fault
         lines.append(f"  {trial.backend:<14}{fared}")
+    lines.append(
+        f"  a channel takes {megabytes(found.channel_bytes)}; rill show says it of any model"
+    )
     lines += ["", "extras:"]
     for extra, missing in found.extras.items():
         state = f"lacks {', '.join(missing)}: {install_command(extra)}" if missing else "installed"

@@ -122,6 +122,7 @@ def test_a_model_directory_is_shown_and_compared(
     assert main([model]) == 0
     out = capsys.readouterr().out
     assert "model:\n  language " in out and "\nlast run:\n  run " in out
+    assert " MB, all its states and samples in float32\n" in out
     assert main([model, model]) == 0
     assert capsys.readouterr().out == "no difference\n"
     assert main([model, str(golden / "hwckpt_v1.4.0.pt"), "--json"]) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export.card.page import card
+from stream.engine.channel_memory import channel_bytes
 from stream.engine.selftest import Plan
 from stream.model import directory
 from stream.model.network import open_model
@@ -25,7 +26,7 @@ def recorded(path: Path, chunk_ms: int, heard: str, **latency: Any) -> None:
     record_capacity(path, chosen, plan, "2 cores, a processor")
 
 
-def test_each_length_has_its_errors_latency_and_streams(tmp_path: Path) -> None:
+def test_each_length_has_its_errors_latency_streams_and_memory(tmp_path: Path) -> None:
     path = tmp_path / "model"
     directory.write(network(), path, {})
     recorded(path, 120, "a cat", latency=Latency(3, 0, 90.0, 80.4, 150.6, 200.0))
@@ -35,11 +36,17 @@ def test_each_length_has_its_errors_latency_and_streams(tmp_path: Path) -> None:
     begin = lines.index("## Lengths of chunk")
     assert "median / 90 %" in lines[begin + 2]
     cores = open_model(path).notes["capacity"][0]["cores"]
-    assert lines[begin + 4 : begin + 8] == [
-        "| 40 ms |  |  |  |",
-        f"| 120 ms | 33.33 | 80 / 151 | {120 / cores:.0f} |",
-        "| 240 ms |  |  |  |",
-        f"| 1000 ms | 0.00 |  | {1000 / cores:.0f} |",
+    rows = [
+        line.rpartition("| ")[::2] for line in (lines[n][:-2] for n in range(begin + 4, begin + 8))
+    ]
+    assert [row[0] for row in rows] == [
+        "| 40 ms |  |  |  ",
+        f"| 120 ms | 33.33 | 80 / 151 | {120 / cores:.0f} ",
+        "| 240 ms |  |  |  ",
+        f"| 1000 ms | 0.00 |  | {1000 / cores:.0f} ",
+    ]
+    assert [float(row[1]) for row in rows] == [
+        round(n / 1e6, 2) for n in channel_bytes(network()).values()
     ]
     rates = lines[lines.index("## Word error rate, %") : begin]
     assert any("33.33" in line for line in rates)  # of the model's own length

@@ -30,6 +30,7 @@ def test_the_report_says_what_runs_and_what_to_install(
     text = capsys.readouterr().out
     assert "rill 0." in text
     assert "times real time\n" in text
+    assert " MB; rill show says it of any model\n" in text
     assert f"  data          lacks pyarrow: {install_command('data')}\n" in text
     assert "  train         installed\n" in text
     assert f"microphone: none; sounddevice is not installed: {install_command('mic')}\n" in text
@@ -45,6 +46,7 @@ def test_a_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch, capsys: C
     found = json.loads(capsys.readouterr().out)
     assert (found["schema"], found["port"]) == ("rill.doctor/1", False)
     assert [each["backend"] for each in found["backends"]] == ["int8"]
+    assert list(found["channel_bytes"]) == ["60"]
 
 
 def test_a_backend_is_tried_on_a_recording() -> None:
