@@ -28,6 +28,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--head", choices=["transducer", "ctc"], help="of a model with both (default: transducer)"
     )
     parser.add_argument(
+        "--chunk-ms",
+        type=int,
+        metavar="MS",
+        help="length of a chunk, one that the model is trained with (default: the model's own)",
+    )
+    parser.add_argument(
         "--int8", action="store_true", help="with the int8 graphs of a model directory"
     )
     parser.add_argument(
@@ -46,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--signed-weights goes with --int8")
     output = Path(arguments.output)
     network = open_model(arguments.ckpt)
+    if arguments.chunk_ms is not None:
+        network = network.with_chunk(arguments.chunk_ms)
     if padding := network.specification.final_padding:
         print(
             f"note: sherpa-onnx adds nothing at the end of a stream: have clients send {padding / SAMPLE_RATE:g} s "

@@ -182,6 +182,24 @@ def test_a_conformer_is_written_with_either_head(
     assert {file.name for file in (tmp_path / "s").iterdir()} == files
 
 
+@pytest.mark.parametrize("ms", [80, 240])
+def test_a_length_of_chunk_is_chosen(tmp_path: Path, ms: int) -> None:
+    given = source(tmp_path / "m", conformer())
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s"), "--chunk-ms", str(ms)]) == 0
+    encoder = onnx.load(tmp_path / "s" / "encoder.onnx")
+    metadata = {each.key: each.value for each in encoder.metadata_props}
+    assert metadata["window_size"] == metadata["chunk_shift"] == str(ms // 10)
+
+
+def test_a_length_that_the_model_is_not_trained_with_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = source(tmp_path / "m", conformer())
+    assert main(["--ckpt", given, "--output", str(tmp_path / "s"), "--chunk-ms", "60"]) == 2
+    assert "trained with chunks of 80, 240 ms" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_ctc_head_of_lstms_is_written_too(tmp_path: Path) -> None:
     network = talking_ctc(tiny_network(decoder="ctc"))
     assert module.export(network, tmp_path / "s") > 0
@@ -194,10 +212,13 @@ def test_a_prediction_network_that_sherpa_onnx_has_not_is_refused_by_name(tmp_pa
     assert module.export(talking_ctc(network), tmp_path / "s", head="ctc") > 0
 
 
-@pytest.mark.parametrize("head", ["transducer", "ctc"])
-def test_sherpa_onnx_loads_a_conformer_and_hears_something(tmp_path: Path, head: Any) -> None:
+@pytest.mark.parametrize(("head", "ms"), [("transducer", 240), ("ctc", 240), ("ctc", 80)])
+def test_sherpa_onnx_loads_a_conformer_and_hears_something(
+    tmp_path: Path, head: Any, ms: int
+) -> None:
     path = tmp_path / "s"
-    module.export(talking_ctc(conformer(decoder="both", alpha=0.0)), path, head=head)
+    network = talking_ctc(conformer(decoder="both", alpha=0.0))
+    module.export(network.with_chunk(ms), path, head=head)
     theirs = loaded(path)
     stream = theirs.create_stream()
     stream.accept_waveform(16_000, padded(read_audio(recordings()[0].audio)))
