@@ -8,7 +8,8 @@ module lstm_layer_properties #(
     parameter int UNITS = 1,
     parameter int CHANNELS = 1,
     parameter int STEPS = 1,
-    parameter int CLOCKS = 48
+    parameter int RESET = 4,  // clocks, which empty the pipeline
+    parameter int CLOCKS = 52
 ) (
     input logic clk_i,
     input logic rst_ni,
@@ -54,7 +55,7 @@ module lstm_layer_properties #(
   logic [15:0] c_q;
 
   always_ff @(posedge clk_i) begin
-    begun_q <= 1'b1;
+    begun_q <= clocks_q >= RESET - 1;
     paused_x_q <= begun_q && !x_valid_i;
     paused_h_q <= begun_q && !h_ready_i;
     stalled_q <= begun_q && h_valid && !h_ready_i;
