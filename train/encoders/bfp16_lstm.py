@@ -8,7 +8,7 @@ float32 under autocast. Block-rounded values are exact in bfloat16, so only grad
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from stream.encoders.bfp16 import bf16, bfp
 from stream.encoders.lstm_layer import FUNCTIONS, Activation
 from train.encoders.lstm_layer import LSTM, Recurrence, Times, as_written, product_dtype
+from train.encoders.packing import Packing
 from train.encoders.weight_cache import WeightCache
 
 
@@ -33,7 +34,7 @@ class BlockFloatingLSTM(LSTM):
         self._cache = WeightCache()
 
     def _recur(
-        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
+        self, x: Tensor, h: Tensor, c: Tensor, exponent: int, lengths: Sequence[int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         weights = self._cache(tuple(self.parameters()), None, self._rounded)
         made: tuple[Tensor, Tensor, Tensor] = _BlockFloatingRecurrence.apply(  # type: ignore[no-untyped-call]
@@ -78,6 +79,7 @@ class _BlockFloatingRecurrence(Recurrence):
         h: Tensor,
         c: Tensor,
         hard: bool,
+        lengths: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         sigmoid, tanh = FUNCTIONS["hard" if hard else "soft"]
         with as_written(x.device):
@@ -102,6 +104,7 @@ class _BlockFloatingRecurrence(Recurrence):
                 outputs[t] = bf16(o * tanh(cs[t + 1]))
                 operands[t + 1] = bfp(outputs[t])
         frames = frames.to(product_dtype(x))
-        ctx.save_for_backward(frames, a, operands, cs, weight_ih, weight_hh)
-        ctx.hard = hard
+        kept = (each.flatten(0, 1) for each in (a, operands, cs))
+        ctx.save_for_backward(frames, *kept, weight_ih, weight_hh)
+        ctx.hard, ctx.packing = hard, Packing(steps, batch)
         return outputs, outputs[-1].clone(), cs[-1].clone()

@@ -14,6 +14,7 @@ cell's saturation, beyond 1 at the cell's output. h passes.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class QuantisedLSTM(LSTM):
         self._cache = WeightCache()
 
     def _recur(
-        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
+        self, x: Tensor, h: Tensor, c: Tensor, exponent: int, lengths: Sequence[int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run over x, which is rounded to int8 of that exponent; see `LSTM`.
 

@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from train.encoders.lstm_layer import quarters
+from train.encoders.compiled_cells import quarters
 
 _jit: Any = numba.njit(cache=True, error_model="numpy")
 _float_jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")

@@ -49,12 +49,15 @@ class Layer(nn.Module):
         """Run over x, (B, T, inputs).
 
         Args:
-            mask: (B, T), names the frames that the statistics count.
+            mask: (B, T), the frames before each row's end: those that the statistics count, and all that
+                training needs.
             exponent: of x, where the layer is quantised.
         """
         if self.norm is not None:
             x = self.norm(x, mask)
-        return cast(tuple[Tensor, State], self.lstm.step(self.dropout(x), state, exponent))
+        lengths = mask.sum(1).tolist() if self.training and mask is not None else None
+        after = self.lstm.step(self.dropout(x), state, exponent, lengths)
+        return cast(tuple[Tensor, State], after)
 
     def arrays(self) -> dict[str, Tensor]:
         """Return the arrays by name, float64, with the normalisation folded in."""

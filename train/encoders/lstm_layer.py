@@ -15,18 +15,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numba
 import torch
 from torch import Tensor, nn
 
 from stream.encoders.lstm_layer import Activation
 from stream.integer.network import HIDDEN_EXPONENT
-from train.encoders import tensor_cells
-
-# Full fastmath would drop NaN, which the causality check needs to see.
-_jit: Any = numba.njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
+from train.encoders import compiled_cells, tensor_cells
+from train.encoders.packing import Packing
 
 
 class LSTM(nn.Module):
@@ -69,34 +67,47 @@ class LSTM(nn.Module):
         return self.weight_hh.new_zeros(shape), self.weight_hh.new_zeros(shape)
 
     def step(
-        self, x: Tensor, state: tuple[Tensor, Tensor], exponent: int = HIDDEN_EXPONENT
+        self,
+        x: Tensor,
+        state: tuple[Tensor, Tensor],
+        exponent: int = HIDDEN_EXPONENT,
+        lengths: Sequence[int] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over the frames of x, (B, T, inputs), which is cast to the weights' dtype.
 
         Args:
             exponent: of x, where the layer is quantised.
+            lengths: frames of each row that matter; the layer need not run over others. None: all.
         Returns:
             h of every frame, (B, T, hidden), and the state after the last one.
         """
         x = x.to(self.weight_ih.dtype)  # autocast leaves bfloat16 after a linear layer
         if x.shape[1] == 0:
             return x.new_zeros(len(x), 0, self.hidden), state
-        outputs, h, c = self._recur(x.transpose(0, 1), *state, exponent)
+        outputs, h, c = self._recur(x.transpose(0, 1), *state, exponent, lengths)
         return outputs.transpose(0, 1), (h, c)
 
     def _recur(
-        self, x: Tensor, h: Tensor, c: Tensor, exponent: int
+        self, x: Tensor, h: Tensor, c: Tensor, exponent: int, lengths: Sequence[int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run over x, (T, B, inputs), T > 0: h of every step (T, B, hidden), last h, last c."""
         recurrent = nn.functional.dropout(self.weight_hh, self.recurrent_dropout, self.training)
         hard, bias = self.activation == "hard", self.bias_ih + self.bias_hh
-        layer = Recurrence.apply if hard or x.device.type == "cpu" else library_layer
-        made: tuple[Tensor, Tensor, Tensor] = layer(x, self.weight_ih, recurrent, bias, h, c, hard)
+        weights = self.weight_ih, recurrent, bias
+        if not hard and x.device.type != "cpu":
+            return library_layer(x, *weights, h, c)
+        made: tuple[Tensor, Tensor, Tensor] = Recurrence.apply(  # type: ignore[no-untyped-call]
+            x, *weights, h, c, hard, lengths
+        )
         return made
 
 
 class Recurrence(torch.autograd.Function):
-    """x (T, B, I), weights, bias (4H,), h, c (B, H) -> h of every step (T, B, H), last h, last c."""
+    """x (T, B, I), weights, bias (4H,), h, c (B, H) -> h of every step (T, B, H), last h, last c.
+
+    With `lengths`, frames past a row's end cost nothing: their h are zeros, and last are the row's own. What is kept
+    is packed (`train.encoders.packing`): frames, gates' values, and h and c before the first step and after each.
+    """
 
     @staticmethod
     def forward(
@@ -108,75 +119,67 @@ class Recurrence(torch.autograd.Function):
         h: Tensor,
         c: Tensor,
         hard: bool,
+        lengths: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         product = product_dtype(x)
         with as_written(x.device):
             steps, batch, _ = x.shape
             hidden = weight_hh.shape[1]
-            frames = x.reshape(steps * batch, -1).to(product)
+            packing = Packing(steps, batch, lengths)
+            frames = packing.packed(x).to(product)
             # The input's share of the gates, for all frames at once; in the weights' own dtype the
             # gates' values take its place.
-            share = Times(weight_ih, len(frames), product)(frames).view(steps, batch, 4 * hidden)
+            share = Times(weight_ih, len(frames), product)(frames)
             a = share if share.dtype == x.dtype else x.new_empty(share.shape)
-            hs = x.new_empty(steps + 1, batch, hidden)
-            cs = x.new_empty(steps + 1, batch, hidden)
-            hs[0], cs[0] = h, c
+            hs = x.new_empty(batch + len(frames), hidden)
+            cs = x.new_empty(batch + len(frames), hidden)
+            hs[:batch], cs[:batch] = packing.sorted(h), packing.sorted(c)
             recurrent = Times(weight_hh, batch, product)
-            squashed = x.new_empty(batch, hidden)  # T(c) of the soft cell
-            an, hn, cn, tn, bn = map(_loopable, (a, hs, cs, squashed, bias))
-            hard_cell = _hard_cell if x.device.type == "cpu" else tensor_cells.hard_cell
-            for t in range(steps):
-                z = recurrent.plus(share[t], hs[t])
-                if hard:
-                    hard_cell(_loopable(z), bn, cn[t], an[t], cn[t + 1], hn[t + 1])
-                else:
-                    torch.add(z, bias, out=a[t])
-                    a[t, :, : 2 * hidden].sigmoid_()
-                    a[t, :, 2 * hidden : 3 * hidden].tanh_()
-                    a[t, :, 3 * hidden :].sigmoid_()
-                    _soft_sum(an[t], cn[t], cn[t + 1])
-                    torch.tanh(cs[t + 1], out=squashed)
-                    _soft_output(an[t], tn, hn[t + 1])
+            cells, loopable = _cells(x)
+            cell = cells.hard_cell if hard else cells.soft_cell
+            an, hn, cn, bn = map(loopable, (a, hs, cs, bias))
+            for before, now, after in packing.steps():
+                z = recurrent.plus(share[now], hs[before])
+                cell(loopable(z), bn, cn[before], an[now], cn[after], hn[after])
         ctx.save_for_backward(frames, a, hs, cs, weight_ih, weight_hh)
-        ctx.hard = hard
-        return hs[1:], hs[-1].clone(), cs[-1].clone()
+        ctx.hard, ctx.packing = hard, packing
+        return packing.padded(hs[batch:]), packing.last(hs), packing.last(cs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         frames, a, hs, cs, weight_ih, weight_hh = ctx.saved_tensors
-        d_outputs, d_h, d_c = grads
-        product, on_cpu = frames.dtype, frames.device.type == "cpu"
-        hard_cell = _hard_cell_backward if on_cpu else tensor_cells.hard_cell_backward
-        soft_cell = _soft_cell_backward if on_cpu else tensor_cells.soft_cell_backward
+        packing: Packing = ctx.packing
+        product, batch = frames.dtype, packing.batch
         with as_written(frames.device):
-            steps, batch, hidden = hs.shape[0] - 1, hs.shape[1], hs.shape[2]
+            d_outputs = packing.packed(grads[0])
+            dh, dc = (packing.sorted(d).contiguous().clone() for d in grads[1:])
             d_gates = torch.empty_like(a)
-            d_outputs = d_outputs.contiguous()
-            dh, dc = d_h.contiguous(), d_c.clone(memory_format=torch.contiguous_format)
             back = Times(weight_hh.t(), batch, product)
-            an, cn, dan, don, dcn = map(_loopable, (a, cs, d_gates, d_outputs, dc))
-            tn = None if ctx.hard else _loopable(torch.tanh(cs[1:]))
-            for t in range(steps - 1, -1, -1):
+            cells, loopable = _cells(a)
+            an, cn, dan, don, dhn, dcn = map(loopable, (a, cs, d_gates, d_outputs, dh, dc))
+            tn = None if ctx.hard else loopable(torch.tanh(cs[batch:]))
+            for before, now, after in reversed(packing.steps()):
+                rows = slice(now.stop - now.start)
+                of_cell = (don[now], dhn[rows], dcn[rows], dan[now])
                 if tn is None:
-                    hard_cell(an[t], cn[t], cn[t + 1], don[t], _loopable(dh), dcn, dan[t])
+                    cells.hard_cell_backward(an[now], cn[before], cn[after], *of_cell)
                 else:
-                    soft_cell(an[t], cn[t], tn[t], don[t], _loopable(dh), dcn, dan[t])
-                dh = back(d_gates[t]).to(a.dtype)
-            flat = d_gates.view(steps * batch, 4 * hidden)
-            d_bias = flat.sum(0)
-            before = hs[:-1].reshape(-1, hidden)
-            flat, before = flat.to(product), before.to(product)
+                    cells.soft_cell_backward(an[now], cn[before], tn[now], *of_cell)
+                dh[rows] = back(d_gates[now])
+            d_bias = d_gates.sum(0)
+            flat, states = d_gates.to(product), packing.before(hs).to(product)
             d_x = None
             if ctx.needs_input_grad[0]:
-                d_x = Times(weight_ih.t(), len(flat), product)(flat).to(a.dtype)
-                d_x = d_x.view(steps, batch, -1)
+                of_frames = Times(weight_ih.t(), len(flat), product)(flat).to(a.dtype)
+                d_x = packing.padded(of_frames)
             d_weight_ih = (flat.t() @ frames).to(a.dtype)
-            d_weight_hh = (flat.t() @ before).to(a.dtype)
-        return d_x, d_weight_ih, d_weight_hh, d_bias, dh, dc, None
+            d_weight_hh = (flat.t() @ states).to(a.dtype)
+            d_h, d_c = packing.unsorted(dh), packing.unsorted(dc)
+        return d_x, d_weight_ih, d_weight_hh, d_bias, d_h, d_c, None, None
 
 
 def library_layer(
-    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, h: Tensor, c: Tensor, hard: bool
+    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, h: Tensor, c: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute a soft `Recurrence` by torch's own LSTM, whose kernels each device has."""
     weights = [weight_ih, weight_hh, bias, torch.zeros_like(bias)]
@@ -251,112 +254,6 @@ class Times:
         return total
 
 
-@_jit
-def quarters(row: Any) -> Any:
-    """Return views of the gates i, f, g, o in a row (4H,): loops over views run in SIMD, loops over
-    row[H + n] test every index for its sign and do not."""
-    hidden = len(row) // 4
-    return (
-        row[:hidden],
-        row[hidden : 2 * hidden],
-        row[2 * hidden : 3 * hidden],
-        row[3 * hidden :],
-    )
-
-
-@_jit
-def _hard_cell(z: Any, bias: Any, c: Any, a: Any, c_new: Any, h_new: Any) -> None:
-    """Turn pre-activations z, less the bias, into the gates' values a (both (B, 4H)), c and h."""
-    zero, one, half, eighth = (
-        z.dtype.type(0.0),
-        z.dtype.type(1.0),
-        z.dtype.type(0.5),
-        z.dtype.type(0.125),
-    )
-    bias_i, bias_f, bias_g, bias_o = quarters(bias)
-    for b in range(len(c)):
-        z_i, z_f, z_g, z_o = quarters(z[b])
-        a_i, a_f, a_g, a_o = quarters(a[b])
-        c_b, c_new_b, h_new_b = c[b], c_new[b], h_new[b]
-        for n in range(len(c_b)):
-            i = (z_i[n] + bias_i[n]) * eighth + half
-            f = (z_f[n] + bias_f[n]) * eighth + half
-            g = z_g[n] + bias_g[n]
-            o = (z_o[n] + bias_o[n]) * eighth + half
-            # Comparisons, not min and max: NaN must pass.
-            i = zero if i < zero else (one if i > one else i)
-            f = zero if f < zero else (one if f > one else f)
-            g = -one if g < -one else (one if g > one else g)
-            o = zero if o < zero else (one if o > one else o)
-            s = f * c_b[n] + i * g
-            u = -one if s < -one else (one if s > one else s)
-            a_i[n] = i
-            a_f[n] = f
-            a_g[n] = g
-            a_o[n] = o
-            c_new_b[n] = s
-            h_new_b[n] = o * u
-
-
-@_jit
-def _hard_cell_backward(a: Any, c: Any, c_new: Any, d_out: Any, dh: Any, dc: Any, da: Any) -> None:
-    zero, one, eighth = a.dtype.type(0.0), a.dtype.type(1.0), a.dtype.type(0.125)
-    for b in range(len(c)):
-        a_i, a_f, a_g, a_o = quarters(a[b])
-        d_i, d_f, d_g, d_o = quarters(da[b])
-        c_b, c_new_b, d_out_b, dh_b, dc_b = c[b], c_new[b], d_out[b], dh[b], dc[b]
-        for n in range(len(c_b)):
-            i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
-            s = c_new_b[n]
-            u = -one if s < -one else (one if s > one else s)
-            d = dh_b[n] + d_out_b[n]
-            d_cell = dc_b[n] + (d * o if -one < u < one else zero)
-            # The derivative is 0 where the output equals a bound.
-            d_i[n] = d_cell * g * eighth if zero < i < one else zero
-            d_f[n] = d_cell * c_b[n] * eighth if zero < f < one else zero
-            d_g[n] = d_cell * i if -one < g < one else zero
-            d_o[n] = d * u * eighth if zero < o < one else zero
-            dc_b[n] = d_cell * f
-
-
-@_jit
-def _soft_sum(a: Any, c: Any, c_new: Any) -> None:
-    for b in range(len(c)):
-        a_i, a_f, a_g, _ = quarters(a[b])
-        c_b, c_new_b = c[b], c_new[b]
-        for n in range(len(c_b)):
-            c_new_b[n] = a_f[n] * c_b[n] + a_i[n] * a_g[n]
-
-
-@_jit
-def _soft_output(a: Any, squashed: Any, h_new: Any) -> None:
-    for b in range(len(h_new)):
-        a_o, squashed_b, h_new_b = quarters(a[b])[3], squashed[b], h_new[b]
-        for n in range(len(h_new_b)):
-            h_new_b[n] = a_o[n] * squashed_b[n]
-
-
-@_jit
-def _soft_cell_backward(
-    a: Any, c: Any, squashed: Any, d_out: Any, dh: Any, dc: Any, da: Any
-) -> None:
-    one = a.dtype.type(1.0)
-    for b in range(len(c)):
-        a_i, a_f, a_g, a_o = quarters(a[b])
-        d_i, d_f, d_g, d_o = quarters(da[b])
-        c_b, squashed_b, d_out_b, dh_b, dc_b = c[b], squashed[b], d_out[b], dh[b], dc[b]
-        for n in range(len(c_b)):
-            i, f, g, o = a_i[n], a_f[n], a_g[n], a_o[n]
-            u = squashed_b[n]
-            d = dh_b[n] + d_out_b[n]
-            d_cell = dc_b[n] + d * o * (one - u * u)
-            d_i[n] = d_cell * g * i * (one - i)
-            d_f[n] = d_cell * c_b[n] * f * (one - f)
-            d_g[n] = d_cell * i * (one - g * g)
-            d_o[n] = d * u * o * (one - o)
-            dc_b[n] = d_cell * f
-
-
 def product_dtype(x: Tensor) -> torch.dtype:
     """Return the dtype that products of x run in: autocast's, where it is on, and faster here."""
     device = x.device.type
@@ -380,9 +277,11 @@ def _autocasts(device: str) -> bool:
     return torch.amp.autocast_mode.is_autocast_available(device)
 
 
-def _loopable(tensor: Tensor) -> Any:
-    """Return what the cells take: on the CPU a NumPy view, whose rows are cheaper to index."""
-    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+def _cells(like: Tensor) -> tuple[Any, Callable[[Tensor], Any]]:
+    """Return the cells for a device and a dtype, and what turns a tensor into what they take."""
+    if like.device.type == "cpu" and like.dtype == torch.float32:
+        return compiled_cells, torch.Tensor.numpy  # views, whose rows are cheaper to index
+    return tensor_cells, lambda tensor: tensor
 
 
 @functools.cache

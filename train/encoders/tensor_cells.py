@@ -1,6 +1,6 @@
-"""The cell of the LSTM layer in torch's operations, for devices that the compiled loops do not reach.
+"""The cell of the LSTM layer in torch's operations, for devices and dtypes that the compiled loops do not reach.
 
-The same arguments and results as the loops of `train.encoders.lstm_layer`, on tensors; gate order i, f, g, o.
+The same arguments and results as the loops of `train.encoders.compiled_cells`, on tensors; gate order i, f, g, o.
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ def hard_cell(z: Tensor, bias: Tensor, c: Tensor, a: Tensor, c_new: Tensor, h_ne
     g.clamp_(-1.0, 1.0)
     torch.mul(f, c, out=c_new).addcmul_(i, g)
     torch.mul(o, c_new.clamp(-1.0, 1.0), out=h_new)
+
+
+def soft_cell(z: Tensor, bias: Tensor, c: Tensor, a: Tensor, c_new: Tensor, h_new: Tensor) -> None:
+    """As `hard_cell`, with the sigmoid and tanh."""
+    torch.add(z, bias, out=a)
+    i, f, g, o = a.chunk(4, dim=1)
+    a[:, : 2 * c.shape[1]].sigmoid_()
+    g.tanh_()
+    o.sigmoid_()
+    torch.mul(f, c, out=c_new).addcmul_(i, g)
+    torch.mul(o, c_new.tanh(), out=h_new)
 
 
 def hard_cell_backward(

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 from stream.encoders.lstm_layer import Activation
 from stream.encoders.lstm_layer import LSTMLayer as Reference
 from tests.train.compute.elsewhere import DEVICE, Elsewhere
+from train.encoders import compiled_cells, tensor_cells
 from train.encoders import lstm_layer as layers
-from train.encoders import tensor_cells
 from train.encoders.lstm_layer import LSTM
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -237,13 +237,72 @@ def test_the_soft_cells_gradient_in_torchs_operations_is_that_of_the_loop() -> N
     d_out, dh, dc = draw(3, 5), draw(3, 5), draw(3, 5)
     results = []
     for cell, take in (
-        (layers._soft_cell_backward, lambda tensor: tensor.numpy()),
+        (compiled_cells.soft_cell_backward, lambda tensor: tensor.numpy()),
         (tensor_cells.soft_cell_backward, lambda tensor: tensor),
     ):
         own, da = dc.clone(), torch.empty(3, 20, dtype=torch.float64)
         cell(*map(take, (a, c, squashed, d_out, dh, own, da)))
         results.append((own, da))
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_the_compiled_cell_is_that_of_torchs_operations(kind: Activation) -> None:
+    """Over large and small values; NaN passes."""
+    generator = torch.Generator().manual_seed(0)
+    z = 10.0 ** torch.linspace(-6.0, 2.0, 3 * 4 * 50).view(3, 200)
+    z *= torch.randn(3, 200, generator=generator).sign()
+    bias, c = torch.zeros(200), torch.randn(3, 50, generator=generator)
+    z[0, 7], c[1, 8] = torch.nan, torch.nan
+    results = []
+    for cells, take in ((compiled_cells, torch.Tensor.numpy), (tensor_cells, torch.Tensor.double)):
+        out = [torch.full((3, n), 9.0) for n in (200, 50, 50)]
+        taken = [take(tensor) for tensor in (z, bias, c, *out)]
+        getattr(cells, f"{kind}_cell")(*taken)
+        results.append([torch.as_tensor(each).float() for each in taken[3:]])
+    assert torch.isnan(results[0][2]).nonzero().tolist() == [[0, 7], [1, 8]]
+    torch.testing.assert_close(*results, rtol=3e-7, atol=3e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_frames_past_a_rows_end_cost_nothing_and_change_nothing(activation: Activation) -> None:
+    own = layer(activation, gain=3.0)
+    lengths = [4, 9, 0, 7]
+    x = torch.randn(4, 9, 7)
+    before = tuple(leaf.requires_grad_() for leaf in state(4))
+    weight = torch.randn(9, 1)
+
+    def run(many: Any) -> tuple[Any, ...]:
+        own.zero_grad()
+        inputs = x.clone().requires_grad_()
+        y, (h, c), wanted = (
+            *many(inputs),
+            torch.randn(4, 5, generator=torch.Generator().manual_seed(1)),
+        )
+        kept = torch.stack([(y[row, :n] * weight[:n]).sum() for row, n in enumerate(lengths)])
+        (kept.sum() + (h * wanted).sum() + (c * wanted).sum()).backward()
+        found = [y[row, :n] for row, n in enumerate(lengths)], h, c, inputs.grad
+        grads = [getattr(own, n).grad.clone() for n in NAMES] + [
+            leaf.grad.clone() for leaf in before
+        ]
+        for leaf in before:
+            leaf.grad = None
+        return *found, *grads
+
+    def each_alone(inputs: Any) -> Any:
+        outputs, last = [], []
+        for row, n in enumerate(lengths):
+            y, after = own.step(
+                inputs[row : row + 1, :n], tuple(leaf[row : row + 1] for leaf in before)
+            )
+            outputs.append(torch.cat([y, torch.zeros(1, 9 - n, 5)], dim=1))
+            last.append(after)
+        return torch.cat(outputs), tuple(map(torch.cat, zip(*last, strict=True)))
+
+    got = run(lambda inputs: own.step(inputs, before, lengths=lengths))
+    want = run(each_alone)
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+    assert not got[3][0, 4:].any() and not got[3][2].any()
 
 
 def test_initialisation_draws_every_tensor_and_sets_the_forget_bias_after_scaling() -> None:
