@@ -1,4 +1,8 @@
-"""What a package index shows: README.md with links that lead to the repository instead of files beside it."""
+"""What is built from more than it is.
+
+A package index shows README.md with links that lead to the repository instead of files beside it; the wheel has the
+bundled models within `stream.bundled`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,23 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 LINK = re.compile(r'(\]\(|(?:src|srcset|href)=")(?!https?:|#)([^)"]+)')
+
+
+MODELS = ("en-commands", "en-commands-conformer")  # NAMES of stream/bundled
+
+
+class BundledModels(BuildHookInterface):
+    """Put the models that are there into a wheel; an editable install finds them in the checkout."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "standard":
+            for name in MODELS:
+                if (model := Path(self.root) / "models" / name).is_dir():
+                    build_data["force_include"][str(model)] = f"stream/bundled/{name}"
 
 
 class Readme(MetadataHookInterface):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from export.bundle import archive
 from export.bundle.contents import check, report
+from stream.model.network import find_model
 from stream.process import reports_errors, run_main
 
 
@@ -19,14 +19,16 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "path", metavar="PATH", help="archive of rill export bundle, or model directory"
+        "path",
+        metavar="PATH",
+        help="archive of rill export bundle, model directory, or name of a bundled model",
     )
     return parser
 
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
-    path = Path(build_parser().parse_args(argv).path)
+    path = find_model(build_parser().parse_args(argv).path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such archive or model directory")
     if path.is_dir():

@@ -1,8 +1,9 @@
 """The configuration file of `rill serve`: every flag as a key, in TOML.
 
 A key is the name of its flag with underscores: `idle_seconds = 30` for --idle-seconds 30. Flags and variables of the
-environment win over the file. Paths are relative to the folder of the file. Lists are lists, switches are true or
-false, and models and aliases are tables:
+environment win over the file. Paths are relative to the folder of the file; a
+bundled model may be named in place of its path. Lists are lists, switches are true or false, and models and aliases
+are tables:
 
     port = 8080
     allowed_hosts = ["asr.example.org"]
@@ -36,6 +37,7 @@ from server.flags import (
     variable_of,
 )
 from server.options import OptionError, Options, read
+from stream.bundled import NAMES
 from stream.decoding.options import OFF, seconds_or_off
 from stream.errors import ArgumentError
 from stream.files.text import TextError, read_text
@@ -91,7 +93,7 @@ class Configuration:
         for name, value in named.items():
             quoted = json.dumps(name, ensure_ascii=False)
             if value is None:
-                yield f"# {quoted} is the bundled model"
+                yield f"# {quoted} is the bundled model {NAMES[0]}"
             else:
                 yield f"{quoted} = {_quoted(key, value)}"
 
@@ -198,14 +200,14 @@ def _spelled(action: argparse.Action, value: Any, folder: Path) -> str:
         return word
     if not isinstance(value, str):
         raise ValueError("a string" + (", or a list of them" if action.dest in LISTS else ""))
-    return str(folder / value) if action.dest in PATHS else value
+    return _placed(action.dest, value, folder)
 
 
 def _spelled_table(key: str, value: Any, folder: Path) -> str:
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         example = {"model": 'en = "models/en"', "alias": 'whisper-1 = "en"'}[key]
         raise ValueError(f"a table: [{key}] and below it {example}")
-    named = {name: folder / each if key in PATHS else each for name, each in value.items()}
+    named = {name: _placed(key, each, folder) for name, each in value.items()}
     spelled = [f"{name}={each}" for name, each in named.items()]
     if any("," in each for each in spelled):
         raise ValueError("names and paths without commas")
@@ -228,7 +230,14 @@ def _toml(action: argparse.Action, value: Any) -> str | None:
 
 def _quoted(key: str, value: Any) -> str:
     """Return a string in quotes; a path as one that is the same from any folder."""
-    return json.dumps(str(Path(value).absolute() if key in PATHS else value), ensure_ascii=False)
+    return json.dumps(_placed(key, str(value), Path.cwd()), ensure_ascii=False)
+
+
+def _placed(key: str, value: str, folder: Path) -> str:
+    """Return a path as seen from a folder, and any other value; a bundled model may be named where no file has its name."""
+    path = folder / value
+    named = value in NAMES and not path.exists()
+    return str(path) if key in PATHS and not named else value
 
 
 def _shown(value: Any) -> str:

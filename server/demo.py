@@ -1,8 +1,8 @@
 """python -m server.demo: everything once, unattended: server, websocket, live text, figures.
 
-Starts `python -m server` on the bundled model as a process of its own, streams a bundled recording
-to it in real time, and prints what came, how fast, and what to try next. The last line on stdout is
-the transcript. The server is stopped in any case.
+Starts `python -m server` on the bundled models as a process of its own, streams a bundled recording to each
+of them in real time, and prints what came, how fast, and what to try next. The last line on stdout is the
+transcript of the default model. The server is stopped in any case.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,13 +20,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import ProxyHandler, build_opener
 
+from server.adapters.myrtle_messages import QUERY
 from server.client.stream import StreamOutcome, stream_audio
 from server.client.terminal import LiveText
 from stream.audio import read_chunks
-from stream.bundled import recordings
+from stream.bundled import present, recordings
 from stream.errors import InputError
 from stream.manifest import Utterance
 from stream.process import reports_errors, run_main
@@ -36,7 +38,7 @@ STOP_SECONDS = 10.0
 def build_parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog="rill demo",
-        description="Start the server on the bundled model and stream a bundled recording to it.",
+        description="Start the server on the bundled models and stream a bundled recording to each of them.",
         epilog="Example: rill demo",
         allow_abbrev=False,
     )
@@ -46,13 +48,20 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
+    os.environ.setdefault("RILL_MODEL", ",".join(present()))
     recording = recordings()[0]
+    outcomes: dict[str, StreamOutcome] = {}
     with running_server("--slots", "4") as url:
         print(f"The server listens on {url}")
-        print(f"Streaming {recording.audio.name} to it in real time:\n", flush=True)
-        outcome = asyncio.run(_stream(url, recording))
-        knows = knowledge(notes_of(url))
-    _report(outcome, knows)
+        models = served_models(url)
+        for model in models:
+            name, chunk = model["name"], f"chunks of {model['chunk_ms']} ms"
+            print(
+                f"\nStreaming {recording.audio.name} in real time to {name}, {chunk}:\n", flush=True
+            )
+            address = f"{url}?{QUERY}&model={quote(name)}"
+            outcomes[f"{name}, {chunk}"] = asyncio.run(_stream(address, recording))
+    _report(outcomes, knowledge(models[0].get("notes", {})))
     return 0
 
 
@@ -117,33 +126,41 @@ def knowledge(notes: Mapping[str, Any]) -> str:
     return f"{said}\n\n" if said else ""
 
 
-def notes_of(url: str) -> Mapping[str, Any]:
-    """Ask a server for the notes of its first model."""
+def served_models(url: str) -> list[Mapping[str, Any]]:
+    """Ask a server for the descriptions of its models, the default first."""
     direct = build_opener(
         ProxyHandler({})
     )  # the proxy of the environment cannot reach this machine
     with direct.open(f"http://{urlsplit(url).netloc}/model") as answer:
-        notes: Mapping[str, Any] = json.load(answer)["models"][0].get("notes", {})
-    return notes
+        models: list[Mapping[str, Any]] = json.load(answer)["models"]
+    return models
 
 
-def _report(outcome: StreamOutcome, knows: str) -> None:
+def _report(outcomes: Mapping[str, StreamOutcome], knows: str) -> None:
+    latencies = "\n".join(
+        f"  {name}: CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms"
+        for name, outcome in outcomes.items()
+    )
+    bundled = " ".join(f"--model {name}" for name in present())
     print(
         f"""
-Compute latency over {len(outcome.latencies)} chunks of 60 ms: \
-CL50 {1000 * outcome.latency(50):.1f} ms, CL99 {1000 * outcome.latency(99):.1f} ms
+Compute latency, from the end of a chunk to its answer:
+{latencies}
 Size of the install: {install_size() / 1e6:.0f} MB
 
 {knows}Transcribe a recording of your own, and see what else there is:
   {Path(sys.executable).with_name("rill")} transcribe talk.m4a
   {Path(sys.executable).with_name("rill")} --help
 
-Talk to it yourself (needs a microphone, the extra `mic` and Debian's libportaudio2):
+Talk to it in a browser, on the server's page:
+  {Path(sys.executable).with_name("rill")} serve {bundled}
+
+Or in this terminal (needs a microphone, the extra `mic` and Debian's libportaudio2):
   {Path(sys.executable)} -m pip install sounddevice
   {Path(sys.executable).with_name("rill")} mic
 
 The recording says:
-{outcome.transcript}"""
+{next(iter(outcomes.values())).transcript}"""
     )
 
 

@@ -17,6 +17,7 @@ from server.http.app import ROOTS
 from server.limits import Limits
 from server.logs import FORMATS, LEVELS
 from stream.backends import BACKENDS
+from stream.bundled import NAMES
 from stream.decoding.options import DecoderOptions, add_flags, value_flags
 
 AUTO = "auto"
@@ -81,8 +82,9 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--model",
         action="append",
         metavar="[NAME=]PATH",
-        help="a model directory or a checkpoint, and its name for clients; may be repeated, the first "
-        "is the default model (default: the bundled model as 'general')",
+        help="a model directory, a checkpoint or a bundled model, and its name for clients; may be repeated, "
+        f"the first is the default model; bundled are {' and '.join(NAMES)}, which have their names where no "
+        f"other is given (default: {NAMES[0]} as 'general')",
     )
     parser.set_defaults(model_variable=models)
     parser.add_argument(

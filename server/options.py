@@ -34,6 +34,7 @@ from server.tokens.file import (
 )
 from server.tokens.keyring import Keyring
 from stream.backends import BACKENDS
+from stream.bundled import NAMES
 from stream.decoding.decoding import DECODERS
 from stream.decoding.options import EOS_MODES, HEADS, DecoderOptions, options_of
 from stream.engine.front_end import FRONT_ENDS, FrontEndKind
@@ -58,7 +59,7 @@ class Options:
     """The options of a server.
 
     Attributes:
-        models: paths by name, the default first; None is the bundled model.
+        models: paths by name, the default first; a path may be the name of a bundled model, None is the default one.
         aliases: further names, and the model of each.
         host, port, wyoming_port: to listen on; no Wyoming if None.
         backend: what computes the models; None: the fastest.
@@ -269,7 +270,7 @@ def _models(values: list[str]) -> dict[str, Path | None]:
     for value in filter(None, (value.strip() for value in values)):
         name, equals, path = value.partition("=")
         if not equals:
-            name, path = "general", value
+            name, path = value if value in NAMES else "general", value
         if not name or not path:
             raise OptionError(f"--model is {value!r}; want PATH or NAME=PATH")
         if name in models:

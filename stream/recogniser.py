@@ -41,7 +41,8 @@ class Recogniser:
     """Recognises one stream after another.
 
     Args:
-        model: a path that `open_model` takes, or a network; None: the bundled model.
+        model: a path that `open_model` takes, the name of a bundled model, or a network; None: the default one
+            of the bundled models, "en-commands".
         backend: the name of one of `stream.backends.BACKENDS`, or one that computes the model; None:
             `default_backend`, ONNX Runtime where the model has graphs for it.
         decoding: greedy or beam search, and what goes with it; None: greedy.

@@ -13,12 +13,13 @@ import ast
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from export.card.page import CARD, GENERATED, card
 from server.rill.__main__ import help_of
 from server.rill.commands import Command, commands, parser_of
-from stream.bundled import model_path
+from stream.bundled import model_path, present
 from tests.house.drawing import draw, rooms_table
 from tests.places import REPOSITORY
 
@@ -129,10 +130,10 @@ def _with_part(path: Path, name: str, part: str) -> str:
     return f"{before}{opening}{first}\n\n{part}\n{closing}{after}"
 
 
-def card_page() -> str:
-    """Return the bundled model's card; one that a person wrote stays as it is."""
-    model = REPOSITORY / "models" / "en-commands"
-    written = (model / CARD).read_text()
+def card_page(name: str) -> str:
+    """Return a bundled model's card; one that a person wrote stays as it is."""
+    model = REPOSITORY / "models" / name
+    written = (model / CARD).read_text() if (model / CARD).is_file() else GENERATED
     return card(model) if GENERATED in written else written
 
 
@@ -141,7 +142,7 @@ PAGES = {
     "docs/cli.md": cli_page,
     "docs/design.md": design_page,
     "docs/images/house.svg": draw,
-    "models/en-commands/README.md": card_page,
+    **{f"models/{name}/README.md": partial(card_page, name) for name in present()},
 }
 
 

@@ -7,10 +7,12 @@ import runpy
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import stream
+from stream.bundled import NAMES
 from tests.generate_docs import command_modules
 from tests.places import REPOSITORY
 
@@ -122,14 +124,42 @@ def test_the_readme_clones_the_address_of_the_project() -> None:
     assert all(url.startswith(urls["Repository"]) for url in urls.values())
 
 
+def build_hooks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what hatch_build.py defines; hatchling, which is there while Rill is built, has stand-ins."""
+    for module, name in (
+        ("hatchling/metadata/plugin/interface.py", "MetadataHookInterface"),
+        ("hatchling/builders/hooks/plugin/interface.py", "BuildHookInterface"),
+    ):
+        (folder / module).parent.mkdir(parents=True)
+        (folder / module).write_text(f"class {name}: pass")
+    monkeypatch.syspath_prepend(folder)
+    return runpy.run_path(str(REPOSITORY / "hatch_build.py"))
+
+
+def test_a_wheel_has_the_bundled_models_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = build_hooks(tmp_path / "hatchling", monkeypatch)
+    assert hooks["MODELS"] == NAMES
+    hook = hooks["BundledModels"]()
+    hook.root = str(tmp_path)
+    for name in ("mine", *NAMES):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        data: dict[str, Any] = {"force_include": {}}
+        hook.initialize("standard", data)
+        there = [each for each in NAMES if (tmp_path / "models" / each).is_dir()]
+        assert data["force_include"] == {
+            str(tmp_path / "models" / each): f"stream/bundled/{each}" for each in there
+        }
+    data = {"force_include": {}}
+    hook.initialize("editable", data)
+    assert data["force_include"] == {}
+
+
 def test_links_of_the_readme_are_absolute_on_an_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = tmp_path / "hatchling" / "metadata" / "plugin" / "interface.py"
-    module.parent.mkdir(parents=True)
-    module.write_text("class MetadataHookInterface: pass")
-    monkeypatch.syspath_prepend(tmp_path)
-    hook = runpy.run_path(str(REPOSITORY / "hatch_build.py"))
+    hook = build_hooks(tmp_path, monkeypatch)
     page = '<img src="a.svg"> [b](docs/b.md#c) [here](#d) ![e](e.png) [f](https://f)'
     assert hook["absolute"](page, "https://x/y") == (
         '<img src="https://x/y/raw/main/a.svg"> [b](https://x/y/blob/main/docs/b.md#c) '

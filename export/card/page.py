@@ -59,9 +59,6 @@ def card(path: Path) -> str:
 
 def _facts(network: Network, path: Path) -> Iterator[str]:
     notes, specification = network.notes, network.specification
-    weights = sum(
-        a.size for name, a in network.arrays.items() if not name.startswith("normaliser.")
-    )
     present = sorted(name for name in NAMES if (path / name).is_file())
     megabytes = sum((path / name).stat().st_size for name in present) / 1e6
     facts: Mapping[str, Any] = {
@@ -69,7 +66,7 @@ def _facts(network: Network, path: Path) -> Iterator[str]:
         "version": notes.get("version"),
         "knows": notes.get("knows"),
         "say, for example": notes.get("example"),
-        "network": f"{_network(specification)}; {weights:,} weights, {specification.vocabulary} tokens",
+        "network": f"{_network(specification)}; {network.weights:,} weights, {specification.vocabulary} tokens",
         "front end": _front_end(specification),
         "arithmetics": ", ".join(_arithmetics(present)),
         "size": f"{megabytes:.1f} MB in {len(present)} files",

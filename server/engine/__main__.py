@@ -22,7 +22,6 @@ import logging
 import signal
 import socket
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -31,12 +30,12 @@ from server.engine.memory import keep_memory, settle
 from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
-from stream.bundled import is_bundled, model_path
+from stream.bundled import NAMES, is_bundled
 from stream.decoding.options import decoding_of
 from stream.engine.engine import load_engine
 from stream.engine.selftest import load_available, self_test
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.model.network import open_model
+from stream.model.network import find_model, open_model
 
 logger = logging.getLogger("server")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -99,7 +98,7 @@ def load(options: EngineOptions) -> Loaded:
         ArgumentError: it is not trained with chunks of that length.
         OSError: there is no such file.
     """
-    path = model_path() if options.path is None else Path(options.path)
+    path = find_model(NAMES[0] if options.path is None else options.path)
     logger.info("loading %s", path)
     network = open_model(path)
     if options.chunk_ms is not None:
@@ -117,6 +116,8 @@ def load(options: EngineOptions) -> Loaded:
     vocabulary = network.vocabulary
     about = {
         "language": network.notes.get("language", "en"),
+        "encoder": type(encoder).__name__,
+        "weights": network.weights,
         "vocabulary": len(vocabulary),
         "backend": backend,
         "threads": threads,

@@ -56,10 +56,12 @@ function showText() {
   at("copy").disabled = at("clear").disabled = view.empty;
 }
 
-/** Say what a model knows, in the words of its notes, and offer recordings that it knows the words of. */
-function showModel(model) {
+/** Say what a model knows, in the words of its notes, and offer recordings that it knows the words of; where
+    there is a choice, say what it is, too. */
+function showModel(model, several) {
   const { knows, example } = model?.notes ?? {};
-  at("knows").replaceChildren();
+  const kind = several ? kindOf(model) : "";
+  at("knows").replaceChildren(kind);
   if (knows) at("knows").append(`It knows ${knows}. `);
   if (example) {
     const quote = document.createElement("q");
@@ -67,8 +69,13 @@ function showModel(model) {
     quote.textContent = example;
     at("knows").append("Try ", quote, ".");
   }
-  at("knows").hidden = !knows && !example;
+  at("knows").hidden = !kind && !knows && !example;
   for (const button of document.querySelectorAll(".sample")) button.hidden = !model?.bundled;
+}
+
+/** A sentence on the network of a model, "" where the server does not tell. */
+function kindOf({ encoder, weights, chunk_ms: ms }) {
+  return encoder ? `${encoder} of ${(weights / 1e6).toFixed(1)} million weights, ${ms} ms of sound at a time. ` : "";
 }
 
 function showFault(fault) {

@@ -2,7 +2,8 @@
 
 const NAMES = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
 
-/** Two select elements, each in its label; `changed` is called with the model that is chosen. */
+/** Two select elements, each in its label; `changed` is called with the model that is chosen, and whether there are
+    others of its language. */
 export class Picker {
   #models = [];
   #language;
@@ -14,7 +15,7 @@ export class Picker {
     this.#model = model;
     this.#changed = changed;
     language.onchange = () => this.#fill();
-    model.onchange = () => changed(this.chosen);
+    model.onchange = () => this.#tell();
   }
 
   /** Offer models as GET /model describes them. */
@@ -36,7 +37,11 @@ export class Picker {
   #fill() {
     const spoken = this.#models.filter(({ language }) => language === this.#language.value);
     offer(this.#model, spoken.map(({ name }) => name), (name) => name);
-    this.#changed(this.chosen);
+    this.#tell();
+  }
+
+  #tell() {
+    this.#changed(this.chosen, this.#model.length > 1);
   }
 }
 

@@ -1,6 +1,6 @@
-"""What ships with Rill: one model, and a few recordings to try it on.
+"""What ships with Rill: models, each known by its name, and a few recordings to try them on.
 
-The model is in `models/en-commands` in a checkout, and in this package in an installation.
+The models are in `models/` in a checkout, and in this package in an installation.
 """
 
 from __future__ import annotations
@@ -9,27 +9,34 @@ from pathlib import Path
 
 from stream.manifest import Utterance, read_manifest
 
-NAME = "en-commands"
+NAMES = ("en-commands", "en-commands-conformer")  # the first is the default
 HERE = Path(__file__).resolve().parent
 RECORDINGS = HERE / "recordings"
 
 
-def model_path() -> Path:
-    """Return the folder of the bundled model.
+def model_path(name: str = NAMES[0]) -> Path:
+    """Return the folder of a bundled model.
 
     Raises:
         FileNotFoundError: neither the installation nor the checkout has it.
     """
-    places = _places()
+    places = _places(name)
     for place in places:
-        if (place / "model.json").is_file():
+        if _is_there(place):
             return place
-    raise FileNotFoundError(f"no bundled model in {places[0]} or {places[1]}; install Rill again")
+    raise FileNotFoundError(
+        f"no bundled model {name} in {places[0]} or {places[1]}; install Rill again"
+    )
+
+
+def present() -> list[str]:
+    """Return the names of the bundled models that are here, the default first."""
+    return [name for name in NAMES if any(map(_is_there, _places(name)))]
 
 
 def is_bundled(path: Path) -> bool:
-    """Return whether a model is the bundled one, whose words the bundled recordings say."""
-    return path.resolve() in _places()
+    """Return whether a model is a bundled one, whose words the bundled recordings say."""
+    return any(path.resolve() in _places(name) for name in NAMES)
 
 
 def recordings() -> list[Utterance]:
@@ -37,5 +44,9 @@ def recordings() -> list[Utterance]:
     return read_manifest(RECORDINGS / "manifest.jsonl")
 
 
-def _places() -> tuple[Path, ...]:
-    return HERE / NAME, HERE.parent.parent / "models" / NAME
+def _places(name: str) -> tuple[Path, ...]:
+    return HERE / name, HERE.parent.parent / "models" / name
+
+
+def _is_there(place: Path) -> bool:
+    return (place / "model.json").is_file()

@@ -30,6 +30,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import bundled
 from stream.extras import explain_missing_extras
 from stream.front_end.filterbank import MEL, check_bank
 from stream.front_end.frame_normaliser import AboveFloor, LayerNormaliser
@@ -134,6 +135,11 @@ class Network:
             return self
         return replace(self, specification=specification)
 
+    @property
+    def weights(self) -> int:
+        """Number of trained weights."""
+        return sum(a.size for name, a in self.arrays.items() if not name.startswith("normaliser."))
+
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """The pieces, their texts, and the encoder of texts."""
@@ -195,13 +201,24 @@ def models_in(path: str | Path) -> list[Path]:
     Raises:
         ModelError: it is a folder in which no file is a checkpoint.
     """
-    folder = Path(path)
+    folder = find_model(path)
     if not folder.is_dir() or _reader_of(folder) is not None:
         return [folder]
     found = [file for file in sorted(folder.glob("*.pt")) if _reader_of(file) is not None]
     if not found:
         raise ModelError("is no model directory, and holds no checkpoint (*.pt)", folder)
     return found
+
+
+def find_model(path: str | Path) -> Path:
+    """Return the path of a model; a bundled one may be named, such as "en-commands", unless a model is at that path.
+
+    Raises:
+        FileNotFoundError: the bundled model of that name is not installed.
+    """
+    path = Path(path)
+    named = str(path) in bundled.NAMES and not kind_of(path)
+    return bundled.model_path(str(path)) if named else path
 
 
 def _reader_of(path: Path) -> ModuleType | None:
@@ -218,12 +235,14 @@ def kind_of(path: Path) -> str:
 def open_model(path: str | Path) -> Network:
     """Read a model directory, a hardware checkpoint or a training checkpoint, told apart by content.
 
+    Args:
+        path: of the model, or the name of a bundled one.
     Raises:
         ModelError: the file is none of the three, or a broken one.
         FileNotFoundError: there is no such file.
         MissingExtraError: it is a training checkpoint, and torch is not installed.
     """
-    path = Path(path)
+    path = find_model(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model. Name a model directory or a checkpoint.")
     reader = _reader_of(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from stream.backends import BACKENDS
+from stream.bundled import NAMES
 from stream.decoding.options import WHOLE, add_flags, value_flags
 from stream.engine.front_end import FRONT_ENDS
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -65,8 +66,8 @@ def add_model(group: Group) -> None:
         "--model",
         action="append",
         metavar="PATH",
-        help="model directory, checkpoint, or folder of checkpoints; may be repeated; several are compared "
-        "(default: the bundled model)",
+        help="model directory, checkpoint, folder of checkpoints, or bundled model; may be repeated; several are "
+        f"compared (default: {NAMES[0]})",
     )
     add(
         "--backend",

@@ -9,6 +9,7 @@ from server.__main__ import main
 from server.config import ConfigError, Configuration
 from server.flags import make_parser
 from server.options import OptionError
+from stream.bundled import NAMES
 
 
 def configured(path: Path, text: str, *argv: str, **variables: str) -> Configuration:
@@ -50,6 +51,14 @@ def test_a_file_sets_what_flags_set(file: Path) -> None:
     assert got.token_file == file.parent / "tokens.toml"
     assert dict(got.models) == {"en": file.parent / "models/en", "de": Path("/srv/de")}
     assert dict(got.aliases) == {"whisper-1": "de"}
+
+
+def test_a_bundled_model_is_named_unless_a_folder_beside_the_file_has_its_name(file: Path) -> None:
+    first, second = NAMES
+    (file.parent / first).mkdir()
+    found = configured(file, f'[model]\na = "{first}"\nb = "{second}"\n')
+    assert dict(found.options.models) == {"a": file.parent / first, "b": Path(second)}
+    assert f'"b" = "{second}"' in list(found.describe())
 
 
 def test_flags_win_over_variables_and_these_over_the_file(file: Path) -> None:

@@ -4,17 +4,18 @@ import asyncio
 
 import pytest
 
-from server.demo import knowledge, notes_of
+from server.demo import knowledge, served_models
 from tests.server.scripted import ScriptedEngine, serving
 
 
-async def test_the_notes_are_asked_for_without_the_proxy_of_the_environment(
+async def test_the_models_are_asked_for_without_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     async with serving(ScriptedEngine(1)) as service:
-        assert await asyncio.to_thread(notes_of, service.url) == {}
+        (model,) = await asyncio.to_thread(served_models, service.url)
+        assert model["name"] == "general"
 
 
 def test_a_model_without_notes_has_no_paragraph() -> None:

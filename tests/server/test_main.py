@@ -172,16 +172,18 @@ def test_help_does_not_depend_on_the_environment() -> None:
     assert build_parser({"RILL_PORT": "4040"}).format_help() == build_parser().format_help()
 
 
-def test_the_demo_ends_with_the_transcript_and_leaves_no_server(model: Path) -> None:
-    environment = {**os.environ, "RILL_MODEL": str(model), "RILL_BACKEND": "numpy"}
+def test_the_demo_streams_to_each_model_ends_with_the_transcript_of_the_first_and_leaves_no_server(
+    model: Path,
+) -> None:
+    environment = {**os.environ, "RILL_MODEL": f"{model},other={model}", "RILL_BACKEND": "numpy"}
     command = [sys.executable, "-m", "server.demo"]
     demo = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=60, check=True
     )
     audio = read_audio(recordings()[0].audio)
     assert demo.stdout.splitlines()[-1] == Recogniser(talking_network()).transcribe(audio)[0]
-    assert "CL50" in demo.stdout
-    assert "CL99" in demo.stdout
+    assert "  general, chunks of 60 ms: CL50 " in demo.stdout
+    assert "  other, chunks of 60 ms: CL50 " in demo.stdout
     assert "The model knows" not in demo.stdout  # this one's notes do not say what
     port = int(demo.stdout.split("ws://127.0.0.1:")[1].split("/")[0])
     with pytest.raises(OSError):

@@ -12,6 +12,7 @@ from server.limits import Limits
 from server.options import OptionError, Options, read
 from server.tokens.file import TokenFileError, digest
 from server.tokens.keyring import Keyring
+from stream.bundled import NAMES
 from stream.decoding.options import DecoderOptions
 
 
@@ -41,6 +42,16 @@ def test_a_length_of_chunk_is_for_all_models_or_for_those_that_are_named() -> No
     for wrong in ("fast", "other=120", "fast=0.1", "-60"):
         with pytest.raises(OptionError, match="--chunk-ms is .*; want MS, or NAME=MS of fast"):
             options(*models, f"--chunk-ms={wrong}")
+
+
+def test_a_bundled_model_has_its_own_name_where_it_is_given_none() -> None:
+    first, second = NAMES
+    assert dict(options("--model", first, "--model", second).models) == {
+        first: Path(first),
+        second: Path(second),
+    }
+    named = options(RILL_MODEL=f"general={first}, {second}").models
+    assert dict(named) == {"general": Path(first), second: Path(second)}
 
 
 def test_each_flag_is_a_variable_too_and_the_command_line_wins() -> None:

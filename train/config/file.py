@@ -208,9 +208,9 @@ def resolve(name: str) -> Path:
 
 
 def resolve_model(name: str) -> Path:
-    """Return the path of a model that a configuration names; the bundled one has a name in place of a path.
+    """Return the path of a model that a configuration names; a bundled one has a name in place of a path.
 
     Raises:
         ConfigError: a variable is not set.
     """
-    return bundled.model_path() if name == bundled.NAME else resolve(name)
+    return bundled.model_path(name) if name in bundled.NAMES else resolve(name)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,8 +92,9 @@ async def scripted(*others: Model) -> AsyncIterator[Service]:
         yield service
 
 
-def other_model(name: str, language: str, **notes: str) -> Model:
-    about = {"language": language, "notes": notes}
+def other_model(name: str, language: str, **told: Any) -> Model:
+    notes = {note: told.pop(note) for note in ("knows", "example") if note in told}
+    about = {"language": language, "notes": notes, **told}
     loaded = Loaded(ScriptedEngine(1), 1, Alphabet(), about)
     return Model(name, in_thread(lambda: loaded))
 
@@ -215,7 +217,7 @@ async def test_a_model_is_chosen_where_there_are_several_and_a_language_where_th
 ) -> None:
     others = (
         other_model("french", "fr", knows="numbers", example="vingt et un"),
-        other_model("dictation", "en"),
+        other_model("dictation", "en", encoder="Conformer", weights=4_123_456, chunk_ms=240),
     )
     async with (
         scripted(*others) as service,
@@ -228,6 +230,12 @@ async def test_a_model_is_chosen_where_there_are_several_and_a_language_where_th
         assert await page.evaluate(options.format("model")) == ["general", "dictation"]
         assert not await is_shown(page, "#knows")  # these models do not say
         assert not await is_shown(page, ".sample")  # nobody knows whether they know its words
+        await page.evaluate(
+            """{const model = document.querySelector('#model'); model.value = 'dictation';
+            model.dispatchEvent(new Event('change'));}"""
+        )
+        kind = "Conformer of 4.1 million weights, 240 ms of sound at a time."
+        assert await page.text("#knows") == kind
         await page.evaluate(
             """{const language = document.querySelector('#language'); language.value = 'fr';
             language.dispatchEvent(new Event('change'));}"""

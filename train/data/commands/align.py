@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from stream.bundled import model_path
+from stream.bundled import NAMES
 from stream.ctm import CtmWord, read_ctm_words, words_of
 from stream.errors import ArgumentError
 from stream.model.network import Network, open_model
@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="manifest or cuts to write")
     add_reading(parser)
     parser.add_argument(
-        "--model", metavar="PATH", help="model directory or checkpoint (default: the bundled model)"
+        "--model",
+        metavar="PATH",
+        help=f"model directory, checkpoint or bundled model (default: {NAMES[0]})",
     )
     parser.add_argument(
         "--ctm",
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         times, rule = read_ctm_words(Path(arguments.ctm)), ruled(arguments.normalise)
         heard: Heard = ((record, words_of(times, record.id) or ()) for record in records)
     else:
-        network = open_model(arguments.model or model_path())
+        network = open_model(arguments.model or NAMES[0])
         rule = ruled(arguments.normalise, network.vocabulary.symbols)
         heard = _heard(records, network)
     aligned = _aligned(heard, rule, counts)
