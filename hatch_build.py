@@ -1,7 +1,6 @@
-"""What is built from more than it is.
+"""What hatchling cannot know: the README for a package index, and where the bundled models go.
 
-A package index shows README.md with links that lead to the repository instead of files beside it; the wheel has the
-bundled models within `stream.bundled`.
+The links of the README lead to the repository instead of files beside it. The wheel has the models in `stream.bundled`.
 """
 
 from __future__ import annotations

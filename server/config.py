@@ -1,9 +1,8 @@
 """The configuration file of `rill serve`: every flag as a key, in TOML.
 
 A key is the name of its flag with underscores: `idle_seconds = 30` for --idle-seconds 30. Flags and variables of the
-environment win over the file. Paths are relative to the folder of the file; a
-bundled model may be named in place of its path. Lists are lists, switches are true or false, and models and aliases
-are tables:
+environment win over the file. Paths are relative to the folder of the file, and a bundled model may be named in
+place of its path. Lists are lists, switches are true or false, and models and aliases are tables:
 
     port = 8080
     allowed_hosts = ["asr.example.org"]
@@ -234,9 +233,9 @@ def _quoted(key: str, value: Any) -> str:
 
 
 def _placed(key: str, value: str, folder: Path) -> str:
-    """Return a path as seen from a folder, and any other value; a bundled model may be named where no file has its name."""
+    """Return a value, a path as one from a folder; the name of a bundled model stays, where there is no such path."""
     path = folder / value
-    named = value in NAMES and not path.exists()
+    named = key == "model" and value in NAMES and not path.exists()
     return str(path) if key in PATHS and not named else value
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stream.backends import default_backend
-from stream.bundled import NAMES, recordings
+from stream.bundled import model_path, recordings
 from stream.ctm import TimedWord, read_ctm
 from stream.decoding.decoding import Decoding
 from stream.decoding.greedy import GreedyConfig
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         options_of(arguments, state_resets=resets)
         for resets in flags.RESETS[arguments.state_resets]
     ]
-    models = [path for model in arguments.model or NAMES[:1] for path in models_in(model)]
+    models = [path for model in arguments.model or [model_path()] for path in models_in(model)]
     runs = [
         (*run, chosen)
         for model in models

@@ -12,7 +12,7 @@ from server.client.stream import Chunks, OnText, StreamOutcome, as_async, stream
 from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
 from stream.audio import AudioError
 from stream.backends import BACKENDS
-from stream.bundled import NAMES
+from stream.bundled import NAMES, model_path
 from stream.decoding.options import DecoderOptions, add_flags, decoding_of, options_of, value_flags
 from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -77,7 +77,7 @@ def recognition(arguments: argparse.Namespace, *, realtime: bool = False) -> Rec
         if arguments.url is not None:
             _check_remote(arguments)
             return _by_server(arguments.url, arguments.hotwords, realtime)
-        network = open_model(arguments.model or NAMES[0])
+        network = open_model(arguments.model or model_path())
         options = options_of(arguments, state_resets=arguments.state_resets)
         keywords = Speller(network.vocabulary.alphabet).spell(hotwords)
     except HotwordError as error:

@@ -30,7 +30,7 @@ from server.engine.memory import keep_memory, settle
 from server.engine.worker import Loaded, work
 from server.logs import start_logging
 from server.stderr import use_descriptor
-from stream.bundled import NAMES, is_bundled
+from stream.bundled import is_bundled, model_path
 from stream.decoding.options import decoding_of
 from stream.engine.engine import load_engine
 from stream.engine.selftest import load_available, self_test
@@ -98,7 +98,7 @@ def load(options: EngineOptions) -> Loaded:
         ArgumentError: it is not trained with chunks of that length.
         OSError: there is no such file.
     """
-    path = find_model(NAMES[0] if options.path is None else options.path)
+    path = model_path() if options.path is None else find_model(options.path)
     logger.info("loading %s", path)
     network = open_model(path)
     if options.chunk_ms is not None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from stream.bundled import NAMES
+from stream.bundled import NAMES, model_path
 from stream.ctm import CtmWord, read_ctm_words, words_of
 from stream.errors import ArgumentError
 from stream.model.network import Network, open_model
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         times, rule = read_ctm_words(Path(arguments.ctm)), ruled(arguments.normalise)
         heard: Heard = ((record, words_of(times, record.id) or ()) for record in records)
     else:
-        network = open_model(arguments.model or NAMES[0])
+        network = open_model(arguments.model or model_path())
         rule = ruled(arguments.normalise, network.vocabulary.symbols)
         heard = _heard(records, network)
     aligned = _aligned(heard, rule, counts)
