@@ -10,9 +10,11 @@ import pytest
 from server.client.recognition import add_recognition_flags, recognition
 from server.client.stream import StreamOutcome
 from stream.audio import AudioError
-from stream.bundled import recordings
+from stream.bundled import NAMES, recordings
 from stream.errors import ArgumentError
+from stream.model.directory import write
 from stream.stage import Floats
+from tests.tiny import tiny_network
 
 SEVERAL_WORDS = 4  # of the bundled recordings: "enter five three four three"
 
@@ -39,6 +41,14 @@ def test_text_and_words_come_from_this_process() -> None:
     assert outcome.transcript == recordings()[SEVERAL_WORDS].text
     assert [word.text for words in outcome.segments for word in words] == outcome.transcript.split()
     assert outcome.latencies == ()
+
+
+def test_the_default_is_the_bundled_model_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tiny_network(), tmp_path / NAMES[0], {})
+    monkeypatch.chdir(tmp_path)
+    assert said().transcript == recordings()[SEVERAL_WORDS].text
 
 
 def test_decoder_and_backend_are_what_the_flags_say() -> None:
