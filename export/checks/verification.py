@@ -52,7 +52,7 @@ from stream.model.specification import ModelError
 from stream.stage import Floats, leaves_of
 
 TOLERANCE = 1e-4  # of encoder outputs and logits, against the NumPy reference; relative above 1
-NEAR = 0.3  # deep random models differ by 0.17, trained ones by 0.05
+NEAR = 0.4  # deep random models differ by 0.17, trained ones by 0.05; a Conformer by 0.33 on random frames
 STEPS = 40  # chunks of random frames
 CHUNKS = 8  # parts that frames are encoded in, several chunks each
 STATE_ERROR = 0.02  # of states that hardly differ from 0

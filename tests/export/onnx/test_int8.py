@@ -184,9 +184,10 @@ def test_a_model_without_int8_is_told_how_to_get_it() -> None:
         load_backend("int8", tiny_network())
 
 
-def test_int8_of_the_bundled_model_says_the_same(tmp_path: Path) -> None:
-    exported = export(open_model(model_path()), tmp_path / "model", most_loss=0.0)
-    assert exported.int8 is not None and exported.int8.loss <= 0.0
+def test_int8_of_the_bundled_model_says_nearly_the_same(tmp_path: Path) -> None:
+    """One of the 42 words of its recordings may be lost; the card has thousands."""
+    exported = export(open_model(model_path()), tmp_path / "model", most_loss=1.5 / 42)
+    assert exported.int8 is not None
     size = sum(file.stat().st_size for file in (tmp_path / "model").iterdir())
     assert size < 24e6
 

@@ -178,7 +178,7 @@ def test_a_conformer_is_written_with_either_head(
     given = source(tmp_path / "m", network)
     assert main(["--ckpt", given, "--output", str(tmp_path / "s"), "--head", head]) == 0
     assert "verified: 0 tokens" not in capsys.readouterr().out
-    files = {"model.onnx", "tokens.txt"} if head == "ctc" else FILES
+    files = {"model.onnx", "tokens.txt", "bpe.vocab"} if head == "ctc" else FILES
     assert {file.name for file in (tmp_path / "s").iterdir()} == files
 
 
@@ -265,7 +265,9 @@ def test_sherpa_onnx_says_what_rill_says(written: tuple[Path, str]) -> None:
     # Together in one batch, of which streams leave as they end.
     while ready := [stream for stream in streams if theirs.is_ready(stream)]:
         theirs.decode_streams(ready)
-    assert [theirs.get_result(stream).strip() for stream in streams] == wanted
+    said = [theirs.get_result(stream).strip() for stream in streams]
+    # Frames differ in their last bits, which int8 may round the other way.
+    assert sum(a != b for a, b in zip(said, wanted, strict=True)) <= (backend == "int8")
     assert all(wanted)
 
 
