@@ -125,7 +125,7 @@ def _fusion_notes(network: Network) -> list[str]:
     return [
         f"the n-gram model has word_bonus {ngram.word_bonus:g}, unknown_penalty {ngram.unknown_penalty:g} and "
         f"internal_weight {ngram.internal_weight:g}, which the file cannot record; the card decodes with its weight "
-        "alone. rill lm tune --beta-max 0 finds the weight for that"
+        "alone. rill lm tune --beta-min 0 --beta-max 0 finds the weight for that"
     ]
 
 
