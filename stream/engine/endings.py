@@ -8,8 +8,6 @@ and a client that stops sending when it hears silence, would lose that word. Rul
 2. They are stepped like samples, in the batch of all channels: an ending delays others no more than a channel that
    has fallen behind does.
 3. They have no results of their own. What they say is in the closing result, and times stay those of the audio.
-   So is what a last whole chunk says whose samples the engine has only after the end (of a front end with a lead, a
-   chunk is due with most of the next one).
 4. Nobody heard them: they mute nothing (`stream.engine.mute`), do not count as sound, and the running statistics
    that a following stream may keep are those before them.
 
@@ -34,14 +32,12 @@ class Endings:
         padding: zeros after a stream, samples.
     Attributes:
         finishing: slots that were told to finish.
-        draining: (slots,) bool, those of them that have given all their results but the closing one.
         padded: (slots,) bool, those of them whose zeros wait with what is left of the samples, or are stepped.
         silence: (padding,) float32, the zeros.
     """
 
     def __init__(self, slots: int, padding: int) -> None:
         self.finishing: set[int] = set()
-        self.draining = np.zeros(slots, np.bool_)
         self.padded = np.zeros(slots, np.bool_)
         self.silence = np.zeros(padding, np.float32)
         self._said: dict[int, list[Speech]] = {}
@@ -49,16 +45,16 @@ class Endings:
     def forget(self, slot: int) -> None:
         """Begin a new stream in a slot, or none."""
         self.finishing.discard(slot)
-        self.draining[slot] = self.padded[slot] = False
+        self.padded[slot] = False
         self._said.pop(slot, None)
 
     def add(self, rows: Integers, speech: Sequence[Speech]) -> None:
-        """Keep what a step of some draining slots said."""
+        """Keep what a step of some padded slots said."""
         for slot, said in zip(rows.tolist(), speech, strict=True):
             self._said.setdefault(slot, []).append(said)
 
     def close(self, slot: int, last: Speech) -> Speech:
-        """Return all that a slot said since it began to drain, of which `last` came last."""
+        """Return all that a slot said since its zeros began, of which `last` came last."""
         self.finishing.discard(slot)
         return _joined([*self._said.pop(slot, ()), last])
 

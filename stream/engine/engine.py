@@ -315,7 +315,7 @@ class Engine:
         """Advance every slot that holds a chunk by that chunk, and close those that have ended."""
         due = self._rings.received >= self._due_at
         if self._endings.finishing:
-            due = self._drain(due)
+            due = self._pad(due)
         ended = np.array(sorted(s for s in self._endings.finishing if not due[s]), np.int64)
         rows = np.flatnonzero(due)
         primed = self._features.primed[rows]
@@ -327,20 +327,16 @@ class Engine:
             results += self._step(rows, ended)
         return results
 
-    def _drain(self, due: Mask) -> Mask:
-        """Step the last whole chunk of streams that end, then put silence behind them; returns what is due."""
+    def _pad(self, due: Mask) -> Mask:
+        """Put the silence behind streams that end and have no whole chunk left; returns what is due then."""
         for slot in self._endings.finishing:
             if due[slot] or self._endings.padded[slot] or not self._rings.received[slot]:
                 continue
-            if not self._endings.draining[slot]:
-                self._endings.draining[slot] = True
-                # What waits is stepped without waiting for more: a whole chunk may be among it, where
-                # the lead counts as a part of the next one.
-                size = self.chunk_samples if self._features.primed[slot] else self._features.lead
-                self._due_at[slot] = self._rings.taken(slot) + size
-                if self._rings.received[slot] >= self._due_at[slot]:
-                    continue
-            if self._decoder.muted[slot] and not self._rings.rest(slot).any():
+            rest = self._rings.rest(slot)
+            mutes = len(rest) >= self.chunk_samples and (
+                self._zeros[slot] >= (self._mute_chunks or NEVER)
+            )
+            if (mutes or self._decoder.muted[slot]) and not rest.any():
                 self._rings.drop_rest(slot)  # it ends as if muted chunks had not come
             self._endings.padded[slot] = True
             if self._endings.silence.size:
@@ -388,22 +384,27 @@ class Engine:
     def _encode(
         self, x: Floats, rows: Integers, tails: Floats, lengths: Integers, ending: Integers
     ) -> tuple[Floats, Floats]:
-        """Encode a chunk of some rows, and what is left of others.
+        """Encode a chunk of some rows, and what is left of others: the first chunk of it beside.
 
         Args:
             x: (R, n, inputs) of `rows`, a chunk.
-            tails: (E, n, inputs) of `ending`; lengths, (E,) input frames of each that count.
+            tails: (E, m, inputs) of `ending`, whole chunks; lengths, (E,) input frames of each that
+                count.
         Returns:
             f (R, frames, J), and that of the tails.
         """
-        count = len(rows)
+        count, chunk = len(rows), self._encoder.chunk_inputs
         present = np.arange(tails.shape[1])[None] < lengths[:, None]
         f = self._states.encode(
-            np.concatenate([x, tails]),
+            np.concatenate([x, tails[:, :chunk]]),
             np.concatenate([rows, ending]),
-            np.concatenate([np.ones(x.shape[:2], np.bool_), present]),
+            np.concatenate([np.ones((count, chunk), np.bool_), present[:, :chunk]]),
         )
-        return f[:count], f[count:]
+        f, last = f[:count], f[count:]
+        if tails.shape[1] > chunk:
+            more = self._states.encode(tails[:, chunk:], ending, present[:, chunk:])
+            last = np.concatenate([last, more], axis=1)
+        return f, last
 
     def _hear(self, rows: Integers, sound: Mask) -> Mask:
         """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
@@ -429,7 +430,7 @@ class Engine:
         return silent
 
     def _rest(self, slot: int) -> Floats:
-        """Take what is left of a stream that ended, (n,): less than a chunk."""
+        """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
         rest = self._rings.take_rest(slot)
         if self._decoder.muted[slot] and rest.any():
             self._begin_segments(np.array([slot]))
@@ -446,11 +447,11 @@ class Engine:
         self, rows: Integers, speech: Sequence[Speech], *, last: bool = False
     ) -> list[Result]:
         """Make the results of some slots, and count their chunks."""
-        draining = self._endings.draining[rows]
-        if draining.any() and not last:
-            self._endings.add(rows[draining], list(itertools.compress(speech, draining)))
-            self._due_at[rows[draining]] += self.chunk_samples
-            rows, speech = rows[~draining], list(itertools.compress(speech, ~draining))
+        padded = self._endings.padded[rows]
+        if padded.any() and not last:
+            self._endings.add(rows[padded], list(itertools.compress(speech, padded)))
+            self._due_at[rows[padded]] += self.chunk_samples
+            rows, speech = rows[~padded], list(itertools.compress(speech, ~padded))
         begun = self._chunks[rows]
         ended = begun if last else begun + 1
         if not last:
@@ -485,11 +486,11 @@ class Engine:
         if not (said.tokens or said.endpoint or last):
             return ()
         tokens = [(t, token.step) for t, token in zip(said.texts, said.tokens, strict=True)]
-        samples = self._samples(slot) if last or self._endings.draining[slot] else None
+        samples = self._samples(slot) if last or self._endings.padded[slot] else None
         return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
 
     def _samples(self, slot: int) -> int:
-        """Return the samples of a stream that ends, without the silence after them."""
+        """Return the samples of a stream that has ended, without the silence after them."""
         padding = len(self._endings.silence) if self._endings.padded[slot] else 0
         return int(self._rings.received[slot]) - padding
 

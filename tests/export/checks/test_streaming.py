@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from export.checks.streaming import check_streaming
 from export.errors import ExportError
@@ -22,7 +20,7 @@ from stream.engine.features import ChannelFeatures
 from stream.front_end.filterbank import Filterbank
 from stream.model.network import Network, open_model
 from stream.stage import write_rows
-from tests.tiny import quiet_network, tiny_network
+from tests.tiny import quiet_network
 
 Patch = pytest.MonkeyPatch
 
@@ -55,38 +53,6 @@ def test_an_engine_gives_the_frames_and_tokens_of_whole_recordings(
     specification: dict[str, Any],
 ) -> None:
     check(quiet_network(**specification))
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    runs=st.lists(st.tuples(st.booleans(), st.integers(1, 2500)), min_size=1, max_size=5),
-    counted=st.tuples(st.integers(0, 2), st.integers(0, 3)),
-    final_padding=st.sampled_from([0, 300, 960, 3840]),
-    initial_padding=st.booleans(),
-)
-@example([(True, 960 + 653)], (0, 2), 0, False)  # its last two chunks end with the stream
-@example(
-    [(True, 1000), (False, 2000), (True, 1100)], (2, 1), 0, False
-)  # a mute in the last but one
-def test_sound_and_zeros_at_an_end_count_as_those_before_it(
-    runs: list[tuple[bool, int]],
-    counted: tuple[int, int],
-    final_padding: int,
-    initial_padding: bool,
-) -> None:
-    rng = np.random.default_rng(0)
-    samples = np.concatenate([loud * rng.normal(0.0, 0.1, count) for loud, count in runs])
-    network = tiny_network(
-        3,
-        mute_chunks=counted[0],
-        sound_chunks=counted[1],
-        final_padding=final_padding,
-        initial_padding=initial_padding,
-        symbols_per_step=2,
-    )
-    backend = load_backend("numpy", network)
-    utterance: Any = SimpleNamespace(id="runs", read=lambda: samples)
-    check_streaming(network, backend, backend, decoding_of(network), [utterance])
 
 
 def test_the_bundled_model_streams_what_it_says_of_whole_recordings() -> None:
