@@ -145,7 +145,7 @@ def test_streaming_equals_the_training_forward_on_the_development_set(
 
 def test_the_websocket_gives_the_texts_of_validate(network: Network) -> None:
     report = validate(network, recordings(), reset_stats=True)
-    with running_server() as url:
+    with running_server("--backend", "onnx") as url:
         for outcome, utterance in zip(report.utterances, recordings(), strict=True):
             pieces = pieces_of(read_audio(utterance.audio), 3, 4000)
             session = asyncio.run(stream_audio(url, pieces, realtime=False))

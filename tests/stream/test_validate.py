@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -16,7 +16,7 @@ from stream import validate
 from stream.decoding import options
 from stream.error_rate import character_error_rate
 from stream.extras import install_command
-from stream.language_model.ngram import Ngram, Table
+from stream.language_model.fusion import Fusion
 from stream.model.directory import note, write
 from tests.places import REPOSITORY
 from tests.server.scripted import pcm, samples_of, talking_network
@@ -120,15 +120,13 @@ def test_a_beam_search_takes_a_language_model_from_a_file(
     path = tmp_path / "lm.arpa"
     path.write_text(ARPA)
     made: list[float] = []
+    real = options.language_model
 
-    class Watched(Ngram):
-        def __init__(
-            self, table: Table, pieces: Sequence[str], weight: float, skipped: frozenset[int]
-        ) -> None:
-            super().__init__(table, pieces, weight, skipped)
-            made.append(weight)
+    def watched(table: Any, vocabulary: Any, fusion: Fusion, *rest: Any) -> Any:
+        made.append(fusion.weight)
+        return real(table, vocabulary, fusion, *rest)
 
-    monkeypatch.setattr(options, "Ngram", Watched)
+    monkeypatch.setattr(options, "language_model", watched)
     beam = [*flags, "--reset-stats", "--decoder", "beam"]
     assert validate.main([*beam, "--ngram", str(path), "--ngram-weight", "0.25"]) == 0
     assert made == [0.25]
@@ -280,7 +278,7 @@ def test_a_broken_recording_is_named_and_returns_3(
         (["--state-resets", "--reset-overlap", "1"], "reset-overlap is 1 s of a segment of 15 s"),
         (["--decoder", "best"], "decoder is 'best'; there are greedy, beam"),
         (["--ngram", "a.arpa", "--ngram-weight", "1"], "ngram is for a beam search"),
-        (["--decoder", "beam", "--ngram", "a.arpa"], "go together"),
+        (["--decoder", "beam", "--ngram", "a.arpa"], "ngram wants its weight, too"),
         (["--chunk-ms", "240"], "the model is trained with chunks of 60 ms"),
     ],
 )
