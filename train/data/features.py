@@ -17,9 +17,7 @@ from stream.front_end.stacking import stack
 from stream.stage import Stage, State, constant_like, map_state
 from train.model import lengths_to_mask
 
-ROWS = (
-    8  # transformed at once on a CPU: their spectra stay in the cache, which is worth a factor of 3
-)
+ROWS = 8  # transformed at once on a CPU: their spectra stay in the cache, worth a factor of 3
 
 
 def log_mel(audio: Tensor, samples: Tensor, front_end: FrontEnd) -> tuple[Tensor, Tensor]:

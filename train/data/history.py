@@ -55,9 +55,8 @@ def histories(
     if alpha == 0.0:
         return means, variances
     padding, unpadded = front_end.final_padding // HOP, replace(front_end, final_padding=0)
-    behind_rows: list[
-        tuple[int, float, int]
-    ] = []  # a row, the seconds that were heard before it, of which row
+    # A row, the seconds heard before it, and for the first of which other row.
+    behind_rows: list[tuple[int, float, int]] = []
     behind_rooms: list[tuple[int, float]] = []
     rooms = []
     for row in range(len(frames)):

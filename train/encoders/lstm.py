@@ -7,7 +7,7 @@ layers have no `InputNorm`: what folds must be folded before it is rounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -44,18 +44,22 @@ class Layer(nn.Module):
         self.lstm = lstm
 
     def step(
-        self, x: Tensor, state: State, mask: Tensor | None, exponent: int
+        self,
+        x: Tensor,
+        state: State,
+        mask: Tensor | None,
+        exponent: int,
+        lengths: Sequence[int] | None = None,
     ) -> tuple[Tensor, State]:
         """Run over x, (B, T, inputs).
 
         Args:
-            mask: (B, T), the frames before each row's end: those that the statistics count, and all that
-                training needs.
+            mask: (B, T), names the frames that the statistics count.
             exponent: of x, where the layer is quantised.
+            lengths: frames of each row that are needed; None: all.
         """
         if self.norm is not None:
             x = self.norm(x, mask)
-        lengths = mask.sum(1).tolist() if self.training and mask is not None else None
         after = self.lstm.step(self.dropout(x), state, exponent, lengths)
         return cast(tuple[Tensor, State], after)
 
@@ -179,9 +183,13 @@ def run_layers(
     exponent: int = HIDDEN_EXPONENT,
 ) -> tuple[Tensor, State]:
     """Run a stack of layers over x, whose exponent is given where they are quantised."""
-    after = []
+    after, lengths = [], None
+    if (
+        mask is not None and layers.training and x.device.type == "cpu"
+    ):  # others would wait for them
+        lengths = mask.sum(1).tolist()
     for each, before in zip(layers, state, strict=True):
-        x, new = cast(Layer, each).step(x, before, mask, exponent)
+        x, new = cast(Layer, each).step(x, before, mask, exponent, lengths)
         exponent = HIDDEN_EXPONENT
         after.append(new)
     return x, tuple(after)
