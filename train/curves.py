@@ -38,9 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     if output.suffix not in PICTURES:
         parser.error(f"--output is {output}; it has to end in .svg or .png")
     from train.report.curves import draw
-    from train.report.metrics import Metrics
+    from train.report.metrics import read_runs
 
-    runs = [Metrics.read(folder) for folder in folders]
+    runs = read_runs(folders)
     draw(runs, output)
     for run in runs:
         print(run.summary())

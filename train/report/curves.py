@@ -28,17 +28,19 @@ def draw(runs: Sequence[Metrics], path: Path) -> None:
         (loss, wer), (rate, latency) = figure.subplots(2, 2, sharex=True)
         per_token = all(len(run.curve("per_token").values) for run in runs)
         name = "per_token" if per_token else "loss"
+        several = len(runs) > 1
+        also = dict.fromkeys(each for run in runs for each in run.scored()[1:])
         for run, colour in zip(runs, _colours(runs), strict=True):
-            label = run.name if len(runs) > 1 else "train"
+            label = run.name if several else "train"
             learned, dev = run.curve(name), run.curve("dev", name)
             loss.plot(learned.updates, learned.values, color=colour, linewidth=0.6, alpha=0.25)
             smooth = learned.smooth()
             loss.plot(smooth.updates, smooth.values, color=colour, linewidth=1.8, label=label)
-            _line(loss, dev, colour, "dev" if len(runs) == 1 else None, dashed=True)
+            _line(loss, dev, colour, None if several else "dev", dashed=True)
             for i, scored in enumerate(run.scored()):
                 shown = run.curve("wer", scored, "all")
                 capped = Curve(shown.updates, np.minimum(100.0 * shown.values, 100.0))
-                _line(wer, capped, colour, scored if len(runs) == 1 else None, dashed=i > 0)
+                _line(wer, capped, colour, None if several else scored, dashed=i > 0)
             rates = run.curve("rate")
             rate.plot(rates.updates, rates.values, color=colour, linewidth=1.8)
             late = run.curve("emission_latency", "p90_ms")
@@ -46,14 +48,14 @@ def draw(runs: Sequence[Metrics], path: Path) -> None:
                 latency,
                 run.curve("emission_latency", "median_ms"),
                 colour,
-                "median" if len(runs) == 1 else None,
+                None if several else "median",
             )
-            _line(latency, late, colour, "90 %" if len(runs) == 1 else None, dashed=True)
+            _line(latency, late, colour, None if several else "90 %", dashed=True)
         for axes, title in (
             (loss, f"loss, nats per {'token' if per_token else 'row'} (dev dashed)"),
-            (wer, "WER on dev, %"),
+            (wer, "WER on dev, %" + _dashed(", ".join(also) if several else "")),
             (rate, "learning rate"),
-            (latency, "emission latency, ms"),
+            (latency, "emission latency, ms" + _dashed("90 %" if several else "")),
         ):
             bare(axes)
             axes.set_title(title, loc="left", fontsize=10.0)
@@ -84,6 +86,11 @@ def _line(
         curve.updates, curve.values, color=colour, linewidth=1.8, marker="o", markersize=3.5,
         linestyle="--" if dashed else "-", label=label,
     )  # fmt: skip
+
+
+def _dashed(what: str) -> str:
+    """Return the part of a title that says what is dashed; the legend names runs where there are several."""
+    return f" ({what} dashed)" if what else ""
 
 
 def _colours(runs: Sequence[Metrics]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,21 @@ class Metrics:
     def scored(self) -> list[str]:
         """Return what was scored: activations, the run's own first, and heads."""
         return list(next((entry["wer"] for entry in self.entries if "wer" in entry), {}))
+
+
+def read_runs(folders: Sequence[Path]) -> list[Metrics]:
+    """Read those of several runs, each named by as much of its path as tells it from the others.
+
+    Raises:
+        InputError: a folder has none.
+    """
+    paths = [folder.resolve().parts for folder in folders]
+
+    def name(path: tuple[str, ...]) -> str:
+        for depth in range(1, len(path)):
+            if sum(other[-depth:] == path[-depth:] for other in paths) == 1:
+                return "/".join(path[-depth:])
+        return str(Path(*path))
+
+    runs = [Metrics.read(folder) for folder in folders]
+    return [replace(run, name=name(path)) for run, path in zip(runs, paths, strict=True)]

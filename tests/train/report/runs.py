@@ -9,7 +9,7 @@ from typing import Any
 
 def run(folder: Path, *entries: dict[str, Any]) -> Path:
     """Write the metrics of a run; the last line is one that is being written."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     lines = [json.dumps({"schema": "rill.metrics/1", **entry}) for entry in entries]
     (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"schema":"rill.met']))
     return folder

@@ -67,6 +67,20 @@ def test_the_loss_is_per_token_only_where_all_runs_have_it(
     assert ("dev", "loss") in asked
 
 
+def test_runs_of_the_same_name_are_told_apart_by_the_folders_above(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [whole(tmp_path / recipe / "soft") for recipe in ("fr", "fr-scratch")]
+    folders.append(whole(tmp_path / "fr" / "int8"))
+    picture = tmp_path / "curves.svg"
+    assert command.main([*map(str, folders), "--output", str(picture)]) == 0
+    names = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()[:3]]
+    assert names == ["fr/soft", "fr-scratch/soft", "int8"]
+    drawn = picture.read_text()  # as paths, each behind a comment with its text
+    for text in (*names, "WER on dev, % (hard dashed)", "emission latency, ms (90 % dashed)"):
+        assert f"<!-- {text} -->" in drawn
+
+
 def test_a_folder_without_metrics_and_a_picture_of_another_kind_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
