@@ -9,10 +9,12 @@
    the signal itself would not do.
 5. A character that stdout's encoding lacks (a Japanese name on a Western console) is written as
    \\u6771: a result is never lost to its last step.
+6. A process that another one started for itself ends with it, even if that is killed (`end_with_parent`).
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import io
 import os
@@ -25,6 +27,7 @@ from stream.errors import ArgumentError, DifferenceError, InputError
 from stream.extras import MissingExtraError, explain_missing_extras
 
 P = ParamSpec("P")
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Exit statuses by kind of error; the first row that fits counts.
 STATUS: dict[type[Exception], int] = {
@@ -83,3 +86,13 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         # What is still buffered would fail again when the interpreter closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(status)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when the thread that started it has ended (rule 6). Linux only.
+
+    To be called by the process itself, or between fork and exec (`preexec_fn`).
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from stream.process import run_main
+from stream.process import end_with_parent, run_main
 
 # BLAS pools would fight the event loop for the cores (and are read when NumPy is imported).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,7 +16,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import argparse
-import ctypes
 import faulthandler
 import logging
 import signal
@@ -38,7 +37,6 @@ from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import find_model, open_model
 
 logger = logging.getLogger("server")
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,22 +62,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"{error}; this process is started by python -m server")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # sent to all processes; the server drains first
-    _end_with_server()
+    end_with_parent()  # working, it notices the end of its link; hung, it would stay forever
     faulthandler.enable()  # on descriptor 2, which the server reads
     use_descriptor(options.log_descriptor)
     start_logging(options.log_format, options.log_level)
     work(link, partial(_load_and_settle, options))
     return 0
-
-
-def _end_with_server() -> None:
-    """Let the kernel kill this process when the thread of the server that started it has ended.
-
-    A working process notices the end of its link; a hung one would stay forever. Linux only.
-    """
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _load_and_settle(options: EngineOptions) -> Loaded:

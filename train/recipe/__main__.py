@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stream.errors import ArgumentError
-from stream.process import reports_errors, run_main
+from stream.process import end_with_parent, reports_errors, run_main
 from train.recipe.knobs import VARIABLES, Knobs, of_environment
 from train.recipe.steps import Record, Step, read_recipe, steps_of
 
@@ -124,6 +125,8 @@ def main(argv: list[str] | None = None) -> int:
         _check_before(steps[:first], arguments.only or arguments.first)
     if last is not None and (first or 0) > last:
         parser.error(f"--until {arguments.until} comes before --from {arguments.first}")
+    # A container's engine sends it to this process alone, to which, as the first one, it would mean nothing.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for number in range(first or 0, len(steps) if last is None else last + 1):
         if number == first or not record.done(steps[number]):
             status = _run(number, steps, record)
@@ -136,12 +139,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(number: int, steps: Sequence[Step], record: Record) -> int:
-    """Run a step; returns its exit status."""
+    """Run a step; returns its exit status.
+
+    The step ends with this process, even if that is killed: a second start would meet it still writing.
+    """
     step = steps[number]
     _say(number, steps, "runs")
     record.begin(step, steps[number + 1 :])
     began = time.monotonic()
-    status = subprocess.run([sys.executable, "-m", "server.rill", *step.words]).returncode
+    command = [sys.executable, "-m", "server.rill", *step.words]
+    before = end_with_parent if os.name == "posix" else None
+    status = subprocess.run(command, preexec_fn=before).returncode
     if status:
         line = f"step {number + 1}, {step.name}, ended with exit status {status}: {step.line}"
         print(line, file=sys.stderr)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +31,22 @@ class Made:
     Attributes:
         output: the folder of all its output.
         table: the lines that it printed.
-        seconds: that it took.
-        start: starts it again, for another folder of output.
+        start: starts it again, for another folder of output. Of a step, words of its command, and seconds: when that
+            step has run for so long, or ends earlier, the process is killed.
     """
 
     output: Path
     table: list[str]
-    seconds: float
-    start: Callable[[Path], subprocess.Popen[str]]
+    start: Callable[[Path, str, float], subprocess.Popen[str]]
+
+    def seconds(self, words: str) -> float:
+        """Return what the steps with these words in their command took."""
+        states = json.loads((self.output / "steps.json").read_text())
+        return sum(state["seconds"] for line, state in states.items() if words in line)
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def here() -> int:
@@ -44,8 +54,16 @@ def here() -> int:
     from server.rill.__main__ import main as rill
     from train.recipe import __main__
 
-    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, rill(command[3:]))
+    words, seconds = os.environ.pop("KILL_WORDS"), float(os.environ.pop("KILL_SECONDS"))
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        killed = words and words in " ".join(command)
+        if killed:
+            threading.Timer(seconds, kill).start()
+        status = rill(command[3:])
+        if killed:
+            kill()
+        return subprocess.CompletedProcess(command, status)
 
     __main__.subprocess.run = run  # type: ignore[assignment]
     return __main__.main(sys.argv[1:])
@@ -72,20 +90,19 @@ def greek(tmp_path_factory: pytest.TempPathFactory) -> Made:
     environment = {name: each for name, each in os.environ.items() if name[:5] != "RILL_"}
     environment |= {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
-    def start(output: Path) -> subprocess.Popen[str]:
+    def start(output: Path, words: str = "", seconds: float = 0.0) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", START, str(GREEK), "--data", str(place / "data")]
         command += ["--output", str(output), "--set", "checkpoint_every=1"]
         return subprocess.Popen(
             command,
             cwd=place,
-            env=environment,
+            env=environment | {"KILL_WORDS": words, "KILL_SECONDS": str(seconds)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    began = time.monotonic()
     with start(place / "out") as process:
         printed, _ = process.communicate()
     assert process.returncode == 0, printed
-    return Made(place / "out", printed.splitlines(), time.monotonic() - began, start)
+    return Made(place / "out", printed.splitlines(), start)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import select
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.train.recipe.conftest import Made
+from tests.places import REPOSITORY
+from tests.train.recipe.conftest import GREEK, Made
 
-KILLS = 2
+# Words of the commands, by where a step stands: one of each is killed.
+STEPS = {
+    "before": ("data prepare", "data split", "tokenizer --manifest", "statistics", "lm build"),
+    "training": ("greek/soft.toml --output", "greek/hard.toml --output"),
+    "after": ("export onnx", "validate", "export card", "export bundle"),
+}
 # What says when something was done, or how fast; and a run's states to resume from, which name the output folder.
 CLOCKED = {"steps.json", "metrics.jsonl", ".lock"}
 STATES = {"events", "resumable", "last.pt"}
@@ -28,21 +38,46 @@ def hashes(output: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_recipe_that_is_killed_and_started_again_ends_the_same(
+def test_a_recipe_that_is_killed_before_in_and_after_training_and_started_again_ends_the_same(
     greek: Made, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     seed = random.randrange(2**32)
     moments = random.Random(seed)
-    for _ in range(KILLS):
-        with greek.start(output) as process:
-            try:
-                process.communicate(timeout=moments.uniform(0.2, 1.0) * greek.seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-    with greek.start(output) as process:
+    for commands in STEPS.values():
+        words = moments.choice(commands)
+        seconds = moments.uniform(0.0, greek.seconds(words))
+        with greek.start(output, words, seconds) as process:
+            printed, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"seed {seed}, {words}: {printed}"
+    with greek.start(output, "", 0.0) as process:
         printed, _ = process.communicate()
     assert process.returncode == 0, f"seed {seed}: {printed}"
     expected = hashes(greek.output)
-    assert {"model/greek/weights.safetensors", "el.tar.gz", "hard/best.pt"} <= set(expected)
+    assert {
+        "model/greek/weights.safetensors",
+        "model/greek/model.json",
+        "el.tar.gz",
+        "hard/best.pt",
+    } <= set(expected)
     assert hashes(output) == expected, f"seed {seed}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels let the step run on")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_step_that_runs_ends_with_the_recipe(number: signal.Signals, tmp_path: Path) -> None:
+    recipe, manifest = tmp_path / "greek", tmp_path / "manifest.jsonl"
+    recipe.mkdir()
+    for name in ("soft.toml", "language.py"):
+        (recipe / name).write_bytes((GREEK / name).read_bytes())
+    before = f'before = ["rill data check {manifest}"]'  # which waits until somebody writes there
+    (recipe / "recipe.toml").write_text(f'stages = ["{{recipe}}/soft.toml"]\n{before}\n')
+    os.mkfifo(manifest)
+    command = [sys.executable, "-m", "train.recipe", recipe, "--output", tmp_path / "out"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
+        with manifest.open("wb") as writer:  # opened once the step reads
+            process.send_signal(number)
+            gone = select.poll()
+            gone.register(writer, select.POLLERR)
+            assert gone.poll(20_000), "the step reads on"
+        assert process.wait(20) in (-signal.SIGKILL, 128 + signal.SIGINT)

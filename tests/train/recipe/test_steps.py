@@ -58,7 +58,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     torch.set_num_threads(1)  # many wait for each other on a busy machine
     words_of: list[str] = []
 
-    def run(command: list[str]) -> CompletedProcess[str]:
+    def run(command: list[str], **_: object) -> CompletedProcess[str]:
         assert command[1:3] == ["-m", "server.rill"]
         words = command[3:]
         words_of.append(" ".join(words[:2]) if words[0] == "export" else words[0])
