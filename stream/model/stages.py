@@ -11,6 +11,8 @@ Each says of itself, as far as its version of Rill wrote it down:
     rill, torch                versions
     parent                     SHA-256 of `weights.safetensors` of the model that it started from
     init                       what it took of that, where it took a part
+    pruned                     bank, `zeros` the share of zeros by array, SHA-256 of the mask of all arrays, in that
+                               order (bytes, 1 where a weight is not zero); see `train.optimiser.pruning`
     averaged                   updates of the checkpoints that its weights are the mean of
     blank_penalty              by how much the transducer's blank was lowered after it (`train.blank_penalty`)
     ctc_blank_penalty          the same of a CTC head

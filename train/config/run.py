@@ -17,6 +17,7 @@ from train.config.init import InitConfig
 from train.config.learning import Dropout, Loss, Optimiser
 from train.config.log import Log
 from train.config.ngram import NgramConfig
+from train.config.pruning import PruningConfig
 
 UPDATES = 6000  # of a run whose length is not given
 
@@ -45,6 +46,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         history: what channels heard before their rows.
         normalisation: by what rows are normalised at first.
         state_passing: whether rows go on from those of the update before.
+        pruning: which weights become zero.
         freeze_norms_from: update from which input normalisation keeps its statistics.
         validate_every, checkpoint_every: durations, in updates or as "1 epoch".
         resumable: how many of the last checkpoints stay to go back to, each four times as large as the
@@ -78,6 +80,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     history: HistoryConfig = HistoryConfig()
     normalisation: Normalisation = Normalisation()
     state_passing: StatePassing = StatePassing()
+    pruning: PruningConfig = PruningConfig()
     freeze_norms_from: int | None = None
     validate_every: Duration = 250
     checkpoint_every: Duration = 100

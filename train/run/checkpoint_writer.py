@@ -136,6 +136,7 @@ class CheckpointWriter:
             "hours": round(self.recordings.hours, 2),
             "recordings": self.recordings.notes(),
             **stage(self.config, seen),
+            **self.learner.pruning.notes(),
             **({} if self.start.parent is None else {"parent": self.start.parent}),
             **({} if origin is None else {"init": origin}),
             **({"before": list(self.start.stages)} if self.start.stages else {}),

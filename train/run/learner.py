@@ -35,6 +35,7 @@ from train.model import Transducer
 from train.optimiser.average import Ema
 from train.optimiser.freezing import Freezing
 from train.optimiser.gradient_noise import add_gradient_noise, noise_deviation
+from train.optimiser.pruning import Pruning
 from train.optimiser.weights import groups, named_weights, optimiser_of, restore
 from train.run.inputs import FramedBatches, InputFrames
 from train.run.learned import Learned, Losses
@@ -104,6 +105,7 @@ class Learner:
         self.rate = LearningRate.of(config.optimiser, self.calendar)
         self.optimiser = optimiser_of(self.objective, config.optimiser)
         self.freezing = Freezing.of(self.objective, config, self.calendar.epoch)
+        self.pruning = Pruning(named_weights(self.objective), config.pruning, self.calendar.epoch)
         blend = config.normalisation
         begins, ends = blend_span(blend, config.optimiser, self.calendar.epoch)
         self._stream_share = functools.partial(
@@ -175,11 +177,14 @@ class Learner:
                 updates_in(optimiser.gradient_noise_start, self.calendar.epoch),
             ),
         )
+        masks = self.pruning.masks()
         norm = self.optimiser.step()
         self.model.project()
+        self.pruning.prune(self.update, masks)
         self._scaler.update()
         advance_norms(self.model, ranks.gathered_tensors)
         self.average.update(self.model)
+        self.pruning.zero(self.average.state_dict(), self.model)
         if math.isfinite(norm):  # else no weight was changed
             self.seen.add(batches)
         return Learned(
@@ -241,6 +246,11 @@ class Learner:
             yield (
                 f"the run ends at update {end}, before its rows are normalised as streams are, at "
                 f"{late}: lower normalisation.delay or normalisation.ramp"
+            )
+        if self.pruning.end > end:
+            yield (
+                f"the run ends at update {end}, before its weights are pruned, at {self.pruning.end}: lower "
+                "pruning.start or pruning.ramp"
             )
         for milestone in sorted(self.calendar.milestones):
             if milestone > end:
