@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.hardware.bundle import write_bundle
 from hwckpt.hardware_bundle import Bundle
@@ -53,6 +54,17 @@ class Work(NamedTuple):
     decoder: float
 
 
+def step_clocks(words: Any, groups: int, results: int) -> NDArray[np.int64]:
+    """Return the clocks of steps of a layer (docs/rtl.md).
+
+    Args:
+        words: of weights that a group reads in each step, any shape.
+        groups: of the layer.
+        results: of a group, which leave one by one while the next is multiplied.
+    """
+    return np.maximum(words, results + 2) * groups + 24
+
+
 def work(bundle: Bundle, units: int) -> Work:
     """Return what a chunk takes, by the clocks of docs/rtl.md."""
     encode = decode = decoder = 0.0
@@ -60,9 +72,9 @@ def work(bundle: Bundle, units: int) -> Work:
     tokens = TOKENS * CHUNK
     for layer in bundle.manifest.layers:
         lstm = layer.kind == "lstm"
-        words = layer.inputs + (layer.outputs if lstm else 0)
-        groups = -(-layer.outputs // (units if lstm else 4 * units))
-        clocks = groups * max(words, (units if lstm else 4 * units) + 2) + 24
+        words, results = layer.inputs + (layer.outputs if lstm else 0), units if lstm else 4 * units
+        groups = -(-layer.outputs // results)
+        clocks = int(step_clocks(words, groups, results))
         read = groups * words * 4 * units
         if layer.name.startswith("encoder") or layer.name == "joint.encoder":
             times = 2 if layer.name.startswith("encoder.pre") else 1
