@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from stream.language_model.binary import MASK, Header, word_key, words_in
 from stream.language_model.ngram import UNKNOWN, Context, NgramError
 
-_WORD = np.dtype([("key", "<u8"), ("id", "<u4")])
-_MIDDLE = np.dtype([("key", "<u8"), ("probability", "<f4"), ("backoff", "<f4")])
-_LONGEST = np.dtype([("key", "<u8"), ("probability", "<f4")])
-_UNIGRAM = np.dtype([("probability", "<f4"), ("backoff", "<f4")])
+WORD = np.dtype([("key", "<u8"), ("id", "<u4")])
+MIDDLE = np.dtype([("key", "<u8"), ("probability", "<f4"), ("backoff", "<f4")])
+LONGEST = np.dtype([("key", "<u8"), ("probability", "<f4")])
+UNIGRAM = np.dtype([("probability", "<f4"), ("backoff", "<f4")])
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def read_probing(content: bytes, header: Header) -> ProbingTable:
             raise NgramError("n-gram: a hash table of the KenLM binary has no free bucket")
         return array
 
-    ids = table(_WORD, counts[0])
-    unigrams = take(_UNIGRAM, counts[0] + 1)
+    ids = table(WORD, counts[0])
+    unigrams = take(UNIGRAM, counts[0] + 1)
     if np.any(ids["id"][ids["key"] != 0] >= len(unigrams)):
         raise NgramError("n-gram: a word of the KenLM binary has an id beyond its unigrams")
-    middle = tuple(table(_MIDDLE, count) for count in counts[1:-1])
-    longest = (table(_LONGEST, counts[-1]),) if order > 1 else ()
+    middle = tuple(table(MIDDLE, count) for count in counts[1:-1])
+    longest = (table(LONGEST, counts[-1]),) if order > 1 else ()
     return ProbingTable(order, ids, unigrams, middle + longest, content[place:])

@@ -29,8 +29,9 @@ from stream.decoding.options import DecoderOptions, decoding_of
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import load_engine
 from stream.front_end.log_mel import SAMPLE_RATE
-from stream.language_model.written import arpa_text
+from stream.language_model.written import write_arpa
 from stream.model.network import Network, open_model
+from stream.records.workspace import workspace
 from train.lm.encoded import encode
 from train.lm.kneser_ney import build_ngrams
 
@@ -91,11 +92,13 @@ def language_models(network: Network, folder: Path) -> dict[str, str]:
     texts = [" ".join(draw.choices(words, k=5)) for _ in range(2000)]
     vocabulary = network.vocabulary
     of_pieces = ([vocabulary.pieces[i] for i in vocabulary.encode(text)] for text in texts)
-    tables = {"pieces": build_ngrams(of_pieces, 3, vocabulary.pieces)}
-    tables["words"] = build_ngrams((text.split() for text in texts), 3)
     paths = {}
-    for name, table in tables.items():
-        (path := folder / f"{name}.arpa").write_text(arpa_text(table), "utf-8")
+    for name, of, known in (
+        ("pieces", of_pieces, vocabulary.pieces),
+        ("words", (text.split() for text in texts), ()),
+    ):
+        with workspace() as space, (path := folder / f"{name}.arpa").open("wb") as file:
+            write_arpa(build_ngrams(of, 3, space, known), file, space)
         paths[name] = str(path)
     return paths
 

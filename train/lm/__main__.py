@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import itertools
 import runpy
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
 from stream.errors import ArgumentError, InputError
-from stream.files.atomic import replace_file
-from stream.files.text import TextError, read_text
+from stream.files.atomic import replacing
+from stream.files.text import TextError, read_lines
 from stream.language_model.files import language_model, open_ngram
 from stream.language_model.fusion import Fusion
-from stream.language_model.ngram import ArpaTable, read_arpa
-from stream.language_model.written import arpa_text, kenlm_binary
-from stream.language_model.written_trie import kenlm_trie
+from stream.language_model.levels import Levels, levels_of
+from stream.language_model.ngram import read_arpa
+from stream.language_model.written import write_arpa
+from stream.language_model.written_probing import write_probing
+from stream.language_model.written_trie import BITS, write_trie
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
+from stream.records.workspace import MEMORY, Workspace, workspace
 from stream.vocabulary import Vocabulary, read_vocabulary
 from train.data.formats.table import read_records
 from train.data.records.record import strict
@@ -72,6 +74,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="leave out n-grams of so small counts: of 1 word, which has to be 0, of 2, and so on; the last goes for longer ones",
     )
     _add_output(build)
+    build.add_argument(
+        "--memory",
+        type=_mebibytes,
+        default=MEMORY,
+        metavar="MIB",
+        help="that sorting may take; the words, and some 200 MiB for the program, come on top (default: %(default)s)",
+    )
+    build.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="folder for temporary files, which are removed at the end (default: that of --output)",
+    )
     convert = commands.add_parser(
         "convert",
         help="Write an ARPA file as a KenLM binary.",
@@ -101,6 +115,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tuning.add_flags(tune)
     return parser
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of MiB; want 1 or more")
+    return int(text)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -156,9 +176,10 @@ def main(argv: list[str] | None = None) -> int:
         return _tune(arguments)
     if arguments.command != "score" and arguments.quantise is not None and arguments.kind != "trie":
         parser.error("--quantise goes with --kind trie")
+    if arguments.command != "score" and arguments.quantise not in (None, *BITS):
+        parser.error(f"--quantise is {arguments.quantise}; want {BITS[0]} to {BITS[-1]} bits")
     if arguments.command == "convert":
-        _write(arguments, read_arpa(Path(arguments.model)), "")
-        return 0
+        return _convert(arguments)
     if not arguments.manifest and not arguments.text:
         parser.error("there are no texts: give --manifest or --text")
     if arguments.command == "build":
@@ -168,6 +189,8 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(
                 f"--prune is {arguments.prune}; want 0 first, and none below the one before"
             )
+        if arguments.order == 1 and arguments.kind == "trie":
+            parser.error("--kind trie is of bigrams at least; want --order 2 or more, or probing")
         return _build(arguments)
     if arguments.tokenizer is None:
         parser.error("--tokenizer is missing")
@@ -185,8 +208,21 @@ def _build(arguments: argparse.Namespace) -> int:
         words = pieces = vocabulary.pieces
         texts = ([pieces[i] for i in tokens] for _, tokens in _spelt(arguments, vocabulary))
     counted = (text for text, _ in zip(filter(None, texts), taken, strict=False))
-    table = build_ngrams(counted, arguments.order, words, arguments.prune)
-    _write(arguments, table, f" of {next(taken)} texts")
+    output = Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(arguments.scratch) / output.name if arguments.scratch else output
+    with workspace(scratch, arguments.memory << 20) as space:
+        model = build_ngrams(counted, arguments.order, space, words, arguments.prune)
+        _write(arguments, model, space, f" of {next(taken)} texts")
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    table = read_arpa(Path(arguments.model))
+    output = Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with workspace(output) as space:
+        _write(arguments, levels_of(table, complete=arguments.kind == "trie"), space, "")
     return 0
 
 
@@ -203,19 +239,22 @@ def _spelt(
         yield text, vocabulary.encode(text)
 
 
-def _write(arguments: argparse.Namespace, table: ArpaTable, source: str) -> None:
+def _write(arguments: argparse.Namespace, model: Levels, space: Workspace, source: str) -> None:
     output = Path(arguments.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if output.suffix == ".arpa":
-        content = arpa_text(table).encode()
-    elif arguments.kind == "trie":
-        content = kenlm_trie(table, arguments.quantise)
-    else:
-        content = kenlm_binary(table)
-    replace_file(output, content)
-    lengths = Counter(map(len, table.ngrams))
-    counts = " + ".join(str(lengths[n]) for n in range(1, table.order + 1))
-    print(f"{output}: {counts} n-grams{source}, {len(content)} bytes")
+    with replacing(output) as partial:
+        try:
+            with partial.open("wb") as file:
+                if output.suffix == ".arpa":
+                    write_arpa(model, file, space)
+                elif arguments.kind == "trie":
+                    write_trie(model, file, space, arguments.quantise)
+                else:
+                    write_probing(model, file, space)
+        except OSError as error:
+            raise InputError(f"{output}: cannot be written: {error.strerror}") from error
+    space.show("")
+    counts = " + ".join(map(str, model.counts))
+    print(f"{output}: {counts} n-grams{source}, {output.stat().st_size} bytes")
 
 
 def _tune(arguments: argparse.Namespace) -> int:
@@ -248,7 +287,7 @@ def _texts(arguments: argparse.Namespace) -> Iterator[str]:
             yield from _sentences(path)
         else:
             try:
-                yield from read_text(path).splitlines()
+                yield from (line for _, line in read_lines(path))
             except TextError as error:
                 raise InputError(f"{path}: {error}") from error
 

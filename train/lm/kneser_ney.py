@@ -10,121 +10,197 @@
 4. N-grams of small counts may be pruned: what they counted goes to the next shorter one, too. Discounts are those of
    all counts, and an n-gram stays that begins or ends a longer one which stays.
 
+N-grams are on disk, in two orders: by the words from the last to the first, where each follows the n-gram it ends with, and
+those of a context side by side, where they are normalised. In memory are the words, what sorts may take, and the
+n-grams of the one context that has the most.
+
 Source: Chen and Goodman (1998), an empirical study of smoothing techniques, section 3; Heafield et al. (2013), scalable
-modified Kneser-Ney language model estimation. Counts are in memory (docs/training.md says how much they take); larger
-texts are for KenLM's lmplz, whose files Rill reads.
+modified Kneser-Ney language model estimation.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from stream.errors import InputError
-from stream.language_model.ngram import BEGIN, UNKNOWN, ArpaTable, Context
+import numpy as np
+from numpy.typing import NDArray
 
-END = "</s>"
-FALLBACK = (0.5, 1.0, 1.5)
+from stream.language_model.levels import Keys, Level, Levels, ids_of, key_of, level_dtype, ranks
+from stream.records.file import RecordFile, Records
+from stream.records.grouping import Combiner, group_starts, whole_groups
+from stream.records.joining import Following
+from stream.records.workspace import Workspace
+from stream.stage import Integers
+from train.lm.corpus import BEGIN_ID, read_corpus
+from train.lm.counts import Counted, count_ngrams
+from train.lm.pruning import pruned
+
+Doubles = NDArray[np.float64]
 NEVER = -99.0  # log10 probability of <s>, which is never predicted
 
 
 def build_ngrams(
     texts: Iterable[Sequence[str]],
     order: int,
+    space: Workspace,
     words: Iterable[str] = (),
     prune: Sequence[int] = (),
-) -> ArpaTable:
+) -> Levels:
     """Return a language model of texts.
 
     Args:
         texts: each its words, or pieces.
         order: length of the longest n-grams.
+        space: has room for the n-grams; the model is in files of it.
         words: that the model knows though no text has them.
         prune: of each order from 1 on, the largest count that is pruned; the last one goes for longer orders, too.
             Unigrams are not pruned.
     Raises:
-        InputError: there is no text.
+        InputError: there is no text, one has the word <s> or </s>, or the disk is full.
     """
-    ids: dict[str, int] = {}
-    for word in (UNKNOWN, BEGIN, END, *words):
-        ids.setdefault(word, len(ids))
-    counts: list[Counter[Context]] = [Counter() for _ in range(order)]
-    for text in texts:
-        sentence = [ids[BEGIN], *(ids.setdefault(word, len(ids)) for word in text), ids[END]]
-        for length in range(1, order + 1):
-            for end in range(max(length, 2), len(sentence) + 1):  # <s> by itself is not counted
-                counts[length - 1][tuple(sentence[end - length : end])] += 1
-    if not counts[0]:
-        raise InputError("language model: there is no text")
-    while not counts[-1]:  # no text is so long
-        counts.pop()
-    counts = _adjusted(counts, ids[BEGIN])
-    return _estimated(ids, counts, _kept(counts, prune))
+    corpus = read_corpus(texts, words, space)
+    ids = ranks(corpus.words)
+    counted = pruned(count_ngrams(corpus, ids, order, space), prune, space)
+    levels: list[Level] = []
+    longest = _unigrams(counted[0], ids, space)
+    for n, of in enumerate(counted[1:], 2):
+        contexts, seen = _normalised(of, n, space)
+        shorter = longest
+        longest, ends = _interpolated(seen, shorter, n, space)
+        levels.append(_finished(shorter, n - 1, ids, space, (contexts, ends)))
+    levels.append(_finished(longest, len(counted), ids, space))
+    space.show("")
+    return Levels(corpus.words, levels)
 
 
-def _adjusted(counts: Sequence[Counter[Context]], begin: int) -> list[Counter[Context]]:
-    """Return the counts of rule 1."""
-    adjusted = [counts[-1]]
-    for longer in reversed(counts[1:]):
-        continued = Counter(ngram[1:] for ngram in longer)
-        shorter = counts[len(counts) - len(adjusted) - 1]
-        continued |= Counter({n: count for n, count in shorter.items() if n[0] == begin})
-        adjusted.insert(0, continued)
-    return adjusted
+def _dtype(order: int, **fields: str) -> np.dtype[Any]:
+    return np.dtype([("key", f"S{4 * order}"), *fields.items()])
 
 
-def _kept(counts: Sequence[Counter[Context]], prune: Sequence[int]) -> list[Collection[Context]]:
-    """Return the n-grams of each order that stay (rule 4)."""
-    if not any(prune):
-        return list(counts)
-    kept: list[Collection[Context]] = []
-    longer: set[Context] = set()
-    for order in range(len(counts), 1, -1):
-        most = prune[min(order, len(prune)) - 1]
-        stay = {ngram for ngram, count in counts[order - 1].items() if count > most} | longer
-        longer = {ngram[:-1] for ngram in stay} | {ngram[1:] for ngram in stay}
-        kept.insert(0, stay & counts[order - 1].keys())
-    return [counts[0], *kept]
+def _unigrams(counted: Counted, ids: Integers, space: Workspace) -> RecordFile:
+    """Return the probabilities of all words; that of <s> is none."""
+    words = np.arange(len(ids))[:, None]
+    counts = np.zeros(len(ids), np.int64)
+    for piece in counted.ngrams.pieces():
+        counts[ids_of(piece["key"])[:, 0]] = piece["count"]
+    counted.ngrams.remove()
+    seen, left = _shares(counts, counts > 0, np.zeros(1, np.int64), counted.discounts)
+    level = space.file("probabilities-1", _dtype(1, probability="<f8"))
+    records = np.zeros(len(ids), level.dtype)
+    records["key"] = key_of(words)
+    records["probability"] = np.where(counts > 0, seen, 0.0) + left[0] / (len(ids) - 1)
+    level.append(records)
+    return level
 
 
-def _estimated(
-    ids: dict[str, int], counts: Sequence[Counter[Context]], kept: Sequence[Collection[Context]]
-) -> ArpaTable:
-    begin = ids[BEGIN]
-    probabilities: dict[Context, float] = {}
-    left: dict[Context, float] = {}  # of a context, what goes to the next shorter one
-    uniform = 1.0 / (len(ids) - 1)
-    for ngrams, stay in zip(counts, kept, strict=True):
-        discounts = _discounts(ngrams)
-        totals: defaultdict[Context, int] = defaultdict(int)
-        taken: defaultdict[Context, float] = defaultdict(float)
-        for ngram, count in ngrams.items():
-            totals[ngram[:-1]] += count
-            taken[ngram[:-1]] += discounts[min(count, 3) - 1] if ngram in stay else count
-        left |= {context: taken[context] / total for context, total in totals.items()}
-        if () in totals:  # words that no text has are left to the uniform distribution
-            probabilities |= {(n,): left[()] * uniform for n in ids.values() if n != begin}
-        for ngram, count in ngrams.items():
-            if ngram not in stay:
-                continue
-            context = ngram[:-1]
-            below = probabilities[ngram[1:]] if context else uniform
-            seen = (count - discounts[min(count, 3) - 1]) / totals[context]
-            probabilities[ngram] = seen + left[context] * below
-    found = {
-        ngram: (math.log10(probability), math.log10(left[ngram]) if ngram in left else 0.0)
-        for ngram, probability in probabilities.items()
-    }
-    found[(begin,)] = (NEVER, math.log10(left[(begin,)]) if (begin,) in left else 0.0)
-    return ArpaTable(len(counts), ids, found)
+def _shares(
+    counts: Integers, kept: NDArray[np.bool_], starts: Integers, discounts: Doubles
+) -> tuple[Doubles, Doubles]:
+    """Return what each n-gram has by itself, and what each context leaves to the next shorter one (rules 2 to 4).
+
+    Args:
+        counts: n-grams, those of a context side by side.
+        kept: which of them are not pruned.
+        starts: place of the first of each context.
+        discounts: of counts 1, 2, and 3 or more.
+    """
+    kinds = np.minimum(counts, 3)
+    totals = np.add.reduceat(counts, starts)
+    taken = np.add.reduceat(np.where(kept, 0, counts), starts).astype(np.float64)
+    for kind, discount in enumerate(discounts.tolist(), 1):
+        taken += discount * np.add.reduceat((kept & (kinds == kind)).astype(np.int64), starts)
+    contexts = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(counts)))
+    return (counts - discounts[kinds - 1]) / totals[contexts], taken / totals
 
 
-def _discounts(counts: Counter[Context]) -> tuple[float, ...]:
-    """Return the discounts of rule 2."""
-    n = Counter(counts.values())
-    if not all(n[count] for count in (1, 2, 3, 4)):
-        return FALLBACK
-    y = n[1] / (n[1] + 2 * n[2])
-    found = tuple(count - (count + 1) * y * n[count + 1] / n[count] for count in (1, 2, 3))
-    return found if all(0.0 < d < count for count, d in enumerate(found, 1)) else FALLBACK
+def _normalised(
+    counted: Counted, order: int, space: Workspace
+) -> tuple[RecordFile, Iterator[Records]]:
+    """Return what each context leaves, and what each n-gram has by itself and its context leaves, sorted by key."""
+    by_context = space.sorter(f"by-context-{order}", counted.ngrams.dtype)
+    total = counted.ngrams.count
+    name = f"n-grams of {order}"
+    for piece in space.shown(counted.ngrams.pieces(), f"sorting {name}", total):
+        piece["key"] = key_of(np.roll(ids_of(piece["key"]), -1, axis=1))
+        by_context.add(piece)
+    counted.ngrams.remove()
+    contexts = space.file(f"contexts-{order - 1}", _dtype(order - 1, left="<f8", begins="?"))
+    by_end = space.sorter(f"by-end-{order}", _dtype(order, seen="<f8", left="<f8"))
+    sorted_pieces = space.shown(by_context.pieces(), f"normalising {name}", total)
+    for piece in whole_groups(sorted_pieces, _shorter):
+        keys = _shorter(piece)
+        starts = group_starts(keys)
+        counts, kept = piece["count"], piece["kept"]
+        seen, left = _shares(counts, kept, starts, counted.discounts)
+        of_contexts = np.zeros(len(starts), contexts.dtype)
+        of_contexts["key"], of_contexts["left"] = keys[starts], left
+        of_contexts["begins"] = np.logical_or.reduceat(kept, starts)
+        contexts.append(of_contexts)
+        records = np.zeros(len(piece), _dtype(order, seen="<f8", left="<f8"))
+        records["key"] = key_of(np.roll(ids_of(piece["key"]), 1, axis=1))
+        records["seen"] = seen
+        records["left"] = np.repeat(left, np.diff(starts, append=len(piece)))
+        by_end.add(records[kept])
+    return contexts, by_end.pieces()
+
+
+def _shorter(records: Records) -> Keys:
+    """Return the keys of all words but the last of the key."""
+    return key_of(ids_of(records["key"])[:, :-1])
+
+
+def _interpolated(
+    seen: Iterator[Records], shorter: RecordFile, order: int, space: Workspace
+) -> tuple[RecordFile, RecordFile]:
+    """Return the probabilities of n-grams, and how many of them end with each shorter one."""
+    level = space.file(f"probabilities-{order}", _dtype(order, probability="<f8"))
+    ends = space.file(f"ends-{order - 1}", _dtype(order - 1, longer="<u4"))
+    below = Following(shorter.pieces(), shorter.dtype)
+    combiner = Combiner(["longer"])
+    for piece in space.shown(seen, f"interpolating n-grams of {order}"):
+        keys = _shorter(piece)
+        _, found = below.find(keys)  # all are there: rules 1 and 4
+        records = np.zeros(len(piece), level.dtype)
+        records["key"] = piece["key"]
+        records["probability"] = piece["seen"] + piece["left"] * found["probability"]
+        level.append(records)
+        each = np.ones(len(piece), ends.dtype)
+        each["key"] = keys
+        ends.append(combiner.add(each))
+    ends.append(combiner.end(np.zeros(0, ends.dtype)))
+    return level, ends
+
+
+def _finished(
+    level: RecordFile,
+    order: int,
+    ids: Integers,
+    space: Workspace,
+    longer: tuple[RecordFile, RecordFile] | None = None,
+) -> RecordFile:
+    """Return the n-grams of an order as they are in the model.
+
+    Args:
+        longer: what each context leaves, and how many longer n-grams end with each; None: these are the longest.
+    """
+    finished = space.file(f"ngrams-{order}", level_dtype(order))
+    contexts, ends = (Following(of.pieces(), of.dtype) for of in longer) if longer else (None, None)
+    for piece in space.shown(level.pieces(), f"finishing n-grams of {order}", level.count):
+        keys = np.ascontiguousarray(piece["key"])
+        records = np.zeros(len(piece), finished.dtype)
+        records["key"], records["probability"] = keys, np.log10(piece["probability"])
+        records["place"] = finished.count + np.arange(len(piece))
+        if contexts is not None and ends is not None:
+            there, found = contexts.find(keys)
+            records["backoff"][there] = np.log10(found["left"][there])
+            records["begins"] = found["begins"]
+            records["longer"] = ends.find(keys)[1]["longer"]
+        if order == 1:
+            numbers = ids_of(keys)[:, 0]
+            records["place"] = np.argsort(ids)[numbers]
+            records["probability"][numbers == ids[BEGIN_ID]] = NEVER
+        finished.append(records)
+    for file in (level, *(longer or ())):
+        file.remove()
+    return finished

@@ -22,7 +22,7 @@ from stream.language_model.files import open_ngram
 from stream.language_model.fusion import carried
 from stream.language_model.kenlm import read_kenlm
 from stream.language_model.ngram import ArpaTable, Table
-from stream.language_model.written import kenlm_binary
+from stream.language_model.written_probing import kenlm_binary
 from stream.manifest import spaced
 from stream.model import directory
 from stream.model.network import Network, NgramFile, kind_of

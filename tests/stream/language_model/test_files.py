@@ -9,7 +9,7 @@ import pytest
 
 from stream.language_model.files import ngram_of
 from stream.language_model.ngram import ArpaTable, read_arpa
-from stream.language_model.written import kenlm_binary
+from stream.language_model.written_probing import kenlm_binary
 from stream.model.network import NgramFile
 from stream.model.specification import ModelError
 from tests.stream.language_model.test_ngram import ARPA

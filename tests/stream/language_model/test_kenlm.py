@@ -13,7 +13,7 @@ from stream.language_model.binary import word_key
 from stream.language_model.files import open_ngram
 from stream.language_model.kenlm import read_kenlm
 from stream.language_model.ngram import ArpaTable, Ngram, NgramError, read_arpa
-from stream.language_model.written import kenlm_binary
+from stream.language_model.written_probing import kenlm_binary
 from tests.stream.language_model.test_ngram import ARPA, PIECES, log10s
 
 

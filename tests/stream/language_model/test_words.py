@@ -14,7 +14,7 @@ from stream.language_model.fusion import Fusion
 from stream.language_model.kenlm import read_kenlm
 from stream.language_model.ngram import ArpaTable, Ngram, NgramError, log10_probability, read_arpa
 from stream.language_model.words import WordContext, WordNgram, is_over_words
-from stream.language_model.written import kenlm_binary
+from stream.language_model.written_probing import kenlm_binary
 from stream.vocabulary import Vocabulary
 from tests.stream.language_model.test_ngram import ARPA
 from tests.tiny import tiny_tokenizer

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from stream.language_model.kenlm import read_kenlm
-from stream.language_model.ngram import ArpaTable, NgramError, read_arpa
-from stream.language_model.written import arpa_text, kenlm_binary
+from stream.language_model.ngram import ArpaTable, read_arpa
+from stream.language_model.written import arpa_text
 
 TABLE = ArpaTable(
     2,
@@ -31,22 +28,3 @@ def test_an_arpa_file_has_a_section_for_each_order_and_is_read_as_it_was(tmp_pat
     assert text.endswith("\n\n\\2-grams:\n-0.25\t<s> ▁un\n-0.0625\t▁un é\n\n\\end\\\n")
     (tmp_path / "a.arpa").write_text(text, "utf-8")
     assert read_arpa(tmp_path / "a.arpa") == TABLE
-
-
-def test_a_binary_has_every_ngram(tmp_path: Path) -> None:
-    table = read_kenlm(kenlm_binary(TABLE))
-    words = {number: table.word(text) for text, number in TABLE.ids.items()}
-    for ngram, want in TABLE.ngrams.items():
-        assert table.find(tuple(words[n] or 0 for n in ngram)) == want
-    assert table.find((1, 2)) is None
-
-
-def test_the_golden_model_is_written_byte_by_byte_as_kenlm_wrote_it(golden: Path) -> None:
-    written = kenlm_binary(read_arpa(golden / "ngram_v1.14.0" / "ngram.arpa"))
-    assert written == (golden / "ngram_v1.14.0" / "ngram.binary").read_bytes()
-
-
-def test_a_model_without_an_unknown_word_is_refused() -> None:
-    without = ArpaTable(1, {"<s>": 0, "a": 1}, {(0,): (-99.0, 0.0), (1,): (0.0, 0.0)})
-    with pytest.raises(NgramError, match="has no <unk>"):
-        kenlm_binary(without)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,9 @@ pytest.importorskip("google.protobuf")
 
 from stream.language_model.files import open_ngram
 from stream.language_model.ngram import Ngram, log10_probability
+from stream.language_model.probing import ProbingTable
 from stream.vocabulary import Vocabulary
+from tests.places import REPOSITORY
 from train.lm.__main__ import main
 from train.tokenizer import build_tokenizer
 
@@ -59,6 +64,11 @@ def test_texts_become_ngrams_of_pieces_in_both_formats(
         (["--text", "{folder}/odd.txt"], 3, "the tokenizer cannot spell 'Ω' of 'Ω'"),
         (["--text", "{folder}/none.py"], 2, "none.py: there is no such file"),
         (["--text", "{folder}/empty.py"], 2, "empty.py: has no function sentences()"),
+        (["--text", "{folder}/fine.txt", "--memory", "0"], 2, "'0' is no number of MiB; want 1"),
+        (["--text", "{folder}/fine.txt", "--kind", "trie", "--order", "1"], 2, "--order 2 or more"),
+        (["--text", "{folder}/fine.txt", "--kind", "trie", "--quantise", "1"], 2, "want 2 to 25"),
+        (["--text", "{folder}/empty.txt"], 3, "there is no text"),
+        (["--text", "{folder}/latin.txt"], 3, "latin.txt: line 2: byte 0xE9"),
         (["--text", "{folder}/fine.txt", "--order", "7"], 2, "--order: invalid choice: 7"),
         (
             ["--text", "{folder}/fine.txt", "--tokenizer", "{folder}/fine.txt"],
@@ -78,6 +88,8 @@ def test_what_cannot_be_used_is_named(
     (tmp_path / "odd.txt").write_text("Ω\n")
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "fine.txt").write_text("deux\n")
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "latin.txt").write_bytes(b"deux\n\xe9t\xe9\n")
     flags = [flag.format(folder=tmp_path) for flag in flags]
     command = ["build", "--tokenizer", str(tokenizer), "--output", str(tmp_path / "lm"), *flags]
     try:
@@ -125,3 +137,97 @@ def test_a_model_over_words_is_built_and_scored_by_pieces(
         total += log10_probability(table, (ids[first],), ids[second])  # type: ignore[arg-type]
     total += log10_probability(table, (ids["deux"],), ids["deux"])  # type: ignore[arg-type]
     assert f"{10 ** (-total / 5):.2f} a word, of 5 words" in capsys.readouterr().out
+
+
+def sentences(path: Path, body: str) -> Path:
+    path.write_text(f"def sentences():\n{body}")
+    return path
+
+
+def test_the_same_bytes_are_written_whatever_memory_there_is(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    texts = tmp_path / "texts.txt"
+    lines = [" ".join(draw.choices("abcdefghij", k=12)) for _ in range(4000)]
+    texts.write_text("\n".join(lines))
+    command = ["build", "--words", "--order", "5", "--text", str(texts)]
+    for name, flags in (
+        ("lm.arpa", []),
+        ("lm.binary", []),
+        ("lm.trie", ["--kind", "trie", "--quantise", "8"]),
+    ):
+        found = []
+        for memory in ("1", "64"):
+            output = tmp_path / memory / name
+            more = ["--output", str(output), "--memory", memory, *flags]
+            assert main([*command, *more]) == 0
+            assert [path.name for path in output.parent.iterdir()] == [name]
+            output = output.rename(tmp_path / f"{memory}-{name}")
+            found.append(output.read_bytes())
+        assert found[0] == found[1]
+
+
+def test_a_binary_has_its_ngrams_where_the_arpa_file_of_the_same_texts_puts_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "texts.txt").write_text("deux trois\ntrois deux deux\nun\n")
+    command = ["build", "--words", "--text", str(tmp_path / "texts.txt"), "--order", "3"]
+    arpa, built, converted = (tmp_path / name for name in ("a.arpa", "a.binary", "b.binary"))
+    for output in (arpa, built):
+        assert main([*command, "--output", str(output)]) == 0
+    assert main(["convert", str(arpa), "--output", str(converted)]) == 0
+    one, other = map(open_ngram, (built, converted))
+    assert isinstance(one, ProbingTable)
+    assert isinstance(other, ProbingTable)
+    assert list(one.words()) == list(other.words())
+    for tables in zip(one.longer, other.longer, strict=True):
+        keys, others = (table["key"].tolist() for table in tables)
+        assert keys == others
+
+
+def test_temporary_files_are_in_a_folder_of_choice_and_gone_after_an_interruption(
+    tmp_path: Path,
+) -> None:
+    seen = f"    import os\n    print(os.listdir({str(tmp_path / 'scratch')!r}))\n"
+    texts = sentences(tmp_path / "a.py", f"    yield 'a'\n{seen}    raise KeyboardInterrupt\n")
+    (tmp_path / "scratch").mkdir()
+    output, scratch = tmp_path / "out" / "lm", tmp_path / "scratch"
+    command = ["build", "--words", "--text", str(texts), "--output", str(output)]
+    assert main([*command, "--scratch", str(scratch)]) == 130
+    assert not list(scratch.iterdir())
+    assert not list(output.parent.iterdir())
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.txt").write_text("a b c\n" * 20000)
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+        "from train.lm.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    flags = ["build", "--words", "--text", str(tmp_path / "texts.txt")]
+    command = [sys.executable, "-c", limited, *flags, "--output", str(tmp_path / "out" / "lm")]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert ended.returncode == 3
+    assert "cannot write temporary files: File too large; choose a folder with" in ended.stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    texts = sentences(
+        tmp_path / "texts.py",
+        "    import random\n"
+        "    draw = random.Random(0)\n"
+        "    for _ in range(20_000):\n"
+        "        yield ' '.join(str(int(draw.paretovariate(0.5)) % 5000) for _ in range(12))\n",
+    )
+    measured = (
+        "import resource, sys; from train.lm.__main__ import main;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10;"
+        "before = peak(); main(sys.argv[1:]); print(peak() - before)"
+    )
+    flags = ["build", "--words", "--text", str(texts), "--memory", "8", "--order", "4"]
+    command = [sys.executable, "-c", measured, *flags, "--output", str(tmp_path / "lm")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    grown = int(said.stdout.splitlines()[-1])  # MiB
+    assert grown < 100, said.stdout

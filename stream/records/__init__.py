@@ -1,0 +1,1 @@
+"""Sorted records on disk: sorts and joins of more than fits in memory."""
