@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from export.checks.streaming import check_streaming
 from export.word_delay import measured
 from server.client.stream import stream_audio
 from stream import validate
@@ -98,6 +100,13 @@ def test_what_is_counted_in_chunks_lasts_as_long_in_others() -> None:
     assert counted == {40: (9, 6), 120: (3, 2), 240: (2, 1), 1000: (1, 1)}
 
 
+def test_what_is_counted_in_chunks_does_not_depend_on_the_lengths_that_were_in_use_before() -> None:
+    own = network().specification
+    for before, after in itertools.permutations(LENGTHS, 2):
+        assert own.with_chunk(before).with_chunk(after) == own.with_chunk(after)
+    assert own.with_chunk(1000).with_chunk(120) == own
+
+
 def test_a_model_directory_keeps_its_own_length_and_all_others(tmp_path: Path) -> None:
     write(network(), tmp_path / "model", {})
     encoder = open_model(tmp_path / "model").specification.encoder
@@ -126,6 +135,68 @@ def test_streamed_tokens_are_those_of_the_training_forward(chunk_ms: int) -> Non
     )
     assert report.different == 0
     assert sum(len(outcome.tokens) for outcome in report.utterances) > 20
+
+
+@settings(max_examples=40)
+@given(
+    chunk_ms=st.sampled_from(LENGTHS),
+    runs=st.lists(st.tuples(st.booleans(), st.integers(1, 18_000)), min_size=1, max_size=4),
+    counted=st.tuples(st.integers(0, 2), st.integers(0, 3)),
+    final_padding=st.sampled_from([0, 700, 3200, 17_000]),
+    initial_padding=st.booleans(),
+)
+@example(1000, [(True, 16_000 + 5000)], (0, 2), 3200, False)  # its two chunks end with the stream
+@example(240, [(True, 4000), (False, 8000), (True, 4100)], (2, 1), 0, False)  # a mute among them
+@example(1000, [(True, 200)], (2, 1), 3200, False)  # no more than the lead
+def test_a_stream_says_what_its_recording_does_however_it_ends(
+    chunk_ms: int,
+    runs: list[tuple[bool, int]],
+    counted: tuple[int, int],
+    final_padding: int,
+    initial_padding: bool,
+) -> None:
+    chosen = ending(final_padding, initial_padding, *counted).with_chunk(chunk_ms)
+    audio: Any = SimpleNamespace(id="runs", read=lambda: of_runs(runs))
+    backend = load_backend("numpy", chosen)
+    check_streaming(chosen, backend, backend, Decoding(FEW), [audio])
+
+
+def ending(final_padding: int, initial_padding: bool, mute: int, sound: int) -> Network:
+    """Return the model with other ends; it mutes and begins to speak after so many chunks of 120 ms."""
+    specification = msgspec.structs.replace(
+        network().specification,
+        final_padding=final_padding,
+        initial_padding=initial_padding,
+        mute_chunks=mute,
+        sound_chunks=sound,
+    )
+    return replace(network(), specification=specification)
+
+
+def of_runs(runs: Sequence[tuple[bool, int]]) -> Floats:
+    """Return noise and zeros by turns."""
+    rng = np.random.default_rng(0)
+    parts = [loud * rng.normal(0.0, 0.1, count) for loud, count in runs]
+    return np.concatenate(parts).astype(np.float32)
+
+
+@settings(max_examples=10)
+@given(
+    chunk_ms=st.sampled_from(LENGTHS),
+    runs=st.lists(st.tuples(st.booleans(), st.integers(1, 40_000)), min_size=1, max_size=3),
+    ends=st.lists(st.integers(0, 80_000), max_size=4),
+)
+def test_resets_near_an_end_depend_on_no_pieces_and_never_go_back(
+    chunk_ms: int, runs: list[tuple[bool, int]], ends: list[int]
+) -> None:
+    decoding = Decoding(FEW, resets=ResetConfig(50, 20))
+    want, got = (
+        Recogniser(network(), "numpy", decoding, chunk_ms=chunk_ms).stream(of_runs(runs), pieces)
+        for pieces in ([], sorted(ends))
+    )
+    assert got == want
+    steps = [step for _, step in said(want)]
+    assert steps == sorted(steps)
 
 
 @every_length

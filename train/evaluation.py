@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from stream.decoding.decoding import greedy_rows
 from stream.decoding.greedy import GreedyConfig
-from stream.engine.mute import Unmuted, unmuted
+from stream.engine.mute import unmuted
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network
 from stream.model.specification import Head
@@ -73,44 +73,33 @@ def tokens_of(
     ]
     frames, counts = log_mel(*pad([c.samples for c in cuts]), front_end)
     x, lengths = stacked(normalised(frames, counts, normaliser), counts, encoder)
-    inputs, per_chunk = encoder.chunk_inputs, encoder.chunk_frames
+    inputs = encoder.chunk_inputs
     # Each segment of a recording becomes a row: encoder and decoder start again, statistics do not.
-    pieces = [
-        (row, segment, inputs * segment.first, min(inputs * after, int(lengths[row])))
-        for row, c in enumerate(cuts)
-        for segment, after in zip(c.segments, _ends(c), strict=True)
+    parts = [
+        (row, part)
+        for row, (cut, count) in enumerate(zip(cuts, lengths.tolist(), strict=True))
+        for part in cut.parts(encoder, count)
     ]
-    x = pad_sequence([x[row, begin : max(begin, end)] for row, _, begin, end in pieces], True)
+    x = pad_sequence([x[row, part.begin : part.end] for row, part in parts], True)
     x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % inputs))
-    lengths = torch.tensor([max(end - begin, 0) for _, _, begin, end in pieces])
+    lengths = torch.tensor([part.end - part.begin for _, part in parts])
     state, _ = module.initial_state(len(x))
     device = module.joint_encoder.weight.device
     mask = lengths_to_mask(lengths, x.shape[1])
     f, _ = module.encode(x.to(device), state, mask.to(device))
     steps = encoder.frames(lengths).tolist()
-    # Decoding begins where a segment is heard; None: nowhere.
-    begins = [
-        steps[n] if segment.silent is None else min(per_chunk * segment.silent, steps[n])
-        for n, (_, segment, _, _) in enumerate(pieces)
-    ]
-    heard = [f[n, begin:end] for n, (begin, end) in enumerate(zip(begins, steps, strict=True))]
+    heard = [f[n, part.silent : steps[n]] for n, (_, part) in enumerate(parts)]
     counted = np.array([len(each) for each in heard], np.int64)
     most = MOST + MOST_PER_STEP * counted
     if capped:
         search = replace(search or GreedyConfig(), sample_cap=int(most.max(initial=MOST)))
-    rows = greedy_rows(TorchBackend(module), len(pieces), search, head)
-    tokens = rows.step(pad_sequence(heard, True).cpu().numpy(), np.arange(len(pieces)), counted)
+    rows = greedy_rows(TorchBackend(module), len(parts), search, head)
+    tokens = rows.step(pad_sequence(heard, True).cpu().numpy(), np.arange(len(parts)), counted)
     found: list[list[tuple[int, int]]] = [[] for _ in audio]
-    for n, (row, segment, _, _) in enumerate(pieces):
-        offset = per_chunk * (segment.first + segment.skipped) + begins[n]
+    for n, (row, part) in enumerate(parts):
         emitted = tokens[n][: most[n]] if capped else tokens[n]  # whatever else is in the batch
-        found[row] += [(token.id, token.step + offset) for token in emitted]
+        found[row] += [(token.id, token.step + part.step) for token in emitted]
     return found
-
-
-def _ends(of: Unmuted) -> list[int]:
-    """Return, for each segment, the number of the chunk after its last one."""
-    return [*(segment.first for segment in of.segments[1:]), 1 << 40]
 
 
 def training_tokens(

@@ -20,7 +20,7 @@ from export.errors import ExportError
 from stream.backends import Backend
 from stream.decoding.decoding import Decoding, greedy_rows
 from stream.decoding.greedy import GreedyConfig
-from stream.engine.mute import Segment, unmuted
+from stream.engine.mute import Part, unmuted
 from stream.front_end.log_mel import streamed_log_mel
 from stream.front_end.stacking import stack
 from stream.manifest import Utterance
@@ -59,13 +59,13 @@ def check_streaming(
     recogniser = Recogniser(network, listening, decoding)
     for utterance in utterances:
         pcm = np.clip(np.rint(FULL_SCALE * utterance.read()), -FULL_SCALE, FULL_SCALE - 1.0)
-        x, segments = _input_frames(network, (pcm / FULL_SCALE).astype(np.float32))
+        x, parts = _input_frames(network, (pcm / FULL_SCALE).astype(np.float32))
         cuts = np.cumsum(rng.integers(1, 4000, len(pcm) // 2000))
         results = recogniser.stream(pcm.astype(np.int16), cuts)
         recogniser.reset()
         _compare_frames(utterance.id, x, listening.taken(), network)
         got = [(token.id, token.step) for result in results for token in result.tokens]
-        want = _tokens(reference, x, segments, decoding)
+        want = _tokens(reference, x, parts, decoding)
         if got != want:
             raise ExportError(f"{utterance.id}: streamed tokens {got}, {whose} {want}")
 
@@ -97,8 +97,8 @@ class _Listening:
         return frames
 
 
-def _input_frames(network: Network, samples: Floats) -> tuple[Floats, tuple[Segment, ...]]:
-    """Return the input frames of a recording, (n, inputs), and its segments."""
+def _input_frames(network: Network, samples: Floats) -> tuple[Floats, list[Part]]:
+    """Return the input frames of a recording, (n, inputs), and its segments in these."""
     spec = network.specification
     cut = unmuted(
         samples,
@@ -109,33 +109,30 @@ def _input_frames(network: Network, samples: Floats) -> tuple[Floats, tuple[Segm
     )
     z = whole(network.normaliser, streamed_log_mel(cut.samples[None], network.front_end))
     z = np.pad(z, ((0, 0), (0, -z.shape[1] % spec.encoder.stack), (0, 0)))
-    return stack(z, spec.encoder.stack)[0], cut.segments
+    x = stack(z, spec.encoder.stack)[0]
+    return x, cut.parts(spec.encoder, len(x))
 
 
 def _tokens(
-    backend: Backend, x: Floats, segments: tuple[Segment, ...], decoding: Decoding
+    backend: Backend, x: Floats, parts: Sequence[Part], decoding: Decoding
 ) -> list[tuple[int, int]]:
     """Encode each segment of a recording in one step, and decode it: (id, step) of its tokens."""
     encoder = backend.specification.encoder
-    inputs, found = encoder.chunk_inputs, list[tuple[int, int]]()
+    found = list[tuple[int, int]]()
     search = decoding.search if isinstance(decoding.search, GreedyConfig) else None
-    ends = [*(segment.first for segment in segments[1:]), len(x) // inputs + 1]
-    for segment, end in zip(segments, ends, strict=True):
-        part = x[None, inputs * segment.first : inputs * end]
-        count = part.shape[1]
+    for part in parts:
+        count = part.end - part.begin
         steps = int(encoder.frames(count))
-        begin = (
-            steps if segment.silent is None else min(encoder.chunk_frames * segment.silent, steps)
-        )
-        if begin == steps:
+        if part.silent == steps:
             continue
-        padded = np.pad(part, ((0, 0), (0, -count % inputs), (0, 0)))
+        padding = -count % encoder.chunk_inputs
+        padded = np.pad(x[None, part.begin : part.end], ((0, 0), (0, padding), (0, 0)))
         present = np.arange(padded.shape[1])[None] < count
         f, _ = backend.encode(padded, backend.initial_state(1)[0], present)
         rows = greedy_rows(backend, 1, search, decoding.head)
-        tokens = rows.step(f[:, begin:steps], np.array([0]), np.array([steps - begin]))[0]
-        offset = encoder.chunk_frames * (segment.first + segment.skipped) + begin
-        found += [(token.id, token.step + offset) for token in tokens]
+        heard = f[:, part.silent : steps]
+        tokens = rows.step(heard, np.array([0]), np.array([steps - part.silent]))[0]
+        found += [(token.id, token.step + part.step) for token in tokens]
     return found
 
 

@@ -17,7 +17,7 @@ from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
 from stream.decoding.greedy import Greedy, Token
 from stream.engine.front_end import front_end_stages
 from stream.engine.mute import unmuted
-from stream.front_end.log_mel import BINS, HOP, streamed_log_mel
+from stream.front_end.log_mel import BINS, streamed_log_mel
 from stream.integer.fixed import best_class, joint_hidden
 from stream.integer.front_end import FixedFrontEnd
 from stream.integer.gain_control import FixedGain
@@ -103,18 +103,14 @@ def trace_stream(
     )
     log2_mel, frames, x = _inputs(network, kept.samples)
     recorder = Recorder(integers)
-    steps_of_chunk = encoder.chunk_samples // HOP // encoder.stack
-    ends = [*(segment.first * steps_of_chunk for segment in kept.segments[1:]), len(x)]
     tokens: list[Token] = []
-    for segment, end in zip(kept.segments, ends, strict=True):
-        e = recorder.encode_segment(x[segment.first * steps_of_chunk : end])
-        silent = len(e) if segment.silent is None else segment.silent
+    for part in kept.parts(encoder, len(x)):
+        e = recorder.encode_segment(x[part.begin : part.end])
         greedy = Greedy(recorder)
         state = greedy.initial_state(1)
-        state.step[:] = segment.first + segment.skipped + silent
-        tokens += greedy.step(
-            np.ldexp(e[None, silent:].astype(np.float32), -recorder.exponent), state
-        )[0][0]
+        state.step[:] = part.step
+        heard = np.ldexp(e[None, part.silent :].astype(np.float32), -recorder.exponent)
+        tokens += greedy.step(heard, state)[0][0]
     return {
         "pcm": pcm,
         "log2_mel": log2_mel,

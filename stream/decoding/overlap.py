@@ -20,6 +20,7 @@ Rules of a channel:
    warm costs nothing. Of equal alignments the longest wins, so a token may be lost but is not repeated.
 5. Tokens of the old row that the alignment leaves over at its end are pending duplicates: where the new
    row emits one of them within `APART` steps of it, in their order, it is not given out again.
+6. Steps never go back: a token of the new row that is given out after a later one of the old row gets its step.
 
 Myrtle's merging of whole recordings (`hwckpt.conformance.whole_recordings`) always waits for the end of the
 overlap, then compares three tokens on either side; it loses what the old row emits after the overlap
@@ -29,7 +30,7 @@ and the new one before it ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stream.decoding.greedy import Token
 
@@ -156,7 +157,9 @@ class Overlap:
         if not self.agreed:
             olds, news = [*self.old, *old], [*self.new, *new]
             covering, covered = _aligned(olds, news, self.second + self.config.warm)
-            rest, self.duplicates = news[covered:], olds[covering:]
+            latest = olds[-1].step if olds else 0
+            rest = [replace(t, step=max(t.step, latest)) for t in news[covered:]]
+            self.duplicates = olds[covering:]
         self.begun, self.second, self.old, self.new = self.second, None, [], []
         return rest
 

@@ -7,8 +7,11 @@ and a client that stops sending when it hears silence, would lose that word. Rul
    as the machine can; nothing waits for them to pass. A stream without samples gets none.
 2. They are stepped like samples, in the batch of all channels: an ending delays others no more than a channel that
    has fallen behind does.
-3. They have no results of their own. What they say is in the closing result, and times stay those of the audio.
-4. Nobody heard them: they mute nothing (`stream.engine.mute`), do not count as sound, and the running statistics
+3. Before them comes a whole chunk, if one waits: a front end with a lead has it only with some of the next one's
+   samples. It is heard, muted and stepped as any other, and so is what is left then, less than a chunk, together with
+   the zeros.
+4. None of these has a result of its own. What they say is in the closing result, and times stay those of the audio.
+5. Nobody heard the zeros: they mute nothing, do not count as sound (`stream.engine.mute`), and the running statistics
    that a following stream may keep are those before them.
 
 `stream.front_end.log_mel.streamed_log_mel` does the same to a whole recording, which is how models are trained.
@@ -32,12 +35,14 @@ class Endings:
         padding: zeros after a stream, samples.
     Attributes:
         finishing: slots that were told to finish.
+        draining: (slots,) bool, those of them that have given all their results but the closing one.
         padded: (slots,) bool, those of them whose zeros wait with what is left of the samples, or are stepped.
         silence: (padding,) float32, the zeros.
     """
 
     def __init__(self, slots: int, padding: int) -> None:
         self.finishing: set[int] = set()
+        self.draining = np.zeros(slots, np.bool_)
         self.padded = np.zeros(slots, np.bool_)
         self.silence = np.zeros(padding, np.float32)
         self._said: dict[int, list[Speech]] = {}
@@ -45,16 +50,16 @@ class Endings:
     def forget(self, slot: int) -> None:
         """Begin a new stream in a slot, or none."""
         self.finishing.discard(slot)
-        self.padded[slot] = False
+        self.draining[slot] = self.padded[slot] = False
         self._said.pop(slot, None)
 
     def add(self, rows: Integers, speech: Sequence[Speech]) -> None:
-        """Keep what a step of some padded slots said."""
+        """Keep what a step of some draining slots said."""
         for slot, said in zip(rows.tolist(), speech, strict=True):
             self._said.setdefault(slot, []).append(said)
 
     def close(self, slot: int, last: Speech) -> Speech:
-        """Return all that a slot said since its zeros began, of which `last` came last."""
+        """Return all that a slot said since it began to drain, of which `last` came last."""
         self.finishing.discard(slot)
         return _joined([*self._said.pop(slot, ()), last])
 

@@ -41,13 +41,13 @@ from stream.engine.alignment import Alignment, Span
 from stream.engine.endings import Endings
 from stream.engine.features import ChannelFeatures
 from stream.engine.front_end import FrontEndKind
+from stream.engine.mute import NEVER, Muting
 from stream.engine.rings import Rings, chunks_waiting
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import Network, open_model
 from stream.stage import Floats, Integers, Mask, Samples, bytes_of
 
 LOUDEST = 1e6  # a sample beyond is no audio, and its power would overflow into every later frame
-NEVER = np.iinfo(np.int64).max
 WARM_UP = (1, 2, 8, 64, 256)  # batch sizes, up to the slots
 APART_SECONDS = 0.003  # between the beginnings of two steps, at least: see `server.engine.worker`
 
@@ -118,8 +118,8 @@ class Engine:
         self.slots = slots
         self._encoder = network.specification.encoder
         self.chunk_samples = self._encoder.chunk_samples
-        self._mute_chunks = network.specification.mute_chunks
-        self._sound_chunks = network.specification.sound_chunks
+        counted = network.specification.mute_chunks, network.specification.sound_chunks
+        self._mutes, self._muting = any(counted), Muting(slots, *counted)
         self._vocabulary = network.vocabulary
         self._features = ChannelFeatures(network, front_end, slots)
         decoding = decoding_of(network) if decoding is None else decoding
@@ -138,8 +138,6 @@ class Engine:
         )
         self._open = np.zeros(slots, np.bool_)
         self._chunks = np.zeros(slots, np.int64)  # results given
-        self._zeros = np.zeros(slots, np.int64)  # chunks of zeros in a row
-        self._sounds = np.zeros(slots, np.int64)  # chunks with sound in a segment
         self._due_at = np.full(slots, NEVER)  # samples in the ring with which the next one is due
         self._endings = Endings(slots, network.specification.final_padding)
         of_prediction = bytes_of(backend.initial_state(1)[1])
@@ -209,7 +207,7 @@ class Engine:
         lead = self._features.lead
         self._rings.clear(slot, taken=lead)
         self._due_at[slot] = lead + self.chunk_samples
-        self._zeros[slot], self._sounds[slot] = self._zeros[source], self._sounds[source]
+        self._muting.follow(slot, source)
         row, of_source = self._decoder.rows(np.array([slot, source])).tolist()
         self._states.copy(row, of_source)
 
@@ -217,7 +215,8 @@ class Engine:
         self._rings.clear(slot)
         self._features.begin(slot, keep_statistics=keep_statistics)
         self._alignment.begin(slot)
-        self._chunks[slot] = self._zeros[slot] = self._sounds[slot] = 0
+        self._muting.begin(slot)
+        self._chunks[slot] = 0
         self._due_at[slot] = self.chunk_samples
         self._endings.forget(slot)
         self._decoder.open(slot, self._keywords[slot])
@@ -315,7 +314,7 @@ class Engine:
         """Advance every slot that holds a chunk by that chunk, and close those that have ended."""
         due = self._rings.received >= self._due_at
         if self._endings.finishing:
-            due = self._pad(due)
+            due = self._drain(due)
         ended = np.array(sorted(s for s in self._endings.finishing if not due[s]), np.int64)
         rows = np.flatnonzero(due)
         primed = self._features.primed[rows]
@@ -327,17 +326,19 @@ class Engine:
             results += self._step(rows, ended)
         return results
 
-    def _pad(self, due: Mask) -> Mask:
-        """Put the silence behind streams that end and have no whole chunk left; returns what is due then."""
+    def _drain(self, due: Mask) -> Mask:
+        """Step the last whole chunk of streams that end, then put silence behind them; returns what is due."""
         for slot in self._endings.finishing:
             if due[slot] or self._endings.padded[slot] or not self._rings.received[slot]:
                 continue
-            rest = self._rings.rest(slot)
-            mutes = len(rest) >= self.chunk_samples and (
-                self._zeros[slot] >= (self._mute_chunks or NEVER)
-            )
-            if (mutes or self._decoder.muted[slot]) and not rest.any():
-                self._rings.drop_rest(slot)  # it ends as if muted chunks had not come
+            if not self._endings.draining[slot]:
+                self._endings.draining[slot] = True
+                # A chunk comes with samples of the next one, as many as the lead, which need not come any more.
+                size = self.chunk_samples if self._features.primed[slot] else self._features.lead
+                self._due_at[slot] = self._rings.taken(slot) + size
+                if self._rings.received[slot] >= self._due_at[slot]:
+                    continue
+            self._hear_rest(slot)
             self._endings.padded[slot] = True
             if self._endings.silence.size:
                 self._features.keep_statistics(slot)
@@ -353,89 +354,78 @@ class Engine:
         """Advance some slots by a chunk, those that are not muted, and end others, as one batch."""
         samples = self._rings.take_chunks(rows)
         results: list[Result] = []
-        if self._mute_chunks or self._sound_chunks:
-            sound = np.asarray(samples.any(axis=1))
-            heard = self._hear(rows, sound)
+        if self._mutes:
+            heard = self._hear(rows, samples)
             if not heard.all():
                 muted = rows[~heard]
                 self._features.skip(muted)
                 results = self._results(muted, [self._decoder.mute(slot) for slot in muted])
-                rows, samples, sound = rows[heard], samples[heard], sound[heard]
-            self._sounds[rows] += sound
+                rows, samples = rows[heard], samples[heard]
         if not rows.size and not ended.size:
             return results
         x = self._features.chunk(samples, rows)
-        tails, lengths = self._features.tails([self._rest(slot) for slot in ended.tolist()], ended)
+        rests = [self._rings.take_rest(slot) for slot in ended.tolist()]
+        tails, lengths = self._features.tails(rests, ended)
         plan = self._decoder.step_rows(rows)
         if plan.fresh.size:
             self._states.reset(plan.fresh)
         x = x if plan.owners is None else x[plan.owners]
         f, last = self._encode(x, plan.rows, tails, lengths, self._decoder.rows(ended))
         if rows.size:
-            silent = self._silent(rows)
+            silent = self._muting.silent(rows)
             results += self._results(
                 rows, self._decoder.step(rows, f, plan, silent if silent.any() else None)
             )
         if ended.size:
-            steps = np.where(self._silent(ended), 0, self._encoder.frames(lengths))
+            steps = np.where(self._muting.silent(ended), 0, self._encoder.frames(lengths))
             results += self._end(ended, self._decoder.finish(ended, last, steps))
         return results
 
     def _encode(
         self, x: Floats, rows: Integers, tails: Floats, lengths: Integers, ending: Integers
     ) -> tuple[Floats, Floats]:
-        """Encode a chunk of some rows, and what is left of others: the first chunk of it beside.
+        """Encode a chunk of some rows, and what is left of others.
 
         Args:
             x: (R, n, inputs) of `rows`, a chunk.
-            tails: (E, m, inputs) of `ending`, whole chunks; lengths, (E,) input frames of each that
-                count.
+            tails: (E, n, inputs) of `ending`; lengths, (E,) input frames of each that count.
         Returns:
             f (R, frames, J), and that of the tails.
         """
-        count, chunk = len(rows), self._encoder.chunk_inputs
+        count = len(rows)
         present = np.arange(tails.shape[1])[None] < lengths[:, None]
         f = self._states.encode(
-            np.concatenate([x, tails[:, :chunk]]),
+            np.concatenate([x, tails]),
             np.concatenate([rows, ending]),
-            np.concatenate([np.ones((count, chunk), np.bool_), present[:, :chunk]]),
+            np.concatenate([np.ones(x.shape[:2], np.bool_), present]),
         )
-        f, last = f[:count], f[count:]
-        if tails.shape[1] > chunk:
-            more = self._states.encode(tails[:, chunk:], ending, present[:, chunk:])
-            last = np.concatenate([last, more], axis=1)
-        return f, last
+        return f[:count], f[count:]
 
-    def _hear(self, rows: Integers, sound: Mask) -> Mask:
-        """Count zeros; return which chunks are to be stepped, in a new segment if they end a mute."""
-        heard = (
-            sound | (self._zeros[rows] < (self._mute_chunks or NEVER)) | self._endings.padded[rows]
-        )
-        counted = rows[heard]
-        self._zeros[counted] = np.where(sound[heard], 0, self._zeros[counted] + 1)
-        self._begin_segments(rows[sound & self._decoder.muted[rows]])
+    def _hear(self, rows: Integers, samples: Floats) -> Mask:
+        """Return which chunks of some slots are computed: what stands behind an end always is."""
+        heard = np.ones(len(rows), np.bool_)
+        places = np.flatnonzero(~self._endings.padded[rows])
+        sound = np.asarray(samples.any(axis=1))[places]
+        heard[places], begins = self._muting.hear(rows[places], sound)
+        self._begin_segments(rows[places[begins]])
         return heard
+
+    def _hear_rest(self, slot: int) -> None:
+        """Drop what a stream ends with, less than a chunk, if it is muted."""
+        rest = self._rings.rest(slot)
+        first = 0 if self._features.primed[slot] else self._features.lead
+        row, sound = np.array([slot]), np.array([rest[first:].any()])
+        heard, begins = self._muting.hear(row, sound, rest=True)
+        self._begin_segments(row[begins])
+        if not heard.all():
+            self._rings.drop_rest(slot)
 
     def _begin_segments(self, rows: Integers) -> None:
         """Give encoder and decoder their initial state; time and statistics continue."""
         for slot in rows:
             self._decoder.resume(slot)
         if rows.size:
-            self._sounds[rows] = 0
             self._states.reset(self._decoder.rows(rows))
-
-    def _silent(self, rows: Integers) -> Mask:
-        """Return which slots are not decoded yet: too little was heard of their segments."""
-        silent: Mask = self._sounds[rows] < self._sound_chunks
-        return silent
-
-    def _rest(self, slot: int) -> Floats:
-        """Take what is left of a stream that ended, (n,): less than a chunk and the lead."""
-        rest = self._rings.take_rest(slot)
-        if self._decoder.muted[slot] and rest.any():
-            self._begin_segments(np.array([slot]))
-        self._sounds[slot] += rest.any()
-        return rest
 
     def _end(self, slots: Integers, speech: Sequence[Speech]) -> list[Result]:
         """Make the closing results of some slots, which take no samples any more."""
@@ -447,11 +437,11 @@ class Engine:
         self, rows: Integers, speech: Sequence[Speech], *, last: bool = False
     ) -> list[Result]:
         """Make the results of some slots, and count their chunks."""
-        padded = self._endings.padded[rows]
-        if padded.any() and not last:
-            self._endings.add(rows[padded], list(itertools.compress(speech, padded)))
-            self._due_at[rows[padded]] += self.chunk_samples
-            rows, speech = rows[~padded], list(itertools.compress(speech, ~padded))
+        draining = self._endings.draining[rows]
+        if draining.any() and not last:
+            self._endings.add(rows[draining], list(itertools.compress(speech, draining)))
+            self._due_at[rows[draining]] += self.chunk_samples
+            rows, speech = rows[~draining], list(itertools.compress(speech, ~draining))
         begun = self._chunks[rows]
         ended = begun if last else begun + 1
         if not last:
@@ -486,11 +476,11 @@ class Engine:
         if not (said.tokens or said.endpoint or last):
             return ()
         tokens = [(t, token.step) for t, token in zip(said.texts, said.tokens, strict=True)]
-        samples = self._samples(slot) if last or self._endings.padded[slot] else None
+        samples = self._samples(slot) if last or self._endings.draining[slot] else None
         return self._alignment.add(slot, tokens, closes=said.endpoint or last, samples=samples)
 
     def _samples(self, slot: int) -> int:
-        """Return the samples of a stream that has ended, without the silence after them."""
+        """Return the samples of a stream that ends, without the silence after them."""
         padding = len(self._endings.silence) if self._endings.padded[slot] else 0
         return int(self._rings.received[slot]) - padding
 

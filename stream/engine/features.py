@@ -105,16 +105,15 @@ class ChannelFeatures:
         """Process what is left of streams that ended.
 
         Args:
-            rests: samples of each, less than a chunk and the lead.
+            rests: samples of each: less than a chunk, or than the lead where that was not taken.
             rows: (E,) their slots.
         Returns:
-            (E, n, inputs) input frames in whole chunks, one at least, and how many of them count, (E,).
-            Those past the end are zeros in the normalised domain.
+            (E, n, inputs) input frames of a chunk, and how many of them count, (E,). Those past the end are
+            zeros in the normalised domain.
         """
         frames = [self._last_frames(*each) for each in zip(rests, rows.tolist(), strict=True)]
         counts = np.array([len(each) for each in frames], np.int64)
-        longest = int(counts.max(initial=1))
-        z = np.zeros((len(rows), longest + -longest % self._frames, BINS), np.float32)
+        z = np.zeros((len(rows), self._frames, BINS), np.float32)
         for row in np.flatnonzero(counts).tolist():
             z[row, : counts[row]] = self._normalised(frames[row][None], rows[row : row + 1])[0]
         return stack(z, self._encoder.stack), -(-counts // self._encoder.stack)
@@ -124,9 +123,7 @@ class ChannelFeatures:
         front_end, row, x = self._front_end, np.array([slot]), rest[None]
         state = take_rows(self._front, row)
         if not self.primed[slot]:
-            if x.shape[1] <= self.lead:
-                return np.zeros((0, BINS), np.float32)  # too short for any frame
-            state, x = front_end.prime(x[:, : self.lead]), x[:, self.lead :]
+            return np.zeros((0, BINS), np.float32)  # too short for any frame
         if whole := x.shape[1] // HOP:
             frames, state = front_end.step(x[:, : whole * HOP], state)
         elif self._framed[slot] or not x.shape[1]:

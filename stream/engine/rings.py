@@ -83,6 +83,10 @@ class Rings:
         """Return the samples of a slot that were not taken."""
         return int(self.received[slot] - self._taken[slot])
 
+    def taken(self, slot: int) -> int:
+        """Return the samples of a slot's stream that were taken."""
+        return int(self._taken[slot])
+
     def take_chunks(self, rows: Integers) -> Floats:
         """Take a chunk of each of some slots, (n, chunk); each has one, and its lead was taken."""
         place = (self._taken[rows] - self._lead) % self._size // self._chunk

@@ -42,6 +42,19 @@ class ModelError(InputError):
         self.path = path
 
 
+class OwnChunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model has of its own, where chunks of another length are in use.
+
+    Attributes:
+        chunk_ms: length of its chunks, milliseconds.
+        mute_chunks, sound_chunks: counted in these.
+    """
+
+    chunk_ms: int
+    mute_chunks: int
+    sound_chunks: int
+
+
 class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything of a model that is not an array; see the top of this file.
 
@@ -75,6 +88,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         filterbank: of the front end; in files "front_end". Absent is the fixed mel bank over power.
         normaliser: "layer", each frame by its own mean and variance, or "none" (`stream.front_end.frame_normaliser`);
             absent, or "statistics": by running or global statistics (`alpha`, `gate`).
+        own_chunk: what the model has of its own, where chunks of another length are in use (`with_chunk`). Absent: all.
     """
 
     window: int = 400
@@ -104,6 +118,7 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     other_prediction: Prediction | UnsetType = msgspec.field(default=UNSET, name="prediction")
     filterbank: Filterbank | UnsetType = msgspec.field(default=UNSET, name="front_end")
     normaliser: Literal["statistics", "layer", "none"] | UnsetType = UNSET
+    own_chunk: OwnChunk | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         positive = ("pre_layers", "post_layers", "hidden", "prediction_layers", "prediction_hidden")
@@ -228,23 +243,24 @@ class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def with_chunk(self, ms: float) -> Specification:
         """Return the specification with another length of chunk, one that the encoder was trained with.
 
-        What is counted in chunks, `mute_chunks` and `sound_chunks`, lasts at least as long as before.
+        What is counted in chunks, `mute_chunks` and `sound_chunks`, lasts at least as long as in the model's own.
 
         Raises:
             ArgumentError: the encoder was not trained with such chunks.
         """
-        before, after = self.encoder, self.encoder.with_chunk(ms)
-        if after == before:
+        encoder = self.encoder.with_chunk(ms)
+        if encoder == self.encoder:
             return self
-
-        def lasting(chunks: int) -> int:
-            return -(-chunks * before.chunk_samples // after.chunk_samples)
-
+        own = self.own_chunk
+        if own is UNSET:
+            own = OwnChunk(self.encoder.chunk_length, self.mute_chunks, self.sound_chunks)
+        length = encoder.chunk_length
         return msgspec.structs.replace(
             self,
-            other_encoder=after,
-            mute_chunks=lasting(self.mute_chunks),
-            sound_chunks=lasting(self.sound_chunks),
+            other_encoder=encoder,
+            mute_chunks=-(-own.mute_chunks * own.chunk_ms // length),
+            sound_chunks=-(-own.sound_chunks * own.chunk_ms // length),
+            own_chunk=UNSET if length == own.chunk_ms else own,
         )
 
     @property

@@ -136,3 +136,10 @@ def test_partials_count_for_agreement_and_committed_tokens_as_heard() -> None:
 def test_an_overlap_of_no_use_is_refused(segment: int, overlap: int) -> None:
     with pytest.raises(ValueError, match=f"overlap is {overlap} of {segment} steps"):
         ResetConfig(segment, overlap)
+
+
+def test_a_token_that_comes_after_a_later_one_gets_its_step() -> None:
+    overlap = Overlap(CONFIG)
+    assert overlap.begins(60)
+    assert overlap.step(99, says("ab", 85, 99), says("bc", 95, 97))
+    assert [(chr(token.id), token.step) for token in overlap.take_over()] == [("c", 99)]

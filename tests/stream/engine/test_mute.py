@@ -15,7 +15,7 @@ from stream.backends import load_backend
 from stream.decoding.beam import BeamConfig
 from stream.encoders.lstm import LSTM
 from stream.engine.engine import Engine, Result
-from stream.engine.mute import Segment, unmuted
+from stream.engine.mute import Part, Segment, unmuted
 from stream.model.network import Network
 from tests.server.scripted import talking_network
 
@@ -73,6 +73,14 @@ def test_chunks_of_zeros_are_cut_out_after_some() -> None:
         found.samples, np.concatenate([noise(2), zeros(3), noise(1.5, 1)])
     )
     assert found.segments == (Segment(0, 0), Segment(5, 2))
+
+
+def test_a_recording_has_its_segments_in_frames_of_the_encoder() -> None:
+    x = np.concatenate([noise(2), zeros(5), noise(1.5, 1)])
+    parts = unmuted(x, CHUNK, MUTE, sound_chunks=2).parts(LSTM(), 15)
+    assert parts == [Part(0, 10, 1, 1), Part(10, 15, 1, 8)]
+    assert unmuted(x, CHUNK, MUTE, sound_chunks=3).parts(LSTM(), 15)[1] == Part(10, 15, 3, 10)
+    assert unmuted(noise(0.0), CHUNK, MUTE).parts(LSTM(), 0) == [Part(0, 0, 0, 0)]
 
 
 @pytest.mark.parametrize("mute_chunks", [0, 6])
