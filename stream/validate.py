@@ -129,15 +129,19 @@ def main(argv: list[str] | None = None) -> int:
     for model, chunk_ms, chosen in runs:
         name = str(model) if chunk_ms is None else f"{model}, chunks of {chunk_ms} ms"
         name += ", states reset" if chosen.state_resets else ""
+        network = _opened(model, chunk_ms)
+        if len(network.specification.heads) > 1:
+            name += f", {network.specification.head(chosen.head)} head"
         if len(runs) > 1:
             print(name, file=sys.stderr, flush=True)
-        network = _opened(model, chunk_ms)
         report = _report(arguments, network, chosen, spoken, scored)
         rows.append(tables.Row(name, report))
         if places:
             record_report(places[model], _conditions(arguments, network, chosen, spoken), report)
         if arguments.capacity:
             _measure_capacity(arguments, network, chosen, name, places[model] if places else None)
+        if arguments.compare_full and len(runs) > 1:
+            _print(tables.differences(report, network, name))
     if arguments.json:
         replace_file(Path(arguments.json), json.dumps(_content(rows)).encode() + b"\n")
     report = rows[0].report
@@ -353,16 +357,16 @@ def _content(rows: Sequence[tables.Row]) -> dict[str, Any]:
     }
 
 
-def _print(lines: Iterable[str]) -> None:
+def _print(lines: Iterable[str], file: TextIO | None = None) -> None:
     for line in lines:
-        print(line)
+        print(line, file=file, flush=True)
 
 
 def _show(report: Report, network: Network, arguments: argparse.Namespace) -> None:
     if not report.scored:
         _print(f"{outcome.id}\t{outcome.hypothesis}" for outcome in report.utterances)
         if arguments.compare_full:
-            _show_differences(report, network, sys.stderr)
+            _print(tables.differences(report, network), sys.stderr)
         return
     _print(tables.worst(report))
     if arguments.breakdown:
@@ -371,13 +375,7 @@ def _show(report: Report, network: Network, arguments: argparse.Namespace) -> No
     if arguments.latency or arguments.reference_ctm:
         print(tables.latency(report))
     if arguments.compare_full:
-        _show_differences(report, network, sys.stdout)
-
-
-def _show_differences(report: Report, network: Network, file: TextIO) -> None:
-    for line in tables.differences(report, network):
-        print(line, file=file)
-    print(f"{report.different} different of {len(report.utterances)}", file=file)
+        _print(tables.differences(report, network))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from stream.model.directory import write
 from stream.model.network import Network, open_model
 from stream.recogniser import Recogniser
 from stream.stage import Floats
+from stream.validation import Reference
 from stream.validation import validate as validated
 from stream.words import WordDelay
 from tests.server.scripted import pcm, samples_of, serving
@@ -389,3 +390,36 @@ def test_validation_takes_one_length_or_all_in_a_table_and_records_each(
     assert [each["options"]["chunk_ms"] for each in kept] == list(LENGTHS)
     assert validate.main([*flags, "--chunk-ms", "60"]) == 2
     assert "trained with chunks of 40, 120, 240, 1000 ms" in capsys.readouterr().err
+
+
+def test_a_comparison_says_of_each_length_how_many_utterances_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(network(), tmp_path / "model", {})
+
+    def training_forward(decoding: Decoding) -> Reference:
+        def tokens(of: Network, audio: Sequence[Floats]) -> list[list[tuple[int, int]]]:
+            wrong = of.specification.encoder.chunk_length == 240
+            return [
+                [(3, 1)] if wrong else said(Recogniser(of, "numpy", decoding).stream(samples))
+                for samples in audio
+            ]
+
+        return tokens
+
+    monkeypatch.setattr(validate, "_training_forward", training_forward)
+    flags = [
+        "--model",
+        str(tmp_path / "model"),
+        "--backend",
+        "numpy",
+        "--limit",
+        "1",
+        "--allow-unk",
+    ]
+    flags += ["--reset-stats", "--compare-full", "--chunk-ms", "all"]
+    assert validate.main(flags) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(", ")[2] for line in printed if line.endswith("differ")] == [
+        f"chunks of {ms} ms: {int(ms == 240)} of 1 utterances differ" for ms in LENGTHS
+    ]

@@ -87,8 +87,13 @@ def comparison(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def differences(report: Report, network: Network) -> Iterator[str]:
-    """Yield where streaming and the training forward part, of a few recordings."""
+def differences(report: Report, network: Network, name: str = "") -> Iterator[str]:
+    """Yield where streaming and the training forward part, of a few recordings, and of how many they do.
+
+    Args:
+        network: of the report.
+        name: what the report is of, where there are several.
+    """
     seconds = network.specification.encoder.frame_seconds
     for difference in report.differences[:WORST]:
         streamed, trained = (
@@ -99,6 +104,8 @@ def differences(report: Report, network: Network) -> Iterator[str]:
             f"{difference.id}: token {difference.index} differs at encoder frame {difference.step} "
             f"({seconds * difference.step:.2f} s): streamed {streamed}, trained {trained}"
         )
+    of = f"{name}: " if name else ""
+    yield f"{of}{report.different} of {len(report.utterances)} utterances differ"
 
 
 def _groups(title: str, groups: Iterable[Group]) -> Iterator[str]:

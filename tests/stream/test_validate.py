@@ -201,7 +201,7 @@ def test_streaming_equals_the_training_forward(
 ) -> None:
     pytest.importorskip("torch")
     assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 0
-    assert capsys.readouterr().out.endswith("0 different of 3\n")
+    assert capsys.readouterr().out.endswith("0 of 3 utterances differ\n")
 
 
 def test_a_difference_from_the_training_forward_is_shown_and_returns_1(
@@ -213,7 +213,7 @@ def test_a_difference_from_the_training_forward_is_shown_and_returns_1(
     assert validate.main([*flags, "--reset-stats", "--compare-full"]) == 1
     printed = capsys.readouterr().out
     assert "2.flac: token 0 differs at encoder frame" in printed
-    assert "at step 1" in printed and printed.endswith("3 different of 3\n")
+    assert "at step 1" in printed and printed.endswith("3 of 3 utterances differ\n")
 
 
 def test_streaming_is_compared_where_there_are_no_references_too(
@@ -225,7 +225,7 @@ def test_streaming_is_compared_where_there_are_no_references_too(
     assert validate.main([*flags, "--no-reference", "--reset-stats", "--compare-full"]) == 1
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 3
-    assert printed.err.endswith("3 different of 3\n")
+    assert printed.err.endswith("3 of 3 utterances differ\n")
 
 
 def test_a_comparison_without_reset_statistics_is_a_wrong_command_line(

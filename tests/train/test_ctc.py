@@ -47,7 +47,7 @@ def test_what_is_trained_streams_is_exported_and_served_with_the_same_tokens(
         argv = ["--model", str(tmp_path / model), "--manifest", str(manifest), *head]
         capsys.readouterr()
         assert validate.main([*argv, "--reset-stats", "--compare-full"]) == 0
-        assert "0 different of 4" in capsys.readouterr().out
+        assert "0 of 4 utterances differ" in capsys.readouterr().out
 
     network, (first, *_) = open_model(exported), read_manifest(manifest)
     want, _, tokens = Recogniser(network, "onnx", head="ctc").transcribe(first.read())
