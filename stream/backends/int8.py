@@ -20,7 +20,7 @@ from stream.backends.onnx import OnnxBackend, located
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
-from stream.stage import leaves_of
+from stream.stage import leaves_of, map_state
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +53,21 @@ def load(network: Network, threads: int = 1) -> OnnxBackend:
 
 
 def rows_are_independent(backend: Backend) -> bool:
-    """Return whether a row of a random batch is the same, bit for bit, in batches of other sizes."""
+    """Return whether a row of a random batch, in random states, is the same bit for bit in batches of other sizes."""
     rng, spec, most = np.random.default_rng(0), backend.specification, max(BATCHES)
     encoder = spec.encoder
     x = rng.standard_normal((most, encoder.chunk_inputs, encoder.inputs), np.float32)
     tokens = rng.integers(0, spec.blank, most, endpoint=True)
     f, g = rng.standard_normal((2, most, spec.joint), np.float32)
+    of_encoder, of_prediction = map_state(
+        lambda leaf: rng.standard_normal(leaf.shape).astype(leaf.dtype), backend.initial_state(most)
+    )
 
     def run(rows: slice) -> list[NDArray[Any]]:
-        of_encoder, of_prediction = backend.initial_state(len(tokens[rows]))
-        found: list[Any] = [backend.encode(x[rows], of_encoder)]
+        heard, said = map_state(lambda leaf: leaf[rows], (of_encoder, of_prediction))
+        found: list[Any] = [backend.encode(x[rows], heard)]
         if "transducer" in spec.heads:
-            found += [backend.predict(tokens[rows], of_prediction), backend.join(f[rows], g[rows])]
+            found += [backend.predict(tokens[rows], said), backend.join(f[rows], g[rows])]
         return leaves_of(tuple(found))
 
     together = run(slice(None))

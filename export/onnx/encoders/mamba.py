@@ -5,6 +5,8 @@ The names are those of `stream.encoders.mamba`, whose `scan` this is with one bl
 
 from __future__ import annotations
 
+import numpy as np
+
 from export.onnx.encoders.chunk import END, Chunk, convolve, normalise
 from export.onnx.float32 import Float32Graph
 from export.onnx.graph import FLOAT
@@ -20,13 +22,25 @@ def write(graph: Float32Graph, part: Mamba, x: str, chunk: Chunk, layer: int) ->
     u = convolve(graph, u, f"mamba_convolution.{layer}", depthwise, part.convolved, KERNEL)
     v, b, c = graph.split_sizes(graph.silu(u), part.inner, part.state, part.state)
     v = graph.reshape(v, 0, 0, part.heads, -1)
-    dt = graph.node("Softplus", [graph.node("Add", [dt, graph.weight(f"{part.name}.dt_bias")])])
+    dt = _softplus(graph, graph.node("Add", [dt, graph.weight(f"{part.name}.dt_bias")]))
     dt = graph.node("Where", [chunk.present, dt, graph.number(0.0)])  # (B, m, heads)
     y = _scan(graph, part, v, dt, b, c, f"mamba.{layer}", chunk)
     skip = graph.unsqueeze(graph.weight(f"{part.name}.skip_scale"), 1)
     y = graph.node("Add", [y, graph.node("Mul", [v, skip])])
     y = graph.node("Mul", [graph.reshape(y, 0, 0, part.inner), graph.silu(z)])
     return graph.linear(normalise(graph, y, part.output_norm), f"{part.name}.output")
+
+
+def _softplus(graph: Float32Graph, x: str) -> str:
+    """Add log(1 + exp(x)), x of three axes: minus the first of log-softmax over (0, x).
+
+    ONNX Runtime's Softplus rounds the last elements of an array in another way than those before, so that a
+    row would depend on its place in a batch.
+    """
+    pairs = graph.node("Pad", [graph.unsqueeze(x, 3), graph.axes(0, 0, 0, 1, 0, 0, 0, 0)])
+    logs = graph.node("LogSoftmax", [pairs], axis=-1)
+    first = graph.constant("first", np.array(0, np.int64))
+    return graph.node("Neg", [graph.node("Gather", [logs, first], axis=-1)])
 
 
 def _scan(

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from export import build as builder
+from export import random
 from export.build import build, calibrating
 from export.calibration import Calibration
 from export.checks.sensitivity import PrecisionError
@@ -153,6 +155,19 @@ def test_int8_is_near_to_float32_and_its_rows_are_independent_bit_for_bit() -> N
     deviation = np.sqrt(((want - want.mean(axis=(0, 1))) ** 2).mean())
     assert 0.0 < np.sqrt(((want - got) ** 2).mean()) < 0.2 * deviation
     assert rows_are_independent(backend("int8", 240))
+
+
+@pytest.mark.parametrize("shape", ["conformer-s", "conformer-m", "conformer-l"])
+def test_rows_of_the_named_shapes_are_independent_with_short_chunks_too(shape: str) -> None:
+    named = random.shape(shape, network().specification).encoder
+    assert isinstance(named, Conformer)
+    sizes = {"depth": 6, "size": 8 * named.mamba_heads, "mamba_every": 2, "feed_forward": 32}
+    small = msgspec.structs.replace(named, **sizes)
+    made = tiny_network(1, other_encoder=small)
+    found = Calibration(made, calibrating(made), recordings()[-1:]).ranges()
+    graphs = {n: g for n, g in build(made, inside=True, ranges=found).items() if ".int8." in n}
+    for chunk_ms in small.chunk_lengths[:2]:
+        assert rows_are_independent(OnnxBackend(made.with_chunk(chunk_ms), graphs))
 
 
 def test_u8_weights_for_cpus_without_vnni_give_the_same_bits() -> None:
