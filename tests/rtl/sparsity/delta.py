@@ -14,36 +14,26 @@ its products, and clocks of a chunk.
 
 from __future__ import annotations
 
-import argparse
-import functools
-import os
-import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends.integer import BlasLayer, IntegerBackend
-from stream.bundled import model_path
-from stream.engine.engine import Engine
-from stream.engine.streams import Streams
-from stream.error_rate import word_error_rate
 from stream.integer.fixed import lstm_cell
 from stream.integer.network import IntegerLayer, IntegerNetwork, to_integers
-from stream.manifest import Utterance, read_manifest
-from stream.model.network import Network, open_model
+from stream.manifest import Utterance
+from stream.model.network import Network
 from stream.process import reports_errors, run_main
-from stream.progress import show_count
 from stream.stage import State
+from tests.rtl.sparsity.recordings import heard, parser_of, recordings_of, word_errors
 from tests.rtl.streams import step_clocks
 
 Ints = NDArray[np.integer[Any]]
 
 ZEROS = -1  # in place of a threshold: zeros are skipped, and nothing else
 THRESHOLDS = (ZEROS, 0, 1, 2, 4, 8, 16)
-SLOTS = 32
 
 
 class DeltaLayer(BlasLayer):
@@ -133,48 +123,23 @@ class DeltaBackend(IntegerBackend):
         return sum(layer.clocks for layer in self.layers) / self.layers[-1].steps
 
 
-def heard(network: Network, backend: IntegerBackend, utterances: Sequence[Utterance]) -> list[str]:
-    """Return the texts of recordings, each streamed from the statistics of the model."""
-    engine = Engine(network, backend, SLOTS)
-    stream = Streams(engine, functools.partial(engine.restart, keep_statistics=False))
-    results = stream.run([u.read for u in utterances], engine.chunk_samples, show_count)
-    return ["".join(each.text for each in of).strip() for of in results]
-
-
 def row(network: Network, utterances: Sequence[Utterance], threshold: int, units: int) -> str:
     """Return the row of a threshold as Markdown."""
     backend = DeltaBackend(to_integers(network), threshold, units)
-    errors = word_error_rate([u.text for u in utterances], heard(network, backend, utterances))
+    errors = word_errors(utterances, heard(network, backend, utterances))
     name = {ZEROS: "zeros", 0: "moved by 0"}.get(threshold, str(threshold))
     layers = [f"{100 * x:.0f}, {100 * h:.0f}" for x, h in backend.shares()]
-    cells = [name, f"{100 * errors.wer:.1f}", *layers, f"{100 * backend.products():.0f}"]
+    cells = [name, f"{100 * errors:.1f}", *layers, f"{100 * backend.products():.0f}"]
     return f"| {' | '.join(cells)} | {backend.clocks():,.0f} |"
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.rtl.sparsity.delta",
-        description="Print what skipping inputs saves, and what it costs.",
-        allow_abbrev=False,
-    )
-    dev = Path(os.environ.get("RILL_DATA", ".")) / "dev.jsonl"
-    add = parser.add_argument
-    add("--ckpt", type=Path, default=model_path(), help="default: the bundled model")
-    add("--manifest", type=Path, default=dev, help="default: $RILL_DATA/dev.jsonl")
-    add("--recordings", type=int, default=250, help="drawn at random (default 250)")
-    add("--seed", type=int, default=1, help="of the draw (default 1)")
-    add("--units", type=int, default=8, help="that are computed at a time (default 8)")
-    return parser
 
 
 @reports_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print the table; returns the exit status."""
-    arguments = build_parser().parse_args(argv)
-    network, utterances = open_model(arguments.ckpt), read_manifest(arguments.manifest)
-    count = min(arguments.recordings, len(utterances))
-    utterances = random.Random(arguments.seed).sample(utterances, count)
+    arguments = parser_of(
+        "delta", "Print what skipping inputs saves, and what it costs."
+    ).parse_args(argv)
+    network, utterances = recordings_of(arguments)
     layers = [name.removeprefix("encoder.") for name in network.specification.encoder.layers()]
     heads = [f"`{name}`: x, h" for name in layers]
     print(f"| skipped | WER, % | {' | '.join(heads)} | products, % | clocks |")
