@@ -15,7 +15,7 @@ from stream.vocabulary import Vocabulary
 
 
 def open_ngram(path: str | Path) -> Table:
-    """Read a language model, an ARPA file or a KenLM binary, told apart by content.
+    """Read a language model, an ARPA file, which may be compressed, or a KenLM binary, told apart by content.
 
     Raises:
         NgramError: it is neither.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from stream.errors import InputError
-from stream.files.text import TextError, read_text
+from stream.files.text import TextError, read_lines
 from stream.language_model.fusion import Fusion
 from stream.vocabulary import WORD_MARK
 
@@ -172,44 +172,43 @@ class ArpaTable:
 
 
 def read_arpa(path: Path) -> ArpaTable:
-    """Read an ARPA file (Doug Paul's format: \\data\\, \\N-grams:, \\end\\; UTF-8).
+    """Read an ARPA file (Doug Paul's format: \\data\\, \\N-grams:, \\end\\; UTF-8), also a compressed one (gzip).
 
     Raises:
         NgramError: it is not one; the message names the line.
     """
     ids: dict[str, int] = {}
     ngrams: dict[Context, tuple[float, float]] = {}
-    order, ended = 0, False
+    order, number, ended = 0, 0, False
     try:
-        lines = read_text(path).rstrip("\n").split("\n")
+        for number, line in read_lines(path):
+            line = line.strip()
+            if line == "\\end\\":
+                ended = True
+                break
+            if line.startswith("\\") and line.endswith("-grams:"):
+                if line != f"\\{order + 1}-grams:":
+                    raise NgramError(f"{path}: line {number}: {line!r} after order {order}")
+                order += 1
+            elif line and order:
+                try:
+                    fields = line.split()
+                    if not order + 1 <= len(fields) <= order + 2:
+                        raise ValueError(f"{len(fields)} fields")
+                    probability = float(fields[0])
+                    backoff = float(fields[order + 1]) if len(fields) > order + 1 else 0.0
+                    if not (math.isfinite(probability) and math.isfinite(backoff)):
+                        raise ValueError("a number is not finite")
+                    words = fields[1 : order + 1]
+                    if order == 1:
+                        ids.setdefault(words[0], len(ids))
+                    ngrams[tuple(ids[word] for word in words)] = probability, backoff
+                except (ValueError, KeyError) as error:
+                    raise NgramError(
+                        f"{path}: line {number}: {line[:60]!r} is not a {order}-gram: {error}"
+                    ) from error
     except TextError as error:
         raise NgramError(f"{path}: not an ARPA file: {error}") from error
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if line == "\\end\\":
-            ended = True
-            break
-        if line.startswith("\\") and line.endswith("-grams:"):
-            if line != f"\\{order + 1}-grams:":
-                raise NgramError(f"{path}: line {number}: {line!r} after order {order}")
-            order += 1
-        elif line and order:
-            fields = line.split()
-            try:
-                if not order + 1 <= len(fields) <= order + 2:
-                    raise ValueError(f"{len(fields)} fields")
-                probability = float(fields[0])
-                backoff = float(fields[order + 1]) if len(fields) > order + 1 else 0.0
-                if not (math.isfinite(probability) and math.isfinite(backoff)):
-                    raise ValueError("a number is not finite")
-                words = fields[1 : order + 1]
-                if order == 1:
-                    ids.setdefault(words[0], len(ids))
-                ngrams[tuple(ids[word] for word in words)] = probability, backoff
-            except (ValueError, KeyError) as error:
-                raise NgramError(
-                    f"{path}: line {number}: {line[:60]!r} is not a {order}-gram: {error}"
-                ) from error
     if not (order and ended):
-        raise NgramError(f"{path}: not a whole ARPA file: it ends at line {len(lines)}")
+        raise NgramError(f"{path}: not a whole ARPA file: it ends at line {number}")
     return ArpaTable(order, ids, ngrams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 
@@ -81,6 +82,17 @@ def test_a_byte_order_mark_and_windows_line_ends_are_taken(arpa: Path) -> None:
     want = read_arpa(arpa)
     arpa.write_bytes(b"\xef\xbb\xbf" + ARPA.replace("\n", "\r\n").encode())
     assert read_arpa(arpa) == want
+
+
+def test_a_compressed_file_is_the_same_and_one_that_is_cut_is_named(arpa: Path) -> None:
+    plain = read_arpa(arpa)
+    content = gzip.compress(arpa.read_bytes(), mtime=0)
+    compressed = arpa.with_suffix(".arpa.gz")
+    compressed.write_bytes(content)
+    assert open_ngram(compressed) == plain
+    compressed.write_bytes(content[:-30])
+    with pytest.raises(NgramError, match="gz: not an ARPA file: .* end too early"):
+        open_ngram(compressed)
 
 
 def test_a_piece_that_the_model_lacks_is_unknown(arpa: Path) -> None:
