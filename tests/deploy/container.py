@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Of a container's file system, what a stage has a folder for; other paths are those of this machine.
+OWN = re.compile(r"(?<![\w/.])/(?=(?:opt|data|output|tmp)\b)")
+PYTHON = Path(sys.executable)
+PATH = "/usr/local/bin:/usr/bin:/bin"  # of Python's image, which has its python in the first
+Copy = Callable[[Path, Path], object]
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([+-])([^}]*))?\})")
 
 
@@ -30,12 +34,22 @@ class Stage:
     Attributes:
         root: stands for the root of its file system.
         folder: the working directory in it.
-        variables: of ARG and ENV.
+        arguments: of ARG, known to its own steps alone.
+        variables: of ENV.
     """
 
     root: Path
     folder: str = "/"
+    arguments: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a container that is run from it, with the paths that they have here."""
+        return {name: self.here(value) for name, value in self.variables.items()}
+
+    def here(self, text: str) -> str:
+        """Return a text with the paths of the container that it names as they are here."""
+        return OWN.sub(f"{self.root}/", text).replace("/usr/local/bin", str(PYTHON.parent))
 
     def path(self, name: str) -> Path:
         """Return the place of a path of the container."""
@@ -66,7 +80,7 @@ def build(file: Path, context: Path, place: Path, arguments: Mapping[str, str]) 
     """Run the steps of a container file and return its last stage.
 
     Every stage has the files that its own steps make and no others, and commands run with the Python of this process
-    and an environment of PATH and HOME alone. Paths that begin with /opt are those of the stage.
+    and an environment of PATH and HOME alone, and of what tells pip where packages are. What a stage copies from another is the same file, not another one.
 
     Args:
         context: the folder that COPY takes from.
@@ -78,15 +92,15 @@ def build(file: Path, context: Path, place: Path, arguments: Mapping[str, str]) 
     stages: dict[str, Stage] = {}
     stage = Stage(place)
     for instruction in read(file):
-        words = expanded(instruction.rest, stage.variables).split()
+        words = expanded(instruction.rest, stage.arguments | stage.variables).split()
         match instruction.name:
             case "FROM":
-                stage = Stage(place / str(len(stages)))
+                stage = Stage(place / str(len(stages)), variables={"PATH": PATH})
                 stage.root.mkdir(parents=True)
                 stages[words[2] if len(words) > 1 else "last"] = stage
             case "ARG":
                 name, _, default = words[0].partition("=")
-                stage.variables[name] = arguments.get(name, default)
+                stage.arguments[name] = arguments.get(name, default)
             case "ENV":
                 for pair in words:
                     name, _, value = pair.partition("=")
@@ -95,31 +109,31 @@ def build(file: Path, context: Path, place: Path, arguments: Mapping[str, str]) 
                 stage.folder = words[0]
                 stage.path(".").mkdir(parents=True, exist_ok=True)
             case "COPY":
-                source = context
+                source, copy = context, shutil.copy2
                 if words[0].startswith("--from="):
-                    source = stages[words.pop(0).removeprefix("--from=")].root
-                _copy([source / word.lstrip("/") for word in words[:-1]], stage, words[-1])
+                    source, copy = stages[words.pop(0).removeprefix("--from=")].root, os.link
+                _copy([source / word.lstrip("/") for word in words[:-1]], stage, words[-1], copy)
             case "RUN":
                 _run(instruction.rest, stage)
     return stage
 
 
-def _copy(sources: list[Path], stage: Stage, target: str) -> None:
+def _copy(sources: list[Path], stage: Stage, target: str, copy: Copy) -> None:
     """Copy files into a folder whose name ends in a slash or that has several, and what a folder holds into another."""
     place = stage.path(target)
     for source in sources:
         if source.is_dir():
-            shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(source, place, symlinks=True, copy_function=copy, dirs_exist_ok=True)
         else:
             into = target.endswith("/") or place.is_dir()
-            (place if into else place.parent).mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, place)
+            file = place / source.name if into else place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            copy(source, file)
 
 
 def _run(command: str, stage: Stage) -> None:
-    command = re.sub(r"(?<![\w/.])/(?=opt/|output\b)", f"{shlex.quote(str(stage.root))}/", command)
-    own = Path(sys.executable).parent
-    environment = {"PATH": f"{own}:/usr/bin:/bin", "HOME": str(stage.root), **stage.variables}
+    command = stage.here(command)
+    environment = {"HOME": str(stage.root), **stage.arguments, **stage.environment()}
     environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     run = subprocess.run(
         command, shell=True, cwd=stage.path("."), env=environment, capture_output=True, text=True

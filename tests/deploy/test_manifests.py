@@ -77,7 +77,7 @@ def test_the_image_gets_what_the_wheel_is_made_of_and_all_of_it_exists() -> None
     copies = [expand(rest).split() for rest in arguments("COPY") if rest[:6] != "--from"]
     sources = {source for copy in copies for source in copy[:-1]}
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    named = {*wheel["packages"], "models/en-commands", "README.md", "hatch_build.py"}
+    named = {*wheel["packages"], "models", "README.md", "hatch_build.py"}
     assert named | {*PROJECT["project"]["license-files"], "pyproject.toml"} <= sources
     assert [source for source in sources if not (REPOSITORY / source).exists()] == []
 

@@ -144,7 +144,7 @@ def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The desk as the working directory, its mount, and steps of a recipe in this process."""
     from train.recipe import __main__
 
-    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, rill(command[3:]))
 
     monkeypatch.chdir(desk)
