@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from server.demo import knowledge, served_models
+from server import demo
+from server.demo import knowledge, served_models, shown
 from tests.server.scripted import ScriptedEngine, serving
 
 
@@ -16,6 +17,12 @@ async def test_the_models_are_asked_for_without_the_proxy_of_the_environment(
     async with serving(ScriptedEngine(1)) as service:
         (model,) = await asyncio.to_thread(served_models, service.url)
         assert model["name"] == "general"
+
+
+def test_the_conformer_is_shown_first_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown() == ["en-commands-conformer", "en-commands"]
+    monkeypatch.setattr(demo, "present", lambda: ["en-commands"])
+    assert shown() == ["en-commands"]
 
 
 def test_a_model_without_notes_has_no_paragraph() -> None:
