@@ -25,7 +25,7 @@ from stream.language_model.ngram import (
     log10_probability,
 )
 from stream.records.file import PIECE, Records
-from stream.stage import Integers
+from stream.stage import Floats, Integers
 
 Keys = NDArray[np.bytes_]
 
@@ -116,6 +116,13 @@ def ids_of(keys: Keys) -> NDArray[np.uint32]:
     order = keys.dtype.itemsize // 4
     ids = np.ascontiguousarray(keys).view(">u4").reshape(len(keys), order)
     return ids.astype(np.uint32)
+
+
+def backoffs(records: Records) -> Floats:
+    """Return the back-offs of n-grams; the sign of 0 is a flag of KenLM's: -0 where no longer n-gram begins with it."""
+    values = records["backoff"].astype(np.float32)
+    zeros = np.where(records["begins"], np.float32(0.0), np.float32(-0.0))
+    return np.where(values == 0.0, zeros, values)
 
 
 def ranks(words: Sequence[str]) -> Integers:

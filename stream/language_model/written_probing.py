@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.language_model.binary import PROBING, header_bytes, word_key
-from stream.language_model.levels import Levels, ids_of, levels_of, listed
+from stream.language_model.levels import Levels, backoffs, ids_of, levels_of, listed
 from stream.language_model.ngram import ArpaTable
 from stream.language_model.probing import LONGEST, MIDDLE, UNIGRAM, WORD
 from stream.records.file import Records
 from stream.records.workspace import Workspace, workspace
-from stream.stage import Integers
+from stream.stage import Floats, Integers
 
 MULTIPLIER = 1.5  # buckets an entry, KenLM's own choice
 FIRST = 1 << 12  # buckets at the beginning that wait for the end
@@ -49,7 +49,8 @@ def write_probing(model: Levels, file: BinaryIO, space: Workspace) -> None:
     unigrams = np.zeros(len(words) + 1, UNIGRAM)
     for piece in model.levels[0].pieces():
         numbers = places[ids_of(piece["key"])[:, 0]]
-        unigrams["probability"][numbers], unigrams["backoff"][numbers] = signed(piece)
+        unigrams["probability"][numbers] = _probabilities(piece)
+        unigrams["backoff"][numbers] = backoffs(piece)
     file.write(unigrams.tobytes())
     for order, level in enumerate(model.levels[1:], 2):
         dtype = LONGEST if order == model.order else MIDDLE
@@ -71,13 +72,10 @@ def kenlm_binary(table: ArpaTable) -> bytes:
     return file.getvalue()
 
 
-def signed(piece: Records) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return probabilities and back-offs with the signs that are flags."""
-    probability, backoff = (piece[name].astype(np.float32) for name in ("probability", "backoff"))
-    return (
-        np.where(piece["longer"] > 0, -probability, probability),
-        np.where((backoff == 0.0) & ~piece["begins"], np.float32(-0.0), backoff),
-    )
+def _probabilities(piece: Records) -> Floats:
+    """Return probabilities, positive where a longer n-gram ends with its own."""
+    values = piece["probability"].astype(np.float32)
+    return np.where(piece["longer"] > 0, -values, values)
 
 
 def _entries(piece: Records, places: Integers, dtype: np.dtype[Any]) -> Records:
@@ -89,10 +87,9 @@ def _entries(piece: Records, places: Integers, dtype: np.dtype[Any]) -> Records:
             17894857484156487943
         )
     entries["key"] = keys
-    probability, backoff = signed(piece)
-    entries["probability"] = probability
-    if "backoff" in (dtype.names or ()):
-        entries["backoff"] = backoff
+    entries["probability"] = _probabilities(piece)
+    if dtype == MIDDLE:
+        entries["backoff"] = backoffs(piece)
     return entries
 
 

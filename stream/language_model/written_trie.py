@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stream.errors import ArgumentError
 from stream.language_model.binary import QUANTISED, TRIE, header_bytes, word_key
-from stream.language_model.levels import Level, Levels, ids_of, levels_of, listed
+from stream.language_model.levels import Level, Levels, backoffs, ids_of, levels_of, listed
 from stream.language_model.ngram import ArpaTable, NgramError
 from stream.language_model.trie import (
     BACKOFF_BITS,
@@ -34,7 +34,6 @@ from stream.records.workspace import Workspace, workspace
 from stream.stage import Floats
 
 BITS = range(2, 26)  # of a value in bins
-NO_EXTENSION, EXTENSION = -0.0, 0.0  # back-offs of 0: no longer n-gram begins so, or one does
 Bins = NDArray[np.float32]
 Column = tuple[NDArray[np.uint64], int]  # a column of entries, and its bits
 
@@ -61,7 +60,7 @@ class Coding:
 
     def columns(self, piece: Records) -> list[Column]:
         """Return the values of some n-grams."""
-        probability, backoff = piece["probability"].astype(np.float32), _backoffs(piece)
+        probability, backoff = piece["probability"].astype(np.float32), backoffs(piece)
         if self.probabilities is None:
             columns = [(_bits_of(probability) & np.uint64(SIGN - 1), PROBABILITY_BITS)]
             return columns if self.longest else [*columns, (_bits_of(backoff), BACKOFF_BITS)]
@@ -104,7 +103,7 @@ def write_trie(model: Levels, file: BinaryIO, space: Workspace, bits: int | None
                     file.write(bins.tobytes())
     for piece, after in _numbered(model.levels[0]):
         unigrams = np.zeros(len(piece), UNIGRAM)
-        unigrams["probability"], unigrams["backoff"] = piece["probability"], _backoffs(piece)
+        unigrams["probability"], unigrams["backoff"] = piece["probability"], backoffs(piece)
         unigrams["next"] = after
         file.write(unigrams.tobytes())
     ending = np.zeros(2, UNIGRAM)
@@ -142,21 +141,15 @@ def _numbered(level: Level) -> Iterator[tuple[Records, NDArray[np.uint64]]]:
         before = int(ends[-1])
 
 
-def _backoffs(piece: Records) -> Floats:
-    backoff = piece["backoff"].astype(np.float32)
-    zero = np.where(piece["begins"], np.float32(EXTENSION), np.float32(NO_EXTENSION))
-    return np.where(backoff == 0.0, zero, backoff)
-
-
 def _coding(level: Level, bits: int, longest: bool) -> Coding:
     probability = _gathered(piece["probability"] for piece in level.pieces())
     probabilities = _bins(probability, 1 << bits)
     if longest:
         return Coding(probabilities, None, longest)
-    backoff = _gathered(b[b != 0] for b in map(_backoffs, level.pieces()))
-    reserved = np.array([NO_EXTENSION, EXTENSION], np.float32)
-    backoffs = np.concatenate([reserved, _bins(backoff, (1 << bits) - 2)])
-    return Coding(probabilities, backoffs, longest)
+    backoff = _gathered(b[b != 0] for b in map(backoffs, level.pieces()))
+    zeros = np.array([-0.0, 0.0], np.float32)
+    with_zeros = np.concatenate([zeros, _bins(backoff, (1 << bits) - 2)])
+    return Coding(probabilities, with_zeros, longest)
 
 
 def _gathered(values: Iterable[Records]) -> Floats:

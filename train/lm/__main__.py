@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=_mebibytes,
         default=MEMORY,
         metavar="MIB",
-        help="that sorting may take; the words, and some 200 MiB for the program, come on top (default: %(default)s)",
+        help="that sorting may take; the words and the program come on top (default: %(default)s)",
     )
     build.add_argument(
         "--scratch",
@@ -191,6 +191,8 @@ def main(argv: list[str] | None = None) -> int:
             )
         if arguments.order == 1 and arguments.kind == "trie":
             parser.error("--kind trie is of bigrams at least; want --order 2 or more, or probing")
+        if arguments.scratch is not None and not Path(arguments.scratch).is_dir():
+            parser.error(f"--scratch {arguments.scratch}: there is no such folder")
         return _build(arguments)
     if arguments.tokenizer is None:
         parser.error("--tokenizer is missing")

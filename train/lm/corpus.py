@@ -73,7 +73,7 @@ def read_corpus(texts: Iterable[Sequence[str]], words: Iterable[str], space: Wor
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
     for word in (UNKNOWN, BEGIN, END, *words):
-        numbers[word]
+        numbers[word]  # gives it an id
     tokens = space.file("tokens", TOKEN)
     ids = array("I")
     count = longest = 0

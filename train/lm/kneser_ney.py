@@ -185,6 +185,7 @@ def _finished(
         longer: what each context leaves, and how many longer n-grams end with each; None: these are the longest.
     """
     finished = space.file(f"ngrams-{order}", level_dtype(order))
+    places = np.argsort(ids)  # in the list of words, of each id
     contexts, ends = (Following(of.pieces(), of.dtype) for of in longer) if longer else (None, None)
     for piece in space.shown(level.pieces(), f"finishing n-grams of {order}", level.count):
         keys = np.ascontiguousarray(piece["key"])
@@ -198,7 +199,7 @@ def _finished(
             records["longer"] = ends.find(keys)[1]["longer"]
         if order == 1:
             numbers = ids_of(keys)[:, 0]
-            records["place"] = np.argsort(ids)[numbers]
+            records["place"] = places[numbers]
             records["probability"][numbers == ids[BEGIN_ID]] = NEVER
         finished.append(records)
     for file in (level, *(longer or ())):

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from stream.errors import InputError
 from stream.language_model.levels import ids_of, listed
-from stream.language_model.ngram import BEGIN, UNKNOWN, ArpaTable, Ngram
+from stream.language_model.ngram import BEGIN, END, UNKNOWN, ArpaTable, Ngram
 from stream.records.workspace import workspace
 from train.lm.kneser_ney import build_ngrams
 
-END = "</s>"
 TINY = 600  # bytes: blocks of a few n-grams
 
 
