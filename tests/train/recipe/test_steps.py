@@ -109,7 +109,7 @@ def test_a_recipe_makes_a_model_once_and_then_what_changed_with_all_behind_it(
     shutil.rmtree(model)
     run = __main__.subprocess.run
 
-    def stops(command: list[str]) -> Any:
+    def stops(command: list[str], **_: object) -> Any:
         return CompletedProcess(command, 1) if "validate" in command else run(command)
 
     monkeypatch.setattr(__main__.subprocess, "run", stops)
