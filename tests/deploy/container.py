@@ -79,8 +79,8 @@ def expanded(text: str, variables: Mapping[str, str]) -> str:
 def build(file: Path, context: Path, place: Path, arguments: Mapping[str, str]) -> Stage:
     """Run the steps of a container file and return its last stage.
 
-    Every stage has the files that its own steps make and no others, and commands run with the Python of this process
-    and an environment of PATH and HOME alone, and of what tells pip where packages are. What a stage copies from another is the same file, not another one.
+    Every stage has the files that its own steps make and no others. Commands run with the Python of this process and an
+    environment of PATH and HOME, besides what tells pip where packages are. What a stage copies from another it links.
 
     Args:
         context: the folder that COPY takes from.

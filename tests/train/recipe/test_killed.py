@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -9,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,9 +65,23 @@ def test_a_recipe_that_is_killed_before_in_and_after_training_and_started_again_
     assert hashes(output) == expected, f"seed {seed}"
 
 
+def opened(pipe: Path, process: subprocess.Popen[bytes]) -> int:
+    """Return a descriptor to write to a named pipe with, as soon as a step of the process reads it."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError):  # nobody reads yet
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    raise AssertionError(process.communicate()[1].decode())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels let the step run on")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_step_that_runs_ends_with_the_recipe(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 128 + signal.SIGINT), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_the_step_that_runs_ends_with_the_recipe(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
     recipe, manifest = tmp_path / "greek", tmp_path / "manifest.jsonl"
     recipe.mkdir()
     for name in ("soft.toml", "language.py"):
@@ -75,9 +91,10 @@ def test_the_step_that_runs_ends_with_the_recipe(number: signal.Signals, tmp_pat
     os.mkfifo(manifest)
     command = [sys.executable, "-m", "train.recipe", recipe, "--output", tmp_path / "out"]
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
-        with manifest.open("wb") as writer:  # opened once the step reads
-            process.send_signal(number)
-            gone = select.poll()
-            gone.register(writer, select.POLLERR)
-            assert gone.poll(20_000), "the step reads on"
-        assert process.wait(20) in (-signal.SIGKILL, 128 + signal.SIGINT)
+        writer = opened(manifest, process)
+        process.send_signal(number)
+        gone = select.poll()
+        gone.register(writer, select.POLLERR)
+        assert gone.poll(20_000), "the step reads on"
+        os.close(writer)
+        assert process.wait(20) == status
