@@ -11,6 +11,7 @@ of the weights and of the update's number, so a checkpoint has no mask: the zero
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,8 @@ from train.config.pruning import PruningConfig
 from train.config.run import ConfigError
 from train.optimiser.weights import check_keys, covering
 
-NO_PRODUCTS = ("prediction.embedding", "front_end")  # a table, and filters
+# No row of these is multiplied by inputs side by side: a table, filters, and a kernel for each channel.
+OTHERS = re.compile(r"prediction\.embedding|front_end\..*|.*\.depthwise\.weight")
 
 
 class Pruning:
@@ -49,11 +51,11 @@ class Pruning:
             self.end = 0
             return
         check_keys("pruning.parts", config.parts, weights)
-        pruned = dict.fromkeys(config.parts, True) | dict.fromkeys(NO_PRODUCTS, False)
+        pruned = dict.fromkeys(config.parts, True)
         self._weights = {
             name: weight
             for name, weight in weights.items()
-            if weight.ndim == 2 and covering(pruned, name, False)
+            if weight.ndim == 2 and covering(pruned, name, False) and not OTHERS.fullmatch(name)
         }
         if not self._weights:
             raise ConfigError(f"pruning.parts: {', '.join(config.parts)}: no matrix to prune")

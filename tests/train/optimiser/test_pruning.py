@@ -83,9 +83,13 @@ def test_parts_that_cannot_be_pruned_are_refused() -> None:
         pruning([[1.0] * 6])
     with pytest.raises(ConfigError, match="pruning.parts: the model has no decoder"):
         pruning([[1.0] * 8], PruningConfig(share=0.5, parts=("decoder",)))
-    table = {"prediction.embedding": nn.Parameter(torch.ones(2, 8))}
-    with pytest.raises(ConfigError, match="pruning.parts: prediction: no matrix to prune"):
-        Pruning(table, PruningConfig(share=0.5, parts=("prediction",)), 40)
+
+
+@pytest.mark.parametrize("name", ["prediction.embedding", "encoder.0.mamba.depthwise.weight"])
+def test_tables_and_kernels_of_channels_are_no_matrices(name: str) -> None:
+    parts = (name.partition(".")[0],)
+    with pytest.raises(ConfigError, match=f"pruning.parts: {parts[0]}: no matrix to prune"):
+        Pruning({name: nn.Parameter(torch.ones(2, 9))}, PruningConfig(share=0.5, parts=parts), 40)
 
 
 RUN = (
