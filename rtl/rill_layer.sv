@@ -23,8 +23,8 @@
 //
 // Lane 4 u + g holds gate g (of i, f, g, o) of unit u of the group; in a linear layer lane n holds row n of the group.
 // For each group the channels come one after another, so that the weights of a group are read once for all of them.
-// A channel takes inputs + hidden clocks a group (at least UNITS + 2, linear 4 UNITS + 2); one whose state is
-// fresh (h and c zero) takes its inputs alone.
+// A channel takes inputs + hidden clocks a group (at least UNITS + 1 + MEMORY_CLOCKS, linear 4 UNITS and as many
+// more); one whose state is fresh (h and c zero) takes its inputs alone.
 //
 // Everything that describes the layer has to stay from start_i until done_o.
 module rill_layer #(
@@ -38,7 +38,8 @@ module rill_layer #(
     parameter int CELL_STRIDE = 256,  // cells of a channel
     parameter int WEIGHT_ADDR = 16,
     parameter int BIAS_ADDR = 10,
-    parameter int WEIGHT_LATENCY = 2,  // clocks from weight_addr_o to weight_data_i, at least 2
+    parameter int MEMORY_CLOCKS = 2,  // until the memories answer
+    parameter int WEIGHT_LATENCY = 2,  // clocks from weight_addr_o to weight_data_i, at least MEMORY_CLOCKS
     parameter int CHANNEL_WIDTH = (CHANNELS > 1) ? $clog2(CHANNELS) : 1,
     parameter int ACT_ADDR = $clog2(CHANNELS * ACT_STRIDE),
     parameter int CELL_ADDR = $clog2(CHANNELS * CELL_STRIDE)
@@ -76,7 +77,7 @@ module rill_layer #(
     output logic [WEIGHT_ADDR-1:0] weight_addr_o,
     input logic [32*UNITS-1:0] weight_data_i,
 
-    // Memories that answer after two clocks: activations, biases (gates i, f, g, o or four rows), cells.
+    // Memories that answer after MEMORY_CLOCKS: activations, biases (gates i, f, g, o or four rows), cells.
     output logic [ACT_ADDR-1:0] act_addr_o,
     input logic [7:0] act_data_i,
     output logic [BIAS_ADDR-1:0] bias_addr_o,
@@ -95,22 +96,22 @@ module rill_layer #(
 );
   localparam int LANES = 4 * UNITS;
   localparam int ROUND_CLOCKS = 4;
+  localparam int READ_CLOCKS = MEMORY_CLOCKS + 1;  // of biases and cells, whose addresses have a register
 
   // ---- Words: what the lanes multiply, clock by clock ----------------------------------------------------------
 
   logic busy_q;
-  logic [SIZE_WIDTH-1:0] word_q, group_q, all_words_q, minimum_q;
+  logic fresh_ahead_q;  // of the next channel
+  logic [SIZE_WIDTH-1:0] word_q, group_q, words_q, all_words_q, minimum_q;
   logic [CHANNEL_WIDTH-1:0] channel_q;
   logic [WEIGHT_ADDR-1:0] group_base_q, weight_addr_q;
   logic [ACT_ADDR-1:0] act_base_q;
 
-  wire fresh = fresh_i[channel_q];
-  wire [SIZE_WIDTH-1:0] words = fresh ? inputs_i : all_words_q;
   wire waiting = word_q == '0 && channel_q == first_channel_i && !weight_ready_i;
   wire step = busy_q && !waiting;
-  wire word_valid = step && word_q < words;
-  wire word_last = word_q == words - 1'b1;
-  wire pass_last = step && word_q + 1'b1 >= words && word_q + 1'b1 >= minimum_q;
+  wire word_valid = step && word_q < words_q;
+  wire word_last = word_q == words_q - 1'b1;
+  wire pass_last = step && word_q + 1'b1 >= words_q && word_q + 1'b1 >= minimum_q;
   wire channel_last = channel_q == last_channel_i;
   wire group_last = group_q == groups_i - 1'b1;
   wire in_x = word_q < inputs_i;
@@ -120,7 +121,10 @@ module rill_layer #(
   always_ff @(posedge clk_i) begin
     all_words_q <= inputs_i + hidden_i;
     weight_addr_o <= weight_addr_q;  // a clock later than the activation, which is shifted on its way
-    minimum_q <= SIZE_WIDTH'(linear_i ? LANES + 2 : UNITS + 2);
+    minimum_q <= SIZE_WIDTH'((linear_i ? LANES : UNITS) + READ_CLOCKS);
+    fresh_ahead_q <= fresh_i[channel_last ? first_channel_i : channel_q + 1'b1];
+    if (start_i) words_q <= fresh_i[first_channel_i] ? inputs_i : all_words_q;
+    else if (pass_last) words_q <= fresh_ahead_q ? inputs_i : all_words_q;
     if (!rst_ni) begin
       busy_q <= 1'b0;
     end else if (start_i) begin
@@ -159,18 +163,18 @@ module rill_layer #(
 
   // What accompanies a word on its way through the memories: valid, first, last, of x.
   logic [3:0] mark_q[0:WEIGHT_LATENCY];
-  logic signed [OPERAND_WIDTH-1:0] operand_q[0:WEIGHT_LATENCY-2];
+  logic signed [OPERAND_WIDTH-1:0] operand_q[0:WEIGHT_LATENCY-MEMORY_CLOCKS];
   logic captured;
   logic [ACC_WIDTH*LANES-1:0] sums;
 
   wire signed [OPERAND_WIDTH-1:0] act = OPERAND_WIDTH'($signed({act_data_i[7] && !unsigned_i, act_data_i}));
-  wire [SHIFT_WIDTH-1:0] shift_left = mark_q[1][0] ? shift_x_i : shift_h_i;
+  wire [SHIFT_WIDTH-1:0] shift_left = mark_q[MEMORY_CLOCKS-1][0] ? shift_x_i : shift_h_i;
 
   always_ff @(posedge clk_i) begin
     mark_q[0] <= {word_valid && rst_ni, word_q == '0, word_last, in_x};
     for (int n = 1; n <= WEIGHT_LATENCY; n++) mark_q[n] <= mark_q[n-1];
     operand_q[0] <= act <<< shift_left;
-    for (int n = 1; n < WEIGHT_LATENCY - 1; n++) operand_q[n] <= operand_q[n-1];
+    for (int n = 1; n <= WEIGHT_LATENCY - MEMORY_CLOCKS; n++) operand_q[n] <= operand_q[n-1];
   end
 
   rill_lanes #(
@@ -183,7 +187,7 @@ module rill_layer #(
       .valid_i(mark_q[WEIGHT_LATENCY][3]),
       .first_i(mark_q[WEIGHT_LATENCY][2]),
       .last_i(mark_q[WEIGHT_LATENCY][1]),
-      .operand_i(operand_q[WEIGHT_LATENCY-2]),
+      .operand_i(operand_q[WEIGHT_LATENCY-MEMORY_CLOCKS]),
       .weights_i(weight_data_i),
       .last_o(captured),
       .sums_o(sums)
@@ -218,17 +222,22 @@ module rill_layer #(
       .last_o(unused_read_last)
   );
 
-  assign bias_addr_o = bias_base_i + BIAS_ADDR'(read_index);
-  assign cell_addr_o = CELL_ADDR'(read_channel * CELL_STRIDE) + cell_base_i + CELL_ADDR'(read_index);
+  always_ff @(posedge clk_i) begin
+    bias_addr_o <= bias_base_i + BIAS_ADDR'(read_index);
+    cell_addr_o <= CELL_ADDR'(read_channel * CELL_STRIDE) + cell_base_i + CELL_ADDR'(read_index);
+  end
 
   // What accompanies them through the memories: valid, fresh, lane; and through the rounding: valid, fresh.
-  logic [1:0] valid_q, fresh_q;
-  logic [1:0] lane_q[0:1];
+  logic [READ_CLOCKS-1:0] valid_q, fresh_q;
+  logic [1:0] lane_q[0:READ_CLOCKS-1];
   logic [ROUND_CLOCKS-1:0] rounded_q;
   logic signed [15:0] cell_q[0:ROUND_CLOCKS-1];
   logic [ACC_WIDTH*LANES-1:0] drain_q;
   logic [4*ACC_WIDTH-1:0] quad;
   logic signed [ACC_WIDTH:0] rounded[0:3];
+
+  wire read = valid_q[READ_CLOCKS-1];
+  wire [1:0] lane = lane_q[READ_CLOCKS-1];
 
   assign quad = drain_q[4*ACC_WIDTH-1:0];
 
@@ -239,21 +248,21 @@ module rill_layer #(
       rounded_q <= '0;
     end else begin
       reading_q <= captured || (reading_q && !read_last_unit);
-      valid_q <= {valid_q[0], reading_q};
-      rounded_q <= {rounded_q[ROUND_CLOCKS-2:0], valid_q[1]};
+      valid_q <= {valid_q[READ_CLOCKS-2:0], reading_q};
+      rounded_q <= {rounded_q[ROUND_CLOCKS-2:0], read};
     end
-    fresh_q <= {fresh_q[0], fresh_i[read_channel]};
+    fresh_q <= {fresh_q[READ_CLOCKS-2:0], fresh_i[read_channel]};
     lane_q[0] <= read_lane;
-    lane_q[1] <= lane_q[0];
-    cell_q[0] <= fresh_q[1] ? 16'sd0 : cell_data_i;
+    for (int n = 1; n < READ_CLOCKS; n++) lane_q[n] <= lane_q[n-1];
+    cell_q[0] <= fresh_q[READ_CLOCKS-1] ? 16'sd0 : cell_data_i;
     for (int n = 1; n < ROUND_CLOCKS; n++) cell_q[n] <= cell_q[n-1];
     if (captured) drain_q <= sums;
-    else if (valid_q[1] && (!linear_i || lane_q[1] == 2'd3)) drain_q <= drain_q >> 4 * ACC_WIDTH;
+    else if (read && (!linear_i || lane == 2'd3)) drain_q <= drain_q >> 4 * ACC_WIDTH;
   end
 
   for (genvar gate = 0; gate < 4; gate++) begin : g_round
     // A linear layer sends all of its rows through the first one.
-    wire [1:0] from = (gate == 0 && linear_i) ? lane_q[1] : 2'(gate);
+    wire [1:0] from = (gate == 0 && linear_i) ? lane : 2'(gate);
 
     rill_round #(
         .ACC_WIDTH(ACC_WIDTH),

@@ -26,7 +26,8 @@
 module rill_transducer #(
     parameter int UNITS = 8,
     parameter int CHANNELS = 1,
-    parameter int WEIGHT_LATENCY = 2,
+    parameter int MEMORY_CLOCKS = 2,  // 3: more streams, whose states lie in many blocks of memory, at a higher clock
+    parameter int WEIGHT_LATENCY = 2,  // at least MEMORY_CLOCKS
     parameter int PRE_LAYERS = 1,
     parameter int POST_LAYERS = 1,
     parameter int PREDICTION_LAYERS = 1,
@@ -72,7 +73,13 @@ module rill_transducer #(
     input logic weight_ready_i,
     output logic weight_next_o,
     output logic [WEIGHT_ADDR-1:0] weight_addr_o,
-    input logic [32*UNITS-1:0] weight_data_i
+    input logic [32*UNITS-1:0] weight_data_i,
+
+    // When a layer starts: the words that it is about to read, for whoever fetches them.
+    output logic weight_start_o,
+    output logic [WEIGHT_ADDR-1:0] weight_base_o,
+    output logic [SIZE_WIDTH-1:0] weight_words_o,  // of a group
+    output logic [SIZE_WIDTH-1:0] weight_groups_o
 );
   localparam int LAYER_COUNT = PRE_LAYERS + POST_LAYERS + PREDICTION_LAYERS + 3;
   localparam int LAYER_WIDTH = $clog2(LAYER_COUNT);
@@ -84,11 +91,14 @@ module rill_transducer #(
   localparam int CELL_ADDR = $clog2(CHANNELS * CELL_STRIDE);
   localparam int BIAS_ADDR = $clog2(BIAS_WORDS);
   localparam int JOINT_ADDR = $clog2(CHANNELS * JOINT);
-  localparam int EMBED_ADDR = $clog2(CLASSES * PREDICTION_HIDDEN);
+  localparam int EMBED_BYTES = CLASSES * PREDICTION_HIDDEN;
+  localparam int EMBED_ADDR = $clog2(EMBED_BYTES);
+  localparam int EMBED_PLACE = (EMBED_ADDR < 11) ? EMBED_ADDR : 11;  // bits of the address in a bank
+  localparam int EMBED_BANKS = (EMBED_BYTES + (1 << EMBED_PLACE) - 1) >> EMBED_PLACE;
   localparam int SYMBOL_WIDTH = $clog2(SYMBOLS + 1);
   localparam int SETTLE = 4;  // clocks until everything that depends on the layer is in its registers
-  localparam int EMBED_CLOCKS = 2;
-  localparam int JOINT_CLOCKS = 5;
+  localparam int EMBED_CLOCKS = 3;
+  localparam int JOINT_CLOCKS = MEMORY_CLOCKS + 3;
   localparam logic [CLASS_WIDTH-1:0] BLANK = CLASS_WIDTH'(CLASSES - 1);
   localparam logic [CHANNEL_WIDTH-1:0] LAST_CHANNEL = CHANNEL_WIDTH'(CHANNELS - 1);
 
@@ -285,6 +295,11 @@ module rill_transducer #(
   wire [WEIGHT_ADDR-1:0] weight_base = fields_q[32*12+:WEIGHT_ADDR];
   wire [BIAS_ADDR-1:0] bias_base = fields_q[32*13+:BIAS_ADDR];
 
+  assign weight_start_o = start;
+  assign weight_base_o = weight_base;
+  assign weight_words_o = inputs + hidden;
+  assign weight_groups_o = groups;
+
   wire is_pre = layer_q < LAYER_WIDTH'(PRE_LAYERS);
   wire second = (state_q == PREDICT) ? prediction_second_q[channel_q] : is_pre ? second_input_q : post_second_q;
   wire [ACT_ADDR-1:0] h_first = h_base;
@@ -321,6 +336,7 @@ module rill_transducer #(
       .CELL_STRIDE(CELL_STRIDE),
       .WEIGHT_ADDR(WEIGHT_ADDR),
       .BIAS_ADDR(BIAS_ADDR),
+      .MEMORY_CLOCKS(MEMORY_CLOCKS),
       .WEIGHT_LATENCY(WEIGHT_LATENCY)
   ) layer (
       .clk_i,
@@ -383,31 +399,42 @@ module rill_transducer #(
   endfunction
 
   wire [15:0] projected = saturated(row);
-  wire [JOINT_ADDR-1:0] projected_addr = JOINT_ADDR'(channel * JOINT) + JOINT_ADDR'(index);
+  logic [15:0] projected_q;
+  logic e_write_q, g_write_q;
+  logic [JOINT_ADDR-1:0] projected_addr_q;
   wire [JOINT_ADDR-1:0] joint_addr = JOINT_ADDR'(channel_q * JOINT) + JOINT_ADDR'(count_q);
   logic [15:0] e, g;
   logic [7:0] a;
 
+  always_ff @(posedge clk_i) begin
+    e_write_q <= row_valid && layer_q == LAYER_WIDTH'(TO_E);
+    g_write_q <= row_valid && layer_q == LAYER_WIDTH'(TO_G);
+    projected_addr_q <= JOINT_ADDR'(channel * JOINT) + JOINT_ADDR'(index);
+    projected_q <= projected;
+  end
+
   rill_ram #(
       .WIDTH(16),
-      .DEPTH(CHANNELS * JOINT)
+      .DEPTH(CHANNELS * JOINT),
+      .CLOCKS(MEMORY_CLOCKS)
   ) e_memory (
       .clk_i,
-      .write_i(row_valid && layer_q == LAYER_WIDTH'(TO_E)),
-      .waddr_i(projected_addr),
-      .wdata_i(projected),
+      .write_i(e_write_q),
+      .waddr_i(projected_addr_q),
+      .wdata_i(projected_q),
       .raddr_i(joint_addr),
       .rdata_o(e)
   );
 
   rill_ram #(
       .WIDTH(16),
-      .DEPTH(CHANNELS * JOINT)
+      .DEPTH(CHANNELS * JOINT),
+      .CLOCKS(MEMORY_CLOCKS)
   ) g_memory (
       .clk_i,
-      .write_i(row_valid && layer_q == LAYER_WIDTH'(TO_G)),
-      .waddr_i(projected_addr),
-      .wdata_i(projected),
+      .write_i(g_write_q),
+      .waddr_i(projected_addr_q),
+      .wdata_i(projected_q),
       .raddr_i(joint_addr),
       .rdata_o(g)
   );
@@ -421,21 +448,34 @@ module rill_transducer #(
 
   // ---- Memories ------------------------------------------------------------------------------------------------
 
+  // A word has a byte of each bank of 2048 bytes, so that the choice between them comes after a register.
+  logic [EMBED_ADDR-1:0] embed_addr;
+  logic [8*EMBED_BANKS-1:0] embed_banks;
+  logic [EMBED_ADDR-1:0] embed_bank_q[0:1];
   logic [7:0] embedding_data;
 
+  assign embed_addr = EMBED_ADDR'(token_q * PREDICTION_HIDDEN) + EMBED_ADDR'(count_q);
+
+  always_ff @(posedge clk_i) begin
+    embed_bank_q[0] <= embed_addr >> EMBED_PLACE;
+    embed_bank_q[1] <= embed_bank_q[0];
+    embedding_data <= embed_banks[8*embed_bank_q[1]+:8];
+  end
+
   rill_rom #(
-      .WIDTH(8),
-      .DEPTH(CLASSES * PREDICTION_HIDDEN),
+      .WIDTH(8 * EMBED_BANKS),
+      .DEPTH((EMBED_BANKS > 1) ? 1 << EMBED_PLACE : EMBED_BYTES),
       .FILE(EMBEDDING)
   ) embedding (
       .clk_i,
-      .raddr_i(EMBED_ADDR'(token_q * PREDICTION_HIDDEN) + EMBED_ADDR'(count_q)),
-      .rdata_o(embedding_data)
+      .raddr_i(embed_addr[EMBED_PLACE-1:0]),
+      .rdata_o(embed_banks)
   );
 
   rill_rom #(
       .WIDTH(4 * ACC_WIDTH),
       .DEPTH(BIAS_WORDS),
+      .CLOCKS(MEMORY_CLOCKS),
       .FILE(BIASES)
   ) biases (
       .clk_i,
@@ -443,14 +483,25 @@ module rill_transducer #(
       .rdata_o(bias_data)
   );
 
+  logic cell_write_q;
+  logic [CELL_ADDR-1:0] cell_waddr_q;
+  logic signed [15:0] cell_wdata_q;
+
+  always_ff @(posedge clk_i) begin
+    cell_write_q <= h_valid;
+    cell_waddr_q <= CELL_ADDR'(channel * CELL_STRIDE) + cell_base + CELL_ADDR'(index);
+    cell_wdata_q <= c;
+  end
+
   rill_ram #(
       .WIDTH(16),
-      .DEPTH(CHANNELS * CELL_STRIDE)
+      .DEPTH(CHANNELS * CELL_STRIDE),
+      .CLOCKS(MEMORY_CLOCKS)
   ) cells (
       .clk_i,
-      .write_i(h_valid),
-      .waddr_i(CELL_ADDR'(channel * CELL_STRIDE) + cell_base + CELL_ADDR'(index)),
-      .wdata_i(c),
+      .write_i(cell_write_q),
+      .waddr_i(cell_waddr_q),
+      .wdata_i(cell_wdata_q),
       .raddr_i(cell_addr),
       .rdata_o(cell_data)
   );
@@ -475,49 +526,63 @@ module rill_transducer #(
     end
   end
 
-  logic act_write;
-  logic [ACT_ADDR-1:0] act_waddr;
-  logic [7:0] act_wdata;
-  wire [ACT_ADDR-1:0] own = ACT_ADDR'(channel_q * ACT_STRIDE);
+  // Written two clocks later; nothing is read before a layer has settled.
+  logic act_write, act_write_q[0:1];
+  logic [ACT_ADDR-1:0] act_own_q, act_place, act_place_q, act_waddr_q;  // own: where a channel begins
+  logic [7:0] act_wdata, act_wdata_q[0:1];
+  logic [CHANNEL_WIDTH-1:0] act_channel;
 
   always_comb begin
+    act_channel = channel_q;
     case (state_q)
       LOAD: begin
         act_write = take;
-        act_waddr = own + ACT_ADDR'(count_q);
+        act_place = ACT_ADDR'(count_q);
         act_wdata = x_data_i;
       end
       SHORT: begin
         act_write = short_q[channel_q];
-        act_waddr = own + h_second + ACT_ADDR'(count_q);
+        act_place = h_second + ACT_ADDR'(count_q);
         act_wdata = '0;
       end
       JOIN: begin
         act_write = pasted;
-        act_waddr = own + ACT_ADDR'(JOINT_BASE) + ACT_ADDR'(paste_q);
+        act_place = ACT_ADDR'(JOINT_BASE) + ACT_ADDR'(paste_q);
         act_wdata = a;
       end
       EMBED: begin
         act_write = pasted;
-        act_waddr = own + ACT_ADDR'(EMBED_BASE) + ACT_ADDR'(paste_q);
+        act_place = ACT_ADDR'(EMBED_BASE) + ACT_ADDR'(paste_q);
         act_wdata = embedding_data;
       end
       default: begin
+        act_channel = channel;
         act_write = h_valid;
-        act_waddr = ACT_ADDR'(channel * ACT_STRIDE) + (second ? h_second : h_first) + ACT_ADDR'(index);
+        act_place = (second ? h_second : h_first) + ACT_ADDR'(index);
         act_wdata = h;
       end
     endcase
   end
 
+  always_ff @(posedge clk_i) begin
+    act_write_q[0] <= act_write;
+    act_write_q[1] <= act_write_q[0];
+    act_own_q <= ACT_ADDR'(act_channel * ACT_STRIDE);
+    act_place_q <= act_place;
+    act_waddr_q <= act_own_q + act_place_q;
+    act_wdata_q[0] <= act_wdata;
+    act_wdata_q[1] <= act_wdata_q[0];
+  end
+
   rill_ram #(
       .WIDTH(8),
-      .DEPTH(CHANNELS * ACT_STRIDE)
+      .DEPTH(CHANNELS * ACT_STRIDE),
+      .CLOCKS(MEMORY_CLOCKS)
   ) activations (
       .clk_i,
-      .write_i(act_write),
-      .waddr_i(act_waddr),
-      .wdata_i(act_wdata),
+      .write_i(act_write_q[1]),
+      .waddr_i(act_waddr_q),
+      .wdata_i(act_wdata_q[1]),
       .raddr_i(act_addr),
       .rdata_o(act_data)
   );

@@ -20,6 +20,7 @@ from stream.errors import ArgumentError
 GATES = 4
 LEAST_ACC_WIDTH = 20  # the gates are clamped at 16 bits and a sign
 FIELD = 32  # bits of a field of layers.hex
+BANK = 2048  # bytes of the embedding in a block RAM
 Ints = NDArray[np.int64]
 
 
@@ -82,7 +83,6 @@ def transducer_images(bundle: Bundle, units: int, channels: int = 1) -> Images:
         "EMBED_BASE": next(place.x_base for place in places if place.embedded),
         "JOINT_BASE": last.x_base,
     }
-    embedding = bundle.array("prediction.embedding").reshape(-1, 1)
     fields = np.array([place.fields() for place in places])
     return Images(
         parameters,
@@ -90,7 +90,7 @@ def transducer_images(bundle: Bundle, units: int, channels: int = 1) -> Images:
             "layers.hex": hex_lines(fields, FIELD),
             "weights.hex": hex_lines(np.concatenate(words), 8),
             "biases.hex": hex_lines(np.concatenate(biases), width),
-            "embedding.hex": hex_lines(embedding, 8),
+            "embedding.hex": hex_lines(embedding_banks(bundle.array("prediction.embedding")), 8),
         },
     )
 
@@ -198,6 +198,13 @@ def layer_biases(bundle: Bundle, layer: LayerEntry, units: int) -> Ints:
     if layer.kind == "lstm":
         return bias.reshape(GATES, -1).T
     return _whole_rows(bias[:, None], units).reshape(-1, GATES)
+
+
+def embedding_banks(embedding: NDArray[Any]) -> NDArray[Any]:
+    """Return the bytes of the embedding in banks of 2048, a block RAM each: (words, banks), word n has byte n of each."""
+    banks = -(-embedding.size // BANK)
+    padded = np.pad(embedding.reshape(-1), (0, -embedding.size % BANK if banks > 1 else 0))
+    return padded.reshape(banks, -1).T
 
 
 def acc_width(layers: Iterable[LayerEntry]) -> int:

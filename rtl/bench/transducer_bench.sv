@@ -6,10 +6,12 @@
 //   +tokens       only tokens
 //   +idle +stall  the source pauses at random, the sink does
 //   +wait         so do the weights, before a group
+//   +beats=N      with LOADED 2: beats that the memory outside sends in 1000 clocks, 1000 if not said
 `timescale 1ns / 1ps
 module transducer_bench #(
     parameter int UNITS = 8,
     parameter int CHANNELS = 1,
+    parameter int MEMORY_CLOCKS = 2,
     parameter int WEIGHT_LATENCY = 2,
     parameter int PRE_LAYERS = 1,
     parameter int POST_LAYERS = 1,
@@ -30,13 +32,22 @@ module transducer_bench #(
     parameter int BIAS_WORDS = 256,
     parameter int EMBED_BASE = 0,
     parameter int JOINT_BASE = 0,
-    parameter int LOADED = 0  // 1: the weights come over a stream
+    parameter int LOADED = 0,  // 1: the weights come over a stream; 2: they stay outside, behind rill_weight_buffer
+    parameter int FILL_WIDTH = 32  // with LOADED 2: bits of a beat
 );
   localparam int CHANNEL_WIDTH = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
   localparam int CLASS_WIDTH = $clog2(CLASSES);
   localparam int WEIGHT_ADDR = $clog2(WEIGHT_WORDS);
   localparam int BLANK = CLASSES - 1;
   localparam int LAYER_COUNT = PRE_LAYERS + POST_LAYERS + PREDICTION_LAYERS + 3;
+
+  // As in rill_external.
+  function automatic int larger(input int a, input int b);
+    larger = (a > b) ? a : b;
+  endfunction
+
+  localparam int ENCODER_WORDS = larger(INPUTS, 2 * HIDDEN) + HIDDEN;
+  localparam int GROUP_WORDS = larger(ENCODER_WORDS, larger(2 * PREDICTION_HIDDEN, JOINT));
 
   logic clk = 0, rst_n = 0;
   logic x_valid = 0, x_ready, x_last = 0, x_begin = 0, x_mute = 0, token_valid, token_ready = 0, weight_ready = 0, weight_next;
@@ -45,10 +56,14 @@ module transducer_bench #(
   logic [CHANNEL_WIDTH-1:0] token_channel;
   logic [WEIGHT_ADDR-1:0] weight_addr;
   logic [32*UNITS-1:0] weight_data;
+  logic weight_start;
+  logic [WEIGHT_ADDR-1:0] weight_base;
+  logic [SIZE_WIDTH-1:0] weight_words, weight_groups;
 
   rill_transducer #(
       .UNITS(UNITS),
       .CHANNELS(CHANNELS),
+      .MEMORY_CLOCKS(MEMORY_CLOCKS),
       .WEIGHT_LATENCY(WEIGHT_LATENCY),
       .PRE_LAYERS(PRE_LAYERS),
       .POST_LAYERS(POST_LAYERS),
@@ -88,15 +103,21 @@ module transducer_bench #(
       .weight_ready_i(weight_ready),
       .weight_next_o(weight_next),
       .weight_addr_o(weight_addr),
-      .weight_data_i(weight_data)
+      .weight_data_i(weight_data),
+      .weight_start_o(weight_start),
+      .weight_base_o(weight_base),
+      .weight_words_o(weight_words),
+      .weight_groups_o(weight_groups)
   );
 
-  // Weights that answer as late as block RAM does, or later.
+  // Weights that answer as late as block RAM does, or later. The buffer takes a clock more than that.
   localparam int WORD = 32 * UNITS;
+  localparam int LATE = (LOADED == 2) ? WEIGHT_LATENCY - 3 : WEIGHT_LATENCY - 2;
   logic [WORD-1:0] weight_word;
-  logic [WORD*(WEIGHT_LATENCY-1)-1:0] late_q;
-  wire [WORD*WEIGHT_LATENCY-1:0] words = {late_q, weight_word};
+  logic [WORD*(LATE+1)-1:0] late_q;
+  wire [WORD*(LATE+2)-1:0] words = {late_q, weight_word};
   logic loaded;
+  int beats;
 
   if (LOADED == 0) begin : g_rom
     assign loaded = 1'b1;
@@ -109,6 +130,59 @@ module transducer_bench #(
         .raddr_i(weight_addr),
         .rdata_o(weight_word)
     );
+  end else if (LOADED == 2) begin : g_outside
+    logic [WORD-1:0] image[0:WEIGHT_WORDS-1];
+    logic fetch_valid, fetch_ready = 0, fill_valid = 0, ready;
+    logic [WEIGHT_ADDR-1:0] fetch_addr;
+    logic [SIZE_WIDTH-1:0] fetch_words;
+    logic [FILL_WIDTH-1:0] fill_data = 0;
+    int at, left = 0, phase = 0;
+
+    rill_weight_buffer #(
+        .UNITS(UNITS),
+        .GROUP_WORDS(GROUP_WORDS),
+        .FILL_WIDTH(FILL_WIDTH),
+        .SIZE_WIDTH(SIZE_WIDTH),
+        .WEIGHT_ADDR(WEIGHT_ADDR)
+    ) buffer (
+        .clk_i(clk),
+        .rst_ni(rst_n),
+        .start_i(weight_start),
+        .base_i(weight_base),
+        .words_i(weight_words),
+        .groups_i(weight_groups),
+        .ready_o(loaded),
+        .next_i(weight_next),
+        .addr_i(weight_addr),
+        .data_o(weight_word),
+        .fetch_valid_o(fetch_valid),
+        .fetch_ready_i(fetch_ready),
+        .fetch_addr_o(fetch_addr),
+        .fetch_words_o(fetch_words),
+        .fill_valid_i(fill_valid),
+        .fill_data_i(fill_data)
+    );
+
+    initial $readmemh("weights.hex", image);
+
+    always @(negedge clk) begin
+      fill_valid = 0;
+      phase = phase + beats;
+      if (phase >= 1000) begin
+        phase = phase - 1000;
+        if (left != 0) begin
+          fill_valid = 1;
+          fill_data = image[at/(WORD/FILL_WIDTH)][FILL_WIDTH*(at%(WORD/FILL_WIDTH))+:FILL_WIDTH];
+          at = at + 1;
+          left = left - 1;
+        end
+      end
+      fetch_ready = fetch_valid && left == 0 && !fill_valid;
+      if (fetch_ready) begin
+        at = int'(fetch_addr) * (WORD / FILL_WIDTH);
+        left = int'(fetch_words) * (WORD / FILL_WIDTH);
+      end
+    end
   end else begin : g_stream
     logic [WORD-1:0] image[0:WEIGHT_WORDS-1];
     logic load_valid = 0, load_ready;
@@ -146,9 +220,9 @@ module transducer_bench #(
     end
   end
 
-  always @(posedge clk) late_q <= words[WORD*(WEIGHT_LATENCY-1)-1:0];
+  always @(posedge clk) late_q <= words[WORD*(LATE+1)-1:0];
 
-  assign weight_data = words[WORD*(WEIGHT_LATENCY-2)+:WORD];
+  assign weight_data = words[WORD*LATE+:WORD];
 
   always #5 clk = !clk;
 
@@ -192,6 +266,7 @@ module transducer_bench #(
     stall = $test$plusargs("stall");
     waits = $test$plusargs("wait");
     every = !$test$plusargs("tokens");
+    if (!$value$plusargs("beats=%d", beats)) beats = 1000;
     if (!$value$plusargs("x=%s", path)) $fatal(1, "+x=FILE is missing");
     x_file = $fopen(path, "r");
     if (!$value$plusargs("trace=%s", path)) $fatal(1, "+trace=FILE is missing");

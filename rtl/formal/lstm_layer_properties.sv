@@ -9,7 +9,7 @@ module lstm_layer_properties #(
     parameter int CHANNELS = 1,
     parameter int STEPS = 1,
     parameter int RESET = 4,  // clocks, which empty the pipeline
-    parameter int CLOCKS = 52
+    parameter int CLOCKS = 55
 ) (
     input logic clk_i,
     input logic rst_ni,

@@ -14,6 +14,8 @@ TOPS = {
     "rill_lstm_layer": {"INPUTS": 12, "HIDDEN": 8, "UNITS": 2, "SHIFT_X": 3, "CHANNELS": 2},
     "rill_transducer": {"CHANNELS": 2, "WEIGHT_LATENCY": 3},
     "rill_weights": {},
+    "rill_external": {"CHANNELS": 2, "UNITS": 4},
+    "rill_weight_buffer": {"FILL_WIDTH": 256},
 }
 
 

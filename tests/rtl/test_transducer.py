@@ -63,10 +63,33 @@ def test_streams_one_after_another_are_those_of_the_vectors(
 
 def test_weights_may_come_over_a_stream(bundle_of: BundleOf, long: None, tmp_path: Path) -> None:
     bundle = bundle_of("plain")
-    bench = TransducerBench(bundle, SIMULATORS["verilator"], tmp_path, units=4, loaded=True)
+    bench = TransducerBench(bundle, SIMULATORS["verilator"], tmp_path, units=4, weights="stream")
     values, sent = chunks(bundle, "quiet-speech")
     (run,) = bench.run(sent)
     check(run.arrays, values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beats", [1000, 300])
+def test_weights_may_stay_outside(
+    beats: int, bundle_of: BundleOf, simulator: Simulator, tmp_path: Path
+) -> None:
+    bundle = bundle_of("plain")
+    bench = TransducerBench(
+        bundle,
+        simulator,
+        tmp_path,
+        units=8,
+        memory_clocks=3,
+        weight_latency=3,
+        weights="outside",
+        fill_width=64,
+    )
+    values, sent = chunks(bundle, "odd-end")
+    for pauses in ((), ("wait",)):
+        (run,) = bench.run(sent, f"beats={beats}", *pauses)
+        check(run.arrays, values)
+        assert len(run.arrays["tokens"]) > 10
 
 
 @pytest.mark.parametrize("model", MODELS)

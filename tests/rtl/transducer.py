@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,13 @@ def chunks_of(bundle: Bundle, pcm: Ints, x: Ints) -> list[Chunk]:
 
 
 class TransducerBench:
-    """A model, built for one simulator in a folder."""
+    """A model, built for one simulator in a folder.
+
+    Args:
+        weights: where they are: on the chip from the first clock; there, after they have come over a stream; or in a
+            memory outside, of which `rill_weight_buffer` keeps two groups (which takes a `weight_latency` of 3).
+        fill_width: bits of a beat of that memory.
+    """
 
     def __init__(
         self,
@@ -105,16 +111,20 @@ class TransducerBench:
         *,
         units: int,
         channels: int = 1,
+        memory_clocks: int = 2,
         weight_latency: int = 2,
-        loaded: bool = False,
+        weights: Literal["chip", "stream", "outside"] = "chip",
+        fill_width: int = 32,
     ) -> None:
         self._bundle, self._simulator, self._folder = bundle, simulator, folder
         images = transducer_images(bundle, units, channels)
         images.write(folder)
         self._parameters = {
             **images.parameters,
+            "MEMORY_CLOCKS": memory_clocks,
             "WEIGHT_LATENCY": weight_latency,
-            "LOADED": int(loaded),
+            "LOADED": ("chip", "stream", "outside").index(weights),
+            "FILL_WIDTH": fill_width,
         }
 
     def run(self, chunks: list[Chunk], *options: str) -> list[Run]:

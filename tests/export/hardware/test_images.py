@@ -9,6 +9,7 @@ import pytest
 from export.hardware.__main__ import main
 from export.hardware.images import (
     acc_width,
+    embedding_banks,
     hex_lines,
     layer_biases,
     layer_words,
@@ -57,6 +58,14 @@ def test_memories_have_the_sizes_of_the_parameters(bundle_of: BundleOf) -> None:
         assert len(images.files[file].splitlines()) == images.parameters[name]
     assert len(images.files["layers.hex"].splitlines()) == 2 + 3 + 2 + 3
     assert len(images.files["embedding.hex"].splitlines()) == 21 * 24
+
+
+def test_an_embedding_of_several_block_rams_has_a_byte_of_each_in_a_word() -> None:
+    embedding = np.random.default_rng(0).integers(-128, 128, (153, 32), np.int8)
+    words = embedding_banks(embedding)
+    assert words.shape == (2048, 3)
+    assert np.array_equal(words[:, 1], embedding.reshape(-1)[2048:4096])
+    assert np.array_equal(words[:800, 2], embedding.reshape(-1)[4096:])
 
 
 def test_the_command_writes_memories_and_parameters(
