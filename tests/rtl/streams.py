@@ -1,12 +1,15 @@
 """python -m tests.rtl.streams: how many streams of a model gateware carries whose weights lie beside the chip.
 
-By the clocks of docs/rtl.md, which a simulation confirms, and the bandwidth of a memory. Printed is the table of that page.
+By a model of clocks, which tests/rtl/test_bundled_model.py compares with a simulation, and the bandwidth of a memory.
+Printed is what a clock and a memory would carry if a chip had place for the states of all streams;
+tests/rtl/place_and_route.py says what chips have.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.hardware.bundle import write_bundle
-from hwckpt.hardware_bundle import Bundle
+from hwckpt.hardware_bundle import Bundle, LayerEntry
 from stream.bundled import model_path
 from stream.model.network import open_model
 from stream.process import reports_errors, run_main
+
+__all__ = [
+    "CHUNK",
+    "MEMORIES",
+    "TOKENS",
+    "chunk_clocks",
+    "model_bundle",
+    "step_clocks",
+    "streams",
+]
 
 CHUNK = 0.06  # seconds
 TOKENS = 3.0  # a second
 UNITS = (4, 8, 16, 32)
 CLOCKS = (80e6, 100e6)
 ELEMENT_MULTIPLIERS = 3
+DRAIN = 4  # clocks of a group besides its units or rows, with three clocks of memory
+LSTM, LINEAR = 26, 18  # clocks of a run of a layer besides its words and the last group's results
+JOIN, EMBED = 8, 4  # clocks besides the bytes
 
 
 class Memory(NamedTuple):
@@ -39,79 +55,81 @@ MEMORIES = (
 )
 
 
-class Work(NamedTuple):
-    """What a chunk of a stream takes.
-
-    Attributes:
-        encode, decode: clocks of the encoder, and of joint and prediction network.
-        encoder: bytes of weights that a chunk of all streams reads once.
-        decoder: bytes that a chunk of each stream reads.
-    """
-
-    encode: float
-    decode: float
-    encoder: int
-    decoder: float
-
-
 def step_clocks(words: Any, groups: int, results: int) -> NDArray[np.int64]:
-    """Return the clocks of steps of a layer (docs/rtl.md).
+    """Return the clocks of steps of a layer whose weights are on the chip, with two clocks of memory (docs/rtl.md).
 
     Args:
         words: of weights that a group reads in each step, any shape.
         groups: of the layer.
         results: of a group, which leave one by one while the next is multiplied.
     """
-    return np.maximum(words, results + 2) * groups + 24
+    return np.maximum(words, results + 3) * groups + 25
 
 
-def work(bundle: Bundle, units: int) -> Work:
-    """Return what a chunk takes, by the clocks of docs/rtl.md."""
-    encode = decode = decoder = 0.0
-    encoder, joint = 0, bundle.manifest.constants["joint"]
-    tokens = TOKENS * CHUNK
-    for layer in bundle.manifest.layers:
-        lstm = layer.kind == "lstm"
-        words, results = layer.inputs + (layer.outputs if lstm else 0), units if lstm else 4 * units
-        groups = -(-layer.outputs // results)
-        clocks = int(step_clocks(words, groups, results))
-        read = groups * words * 4 * units
-        if layer.name.startswith("encoder") or layer.name == "joint.encoder":
-            times = 2 if layer.name.startswith("encoder.pre") else 1
-            encode += times * clocks
-            encoder += times * read
-        else:
-            times = (1 + tokens) if layer.kind == "joint" else tokens
-            decode += times * clocks + (times * (joint + 8) if layer.kind == "joint" else 0)
-            decoder += times * read
-    return Work(encode, decode, encoder, decoder)
+def chunk_clocks(
+    layers: Sequence[LayerEntry], units: int, channels: int, rate: float, tokens: float = TOKENS
+) -> float:
+    """Return the clocks in which `rill_external` computes a chunk of each channel.
 
+    The weights of the encoder come once for all channels, those of the decoder for each. While a group is computed the
+    next one comes, and the slower of both counts; the first group of a layer is waited for.
 
-def streams(of: Work, clock: float, rate: float) -> float:
-    """Return the streams that a clock and a memory carry: the encoder's weights pass once for all, the decoder's for each.
-
-    While a group is computed the next one is read, so the slower of both counts.
+    Args:
+        rate: bytes of weights that come in a clock.
+        tokens: of a channel, a second.
     """
-    if of.encoder / rate > CHUNK:
-        return 0.0
-    each = of.encode / clock + max(of.decode / clock, of.decoder / rate)
-    return CHUNK / each
+
+    def run(layer: LayerEntry, at_a_time: int) -> float:
+        lstm = layer.kind == "lstm"
+        rows = units if lstm else 4 * units
+        words = layer.inputs + (layer.outputs if lstm else 0)
+        groups = -(-layer.outputs // rows)
+        come, compute = 4 * units * words / rate, at_a_time * max(words, rows + DRAIN)
+        return (
+            come + (groups - 1) * max(come, compute) + compute + rows + (LSTM if lstm else LINEAR)
+        )
+
+    clocks = 0.0
+    a_chunk = tokens * CHUNK
+    for layer in layers:
+        if layer.name.startswith("encoder.pre"):
+            clocks += 2 * run(layer, channels)
+        elif layer.name.startswith("encoder") or layer.name == "joint.encoder":
+            clocks += run(layer, channels)
+        elif layer.kind == "joint":
+            clocks += channels * (1 + a_chunk) * (layer.inputs + JOIN + run(layer, 1))
+        else:
+            embed = layer.inputs + EMBED if layer.name == "prediction.lstm.0" else 0
+            clocks += channels * a_chunk * (embed + run(layer, 1))
+    return clocks
 
 
-def table(bundle: Bundle) -> list[str]:
+def streams(layers: Sequence[LayerEntry], units: int, clock: float, memory: float) -> int:
+    """Return how many channels finish their chunks in the time of one, for a clock in Hz and bytes a second of weights."""
+    channels = 0
+    while chunk_clocks(layers, units, channels + 1, memory / clock) <= CHUNK * clock:
+        channels += 1
+    return channels
+
+
+def table(layers: Sequence[LayerEntry]) -> list[str]:
     """Return the streams for some widths, clocks and memories as Markdown."""
     heads = [f"{clock / 1e6:.0f} MHz, {m.name}" for clock in CLOCKS for m in MEMORIES]
     lines = [
-        f"| `UNITS` | multipliers | clocks of a chunk, encoder and decoder | {' | '.join(heads)} |",
-        "|---|---|---|" + "---|" * len(heads),
+        f"| `UNITS` | multipliers | {' | '.join(heads)} |",
+        "|---|---|" + "---|" * len(heads),
     ]
     for units in UNITS:
-        of = work(bundle, units)
-        carried = [str(int(streams(of, clock, m.rate))) for clock in CLOCKS for m in MEMORIES]
-        multipliers = 4 * units + ELEMENT_MULTIPLIERS
-        cells = [str(units), str(multipliers), f"{of.encode:.0f} and {of.decode:.0f}", *carried]
-        lines.append(f"| {' | '.join(cells)} |")
+        carried = [streams(layers, units, clock, m.rate) for clock in CLOCKS for m in MEMORIES]
+        cells = [units, 4 * units + ELEMENT_MULTIPLIERS, *carried]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
+
+
+def model_bundle(model: Path, folder: Path) -> Bundle:
+    """Write the bundle of a model, with next to no vectors."""
+    write_bundle(open_model(model), folder, {"zeros": np.zeros(960, np.int16)})
+    return Bundle(folder)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -132,9 +150,8 @@ def main(argv: list[str] | None = None) -> int:
     """Print the table; returns the exit status."""
     arguments = build_parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "bundle"
-        write_bundle(open_model(arguments.ckpt), folder, {"silence": np.zeros(960, np.int16)})
-        print("\n".join(table(Bundle(folder))))
+        bundle = model_bundle(arguments.ckpt, Path(temporary) / "bundle")
+        print("\n".join(table(bundle.manifest.layers)))
     return 0
 
 

@@ -13,6 +13,7 @@ from stream.bundled import model_path, recordings
 from stream.manifest import read_manifest
 from stream.model.network import open_model
 from tests.rtl.simulators import SIMULATORS
+from tests.rtl.streams import CHUNK, chunk_clocks
 from tests.rtl.test_transducer import PAUSES, check, check_frames, chunks
 from tests.rtl.transducer import TransducerBench
 
@@ -80,3 +81,45 @@ def test_pauses_change_nothing(bundle: Bundle, tmp_path: Path) -> None:
                     of_layers = run.layer_clocks
     print(f"128 lanes: {clocks / frames:.0f} clocks a chunk")
     print("\n".join(f"  {name}: {clocks}" for name, clocks in of_layers.items()))
+
+
+@pytest.mark.slow
+def test_four_streams_share_weights_outside_in_the_clocks_that_are_said(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    units, channels, bytes_a_clock = 8, 4, 12  # DDR3 of docs/rtl.md at 80 MHz
+    bench = TransducerBench(
+        bundle,
+        SIMULATORS["verilator"],
+        tmp_path,
+        units=units,
+        channels=channels,
+        memory_clocks=3,
+        weight_latency=3,
+        weights="outside",
+        fill_width=128,
+    )
+    names = [case.name for case in bundle.manifest.cases if case.name[0].isdigit()]
+    streams = [chunks(bundle, name) for name in names]
+    streams = [each for each in streams if len(each[1]) >= 30 and len(each[0]["tokens"])][:channels]
+    frames = 30
+    runs = bench.run(
+        [sent[n] for n in range(frames) for _, sent in streams],
+        f"beats={1000 * bytes_a_clock // 16}",
+    )
+    tokens = 0
+    for run, (values, _) in zip(runs, streams, strict=True):
+        check(
+            run.arrays,
+            {
+                key: rows[: len(run.arrays[key])]
+                for key, rows in values.items()
+                if key in run.arrays
+            },
+        )
+        tokens += len(run.arrays["tokens"])
+    rate = tokens / channels / (frames * CHUNK)
+    said = chunk_clocks(bundle.manifest.layers, units, channels, bytes_a_clock, rate)
+    found = runs[0].clocks / frames
+    print(f"{channels} channels, {tokens} tokens: {found:.0f} clocks a chunk; said are {said:.0f}")
+    assert tokens and abs(found / said - 1) < 0.03

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from hwckpt.hardware_bundle import Bundle
-from tests.rtl.streams import CHUNK, Work, streams, work
+from tests.rtl.streams import CHUNK, chunk_clocks, main, streams
+
+BundleOf = Callable[[str], Bundle]
+FAST = 1e9  # bytes a clock
 
 
-def test_the_encoders_weights_count_once_and_the_decoders_for_each_stream() -> None:
-    of = Work(encode=1000.0, decode=100.0, encoder=600, decoder=10.0)
-    assert streams(of, 1e6, 1e9) == CHUNK / 1.1e-3
-    assert streams(of, 1e6, 20_000.0) == CHUNK / 1.5e-3  # 10 bytes take half a millisecond
-    assert streams(of, 1e6, 9_000.0) == 0.0  # the weights take longer than a chunk
+def test_the_clocks_of_a_chunk_are_those_of_its_layers(bundle_of: BundleOf) -> None:
+    layers = bundle_of("plain").manifest.layers
+    # pre: 240 and 16 of h for 4 groups, twice; post: 32 and 16; e: 16 for one group, which takes 20 clocks
+    encoder = 2 * (4 * 256 + 30) + (4 * 48 + 30) + (20 + 34)
+    logits = 16 + 8 + (2 * 20 + 34)
+    assert chunk_clocks(layers, 4, 1, FAST, tokens=0.0) == pytest.approx(encoder + logits, abs=0.1)
 
 
-def test_the_work_of_a_chunk_is_that_of_its_layers(bundle_of: Callable[[str], Bundle]) -> None:
-    of = work(bundle_of("plain"), 4)
-    # pre: 240 and 16 of h for 4 groups, twice; post: 32 and 16; e: 16 for one group, which takes 18 clocks
-    assert of.encode == 2 * (4 * 256 + 24) + (4 * 48 + 24) + (18 + 24)
-    assert of.encoder == 2 * 4 * 256 * 16 + 4 * 48 * 16 + 16 * 16
+def test_slow_weights_come_once_for_all_channels_in_the_encoder(bundle_of: BundleOf) -> None:
+    layers = bundle_of("plain").manifest.layers
+    one, two, three = (chunk_clocks(layers, 4, n, 0.1, tokens=0.0) for n in (1, 2, 3))
+    assert three - two == pytest.approx(two - one)  # the decoder, and the last group of each layer
+    assert two - one < 0.2 * one
+
+
+def test_streams_are_the_channels_whose_chunks_are_done_in_time(bundle_of: BundleOf) -> None:
+    layers = bundle_of("plain").manifest.layers
+    carried = streams(layers, 4, 1e6, 1e9)
+    clocks = [chunk_clocks(layers, 4, n, 1e3) for n in (carried, carried + 1)]
+    assert clocks[0] <= CHUNK * 1e6 < clocks[1]
+    assert streams(layers, 4, 1e6, 1e4) == 0  # the weights take longer than a chunk
+
+
+def test_the_table_of_the_bundled_model_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6

@@ -51,5 +51,5 @@ def test_a_threshold_skips_small_movements_until_they_add_up(integers: IntegerNe
 def test_a_step_without_inputs_takes_what_its_groups_take(integers: IntegerNetwork) -> None:
     backend = DeltaBackend(integers, 127, UNITS)
     encoded(backend, np.zeros((1, 2, 240), np.float32))
-    # 4 groups of 4 units, each of which leaves after 6 clocks; a chunk has two steps of pre, one of post
-    assert backend.clocks() == 3 * (4 * 6 + 24)
+    # 4 groups of 4 units, each of which leaves after 7 clocks; a chunk has two steps of pre, one of post
+    assert backend.clocks() == 3 * (4 * 7 + 25)

@@ -41,4 +41,4 @@ def test_an_index_beside_each_weight_counts() -> None:
 def test_a_layer_takes_the_clocks_of_what_is_left(share: float, words: tuple[int, int]) -> None:
     pre, post = words  # 240 and 32 inputs, 16 units in 4 groups; two steps of pre in a chunk
     weights = matrices(tiny_network())
-    assert clocks(weights, share, UNITS) == 2 * (4 * pre + 24) + (4 * post + 24)
+    assert clocks(weights, share, UNITS) == 2 * (4 * pre + 25) + (4 * post + 25)
