@@ -2,7 +2,7 @@
 # environments lie in .venv-core and .venv, caches and temporary files in .cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test quick check rtl boards mutants cpus wheels clients images setup fmt bench docs lock clean
+.PHONY: help demo model test quick check rtl rtl-pnr boards mutants cpus wheels clients images setup fmt bench docs lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -68,6 +68,9 @@ check: .venv/installed ## formatting, linting, strict typing, layering, stale do
 rtl: .venv/installed ## simulate the gateware in rtl/ (Debian: verilator, iverilog, yosys; without them tests skip)
 	RILL_RTL=1 $(DEV) -m pytest -q -rA tests/rtl
 
+rtl-pnr: .venv/installed .cache/pnr/installed ## place and route the gateware for some chips, what is not done yet: hours (ROW=ecp5-25)
+	$(DEV) -m tests.rtl.chips.place_and_route $(if $(ROW),--row '$(ROW)')
+
 boards: .venv/installed ## the C reference under qemu: same tokens as the engine? (MANIFEST=dev.jsonl: of 50 more, too)
 	$(DEV) -m tests.export.hardware.speech $(if $(MANIFEST),--manifest $(MANIFEST))
 
@@ -122,6 +125,11 @@ clean: ## remove environments and caches (not runs/, which holds training)
 	$(call install-torch,$(DEV))
 	$(DEV) -m pip install -q -r requirements/dev.txt
 	$(DEV) -m pip install -q --no-deps -e .
+	@touch $@
+
+.cache/pnr/installed: requirements/pnr.txt
+	$(call new-environment,.cache/pnr)
+	.cache/pnr/bin/python -m pip install -q -r requirements/pnr.txt
 	@touch $@
 
 .cache/clients/installed: requirements/clients.txt

@@ -26,7 +26,7 @@
 // A channel takes inputs + hidden clocks a group (at least UNITS + 1 + MEMORY_CLOCKS, linear 4 UNITS and as many
 // more); one whose state is fresh (h and c zero) takes its inputs alone.
 //
-// Everything that describes the layer has to stay from start_i until done_o.
+// Everything that describes the layer has to stay from two clocks before start_i until done_o.
 module rill_layer #(
     parameter int UNITS = 8,
     parameter int ACC_WIDTH = 24,
@@ -102,7 +102,7 @@ module rill_layer #(
 
   logic busy_q;
   logic fresh_ahead_q;  // of the next channel
-  logic [SIZE_WIDTH-1:0] word_q, group_q, words_q, all_words_q, minimum_q;
+  logic [SIZE_WIDTH-1:0] word_q, group_q, words_q, all_words_q, minimum_q, end_q;  // end: the last word of a pass
   logic [CHANNEL_WIDTH-1:0] channel_q;
   logic [WEIGHT_ADDR-1:0] group_base_q, weight_addr_q;
   logic [ACT_ADDR-1:0] act_base_q;
@@ -111,7 +111,7 @@ module rill_layer #(
   wire step = busy_q && !waiting;
   wire word_valid = step && word_q < words_q;
   wire word_last = word_q == words_q - 1'b1;
-  wire pass_last = step && word_q + 1'b1 >= words_q && word_q + 1'b1 >= minimum_q;
+  wire pass_last = step && word_q == end_q;
   wire channel_last = channel_q == last_channel_i;
   wire group_last = group_q == groups_i - 1'b1;
   wire in_x = word_q < inputs_i;
@@ -122,6 +122,7 @@ module rill_layer #(
     all_words_q <= inputs_i + hidden_i;
     weight_addr_o <= weight_addr_q;  // a clock later than the activation, which is shifted on its way
     minimum_q <= SIZE_WIDTH'((linear_i ? LANES : UNITS) + READ_CLOCKS);
+    end_q <= ((words_q > minimum_q) ? words_q : minimum_q) - 1'b1;  // in time: a pass takes four clocks or more
     fresh_ahead_q <= fresh_i[channel_last ? first_channel_i : channel_q + 1'b1];
     if (start_i) words_q <= fresh_i[first_channel_i] ? inputs_i : all_words_q;
     else if (pass_last) words_q <= fresh_ahead_q ? inputs_i : all_words_q;
@@ -222,9 +223,14 @@ module rill_layer #(
       .last_o(unused_read_last)
   );
 
+  // Between the results of two channels there are as many clocks as these two registers need, and more.
+  logic [CELL_ADDR-1:0] cell_own_q, cell_base_q;
+
   always_ff @(posedge clk_i) begin
     bias_addr_o <= bias_base_i + BIAS_ADDR'(read_index);
-    cell_addr_o <= CELL_ADDR'(read_channel * CELL_STRIDE) + cell_base_i + CELL_ADDR'(read_index);
+    cell_own_q <= CELL_ADDR'(read_channel * CELL_STRIDE);
+    cell_base_q <= cell_own_q + cell_base_i;
+    cell_addr_o <= cell_base_q + CELL_ADDR'(read_index);
   end
 
   // What accompanies them through the memories: valid, fresh, lane; and through the rounding: valid, fresh.

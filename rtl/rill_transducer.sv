@@ -304,11 +304,21 @@ module rill_transducer #(
   wire second = (state_q == PREDICT) ? prediction_second_q[channel_q] : is_pre ? second_input_q : post_second_q;
   wire [ACT_ADDR-1:0] h_first = h_base;
   wire [ACT_ADDR-1:0] h_second = h_base + ACT_ADDR'(hidden);
-  logic [CHANNELS-1:0] fresh;
+  // In registers, which settle before a layer starts.
+  logic [CHANNELS-1:0] fresh_q;
+  logic second_q;
+  logic [ACT_ADDR-1:0] x_base_q, h_read_q, h_write_q;
+  logic [CHANNEL_WIDTH-1:0] first_channel_q, last_channel_q;
 
-  always_comb begin
-    if (state_q == PREDICT) fresh = {CHANNELS{starting_q}};
-    else fresh = (is_pre && second_input_q) ? '0 : begin_q;
+  always_ff @(posedge clk_i) begin
+    if (state_q == PREDICT) fresh_q <= {CHANNELS{starting_q}};
+    else fresh_q <= (is_pre && second_input_q) ? '0 : begin_q;
+    first_channel_q <= (state_q == ENCODE) ? '0 : channel_q;
+    last_channel_q <= (state_q == ENCODE) ? LAST_CHANNEL : channel_q;
+    second_q <= second;
+    x_base_q <= second_q ? x_base + x_step : x_base;
+    h_read_q <= second_q ? h_first : h_second;
+    h_write_q <= second_q ? h_second : h_first;
   end
 
   logic h_valid, row_valid;
@@ -352,14 +362,14 @@ module rill_transducer #(
       .shift_x_i(shift_x),
       .shift_h_i(shift_h),
       .shift_i(shift),
-      .x_base_i(second ? x_base + x_step : x_base),
-      .h_base_i(second ? h_first : h_second),
+      .x_base_i(x_base_q),
+      .h_base_i(h_read_q),
       .cell_base_i(cell_base),
       .weight_base_i(weight_base),
       .bias_base_i(bias_base),
-      .first_channel_i((state_q == ENCODE) ? CHANNEL_WIDTH'(0) : channel_q),
-      .last_channel_i((state_q == ENCODE) ? LAST_CHANNEL : channel_q),
-      .fresh_i(fresh),
+      .first_channel_i(first_channel_q),
+      .last_channel_i(last_channel_q),
+      .fresh_i(fresh_q),
       .weight_ready_i,
       .weight_next_o,
       .weight_addr_o,
@@ -483,14 +493,19 @@ module rill_transducer #(
       .rdata_o(bias_data)
   );
 
-  logic cell_write_q;
-  logic [CELL_ADDR-1:0] cell_waddr_q;
-  logic signed [15:0] cell_wdata_q;
+  // Cells and activations are written two clocks later; nothing is read before a layer has settled.
+  logic cell_write_q[0:1];
+  logic [CELL_ADDR-1:0] cell_own_q, cell_place_q, cell_waddr_q;  // own: where a channel begins
+  logic signed [15:0] cell_wdata_q[0:1];
 
   always_ff @(posedge clk_i) begin
-    cell_write_q <= h_valid;
-    cell_waddr_q <= CELL_ADDR'(channel * CELL_STRIDE) + cell_base + CELL_ADDR'(index);
-    cell_wdata_q <= c;
+    cell_write_q[0] <= h_valid;
+    cell_write_q[1] <= cell_write_q[0];
+    cell_own_q <= CELL_ADDR'(channel * CELL_STRIDE);
+    cell_place_q <= cell_base + CELL_ADDR'(index);
+    cell_waddr_q <= cell_own_q + cell_place_q;
+    cell_wdata_q[0] <= c;
+    cell_wdata_q[1] <= cell_wdata_q[0];
   end
 
   rill_ram #(
@@ -499,9 +514,9 @@ module rill_transducer #(
       .CLOCKS(MEMORY_CLOCKS)
   ) cells (
       .clk_i,
-      .write_i(cell_write_q),
+      .write_i(cell_write_q[1]),
       .waddr_i(cell_waddr_q),
-      .wdata_i(cell_wdata_q),
+      .wdata_i(cell_wdata_q[1]),
       .raddr_i(cell_addr),
       .rdata_o(cell_data)
   );
@@ -526,9 +541,8 @@ module rill_transducer #(
     end
   end
 
-  // Written two clocks later; nothing is read before a layer has settled.
   logic act_write, act_write_q[0:1];
-  logic [ACT_ADDR-1:0] act_own_q, act_place, act_place_q, act_waddr_q;  // own: where a channel begins
+  logic [ACT_ADDR-1:0] act_own_q, act_place, act_place_q, act_waddr_q;
   logic [7:0] act_wdata, act_wdata_q[0:1];
   logic [CHANNEL_WIDTH-1:0] act_channel;
 
@@ -558,7 +572,7 @@ module rill_transducer #(
       default: begin
         act_channel = channel;
         act_write = h_valid;
-        act_place = (second ? h_second : h_first) + ACT_ADDR'(index);
+        act_place = h_write_q + ACT_ADDR'(index);
         act_wdata = h;
       end
     endcase

@@ -22,6 +22,7 @@ from server.rill.commands import Command, commands, parser_of
 from stream.bundled import model_path, present
 from tests.house.drawing import draw, rooms_table
 from tests.places import REPOSITORY
+from tests.rtl.chips import place_and_route
 
 __all__ = ["build_parser", "cli_page", "command_modules", "main"]
 
@@ -98,6 +99,11 @@ def design_page() -> str:
     return _with_part(REPOSITORY / "docs" / "design.md", "rooms", rooms_table())
 
 
+def rtl_page() -> str:
+    """Return docs/rtl.md with what place and route gave, as docs/place-and-route.json has it."""
+    return _with_part(REPOSITORY / "docs" / "rtl.md", "place-and-route", place_and_route.table())
+
+
 def readme() -> str:
     """Return README.md with the word error rates as the bundled model's notes have them."""
     notes = json.loads((model_path() / "model.json").read_bytes())["notes"]
@@ -142,6 +148,7 @@ PAGES = {
     "docs/cli.md": cli_page,
     "docs/design.md": design_page,
     "docs/images/house.svg": draw,
+    "docs/rtl.md": rtl_page,
     **{f"models/{name}/README.md": partial(card_page, name) for name in present()},
 }
 

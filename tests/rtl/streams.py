@@ -2,7 +2,7 @@
 
 By a model of clocks, which tests/rtl/test_bundled_model.py compares with a simulation, and the bandwidth of a memory.
 Printed is what a clock and a memory would carry if a chip had place for the states of all streams;
-tests/rtl/place_and_route.py says what chips have.
+tests/rtl/chips/place_and_route.py says what chips have.
 """
 
 from __future__ import annotations
