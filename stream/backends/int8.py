@@ -59,9 +59,13 @@ def rows_are_independent(backend: Backend) -> bool:
     x = rng.standard_normal((most, encoder.chunk_inputs, encoder.inputs), np.float32)
     tokens = rng.integers(0, spec.blank, most, endpoint=True)
     f, g = rng.standard_normal((2, most, spec.joint), np.float32)
-    of_encoder, of_prediction = map_state(
-        lambda leaf: rng.standard_normal(leaf.shape).astype(leaf.dtype), backend.initial_state(most)
-    )
+
+    def at_random(leaf: NDArray[Any]) -> NDArray[Any]:
+        if leaf.dtype == np.uint8:  # h of an LSTM
+            return rng.integers(0, 255, leaf.shape, np.uint8, endpoint=True)
+        return rng.standard_normal(leaf.shape).astype(leaf.dtype)
+
+    of_encoder, of_prediction = map_state(at_random, backend.initial_state(most))
 
     def run(rows: slice) -> list[NDArray[Any]]:
         heard, said = map_state(lambda leaf: leaf[rows], (of_encoder, of_prediction))
