@@ -1,7 +1,7 @@
 """Directed streams of a hardware bundle: samples that bring about what recordings do not.
 
-Full scale and silence, tones, clicks, quiet channels, channels that are muted and come back, streams that end in
-the middle of a frame, a chunk or a window, and streams of one sample and of none.
+Full scale and silence, tones, clicks, some with a peak just below a power of two, quiet channels, channels that are
+muted and come back, streams that end in the middle of a frame, a chunk or a window, and streams of one sample and of none.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.front_end.log_mel import SAMPLE_RATE
+from stream.front_end.log_mel import HOP, SAMPLE_RATE
+from stream.integer.log_mel import window_weights
 from stream.model.specification import Specification
 
+LOUDNESS = (64, 1024, 16384)  # of clicks, at least; at most twice as much
+FRAMES_APART = 6  # so that a window holds one of them
 Samples = NDArray[np.int16]
 
 
@@ -51,7 +54,30 @@ def signals(specification: Specification, recordings: dict[str, Samples]) -> dic
         "less-than-a-frame": _pcm(rng.normal(0, 3000, 250)),
         "less-than-a-chunk": _pcm(rng.normal(0, 3000, 700)),
         "odd-end": _pcm(rng.normal(0, 3000, 3 * chunk + 5)),
+        "peaks-below-a-power": _peaks_below_a_power(specification),
     }
+
+
+def _peaks_below_a_power(specification: Specification) -> Samples:
+    """Return clicks, one at a time in the window, whose largest product is just below a power of two.
+
+    Rule 10.5 adds 2^-14 of it before it counts bits, so that rounding cannot overflow. With 2^-13 these would take another bit.
+    """
+    weights = window_weights(specification.window)
+    lead = specification.window - HOP if specification.initial_padding else 0
+    pcm = np.zeros(HOP * (len(LOUDNESS) + 1) * FRAMES_APART, np.int16)
+    for number, least in enumerate(LOUDNESS):
+        loud = np.arange(least, 2 * least)
+        products = (loud[:, None] * weights) << 15
+        bits = np.floor(np.log2(np.maximum(products, 1))).astype(np.int64) + 1
+        below = (products + (products >> 13) >= 1 << bits) & (
+            products + (products >> 14) < 1 << bits
+        )
+        # The click's echo in the emphasis, 0.97 of it, has the next weight, and has to be smaller.
+        below[:, :-1] &= weights[:-1] * 32768 > weights[1:] * 31785
+        at, index = np.argwhere(below)[0]
+        pcm[(number + 1) * FRAMES_APART * HOP - lead + index] = loud[at]
+    return pcm
 
 
 def _pcm(values: NDArray[np.floating]) -> Samples:

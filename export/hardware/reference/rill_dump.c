@@ -88,7 +88,15 @@ static void keep_gate(unsigned row, int64_t acc, int64_t z)
     z_row[row] = (int32_t)z;
 }
 
-#define RILL_TRACE(name, values, count) append(name, values, sizeof *(values), count)
+/* Tokens and their frames come as `keep_token` is given them. */
+static void trace(const char *name, const void *values, size_t size, size_t count)
+{
+    if (strcmp(name, "tokens") && strcmp(name, "steps")) {
+        append(name, values, size, count);
+    }
+}
+
+#define RILL_TRACE(name, values, count) trace(name, values, sizeof *(values), count)
 #define RILL_TRACE_LAYER(stack, n, part, values, count) append_layer(stack, n, part, values, sizeof *(values), count)
 #define RILL_TRACE_GATES(row, acc, z) keep_gate(row, acc, z)
 #include "rill.c"
@@ -114,22 +122,29 @@ static int read_row(FILE *file, void *values, size_t size, size_t count)
     return 1;
 }
 
-static void ignore(void *context, uint16_t token, uint32_t step)
+static void keep_token(void *context, uint16_t token, uint32_t step)
 {
-    (void)context;
-    (void)token;
-    (void)step;
+    if (context != folder || strcmp(rill_text(token), rill_token_text[token])) {
+        stop("another context or text in", folder);
+    }
+    append("tokens", &token, sizeof token, 1);
+    append("steps", &step, sizeof step, 1);
 }
 
+/* Push a stream in blocks of 1, 2, 3, ... samples. */
 static void run_stream(const char *in)
 {
     static rill_stream stream;
+    static int16_t samples[2000];
     FILE *pcm = open_file(in, "pcm", "rb");
-    int16_t sample;
 
-    rill_begin(&stream, ignore, NULL);
-    while (read_row(pcm, &sample, 2, 1)) {
-        rill_push(&stream, &sample, 1);
+    rill_begin(&stream, keep_token, folder);
+    for (unsigned most = 1, count = 1; count > 0; most = most % 2000 + 1) {
+        count = 0;
+        while (count < most && read_row(pcm, samples + count, 2, 1)) {
+            count++;
+        }
+        rill_push(&stream, samples, count);
     }
     rill_finish(&stream);
     fclose(pcm);

@@ -1,37 +1,31 @@
 """python -m tests.export.hardware.mutants: whether the vectors of hardware bundles catch every mutant of the C reference.
 
 Each change of `mutation` is compiled and run on the vectors of small models, one after another until one differs; one
-stream and the single steps of the first come before all others. What none notices is compiled with sanitisers, too: an access outside of an array changes no value, and is a fault. Those
-that cannot be told from the reference by any input are listed in equivalent_mutants.toml, each with the reason.
-Any other that survives is printed, and the exit status is 1.
+stream and the single steps of each come before all others. What none notices is compiled with sanitisers, too: an
+access outside of an array changes no value, and is a fault. Mutants that no input tells from the reference are listed in
+equivalent_mutants.toml, each with the reason. Any other that survives is printed, and the exit status is 1.
 """
 
 from __future__ import annotations
 
-import argparse
-import collections
-import concurrent.futures
 import functools
-import os
-import resource
 import shutil
 import subprocess
 import tempfile
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from export.hardware.bundle import REFERENCE
 from stream.process import run_main
 from tests.export.hardware.compilers import SANITISERS
+from tests.export.hardware.fates import SURVIVES, build_parser, judge, limit
 from tests.export.hardware.models import MODELS, small_bundle
 from tests.export.hardware.mutation import Mutant, mutants
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
-SECONDS = 5  # of the processor, which a mutant may keep from ending
+SECONDS = 2  # of the processor, which a mutant may keep from ending
 STREAM = "babble"  # that comes first
-BYTES = 1 << 25  # of a file that it writes
-FATES = ("no program", "caught by the vectors", "caught by a sanitiser", "equivalent", "survives")
+REFUSED, CAUGHT, FAULT = "no program", "caught by the vectors", "caught by a sanitiser"
 Dump = dict[str, bytes]
 
 
@@ -40,13 +34,6 @@ def read_all(folder: Path) -> Dump:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.bin")
     }
-
-
-def limit() -> None:
-    """Keep a mutant from filling the disk, and from running for ever."""
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (BYTES, BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def first_cases(bundle: Path, folder: Path) -> Path:
@@ -81,25 +68,27 @@ def dump(bundle: Path, source: str, folder: Path, *, sanitisers: bool = False) -
     made = subprocess.run(command, capture_output=True)
     if made.returncode:
         return None
-    done = subprocess.run([program, bundle, written], capture_output=True, preexec_fn=limit)
+    done = subprocess.run(
+        [program, bundle, written],
+        capture_output=True,
+        preexec_fn=functools.partial(limit, SECONDS),
+    )
     return read_all(written) if done.returncode == 0 else {}
 
 
 def fate(source: str, references: Sequence[tuple[Path, Dump]], mutant: Mutant) -> str:
-    """Return what becomes of a mutant, one of `FATES`."""
+    """Return what becomes of a mutant."""
     changed = mutant.of(source)
     with tempfile.TemporaryDirectory(prefix="mutant-") as temporary:
         folder = Path(temporary)
-        compiles = False
         for sanitisers in (False, True):
-            for bundle, expected in references[int(sanitisers) :]:
+            for bundle, expected in references[len(MODELS) if sanitisers else 0 :]:
                 found = dump(bundle, changed, folder, sanitisers=sanitisers)
-                compiles = compiles or found is not None
-                if found is not None and found != expected:
-                    return FATES[2] if sanitisers else FATES[1]
-            if not compiles:
-                return FATES[0]
-    return FATES[4]
+                if found is None:
+                    return REFUSED
+                if found != expected:
+                    return FAULT if sanitisers else CAUGHT
+    return SURVIVES
 
 
 def reference(bundle: Path, folder: Path) -> Dump:
@@ -110,61 +99,21 @@ def reference(bundle: Path, folder: Path) -> Dump:
     return found
 
 
-def equivalents() -> dict[str, str]:
-    """Return the mutants that no input tells from the reference, and why."""
-    with EQUIVALENT.open("rb") as file:
-        listed = tomllib.load(file)
-    return {name: reason for reason, names in listed.items() for name in names}
-
-
-def report(found: Iterable[tuple[Mutant, str]]) -> collections.Counter[str]:
-    """Print the mutants that survive as they come, and return how many met which fate."""
-    known = equivalents()
-    count = collections.Counter[str]()
-    for mutant, of in found:
-        equivalent = mutant.name in known
-        if equivalent and of != FATES[4]:
-            print(
-                f"rill.c:{mutant.line}: {mutant.name}: listed as equivalent, but {of}", flush=True
-            )
-        if of == FATES[4] and not equivalent:
-            print(f"rill.c:{mutant.line}: {mutant.name}", flush=True)
-        count[FATES[3] if equivalent and of == FATES[4] else of] += 1
-    return count
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.export.hardware.mutants",
-        description="Change the C reference at every place, one at a time; the vectors have to notice.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--only", default="", metavar="TEXT", help="mutants whose name has it")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth")
-    parser.add_argument(
-        "--from", type=int, default=0, dest="begin", metavar="N", help="leave out N"
-    )
-    return parser
-
-
 def main(argv: list[str] | None = None) -> int:
     """Print what becomes of the mutants; returns the exit status."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser(
+        "python -m tests.export.hardware.mutants",
+        "Change the C reference at every place, one at a time; the vectors have to notice.",
+    )
+    arguments = parser.parse_args(argv)
     source = (REFERENCE / "rill.c").read_text()
-    chosen = [m for m in mutants(source) if arguments.only in m.name]
-    chosen = chosen[arguments.begin :: arguments.every]
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         folder = Path(temporary)
         bundles = [small_bundle(name, folder / "bundles").folder for name in MODELS]
-        bundles.insert(0, first_cases(bundles[0], folder / "first"))
+        bundles = [*(first_cases(each, folder / "first" / each.name) for each in bundles), *bundles]
         references = [(bundle, reference(bundle, folder)) for bundle in bundles]
         of = functools.partial(fate, source, references)
-        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            count = report(zip(chosen, pool.map(of, chosen), strict=True))
-    print(", ".join(f"{count[each]} {each}" for each in FATES))
-    return int(count[FATES[4]] > 0)
+        return judge(mutants(source), of, EQUIVALENT, arguments)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 
 from export.hardware.bundle import REFERENCE
 from hwckpt.hardware_bundle import Bundle
-from tests.export.hardware.mutants import FATES, dump, equivalents, fate, first_cases
+from tests.export.hardware.fates import SURVIVES, equivalents
+from tests.export.hardware.mutants import CAUGHT, EQUIVALENT, dump, fate, first_cases
 from tests.export.hardware.mutation import mutants
 
 SOURCE = """\
@@ -52,7 +53,7 @@ def test_a_mutant_is_one_change_of_the_file() -> None:
 
 def test_every_equivalent_mutant_is_one_of_the_reference() -> None:
     names = {mutant.name for mutant in mutants((REFERENCE / "rill.c").read_text())}
-    assert set(equivalents()) <= names
+    assert set(equivalents(EQUIVALENT)) <= names
 
 
 @pytest.mark.slow
@@ -66,9 +67,9 @@ def test_vectors_catch_mutants_and_sanitisers_what_changes_no_value(
     whole = dump(bundle, source, tmp_path)
     assert whole
     wanted = {
-        "rill_lstm_step: 16384 -> (16384 + 1)": FATES[1],
-        "dot: < -> <=": FATES[1],
-        "larger: > -> >=": FATES[4],
+        "rill_lstm_step: 16384 -> (16384 + 1)": CAUGHT,
+        "dot: < -> <=": CAUGHT,
+        "larger: > -> >=": SURVIVES,
     }
     for mutant in mutants(source):
         if mutant.name in wanted:
