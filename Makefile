@@ -74,8 +74,9 @@ rtl-pnr: .venv/installed .cache/pnr/installed ## place and route the gateware fo
 boards: .venv/installed ## the C reference under qemu: same tokens as the engine? (MANIFEST=dev.jsonl: of 50 more, too)
 	$(DEV) -m tests.export.hardware.speech $(if $(MANIFEST),--manifest $(MANIFEST))
 
-mutants: .venv/installed ## change the C reference at every place, one at a time: do its vectors notice?
-	$(DEV) -m tests.export.hardware.mutants
+mutants: .venv/installed ## change the C reference and the gateware at every place, one at a time: do the vectors notice?
+	$(DEV) -m tests.export.hardware.mutants $(MUTANTS)
+	$(DEV) -m tests.rtl.mutation.mutants $(MUTANTS)
 
 cpus: .venv/installed ## same tokens without VNNI, without AVX and on ARM? (CPUS=all: on more)
 	$(DEV) -m tests.portability cpus $(CPUS)

@@ -4,6 +4,7 @@
 //   +state=FILE   h and c before each step, for each channel and unit; without it all begin with zeros, once
 //   +trace=FILE   what came: a line "h c" a unit, in hexadecimal, in the order of rill_walk
 //   +vcd=FILE     every signal of the layer
+//   +limit=N      stop after so many clocks
 //   +idle +stall  the source pauses at random, the sink does
 `timescale 1ns / 1ps
 module lstm_layer_bench #(
@@ -64,7 +65,7 @@ module lstm_layer_bench #(
   always #5 clk = !clk;
 
   string path;
-  int x_file, state_file, trace_file, got, value;
+  int x_file, state_file, trace_file, got, value, limit;
   int results = 0, clocks = 0, begun = 0, sent = 0;
   logic idle, stall;
 
@@ -73,6 +74,7 @@ module lstm_layer_bench #(
 
   always @(posedge clk) begin
     clocks <= clocks + 1;
+    if (clocks == limit) $fatal(1, "not done after %0d clocks", limit);
     if (rst_n && h_valid && h_ready) begin
       $fwrite(trace_file, "%h %h\n", h_data, c_data);
       results <= results + 1;
@@ -84,6 +86,7 @@ module lstm_layer_bench #(
   end
 
   initial begin
+    if (!$value$plusargs("limit=%d", limit)) limit = -1;
     idle = $test$plusargs("idle");
     stall = $test$plusargs("stall");
     if (!$value$plusargs("x=%s", path)) $fatal(1, "+x=FILE is missing");
@@ -128,6 +131,7 @@ module lstm_layer_bench #(
       sent = sent + 1;
     end
     while (results != sent * CHANNELS * HIDDEN) @(negedge clk);
+    $display("%0d clocks in all", clocks);
     $fclose(trace_file);
     $finish;
   end

@@ -4,6 +4,7 @@
 //                 segment, 4xx it is mute
 //   +trace=FILE   what was computed, in the order of computation; see `trace`
 //   +tokens       only tokens
+//   +limit=N      stop after so many clocks
 //   +idle +stall  the source pauses at random, the sink does
 //   +wait         so do the weights, before a group
 //   +beats=N      with LOADED 2: beats that the memory outside sends in 1000 clocks, 1000 if not said
@@ -227,7 +228,7 @@ module transducer_bench #(
   always #5 clk = !clk;
 
   string path;
-  int x_file, trace_file, got, value;
+  int x_file, trace_file, got, value, limit;
   int chunks = 0, sent = 0, tokens = 0, clocks = 0, now = 0, begun = 0;
   int layer_clocks[0:LAYER_COUNT-1];  // of the last run of each layer
   logic idle, stall, waits, every;
@@ -245,6 +246,7 @@ module transducer_bench #(
   always @(posedge clk)
     if (rst_n) begin
       now <= now + 1;
+      if (now == limit) $fatal(1, "not done after %0d clocks", limit);
       if (dut.start) begun <= now;
       if (dut.done) layer_clocks[dut.layer_q] <= now - begun;
       // Neither waiting for x nor for the sink is computing.
@@ -262,6 +264,7 @@ module transducer_bench #(
     end
 
   initial begin
+    if (!$value$plusargs("limit=%d", limit)) limit = -1;
     idle = $test$plusargs("idle");
     stall = $test$plusargs("stall");
     waits = $test$plusargs("wait");
@@ -293,6 +296,7 @@ module transducer_bench #(
     end
     while (chunks != sent) @(negedge clk);
     $display("%0d chunks, %0d tokens, %0d clocks", chunks, tokens, clocks);
+    $display("%0d clocks in all", now);
     for (int n = 0; n < LAYER_COUNT; n++) $display("layer %0d: %0d clocks", n, layer_clocks[n]);
     $fclose(trace_file);
     $finish;

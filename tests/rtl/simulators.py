@@ -12,7 +12,7 @@ import pytest
 
 from tests.places import REPOSITORY
 
-__all__ = ["SIMULATORS", "SOURCES", "Simulator"]
+__all__ = ["SIMULATORS", "SOURCES", "Icarus", "Parameters", "Simulator"]
 
 RTL = REPOSITORY / "rtl"
 SOURCES = sorted(RTL.glob("*.sv"))
@@ -61,13 +61,23 @@ class Icarus(Simulator):
         options: tuple[str, ...] = (),
     ) -> None:
         """Build a bench around any sources."""
+        execute(self.compiler(bench, parameters, program, sources, options), program.parent)
+
+    def compiler(
+        self,
+        bench: str,
+        parameters: Parameters,
+        program: Path,
+        sources: Iterable[Path],
+        options: tuple[str, ...] = (),
+    ) -> list[str]:
+        """Return the command that builds a bench around any sources."""
         sizes = [f"-P{bench}.{name}={value}" for name, value in parameters.items()]
         files = [str(RTL / "bench" / f"{bench}.sv"), *map(str, sources)]
-        execute(
-            ["iverilog", "-g2012", "-Wall", "-Wno-timescale", "-s", bench, *sizes, *options]
-            + ["-o", str(program), *files],
-            program.parent,
-        )
+        return [
+            *("iverilog", "-g2012", "-Wall", "-Wno-timescale", "-s", bench, *sizes, *options),
+            *("-o", str(program), *files),
+        ]
 
     def command(self, program: Path) -> list[str]:
         return ["vvp", "-n", str(program)]

@@ -18,9 +18,9 @@ from pathlib import Path
 from export.hardware.bundle import REFERENCE
 from stream.process import run_main
 from tests.export.hardware.compilers import SANITISERS
-from tests.export.hardware.fates import SURVIVES, build_parser, judge, limit
 from tests.export.hardware.models import MODELS, small_bundle
 from tests.export.hardware.mutation import Mutant, mutants
+from tests.rtl.mutation.fates import SURVIVES, build_parser, judge, limit
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 SECONDS = 2  # of the processor, which a mutant may keep from ending

@@ -10,9 +10,9 @@ import pytest
 
 from export.hardware.bundle import REFERENCE
 from hwckpt.hardware_bundle import Bundle
-from tests.export.hardware.fates import SURVIVES, equivalents
 from tests.export.hardware.mutants import CAUGHT, EQUIVALENT, dump, fate, first_cases
 from tests.export.hardware.mutation import mutants
+from tests.rtl.mutation.fates import SURVIVES, equivalents
 
 SOURCE = """\
 /* 1 + 1 is not code. */
