@@ -3,14 +3,14 @@
 A recipe is a folder with a recipe.toml:
 
     before   commands that come first: tokenizer, statistics
-    stages   configurations, each trained from the best model of the one before
+    stages   configurations, each trained from the best model of the one before, and commands between them
     after    commands that come last: export, validations, card
 
 In a command, $VARIABLE is one of the environment, of which RILL_RECIPE, RILL_DATA and RILL_OUTPUT are the folders of the
 recipe, of --data and of --output, and {NAME} is one of
 
     {recipe}      the folder of the recipe      {model}        the model directory
-    {output}      the folder of all output      {checkpoint}   the best checkpoint of the last stage
+    {output}      the folder of all output      {checkpoint}   the best checkpoint of the stage before, or of the last
     {text}        data.text of the last stage   {language}     data.language of it
 
 A step has a name: that of its stage, or the words of the command before what is given to it, with a number where there
@@ -43,7 +43,8 @@ from train.config.run import Config, ConfigError
 from train.recipe.knobs import Knobs, english_compatible, start_from
 
 FILE = "recipe.toml"
-OUTPUTS = ("--output", "--archive")  # options that name what a command writes
+# Options that name what a command writes.
+OUTPUTS = ("--output", "--archive", "--plot", "--json", "--predictions")
 CONVERTING = (["rill", "data", "align"], ["rill", "data", "convert"])  # INPUT OUTPUT ...
 PART = re.compile(r"(.*\S)=(?:0?\.\d+)")  # what `rill data split` writes, and its share
 NOTHING = Knobs()
@@ -58,11 +59,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     after: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            raise ValueError("stages is empty; it names the configurations to train, in order")
+        if not self.configurations:
+            raise ValueError("stages has no configuration; it names those to train, in order")
         for line in (*self.before, *self.after):
-            if shlex.split(line)[:1] != ["rill"]:
+            if not _is_command(line):
                 raise ValueError(f"a step is a command of rill; this is not: {line}")
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """The stages without the commands between them."""
+        return tuple(stage for stage in self.stages if not _is_command(stage))
+
+
+def _is_command(line: str) -> bool:
+    return shlex.split(line)[:1] == ["rill"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ def steps_of(folder: Path, recipe: Recipe, output: Path, knobs: Knobs = NOTHING)
     Raises:
         ConfigError: a configuration is wrong, or a command names what there is not.
     """
-    files = [_filled(name, {"recipe": folder}, str) for name in recipe.stages]
+    files = [_filled(name, {"recipe": folder}, str) for name in recipe.configurations]
     stages = {Path(file).stem: file for file in files}
     if len(stages) < len(files):
         raise ConfigError(f"{folder / FILE}: two stages have the same name")
@@ -145,11 +155,14 @@ def steps_of(folder: Path, recipe: Recipe, output: Path, knobs: Knobs = NOTHING)
         "text": configs[last].data.text,
         "language": configs[last].data.language,
     }
-    steps = [
-        *(_command(line, places) for line in recipe.before),
-        *_training(stages, configs, overrides, output),
-        *(_command(line, places) for line in recipe.after),
-    ]
+    training = _training(stages, configs, overrides, output)
+    steps = [_command(line, places) for line in recipe.before]
+    so_far = dict(places)
+    for line in recipe.stages:
+        steps.append(_command(line, so_far) if _is_command(line) else next(training))
+        if steps[-1].config is not None:
+            so_far["checkpoint"] = steps[-1].outputs[0]
+    steps.extend(_command(line, places) for line in recipe.after)
     return list(_named(steps))
 
 

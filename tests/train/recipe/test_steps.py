@@ -223,7 +223,8 @@ def test_a_stage_is_trained_again_if_the_model_that_it_starts_from_has_changed(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stages = []", "stages is empty"),
+        ("stages = []", "stages has no configuration"),
+        ('stages = ["rill show"]', "stages has no configuration"),
         ('stages = ["a.toml"]\nafter = ["rm -r /"]', "a step is a command of rill"),
         ('stage = ["a.toml"]', "stage"),
         ('stages = ["a/b.toml", "c/b.toml"]', "two stages have the same name"),
@@ -317,11 +318,35 @@ def test_commands_name_folders_the_language_and_its_rules(
     assert "x/el" in checks[0] and os.environ["RILL_DATA"] == "corpora"
 
 
-@pytest.mark.parametrize("command", ["align", "convert"])
-def test_what_a_conversion_writes_is_not_what_it_depends_on(
+def test_a_command_between_stages_has_the_best_checkpoint_of_the_stage_before(
+    recipe: Path, tmp_path: Path
+) -> None:
+    lines = (recipe / "recipe.toml").read_text().splitlines()
+    align = "rill data align $TONES/train.jsonl {output}/words.jsonl --model {checkpoint}"
+    stages = f'stages = ["{recipe}/soft.toml", "{align}", "{recipe}/hard.toml"]'
+    (recipe / "recipe.toml").write_text("\n".join([stages, *lines[2:]]))
+    output = tmp_path / "output"
+    steps = steps_of(recipe, read_recipe(recipe), output)
+    names = [step.name for step in steps]
+    assert names == [*NAMES[:2], "data-align", *NAMES[2:]]
+    step = steps[2]
+    assert step.inputs[-1] == output / "soft" / "best-hard.pt" and step.config is None
+    assert step.outputs == (output / "words.jsonl",)
+    assert steps[3].line.endswith(f"--init-from {output / 'soft' / 'best-hard.pt'}")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data align $TONES/dev.jsonl {to}",
+        "data convert $TONES/dev.jsonl {to}",
+        "lm tune model --manifest $TONES/dev.jsonl --json {to}",
+    ],
+)
+def test_what_a_command_writes_is_not_what_it_depends_on(
     recipe: Path, tmp_path: Path, command: str
 ) -> None:
-    line = f"rill data {command} $TONES/dev.jsonl {tmp_path}/to.jsonl"
+    line = f"rill {command.format(to=tmp_path / 'to.jsonl')}"
     text = (recipe / "recipe.toml").read_text()
     (recipe / "recipe.toml").write_text(text.replace("before = [", f'before = ["{line}",'))
     step = steps_of(recipe, read_recipe(recipe), tmp_path / "out")[0]
