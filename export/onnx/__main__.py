@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--float-layers",
         metavar="NAMES",
-        help="layers of the int8 graphs to keep in float32, such as encoder.pre.0,joint.output",
+        help="layers of the int8 graphs to keep in float32, such as encoder.pre.0,joint.output; auto: none, "
+        "or those that the limit of --most-loss asks for",
     )
     parser.add_argument(
         "--integers",
@@ -112,30 +115,42 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.no_int8 and not arguments.integers and getattr(arguments, flag) is not None:
             parser.error(f"--{flag.replace('_', '-')} is for int8: leave it or --no-int8 out")
     output = Path(arguments.output)
-    layers = arguments.float_layers.split(",") if arguments.float_layers is not None else []
+    automatic = arguments.float_layers == "auto"
+    layers = (
+        [] if automatic or arguments.float_layers is None else arguments.float_layers.split(",")
+    )
     network = open_model(arguments.ckpt)
     if arguments.final_padding is not None:
         changes = {"final_padding": arguments.final_padding}
         specification = msgspec.structs.replace(network.specification, **changes)
         network = replace(network, specification=specification)
+    network = replace(network, notes={**network.notes, **dict(arguments.note)})
     began = time.perf_counter()
     try:
         calibration, validation = (
             read_manifest(Path(name)) if name else None
             for name in (arguments.calibrate, arguments.manifest)
         )
-        exported = export(
-            replace(network, notes={**network.notes, **dict(arguments.note)}),
+        exporting = functools.partial(
+            export,
+            network,
             output,
             calibration=calibration,
             validation=validation,
             most_loss=arguments.most_loss / 100,
             int8=not arguments.no_int8,
             integers=arguments.integers,
-            float_layers=layers,
             standard=arguments.standard_operators,
             progress=lambda name, done, total: show_count(done, total, name),
         )
+        try:
+            exported = exporting(float_layers=layers)
+        except PrecisionError as error:
+            if not automatic or not error.float_layers:
+                raise
+            layers = list(error.float_layers)
+            print(f"{error}; they are kept in float", file=sys.stderr)
+            exported = exporting(float_layers=layers)
     except DifferenceError as error:
         said = f"{arguments.ckpt}: {error}. Nothing was written."
         if isinstance(error, PrecisionError) and not arguments.manifest:

@@ -69,10 +69,12 @@ def test_the_layer_with_an_outlier_is_named_first_and_is_mended_in_float(
     assert "the model's own: --manifest" in said
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
 
-    assert main([*command, "--float-layers", layer]) == 0
-    said = capsys.readouterr().out
-    assert f"-> 0.00 %, 0.00 % of the words change; in float: {layer}" in said
-    open_model(tmp_path / "new" / "model")
+    for layers in (layer, "auto"):
+        assert main([*command, "--float-layers", layers]) == 0
+        said, warned = capsys.readouterr()
+        assert f"-> 0.00 %, 0.00 % of the words change; in float: {layer}" in said
+        assert (f"With --float-layers {layer}" in warned) == (layers == "auto")
+        open_model(tmp_path / "new" / "model")
 
 
 def test_a_refusal_leaves_the_older_model(tmp_path: Path) -> None:
