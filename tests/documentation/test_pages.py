@@ -37,7 +37,18 @@ from tests.places import REPOSITORY
 from train.recipe.steps import Recipe
 
 LINKING = [*PAGES, REPOSITORY / "CHANGELOG.md", *sorted(REPOSITORY.glob("models/*/README.md"))]
-LANGUAGES = {"sh", "python", "pycon", "toml", "json", "yaml", "text", "mermaid"}
+LANGUAGES = {
+    "sh",
+    "python",
+    "pycon",
+    "toml",
+    "json",
+    "yaml",
+    "text",
+    "mermaid",
+    "c",
+    "systemverilog",
+}
 COMMAND = re.compile(r"(?m)(?:^|`|\| )rill ((?:export )?[a-z-]+)((?:\\\n|[^`\n|#;&<>])*)")
 INLINE = [
     pytest.param(words, options, id=f"{page.name}: {words}{options[:40]}")
