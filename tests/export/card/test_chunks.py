@@ -14,6 +14,7 @@ from stream.validation.latency import Latency
 from stream.validation.record import conditions, record_capacity, record_report
 from stream.validation.report import Outcome, report_of
 from tests.test_chunk_lengths import network
+from tests.tiny import tiny_network
 
 
 def recorded(path: Path, chunk_ms: int, heard: str, **latency: Any) -> None:
@@ -51,3 +52,18 @@ def test_each_length_has_its_errors_latency_streams_and_memory(tmp_path: Path) -
     rates = lines[lines.index("## Word error rate, %") : begin]
     assert any("33.33" in line for line in rates)  # of the model's own length
     assert not any("0.00" in line for line in rates)
+
+
+def test_one_length_has_its_latency_and_streams(tmp_path: Path) -> None:
+    path, chosen = tmp_path / "model", tiny_network()
+    directory.write(chosen, path, {})
+    report = report_of([Outcome("a", "a b", "a", [], [], [])], 0.1)
+    record_report(path, conditions(chosen, "onnx", "dev", 1, {"reset_stats": True}), report)
+    assert "## Latency and streams" not in card(path)
+    plan = Plan("onnx", 1, 60, 50, 0.01, (), ())
+    record_capacity(path, chosen, plan, "2 cores, a processor")
+    lines = card(path).splitlines()
+    begin = lines.index("## Latency and streams")
+    assert lines[begin + 2] == "| chunk | streams a core, `onnx` | MB a channel |"
+    assert lines[begin + 4].startswith("| 60 ms | ")
+    assert "--chunk-ms" not in lines[begin + 6]
