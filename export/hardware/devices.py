@@ -39,9 +39,9 @@ DEVICES = {
     device.name: device
     for device in (
         Device("ice40up5k", 5_280, 8, 1, 1.1 * MBIT, 0.012 * GIGA, 25e6, "Lattice; clock half of the 52 MHz measured; SPI flash, 4 bits at 25 MHz"),
-        Device("ecp5-25", 24_288, 28, 1, 1.0 * MBIT, 0.3 * GIGA, 72.9e6, "Lattice; clock measured: 72.9 MHz, a whole model for 8 streams with 16 lanes; SDRAM"),
-        Device("ecp5-45", 43_848, 72, 1, 1.9 * MBIT, 0.3 * GIGA, 72.9e6, "Lattice; clock measured on ecp5-25; SDRAM"),
-        Device("ecp5-85", 83_640, 156, 1, 3.7 * MBIT, 0.3 * GIGA, 79e6, "Lattice; clock measured: 79 MHz, a layer of 128 lanes; SDRAM"),
+        Device("ecp5-25", 24_288, 28, 1, 1.0 * MBIT, 0.3 * GIGA, 90.6e6, "Lattice; clock measured: 90.6 MHz, a whole model for 8 streams with 16 lanes; SDRAM"),
+        Device("ecp5-45", 43_848, 72, 1, 1.9 * MBIT, 0.3 * GIGA, 88e6, "Lattice; clock measured: 88 MHz, a whole model for 20 streams with 32 lanes; SDRAM"),
+        Device("ecp5-85", 83_640, 156, 1, 3.7 * MBIT, 0.3 * GIGA, 89.8e6, "Lattice; clock measured: 89.8 MHz, a whole model for 50 streams with 32 lanes; SDRAM"),
         Device("artix7-100t", 63_400, 240, 1, 4.9 * MBIT, 1.6 * GIGA, 150e6, "AMD DS180; DDR3"),
         Device("zynq-7020", 53_200, 220, 1, 4.9 * MBIT, 4.2 * GIGA, 150e6, "AMD DS190; DDR3, 32 bits"),
         Device("zynq-7045", 218_600, 900, 1, 19.2 * MBIT, 4.2 * GIGA, 200e6, "AMD DS190; DDR3, 32 bits"),
