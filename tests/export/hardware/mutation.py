@@ -152,7 +152,7 @@ def _of_tokens(code: str) -> Iterator[tuple[int, int, str]]:
         elif text in CALLS:
             yield begin, end, CALLS[text]
         elif text == "clamp":
-            inner, last = _arguments(code, end)
+            inner, last = parts_of(code, end)
             yield begin, last, f"({inner[0]})"
         elif text in SWAPPED:
             binary = bool(OPERAND.fullmatch(previous)) and previous not in ("return", "case")
@@ -163,11 +163,11 @@ def _of_tokens(code: str) -> Iterator[tuple[int, int, str]]:
             yield begin, end, SWAPPED[text]
 
 
-def _arguments(code: str, begin: int) -> tuple[list[str], int]:
-    """Return the arguments of a call, whose parenthesis opens at `begin`, and where it ends."""
+def parts_of(code: str, begin: int) -> tuple[list[str], int]:
+    """Return what a bracket that opens at `begin` holds, between commas, and where it ends."""
     depth, at, start, found = 0, begin, begin + 1, []
     while True:
-        depth += (code[at] in "([") - (code[at] in ")]")
+        depth += (code[at] in "([{") - (code[at] in ")]}")
         if (depth == 1 and code[at] == ",") or depth == 0:
             found.append(code[start:at].strip())
             start = at + 1

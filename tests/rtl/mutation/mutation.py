@@ -18,7 +18,7 @@ import collections
 import re
 from collections.abc import Iterator
 
-from tests.export.hardware.mutation import Mutant
+from tests.export.hardware.mutation import Mutant, parts_of
 
 __all__ = ["mutants"]
 
@@ -168,29 +168,16 @@ def _neighbours(literal: str) -> Iterator[str]:
 
 def _swapped_parts(source: str, begin: int) -> Iterator[tuple[int, int, str]]:
     """Yield a concatenation whose first two parts change places."""
-    parts, end = _parts(source, begin)
+    parts, end = parts_of(source, begin)
     if len(parts) > 1:
         yield begin, end, "{" + ", ".join([parts[1], parts[0], *parts[2:]]) + "}"
-
-
-def _parts(code: str, begin: int) -> tuple[list[str], int]:
-    """Return what a bracket that opens at `begin` holds, between commas, and where it ends."""
-    depth, at, start, found = 0, begin, begin + 1, []
-    while True:
-        depth += (code[at] in "([{") - (code[at] in ")]}")
-        if (depth == 1 and code[at] == ",") or depth == 0:
-            found.append(code[start:at].strip())
-            start = at + 1
-        at += 1
-        if depth == 0:
-            return found, at
 
 
 def _of_conditions(code: str) -> Iterator[tuple[int, int, str]]:
     """Yield conditions that always hold, and never."""
     for match in re.finditer(r"\bif \(", code):
         begin = match.end() - 1
-        _, end = _parts(code, begin)
+        _, end = parts_of(code, begin)
         yield begin, end, "(1'b1)"
         yield begin, end, "(1'b0)"
 
