@@ -134,8 +134,11 @@ FAULTS = {
         "d = rhe(l - s->mean[bin], 10); /* 10.16 */", "d = rhe(difference, 10);", "x", ""
     ),
     "samples in the other byte order": Fault(
-        "rill_push(&stream, &sample, 1);",
-        "sample = (int16_t)((uint16_t)sample << 8 | (uint16_t)sample >> 8);\n        rill_push(&stream, &sample, 1);",
+        "rill_push(&stream, samples, count);",
+        "for (unsigned n = 0; n < count; n++) {\n"
+        "            samples[n] = (int16_t)((uint16_t)samples[n] << 8 | (uint16_t)samples[n] >> 8);\n"
+        "        }\n"
+        "        rill_push(&stream, samples, count);",
         "log2_mel",
         "endianness: the bytes of the samples",
         "rill_dump.c",
