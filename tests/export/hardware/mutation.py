@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 __all__ = ["Mutant", "mutants"]
@@ -102,12 +102,17 @@ def mutants(source: str) -> list[Mutant]:
         for begin, end, new in (*_of_tokens(code), *_of_statements(code, source))
     ]
     found.sort(key=lambda mutant: (mutant.begin, mutant.end, mutant.new))
+    return numbered(found)
+
+
+def numbered(found: Iterable[Mutant]) -> list[Mutant]:
+    """Return mutants with a number for each of those of one name, from 1."""
     count = collections.Counter[str]()
-    numbered = []
+    made = []
     for mutant in found:
         count[mutant.name] += 1
-        numbered.append(mutant._replace(number=count[mutant.name]))
-    return numbered
+        made.append(mutant._replace(number=count[mutant.name]))
+    return made
 
 
 def _blanked(source: str) -> str:

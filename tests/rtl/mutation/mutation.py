@@ -14,11 +14,10 @@ parameters of a module, which who instantiates it gives, and comments.
 
 from __future__ import annotations
 
-import collections
 import re
 from collections.abc import Iterator
 
-from tests.export.hardware.mutation import Mutant, parts_of
+from tests.export.hardware.mutation import Mutant, numbered, parts_of
 
 __all__ = ["mutants"]
 
@@ -58,12 +57,7 @@ def mutants(source: str) -> list[Mutant]:
         for begin, end, new in sorted(changes)
         if source[begin:end] != new
     ]
-    count = collections.Counter[str]()
-    numbered = []
-    for mutant in found:
-        count[mutant.name] += 1
-        numbered.append(mutant._replace(number=count[mutant.name]))
-    return numbered
+    return numbered(found)
 
 
 def _blanked(source: str) -> str:
