@@ -131,6 +131,7 @@ module lstm_layer_bench #(
       sent = sent + 1;
     end
     while (results != sent * CHANNELS * HIDDEN) @(negedge clk);
+    repeat (20) @(negedge clk);
     $display("%0d clocks in all", clocks);
     $fclose(trace_file);
     $finish;

@@ -9,8 +9,9 @@ import pytest
 
 from tests.export.hardware.models import small_bundle
 from tests.rtl.mutation.fates import SURVIVES, equivalents
-from tests.rtl.mutation.mutants import CAUGHT, EQUIVALENT, all_mutants, fate, simulate_steps
+from tests.rtl.mutation.mutants import CAUGHT, EQUIVALENT, all_mutants, fate
 from tests.rtl.mutation.mutation import mutants
+from tests.rtl.mutation.vectors import simulate_steps
 
 SOURCE = """\
 // 1 + 1 is no code.
