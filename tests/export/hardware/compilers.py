@@ -60,7 +60,7 @@ class Target(NamedTuple):
 
 # Debian: gcc-arm-linux-gnueabi, gcc-riscv64-linux-gnu, gcc-arm-none-eabi with libnewlib-arm-none-eabi, qemu-user.
 ARM = ("arm-linux-gnueabihf-gcc", "arm-linux-gnueabi-gcc")
-LINUX = str(REPOSITORY / "tests/export/hardware/linux.c")
+LINUX = str(REPOSITORY / "tests/export/hardware/qemu/linux.c")
 
 
 def _cortex(core: str) -> Target:

@@ -30,7 +30,7 @@ from tests.export.hardware.compilers import TARGETS, Target
 from tests.places import REPOSITORY
 
 Said = list[tuple[int, int]]  # tokens, and the encoder frame of each
-PLUGIN = REPOSITORY / "tests/export/hardware/count_instructions.c"
+PLUGIN = REPOSITORY / "tests/export/hardware/qemu/count_instructions.c"
 RUNNER = {"gcc": ("qemu-x86_64", "-cpu", "max")}  # where counting needs one
 
 
