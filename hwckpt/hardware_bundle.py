@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 ARRAYS, VECTORS = "arrays", "vectors"  # folders
 BINARY, HEX = ".bin", ".hex"
 Type = Literal["i8", "u8", "i16", "u16", "i32", "u32", "i64"]
-Kind = Literal["stream", "lstm", "projection", "joint"]
+Kind = Literal["stream", "gain", "normaliser", "lstm", "projection", "joint"]
 DTYPES: Mapping[Type, np.dtype[Any]] = {
     name: np.dtype(f"<{name[0]}{int(name[1:]) // 8}")
     for name in ("i8", "u8", "i16", "u16", "i32", "u32", "i64")
@@ -79,15 +79,16 @@ class LayerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CaseEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Vectors of one stream, or of a layer from given states: a folder of arrays.
+    """Vectors of one stream, or of a stage or layer from given states: a folder of arrays.
 
     Attributes:
         name: of the folder in vectors/.
-        kind: "stream": samples to tokens; else single steps of `layer`.
+        kind: "stream": samples to tokens; "gain", "normaliser": single frames of gain control, or of the normaliser
+            with its gate; else single steps of `layer`.
         given: names of the arrays that go in; the others come out, in the order in which they are computed.
         text: what a stream says.
         events: of single steps: how many of them reach each tie and bound of the rules.
-        unreachable: ties and bounds that no input of this layer reaches, and why.
+        unreachable: ties and bounds that are not among them, and why.
     """
 
     name: str

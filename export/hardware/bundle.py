@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from export.hardware.arrays import (
 )
 from export.hardware.costs import cost_lines, costs
 from export.hardware.directed import DIRECTED, Directed
+from export.hardware.directed_front_end import directed_gain, directed_normaliser
+from export.hardware.front_end import fixed_stages
 from export.hardware.header import header
 from export.hardware.signals import signals
 from export.hardware.trace import stream_arrays, trace_stream
@@ -38,6 +40,7 @@ from hwckpt.hardware_bundle import (
     VECTORS,
     ArrayEntry,
     CaseEntry,
+    Kind,
     LayerEntry,
     Manifest,
     Type,
@@ -59,14 +62,24 @@ HEADER, COSTS, CASES = "rill_model.h", "costs.md", "cases.txt"
 TOKENS_PER_SECOND = 3.0  # of the table of costs
 NOTES = ("license", "language", "author", "knows")
 Progress = Callable[[str], None]
+BEFORE = "_before"  # ends the name of what is given as it was before a step
+GAIN_CASE, NORMALISER_CASE = "gain-control", "normaliser"
 # Arrays of single steps: type and meaning.
 STEP_ARRAYS: Mapping[str, tuple[Type, str]] = {
-    "x": ("i8", "input"),
-    "h_before": ("i8", "hidden state before the step"),
-    "c_before": ("i16", "cell before the step"),
+    "log2_mel": ("i32", "frame before gain control, 10.17"),
+    "frames": ("i32", "frame after gain control, 10.19"),
+    "background": ("i32", "background of gain control, 10.18"),
+    "peak": ("i32", "peak, 10.18"),
+    "gain": ("i32", "gain of the frame, 10.19"),
+    "level": ("i32", "level of the gate, of 80 bins, 10.20"),
+    "level_background": ("i32", "its background, 10.20"),
+    "frames_left": ("u32", "frames left, 10.21"),
+    "mean": ("i32", "running mean, 10.12"),
+    "variance": ("u32", "running variance, 10.14"),
+    "x": ("i8", "input of a layer; normalised frame, 10.16"),
     "acc": ("i32", "accumulators"),
     "z": ("i16", "inputs of the gates i, f, g, o, rule 3"),
-    "c": ("i16", "cell after the step"),
+    "c": ("i16", "cell"),
     "h": ("i8", "hidden state: input of a projection, result of an LSTM layer"),
     "e": ("i16", "projected frame, rule 5; input of the joint"),
     "g": ("i16", "projected prediction network, input of the joint"),
@@ -116,7 +129,8 @@ def write_bundle(
         (folder / HEADER).write_text(made, "ascii")
         (folder / COSTS).write_text("\n".join(cost_lines(table, TOKENS_PER_SECOND)) + "\n", "utf-8")
         cases = [*_streams(network, integers, folder, recordings, texts or {}, progress)]
-        cases += _steps(integers, layers, folder)
+        cases += _front_end_steps(network, constants, folder)
+        cases += _layer_steps(integers, layers, folder)
         lines = [f"{case.kind} {case.name} {case.layer or '-'}\n" for case in cases]
         (folder / VECTORS / CASES).write_text("".join(lines), "ascii")
         files = {
@@ -175,7 +189,8 @@ def _streams(
     """Write the vectors of all streams."""
     directed = signals(network.specification, dict(recordings))
     layers = [name for name, _ in network_layers(integers)]
-    if taken := [name for name in (*directed, *layers) if name in recordings]:
+    of_steps = (GAIN_CASE, NORMALISER_CASE, *layers)
+    if taken := [name for name in (*directed, *of_steps) if name in recordings]:
         raise ArgumentError(f"a recording is called {taken[0]}, as a directed case is: rename it")
     recogniser = Recogniser(network, "integer", front_end="fixed")
     cases = []
@@ -208,33 +223,43 @@ def _write_case(
     return tuple(found)
 
 
-def _steps(
+def _front_end_steps(
+    network: Network, constants: Mapping[str, int], folder: Path
+) -> Iterator[CaseEntry]:
+    """Write the directed vectors of gain control, where there is one, and of the normaliser; yields the cases."""
+    stages, rng = fixed_stages(network), np.random.default_rng(0)
+    if stages.gain:
+        made = directed_gain(stages.gain, constants, rng)
+        yield _write_steps(folder, GAIN_CASE, "gain", made)
+    made = directed_normaliser(stages.normaliser, constants, rng)
+    yield _write_steps(folder, NORMALISER_CASE, "normaliser", made)
+
+
+def _layer_steps(
     integers: IntegerNetwork, layers: tuple[LayerEntry, ...], folder: Path
-) -> list[CaseEntry]:
-    """Write the directed vectors of every layer."""
-    cases = []
+) -> Iterator[CaseEntry]:
+    """Write the directed vectors of every layer; yields the cases."""
     named = zip(layers, network_layers(integers), strict=True)
     for number, (layer, (name, computes)) in enumerate(named):
-        made: Directed = DIRECTED[layer.kind](computes, np.random.default_rng(number))
-        values = made.given | made.computed
-        entries = tuple(
-            ArrayEntry(
-                name=key,
-                type=STEP_ARRAYS[key][0],
-                shape=values[key].shape,
-                meaning=STEP_ARRAYS[key][1],
-            )
-            for key in values
-        )
-        cases.append(
-            CaseEntry(
-                name=name,
-                kind=layer.kind,
-                layer=name,
-                given=tuple(made.given),
-                arrays=_write_case(folder, name, entries, values),
-                events=made.events,
-                unreachable=made.unreachable,
-            )
-        )
-    return cases
+        made = DIRECTED[layer.kind](computes, np.random.default_rng(number))
+        yield _write_steps(folder, name, layer.kind, made, name)
+
+
+def _write_steps(folder: Path, name: str, kind: Kind, made: Directed, layer: str = "") -> CaseEntry:
+    values = made.given | made.computed
+    return CaseEntry(
+        name=name,
+        kind=kind,
+        layer=layer,
+        given=tuple(made.given),
+        arrays=_write_case(folder, name, tuple(map(_step_entry, values, values.values())), values),
+        events=made.events,
+        unreachable=made.unreachable,
+    )
+
+
+def _step_entry(name: str, values: NDArray[Any]) -> ArrayEntry:
+    kind, meaning = STEP_ARRAYS[name.removesuffix(BEFORE)]
+    if name.endswith(BEFORE):
+        meaning += ", before the step"
+    return ArrayEntry(name=name, type=kind, shape=values.shape, meaning=meaning)

@@ -25,6 +25,7 @@ ROWS = 24  # random steps of a layer, a third of them loud
 EXTREME = 0.5  # share of values at an end of their range, where they are loud
 CELLS = np.arange(-32768, 32768)
 UNITS_SEARCHED = 48  # whose cells are tried for an event
+STEPS = 400  # in which a hidden vector is looked for
 
 
 class Directed(NamedTuple):
@@ -201,14 +202,17 @@ def directed_projection(linear: IntegerLinear, rng: np.random.Generator) -> Dire
 
 
 def directed_joint(linear: IntegerLinear, rng: np.random.Generator) -> Directed:
-    """Draw inputs of the joint (rules 6 and 7): every tie and both ends of its rounding; one row of nothing."""
+    """Draw inputs of the joint (rules 6 and 7): every tie and both ends of its rounding; a row of nothing, one whose best
+    class is the first, one whose logits are all below 0.
+    """
     size = linear.weight.shape[1]
     half = 1 << (JOINT_SHIFT - 1)
     wanted = [(q << JOINT_SHIFT) + half + d for q in (4, 5, 126, 127, 254, 255) for d in (-1, 0, 1)]
     wanted += [0, -1, 1, half, -half, 65534, -65536, 40000, -40000]
     total = np.rint(rng.normal(2000.0, 6000.0, (ROWS, size))).astype(np.int64).clip(-65536, 65534)
-    total[:, : len(wanted)] = wanted[:size]
     total[0] = -np.abs(total[0])  # the logits are the biases
+    total[1], total[2] = (_hidden_for(linear, best) << JOINT_SHIFT for best in (0, None))
+    total.reshape(-1)[3 * size : 3 * size + len(wanted)] = wanted
     e = np.clip(total // 2 + rng.integers(-9000, 9000, total.shape), total - 32767, total + 32768)
     e = e.clip(-32768, 32767)
     a = fixed.joint_hidden(e, total - e)
@@ -223,11 +227,29 @@ def directed_joint(linear: IntegerLinear, rng: np.random.Generator) -> Directed:
         "a: above int8": (rounded > 127) & (rounded <= fixed.UNSIGNED_MOST),
         "sum below 0": total < 0,
         "sum beyond int16": np.abs(total) > 1 << 15,
+        "best: the first class": fixed.best_class(logits) == 0,
+        "logits: all below 0": (logits.max(axis=1) < 0) & (fixed.best_class(logits) > 0),
     }
     events = {name: int(where.sum()) for name, where in found.items()}
     unreachable = {name: f"not found in {ROWS} inputs" for name, n in events.items() if not n}
     values = {"a": a, "logits": logits, "best": fixed.best_class(logits)}
     return Directed({"e": e, "g": total - e}, values, events, unreachable)
+
+
+def _hidden_for(linear: IntegerLinear, best: int | None) -> Ints:
+    """Look for a hidden vector of the joint, (J,), whose best class is that one; None: whose logits are all below 0."""
+    weight = linear.weight.astype(np.float64)
+    a = np.full(weight.shape[1], fixed.UNSIGNED_MOST / 2)
+    for n in range(STEPS):
+        logits = fixed.logits(linear, np.rint(a).astype(np.int64)[None])[0]
+        largest = int(logits.argmax())
+        if largest == best or (best is None and logits[largest] < 0):
+            break
+        uphill = (0.0 if best is None else weight[best]) - weight[largest]
+        a += uphill * (fixed.UNSIGNED_MOST / (4 + n / 4) / max(np.abs(uphill).max(), 1.0))
+        a = a.clip(0, fixed.UNSIGNED_MOST)
+    found: Ints = np.rint(a).astype(np.int64)
+    return found
 
 
 DIRECTED: Mapping[str, Callable[..., Directed]] = {

@@ -1,7 +1,8 @@
 """Directed streams of a hardware bundle: samples that bring about what recordings do not.
 
 Full scale and silence, tones, clicks, some with a peak just below a power of two, quiet channels, channels that are
-muted and come back, streams that end in the middle of a frame, a chunk or a window, and streams of one sample and of none.
+muted and come back, with the first or the last sample of a chunk alone, or at their very end; streams that end in the
+middle of a frame, a chunk or a window, and streams of one sample and of none.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ def signals(specification: Specification, recordings: dict[str, Samples]) -> dic
     """
     rng = np.random.default_rng(0)
     speech = min(recordings.values(), key=len)
-    chunk = specification.encoder.chunk_samples
+    chunk, lead = specification.encoder.chunk_samples, specification.front_end.lead
     muted = np.zeros((specification.mute_chunks + 3) * chunk + 77, np.int16)
+    whole = max(len(speech) - lead, 0) // chunk * chunk + lead
     time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
     square = np.where(np.arange(4000) // 16 % 2 == 1, 32767, -32768)
     click = np.zeros(3000)
@@ -45,7 +47,11 @@ def signals(specification: Specification, recordings: dict[str, Samples]) -> dic
         "least-bits": rng.integers(-1, 2, 4000).astype(np.int16),
         "quiet-speech": _pcm(speech / 64),
         "silence": muted,
-        "muted-speech": np.concatenate([speech, muted, speech[: len(speech) // 2], muted]),
+        "muted-speech": np.concatenate(
+            [speech, muted, speech[: len(speech) // 2], muted, speech[-3 * chunk :], muted]
+        ),
+        "edges-of-chunks": _edges_of_chunks(chunk, lead, specification.mute_chunks + 2),
+        "muted-speech-to-the-end": np.concatenate([speech[:whole], muted[:-77], speech[-300:]]),
         "speech-after-zeros": np.concatenate([muted, speech]),
         "speech-then-a-little-silence": np.concatenate([speech, muted[: 2 * chunk + 50]]),
         "nothing": np.zeros(0, np.int16),
@@ -54,8 +60,19 @@ def signals(specification: Specification, recordings: dict[str, Samples]) -> dic
         "less-than-a-frame": _pcm(rng.normal(0, 3000, 250)),
         "less-than-a-chunk": _pcm(rng.normal(0, 3000, 700)),
         "odd-end": _pcm(rng.normal(0, 3000, 3 * chunk + 5)),
+        "a-sample-less-than-a-window": _pcm(rng.normal(0, 3000, specification.window - 1)),
+        "a-window": _pcm(rng.normal(0, 3000, specification.window)),
+        "a-chunk": _pcm(rng.normal(0, 3000, lead + chunk)),
         "peaks-below-a-power": _peaks_below_a_power(specification),
     }
+
+
+def _edges_of_chunks(chunk: int, lead: int, silent: int) -> Samples:
+    """Return chunks of which only the first sample is not zero, or the last one, with silent chunks around them."""
+    pcm = np.zeros(lead + (3 * silent + 2) * chunk, np.int16)
+    first, last = lead + silent * chunk, lead + (2 * silent + 2) * chunk - 1
+    pcm[[first, last]] = 9000, -9000
+    return pcm
 
 
 def _peaks_below_a_power(specification: Specification) -> Samples:
@@ -64,7 +81,7 @@ def _peaks_below_a_power(specification: Specification) -> Samples:
     Rule 10.5 adds 2^-14 of it before it counts bits, so that rounding cannot overflow. With 2^-13 these would take another bit.
     """
     weights = window_weights(specification.window)
-    lead = specification.window - HOP if specification.initial_padding else 0
+    before = specification.window - HOP - specification.front_end.lead  # zeros
     pcm = np.zeros(HOP * (len(LOUDNESS) + 1) * FRAMES_APART, np.int16)
     for number, least in enumerate(LOUDNESS):
         loud = np.arange(least, 2 * least)
@@ -76,7 +93,7 @@ def _peaks_below_a_power(specification: Specification) -> Samples:
         # The click's echo in the emphasis, 0.97 of it, has the next weight, and has to be smaller.
         below[:, :-1] &= weights[:-1] * 32768 > weights[1:] * 31785
         at, index = np.argwhere(below)[0]
-        pcm[(number + 1) * FRAMES_APART * HOP - lead + index] = loud[at]
+        pcm[(number + 1) * FRAMES_APART * HOP - before + index] = loud[at]
     return pcm
 
 

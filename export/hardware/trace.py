@@ -6,26 +6,21 @@ segments as `stream.engine.mute` cuts them. Here its values are only written dow
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwckpt.hardware_bundle import ArrayEntry, Type
+from export.hardware.front_end import entry, front_end_entries, front_end_values
+from hwckpt.hardware_bundle import ArrayEntry
 from stream.backends.integer import BlasLayer, BlasLinear, IntegerBackend
 from stream.decoding.greedy import Greedy, Token
-from stream.engine.front_end import front_end_stages
 from stream.engine.mute import unmuted
-from stream.front_end.log_mel import BINS, streamed_log_mel
+from stream.front_end.log_mel import BINS
 from stream.integer.fixed import best_class, joint_hidden
-from stream.integer.front_end import FixedFrontEnd
-from stream.integer.gain_control import FixedGain
-from stream.integer.log_mel import FRACTION
 from stream.integer.network import CELL_EXPONENT, HIDDEN_EXPONENT, IntegerLayer, IntegerNetwork
-from stream.integer.normaliser import FixedNormaliser
 from stream.model.network import Network
-from stream.stage import Floats, State
+from stream.stage import State
 
 Ints = NDArray[Any]  # of integers
 
@@ -37,10 +32,9 @@ def stream_arrays(integers: IntegerNetwork) -> tuple[ArrayEntry, ...]:
     unit = specification.prediction_hidden
     exponent = integers.joint_encoder.exponent
     found = [
-        _entry("pcm", "i16", (), "samples, 16 kHz"),
-        _entry("log2_mel", "i32", (BINS,), "log2 of mel power of each frame, 10.11", FRACTION),
-        _entry("frames", "i32", (BINS,), "the same after gain control, 10.19", FRACTION),
-        _entry(
+        entry("pcm", "i16", (), "samples, 16 kHz"),
+        *front_end_entries(specification),
+        entry(
             "x",
             "i8",
             (3 * BINS,),
@@ -54,32 +48,26 @@ def stream_arrays(integers: IntegerNetwork) -> tuple[ArrayEntry, ...]:
         ("prediction.lstm", integers.prediction, unit),
     ):
         if stack == "prediction.lstm":
-            found.append(_entry("e", "i16", (joint,), "projected encoder frames, rule 5", exponent))
+            found.append(entry("e", "i16", (joint,), "projected encoder frames, rule 5", exponent))
         for n in range(len(layers)):
             name = f"{stack}.{n}"
             found += [
-                _entry(f"{name}.c", "i16", (size,), "cell after each step", CELL_EXPONENT),
-                _entry(f"{name}.h", "i8", (size,), "hidden state after each step", HIDDEN_EXPONENT),
+                entry(f"{name}.c", "i16", (size,), "cell after each step", CELL_EXPONENT),
+                entry(f"{name}.h", "i8", (size,), "hidden state after each step", HIDDEN_EXPONENT),
             ]
     output = integers.joint_output.exponent
     return (
         *found,
-        _entry("g", "i16", (joint,), "projected prediction network, rule 5", exponent),
-        _entry("joints", "u32", (), "evaluations of the joint before each row of g"),
-        _entry(
+        entry("g", "i16", (joint,), "projected prediction network, rule 5", exponent),
+        entry("joints", "u32", (), "evaluations of the joint before each row of g"),
+        entry(
             "a", "u8", (joint,), "the joint's hidden vector, rule 6", integers.quantisation.joint
         ),
-        _entry("logits", "i32", (specification.blank + 1,), "logits, rule 7", output),
-        _entry("best", "u16", (), "class of the largest, the lowest of equals, rule 7"),
-        _entry("tokens", "u16", (), "tokens of the stream"),
-        _entry("steps", "u32", (), "encoder frame of each token, muted ones counted"),
+        entry("logits", "i32", (specification.blank + 1,), "logits, rule 7", output),
+        entry("best", "u16", (), "class of the largest, the lowest of equals, rule 7"),
+        entry("tokens", "u16", (), "tokens of the stream"),
+        entry("steps", "u32", (), "encoder frame of each token, muted ones counted"),
     )
-
-
-def _entry(
-    name: str, kind: Type, row: tuple[int, ...], meaning: str, exponent: int | None = None
-) -> ArrayEntry:
-    return ArrayEntry(name=name, type=kind, shape=(0, *row), exponent=exponent, meaning=meaning)
 
 
 def trace_stream(
@@ -101,7 +89,8 @@ def trace_stream(
         specification.front_end.lead,
         specification.sound_chunks,
     )
-    log2_mel, frames, x = _inputs(network, kept.samples)
+    values = front_end_values(network, kept.samples)
+    x = values["x"]
     recorder = Recorder(integers)
     tokens: list[Token] = []
     for part in kept.parts(encoder, len(x)):
@@ -113,33 +102,11 @@ def trace_stream(
         tokens += greedy.step(heard, state)[0][0]
     return {
         "pcm": pcm,
-        "log2_mel": log2_mel,
-        "frames": frames,
-        "x": x,
+        **values,
         **recorder.arrays(),
         "tokens": np.array([token.id for token in tokens], np.int64),
         "steps": np.array([token.step for token in tokens], np.int64),
     }
-
-
-def _inputs(network: Network, samples: Floats) -> tuple[Ints, Ints, Ints]:
-    """Return log2-mel frames before and after gain control, (F, 80), and the encoder's input, (S, 240)."""
-    specification = network.specification
-    front_end, normaliser = front_end_stages(network, "fixed")
-    if not (isinstance(front_end, FixedFrontEnd) and isinstance(normaliser, FixedNormaliser)):
-        raise TypeError("the fixed front end is of another type")
-    control = specification.gain_control
-    if control is not None:
-        lowest = control.lowest(specification.floor)
-        front_end = replace(front_end, floor=lowest, gain_control=None)
-    log2_mel = frames = streamed_log_mel(samples[None], front_end)
-    if control is not None:
-        gain = FixedGain(control, specification.floor)
-        frames, _ = gain.step(log2_mel, gain.initial_state(1))
-    x, _ = normaliser.quantised(frames.astype(np.int64), normaliser.initial_state(1))
-    stack = specification.encoder.stack
-    stacked = np.pad(x[0], ((0, -len(x[0]) % stack), (0, 0))).reshape(-1, stack * BINS)
-    return log2_mel[0], frames[0], stacked
 
 
 class Recorder(IntegerBackend):

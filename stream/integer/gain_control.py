@@ -52,6 +52,11 @@ class FixedGain:
         """Lift the frames of x, int32, and floor them."""
         if x.shape[1] == 0:
             return x, state
+        tones, gain, after = self.gains(x, state)
+        return self.lifted(x, tones, gain), after
+
+    def gains(self, x: Array, state: State) -> tuple[Array, Array, State]:
+        """Return which frames of x are tones, and the gain of each, Q.20: (batch, frames); and the state after them."""
         control, frames = self.control, x.astype(np.int64)
         peaks = frames.max(axis=2)
         floored = np.maximum(frames, self._floor)
@@ -68,6 +73,10 @@ class FixedGain:
         most = decibels(control.gain, STATE)
         room = decibels(control.background, STATE) - background
         gain = np.clip(np.minimum(room, decibels(control.speech, STATE) - peak), 0, most)
-        lifted = frames + rhe(gain, STATE - FRACTION)[:, :, None]  # rule 10.19
-        y = np.where(tones[:, :, None], self._floor, np.maximum(lifted, self._floor))
-        return y.astype(np.int32), tuple(leaf.astype(np.int32) for leaf in after)
+        return tones, gain, tuple(leaf.astype(np.int32) for leaf in after)
+
+    def lifted(self, x: Array, tones: Array, gain: Array) -> Array:
+        """Lift the frames of x by their gains (rule 10.19)."""
+        lifted = x.astype(np.int64) + rhe(gain, STATE - FRACTION)[:, :, None]
+        y: Array = np.where(tones[:, :, None], self._floor, np.maximum(lifted, self._floor))
+        return y.astype(np.int32)

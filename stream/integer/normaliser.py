@@ -33,6 +33,8 @@ TABLE_BITS = 7  # of them, that address the table
 LINE_BITS = 15  # of them, that interpolate between its entries
 FIRST_ENTRY = 32  # the lower entries belong to smaller numbers than there are
 ONE_ROOT = 16  # fraction bits of an inverse root
+# Rule 10.16: half the variance's fraction bits and the table's 16 / 2 are the 6 that 2^k counts from.
+ROOT_SHIFT = DIFFERENCE + ONE_ROOT + (ROOT_BITS - VARIANCE) // 2
 INT8_LEAST, INT8_MOST = -128, 127
 
 
@@ -99,9 +101,7 @@ def normalise(frame: Ints, mean: Ints, variance: Ints, exponent: int) -> Ints:
     """
     d = rhe((frame << (MEAN - FRACTION)) - mean, MEAN - DIFFERENCE)
     s, k = inverse_root(variance)
-    # Half the variance's fraction bits and the table's 16 / 2 are the 6 that 2^k counts from.
-    scale = DIFFERENCE + ONE_ROOT + (ROOT_BITS - VARIANCE) // 2
-    return np.clip(rhe((d * s) << k, scale - exponent), INT8_LEAST, INT8_MOST)
+    return np.clip(rhe((d * s) << k, ROOT_SHIFT - exponent), INT8_LEAST, INT8_MOST)
 
 
 class FixedNormaliser(Normaliser):

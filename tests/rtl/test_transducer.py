@@ -107,7 +107,7 @@ def test_every_value_of_every_stream_is_that_of_the_vectors(
             check(run.arrays, values)
             check_frames(run, sent, values)
             compared += len(values["tokens"])
-    assert compared > 1000
+    assert compared > 100
 
 
 def test_channels_share_weights_and_nothing_else(

@@ -180,13 +180,16 @@ static void control_gain(rill_stream *s, int32_t *frame)
     s->background = (int32_t)smaller((int64_t)s->background + RILL_GAIN_RISE, low);
     s->peak = (int32_t)larger((int64_t)s->peak - RILL_GAIN_RELEASE,
                               smaller((int64_t)s->peak + RILL_GAIN_ATTACK, high));
-    int64_t gain = clamp(smaller((int64_t)RILL_GAIN_BACKGROUND - s->background,
-                                 RILL_GAIN_SPEECH - larger(s->peak, high)),
-                         0, RILL_GAIN_MOST);
+    int32_t gain = (int32_t)clamp(smaller((int64_t)RILL_GAIN_BACKGROUND - s->background,
+                                          RILL_GAIN_SPEECH - larger(s->peak, high)),
+                                  0, RILL_GAIN_MOST);
     int64_t lift = rhe(gain, 10);
     for (unsigned bin = 0; bin < RILL_BINS; bin++) {
         frame[bin] = tone ? RILL_FLOOR : (int32_t)larger(frame[bin] + lift, RILL_FLOOR);
     }
+    RILL_TRACE("background", &s->background, 1);
+    RILL_TRACE("peak", &s->peak, 1);
+    RILL_TRACE("gain", &gain, 1);
 }
 #endif
 
@@ -205,6 +208,9 @@ static int is_open(rill_stream *s, const int32_t *frame)
     } else if (s->frames_left > 0) {
         s->frames_left--;
     }
+    RILL_TRACE("level", &s->level, 1);
+    RILL_TRACE("level_background", &s->level_background, 1);
+    RILL_TRACE("frames_left", &s->frames_left, 1);
     return s->frames_left > 0;
 }
 #endif
@@ -234,6 +240,8 @@ static void normalise(rill_stream *s, const int32_t *frame, int8_t *x)
         d = rhe(l - s->mean[bin], 10); /* 10.16 */
         x[bin] = (int8_t)clamp(rhe(up(d * root, k), 36 - RILL_INPUT_EXPONENT), -128, 127);
     }
+    RILL_TRACE("mean", s->mean, RILL_BINS);
+    RILL_TRACE("variance", s->variance, RILL_BINS);
 }
 
 /* The next frame: its window lies at s->past and after it in `samples`, of which `count` are there. */
@@ -441,15 +449,6 @@ static int any(const int16_t *samples, unsigned count)
     return 0;
 }
 
-/* Forget the first samples that wait. */
-static void take(rill_stream *s, unsigned count)
-{
-    s->held -= count;
-    for (unsigned i = 0; i < s->held; i++) {
-        s->waiting[i] = s->waiting[i + count];
-    }
-}
-
 /* Whether so much silence came that more of it mutes the channel. */
 static int is_quiet(const rill_stream *s)
 {
@@ -465,20 +464,22 @@ static int is_quiet(const rill_stream *s)
 static void prime(rill_stream *s)
 {
     s->past[0] = s->waiting[0]; /* the predecessor of the first sample is the sample itself */
-    memcpy(s->past + 1, s->waiting, RILL_TAIL * sizeof *s->past);
+    memcpy(s->past + 1, s->waiting, RILL_LEAD * sizeof *s->past);
     s->primed = 1;
-    take(s, RILL_TAIL);
+    s->held = 0;
 }
 
+/* Compute the samples that wait: a chunk, or what a stream ends with, which is less. */
 static void next_chunk(rill_stream *s)
 {
     int8_t x[2][RILL_INPUTS];
-    int sound = any(s->waiting, RILL_CHUNK);
+    unsigned frames = s->held / RILL_HOP;
+    int sound = any(s->waiting, s->held);
 
     if (!sound && is_quiet(s) && !s->padded) { /* muted: nothing changes */
         s->muted = 1;
         s->skipped++;
-        take(s, RILL_CHUNK);
+        s->held = 0;
         return;
     }
     s->zeros = sound ? 0 : s->zeros + 1;
@@ -486,25 +487,27 @@ static void next_chunk(rill_stream *s)
         begin_segment(s);
     }
     s->sounds += (uint32_t)sound;
-    for (unsigned i = 0; i < 2 * RILL_STACK; i++) {
-        next_frame(s, s->waiting + i * RILL_HOP, RILL_HOP, x[i / RILL_STACK] + i % RILL_STACK * RILL_BINS);
+    if (s->held > 0 && !s->framed && frames == 0) { /* a stream has one frame at least */
+        frames = 1;
     }
-    take(s, RILL_CHUNK);
-    encode(s, x, 2);
+    zero(x, sizeof x);
+    for (unsigned i = 0; i < frames; i++) {
+        unsigned at = i * RILL_HOP;
+        unsigned count = (unsigned)smaller(s->held - at, RILL_HOP);
+        next_frame(s, s->waiting + at, count, x[i / RILL_STACK] + i % RILL_STACK * RILL_BINS);
+    }
+    if (frames > 0) {
+        encode(s, x, (frames + RILL_STACK - 1) / RILL_STACK);
+    }
+    s->held = 0;
 }
 
-/* Samples that have to wait before the next chunk is computed. */
-static unsigned due(const rill_stream *s)
-{
-    return s->primed && RILL_LEAD > 0 ? 2 * RILL_CHUNK - RILL_LEAD : RILL_CHUNK;
-}
-
-/* Take samples in, zeros where there are none, and compute the chunks that are due. */
+/* Take samples in, zeros where there are none, and compute the chunks that are full. */
 static void put(rill_stream *s, const int16_t *pcm, size_t count)
 {
     while (count > 0) {
-        unsigned room = due(s) - s->held;
-        unsigned part = count < room ? (unsigned)count : room;
+        unsigned due = s->primed ? RILL_CHUNK : RILL_LEAD;
+        unsigned part = (unsigned)smaller((int64_t)count, due - s->held);
         if (pcm) {
             memcpy(s->waiting + s->held, pcm, part * sizeof *pcm);
             pcm += part;
@@ -513,47 +516,13 @@ static void put(rill_stream *s, const int16_t *pcm, size_t count)
         }
         count -= part;
         s->held += part;
-        if (s->held == due(s)) {
+        if (s->held == due) {
             if (s->primed) {
                 next_chunk(s);
             } else {
                 prime(s);
             }
         }
-    }
-}
-
-/* Compute what is left, less than a chunk and the lead: whole frames only, unless there was none yet. */
-static void last_frames(rill_stream *s)
-{
-    int8_t x[2][RILL_INPUTS];
-    unsigned count = 0, at = 0;
-    int sound = any(s->waiting, s->held);
-
-    if (s->muted && sound) {
-        begin_segment(s);
-    }
-    s->sounds += (uint32_t)sound;
-    if (!s->primed) {
-        if (s->held <= RILL_LEAD) {
-            return;
-        }
-        prime(s);
-    }
-    while (s->held - at >= RILL_HOP || (s->held > at && !s->framed)) {
-        unsigned samples = s->held - at < RILL_HOP ? s->held - at : RILL_HOP;
-        if (count == 0) {
-            zero(x, sizeof x);
-        }
-        next_frame(s, s->waiting + at, samples, x[count / RILL_STACK] + count % RILL_STACK * RILL_BINS);
-        at += samples;
-        if (++count == 2 * RILL_STACK) {
-            encode(s, x, 2);
-            count = 0;
-        }
-    }
-    if (count > 0) {
-        encode(s, x, (count + RILL_STACK - 1) / RILL_STACK);
     }
 }
 
@@ -593,13 +562,14 @@ const char *rill_text(uint16_t token)
 
 void rill_finish(rill_stream *s)
 {
+    if (s->muted && !any(s->waiting, s->held)) {
+        s->held = 0; /* the stream ends as if muted chunks had not come */
+    }
+    s->padded = 1;
     if (s->received) {
-        int quiet = s->muted || (s->held >= RILL_CHUNK && is_quiet(s));
-        if (quiet && !any(s->waiting, s->held)) {
-            s->held = 0; /* the stream ends as if muted chunks had not come */
-        }
-        s->padded = 1;
         put(s, NULL, RILL_FINAL_PADDING);
     }
-    last_frames(s);
+    if (s->primed) {
+        next_chunk(s);
+    }
 }

@@ -38,7 +38,7 @@ typedef struct {
     rill_emit emit;
     void *context;
     /* Samples that wait, and those before them that the next window needs. */
-    int16_t waiting[2 * RILL_CHUNK];
+    int16_t waiting[RILL_CHUNK];
     int16_t past[RILL_TAIL + 1]; /* the oldest is only a predecessor in the pre-emphasis */
     uint32_t held;
     uint8_t received, primed, framed, padded;

@@ -115,8 +115,10 @@ static int read_row(FILE *file, void *values, size_t size, size_t count)
         }
         if (size == 1) {
             ((uint8_t *)values)[i] = (uint8_t)value;
-        } else {
+        } else if (size == 2) {
             ((uint16_t *)values)[i] = (uint16_t)value;
+        } else {
+            ((uint32_t *)values)[i] = value;
         }
     }
     return 1;
@@ -148,6 +150,65 @@ static void run_stream(const char *in)
     }
     rill_finish(&stream);
     fclose(pcm);
+}
+
+#if RILL_GAIN_CONTROL
+static void run_gain(const char *in)
+{
+    static rill_stream stream;
+    int32_t frame[RILL_BINS];
+    FILE *frames = open_file(in, "log2_mel", "rb");
+    FILE *backgrounds = open_file(in, "background_before", "rb"), *peaks = open_file(in, "peak_before", "rb");
+
+    while (read_row(frames, frame, 4, RILL_BINS) && read_row(backgrounds, &stream.background, 4, 1)
+           && read_row(peaks, &stream.peak, 4, 1)) {
+        control_gain(&stream, frame);
+        append("frames", frame, sizeof *frame, RILL_BINS);
+    }
+    fclose(frames);
+    fclose(backgrounds);
+    fclose(peaks);
+}
+#endif
+
+#if RILL_GATE
+/* Read the gate's state before a frame: the next row of three files. */
+static void read_gate(FILE *const *files, rill_stream *stream)
+{
+    read_row(files[0], &stream->level, 4, 1);
+    read_row(files[1], &stream->level_background, 4, 1);
+    read_row(files[2], &stream->frames_left, 4, 1);
+}
+#endif
+
+static void run_normaliser(const char *in)
+{
+    static rill_stream stream;
+    int32_t frame[RILL_BINS];
+    int8_t x[RILL_BINS];
+    FILE *frames = open_file(in, "frames", "rb");
+    FILE *means = open_file(in, "mean_before", "rb"), *variances = open_file(in, "variance_before", "rb");
+#if RILL_GATE
+    FILE *gate[] = {open_file(in, "level_before", "rb"), open_file(in, "level_background_before", "rb"),
+                    open_file(in, "frames_left_before", "rb")};
+#endif
+
+    while (read_row(frames, frame, 4, RILL_BINS) && read_row(means, stream.mean, 4, RILL_BINS)
+           && read_row(variances, stream.variance, 4, RILL_BINS)) {
+#if RILL_GATE
+        read_gate(gate, &stream);
+#endif
+        normalise(&stream, frame, x);
+        append("x", x, sizeof *x, RILL_BINS);
+    }
+    fclose(frames);
+    fclose(means);
+    fclose(variances);
+#if RILL_GATE
+    for (unsigned n = 0; n < 3; n++) {
+        fclose(gate[n]);
+    }
+#endif
 }
 
 static void run_lstm(const char *in, const rill_lstm *layer)
@@ -204,6 +265,12 @@ static void run_case(const char *kind, const char *in, const char *layer)
     tracing = 1;
     if (!strcmp(kind, "stream")) {
         run_stream(in);
+#if RILL_GAIN_CONTROL
+    } else if (!strcmp(kind, "gain")) {
+        run_gain(in);
+#endif
+    } else if (!strcmp(kind, "normaliser")) {
+        run_normaliser(in);
     } else if (!strcmp(kind, "joint")) {
         run_joint(in);
     } else if (!strcmp(kind, "projection")) {

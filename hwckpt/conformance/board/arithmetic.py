@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from hwckpt.hardware_bundle import Bundle, LayerEntry
 from stream.integer import fixed
-from stream.integer.normaliser import DIFFERENCE, MEAN, inverse_root, update
 
 Ints = NDArray[Any]  # of integers
 Rounding = Callable[[Ints, int], Ints]
@@ -83,6 +82,11 @@ class Rules:
         newer_first: whether the newer frame of a pair comes first.
         old_statistics: whether a frame is normalised before it updates the statistics.
         updates: whether statistics are updated.
+        gated: whether the gate keeps frames from them.
+        inclusive: whether a frame that just reaches a threshold is a tone, or speech.
+        old_gain: whether the gain is that of the state before the frame.
+        gain_bounded: whether it is kept within 0 and its most.
+        tones_silenced: whether tones are taken out.
     """
 
     z: str = "half to even"
@@ -91,6 +95,10 @@ class Rules:
     e: str = "half to even"
     a: str = "half to even"
     x: str = "half to even"
+    lift: str = "half to even"
+    level: str = "half to even"
+    mean: str = "half to even"
+    variance: str = "half to even"
     shifts: Mapping[str, int] | None = None
     wraps: frozenset[str] = frozenset()
     gates: str = GATES
@@ -107,6 +115,11 @@ class Rules:
     newer_first: bool = False
     old_statistics: bool = False
     updates: bool = True
+    gated: bool = True
+    inclusive: bool = False
+    old_gain: bool = False
+    gain_bounded: bool = True
+    tones_silenced: bool = True
 
     def rounded(self, name: str, a: Ints, s: int) -> Ints:
         """Round a value by its name."""
@@ -191,40 +204,3 @@ def output(bundle: Bundle, layer: LayerEntry, a: Ints, rules: Rules) -> dict[str
     taken = wrapped(a.astype(np.int64), 8) if rules.signed_a else a.astype(np.int64)
     bias = rules.bias * bundle.array(f"{layer.name}.bias").astype(np.int64)
     return {"logits": (weight @ taken << layer.shift_x) + bias}
-
-
-def inputs(bundle: Bundle, frames: Ints, rules: Rules) -> Ints:
-    """Normalise the frames of a stream, (F, 80) (rules 10.12 to 10.16), and join them in threes: (S, 240)."""
-    constants = bundle.manifest.constants
-    mean, variance = (bundle.array(name).astype(np.int64) for name in ("mean", "variance"))
-    gate = _Gate(constants) if constants["gate"] else None
-    rows = []
-    for frame in frames.astype(np.int64):
-        weight = constants["alpha"] if rules.updates and (not gate or gate.opens(frame)) else 0
-        before = mean, variance
-        mean, variance = update(frame, mean, variance, weight)
-        of_mean, of_variance = before if rules.old_statistics else (mean, variance)
-        d = fixed.rhe((frame << 14) - of_mean, MEAN - DIFFERENCE)
-        root, k = inverse_root(of_variance)
-        scaled = rules.rounded("x", (d * root) << k, 36 - constants["input_exponent"])
-        rows.append(rules.narrow("x", scaled, 8))
-    padded = rows + [np.zeros(80, np.int64)] * (-len(rows) % 3)
-    return np.array(padded, np.int64).reshape(-1, 240)
-
-
-class _Gate:
-    """Rules 10.20 and 10.21, by the constants of a bundle."""
-
-    def __init__(self, constants: Mapping[str, int]) -> None:
-        self._constants = constants
-        self._level = self._background = constants["gate_loudest"]
-        self._left = constants["gate_hold"]
-
-    def opens(self, frame: Ints) -> bool:
-        """Return whether a frame teaches the statistics."""
-        c = self._constants
-        self._level += int(fixed.rhe(np.array(int(frame.sum()) - self._level), 2))
-        self._background = min(self._background + c["gate_rise"], self._level)
-        speech = self._level > self._background + c["gate_margin"]
-        self._left = c["gate_hold"] if speech else max(self._left - 1, 0)
-        return self._left > 0

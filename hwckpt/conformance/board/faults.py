@@ -91,7 +91,20 @@ JOINT_FAULTS = _faults(
     },
 )
 OUTPUT_FAULTS = _faults(_LINEAR, {"sign of a: taken as signed": {"signed_a": True}})
+GAIN_FAULTS = _faults(
+    _rounding_faults("lift"),
+    _shift_faults("lift", "lift (10)"),
+    {
+        "saturation of the gain: it has no bounds": {"gain_bounded": False},
+        "order of rules: the gain is that of the state before the frame": {"old_gain": True},
+        "threshold of a tone: reached in place of exceeded": {"inclusive": True},
+        "tones: they are not silenced": {"tones_silenced": False},
+    },
+)
 INPUT_FAULTS = _faults(
+    _rounding_faults("level"),
+    _rounding_faults("mean"),
+    _rounding_faults("variance"),
     _rounding_faults("x"),
     _shift_faults("x", "x (36 - input_exponent)"),
     _wrap_fault("x"),
@@ -100,5 +113,7 @@ INPUT_FAULTS = _faults(
             "old_statistics": True
         },
         "state: the statistics are not updated": {"updates": False},
+        "state: the gate keeps no frame from the statistics": {"gated": False},
+        "threshold of speech: reached in place of exceeded": {"inclusive": True},
     },
 )

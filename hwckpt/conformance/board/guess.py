@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwckpt.conformance.board import arithmetic
+from hwckpt.conformance.board import arithmetic, front_end
 from hwckpt.conformance.board.arithmetic import Rules
 from hwckpt.conformance.board.differences import Difference
 from hwckpt.conformance.board.faults import (
+    GAIN_FAULTS,
     INPUT_FAULTS,
     JOINT_FAULTS,
     LSTM_FAULTS,
     OUTPUT_FAULTS,
     PROJECTION_FAULTS,
 )
-from hwckpt.hardware_bundle import DTYPES, Bundle
+from hwckpt.hardware_bundle import DTYPES, Bundle, CaseEntry
 from stream.integer.log_mel import FixedLogMel, emphasise
 
 Ints = NDArray[Any]  # of integers
@@ -60,6 +61,9 @@ def _candidates(
     if case.kind == "stream":
         yield from _of_stream(bundle, array, row, values)
         return
+    if case.kind in ("gain", "normaliser"):
+        yield from _of_frame(bundle, case, array, row, values)
+        return
     layer = bundle.layer(case.layer)
     if case.kind == "lstm":
         given = (values["x"][row], values["h_before"][row], values["c_before"][row])
@@ -74,6 +78,23 @@ def _candidates(
         )
     else:
         yield from _of_joint(bundle, array, values["e"][row], values["g"][row])
+
+
+def _of_frame(
+    bundle: Bundle, case: CaseEntry, array: str, row: int, values: Mapping[str, Ints]
+) -> Iterator[tuple[Step, Mapping[str, Rules]]]:
+    """Yield how a frame of the front end is computed from the state that is given."""
+    constants = bundle.manifest.constants
+    before = {
+        name.removesuffix("_before"): values[name][row]
+        for name in case.given
+        if name.endswith("_before")
+    }
+    if case.kind == "gain":
+        frame, computes, faults = values["log2_mel"][row], front_end.gain_control, GAIN_FAULTS
+    else:
+        frame, computes, faults = values["frames"][row], front_end.normaliser, INPUT_FAULTS
+    yield lambda rules: computes(constants, frame, before, rules)[array].reshape(-1), faults
 
 
 def _of_joint(
@@ -93,10 +114,16 @@ def _of_joint(
 def _of_stream(
     bundle: Bundle, array: str, row: int, values: Mapping[str, Ints]
 ) -> Iterator[tuple[Step, Mapping[str, Rules]]]:
-    if array == "x":
-        until = 3 * (row + 1)
+    if array in ("background", "peak", "gain", "frames") and "gain" in values:
+        frames = values["log2_mel"][: row + 1]
         yield (
-            lambda rules: arithmetic.inputs(bundle, values["frames"][:until], rules)[row],
+            lambda rules: front_end.stream_gain(bundle, frames, rules)[array][row].reshape(-1),
+            GAIN_FAULTS,
+        )
+    elif array in ("level", "level_background", "frames_left", "mean", "variance", "x"):
+        frames = values["frames"][: 3 * (row + 1) if array == "x" else row + 1]
+        yield (
+            lambda rules: front_end.stream_inputs(bundle, frames, rules)[array][row].reshape(-1),
             INPUT_FAULTS,
         )
     elif array in ("e", "g"):

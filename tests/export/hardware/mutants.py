@@ -63,8 +63,9 @@ def dump(bundle: Path, source: str, folder: Path, *, sanitisers: bool = False) -
     for name in ("rill_dump.c", "rill_model.h", "rill.h"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(bundle / name)
-    flags = (*SANITISERS, "-g") if sanitisers else ()
-    command = ["gcc", "-std=c99", "-w", *flags, str(folder / "rill_dump.c"), "-o", str(program)]
+    # Without a value to return a function would return whatever is there.
+    checks = ("-w", *SANITISERS, "-g") if sanitisers else ("-Werror=return-type",)
+    command = ["gcc", "-std=c99", *checks, str(folder / "rill_dump.c"), "-o", str(program)]
     made = subprocess.run(command, capture_output=True)
     if made.returncode:
         return None

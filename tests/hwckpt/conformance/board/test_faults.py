@@ -126,6 +126,45 @@ FAULTS = {
         "sign of a: taken as signed",
     ),
     "logits without bias": Fault("+ rill_joint_output.bias[row]", "", "logits", "bias: missing"),
+    "a tone from the threshold on": Fault(
+        "- sum > RILL_TONE", "- sum >= RILL_TONE", "peak", "threshold of a tone"
+    ),
+    "gain without bounds": Fault(
+        "0, RILL_GAIN_MOST)",
+        "INT32_MIN, INT32_MAX)",
+        "gain",
+        "saturation of the gain",
+    ),
+    "lift rounded down": Fault(
+        "lift = rhe(gain, 10)", "lift = down(gain, 10)", "frames", "rounding of lift: down"
+    ),
+    "tones let through": Fault(
+        "frame[bin] = tone ? RILL_FLOOR : ", "frame[bin] = ", "frames", "tones: they are not"
+    ),
+    "level rounded down": Fault(
+        "s->level += (int32_t)rhe(",
+        "s->level += (int32_t)down(",
+        "level",
+        "rounding of level: down",
+    ),
+    "speech from the margin on": Fault(
+        "if (s->level > (int64_t)",
+        "if (s->level >= (int64_t)",
+        "frames_left",
+        "threshold of speech",
+    ),
+    "no gate": Fault(
+        "if (!is_open(s, frame))", "if (!is_open(s, frame) && 0)", "mean", "state: the gate"
+    ),
+    "mean rounded half up": Fault(
+        "rhe(alpha * difference, 20)",
+        "down(alpha * difference + (1 << 19), 20)",
+        "mean",
+        "rounding of mean: half up",
+    ),
+    "statistics not updated": Fault(
+        "int64_t alpha = RILL_ALPHA;", "int64_t alpha = 0;", "mean", "state: the statistics"
+    ),
     "shift of x in the normaliser": Fault(X, X.replace("36 -", "37 -"), "x", "shift of x"),
     "x wraps": Fault(
         X, X.replace("clamp(", "(").replace(", -128, 127", ""), "x", "saturation of x: it wraps"
@@ -146,7 +185,7 @@ FAULTS = {
     "arrays in the other byte order": Fault(
         "value >> (8 * byte)",
         "value >> (8 * (size - 1 - byte))",
-        "acc",
+        "background",
         "endianness: the bytes of each value",
         "rill_dump.c",
     ),
