@@ -39,7 +39,7 @@ module cell_bench #(
   always @(posedge clk) begin
     clocks <= clocks + 1;
     if (clocks == limit) $fatal(1, "not done after %0d clocks", limit);
-    if (rst_n && done) begin
+    if (rst_n && done !== 1'b0) begin
       $fwrite(trace_file, "%h %h\n", h_after, c_after);
       results <= results + 1;
     end
@@ -53,7 +53,7 @@ module cell_bench #(
     x_file = $fopen(path, "r");
     if (!$value$plusargs("trace=%s", path)) $fatal(1, "+trace=FILE is missing");
     trace_file = $fopen(path, "w");
-    repeat (12) @(negedge clk);
+    repeat (4) @(negedge clk);
     rst_n = 1;
     got = $fscanf(x_file, "%h %h %h %h %h", z_i, z_f, z_g, z_o, c);
     while (got == 5) begin

@@ -235,10 +235,10 @@ module transducer_bench #(
       if (start) begun <= now;
       if (done) layer_clocks[layer] <= now - begun;
       if (computing) clocks <= clocks + 1;  // waiting for x, or for the sink, is not
-      if (every && h_valid) trace(layer, channel, h, c);
-      if (every && row_valid) trace(layer, channel, row, 0);
+      if (every && h_valid !== 1'b0) trace(layer, channel, h, c);
+      if (every && row_valid !== 1'b0) trace(layer, channel, row, 0);
       if (every && a_valid) trace('hfd, a_channel, a, 0);
-      if (token_valid && token_ready) begin
+      if (token_valid !== 1'b0 && token_ready) begin
         trace('hfe, int'(token_channel), int'(token), 0);
         if (int'(token) == BLANK) chunks <= chunks + 1;
         else tokens <= tokens + 1;
@@ -256,7 +256,7 @@ module transducer_bench #(
     x_file = $fopen(path, "r");
     if (!$value$plusargs("trace=%s", path)) $fatal(1, "+trace=FILE is missing");
     trace_file = $fopen(path, "w");
-    repeat (4) @(negedge clk);
+    repeat ((WEIGHT_LATENCY > 3) ? WEIGHT_LATENCY + 1 : 4) @(negedge clk);  // what is in the pipeline goes
     rst_n = 1;
     got = $fscanf(x_file, "%h", value);
     while (got == 1) begin

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import resource
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from tests.rtl.simulators import SOURCES, Icarus
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 REFUSED, CAUGHT, LATE = "refused by Icarus", "caught by the vectors", "caught by the clocks"
 SECONDS = 5  # of the processor, which a mutant may keep from ending within a clock
+MEMORY = 1 << 30  # bytes that Icarus may take
 BLOCK = 1 << 12  # bytes of a trace that are compared at a time
 
 
@@ -49,9 +51,15 @@ def _fate(of: Vectors, sources: Sequence[Path], folder: Path) -> str | None:
             if path.name != "trace.hex":
                 (place / path.name).symlink_to(path)
         command = simulator.compiler(of.bench, of.parameters, program, sources)
-        if subprocess.run(command, cwd=place, capture_output=True).returncode:
+        if subprocess.run(command, cwd=place, capture_output=True, preexec_fn=_confine).returncode:
             return REFUSED
     return _difference(of, simulator.command(program), place)
+
+
+def _confine() -> None:
+    """Keep Icarus from unrolling a loop that does not end."""
+    limit(SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def _difference(of: Vectors, command: Sequence[str], folder: Path) -> str | None:

@@ -11,7 +11,7 @@ from tests.export.hardware.models import small_bundle
 from tests.rtl.mutation.fates import SURVIVES, equivalents
 from tests.rtl.mutation.mutants import CAUGHT, EQUIVALENT, all_mutants, fate
 from tests.rtl.mutation.mutation import mutants
-from tests.rtl.mutation.vectors import simulate_steps
+from tests.rtl.mutation.vectors import simulate_alone, simulate_layer
 
 SOURCE = """\
 // 1 + 1 is no code.
@@ -62,7 +62,8 @@ def test_every_equivalent_mutant_is_one_of_the_gateware() -> None:
 def test_vectors_catch_mutants(tmp_path: Path) -> None:
     if shutil.which("iverilog") is None:
         pytest.skip("iverilog is not installed")
-    vectors = simulate_steps(small_bundle("plain", tmp_path / "bundles"), tmp_path)
+    plain = small_bundle("plain", tmp_path / "bundles")
+    vectors = [*simulate_alone(tmp_path), *simulate_layer(plain, tmp_path)]
     wanted = {
         "rill_cell: 32'sd16383 -> 32'sd16384": CAUGHT,
         "rill_lanes: first_product_q -> first_q": CAUGHT,

@@ -16,21 +16,23 @@ from hwckpt.hardware_bundle import Bundle
 from stream.integer.fixed import cell_values, lstm_step
 from stream.integer.network import to_integers
 from tests.export.hardware.models import small_bundle, small_network
-from tests.rtl.cell.cell import edges, run_cell
+from tests.rtl.alone.arithmetic import operands, run_arithmetic
+from tests.rtl.alone.cell import edges, run_cell
+from tests.rtl.alone.fifo import DEPTHS, check_fifo, run_fifo, traffic
+from tests.rtl.alone.memory import MEMORIES, accesses, run_memory
+from tests.rtl.alone.walk import order, run_walk
+from tests.rtl.alone.weights import FILL_WIDTHS, reads, run_buffer, run_weights, words_loaded
 from tests.rtl.lstm_layer import LayerBench
-from tests.rtl.simulators import SOURCES, Icarus, Parameters
+from tests.rtl.mutation.models import brief_bundle
+from tests.rtl.simulators import Icarus, Parameters
 from tests.rtl.test_transducer import check, chunks, joined
 from tests.rtl.transducer import TransducerBench
 
-__all__ = ["Vectors", "clock_lines", "simulate", "simulate_steps"]
+__all__ = ["Vectors", "clock_lines", "simulate", "simulate_alone", "simulate_layer"]
 
 PAUSES = ((), ("idle", "stall", "wait"))
-ALL = frozenset(path.stem for path in SOURCES)
-UNIT = frozenset({"rill_cell"})
-OUTSIDE = frozenset({"rill_external", "rill_weight_buffer"})
-LOADED = frozenset({"rill_weights"})
-LAYER = ALL - OUTSIDE - LOADED - {"rill_argmax", "rill_joint", "rill_transducer"}
-TRANSDUCER = ALL - OUTSIDE - LOADED - {"rill_cell", "rill_fifo", "rill_lstm_layer"}
+LAYER = ("rill_layer", "rill_lanes", "rill_lstm_layer")
+TRANSDUCER = ("rill_transducer", "rill_argmax", "rill_layer", "rill_lanes")
 
 
 class Vectors(NamedTuple):
@@ -44,7 +46,7 @@ class Vectors(NamedTuple):
         clocks: the lines it printed of them; `all_clocks` is how many it took.
     """
 
-    modules: frozenset[str]
+    modules: tuple[str, ...]
     folder: Path
     bench: str
     parameters: Parameters
@@ -64,7 +66,7 @@ class Recorder(Icarus):
         vectors: what was simulated so far.
     """
 
-    def __init__(self, modules: frozenset[str]) -> None:
+    def __init__(self, *modules: str) -> None:
         self._modules = modules
         self.vectors: list[Vectors] = []
 
@@ -86,74 +88,123 @@ def clock_lines(printed: str) -> list[str]:
 
 def simulate(bundles: Path, folder: Path) -> list[Vectors]:
     """Simulate the source on all vectors, the shortest first, in a folder."""
-    plain, muting, deep = (
-        small_bundle(name, bundles) for name in ("plain", "bundled-like", "card-like")
-    )
-    recorder, loading, outside = Recorder(TRANSDUCER), Recorder(LOADED), Recorder(OUTSIDE)
-    steps = simulate_steps(plain, folder)
-    first = TransducerBench(plain, recorder, folder / "first", units=8, weight_latency=3)
-    _streams(first, plain, [["less-than-a-frame"]])
-    of_layers = TransducerBench(deep, recorder, folder / "deep", units=8)
-    _streams(of_layers, deep, [["one-sample", "square"]])
-    short = TransducerBench(plain, recorder, folder / "short", units=8, weight_latency=4)
-    _streams(short, plain, [["less-than-a-frame", "odd-end"]], *PAUSES)
-    channels = TransducerBench(
-        muting, recorder, folder / "three", units=8, channels=3, memory_clocks=3, weight_latency=3
-    )
-    plan = [["nyquist"], ["one-sample", "less-than-a-frame"], ["silence"]]
-    _streams(channels, muting, plan, *PAUSES)
-    for fill_width in (64, 256):
-        external = TransducerBench(
-            plain,
-            outside,
-            folder / f"outside-{fill_width}",
-            units=8,
-            channels=2,
-            memory_clocks=3,
-            weight_latency=3,
-            weights="outside",
-            fill_width=fill_width,
-        )
-        _streams(external, plain, [["odd-end"], ["clicks"]], (), ("beats=300",), ("stall", "wait"))
-    loaded = TransducerBench(plain, loading, folder / "loaded", units=8, weights="stream")
-    _streams(loaded, plain, [["less-than-a-frame"]])
-    return [*steps, *recorder.vectors, *outside.vectors, *loading.vectors]
-
-
-def _streams(
-    bench: TransducerBench,
-    bundle: Bundle,
-    plan: Sequence[Sequence[str]],
-    *options: tuple[str, ...],
-) -> None:
-    """Simulate streams, for each channel one after another, once with each set of plusargs."""
-    streams = [joined([chunks(bundle, name) for name in names]) for names in plan]
-    sent = [
-        chunk for each in zip(*(chunks for _, chunks in streams), strict=True) for chunk in each
+    return [
+        *simulate_alone(folder),
+        *simulate_layer(small_bundle("plain", bundles), folder),
+        *_simulate_transducer(bundles / "brief", folder),
+        *_simulate_external(bundles / "brief", folder),
     ]
-    for each in options or ((),):
-        for run, (values, _) in zip(bench.run(sent, *each), streams, strict=True):
-            # Where one stream has no second input, the first layers compute one for it nevertheless.
-            check(
-                {
-                    key: rows
-                    for key, rows in run.arrays.items()
-                    if len(plan) == 1 or not key.startswith("encoder.pre")
-                },
-                values,
-            )
 
 
-def simulate_steps(bundle: Bundle, folder: Path) -> list[Vectors]:
-    """Simulate the element unit at its edges, `rill_lstm_layer` on directed steps, and on steps of three channels."""
-    unit, recorder = Recorder(UNIT), Recorder(LAYER)
+def simulate_alone(folder: Path) -> list[Vectors]:
+    """Simulate single modules."""
+    cell = Recorder("rill_cell")
     values = cell_values(*edges())
-    h, c = run_cell(unit, folder / "cell", *edges())
+    h, c = run_cell(cell, folder / "cell", *edges())
     assert np.array_equal(h, values.h) and np.array_equal(c, values.c)
+    arithmetic = Recorder("rill_round", "rill_joint")
+    rows = operands()
+    found = run_arithmetic(arithmetic, folder / "arithmetic", rows)
+    assert all(map(np.array_equal, found, rows.values()))
+    fifo = Recorder("rill_fifo")
+    for depth in DEPTHS:
+        check_fifo(depth, traffic(), run_fifo(fifo, folder / f"fifo-{depth}", depth, traffic()))
+    memory = Recorder("rill_ram", "rill_rom")
+    for depth, clocks in MEMORIES:
+        of = accesses(depth)
+        answers = run_memory(memory, folder / f"memory-{depth}-{clocks}", depth, clocks, of)
+        assert np.array_equal(answers[depth:], of.answers[depth:])
+    walk = Recorder("rill_walk")
+    loaded, outside = Recorder("rill_weights"), Recorder("rill_weight_buffer")
+    for pauses in ((), ("idle", "wait")):
+        assert np.array_equal(run_walk(walk, folder / "walk", *pauses), order())
+        assert run_weights(loaded, folder / "weights", *pauses) == words_loaded()
+        for fill_width in FILL_WIDTHS:
+            place = folder / f"buffer-{fill_width}"
+            assert run_buffer(outside, place, fill_width, *pauses) == reads()
+    recorders = (cell, arithmetic, fifo, memory, walk, loaded, outside)
+    return [vectors for recorder in recorders for vectors in recorder.vectors]
+
+
+def simulate_layer(bundle: Bundle, folder: Path) -> list[Vectors]:
+    """Simulate `rill_lstm_layer` on directed steps, and on steps of three channels."""
+    recorder = Recorder(*LAYER)
     for name in ("prediction.lstm.0", "encoder.post.0"):
         _directed_steps(bundle, name, recorder, folder / name)
     _three_channels(bundle, recorder, folder / "channels")
-    return [*unit.vectors, *recorder.vectors]
+    return recorder.vectors
+
+
+def _simulate_transducer(bundles: Path, folder: Path) -> list[Vectors]:
+    """Simulate short streams of one channel, of two and of three, and of models of other sizes."""
+    recorder = Recorder(*TRANSDUCER)
+    plain, running, deep, wide = (
+        brief_bundle(name, bundles) for name in ("plain", "running", "deep", "wide")
+    )
+    first = TransducerBench(plain, recorder, folder / "first", units=8, weight_latency=3)
+    _streams(first, [[(plain, "less-than-a-frame")]])
+    three = TransducerBench(
+        plain, recorder, folder / "three", units=8, channels=3, memory_clocks=3, weight_latency=4
+    )
+    _streams(three, _three_streams(bundles))
+    frames = TransducerBench(plain, recorder, folder / "frames", units=8)
+    _streams(frames, [[(plain, "clicks"), (plain, "square")]])
+    layers = TransducerBench(deep, recorder, folder / "deep", units=8, channels=2)
+    _streams(layers, [[(deep, "one-sample"), (deep, "odd-end")], [(deep, "constant")]])
+    banks = TransducerBench(wide, recorder, folder / "wide", units=8)
+    _streams(banks, [[(wide, "less-than-a-frame")]])
+    count = TransducerBench(running, recorder, folder / "running", units=8, channels=2)
+    _streams(count, [[(running, "tone")], [(running, "clicks"), (running, "odd-end")]])
+    _streams(three, _three_streams(bundles), "idle", "stall", "wait")
+    return recorder.vectors
+
+
+def _simulate_external(bundles: Path, folder: Path) -> list[Vectors]:
+    """Simulate streams of three channels whose weights lie outside."""
+    recorder = Recorder("rill_external", "rill_transducer")
+    external = TransducerBench(
+        brief_bundle("plain", bundles),
+        recorder,
+        folder / "external",
+        units=8,
+        channels=3,
+        memory_clocks=3,
+        weight_latency=3,
+        weights="outside",
+        fill_width=64,
+    )
+    for pauses in ((), ("stall", "wait")):
+        _streams(external, _three_streams(bundles), *pauses)
+    return recorder.vectors
+
+
+def _three_streams(bundles: Path) -> list[list[tuple[Bundle, str]]]:
+    """Return three chunks of three channels, of bundles with the same weights.
+
+    Chunks are mute in one channel and heard in others. One ends within a pair, and another stream begins there.
+    """
+    plain, muting = (brief_bundle(name, bundles) for name in ("plain", "muting"))
+    return [
+        [(plain, "less-than-a-chunk"), (muting, "clicks")],
+        [(muting, "one-sample")],
+        [(muting, "babble")],
+    ]
+
+
+def _streams(
+    bench: TransducerBench, plan: Sequence[Sequence[tuple[Bundle, str]]], *options: str
+) -> None:
+    """Simulate streams, for each channel one after another, until those of one have ended."""
+    streams = [joined([chunks(bundle, name) for bundle, name in names]) for names in plan]
+    turns = zip(*(sent for _, sent in streams), strict=False)
+    runs = bench.run([chunk for turn in turns for chunk in turn], *options)
+    for run, (values, _) in zip(runs, streams, strict=True):
+        # Where one stream has no second input, the first layers compute one for it nevertheless.
+        of = {key for key in run.arrays if len(plan) == 1 or not key.startswith("encoder.pre")}
+        check(
+            {key: run.arrays[key] for key in of},
+            {key: values[key][: len(run.arrays[key])] for key in of},
+        )
 
 
 def _directed_steps(bundle: Bundle, name: str, recorder: Recorder, folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream.integer.fixed import GATE_BITS, cell_values, rhe
-from tests.rtl.cell.cell import edges, run_cell
+from tests.rtl.alone.cell import edges, run_cell
 from tests.rtl.simulators import Simulator
 
 

@@ -6,16 +6,14 @@ A layer's own inputs seldom give a gate a certain value: here each is set, on bo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tests.rtl.alone.replay import Ints, replay
 from tests.rtl.simulators import Simulator
 
 __all__ = ["edges", "run_cell"]
 
-Ints = NDArray[Any]
 Z_WIDTH = 25
 RANDOM = 400  # values of each kind
 
@@ -51,12 +49,7 @@ def run_cell(
     Args:
         options: plusargs of the bench.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = np.concatenate([z & ((1 << Z_WIDTH) - 1), c & 0xFFFF], axis=1)
-    lines = "".join(" ".join(f"{value:x}" for value in row) + "\n" for row in rows.tolist())
-    (folder / "x.hex").write_text(lines)
-    plusargs = ("x=x.hex", "trace=trace.hex", *options)
-    simulator.run("cell_bench", {"Z_WIDTH": Z_WIDTH}, folder, plusargs)
-    words = (folder / "trace.hex").read_text().split()
-    h, after = np.array([int(word, 16) for word in words]).reshape(-1, 2, 1).swapaxes(0, 1)
+    rows = np.concatenate([z & ((1 << Z_WIDTH) - 1), c & 0xFFFF], axis=1).tolist()
+    found = replay(simulator, folder, "cell_bench", {"Z_WIDTH": Z_WIDTH}, rows, *options)
+    h, after = np.array(found).reshape(-1, 2, 1).swapaxes(0, 1)
     return h.astype(np.uint8).astype(np.int8), after.astype(np.uint16).astype(np.int16)
