@@ -32,16 +32,23 @@ from stream.integer.normaliser import (
 
 MOST = LOUDEST << FRACTION  # of a bin
 LIFT = STATE - FRACTION  # bits by which a gain is rounded
+GAINS = (-1, 0, 1, 511, 512, 513, 1536, 1537)  # none, the least, and ties of that rounding
+QUIET = 1000  # crest of frames that are no tones
 DRAWN = 1 << 17  # bins of the normaliser, among which events are looked for
 EACH = 4  # bins that are taken for an event
 ROWS = 24  # frames of the normaliser
 
 
 class _Frame(NamedTuple):
-    """A frame of gain control: its strongest bin, how far that lies above the others, and the state before it."""
+    """A frame of gain control and the state before it.
+
+    Attributes:
+        most: its strongest bin.
+        crest: how far that lies above all of them, 80 max f - sum f of rule 10.17.
+    """
 
     most: int
-    crest: int  # 80 max f - sum f, of rule 10.17
+    crest: int
     background: int
     peak: int
 
@@ -77,7 +84,7 @@ def _gain_frames(c: Mapping[str, int], rng: np.random.Generator) -> Iterator[_Fr
     """Yield frames for each event of `_gain_events`; what a model cannot do is left out by `_possible`."""
     lowest, loudest = c["lowest"] << LIFT, c["gain_loudest"]
     middle = (c["lowest"] + MOST) // 2
-    quiet = min(c["tone"], 80 * FRACTION)  # a crest that is no tone
+    quiet = min(c["tone"], QUIET)
     for crest in (c["tone"] - 1, c["tone"], c["tone"] + 1, c["tone"] + 77):
         for most in (0, 777, -1025, MOST - 1):
             yield _Frame(most, crest, middle << LIFT, middle << LIFT)
@@ -92,23 +99,11 @@ def _gain_frames(c: Mapping[str, int], rng: np.random.Generator) -> Iterator[_Fr
         for apart in (0, 1, *speeds, *(2 * speed for speed in speeds)):
             yield _Frame(most, quiet, of_frame - apart, of_frame - apart)
             yield _Frame(most, quiet, of_frame + apart, of_frame + apart)
-    for wanted in (
-        -1,
-        0,
-        1,
-        511,
-        512,
-        513,
-        1536,
-        1537,
-        c["gain_most"] - 1,
-        c["gain_most"],
-        c["gain_most"] + 1,
-    ):
+    for wanted in (*GAINS, *(c["gain_most"] + apart for apart in (-1, 0, 1))):
         # By the background, which rises to what is wanted below a strongest bin that allows more.
         background = c["gain_background"] - wanted - c["gain_rise"]
-        between = (background + c["gain_rise"] + c["gain_speech"] - wanted) >> LIFT + 1
-        yield _Frame(between, quiet, background, lowest)
+        most = (background + c["gain_rise"] + c["gain_speech"] - wanted) >> LIFT + 1
+        yield _Frame(most, quiet, background, lowest)
         # By the peak, which falls to what is wanted.
         peak = c["gain_speech"] - wanted + c["gain_release"]
         yield _Frame(c["floor"] - 3, 0, lowest, peak)

@@ -63,6 +63,7 @@ def signals(specification: Specification, recordings: dict[str, Samples]) -> dic
         "a-sample-less-than-a-window": _pcm(rng.normal(0, 3000, specification.window - 1)),
         "a-window": _pcm(rng.normal(0, 3000, specification.window)),
         "a-chunk": _pcm(rng.normal(0, 3000, lead + chunk)),
+        "the-lead": _pcm(rng.normal(0, 3000, specification.window - HOP)),
         "peaks-below-a-power": _peaks_below_a_power(specification),
     }
 

@@ -460,7 +460,7 @@ static int is_quiet(const rill_stream *s)
 #endif
 }
 
-/* Take the first samples of a stream, which give no frame. */
+/* Take the first samples of a stream, which give no frame: none with initial padding. */
 static void prime(rill_stream *s)
 {
     s->past[0] = s->waiting[0]; /* the predecessor of the first sample is the sample itself */
@@ -474,6 +474,7 @@ static void next_chunk(rill_stream *s)
 {
     int8_t x[2][RILL_INPUTS];
     unsigned frames = s->held / RILL_HOP;
+    unsigned samples = (unsigned)smaller(s->held, RILL_HOP); /* of a frame */
     int sound = any(s->waiting, s->held);
 
     if (!sound && is_quiet(s) && !s->padded) { /* muted: nothing changes */
@@ -492,9 +493,7 @@ static void next_chunk(rill_stream *s)
     }
     zero(x, sizeof x);
     for (unsigned i = 0; i < frames; i++) {
-        unsigned at = i * RILL_HOP;
-        unsigned count = (unsigned)smaller(s->held - at, RILL_HOP);
-        next_frame(s, s->waiting + at, count, x[i / RILL_STACK] + i % RILL_STACK * RILL_BINS);
+        next_frame(s, s->waiting + i * RILL_HOP, samples, x[i / RILL_STACK] + i % RILL_STACK * RILL_BINS);
     }
     if (frames > 0) {
         encode(s, x, (frames + RILL_STACK - 1) / RILL_STACK);
@@ -533,7 +532,6 @@ void rill_begin(rill_stream *s, rill_emit emit, void *context)
     zero(s, sizeof *s);
     s->emit = emit;
     s->context = context;
-    s->primed = RILL_LEAD == 0;
 #if RILL_GAIN_CONTROL
     s->background = RILL_GAIN_LOUDEST;
     s->peak = RILL_LOWEST * 1024;

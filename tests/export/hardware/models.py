@@ -44,8 +44,11 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "extreme": {
         "window": 401,
+        "mute_chunks": 1,
+        "final_padding": 1119,  # a sample less than whole frames
         "alpha": 0.75,  # variances fall to their least
-        "gain_control": GainControl(tone=0.001),  # whatever is not flat is a tone
+        # Whatever is not flat is a tone, and the background does not rise.
+        "gain_control": GainControl(tone=0.001, rise=0.0001),
     },
 }
 BLANK = {"card-like": 5.5}  # added to the bias of blank, so that some frames say nothing; else 2.0

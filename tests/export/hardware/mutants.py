@@ -23,7 +23,7 @@ from tests.export.hardware.mutation import Mutant, mutants
 from tests.rtl.mutation.fates import SURVIVES, build_parser, judge, limit
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
-SECONDS = 2  # of the processor, which a mutant may keep from ending
+SECONDS = 1  # of the processor, which a mutant may keep from ending
 STREAM = "babble"  # that comes first
 REFUSED, CAUGHT, FAULT = "no program", "caught by the vectors", "caught by a sanitiser"
 Dump = dict[str, bytes]
@@ -51,24 +51,24 @@ def first_cases(bundle: Path, folder: Path) -> Path:
     return folder
 
 
-def dump(bundle: Path, source: str, folder: Path, *, sanitisers: bool = False) -> Dump | None:
-    """Compile and run a reference on the vectors of a bundle.
-
-    Returns:
-        What it wrote; None: it does not compile. Nothing, if it stopped early.
-    """
-    program, written = folder / "dump", folder / "out"
-    shutil.rmtree(written, ignore_errors=True)
+def build(bundle: Path, source: str, folder: Path, *, sanitisers: bool = False) -> Path | None:
+    """Compile a reference for the model of a bundle, in a folder of its own; None: it does not compile."""
+    folder.mkdir(parents=True)
     (folder / "rill.c").write_text(source)
     for name in ("rill_dump.c", "rill_model.h", "rill.h"):
-        (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(bundle / name)
     # Without a value to return a function would return whatever is there.
     checks = ("-w", *SANITISERS, "-g") if sanitisers else ("-Werror=return-type",)
+    program = folder / "dump"
     command = ["gcc", "-std=c99", *checks, str(folder / "rill_dump.c"), "-o", str(program)]
     made = subprocess.run(command, capture_output=True)
-    if made.returncode:
-        return None
+    return None if made.returncode else program
+
+
+def dump(program: Path, bundle: Path) -> Dump:
+    """Run a reference on the vectors of a bundle; return what it wrote: nothing, if it stopped early."""
+    written = program.with_name("out")
+    shutil.rmtree(written, ignore_errors=True)
     done = subprocess.run(
         [program, bundle, written],
         capture_output=True,
@@ -78,23 +78,32 @@ def dump(bundle: Path, source: str, folder: Path, *, sanitisers: bool = False) -
 
 
 def fate(source: str, references: Sequence[tuple[Path, Dump]], mutant: Mutant) -> str:
-    """Return what becomes of a mutant."""
+    """Return what becomes of a mutant.
+
+    Args:
+        references: bundles, in folders named after their models, and what is to be computed of each; those after the
+            first, one for each of `MODELS`, are computed with sanitisers, too.
+    """
     changed = mutant.of(source)
     with tempfile.TemporaryDirectory(prefix="mutant-") as temporary:
-        folder = Path(temporary)
         for sanitisers in (False, True):
+            programs: dict[str, Path | None] = {}
             for bundle, expected in references[len(MODELS) if sanitisers else 0 :]:
-                found = dump(bundle, changed, folder, sanitisers=sanitisers)
-                if found is None:
+                model, folder = bundle.name, Path(temporary) / f"{bundle.name}-{sanitisers}"
+                if model not in programs:
+                    programs[model] = build(bundle, changed, folder, sanitisers=sanitisers)
+                program = programs[model]
+                if program is None:
                     return REFUSED
-                if found != expected:
+                if dump(program, bundle) != expected:
                     return FAULT if sanitisers else CAUGHT
     return SURVIVES
 
 
 def reference(bundle: Path, folder: Path) -> Dump:
     """Return what the reference computes of a bundle: its vectors, as test_reference.py asserts."""
-    found = dump(bundle, (REFERENCE / "rill.c").read_text(), folder)
+    program = build(bundle, (REFERENCE / "rill.c").read_text(), folder)
+    found = dump(program, bundle) if program else {}
     if not found:
         raise SystemExit("the reference itself does not run")
     return found
@@ -112,7 +121,10 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(temporary)
         bundles = [small_bundle(name, folder / "bundles").folder for name in MODELS]
         bundles = [*(first_cases(each, folder / "first" / each.name) for each in bundles), *bundles]
-        references = [(bundle, reference(bundle, folder)) for bundle in bundles]
+        references = [
+            (bundle, reference(bundle, folder / "built" / str(number)))
+            for number, bundle in enumerate(bundles)
+        ]
         of = functools.partial(fate, source, references)
         return judge(mutants(source), of, EQUIVALENT, arguments)
 
