@@ -1,4 +1,4 @@
-"""`rill_round` rounds half to even at every shift, and `rill_joint` computes rule 6 at both bounds."""
+"""`rill_round` rounds half to even at every shift, `rill_joint` computes rule 6 at both bounds, `rill_lanes` adds products."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.rtl.alone.arithmetic import ACC_WIDTH, SHIFTS, operands, run_arithmetic
+from tests.rtl.alone.lanes import products, run_lanes
 from tests.rtl.simulators import Simulator
 
 
@@ -34,3 +35,11 @@ def test_sums_are_rounded_and_joined_as_the_specification_says(
     rounded, joined = run_arithmetic(simulator, tmp_path, rows)
     assert np.array_equal(rounded, value)
     assert np.array_equal(joined, a)
+
+
+@pytest.mark.slow
+def test_pauses_between_products_leave_their_sum_alone(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    rows, sums = products()
+    assert np.array_equal(run_lanes(simulator, tmp_path, rows), sums)

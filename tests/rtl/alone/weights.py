@@ -9,13 +9,20 @@ import numpy as np
 from tests.rtl.alone.replay import Ints, replay, write_rows
 from tests.rtl.simulators import Simulator
 
-__all__ = ["FILL_WIDTHS", "loads", "reads", "run_buffer", "run_weights", "words_loaded"]
+__all__ = [
+    "FILL_WIDTHS",
+    "loads",
+    "reads",
+    "run_buffer",
+    "run_weights",
+    "words_loaded",
+]
 
 UNITS = 2
 BYTES = 4 * UNITS  # of a word
 WORDS = 5  # of `rill_weights`
 GROUP_WORDS = 6  # of the largest group in the buffer
-FILL_WIDTHS = (8, 32, 64)  # bits of a beat: 8, 2 and 1 to a word
+FILL_WIDTHS = (1, 8, 32, 64)  # bits of a beat: 64, 8, 2 and 1 to a word
 LAYERS = (  # base, words of a group, groups, how often a group is read
     (0, 6, 3, 1),
     (18, 4, 1, 3),

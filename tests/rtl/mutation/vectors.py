@@ -14,12 +14,14 @@ import numpy as np
 
 from hwckpt.hardware_bundle import Bundle
 from stream.integer.fixed import cell_values, lstm_step
-from stream.integer.network import to_integers
+from stream.integer.network import IntegerLayer, to_integers
 from tests.export.hardware.models import small_bundle, small_network
 from tests.rtl.alone.arithmetic import operands, run_arithmetic
 from tests.rtl.alone.cell import edges, run_cell
 from tests.rtl.alone.fifo import DEPTHS, check_fifo, run_fifo, traffic
+from tests.rtl.alone.lanes import products, run_lanes
 from tests.rtl.alone.memory import MEMORIES, accesses, run_memory
+from tests.rtl.alone.sizes import SIZES, run_sizes
 from tests.rtl.alone.walk import order, run_walk
 from tests.rtl.alone.weights import FILL_WIDTHS, reads, run_buffer, run_weights, words_loaded
 from tests.rtl.lstm_layer import LayerBench
@@ -122,16 +124,31 @@ def simulate_alone(folder: Path) -> list[Vectors]:
         for fill_width in FILL_WIDTHS:
             place = folder / f"buffer-{fill_width}"
             assert run_buffer(outside, place, fill_width, *pauses) == reads()
-    recorders = (cell, arithmetic, fifo, memory, walk, loaded, outside)
+    lanes, sizes = Recorder("rill_lanes"), Recorder("rill_external", "rill_transducer")
+    rows_of_lanes, sums = products()
+    assert np.array_equal(run_lanes(lanes, folder / "lanes", rows_of_lanes), sums)
+    for n, (parameters, expected) in enumerate(SIZES):
+        assert run_sizes(sizes, folder / f"sizes-{n}", parameters) == expected
+    recorders = (cell, arithmetic, fifo, memory, walk, loaded, outside, lanes, sizes)
     return [vectors for recorder in recorders for vectors in recorder.vectors]
 
 
 def simulate_layer(bundle: Bundle, folder: Path) -> list[Vectors]:
     """Simulate `rill_lstm_layer` on directed steps, and on steps of three channels."""
     recorder = Recorder(*LAYER)
-    for name in ("prediction.lstm.0", "encoder.post.0"):
-        _directed_steps(bundle, name, recorder, folder / name)
-    _three_channels(bundle, recorder, folder / "channels")
+    for name, units, channels in (("prediction.lstm.0", 1, 1), ("encoder.post.0", 2, 2)):
+        place, entry = folder / name, bundle.layer(name)
+        bench = LayerBench(bundle, entry, recorder, place, units=units, channels=channels)
+        _directed_steps(bench, bundle, name, channels)
+    network = to_integers(small_network("plain"))
+    # A step that begins has as many words as inputs: fewer than the results of a group of 8 take, or more.
+    for name, layer, units in (
+        ("encoder.post.0", network.post[0], 2),
+        ("prediction.lstm.0", network.prediction[0], 8),
+    ):
+        place = folder / f"channels-{name}"
+        bench = LayerBench(bundle, bundle.layer(name), recorder, place, units=units, channels=3)
+        _three_channels(bench, layer, bundle.layer(name).inputs)
     return recorder.vectors
 
 
@@ -148,9 +165,9 @@ def _simulate_transducer(bundles: Path, folder: Path) -> list[Vectors]:
     )
     _streams(three, _three_streams(bundles))
     frames = TransducerBench(plain, recorder, folder / "frames", units=8)
-    _streams(frames, [[(plain, "clicks"), (plain, "square")]])
+    _streams(frames, [[(plain, "tone")]])
     layers = TransducerBench(deep, recorder, folder / "deep", units=8, channels=2)
-    _streams(layers, [[(deep, "one-sample"), (deep, "odd-end")], [(deep, "constant")]])
+    _streams(layers, [[(deep, "less-than-a-frame"), (deep, "odd-end")], [(deep, "constant")]])
     banks = TransducerBench(wide, recorder, folder / "wide", units=8)
     _streams(banks, [[(wide, "less-than-a-frame")]])
     count = TransducerBench(running, recorder, folder / "running", units=8, channels=2)
@@ -161,7 +178,7 @@ def _simulate_transducer(bundles: Path, folder: Path) -> list[Vectors]:
 
 def _simulate_external(bundles: Path, folder: Path) -> list[Vectors]:
     """Simulate streams of three channels whose weights lie outside."""
-    recorder = Recorder("rill_external", "rill_transducer")
+    recorder = Recorder("rill_external", "rill_transducer", "rill_layer")
     external = TransducerBench(
         brief_bundle("plain", bundles),
         recorder,
@@ -173,8 +190,9 @@ def _simulate_external(bundles: Path, folder: Path) -> list[Vectors]:
         weights="outside",
         fill_width=64,
     )
+    begins_anew, *others = _three_streams(bundles)
     for pauses in ((), ("stall", "wait")):
-        _streams(external, _three_streams(bundles), *pauses)
+        _streams(external, [others[0], begins_anew, others[1]], *pauses)
     return recorder.vectors
 
 
@@ -198,6 +216,7 @@ def _streams(
     streams = [joined([chunks(bundle, name) for bundle, name in names]) for names in plan]
     turns = zip(*(sent for _, sent in streams), strict=False)
     runs = bench.run([chunk for turn in turns for chunk in turn], *options)
+    assert any(len(run.arrays["tokens"]) for run in runs)
     for run, (values, _) in zip(runs, streams, strict=True):
         # Where one stream has no second input, the first layers compute one for it nevertheless.
         of = {key for key in run.arrays if len(plan) == 1 or not key.startswith("encoder.pre")}
@@ -207,20 +226,20 @@ def _streams(
         )
 
 
-def _directed_steps(bundle: Bundle, name: str, recorder: Recorder, folder: Path) -> None:
-    bench = LayerBench(bundle, bundle.layer(name), recorder, folder, units=2)
+def _directed_steps(bench: LayerBench, bundle: Bundle, name: str, channels: int) -> None:
     case = next(case for case in bundle.manifest.cases if case.name == name)
-    values = {key: rows[:, None] for key, rows in bundle.vectors(case).items()}
+    values = {
+        key: rows.reshape(-1, channels, rows.shape[-1])
+        for key, rows in bundle.vectors(case).items()
+    }
     for pauses in PAUSES:
         h, c = bench.run(values["x"], (values["h_before"], values["c_before"]), *pauses)
         assert np.array_equal(h, values["h"]) and np.array_equal(c, values["c"])
 
 
-def _three_channels(bundle: Bundle, recorder: Recorder, folder: Path) -> None:
-    entry, layer = bundle.layer("encoder.post.0"), to_integers(small_network("plain")).post[0]
-    x = np.random.default_rng(1).integers(-128, 128, (2, 3, entry.inputs))
-    bench = LayerBench(bundle, entry, recorder, folder, units=2, channels=3)
-    h, c = np.zeros((2, 3, entry.outputs), np.int64)
+def _three_channels(bench: LayerBench, layer: IntegerLayer, inputs: int) -> None:
+    x = np.random.default_rng(1).integers(-128, 128, (3, 3, inputs))
+    h, c = np.zeros((2, 3, layer.weight_hh.shape[1]), np.int64)
     expected = []
     for frames in x:
         h, c = lstm_step(layer, frames, h, c)
