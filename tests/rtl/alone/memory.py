@@ -37,7 +37,7 @@ def accesses(depth: int) -> Accesses:
     rom = rng.integers(0, 256, depth)
     edges = [0, 1, depth - 2, depth - 1, *range(2047, depth - 1, 2048)]
     edges += [edge + 1 for edge in edges[4:]]
-    # The first words are written from both ends, and read when all are there.
+    # First each word is written, and what lies half of the memory away is read.
     fill = [
         (1, place, int(rng.integers(256)), (place + depth // 2) % depth) for place in range(depth)
     ]

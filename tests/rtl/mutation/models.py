@@ -19,7 +19,7 @@ from tests.tiny import quantised, tiny_network
 
 __all__ = ["brief_bundle"]
 
-SYMBOLS = 4  # most tokens of a frame
+SYMBOLS = 5  # most tokens of a frame: as many downwards are another number in three bits
 BANK = 2048  # bytes of an embedding that lie in one block RAM
 WIDE = 104  # units of a prediction network whose embedding has more
 JOINT = 264  # rows, whose numbers take all bits of a size
@@ -54,8 +54,10 @@ def _network(name: str) -> Network:
         case "deep":
             layers = {"pre_layers": 2, "post_layers": 3, "prediction_layers": 2}
             return quantised(tiny_network(2, prediction_hidden=24, **layers), joint=6)
-        case _:
+        case "wide":
             return _wide_network()
+        case _:
+            raise ValueError(f"{name}: no such model")
 
 
 def _wide_network() -> Network:

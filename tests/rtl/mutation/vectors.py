@@ -94,6 +94,7 @@ def simulate(bundles: Path, folder: Path) -> list[Vectors]:
         *simulate_alone(folder),
         *simulate_layer(small_bundle("plain", bundles), folder),
         *_simulate_transducer(bundles / "brief", folder),
+        *_simulate_sizes(folder),
         *_simulate_external(bundles / "brief", folder),
     ]
 
@@ -124,12 +125,10 @@ def simulate_alone(folder: Path) -> list[Vectors]:
         for fill_width in FILL_WIDTHS:
             place = folder / f"buffer-{fill_width}"
             assert run_buffer(outside, place, fill_width, *pauses) == reads()
-    lanes, sizes = Recorder("rill_lanes"), Recorder("rill_external", "rill_transducer")
+    lanes = Recorder("rill_lanes")
     rows_of_lanes, sums = products()
     assert np.array_equal(run_lanes(lanes, folder / "lanes", rows_of_lanes), sums)
-    for n, (parameters, expected) in enumerate(SIZES):
-        assert run_sizes(sizes, folder / f"sizes-{n}", parameters) == expected
-    recorders = (cell, arithmetic, fifo, memory, walk, loaded, outside, lanes, sizes)
+    recorders = (cell, arithmetic, fifo, memory, walk, loaded, outside, lanes)
     return [vectors for recorder in recorders for vectors in recorder.vectors]
 
 
@@ -173,6 +172,13 @@ def _simulate_transducer(bundles: Path, folder: Path) -> list[Vectors]:
     count = TransducerBench(running, recorder, folder / "running", units=8, channels=2)
     _streams(count, [[(running, "tone")], [(running, "clicks"), (running, "odd-end")]])
     _streams(three, _three_streams(bundles), "idle", "stall", "wait")
+    return recorder.vectors
+
+
+def _simulate_sizes(folder: Path) -> list[Vectors]:
+    recorder = Recorder("rill_external", "rill_transducer")
+    for n, (parameters, expected) in enumerate(SIZES):
+        assert run_sizes(recorder, folder / f"sizes-{n}", parameters) == expected
     return recorder.vectors
 
 
