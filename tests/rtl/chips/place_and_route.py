@@ -93,7 +93,7 @@ CHIPS = {
     ),
     "gw2a-18": Chip(
         "synth_gowin -family gw2a",
-        (),  # nextpnr wants a pin of the package for every port, and there are more ports
+        (),  # nextpnr refuses ports without a pin of the package, and no pins are assigned here
         _kinds(
             "LUT1 LUT2 LUT3 LUT4 ALU",
             "DFF DFFE DFFR DFFRE DFFS DFFSE",
