@@ -24,6 +24,7 @@ EXTRAS = {
     "botocore": "s3",
     "brevitas": "train",
     "clearml": "clearml",
+    "espeakng_loader": "synthesis",
     "inflect": "train",
     "lhotse": "data",
     "matplotlib": "load",

@@ -57,3 +57,10 @@ def command(draw: random.Random) -> str:
     """Return a command, some with a number."""
     said = draw.choice(COMMANDS.split())
     return f"{said} {draw.randrange(100)}" if draw.random() < 0.3 else said
+
+
+def spoken(text: str) -> str:
+    """Return how a text is read out: letters and digits one by one."""
+    parts = ["i grec" if part == "y" else part for part in text.split()]
+    alone = all(len(part) == 1 or part == "i grec" for part in parts)
+    return ", ".join(parts) if alone else text

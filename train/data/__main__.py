@@ -17,6 +17,7 @@ from train.data.commands import (
     rewrite,
     split,
     stats,
+    synthesise,
     verify,
 )
 
@@ -37,6 +38,7 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = {
     "verify": verify,
     "prepare": prepare,
+    "synthesise": synthesise,
     "check": check,
     "stats": stats,
     "split": split,

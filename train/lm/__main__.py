@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import runpy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from server.protocol.hotwords import HotwordError, Speller, parse_hotwords
 from stream.errors import ArgumentError, InputError
 from stream.files.atomic import replacing
-from stream.files.text import TextError, read_lines
 from stream.language_model.files import language_model, open_ngram
 from stream.language_model.fusion import Fusion
 from stream.language_model.levels import Levels, levels_of
@@ -29,6 +27,7 @@ from train.lm import tune as tuning
 from train.lm.kneser_ney import build_ngrams
 from train.lm.score import perplexity
 from train.text.levels import SHOWN, text_rules
+from train.text.sources import texts_of
 from train.text.transcripts import ruled
 
 ORDER, LONGEST = 4, 6
@@ -284,23 +283,8 @@ def _score(arguments: argparse.Namespace) -> int:
 def _texts(arguments: argparse.Namespace) -> Iterator[str]:
     for path in arguments.manifest:
         yield from (record.text for record in strict(read_records(path)))
-    for path in map(Path, arguments.text):
-        if path.suffix == ".py":
-            yield from _sentences(path)
-        else:
-            try:
-                yield from (line for _, line in read_lines(path))
-            except TextError as error:
-                raise InputError(f"{path}: {error}") from error
-
-
-def _sentences(path: Path) -> Iterator[str]:
-    if not path.is_file():
-        raise ArgumentError(f"{path}: there is no such file")
-    sentences = runpy.run_path(str(path)).get("sentences")
-    if not callable(sentences):
-        raise ArgumentError(f"{path}: has no function sentences(), which gives texts")
-    yield from sentences()
+    for path in arguments.text:
+        yield from texts_of(Path(path))
 
 
 if __name__ == "__main__":

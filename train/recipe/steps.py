@@ -45,7 +45,8 @@ from train.recipe.knobs import Knobs, english_compatible, start_from
 FILE = "recipe.toml"
 # Options that name what a command writes.
 OUTPUTS = ("--output", "--archive", "--plot", "--json", "--predictions")
-CONVERTING = (["rill", "data", "align"], ["rill", "data", "convert"])  # INPUT OUTPUT ...
+# INPUT OUTPUT ...
+CONVERTING = tuple(["rill", "data", name] for name in ("align", "convert", "synthesise"))
 PART = re.compile(r"(.*\S)=(?:0?\.\d+)")  # what `rill data split` writes, and its share
 NOTHING = Knobs()
 BEST, BEST_HARD = "best.pt", "best-hard.pt"

@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is done with an utterance that cannot be used: the command ends and writes nothing, "
         "or it is left out and shown (default: %(default)s)",
     )
+    parser.add_argument(
+        "--min-characters",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave out utterances whose transcript has fewer characters (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,13 +68,17 @@ def run(arguments: argparse.Namespace) -> int:
     found = with_durations(read(arguments.input, arguments), every=arguments.measure)
     skipped: list[ManifestError] = []
     records = strict(found) if arguments.on_error == "refuse" else _without_bad(found, skipped)
+    short: list[str] = []
+    if arguments.min_characters > 0:
+        records = _without_short(records, arguments.min_characters, short)
     if arguments.audio:
         records = extracted(records, Path(arguments.audio))
     count = FORMATS[name].write(records, output)
     if name == "shards":
         output = shards.written(output, count)
     left_out = f", {len(skipped)} left out" if skipped else ""
-    print(f"{output}: {count} utterances{left_out}")
+    too_short = f", {len(short)} too short" if short else ""
+    print(f"{output}: {count} utterances{left_out}{too_short}")
     return 0
 
 
@@ -80,3 +91,11 @@ def _without_bad(
         else:
             print(each, file=sys.stderr)
             skipped.append(each)
+
+
+def _without_short(records: Iterable[Record], least: int, short: list[str]) -> Iterator[Record]:
+    for record in records:
+        if len(record.text) >= least:
+            yield record
+        else:
+            short.append(record.id)

@@ -102,3 +102,15 @@ def test_shards_are_named_as_they_are_read(
     assert (name, said) == (f"{tmp_path}/out/set-{{000000..000000}}.tar", "3 utterances\n")
     for record, same in zip(read(path), read(Path(name)), strict=True):
         assert (same.read() == record.read()).all()
+
+
+def test_short_texts_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ("a", "", "oui", "no")
+    lines = (
+        json.dumps({"audio_filepath": f"{number}.wav", "text": text, "duration": 1.0}) + "\n"
+        for number, text in enumerate(texts)
+    )
+    (tmp_path / "set.jsonl").write_text("".join(lines))
+    assert convert(tmp_path / "set.jsonl", tmp_path / "kept.jsonl", "--min-characters", "2") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/kept.jsonl: 2 utterances, 2 too short\n"
+    assert [record.text for record in read(tmp_path / "kept.jsonl")] == ["oui", "no"]
