@@ -14,6 +14,7 @@ from train.config.batches import AugmentationConfig
 from train.config.effects import LIMITS, Effect, EffectName
 from train.data.augmentation import augment
 from train.data.effects.chain import EFFECTS, chained
+from train.data.effects.rates import narrowband
 
 RATE = 16000
 
@@ -39,6 +40,13 @@ def decibels(x: np.ndarray, y: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(y[inner] ** 2) / np.mean(x[inner] ** 2)))
 
 
+def band_level(x: np.ndarray, top: float) -> float:
+    """Return the power density of the 300 Hz below a frequency, dB."""
+    density = np.abs(np.fft.rfft(x)) ** 2 / len(x)
+    hertz = np.fft.rfftfreq(len(x), 1 / RATE)
+    return float(10 * np.log10(density[(hertz >= top - 300.0) & (hertz < top)].mean()))
+
+
 def test_every_name_has_an_effect_and_limits() -> None:
     assert set(get_args(EffectName)) == EFFECTS.keys() == LIMITS.keys()
 
@@ -61,6 +69,31 @@ def test_speed_moves_both_and_tempo_and_pitch_one(
     assert len(y) == pytest.approx(length * RATE, abs=2)
     assert loudest(y) == pytest.approx(hertz, rel=0.005)
     assert abs(decibels(tone(400.0), y)) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("effect", "value", "ends"),
+    [
+        ("speed", 1.02, 8000.0),
+        ("speed", 0.98, 7840.0),
+        ("speed", 0.8, 6400.0),
+        ("pitch", 50.0, 7770.0),
+        ("pitch", -400.0, 6350.0),
+        ("tempo", 0.7, 8000.0),
+    ],
+)
+def test_the_band_stays_whole(effect: EffectName, value: float, ends: float) -> None:
+    # What is heard live goes up to 8 kHz: a model that learned from less is misled by what is above.
+    x = (0.1 * np.random.default_rng(1).standard_normal(3 * RATE)).astype(np.float32)
+    y = after(x, effect, value)
+    low, high = (band_level(y, top) for top in (2000.0, 0.95 * ends))
+    assert abs(high - low) < 1.5
+
+
+def test_a_narrow_band_is_that_of_a_telephone() -> None:
+    y = narrowband((0.1 * np.random.default_rng(1).standard_normal(3 * RATE)).astype(np.float32))
+    assert abs(band_level(y, 3600.0) - band_level(y, 2000.0)) < 1.0
+    assert band_level(y, 4600.0) < band_level(y, 2000.0) - 40.0
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
