@@ -108,12 +108,16 @@ def _records(arguments: argparse.Namespace) -> Iterator[Record]:
             _between(draw, *arguments.pitch),
         )
         samples = say(reading(text), voice, seed=number)
-        if not samples.any():
-            raise InputError(f"{path}: text {number + 1}, {text!r}: nothing of it can be spoken")
+        transcript = rule(text)
+        if not samples.any() or not transcript:
+            fault = (
+                "its transcript would be empty" if samples.any() else "nothing of it can be spoken"
+            )
+            raise InputError(f"{path}: text {number + 1}, {text!r}: {fault}")
         yield Record(
             id=f"{number:06d}",
             audio=Bytes(f"{number:06d}.flac", _flac(samples)),
-            text=rule(text),
+            text=transcript,
             duration=len(samples) / SAMPLE_RATE,
             speaker=voice.speaker,
             corpus=CORPUS,

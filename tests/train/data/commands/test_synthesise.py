@@ -91,6 +91,7 @@ def test_every_process_writes_the_same_bytes(grammar: Path, tmp_path: Path) -> N
     ("texts", "options", "code", "said"),
     [
         ("\n \n", (), 3, "texts.txt: has no text"),
+        ("un\n&\n", ("--normalise", "fr"), 3, "text 2, '&': its transcript would be empty"),
         ("un\n...\n", (), 3, "texts.txt: text 2, '...': nothing of it can be spoken"),
         (
             "un\n",
