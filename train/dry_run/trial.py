@@ -73,6 +73,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
         material, vocabulary: of the run.
         end: its last update.
     """
+    learner.freezing.release()  # an update takes longer, and more memory, once all parts learn
     first, parts = learner.update, material.batches.parts
     turns = range(first * parts, max(end, first + 1) * parts)
     memory = memory_of(learner.device)

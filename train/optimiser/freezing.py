@@ -48,6 +48,11 @@ class Freezing:
             until[part] = updates_in(duration, epoch)
         return cls(objective, until, config.freeze_norms_from)
 
+    def release(self) -> None:
+        """Let all that learns later learn at once, as in most updates of a run."""
+        self._weights = [(weight, None if end is None else 0) for weight, end in self._weights]
+        self._norms = [(norm, None if end is None else 0) for norm, end in self._norms]
+
     def apply(self, update: int) -> None:
         """Freeze and release for an update."""
         for weight, end in self._weights:

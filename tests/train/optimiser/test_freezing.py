@@ -39,6 +39,16 @@ def test_a_part_is_frozen_to_the_end_or_until_an_update(own: Objective) -> None:
     assert norms(own) == {"encoder.post.0.norm": False, "encoder.output_norm": False}
 
 
+def test_what_learns_later_may_be_released_and_what_never_learns_stays_frozen(
+    own: Objective,
+) -> None:
+    freezing = Freezing(own, {"encoder": 10, "prediction": None}, None)
+    freezing.release()
+    freezing.apply(1)
+    assert learning(own) == {"encoder", "joint", "ctc", "bag"}
+    assert norms(own) == {"encoder.post.0.norm": False, "encoder.output_norm": False}
+
+
 def test_a_part_of_a_frozen_part_may_be_left_to_learn(own: Objective) -> None:
     Freezing(own, {"encoder": None, "encoder.post": 1}, None).apply(1)
     weights = named_weights(own)
