@@ -1,10 +1,11 @@
 """eSpeak NG: any text spoken by a formant synthesiser, in more than a hundred languages and tens of voices.
 
-Its vowels are synthetic and its intonation is flat, so a model is not trained on it alone; but it says every word, as
-slowly as one likes, in voices of men, women and children, of which a corpus of few speakers has none.
+It sounds like a machine, so a model should not be trained on it alone; but it reads any text, as slowly as one likes, in
+more voices than a corpus of few speakers has.
 
-The library is that of the package espeakng-loader, called by ctypes (speak_lib.h of eSpeak NG 1.52). It has one state
-in a process: it is opened once, and is not for threads. What it says depends on what it said before, in the last bits.
+The library is that of the package espeakng-loader, called by ctypes (speak_lib.h of eSpeak NG 1.52). Its state
+is global: it is opened once in a process and must not be called from several threads, and the samples of a text also depend
+on the texts before it.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Freezing:
         return cls(objective, until, config.freeze_norms_from)
 
     def release(self) -> None:
-        """Let all that learns later learn at once, as in most updates of a run."""
+        """Let every part that would begin to learn later learn from now on."""
         self._weights = [(weight, None if end is None else 0) for weight, end in self._weights]
         self._norms = [(norm, None if end is None else 0) for norm, end in self._norms]
 
