@@ -6,21 +6,19 @@ The synthesiser is eSpeak NG (`pip install 'rill-asr[synthesis]'`). What is writ
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from stream.errors import ArgumentError, InputError
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.data.commands.reading import counted
-from train.data.espeak import PITCHES, RATES, Samples, Voice, say, variants
+from train.data.espeak import PITCHES, RATES, Voice, say, variants
 from train.data.formats.table import FORMATS, for_output
-from train.data.records.extract import extracted
-from train.data.records.record import Bytes, Record
+from train.data.records.extract import as_flac, extracted
+from train.data.records.record import Record
 from train.text.levels import SHOWN, text_rules
 from train.text.sources import reading_of, texts_of
 from train.text.transcripts import ruled
@@ -116,7 +114,7 @@ def _records(arguments: argparse.Namespace) -> Iterator[Record]:
             raise InputError(f"{path}: text {number + 1}, {text!r}: {fault}")
         yield Record(
             id=f"{number:06d}",
-            audio=Bytes(f"{number:06d}.flac", _flac(samples)),
+            audio=as_flac(f"{number:06d}", samples),
             text=transcript,
             duration=len(samples) / SAMPLE_RATE,
             speaker=voice.speaker,
@@ -141,9 +139,3 @@ def _texts(path: Path, count: int | None) -> Iterable[str]:
     if not texts:
         raise InputError(f"{path}: has no text")
     return texts if count is None else itertools.islice(itertools.cycle(texts), count)
-
-
-def _flac(samples: Samples) -> bytes:
-    content = io.BytesIO()
-    soundfile.write(content, np.clip(samples, -1.0, 1.0), SAMPLE_RATE, format="FLAC")
-    return content.getvalue()

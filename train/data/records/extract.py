@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from stream.audio import WHOLE
 from stream.front_end.log_mel import SAMPLE_RATE
@@ -33,10 +34,20 @@ def heard(record: Record) -> Bytes:
     """
     if isinstance(record.audio, File | Bytes) and record.part == WHOLE:
         return Bytes(_name(record.audio), content_of(record.audio))
-    samples = np.clip(np.rint(record.read() * 32768.0), -32768, 32767).astype(np.int16)
+    return as_flac(record.id, record.read())
+
+
+def as_flac(name: str, samples: NDArray[np.float32]) -> Bytes:
+    """Encode samples as a FLAC file in memory.
+
+    Args:
+        name: of the file, without its suffix.
+        samples: (samples,) float32 at 16 kHz; what is outside of -1 to 1 is clipped.
+    """
+    rounded = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
     content = io.BytesIO()
-    soundfile.write(content, samples, SAMPLE_RATE, format="FLAC")
-    return Bytes(record.id + ".flac", content.getvalue())
+    soundfile.write(content, rounded, SAMPLE_RATE, format="FLAC")
+    return Bytes(name + ".flac", content.getvalue())
 
 
 def _name(audio: File | Bytes) -> str:
