@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stream.engine.resources import usable_cores
+
 PROC = Path("/proc")
 LISTEN = "0A"  # state in /proc/net/tcp
 
@@ -80,7 +82,7 @@ def _family(ancestors: Iterable[int]) -> tuple[int, ...]:
 
 def machine() -> str:
     """Return the number and the model of the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     try:
         lines = (PROC / "cpuinfo").read_text().splitlines()
     except OSError:

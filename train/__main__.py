@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# Large tensors in large pages (read when torch is imported): a tenth of a training step is page faults.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 import argparse
 import sys
 from pathlib import Path
@@ -65,7 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="write nothing: open all data, train on a few batches and the largest one, and print the "
         "time, memory and disk space that the run needs; exit with 1 if there is too little",
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: all)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of torch (default: one for each core, less data.workers)",
+    )
     return parser
 
 
@@ -95,20 +95,20 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(
             "--init-from begins a run and --resume-from goes on with one: give one of them"
         )
-    import torch
-
+    from train.compute.allocator import keep_freed_memory
     from train.compute.ranks import joined
+    from train.compute.threads import set_threads
     from train.loggers.table import openers
     from train.loop import Run
     from train.run.beginning import start_of
     from train.run.material import material_of
 
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     folder = Path(arguments.output)
     with joined() as ranks:
         try:
             config = load_config(arguments.config, arguments.set, _say)
+            set_threads(arguments.threads, config.data.processes)
             openers(config.log.to)  # what is not installed is missed before the data are read
             resumed = find(folder, arguments.resume_from)
             if resumed is not None:

@@ -72,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", metavar="F", help="results, read again by the next call (default: RUN/sweep.json)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: all)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads of torch (default: one a core)"
+    )
     return parser
 
 
@@ -93,12 +95,10 @@ def main(argv: list[str] | None = None) -> int:
     for path in (plot, results):
         if path.parent != run and not path.parent.is_dir():
             parser.error(f"{path} cannot be written: there is no folder {path.parent}")
-    import torch
-
+    from train.compute.threads import set_threads
     from train.report.sweep import draw
 
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
+    set_threads(arguments.threads)
     try:
         files = checkpoints(run)
         own, texts = _trained(run)

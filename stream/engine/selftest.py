@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +29,8 @@ from stream.bundled import recordings
 from stream.decoding.decoding import Decoding, Search
 from stream.engine.engine import Engine
 from stream.engine.front_end import FrontEndKind
-from stream.engine.process_memory import ProcessMemory
 from stream.engine.rehearsal import busy, rehearse
+from stream.engine.resources import ProcessMemory, usable_cores
 from stream.model.directory import INT8_GRAPHS, graph_names
 from stream.model.network import Network
 from stream.model.specification import ModelError
@@ -133,13 +132,6 @@ def self_test(
     slots, steps = plans[threads]
     slots, late = trials[threads].rehearsed(slots, pace)
     return Plan(best, threads, slots, channel_bytes, late, steps, tuple(tried))
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _python_seconds() -> float:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from stream import __version__
-from stream.engine.selftest import Plan, usable_cores
+from stream.engine.resources import usable_cores
+from stream.engine.selftest import Plan
 from stream.errors import ArgumentError
 from stream.model import directory
 from stream.model.network import Network, kind_of, open_model

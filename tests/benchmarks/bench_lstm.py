@@ -10,14 +10,10 @@ forms of their arithmetic. One thread and two.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-
-# As in training: without it the kernel's page faults are a tenth of a step.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import numpy as np
 import pytest
@@ -26,10 +22,13 @@ torch = pytest.importorskip("torch")
 
 from stream.encoders.lstm_layer import LSTMLayer as Reference
 from stream.integer.fixed import lstm_cell
+from train.compute.allocator import keep_freed_memory
 from train.encoders import integer_lstm as quantised
 from train.encoders.bfp16_lstm import BlockFloatingLSTM
 from train.encoders.integer_lstm import QuantisedLSTM
 from train.encoders.lstm_layer import LSTM
+
+keep_freed_memory()  # as training does: page faults are a tenth of a step
 
 ROUNDS = 7
 FRAMES = 200

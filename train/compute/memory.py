@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from stream.engine.process_memory import ProcessMemory
+from stream.engine.resources import ProcessMemory
 
 
 class Memory(Protocol):

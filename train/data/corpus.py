@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import AudioError
+from stream.engine.resources import usable_cores
 from stream.front_end.log_mel import SAMPLE_RATE
 from train.data.records.record import Origin, Record, name_of
 from train.data.records.words import TimedWord
@@ -54,7 +54,7 @@ class Corpus:
             AudioError, ManifestError: one of them cannot be decoded, or is not as long as its line says.
         """
         audio = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders work outside the interpreter
+        with ThreadPoolExecutor(usable_cores()) as pool:  # decoders work outside the interpreter
             for samples in pool.map(read_int16, utterances):
                 audio.append(samples)
                 progress(len(audio), len(utterances))

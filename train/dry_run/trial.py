@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ from train.validation.scoring import activations_of, scored
 
 TURNS = 1000  # batches that the largest is looked for among
 UPDATES = 8
+AHEAD = (
+    8  # updates, more than are drawn ahead: drawing goes on beside the last update that is timed
+)
 SECONDS = 60.0  # after which no other update is begun
 DRAWN = 4  # batches, by one process
 VALIDATED = 24  # utterances
@@ -78,10 +82,10 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     turns = range(first * parts, max(end, first + 1) * parts)
     memory = memory_of(learner.device)
     times, waits, audio, peaks = [], [], [], []
-    drawn = learner.drawn(first + UPDATES)
+    drawn = learner.drawn(first + UPDATES + AHEAD)
     began = time.perf_counter()
     with contextlib.closing(drawn):
-        for number, (waited, batches) in enumerate(timed(drawn)):
+        for number, (waited, batches) in enumerate(itertools.islice(timed(drawn), UPDATES)):
             before, start = memory.held(), time.perf_counter()
             peak = memory.peak_during(functools.partial(learner.learn, batches))
             if number:  # the first one compiles kernels and allocates the optimiser's moments

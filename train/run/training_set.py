@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.engine.process_memory import ProcessMemory
+from stream.engine.resources import ProcessMemory
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.manifest import ManifestError
 from stream.spelling import check_spelling, unspelt

@@ -10,7 +10,7 @@ from stream.backends import load_backend
 from stream.bundled import model_path
 from stream.engine import selftest
 from stream.engine.engine import Engine
-from stream.engine.process_memory import ProcessMemory
+from stream.engine.resources import ProcessMemory
 from stream.engine.selftest import (
     BESIDE_SECONDS,
     LINK_SECONDS,

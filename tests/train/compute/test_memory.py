@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream.engine.process_memory import ProcessMemory
+from stream.engine.resources import ProcessMemory
 from train.compute.memory import CudaMemory, bytes_of, memory_of
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from stream.engine.process_memory import ProcessMemory
+from stream.engine.resources import ProcessMemory
 from tests.train.run.corpus import minimal_command, minimal_settings, write_minimal
 from train import __main__
 from train.config.file import load_config

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from stream.engine import process_memory
+from stream.engine import resources
 from tests.train.run.corpus import minimal_command
 from train import __main__
 
@@ -19,8 +19,10 @@ def test_recordings_that_a_container_has_no_memory_for_are_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    limit = tmp_path / "memory.max"
-    limit.write_text("1000\n")
-    monkeypatch.setattr(process_memory, "LIMIT", limit)
+    own = tmp_path / "own"
+    own.write_text("0::/\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    monkeypatch.setattr(resources, "GROUPS", own)
+    monkeypatch.setattr(resources, "MOUNTED", tmp_path)
     assert __main__.main(minimal_command(minimal, tmp_path / "run")) == 2
     assert "Set data.cache to disk or none" in capsys.readouterr().err

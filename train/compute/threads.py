@@ -1,0 +1,21 @@
+"""Threads of torch on the CPU."""
+
+from __future__ import annotations
+
+import torch
+
+from stream.engine.resources import usable_cores
+
+
+def set_threads(count: int | None, beside: int = 0) -> None:
+    """Compute with so many threads; None: with one for each core that is left, but no more than torch would take.
+
+    Threads wait for each other in every product, so that one without a core of its own stops all. Of a container that is
+    limited to two cores torch sees all of its machine's.
+
+    Args:
+        beside: processes that compute beside, such as those that draw batches.
+    """
+    if count is None:
+        count = max(1, min(torch.get_num_threads(), usable_cores() - beside))
+    torch.set_num_threads(count)
