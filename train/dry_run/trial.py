@@ -95,11 +95,16 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
             audio.append(sum(float(batch.samples.sum()) for batch in batches) / SAMPLE_RATE)
             if times and time.perf_counter() - began > SECONDS:
                 break
-    learning = statistics.median(times)
+    some = turns[:: max(1, len(turns) // TURNS)]
+    planned = [
+        material.batches.padded_seconds(turns[0] + each) for each in range(len(audio) * parts)
+    ]
+    usual = parts * float(np.mean([material.batches.padded_seconds(each) for each in some]))
+    # These few batches may be short or long: what they took is scaled to the usual length.
+    learning = sum(times) / sum(planned[parts:]) * usual
     # The first batches were drawn while kernels were compiled; later ones come as fast as they are drawn.
     drawing = parts * drawing_seconds(material, turns) / max(material.workers, 1)
     waiting = max(statistics.median(waits), drawing - learning, 0.0)
-    some = turns[:: max(1, len(turns) // TURNS)]
     largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
     between = memory.held()
     needed = between + round(max(peaks) * padded_samples(largest))
@@ -109,7 +114,7 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     return Trial(
         learning + waiting,
         waiting,
-        float(np.mean(audio)),
+        sum(audio) / sum(planned) * usual,
         validation_seconds(learner, material, vocabulary),
         Shape(len(largest.samples), int(largest.samples.max()) / SAMPLE_RATE),
         bytes_of(learner.objective.state_dict()) * 2
