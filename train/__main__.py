@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--threads",
         type=int,
         metavar="N",
-        help="threads of torch (default: one for each core, less data.workers)",
+        help="threads of torch (default: one for each core, less data.workers, but for half of them at least)",
     )
     return parser
 

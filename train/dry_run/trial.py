@@ -99,13 +99,14 @@ def tried(learner: Learner, material: Material, vocabulary: Vocabulary, end: int
     planned = [
         material.batches.padded_seconds(turns[0] + each) for each in range(len(audio) * parts)
     ]
-    usual = parts * float(np.mean([material.batches.padded_seconds(each) for each in some]))
+    lengths = [material.batches.padded_seconds(each) for each in some]
+    usual = parts * float(np.mean(lengths))
     # These few batches may be short or long: what they took is scaled to the usual length.
     learning = sum(times) / sum(planned[parts:]) * usual
     # The first batches were drawn while kernels were compiled; later ones come as fast as they are drawn.
     drawing = parts * drawing_seconds(material, turns) / max(material.workers, 1)
     waiting = max(statistics.median(waits), drawing - learning, 0.0)
-    largest = material.batches.batch(max(some, key=material.batches.padded_seconds))
+    largest = material.batches.batch(some[int(np.argmax(lengths))])
     between = memory.held()
     needed = between + round(max(peaks) * padded_samples(largest))
     fits = needed < memory.there()

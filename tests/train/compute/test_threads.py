@@ -17,6 +17,7 @@ from train.compute.threads import set_threads
         (None, 0, 2, 2),
         (None, 1, 2, 1),
         (None, 8, 2, 1),
+        (None, 8, 6, 3),  # most of many wait
         (None, 0, 64, 4),  # no more than torch would take
     ],
 )
