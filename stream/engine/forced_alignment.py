@@ -14,10 +14,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.backends import Backend
+from stream.front_end.log_mel import streamed_log_mel
+from stream.front_end.stacking import stack
+from stream.model.network import Network
 from stream.model.specification import Head
-from stream.stage import Floats
+from stream.stage import Floats, whole
 
 NODES_VALUES = 1 << 20  # logits computed at once: 4 MB in float32
+
+
+def forced_steps_of(
+    network: Network,
+    backend: Backend,
+    samples: Floats,
+    tokens: Sequence[int],
+    head: Head | None = None,
+) -> tuple[list[int], Floats]:
+    """Return the encoder frame of each token of a recording's text, and the recording's levels.
+
+    Args:
+        backend: computes the network.
+        samples: (n,) float32 at 16 kHz; it starts from the data set's statistics.
+        tokens, head: as `forced_steps` takes them.
+    Returns:
+        the frames; and (N,) float32, the largest bin of each log-mel frame, nats.
+    Raises:
+        ValueError: as `forced_steps`.
+    """
+    encoder = network.specification.encoder
+    log_mel = streamed_log_mel(samples[None], network.front_end)
+    if not log_mel.shape[1]:
+        raise ValueError("forced alignment: there are no encoder frames")
+    inputs = encoder.stack * encoder.chunk_inputs
+    z = whole(network.normaliser, log_mel)
+    x = stack(np.pad(z, ((0, 0), (0, -z.shape[1] % inputs), (0, 0))), encoder.stack)
+    f, _ = backend.encode(x, backend.initial_state(1)[0])
+    return forced_steps(backend, f[0], tokens, head), log_mel[0].max(-1)
 
 
 def forced_steps(

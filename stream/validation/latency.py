@@ -15,17 +15,12 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from stream.backends import Backend
 from stream.ctm import TimedWord, words_of
 from stream.engine.emission import word_latencies
-from stream.engine.forced_alignment import forced_steps
-from stream.front_end.log_mel import streamed_log_mel
-from stream.front_end.stacking import stack
+from stream.engine.forced_alignment import forced_steps_of
 from stream.model.network import Network
 from stream.model.specification import Head
-from stream.stage import whole
 from stream.validation.spoken import Spoken
 from stream.vocabulary import texts_of
 from stream.words import emission_latencies, group, percentile
@@ -117,16 +112,11 @@ class Latencies:
         tokens = vocabulary.encode(spoken.text)
         if not tokens or vocabulary.unknown(spoken.text):
             return []
-        log_mel = streamed_log_mel(spoken.read()[None], self._network.front_end)
-        if not log_mel.shape[1]:
-            return []
-        inputs = spec.encoder.stack * spec.encoder.chunk_inputs
-        z = whole(self._network.normaliser, log_mel)
-        x = stack(np.pad(z, ((0, 0), (0, -z.shape[1] % inputs), (0, 0))), spec.encoder.stack)
-        f, _ = self._backend.encode(x, self._backend.initial_state(1)[0])
         try:
-            steps = forced_steps(self._backend, f[0], tokens, self._head)
-        except ValueError:  # more tokens than CTC has frames
+            steps, levels = forced_steps_of(
+                self._network, self._backend, spoken.read(), tokens, self._head
+            )
+        except ValueError:  # no encoder frame, or more tokens than CTC has frames
             return []
         reference = list(zip(tokens, steps, strict=True))
-        return word_latencies(spec, vocabulary, log_mel[0].max(-1), reference, emitted)
+        return word_latencies(spec, vocabulary, levels, reference, emitted)

@@ -1,7 +1,7 @@
-"""Times of a transcript's words, from words that were heard: by a model, or as another aligner has them.
+"""Times of a transcript's words, from those of an aligner, which may spell them otherwise.
 
-A word of the transcript has the times of the word that was heard in its place; words that were not heard, or
-heard otherwise, have none. So a model that errs gives fewer times and no wrong words.
+A word of the transcript has the times of the aligner's word in its place; words that it leaves out, or has otherwise,
+have none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from train.data.records.words import TimedWord
 def timed_words(
     text: str, heard: Sequence[CtmWord], rule: Callable[[str], str] = str
 ) -> tuple[TimedWord, ...]:
-    """Return the words of a transcript, with the times of those that were heard.
+    """Return the words of a transcript, with the times of those that the aligner has.
 
     Args:
         text: transcript.
-        heard: words that were heard, with their times.
-        rule: brings a word to the spelling in which it was heard; it may make several of it, or none.
+        heard: the aligner's words, with their times.
+        rule: brings a word to the aligner's spelling; it may make several of it, or none.
     """
     words = text.split()
     spelt = [rule(word).split() for word in words]

@@ -167,6 +167,7 @@ def test_the_recipes_here_name_files_that_are_there_from_any_folder(
     monkeypatch.setenv("RILL_DATA", "")
     monkeypatch.setenv("RILL_OUTPUT", "out")
     folder = REPOSITORY / "recipes" / name
+    monkeypatch.setenv("RILL_RECIPE", str(folder))
     steps = steps_of(folder, read_recipe(folder), Path("out"))
     named = [word for step in steps for word in step.words if "recipes/" in word]
     assert [word for word in named if not Path(word).exists()] == [] and named
