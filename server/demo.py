@@ -151,11 +151,16 @@ def _report(outcomes: Mapping[str, StreamOutcome], knows: str) -> None:
         for name, outcome in outcomes.items()
     )
     bundled = " ".join(f"--model {name}" for name in shown())
+    choice = (
+        "The Conformer has fewer words wrong; the LSTM answers sooner, and a core serves more of its channels.\n"
+        if len(outcomes) > 1
+        else ""
+    )
     print(
         f"""
 Compute latency, from the end of a chunk to its answer:
 {latencies}
-Size of the install: {install_size() / 1e6:.0f} MB
+{choice}Size of the install: {install_size() / 1e6:.0f} MB
 
 {knows}Transcribe a recording of your own, and see what else there is:
   {Path(sys.executable).with_name("rill")} transcribe talk.m4a

@@ -33,6 +33,7 @@ from stream.bundled import is_bundled, model_path
 from stream.decoding.options import decoding_of
 from stream.engine.engine import load_engine
 from stream.engine.selftest import load_available, self_test
+from stream.errors import ArgumentError
 from stream.front_end.log_mel import SAMPLE_RATE
 from stream.model.network import find_model, open_model
 
@@ -83,16 +84,19 @@ def load(options: EngineOptions) -> Loaded:
 
     Raises:
         ModelError: the model cannot be read, or no backend can compute it.
-        ArgumentError: it is not trained with chunks of that length.
+        ArgumentError: it has no such head, or is not trained with chunks of that length.
         OSError: there is no such file.
     """
     path = model_path() if options.path is None else find_model(options.path)
     logger.info("loading %s", path)
     network = open_model(path)
-    if options.chunk_ms is not None:
-        network = network.with_chunk(options.chunk_ms)
+    try:
+        if options.chunk_ms is not None:
+            network = network.with_chunk(options.chunk_ms)
+        decoding = decoding_of(network, options.decoder)
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from error
     encoder = network.specification.encoder
-    decoding = decoding_of(network, options.decoder)
     slots, backend, threads = options.slots, options.backend, options.threads
     if slots is None:
         plan = self_test(network, backend, decoding, options.front_end)

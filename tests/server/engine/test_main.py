@@ -132,7 +132,8 @@ async def test_signals_for_all_processes_leave_it_to_the_server_when_to_end() ->
 
 async def test_a_length_of_chunk_that_the_model_is_not_trained_with_is_refused() -> None:
     channels = Channels(in_process(order(chunk_ms=240)))
-    with pytest.raises(LoadError, match="a chunk of 240 ms: the model is trained with .* 60 ms"):
+    wanted = "en-commands: a chunk of 240 ms: the model is trained with .* 60 ms"
+    with pytest.raises(LoadError, match=wanted):
         await channels.start()
     await channels.stop()
 
