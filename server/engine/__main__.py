@@ -94,6 +94,7 @@ def load(options: EngineOptions) -> Loaded:
         if options.chunk_ms is not None:
             network = network.with_chunk(options.chunk_ms)
         decoding = decoding_of(network, options.decoder)
+        head = network.specification.head(decoding.head)
     except ArgumentError as error:
         raise ArgumentError(f"{path}: {error}") from error
     encoder = network.specification.encoder
@@ -114,7 +115,7 @@ def load(options: EngineOptions) -> Loaded:
         "backend": backend,
         "threads": threads,
         "front_end": options.front_end,
-        "head": network.specification.head(decoding.head),
+        "head": head,
         "decoder": options.decoder.decoder,
         "endpoint_silence": options.decoder.endpoint_silence,
         "endpoint_length": options.decoder.endpoint_length,

@@ -112,9 +112,10 @@ class Latencies:
         tokens = vocabulary.encode(spoken.text)
         if not tokens or vocabulary.unknown(spoken.text):
             return []
+        samples = spoken.read()  # not below: what is wrong with a recording is a ValueError, too
         try:
             steps, levels = forced_steps_of(
-                self._network, self._backend, spoken.read(), tokens, self._head
+                self._network, self._backend, samples, tokens, self._head
             )
         except ValueError:  # no encoder frame, or more tokens than CTC has frames
             return []

@@ -138,6 +138,14 @@ async def test_a_length_of_chunk_that_the_model_is_not_trained_with_is_refused()
     await channels.stop()
 
 
+async def test_a_head_that_a_model_does_not_have_is_refused_with_the_models_name() -> None:
+    decoder = DecoderOptions(head="ctc")
+    channels = Channels(in_process(msgspec.structs.replace(order(), decoder=decoder)))
+    with pytest.raises(LoadError, match="en-commands: head is 'ctc'"):
+        await channels.start()
+    await channels.stop()
+
+
 async def test_a_length_of_chunk_is_told_with_those_to_choose_from() -> None:
     channels = Channels(in_process(order(chunk_ms=60)))
     await channels.start()

@@ -117,8 +117,9 @@ def _emitted(
     if not text or vocabulary.unknown(text) or (record.duration or 0.0) > LONGEST:
         return None
     tokens, head = vocabulary.encode(text), network.specification.heads[-1]
+    samples = record.read()  # not below: what is wrong with a recording is a ValueError, too
     try:
-        steps, levels = forced_steps_of(network, backend, record.read(), tokens, head)
+        steps, levels = forced_steps_of(network, backend, samples, tokens, head)
     except ValueError:  # no encoder frame, or more tokens than CTC has frames
         return None
     return Emitted(texts_of(tokens, vocabulary.texts)[0], steps, levels)

@@ -91,6 +91,18 @@ def test_what_a_model_cannot_say_has_no_times(text: str) -> None:
     assert list(forced_times(iter([record]), network, str)) == [(record, ())]
 
 
+def test_a_recording_that_cannot_be_read_is_an_error_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.flac").write_bytes(b"fLaC" + bytes(100))
+    broken = Record(id="b", audio=File(str(tmp_path / "broken.flac")), text="stop", duration=1.0)
+    jsonl.write([*said(), broken], tmp_path / "set.jsonl")
+    output = tmp_path / "out.jsonl"
+    assert main(["align", str(tmp_path / "set.jsonl"), str(output), "--normalise", "lower"]) == 3
+    assert "broken.flac" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_times_may_be_those_of_a_ctm_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
